@@ -1,0 +1,384 @@
+"""
+What can go wrong, as a tree of exceptions.
+
+::
+
+    CavaticaError                      .message (what happened), .hint (what to do, or None)
+    ├── ConfigError                    no usable token, endpoint or profile
+    ├── UsageError (ValueError)        a value that cannot be right; nothing was sent
+    ├── ApiError                       the API answered, and not with success: .status .code .reason .operation
+    │   ├── BadRequest                 400, and the other 4xx without a class of their own
+    │   ├── Unauthorized               401
+    │   ├── Forbidden                  403
+    │   ├── NotFound                   404
+    │   │   └── UploadGone             404/8003: completed, aborted, or never there
+    │   ├── Conflict                   409
+    │   │   ├── NameTaken              409/8005, 5003, 5030
+    │   │   └── CompleteRefused        409/8007: parts missing or wrong; the upload stays usable
+    │   ├── RateLimited                429
+    │   ├── ServerError                5xx, known or not (520, 599)
+    │   └── UnexpectedAnswer           a redirect, no JSON, or JSON of another shape than the contract's
+    ├── ConnectionFailed               no whole answer came: .maybe_acted says if the server may have done it
+    ├── StorageError                   storage (not the API) did not take a part: .part
+    │   ├── PartRefused                .status, and .code where storage named one
+    │   ├── UrlExpired                 the part URL is no longer valid: ask for another
+    │   └── MissingHeader              storage took the part and left out a header the platform wants: .header
+    ├── IntegrityError                 bytes that are not the bytes they should be
+    │   ├── EtagMismatch               .part .expected .got
+    │   ├── FileChanged                the file on disk changed while it was being uploaded
+    │   └── SizeMismatch               .expected .got
+    ├── SourceError                    a file missing, unreadable, cut short, or no file at all
+    ├── UploadBusy                     another process is uploading this file
+    └── Interrupted                    stopped on request; the same command goes on where it was
+
+Every error can be pickled and copied. No error holds the token, or the query of a URL (a signed URL is a key).
+The codes are those of docs.cavatica.org, API status codes.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+LONGEST_REASON = 400  # characters kept of what a server says of itself
+
+_URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return `text` as one line that may be shown: no secrets, no URL queries, no control characters, not too long."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    text = _URL_QUERY.sub(r"\1?…", text)
+    text = _UNPRINTABLE.sub(" ", text).strip()
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
+
+
+class CavaticaError(Exception):
+    """Anything this package raises on purpose: one sentence on what happened, and one on what to do."""
+
+    message: str
+    hint: str | None
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if hint:
+            self.add_note(hint)  # shown under the message where the error ends in a traceback
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default calls the class with .args, which the keyword-only fields of the subclasses do not survive.
+        return _revive, (type(self), self.args), self.__dict__.copy()
+
+
+def _revive(kind: type[CavaticaError], args: tuple[object, ...]) -> CavaticaError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+class ConfigError(CavaticaError):
+    """No usable token, endpoint or profile was found."""
+
+
+class UsageError(CavaticaError, ValueError):
+    """A value that cannot be right, such as an empty id or a file name with a slash; nothing was sent."""
+
+
+class ApiError(CavaticaError):
+    """
+    The API answered, and the answer is not success.
+
+    `reason` is what the platform said, `code` its own number for it (None where the answer was not the platform's,
+    but a proxy's for example), `operation` the operationId of the contract, `request_id` for the platform's support.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        status: int,
+        code: int | None = None,
+        reason: str | None = None,
+        more_info: str | None = None,
+        operation: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.code = code
+        self.reason = reason
+        self.more_info = more_info
+        self.operation = operation
+        self.request_id = request_id
+
+    @property
+    def maintenance(self) -> bool:
+        """Whether the platform says that it is down for maintenance (503 with code 0)."""
+        return self.status == 503 and self.code == 0
+
+    @classmethod
+    def from_answer(
+        cls,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        operation: str | None = None,
+        *,
+        secrets: Iterable[str] = (),
+    ) -> "ApiError":
+        """
+        Make the fitting error of an answer, whatever its status and body are.
+
+        The body may be the platform's JSON, JSON of another shape (`status` as a word, no `code`: unrouted paths
+        answer so), a proxy's HTML page, or nothing at all. `secrets` are cut out of what the server said.
+        """
+        known = {name.lower(): value for name, value in headers.items()}
+        problem = _json_object(body)
+        code = _whole_number(problem.get("code"))
+        secrets = tuple(secrets)
+        reason = _text(problem.get("message"), secrets)
+        kind = _kind(status, code)
+        if reason is None and not problem and body.strip():
+            reason = _page_title(body, secrets) or "an answer that is not JSON"
+        sentence = f"{operation or 'The request'} failed: the server answered {status}"
+        if code is not None:
+            sentence += f" (code {code})"
+        if 300 <= status < 400:
+            reason = "a redirect to " + _origin(known.get("location", "")) + ", which is not followed"
+        sentence += f": {reason.rstrip('.')}." if reason else "."
+        return kind(
+            sentence,
+            _hint(status, code, kind),
+            status=status,
+            code=code,
+            reason=reason,
+            more_info=_text(problem.get("more_info"), secrets),
+            operation=operation,
+            request_id=_text(known.get("x-request-id"), secrets),
+        )
+
+
+class BadRequest(ApiError):
+    """400, and the other 4xx that have no class of their own: the same request will fail again."""
+
+
+class Unauthorized(ApiError):
+    """401: the token is missing, wrong or expired."""
+
+
+class Forbidden(ApiError):
+    """403: the token's owner may not do this."""
+
+
+class NotFound(ApiError):
+    """404."""
+
+
+class UploadGone(NotFound):
+    """404/8003: the upload was completed or aborted, or never was."""
+
+
+class Conflict(ApiError):
+    """409."""
+
+
+class NameTaken(Conflict):
+    """409/8005, 5003 or 5030: a file or folder of this name is already there."""
+
+
+class CompleteRefused(Conflict):
+    """409/8007: the file could not be put together of the parts reported; the upload stays usable."""
+
+
+class RateLimited(ApiError):
+    """429: the calls of this window are spent, and waiting for its end was not allowed or did not help."""
+
+
+class ServerError(ApiError):
+    """5xx: the platform, or something in front of it, is in trouble."""
+
+
+class UnexpectedAnswer(ApiError):
+    """An answer that the contract does not know: a redirect, no JSON, or JSON of another shape."""
+
+
+class ConnectionFailed(CavaticaError):
+    """
+    No whole answer came: name lookup, connection, TLS, timeout, reset.
+
+    `maybe_acted` is True where the request may have reached the server, so that the operation may have been done.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, operation: str | None = None, maybe_acted: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.operation = operation
+        self.maybe_acted = maybe_acted
+
+
+class StorageError(CavaticaError):
+    """Storage (not the API) did not take a part as it should."""
+
+    def __init__(self, message: str, hint: str | None = None, *, part: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.part = part
+
+
+class PartRefused(StorageError):
+    """Storage answered with a status that is not success; `code` is its own word for it (`SlowDown`)."""
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, status: int, part: int | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, hint, part=part)
+        self.status = status
+        self.code = code
+
+
+class UrlExpired(PartRefused):
+    """The part URL is no longer valid; the platform gives another."""
+
+
+class MissingHeader(StorageError):
+    """Storage took the part and left out a header that the platform wants reported, such as the ETag."""
+
+    def __init__(self, message: str, hint: str | None = None, *, header: str, part: int | None = None) -> None:
+        super().__init__(message, hint, part=part)
+        self.header = header
+
+
+class IntegrityError(CavaticaError):
+    """Bytes that are not the bytes they should be."""
+
+
+class EtagMismatch(IntegrityError):
+    """Storage's ETag of a part is not the MD5 of the bytes that were sent."""
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        part: int | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.part = part
+        self.expected = expected
+        self.got = got
+
+
+class FileChanged(IntegrityError):
+    """The file on disk is not the one whose upload was begun."""
+
+
+class SizeMismatch(IntegrityError):
+    """Two sizes in bytes that should be one."""
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, expected: int | None = None, got: int | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.expected = expected
+        self.got = got
+
+
+class SourceError(CavaticaError):
+    """What is to be uploaded cannot be read: missing, no permission, cut short, not a file."""
+
+
+class UploadBusy(CavaticaError):
+    """Another process is uploading this file."""
+
+
+class Interrupted(CavaticaError):
+    """Stopped on request; what was done is kept, and the same command goes on from there."""
+
+    @classmethod
+    def while_waiting(cls, what: str) -> Self:
+        """Make the error of a wait that was cancelled."""
+        return cls(f"Interrupted while waiting for {what}.", "Run the same command again to go on.")
+
+
+_KIND_OF_CODE: Mapping[tuple[int, int], type[ApiError]] = {
+    (404, 8003): UploadGone,
+    (409, 8005): NameTaken,
+    (409, 5003): NameTaken,
+    (409, 5030): NameTaken,
+    (409, 8007): CompleteRefused,
+}
+_KIND_OF_STATUS: Mapping[int, type[ApiError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    429: RateLimited,
+}
+_HINT_OF_KIND: Mapping[type[ApiError], str] = {
+    Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
+    "this endpoint.",
+    Forbidden: "Ask an administrator of the project for write permission, or use another project.",
+    UploadGone: "Start the upload again.",
+    NameTaken: "Choose another name, or allow the existing one to be replaced.",
+    CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
+    RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
+    ServerError: "The platform is in trouble, try again later.",
+    UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
+}
+
+
+def _kind(status: int, code: int | None) -> type[ApiError]:
+    if code is not None and (status, code) in _KIND_OF_CODE:
+        return _KIND_OF_CODE[status, code]
+    if status in _KIND_OF_STATUS:
+        return _KIND_OF_STATUS[status]
+    if 400 <= status < 500:
+        return BadRequest
+    return ServerError if status >= 500 else UnexpectedAnswer
+
+
+def _hint(status: int, code: int | None, kind: type[ApiError]) -> str | None:
+    if status == 503 and code == 0:
+        return "The platform is down for maintenance, try again later."
+    if code is None and status in (403, 404, 405, 407):
+        # The platform's own refusals carry a code.
+        return _HINT_OF_KIND[UnexpectedAnswer]
+    return _HINT_OF_KIND.get(kind)
+
+
+def _json_object(body: bytes) -> Mapping[str, object]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _whole_number(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    return None
+
+
+def _text(value: object, secrets: Iterable[str]) -> str | None:
+    return scrub(value, secrets) or None if isinstance(value, str) else None
+
+
+def _page_title(body: bytes, secrets: Iterable[str]) -> str | None:
+    found = re.search(rb"<title[^>]*>([^<]*)</title>", body[:4096], re.IGNORECASE)
+    title = scrub(found[1].decode("utf-8", "replace"), secrets) if found else ""
+    return f"an HTML page, “{title}”" if title else None
+
+
+def _origin(url: str) -> str:
+    found = re.match(r"https?://(?:[^/?#@]*@)?([^/?#\s]+)", url, re.IGNORECASE)
+    return scrub(found[1]) if found else "another place"
