@@ -1,0 +1,143 @@
+"""
+What happened, as frozen records: the uploader tells them, anybody listens.
+
+A listener is a callable of one argument. Listeners are called one event at a time, from the uploader's own threads:
+they need no lock of their own, and they should be quick, since the upload waits for them.
+`file` is the key of a file in its run: the path as the caller gave it, or the name where there is no path.
+No event holds a token or a signed URL.
+"""
+
+from collections.abc import Callable
+
+import attrs
+
+from cavatica_upload.receipt import Receipt
+
+FileKey = str
+
+
+@attrs.frozen
+class UploadStarted:
+    """
+    An upload is open on the server, new or resumed, and its parts begin to go out.
+
+    `size` in bytes and `parts` are None where the size is not known beforehand (a stream).
+    `resumed_parts` and `resumed_bytes` were taken by storage in an earlier run and are not sent again.
+    """
+
+    file: FileKey
+    upload_id: str
+    size: int | None
+    part_size: int
+    parts: int | None
+    resumed_parts: int = 0
+    resumed_bytes: int = 0
+
+
+@attrs.frozen
+class PartSent:
+    """Storage took a part of `size` bytes, and what it answered is good; `seconds` is the time of the last attempt."""
+
+    file: FileKey
+    number: int
+    size: int
+    seconds: float
+
+
+@attrs.frozen
+class PartRetried:
+    """A part could not be sent; it is tried again (`attempt` is the number of the next try) after `delay` seconds."""
+
+    file: FileKey
+    number: int
+    attempt: int
+    reason: str
+    delay: float
+
+
+@attrs.frozen
+class BytesSent:
+    """
+    So many more bytes of a file went to storage since the last such event.
+
+    Told a few times a second, not once a block. Negative where a part has to be sent again: then the bytes of the
+    failed attempt are taken back, so that the sum over a file is always what storage has or is getting.
+    """
+
+    file: FileKey
+    count: int
+
+
+@attrs.frozen
+class PartsReported:
+    """The API was told of `count` more parts; they survive the loss of the local journal from now on."""
+
+    file: FileKey
+    count: int
+
+
+@attrs.frozen
+class RateLimitWait:
+    """The calls of this window are spent: nothing is asked of the API for `seconds`; `reset` is the epoch second."""
+
+    seconds: float
+    reset: float | None = None
+
+
+@attrs.frozen
+class Retrying:
+    """A call of the API failed and is made again after `delay` seconds (`attempt` is the number of the next try)."""
+
+    operation: str
+    attempt: int
+    reason: str
+    delay: float
+
+
+@attrs.frozen
+class UploadCompleted:
+    """The file is whole on the platform, and `receipt` says what was verified."""
+
+    file: FileKey
+    receipt: Receipt
+
+
+@attrs.frozen
+class UploadFailed:
+    """The file did not arrive; `resumable` says whether the same upload again goes on where this one stopped."""
+
+    file: FileKey
+    error: Exception
+    resumable: bool
+
+
+@attrs.frozen
+class UploadSkipped:
+    """The file was left alone, on request; `reason` is one sentence."""
+
+    file: FileKey
+    reason: str
+
+
+@attrs.frozen
+class Notice:
+    """Something the user may want to know: an upload gone on the server, a difference between journal and server."""
+
+    file: FileKey | None
+    text: str
+
+
+Event = (
+    UploadStarted
+    | PartSent
+    | PartRetried
+    | BytesSent
+    | PartsReported
+    | RateLimitWait
+    | Retrying
+    | UploadCompleted
+    | UploadFailed
+    | UploadSkipped
+    | Notice
+)
+Listener = Callable[[Event], None]
