@@ -1,0 +1,189 @@
+"""MockServer: the mock in a thread of its own, behind a real socket."""
+
+import asyncio
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cavatica_mock.app import Mock
+from cavatica_mock.faults import Fault, Faults
+from cavatica_mock.settings import MIN_PART_SIZE, PART_URL_LIFETIME, Settings, made_up_token
+
+T = TypeVar("T")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed: it takes large PUTs a good deal faster."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class MockServer:
+    """The API on a free port of 127.0.0.1, for the length of a `with` block.
+
+    State is in memory and bytes in a temporary folder, unless `data` names a folder that is to be kept. `rate_limit`
+    is (calls, seconds) per token, None for no limit. Raises OSError when it cannot listen or write.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Iterable[str] = (),
+        rate_limit: tuple[int, float] | None = None,
+        data: Path | None = None,
+        faults: Iterable[Fault] = (),
+        seed: int | None = 0,
+        projects: Iterable[str] | Mapping[str, bool] | None = None,
+        min_part_size: int = MIN_PART_SIZE,
+        part_url_lifetime: float = PART_URL_LIFETIME,
+        clock: Callable[[], float] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        given = tuple(tokens)
+        options: dict[str, Any] = {} if clock is None else {"clock": clock}
+        self.settings = Settings(
+            tokens=given or (made_up_token(seed),),
+            rate_limit=rate_limit,
+            data=data,
+            seed=seed,
+            projects=None if projects is None else _writable(projects),
+            min_part_size=min_part_size,
+            part_url_lifetime=part_url_lifetime,
+            **options,
+        )
+        self.faults = Faults(faults)
+        self.host, self.port = host, port
+        self._mock: Mock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._temporary: Path | None = None
+
+    @property
+    def token(self) -> str:
+        return self.settings.tokens[0]
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return self.settings.tokens
+
+    @property
+    def origin(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.origin}/v2"
+
+    @property
+    def calls(self) -> Counter[str]:
+        """operationId to calls that arrived for it, refused and failed ones included; `putPart` for storage PUTs."""
+        return self._running.calls
+
+    @property
+    def bytes_received(self) -> int:
+        """Body bytes that storage read, in all PUTs, finished or not."""
+        return self._running.bytes_received
+
+    def files(self) -> list[dict[str, Any]]:
+        """Every file and folder, as `getFile` shows it."""
+        return self._ask(lambda mock: mock.describe_files())
+
+    def uploads(self) -> list[dict[str, Any]]:
+        """Every open upload of every user, as `getUpload` shows it with its parts."""
+        return self._ask(lambda mock: mock.describe_uploads())
+
+    def file_bytes(self, file_id: str) -> bytes:
+        """The whole file. Raises KeyError when there is none."""
+        return self._ask(lambda mock: mock.file_bytes(file_id))
+
+    def reset(self) -> None:
+        """Forget every upload, file, call and fault, and start the ids anew."""
+        self._ask(lambda mock: mock.reset())
+
+    def start(self) -> Self:
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="cavatica-mock", daemon=True)
+        self._thread.start()
+        ready.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+        return self
+
+    def stop(self) -> None:
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(self._stopping.set)
+        thread.join()
+        self._loop = self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"MockServer({self.base_url!r})"
+
+    @property
+    def _running(self) -> Mock:
+        if self._mock is None:
+            raise RuntimeError("the mock was never started: use it in a `with` block, or call start()")
+        return self._mock
+
+    def _ask(self, question: Callable[[Mock], T]) -> T:
+        """The state belongs to the server's thread: ask there."""
+        mock, loop = self._running, self._loop
+        if loop is None:
+            raise RuntimeError("the mock has stopped")
+
+        async def answer() -> T:
+            return question(mock)
+
+        return asyncio.run_coroutine_threadsafe(answer(), loop).result()
+
+    def _run(self, ready: threading.Event) -> None:
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(self._serve(ready))
+        except BaseException as error:  # told to the thread that waits in start()
+            self._failure = error
+        finally:
+            if self._temporary is not None:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+            ready.set()
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        folder = self.settings.data
+        if folder is None:
+            folder = self._temporary = Path(tempfile.mkdtemp(prefix="cavatica-mock-"))
+        mock = Mock(self.settings, folder, self.faults)
+        try:
+            await mock.listen(self.host, self.port)
+            self.port = mock.port
+            self._mock = mock
+            ready.set()
+            await self._stopping.wait()
+        finally:
+            await mock.close()
+
+
+def _writable(projects: Iterable[str] | Mapping[str, bool]) -> dict[str, bool]:
+    """`owner/name` can be written to, `owner/name:ro` cannot."""
+    if isinstance(projects, Mapping):
+        return dict(projects)
+    return {project.removesuffix(":ro"): not project.endswith(":ro") for project in projects}

@@ -1,0 +1,50 @@
+"""What a mock is told when it starts."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+MIB: Final = 2**20
+DEFAULT_PART_SIZE: Final = 32 * MIB  # what the vendor's clients ask for
+MIN_PART_SIZE: Final = 5 * MIB  # S3's own limit for every part but the last
+MAX_PART_SIZE: Final = 5 * 2**30
+MAX_PARTS: Final = 10_000
+MAX_FILE_SIZE: Final = 5 * 2**40
+DEFAULT_RATE_LIMIT: Final = (1000, 300.0)  # calls in seconds, per token; docs.sevenbridges.com, API rate limit
+PART_URL_LIFETIME: Final = 3600.0  # seconds; the platform gives no figure
+
+
+def _no_whitespace(_: object, __: object, tokens: tuple[str, ...]) -> None:
+    for token in tokens:
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise ValueError("a token is printable ASCII without spaces, and not empty")
+
+
+@attrs.frozen
+class Settings:
+    """How the mock behaves. Every token is a user of its own.
+
+    `projects` maps `owner/name` to whether it can be written to; None lets any project and folder exist.
+    `rate_limit` is (calls, seconds), None switches it off. `part_url_lifetime` is in seconds, `clock` gives seconds
+    since 1970. With `seed`, ids and signatures are the same in every run.
+    """
+
+    tokens: tuple[str, ...] = attrs.field(converter=tuple, validator=_no_whitespace, repr=False)
+    projects: Mapping[str, bool] | None = None
+    rate_limit: tuple[int, float] | None = None
+    data: Path | None = None
+    seed: int | None = None
+    min_part_size: int = MIN_PART_SIZE
+    part_url_lifetime: float = PART_URL_LIFETIME
+    clock: Callable[[], float] = time.time
+
+
+def made_up_token(seed: int | None) -> str:
+    """A token in the platform's form: 32 lower-case hexadecimal digits."""
+    if seed is None:
+        return secrets.token_hex(16)
+    return f"{seed % 2**64:016x}{'c0ffee' * 2:.16}".ljust(32, "0")
