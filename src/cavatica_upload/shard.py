@@ -1,0 +1,103 @@
+"""Which files of a batch are this machine's: a deterministic share, balanced by size."""
+
+import heapq
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Self, TypeVar
+
+import attrs
+
+from cavatica_upload.errors import UsageError
+
+FILE_COST = 4 * 1024 * 1024
+"""What a file weighs beside its bytes: three calls of the token's budget, however small it is."""
+
+MOST_SHARDS = 100_000
+
+Item = TypeVar("Item")
+
+
+@attrs.frozen
+class Shard:
+    """
+    Share `index` (from 1) of `count` shares.
+
+    Raises UsageError where the index is not one of the shares.
+    """
+
+    index: int
+    count: int
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.count <= MOST_SHARDS or not 1 <= self.index <= self.count:
+            raise UsageError(
+                f"{self.index}/{self.count} is not a share of a batch.",
+                "Give i/n with i from 1 to n: 1/4, 2/4, 3/4 and 4/4 are together the whole batch.",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `i/n`, such as `3/8`."""
+        found = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text)
+        if not found:
+            raise UsageError(f"{text!r} is not a share.", "Give i/n, such as 3/8, or the word slurm.")
+        return cls(int(found[1]), int(found[2]))
+
+    @classmethod
+    def of_slurm(cls, environ: Mapping[str, str]) -> Self:
+        """
+        Take the share from a Slurm array job: SLURM_ARRAY_TASK_ID among SLURM_ARRAY_TASK_COUNT.
+
+        The ids of an array may begin anywhere and have steps (`--array=0-30:10`), which Slurm tells in
+        SLURM_ARRAY_TASK_MIN and SLURM_ARRAY_TASK_STEP (slurm.schedmd.com, Job Array Support). Without these two the
+        ids are taken to be 1 to COUNT, or 0 to COUNT-1 where the id itself is 0.
+
+        Raises UsageError outside an array job, and where the ids cannot be counted (`--array=1,5,7`).
+        """
+        values = {name: environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "COUNT", "MIN", "MAX", "STEP")}
+        if not values["ID"] or not values["COUNT"]:
+            raise UsageError(
+                "This is not a task of a Slurm array job: SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT are not set.",
+                "Submit with sbatch --array=1-8, or give the share as i/n.",
+            )
+        try:
+            numbers = {name: int(value) for name, value in values.items() if value}
+        except ValueError:
+            raise UsageError("Slurm's array variables are not numbers.", "Give the share as i/n.") from None
+        task, count = numbers["ID"], numbers["COUNT"]
+        first = numbers.get("MIN", 0 if task == 0 else 1)
+        step = max(1, numbers.get("STEP", 1))
+        even = "MAX" not in numbers or (numbers["MAX"] - first) // step + 1 == count
+        if not even or (task - first) % step or not 0 <= (task - first) // step < count:
+            raise UsageError(
+                f"Task {task} cannot be placed among the {count} tasks of this Slurm array.",
+                "Use consecutive ids, such as sbatch --array=1-8, or give the share as i/n.",
+            )
+        return cls((task - first) // step + 1, count)
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @property
+    def fraction(self) -> float:
+        """The part of the token's call budget that is this share's."""
+        return 1 / self.count
+
+
+def partition(
+    items: Iterable[Item], count: int, *, key: Callable[[Item], str], size: Callable[[Item], int]
+) -> Sequence[list[Item]]:
+    """
+    Deal items into `count` shares of about the same weight, the same way whatever order they come in.
+
+    Longest first, each to the lightest share so far (of equal ones, the first); items of equal size go by `key`, which
+    is to be unique and the same on every machine. An item weighs its size in bytes and `FILE_COST`. The heaviest share
+    weighs at most 4/3 of the best that is possible (R. L. Graham, 1969).
+    """
+    shares: list[list[Item]] = [[] for _ in range(count)]
+    loads = [(0, number) for number in range(count)]
+    for item in sorted(items, key=lambda item: (-size(item), key(item))):
+        load, number = loads[0]
+        shares[number].append(item)
+        heapq.heapreplace(loads, (load + size(item) + FILE_COST, number))
+    return shares
