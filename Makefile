@@ -1,0 +1,71 @@
+# Every task of this repository. Each target installs what it needs, into .venv, from requirements.lock.
+
+PYTHON ?= python3
+UV := 0.13.9
+VENV := .venv
+INSTALLED := $(VENV)/installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test contract contract-live mutants bench mock generate check-generated lint format lock clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## Set up .venv with both packages, the mock and the tools
+
+$(INSTALLED): requirements.lock pyproject.toml generated/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./generated -e .
+	@touch $@
+
+demo: install  ## Upload a file to a mock and compare the MD5s: make demo [FILE=some.bam]
+	@python tests/demo.py $(if $(FILE),"$(FILE)")
+
+test: install  ## Run every test
+	@pytest -n 2 --dist loadgroup
+
+contract: install  ## Attack a server with the contract: make contract [BASE_URL=… TOKEN=… PROJECT=…] [SEED=random]
+	@python -m tests.contract run
+
+contract-live: install  ## The same, careful with a live platform: make contract-live PROJECT=owner/name
+	@python -m tests.contract live
+
+mutants: install  ## Prove that the contract suite catches broken servers
+	@python -m tests.contract mutants
+
+bench: install  ## Measure against the vendor's client, side by side
+	@python -m bench
+
+mock: install  ## Serve the mock: make mock [PORT=8080]
+	@cavatica-mock serve --port $(or $(PORT),8080)
+
+generate: install  ## Write generated/ from openapi.yaml
+	openapi-python-client generate --path openapi.yaml --config generator-config.yml --meta pdm \
+	    --output-path generated --overwrite --fail-on-warning
+
+check-generated: install  ## Fail where generated/ is not what openapi.yaml makes
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	openapi-python-client generate --path openapi.yaml --config generator-config.yml --meta pdm \
+	    --output-path "$$fresh/generated" --fail-on-warning >/dev/null && \
+	diff -r -x __pycache__ "$$fresh/generated" generated && echo "generated/ is what openapi.yaml makes"
+
+lint: install  ## ruff, mypy --strict, and the contract as a document
+	ruff check .
+	ruff format --check .
+	mypy
+	openapi-spec-validator openapi.yaml
+
+format: install  ## Format the code
+	ruff check --fix .
+	ruff format .
+
+lock: install  ## Compile requirements.lock anew
+	pip install --quiet --disable-pip-version-check uv==$(UV)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	    --no-header --no-emit-index-url --no-emit-find-links --no-emit-package cavatica-client -o requirements.lock
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
