@@ -50,7 +50,7 @@ check-generated: install  ## Fail where generated/ is not what openapi.yaml make
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 	openapi-python-client generate --path openapi.yaml --config generator-config.yml --meta pdm \
 	    --output-path "$$fresh/generated" --fail-on-warning >/dev/null && \
-	diff -r -x __pycache__ "$$fresh/generated" generated && echo "generated/ is what openapi.yaml makes"
+	diff -r -x __pycache__ -x .pdm-build "$$fresh/generated" generated && echo "generated/ is what openapi.yaml makes"
 
 lint: install  ## ruff, mypy --strict, and the contract as a document
 	ruff check .
