@@ -9,7 +9,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import md5
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from cavatica_upload.errors import SourceError
 
 SCHEMA = "cavatica-upload receipt"
 VERSION = 1
+
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @attrs.frozen
@@ -42,7 +44,9 @@ class ReceiptPart:
 @attrs.frozen
 class FileDigest:
     """
-    The digest of the whole file: `origin` is "computed" (read here, beside the upload), "given" or "sidecar" (taken as known).
+    The digest of the whole file (hex).
+
+    `origin` is "computed" (from a read of its own, beside the upload), "given" or "sidecar" (taken as known).
     """
 
     algorithm: Literal["md5", "sha256"]
@@ -84,9 +88,88 @@ class Receipt:
 
     def to_json(self) -> str:
         """Return the receipt as JSON text, ending in a newline."""
-        raise NotImplementedError
+        document: dict[str, Any] = {"schema": SCHEMA, "version": VERSION}
+        document |= attrs.asdict(self, filter=lambda field, _value: field.name not in ("path", "parts"))
+        document["parts"] = []
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        # A line a part: a receipt of 10,000 parts stays readable, and `diff` works on it.
+        lines = ",\n".join("    " + json.dumps(attrs.asdict(part)) for part in self.parts)
+        return text.removesuffix("[]\n}") + f"[\n{lines}\n  ]\n}}\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Receipt":
         """Read a receipt from JSON text; raises SourceError where the text is no receipt, or of a later version."""
-        raise NotImplementedError
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise SourceError(f"This is not a receipt: {error}.") from error
+        if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
+            raise SourceError("This is JSON, but not a receipt.", "Give a file that `cavatica receipts` lists.")
+        version = document.pop("version", None)
+        if not isinstance(version, int) or version > VERSION:
+            raise SourceError(
+                f"This receipt has version {version}, and versions up to {VERSION} are known here.",
+                "Use a later version of this program.",
+            )
+        try:
+            known = {field.name for field in attrs.fields(cls)}
+            fields = {key: value for key, value in document.items() if key in known}
+            fields["parts"] = tuple(ReceiptPart(**part) for part in document["parts"])
+            fields["not_verified"] = tuple(document.get("not_verified", ()))
+            fields["digest"] = FileDigest(**document["digest"]) if document.get("digest") else None
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise SourceError(f"This receipt is incomplete: {error}.") from error
+
+
+def composite(md5s: Iterable[str]) -> str:
+    """Return the MD5 over the MD5s (hex) of the parts, a dash, and their number: what S3 calls the object's ETag."""
+    whole = md5(usedforsecurity=False)
+    count = 0
+    for part in md5s:
+        whole.update(bytes.fromhex(part))
+        count += 1
+    return f"{whole.hexdigest()}-{count}"
+
+
+def write(receipt: Receipt, folder: Path) -> Receipt:
+    """
+    Keep the receipt in `folder` and return it with its path. It is there whole or not at all, even after a power cut.
+
+    Raises OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = receipt.finished.replace(":", "").replace("-", "")
+    path = folder / f"{stamp}-{_UNFIT.sub('_', receipt.name)[:80]}-{_UNFIT.sub('_', receipt.file_id)[:40]}.json"
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".receipt-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(receipt.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return attrs.evolve(receipt, path=path)
+
+
+def read(path: Path) -> Receipt:
+    """Read a receipt; raises SourceError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise SourceError(f"The receipt {path} cannot be read: {error}.", "Check the path.") from error
+    try:
+        return attrs.evolve(Receipt.from_json(text), path=path)
+    except SourceError as error:
+        raise SourceError(f"{path}: {error.message}", error.hint) from error
+
+
+def receipts(folder: Path) -> Iterator[Receipt]:
+    """Yield the receipts kept in `folder`, the oldest first; files that are none are passed over."""
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            yield read(path)
+        except SourceError:
+            continue

@@ -1,0 +1,136 @@
+"""How a file is cut into parts: pure arithmetic, no disk, no network."""
+
+from collections.abc import Iterator
+
+import attrs
+
+from cavatica_upload.errors import SizeMismatch, UsageError
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+MAX_PARTS = 10_000  # constant of the platform's own clients
+MAX_PART_SIZE = 5 * GIB  # likewise, and S3's
+MAX_FILE_SIZE = 5 * TIB  # likewise, and S3's
+
+ONE_PART = 64 * MIB  # up to here a file is one part: three calls
+SMALLEST = 32 * MIB  # below this the platform may answer with a part size of its own (sevenbridges-java)
+LARGEST = 512 * MIB  # a failed part costs its bytes again: not larger without need
+STEP = 8 * MIB
+AIMED_PARTS = 400
+STREAM = 128 * MIB  # size unknown: reaches 1.2 TiB in 10,000 parts
+
+CALLS_PER_SECOND = 1000 / 300  # docs.cavatica.org, API rate limit: 1000 requests in five minutes
+
+
+@attrs.frozen
+class Part:
+    """The bytes `offset` to `offset + size` of a file; `number` counts from 1."""
+
+    number: int
+    offset: int
+    size: int
+
+
+@attrs.frozen
+class Plan:
+    """
+    A file of `size` bytes in parts of `part_size`, the last one smaller or equal; an empty file is one empty part.
+
+    Raises UsageError where that makes more than 10,000 parts, or the numbers make no sense.
+    """
+
+    size: int
+    part_size: int = attrs.field()
+
+    @part_size.validator
+    def _check(self, _attribute: object, part_size: int) -> None:
+        if self.size < 0 or part_size < 1:
+            raise UsageError(f"A file of {self.size} bytes cannot be cut into parts of {part_size} bytes.")
+        if self.count > MAX_PARTS:
+            raise UsageError(
+                f"A file of {self.size:,} bytes makes {self.count:,} parts of {part_size:,} bytes, "
+                f"and {MAX_PARTS:,} are allowed.",
+                f"Use a part size of at least {_round_up(_divide_up(self.size, MAX_PARTS), MIB) // MIB} MiB.",
+            )
+
+    @property
+    def count(self) -> int:
+        """The number of parts, at least one."""
+        return max(1, _divide_up(self.size, self.part_size))
+
+    def part(self, number: int) -> Part:
+        """Return the part with this number; raises IndexError where there is none."""
+        if not 1 <= number <= self.count:
+            raise IndexError(f"part {number} of {self.count}")
+        offset = (number - 1) * self.part_size
+        return Part(number, offset, min(self.part_size, self.size - offset))
+
+    def __iter__(self) -> Iterator[Part]:
+        return (self.part(number) for number in range(1, self.count + 1))
+
+
+def part_size_for(
+    size: int | None,
+    wish: int | None = None,
+    *,
+    rate: float | None = None,
+    calls_per_second: float = CALLS_PER_SECOND,
+) -> int:
+    """
+    Return the part size to ask for, in bytes, for a file of `size` bytes (None: not known beforehand).
+
+    What the server answers to it is what rules. The rules of the wish itself:
+
+    1. An explicit `wish` is taken, where it gives no more than 10,000 parts.
+    2. Up to 64 MiB the file is one part.
+    3. Otherwise the largest of
+       - 32 MiB,
+       - size / 400, so that progress, retries and reports stay fine enough,
+       - size / 10,000, the platform's limit,
+       - what the call budget needs: a part costs one call, so at `rate` bytes a second (where one is expected) and
+         `calls_per_second` calls, parts must be at least rate / calls_per_second;
+       rounded up to 8 MiB, and at most 512 MiB.
+    4. Where 512 MiB would make more than 10,000 parts (above 4.88 TiB), size / 10,000 rounded up to 8 MiB.
+    5. A stream of unknown size is cut at 128 MiB, or more where the call budget needs it.
+
+    Raises UsageError for a file above 5 TiB, or a wish that is no part size or too small for the file.
+    """
+    if size is not None and not 0 <= size <= MAX_FILE_SIZE:
+        raise UsageError(f"The platform takes files of up to 5 TiB, and this one has {size:,} bytes.", "Split the file.")
+    if wish is not None:
+        if not 1 <= wish <= MAX_PART_SIZE:
+            raise UsageError(f"A part of {wish:,} bytes is not possible.", "Give a part size between 5 MiB and 5 GiB.")
+        if size is not None:
+            Plan(size, wish)
+        return wish
+    if size is not None and size <= ONE_PART:
+        return ONE_PART
+    needed = 0 if rate is None or calls_per_second <= 0 else int(rate / calls_per_second)
+    if size is None:
+        return min(LARGEST, _round_up(max(STREAM, needed), STEP))
+    limit = _divide_up(size, MAX_PARTS)
+    chosen = min(LARGEST, max(SMALLEST, _divide_up(size, AIMED_PARTS), limit, needed))
+    return _round_up(max(chosen, limit), STEP)
+
+
+def plan_for_answer(size: int, part_size: int) -> Plan:
+    """Return the plan by the part size that the server answered; raises SizeMismatch where it cannot hold the file."""
+    try:
+        return Plan(size, part_size)
+    except UsageError as error:
+        raise SizeMismatch(
+            f"The server chose parts of {part_size:,} bytes, which cannot hold this file: {error.message}",
+            "Ask for another part size.",
+            expected=size,
+            got=part_size * MAX_PARTS,
+        ) from error
+
+
+def _divide_up(number: int, by: int) -> int:
+    return -(-number // by)
+
+
+def _round_up(number: int, step: int) -> int:
+    return _divide_up(number, step) * step
