@@ -1,5 +1,4 @@
-"""
-What happened, as frozen records: the uploader tells them, anybody listens.
+"""What happened, as frozen records: the uploader tells them, anybody listens.
 
 A listener is a callable of one argument. Listeners are called one event at a time, from the uploader's own threads:
 they need no lock of their own, and they should be quick, since the upload waits for them.
@@ -18,8 +17,7 @@ FileKey = str
 
 @attrs.frozen
 class UploadStarted:
-    """
-    An upload is open on the server, new or resumed, and its parts begin to go out.
+    """An upload is open on the server, new or resumed, and its parts begin to go out.
 
     `size` in bytes and `parts` are None where the size is not known beforehand (a stream).
     `resumed_parts` and `resumed_bytes` were taken by storage in an earlier run and are not sent again.
@@ -57,8 +55,7 @@ class PartRetried:
 
 @attrs.frozen
 class BytesSent:
-    """
-    So many more bytes of a file went to storage since the last such event.
+    """So many more bytes of a file went to storage since the last such event.
 
     Told a few times a second, not once a block. Negative where a part has to be sent again: then the bytes of the
     failed attempt are taken back, so that the sum over a file is always what storage has or is getting.

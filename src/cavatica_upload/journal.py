@@ -1,5 +1,4 @@
-"""
-The resume record: which uploads are open, and which of their parts storage has, in SQLite (WAL), one per user.
+"""The resume record: which uploads are open, and which of their parts storage has, in SQLite (WAL), one per user.
 
 What is committed here survives kill -9. After a power cut the last seconds may be missing (never half there); then
 parts are compared with the server's list as if the journal had been lost. No token and no signed URL is ever kept.
@@ -63,8 +62,7 @@ class JournalError(CavaticaError):
 
 @attrs.frozen
 class SentPart:
-    """
-    A part that storage took: `md5` of the bytes as they were sent (None: not taken), `headers` as storage answered.
+    """A part that storage took: `md5` of the bytes as they were sent (None: not taken), `headers` as storage answered.
 
     `reported` means that the API was told.
     """
@@ -106,8 +104,7 @@ def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
 
 
 class Journal:
-    """
-    The journal in a folder. Safe with several threads, and with several processes at once.
+    """The journal in a folder. Safe with several threads, and with several processes at once.
 
     A journal that is damaged is set aside (`damaged` is then its new path) and begun anew. Raises ConfigError where a
     later version of this program wrote it, JournalError where it cannot be opened or written.

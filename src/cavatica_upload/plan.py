@@ -35,8 +35,7 @@ class Part:
 
 @attrs.frozen
 class Plan:
-    """
-    A file of `size` bytes in parts of `part_size`, the last one smaller or equal; an empty file is one empty part.
+    """A file of `size` bytes in parts of `part_size`, the last one smaller or equal; an empty file is one empty part.
 
     Raises UsageError where that makes more than 10,000 parts, or the numbers make no sense.
     """
@@ -78,8 +77,7 @@ def part_size_for(
     rate: float | None = None,
     calls_per_second: float = CALLS_PER_SECOND,
 ) -> int:
-    """
-    Return the part size to ask for, in bytes, for a file of `size` bytes (None: not known beforehand).
+    """Return the part size to ask for, in bytes, for a file of `size` bytes (None: not known beforehand).
 
     What the server answers to it is what rules. The rules of the wish itself:
 
@@ -98,7 +96,9 @@ def part_size_for(
     Raises UsageError for a file above 5 TiB, or a wish that is no part size or too small for the file.
     """
     if size is not None and not 0 <= size <= MAX_FILE_SIZE:
-        raise UsageError(f"The platform takes files of up to 5 TiB, and this one has {size:,} bytes.", "Split the file.")
+        raise UsageError(
+            f"The platform takes files of up to 5 TiB, and this one has {size:,} bytes.", "Split the file."
+        )
     if wish is not None:
         if not 1 <= wish <= MAX_PART_SIZE:
             raise UsageError(f"A part of {wish:,} bytes is not possible.", "Give a part size between 5 MiB and 5 GiB.")

@@ -1,5 +1,4 @@
-"""
-The receipt of an upload: what went up, where to, and what was proved of it.
+"""The receipt of an upload: what went up, where to, and what was proved of it.
 
 One JSON file per uploaded file, written whole or not at all, kept under `receipts/` in the state directory.
 It holds no token and no signed URL, and may be handed on.
@@ -26,8 +25,7 @@ _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 @attrs.frozen
 class ReceiptPart:
-    """
-    One part as storage took it: `md5` of the bytes as they were sent (hex), `etag` as storage answered.
+    """One part as storage took it: `md5` of the bytes as they were sent (hex), `etag` as storage answered.
 
     `verified` means that the two are equal. `md5` is None where hashing was switched off.
     `resumed` marks a part that an earlier run had sent.
@@ -43,8 +41,7 @@ class ReceiptPart:
 
 @attrs.frozen
 class FileDigest:
-    """
-    The digest of the whole file (hex).
+    """The digest of the whole file (hex).
 
     `origin` is "computed" (from a read of its own, beside the upload), "given" or "sidecar" (taken as known).
     """
@@ -56,8 +53,7 @@ class FileDigest:
 
 @attrs.frozen(kw_only=True)
 class Receipt:
-    """
-    What an upload leaves behind. Sizes in bytes, times in UTC as ISO 8601 with Z.
+    """What an upload leaves behind. Sizes in bytes, times in UTC as ISO 8601 with Z.
 
     `composite` is the MD5 over the MD5s of the parts, with the number of parts, as S3 shows it as the ETag of the
     whole object; None where a part has no MD5. `verified` is True where everything was proved: the MD5 of every part
@@ -133,8 +129,7 @@ def composite(md5s: Iterable[str]) -> str:
 
 
 def write(receipt: Receipt, folder: Path) -> Receipt:
-    """
-    Keep the receipt in `folder` and return it with its path. It is there whole or not at all, even after a power cut.
+    """Keep the receipt in `folder` and return it with its path. It is there whole or not at all, even after a power cut.
 
     Raises OSError.
     """

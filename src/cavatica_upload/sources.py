@@ -1,5 +1,4 @@
-"""
-Where bytes come from: a file on disk, a stream, or a remote object.
+"""Where bytes come from: a file on disk, a stream, or a remote object.
 
 A source is read by ranges, by several threads at once, in blocks; nothing here holds a whole part in memory.
 """
@@ -21,8 +20,7 @@ BLOCK = 512 * 1024  # bytes: measured best between 512 KiB and 1 MiB
 
 @attrs.frozen
 class Identity:
-    """
-    What makes a source the same as before: an upload is resumed only for an equal one.
+    """What makes a source the same as before: an upload is resumed only for an equal one.
 
     Of a file on disk its device, inode, size and mtime; of a remote object its size and `tag` (ETag, generation or
     time, whatever its store gives).
@@ -36,8 +34,7 @@ class Identity:
     tag: str = ""
 
     def same_as(self, other: "Identity") -> bool:
-        """
-        Return whether both are the same bytes, as far as a look from outside can tell.
+        """Return whether both are the same bytes, as far as a look from outside can tell.
 
         The number of a device may change with a reboot (network and logical volumes); then the path must agree.
         """
@@ -134,8 +131,7 @@ class LocalFile:
 
 
 def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
-    """
-    Open a path, a URL (with the extra `remote`), or a binary stream.
+    """Open a path, a URL (with the extra `remote`), or a binary stream.
 
     A path that is a pipe (a named one, or the shell's `<(…)`) is read as a stream. Raises SourceError.
     """

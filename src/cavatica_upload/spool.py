@@ -11,8 +11,7 @@ from cavatica_upload.sources import BLOCK, Identity
 
 
 class Stream:
-    """
-    Standard input, a pipe, or any binary stream.
+    """Standard input, a pipe, or any binary stream.
 
     `cut()` reads the next part into a temporary file of its own, from which it is sent (again, where need be) and
     which `drop()` removes. A part is known to be the last one only when the stream has ended.
@@ -32,8 +31,7 @@ class Stream:
         self.identity: Identity | None = None
 
     def cut(self, part_size: int) -> Part | None:
-        """
-        Read the next part and return it; None after the last one, when `size` is known too.
+        """Read the next part and return it; None after the last one, when `size` is known too.
 
         An empty stream gives one empty part. Raises SourceError where the stream cannot be read, the temporary file
         cannot be written, or 10,000 parts are not enough.
@@ -121,4 +119,3 @@ class Stream:
             spool.close()
         if self._own:
             self._stream.close()
-

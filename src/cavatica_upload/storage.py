@@ -1,5 +1,4 @@
-"""
-Puts the bytes of a part to a signed URL. Knows nothing of the API and never sees the token.
+"""Puts the bytes of a part to a signed URL. Knows nothing of the API and never sees the token.
 
 The body is a generator over blocks of the source, with Content-Length set and the MD5 taken on the way, so that no
 part is ever in memory. What storage answers is checked before anybody may report it.
@@ -40,8 +39,7 @@ _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connec
 
 @attrs.frozen
 class Target:
-    """
-    Where and how to put one part, as the platform said: the URL is a key until `expires` (local monotonic seconds).
+    """Where and how to put one part, as the platform said: the URL is a key until `expires` (local monotonic seconds).
 
     `success_codes` empty means any 2xx. `report_headers` are the headers of the answer that the platform wants back.
     """
@@ -56,8 +54,7 @@ class Target:
 
 @attrs.frozen
 class Stored:
-    """
-    What storage answered to a part: the headers to report, the MD5 of the bytes as sent (None: not taken).
+    """What storage answered to a part: the headers to report, the MD5 of the bytes as sent (None: not taken).
 
     `verified` means that the ETag is that MD5.
     """
@@ -98,8 +95,7 @@ class Storage:
         stopped: Callable[[], bool] = lambda: False,
         deadline: float = float("inf"),
     ) -> Stored:
-        """
-        Send a part once and return what storage answered.
+        """Send a part once and return what storage answered.
 
         `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
         attempt, `deadline` is a moment of the clock. Raises UrlExpired (ask for another URL), PartRefused,

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 
 class Throttle:
-    """
-    A token bucket: `take(count)` waits until `count` more bytes may go out.
+    """A token bucket: `take(count)` waits until `count` more bytes may go out.
 
     Up to a quarter of a second's worth may go out at once. `rate` is in bytes per second. `wait` sleeps (a
     `threading.Event`'s, so that a cancelled run does not sleep on).

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self
 
@@ -20,8 +19,7 @@ DigestName = Literal["md5", "sha256"]
 
 @attrs.frozen(kw_only=True)
 class UploadRequest:
-    """
-    One file to upload.
+    """One file to upload.
 
     `source` is a path, a URL that fsspec can open (`s3://…`, with the extra `remote`) or a binary stream such as
     `sys.stdin.buffer`, which needs a `name`. `destination` is a Destination, "owner/project" or the id of a folder.
@@ -64,8 +62,7 @@ class Outcome:
 
 
 class Uploader:
-    """
-    Uploads files over one pool of threads, one connection pool and one budget of API calls.
+    """Uploads files over one pool of threads, one connection pool and one budget of API calls.
 
     A context manager; may be used from several threads. `token`, `endpoint` and `profile` are found as `connect()`
     finds them, or `client` (made by `connect()`) brings them along. `jobs` fixes the number of parts in flight
@@ -99,8 +96,7 @@ class Uploader:
         destination: Destination | str,
         **options: Any,
     ) -> Receipt | None:
-        """
-        Upload one file and return its receipt; None where `if_exists="skip"` found the file there.
+        """Upload one file and return its receipt; None where `if_exists="skip"` found the file there.
 
         `options` are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
         cancel().
@@ -108,8 +104,7 @@ class Uploader:
         raise NotImplementedError
 
     def upload_many(self, requests: Iterable[UploadRequest]) -> Iterator[Outcome]:
-        """
-        Upload files over one pool and yield how each ended, in the order in which they end.
+        """Upload files over one pool and yield how each ended, in the order in which they end.
 
         `requests` is read a few thousand at a time, so that it may be endless. A failed file does not stop the
         others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent.
@@ -117,8 +112,7 @@ class Uploader:
         raise NotImplementedError
 
     def cancel(self, at_once: bool = False) -> None:
-        """
-        Stop: take no new parts, let those in flight finish, report them; `at_once` drops what is in flight too.
+        """Stop: take no new parts, let those in flight finish, report them; `at_once` drops what is in flight too.
 
         May be called from any thread and from a signal handler. Unfinished uploads stay open on the server and raise
         (or end with) Interrupted, whose hint says how to resume.

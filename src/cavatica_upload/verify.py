@@ -14,8 +14,7 @@ from cavatica_upload.sources import LocalFile
 
 @attrs.frozen
 class Verification:
-    """
-    What a check found: `wrong_parts` are the numbers of the parts whose bytes are not those that went up.
+    """What a check found: `wrong_parts` are the numbers of the parts whose bytes are not those that went up.
 
     `unchecked_parts` have no MD5 in the receipt. `reason` is one sentence, None where all is well.
     """
@@ -39,8 +38,7 @@ def verify(
     jobs: int | None = None,
     on_part: Callable[[ReceiptPart, bool], None] | None = None,
 ) -> Verification:
-    """
-    Compare the file's bytes with the MD5s of the receipt's parts; `jobs` parts at once (default: as many as cores).
+    """Compare the file's bytes with the MD5s of the receipt's parts; `jobs` parts at once (default: as many as cores).
 
     `on_part` is told of each part and whether it agrees. Raises SourceError where the file cannot be read.
     """
