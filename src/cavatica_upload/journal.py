@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import platformdirs
 
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, ConfigError
+from cavatica_upload.records import Entry, SentPart
 from cavatica_upload.sources import Identity
 
 SCHEMA_VERSION = 1
@@ -60,41 +61,6 @@ class JournalError(CavaticaError):
     """The journal cannot be read or written; uploads work without it, but cannot be resumed as cheaply."""
 
 
-@attrs.frozen
-class SentPart:
-    """A part that storage took: `md5` of the bytes as they were sent (None: not taken), `headers` as storage answered.
-
-    `reported` means that the API was told.
-    """
-
-    number: int
-    size: int
-    md5: str | None
-    headers: Mapping[str, str]
-    reported: bool = False
-
-    @property
-    def etag(self) -> str | None:
-        """The ETag as storage gave it."""
-        return next((value for name, value in self.headers.items() if name.lower() == "etag"), None)
-
-
-@attrs.frozen(kw_only=True)
-class Entry:
-    """An upload that is not finished as far as the journal knows. `asked` is the name before any renaming."""
-
-    key: int = 0
-    upload_id: str
-    endpoint: str
-    destination: Destination
-    asked: str
-    name: str
-    identity: Identity
-    part_size: int
-    started: str
-    completing: bool = False
-
-
 def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of journal and receipts: `given`, else CAVATICA_STATE_DIR, else the user's state directory."""
     if given is not None:
@@ -117,7 +83,7 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._database = self._open()
-        except _Damaged:
+        except _DamagedError:
             self.damaged = self._set_aside()
             self._database = self._open()
         except (OSError, sqlite3.Error) as error:
@@ -129,42 +95,42 @@ class Journal:
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute("PRAGMA foreign_keys = ON")
-            version = _version(database)
-            if version == 0:
-                database.execute("BEGIN IMMEDIATE")
-                if _version(database) == 0:  # no other process was faster
-                    for statement in _SCHEMA.split(";\n"):
-                        database.execute(statement)
-                    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                database.execute("COMMIT")
-            elif version > SCHEMA_VERSION:
-                raise ConfigError(
-                    f"The journal {self.path} was written by a later version of this program.",
-                    "Use that version, or set CAVATICA_STATE_DIR to another folder.",
-                )
-            if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise _Damaged
-        except sqlite3.DatabaseError as error:
+            self._prepare(database)
+        except BaseException as error:
             database.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # locked, full, not permitted: nothing wrong with the file itself
-            raise _Damaged from error
-        except BaseException:
-            database.close()
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                raise _DamagedError from error  # the others: locked, full, not permitted; nothing wrong with the file
             raise
         return database
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA foreign_keys = ON")
+        version = _version(database)
+        if version == 0:
+            database.execute("BEGIN IMMEDIATE")
+            if _version(database) == 0:  # no other process was faster
+                for statement in _SCHEMA.split(";\n"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            database.execute("COMMIT")
+        elif version > SCHEMA_VERSION:
+            raise ConfigError(
+                f"The journal {self.path} was written by a later version of this program.",
+                "Use that version, or set CAVATICA_STATE_DIR to another folder.",
+            )
+        if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise _DamagedError
 
     def _set_aside(self) -> Path:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
-        os.replace(self.path, aside)
+        self.path.replace(aside)
         for suffix in ("-wal", "-shm"):
             left = self.path.with_name(self.path.name + suffix)
             if left.exists():
-                os.replace(left, aside.with_name(aside.name + suffix))
+                left.replace(aside.with_name(aside.name + suffix))
         return aside
 
     @contextmanager
@@ -207,7 +173,7 @@ class Journal:
         """Return the unfinished uploads to this destination under this name, the latest first."""
         with self._guarded() as database:
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM uploads WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
+                _SELECT + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
                 (endpoint, _target(destination), asked),
             ).fetchall()
         return [_entry(row) for row in rows]
@@ -215,7 +181,7 @@ class Journal:
     def entries(self) -> list[Entry]:
         """Return all unfinished uploads, the latest first."""
         with self._guarded() as database:
-            rows = database.execute(f"SELECT {_COLUMNS} FROM uploads ORDER BY id DESC").fetchall()
+            rows = database.execute(_SELECT + "ORDER BY id DESC").fetchall()
         return [_entry(row) for row in rows]
 
     def parts(self, entry: Entry) -> dict[int, SentPart]:
@@ -271,13 +237,13 @@ class Journal:
             self._database.close()
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """The file is no database, or a broken one."""
 
 
-_COLUMNS = (
-    "id, upload_id, endpoint, destination, asked, name, path, size, device, inode, mtime_ns, tag, part_size, "
-    "started, completing"
+_SELECT = (
+    "SELECT id, upload_id, endpoint, destination, asked, name, path, size, device, inode, mtime_ns, tag, part_size, "
+    "started, completing FROM uploads "
 )
 
 

@@ -129,7 +129,7 @@ def composite(md5s: Iterable[str]) -> str:
 
 
 def write(receipt: Receipt, folder: Path) -> Receipt:
-    """Keep the receipt in `folder` and return it with its path. It is there whole or not at all, even after a power cut.
+    """Keep the receipt in `folder`, whole or not at all even after a power cut; return it with its path.
 
     Raises OSError.
     """
@@ -142,7 +142,7 @@ def write(receipt: Receipt, folder: Path) -> Receipt:
             file.write(receipt.to_json())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -80,13 +80,13 @@ class LocalFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.name: str | None = self.path.name
-        with _readable(self.path):
+        with _Opening(self.path):
             self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
         found = os.fstat(self._fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(self._fd)
             raise SourceError(f"{self.path} is not a regular file.", _hint_for(found.st_mode))
-        self._absolute = os.path.abspath(self.path)
+        self._absolute = str(self.path.absolute())
         self.identity: Identity = _identity(self._absolute, found)
         self.size: int | None = found.st_size
         self._read = _reader(self._fd)
@@ -116,7 +116,7 @@ class LocalFile:
         now = _identity(self._absolute, os.fstat(self._fd))
         if now == self.identity:
             try:
-                now = _identity(self._absolute, os.stat(self._absolute))
+                now = _identity(self._absolute, Path(self._absolute).stat())
             except OSError:
                 return  # deleted or out of reach meanwhile: the bytes that were sent are still those of the file
         if now != self.identity:
@@ -144,14 +144,14 @@ def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
         return Stream(source)
     if isinstance(source, str) and is_url(source):
         return RemoteFile(source)
-    with _readable(Path(source)):
-        mode = os.stat(source).st_mode
-        if stat.S_ISFIFO(mode):
-            return Stream(open(source, "rb", buffering=0), own=True)
-    return LocalFile(source)
+    path = Path(source)
+    with _Opening(path):
+        if stat.S_ISFIFO(path.stat().st_mode):
+            return Stream(path.open("rb", buffering=0), own=True)
+    return LocalFile(path)
 
 
-class _readable:
+class _Opening:
     """Turn an OSError of opening a file into a SourceError of one sentence."""
 
     def __init__(self, path: Path) -> None:

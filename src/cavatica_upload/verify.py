@@ -7,7 +7,7 @@ from hashlib import md5
 
 import attrs
 
-from cavatica_upload.plan import Part
+from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import Receipt, ReceiptPart
 from cavatica_upload.sources import LocalFile
 
@@ -47,6 +47,9 @@ def verify(
         if source.size != receipt.size:
             reason = f"The file has {source.size:,} bytes, and {receipt.size:,} were uploaded."
             return Verification(receipt, os.fspath(file), (), 0, reason)
+        planned = [(part.number, part.size) for part in Plan(receipt.size, receipt.part_size)]
+        if planned != [(part.number, part.size) for part in receipt.parts]:
+            return Verification(receipt, os.fspath(file), (), 0, "The receipt's parts do not make up its size.")
         wrong: list[int] = []
         with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
             agreements = pool.map(lambda part: _agrees(source, receipt, part), receipt.parts)
@@ -64,9 +67,8 @@ def verify(
 def _agrees(source: LocalFile, receipt: Receipt, part: ReceiptPart) -> bool | None:
     if part.md5 is None:
         return None
-    where = Part(part.number, (part.number - 1) * receipt.part_size, part.size)
     digest = md5(usedforsecurity=False)
-    for block in source.blocks(where.offset, where.size):
+    for block in source.blocks((part.number - 1) * receipt.part_size, part.size):
         digest.update(block)
     return digest.hexdigest() == part.md5
 
@@ -75,8 +77,6 @@ def _reason(receipt: Receipt, wrong: list[int], unchecked: int) -> str | None:
     if wrong:
         shown = ", ".join(map(str, wrong[:10])) + (" …" if len(wrong) > 10 else "")
         return f"{len(wrong)} of {len(receipt.parts)} parts differ from what was uploaded: {shown}."
-    if sum(part.size for part in receipt.parts) != receipt.size:
-        return "The receipt's parts do not add up to its size."
     if unchecked:
         return f"{unchecked} of {len(receipt.parts)} parts have no MD5 in the receipt (uploaded with --no-verify)."
     return None

@@ -1,0 +1,1 @@
+"""Multipart upload to CAVATICA and the Seven Bridges platforms: resumable, verified, thrifty with API calls."""
