@@ -1,0 +1,27 @@
+"""The contract as the tests of this folder see it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+METHODS = ("get", "put", "post", "delete", "patch")
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """openapi.yaml, parsed."""
+    return yaml.safe_load((ROOT / "openapi.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The operations of the document by operationId."""
+    return {
+        operation["operationId"]: operation
+        for item in document["paths"].values()
+        for method, operation in item.items()
+        if method in METHODS
+    }
