@@ -6,6 +6,9 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
+# As typed: a file name may hold a dollar, which make would otherwise take for a variable.
+override export FILE := $(value FILE)
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test contract contract-live mutants bench mock generate check-generated lint format lock clean
 
@@ -22,7 +25,7 @@ $(INSTALLED): requirements.lock pyproject.toml generated/pyproject.toml
 	@touch $@
 
 demo: install  ## Upload a file to a mock and compare the MD5s: make demo [FILE=some.bam]
-	@python tests/demo.py $(if $(FILE),"$(FILE)")
+	@python tests/demo.py
 
 test: install  ## Run every test
 	@pytest -n 2 --dist loadgroup
