@@ -1,0 +1,98 @@
+"""Where bytes live: a folder, one file for each part.
+
+A completed file stays what it came as, a row of parts that are read one after the other. So completing costs nothing,
+never needs the space twice, and is one transaction in SQLite: there is no half-assembled file to find after a crash.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from cavatica_mock.records import Piece
+
+BLOCK: Final = 2**18
+
+
+class Incoming:
+    """A blob that is being written. Nothing knows it before `keep()`; `drop()` removes what is there of it."""
+
+    def __init__(self, partial: Path, final: Path) -> None:
+        self._partial, self._final = partial, final
+        self._file: BinaryIO = partial.open("xb", buffering=0)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self.blob = final.name
+        self.size = 0
+
+    def write(self, block: bytes) -> None:
+        self._md5.update(block)
+        self.size += len(block)
+        view = memoryview(block)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def md5(self) -> "hashlib._Hash":
+        return self._md5
+
+    def flip_a_bit(self) -> None:
+        """Spoil what was written, digest included: for the fault `corrupt`."""
+        if self.size == 0:
+            return
+        self._file.flush()
+        data = bytearray(self._partial.read_bytes()[: self.size])
+        data[self.size // 2] ^= 1
+        self._partial.write_bytes(data)
+        self._md5 = hashlib.md5(data, usedforsecurity=False)
+
+    def keep(self) -> None:
+        # No fsync: the page cache outlives the process, and a mock need not outlive the machine.
+        self._file.close()
+        os.replace(self._partial, self._final)
+
+    def drop(self) -> None:
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+class Blobs:
+    """The folder. Names in it are the mock's own; nothing that a client says ever becomes a path."""
+
+    def __init__(self, folder: Path) -> None:
+        self._blobs = folder / "blobs"
+        self._partial = folder / "partial"
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        self._partial.mkdir(exist_ok=True)
+
+    def sweep(self, wanted: set[str]) -> None:
+        """Remove what a crash left behind: half-written blobs, and whole ones that no row knows."""
+        for path in self._partial.iterdir():
+            path.unlink()
+        for path in self._blobs.iterdir():
+            if path.name not in wanted:
+                path.unlink()
+
+    def incoming(self) -> Incoming:
+        name = secrets.token_hex(16)
+        return Incoming(self._partial / name, self._blobs / name)
+
+    def remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._blobs / name).unlink(missing_ok=True)
+
+    def read(self, pieces: Iterable[Piece], start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The bytes of the pieces in sequence, in blocks, from `start` on. Raises OSError when one is gone."""
+        left = sum(piece.size for piece in pieces) - start if length is None else length
+        for piece in pieces:
+            if left <= 0:
+                return
+            if start >= piece.size:
+                start -= piece.size
+                continue
+            with (self._blobs / piece.blob).open("rb", buffering=0) as file:
+                file.seek(start)
+                start = 0
+                while left > 0 and (block := file.read(min(BLOCK, left))):
+                    left -= len(block)
+                    yield block

@@ -1,0 +1,210 @@
+"""What openapi.yaml says about requests: the table of routes, and compiled validators of paths, queries and bodies."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import attrs
+import jsonschema_rs
+import yaml
+
+METHODS: Final = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
+INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
+BOOLEANS: Final = {"true": True, "false": False}  # real clients spell them true, True and TRUE
+
+
+class Invalid(Exception):
+    """A value breaks its schema. `where` leads to it inside the body; for a parameter it is the parameter's name."""
+
+    def __init__(self, where: Sequence[str | int], why: str) -> None:
+        self.where = tuple(where)
+        self.why = why
+        super().__init__(why)
+
+
+@attrs.frozen(eq=False)
+class Parameter:
+    name: str
+    kind: str  # path or query
+    schema: Mapping[str, Any]
+    validator: Any = attrs.field(repr=False)
+
+    def read(self, text: str) -> Any:
+        """The value that a text stands for. Raises Invalid."""
+        value: Any = text
+        if self.schema.get("type") == "integer":
+            if not INTEGER.fullmatch(text):
+                raise Invalid((self.name,), f"{self.name} has to be a whole number.")
+            value = int(text)
+        elif self.schema.get("type") == "boolean":
+            value = BOOLEANS.get(text.lower())
+            if value is None:
+                raise Invalid((self.name,), f"{self.name} has to be true or false.")
+        check(self.validator, value, self.name)
+        return value
+
+
+@attrs.frozen(eq=False, slots=False)
+class Operation:
+    """One operationId."""
+
+    id: str
+    method: str
+    template: str
+    parameters: tuple[Parameter, ...]
+    body_schema: Mapping[str, Any] | None
+    body_required: bool
+    responses: Mapping[str, Any]
+    document: "Contract" = attrs.field(repr=False)
+
+    @cached_property
+    def body_validator(self) -> Any:
+        return None if self.body_schema is None else self.document.compile(self.body_schema)
+
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        return tuple(self.template.split("/")[1:])
+
+    def of_kind(self, kind: str) -> Iterator[Parameter]:
+        return (parameter for parameter in self.parameters if parameter.kind == kind)
+
+
+@attrs.frozen(eq=False)
+class Match:
+    """What a path leads to: the operations there by method, and the texts of the path's parameters."""
+
+    operations: Mapping[str, Operation]
+    values: Mapping[str, str]
+
+
+class Contract:
+    """openapi.yaml, ready to be asked. `min_part_size` lowers what a client may ask for, for tests with tiny parts."""
+
+    def __init__(self, document: Mapping[str, Any], min_part_size: int | None = None) -> None:
+        self.document = document
+        self._components = dict(document["components"])
+        if min_part_size is not None:
+            schemas = dict(self._components["schemas"])
+            preferred = dict(schemas["PreferredPartSize"])
+            if preferred.get("minimum", 0) > min_part_size:
+                schemas["PreferredPartSize"] = preferred | {"minimum": min_part_size}
+                self._components["schemas"] = schemas
+        self._table: dict[tuple[str, ...], dict[str, Operation]] = {}
+        self.operations: dict[str, Operation] = {}
+        for template, item in document["paths"].items():
+            for method in METHODS:
+                if method in item:
+                    operation = self._operation(template, method, item)
+                    self.operations[operation.id] = operation
+                    self._table.setdefault(operation.segments, {})[method.upper()] = operation
+
+    def match(self, path: str) -> Match | None:
+        """The operations at a path as it came over the wire, without the version. One trailing slash is let pass.
+
+        Every segment is decoded by itself, so `%2F` never makes two of one and `..` is a name like any other.
+        """
+        if not path.startswith("/"):
+            return None
+        try:
+            given = [unquote_to_bytes(segment).decode() for segment in path.split("/")[1:]]
+        except UnicodeError:
+            return None
+        if len(given) > 1 and given[-1] == "":
+            given.pop()
+        for segments, operations in self._table.items():
+            if len(segments) != len(given):
+                continue
+            values = {}
+            for segment, text in zip(segments, given, strict=True):
+                if segment.startswith("{"):
+                    values[segment[1:-1]] = text
+                elif segment != text:
+                    break
+            else:
+                return Match(operations, values)
+        return None
+
+    def resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a `$ref` leads to, or the node itself. Keys beside the reference are descriptions."""
+        while "$ref" in node:
+            target: Any = {"components": self._components}
+            for key in node["$ref"].removeprefix("#/").split("/"):
+                target = target[key]
+            node = target
+        return node
+
+    def compile(self, schema: Mapping[str, Any], *, formats: bool = False) -> Any:
+        dialect = "https://json-schema.org/draft/2020-12/schema"
+        whole = {"$schema": dialect, "allOf": [schema], "components": {"schemas": self._components["schemas"]}}
+        return jsonschema_rs.validator_for(whole, validate_formats=formats)
+
+    def _operation(self, template: str, method: str, item: Mapping[str, Any]) -> Operation:
+        said = item[method]
+        content = self.resolve(said["requestBody"]) if "requestBody" in said else {}
+        parameters = [self.resolve(node) for node in (*item.get("parameters", ()), *said.get("parameters", ()))]
+        return Operation(
+            id=said["operationId"],
+            method=method.upper(),
+            template=template,
+            parameters=tuple(
+                Parameter(
+                    node["name"], node["in"], self.resolve(node["schema"]), _Lazy(self, node["schema"])
+                )
+                for node in parameters
+            ),
+            body_schema=content["content"]["application/json"]["schema"] if content else None,
+            body_required=bool(content.get("required", False)),
+            responses=said["responses"],
+            document=self,
+        )
+
+
+class _Lazy:
+    """A validator that is compiled when it is first needed: a mock starts in a few milliseconds so."""
+
+    def __init__(self, contract: Contract, schema: Mapping[str, Any]) -> None:
+        self._contract, self._schema = contract, schema
+
+    @cached_property
+    def _validator(self) -> Any:
+        return self._contract.compile(self._schema)
+
+    def is_valid(self, value: object) -> bool:
+        return bool(self._validator.is_valid(value))
+
+    def iter_errors(self, value: object) -> Iterator[Any]:
+        return iter(self._validator.iter_errors(value))
+
+
+def check(validator: Any, value: object, *where: str) -> None:
+    """Raises Invalid for the first thing that is wrong. The schemas of one wrong value are not all told."""
+    if validator.is_valid(value):
+        return
+    error = next(iter(validator.iter_errors(value)))
+    path = (*where, *error.instance_path)
+    name = ".".join(str(step) for step in path) or "the body"
+    why = str(error.message)
+    # A validator quotes the value, which can be the whole body.
+    raise Invalid(path, f"{name}: {why if len(why) <= 200 else why[:100] + ' … ' + why[-100:]}")
+
+
+@cache
+def load(min_part_size: int | None = None) -> Contract:
+    """The contract that this package was built with."""
+    return Contract(_document(), min_part_size)
+
+
+@cache
+def _document() -> Mapping[str, Any]:
+    packaged = resources.files("cavatica_mock") / "openapi.yaml"
+    if packaged.is_file():
+        text = packaged.read_text("utf-8")
+    else:  # an editable install: the document is where it is written
+        text = (Path(__file__).parents[2] / "openapi.yaml").read_text("utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document: Mapping[str, Any] = yaml.load(text, loader)  # noqa: S506
+    return document

@@ -1,0 +1,199 @@
+"""The way of a call to its operation: route, token, rate limit, then the checks of path, query and body."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, NoReturn
+from urllib.parse import parse_qsl
+
+import attrs
+
+from cavatica_mock import problems
+from cavatica_mock.contract import Contract, Invalid, Operation, check
+from cavatica_mock.ids import user_of
+from cavatica_mock.operations import Answer, Call, Operations, refused, unrouted
+from cavatica_mock.problems import Problem
+from cavatica_mock.ratelimit import RateLimit, Standing
+from cavatica_mock.views import chosen
+
+VERSION: Final = "/v2"
+FREE: Final = frozenset({"getRateLimit"})  # documented as not counted
+JSON_TYPES: Final = frozenset({"application/json", "application_json"})  # the second is a slip of the documentation
+BODY_LIMIT: Final = 16 * 2**20  # 10,000 part reports are about 1 MiB
+
+
+@attrs.frozen
+class Request:
+    """A request as it came, up to its body. Names of headers are in lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    origin: str
+
+
+@attrs.frozen
+class Admitted:
+    """A request that may be answered: whose it is, and which operation it is for."""
+
+    request: Request
+    operation: Operation
+    values: Mapping[str, str]
+    user: str
+    standing: Standing
+
+    @property
+    def part(self) -> int | None:
+        """The part number in the path, where there is one."""
+        text = self.values.get("part_number", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+
+@attrs.frozen
+class Gate:
+    contract: Contract
+    operations: Operations
+    users: Mapping[str, str]  # token to user
+    rates: RateLimit
+
+    def route(self, request: Request) -> Operation | Answer:
+        """The operation that a request is for, or the answer that there is none."""
+        path = request.target.partition("?")[0]
+        if not path.startswith(f"{VERSION}/"):
+            return unrouted()
+        match = self.contract.match(path.removeprefix(VERSION))
+        if match is None:
+            return unrouted()
+        operation = match.operations.get(request.method)
+        if operation is None:
+            answer = refused(Problem(problems.METHOD_NOT_ALLOWED))
+            return attrs.evolve(answer, headers={"Allow": ", ".join(sorted(match.operations))})
+        return operation
+
+    def admit(self, request: Request, operation: Operation) -> Admitted | Answer:
+        """Who asks, and whether they have calls left; the answer where they may not."""
+        match = self.contract.match(request.target.partition("?")[0].removeprefix(VERSION))
+        user = self.users.get(_token(request.headers))
+        if user is None or match is None:
+            return refused(Problem(problems.NOT_AUTHENTICATED))
+        standing = self.rates.look(user) if operation.id in FREE else self.rates.spend(user)
+        if standing.refused:
+            return attrs.evolve(refused(Problem(problems.TOO_MANY_CALLS)), headers=standing.headers())
+        return Admitted(request, operation, match.values, user, standing)
+
+    def answer(self, admitted: Admitted, body: bytes) -> Answer:
+        try:
+            pairs = _pairs(admitted.request.target)
+            call = Call(
+                user=admitted.user,
+                origin=admitted.request.origin,
+                path=_path(admitted),
+                query=_query(admitted.operation, pairs),
+                body=_body(admitted, body),
+            )
+            answer = self.operations.handler(admitted.operation.id)(call)
+            if answer.document is not None:
+                fields = ",".join(value for name, value in pairs if name == "fields")
+                answer = attrs.evolve(answer, document=chosen(answer.document, fields))
+        except Problem as problem:
+            answer = refused(problem)
+        return attrs.evolve(answer, headers={**answer.headers, **admitted.standing.headers()})
+
+
+def users(tokens: tuple[str, ...]) -> dict[str, str]:
+    return {token: user_of(token) for token in tokens}
+
+
+def _token(headers: Mapping[str, str]) -> str:
+    """The token header, or `Authorization: Bearer` in its place, as the vendor's clients send it for single sign-on."""
+    if "x-sbg-auth-token" in headers:
+        return headers["x-sbg-auth-token"]
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if kind.lower() == "bearer" else ""
+
+
+def _pairs(target: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(target.partition("?")[2], keep_blank_values=True, errors="strict", max_num_fields=200)
+    except ValueError:
+        raise Problem(problems.BAD_QUERY, "The query cannot be decoded.") from None
+
+
+def _path(admitted: Admitted) -> dict[str, Any]:
+    values = {}
+    for parameter in admitted.operation.of_kind("path"):
+        text = admitted.values[parameter.name]
+        try:
+            if text in ("", ".", ".."):
+                raise Invalid((parameter.name,), f"{parameter.name} is missing.")
+            values[parameter.name] = parameter.read(text)
+        except Invalid as invalid:
+            raise Problem(problems.BAD_PATH[parameter.name], invalid.why) from None
+    return values
+
+
+def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Declared parameters, each given once at most; what is not declared is passed over, as clients send much."""
+    declared = {parameter.name: parameter for parameter in operation.of_kind("query")}
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        if name not in declared:
+            continue
+        code = problems.BAD_KEY.get((operation.id, name), problems.BAD_QUERY)
+        if name in values:
+            raise Problem(code, f"{name} is given more than once.")
+        try:
+            values[name] = declared[name].read(text)
+        except Invalid as invalid:
+            raise Problem(code, invalid.why) from None
+    return values
+
+
+def _body(admitted: Admitted, body: bytes) -> Any:
+    operation = admitted.operation
+    if operation.body_schema is None:
+        return None  # the vendor's Python client sends `null` with a GET and `{}` with a DELETE
+    bad = problems.BAD_BODY[operation.id]
+    if not body:
+        if operation.body_required:
+            raise Problem(bad, "There is no body.")
+        return None
+    if admitted.request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
+        raise Problem(problems.WRONG_CONTENT_TYPE)
+    document = _decoded(body, bad)
+    _check_destination(operation, document)
+    try:
+        check(operation.body_validator, document)
+    except Invalid as invalid:
+        first = str(invalid.where[0]) if invalid.where else ""
+        raise Problem(problems.BAD_KEY.get((operation.id, first), bad), invalid.why) from None
+    return document
+
+
+def _check_destination(operation: Operation, document: Any) -> None:
+    """Said by the schema too; here it gets a code and a sentence of its own."""
+    if operation.id in problems.NEEDS_DESTINATION and isinstance(document, dict):
+        if "project" in document and "parent" in document:
+            raise Problem(problems.DESTINATION_TWICE)
+        if "project" not in document and "parent" not in document:
+            raise Problem(problems.DESTINATION_MISSING)
+
+
+def _decoded(body: bytes, code: int) -> Any:
+    try:
+        text = body.decode()
+        document = json.loads(text, parse_constant=_no_constant)
+        if "\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except (ValueError, RecursionError):
+        raise Problem(code, "The body is not JSON in UTF-8.") from None
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def too_long() -> Answer:
+    document = {"status": 413, "message": f"A body has at most {BODY_LIMIT} bytes here."}
+    return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, dict(document))

@@ -1,0 +1,214 @@
+"""One handler for each operationId: a checked call in, an answer out. No HTTP library here."""
+
+import math
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+
+from cavatica_mock import problems
+from cavatica_mock.files import Files
+from cavatica_mock.problems import Problem
+from cavatica_mock.ratelimit import UNLIMITED, RateLimit
+from cavatica_mock.records import File
+from cavatica_mock.settings import Settings
+from cavatica_mock.signing import Grant, Signer
+from cavatica_mock.uploads import Uploads
+from cavatica_mock.views import Document, Page, Views, timestamp
+
+DEFAULT_LIMIT: Final = 50  # items on a page; older pages of the documentation say 25
+
+
+@attrs.frozen
+class Call:
+    """A call that fits openapi.yaml. `origin` is scheme and host as the client knows them."""
+
+    user: str
+    origin: str
+    path: Mapping[str, Any]
+    query: Mapping[str, Any]
+    body: Any
+
+    @property
+    def views(self) -> Views:
+        return Views(f"{self.origin}/v2")
+
+
+@attrs.frozen
+class Answer:
+    """`document` None means an empty body."""
+
+    status: int
+    document: Document | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Operations:
+    """Every operation of the contract, by its operationId."""
+
+    settings: Settings
+    uploads: Uploads
+    files: Files
+    rates: RateLimit
+    signer: Signer
+
+    def handler(self, operation_id: str) -> Callable[[Call], Answer]:
+        """Raises KeyError for an operation that the mock does not have."""
+        return _HANDLERS[operation_id].__get__(self)
+
+    def start_upload(self, call: Call) -> Answer:
+        upload = self.uploads.start(call.user, call.body, call.query.get("overwrite", False))
+        return Answer(HTTPStatus.OK, call.views.started(upload))
+
+    def list_uploads(self, call: Call) -> Answer:
+        offset, limit = _window(call)
+        uploads, total = self.uploads.store.uploads(call.user, offset, limit)
+        items = [call.views.summary(upload) for upload in uploads]
+        return _page(call, "/upload/multipart", Page(items, total, offset, limit))
+
+    def get_upload(self, call: Call) -> Answer:
+        upload = self.uploads.find(call.user, call.path["upload_id"])
+        store = self.uploads.store
+        parts = store.parts(upload.id) if call.query.get("list_parts", False) else None
+        return Answer(HTTPStatus.OK, call.views.upload(upload, store.reported(upload.id), parts))
+
+    def get_part_url(self, call: Call) -> Answer:
+        upload = self.uploads.find(call.user, call.path["upload_id"])
+        number = self.uploads.check_number(upload, call.path["part_number"])
+        expires = self._expiry()
+        url = self.signer.url(call.origin, Grant("PUT", upload.key, upload.id, number), expires)
+        # The place of success_codes is the one in the vendor's own OpenAPI.
+        document: Document = {
+            "method": "PUT",
+            "url": url,
+            "expires": timestamp(expires),
+            "headers": {},
+            "report": {"success_codes": [200], "headers": ["ETag"]},
+        }
+        return Answer(HTTPStatus.OK, document)
+
+    def report_uploaded_part(self, call: Call) -> Answer:
+        upload = self.uploads.find(call.user, call.path["upload_id"])
+        self.uploads.report(upload, [call.body])
+        part = self.uploads.store.part(upload.id, int(call.body["part_number"]))
+        return Answer(HTTPStatus.OK, dict(part.report) if part is not None and part.report is not None else {})
+
+    def report_uploaded_parts(self, call: Call) -> Answer:
+        upload = self.uploads.find(call.user, call.path["upload_id"])
+        self.uploads.report(upload, call.body["parts"])
+        return Answer(HTTPStatus.OK)
+
+    def complete_upload(self, call: Call) -> Answer:
+        upload = self.uploads.find(call.user, call.path["upload_id"])
+        file = self.uploads.complete(upload, (call.body or {}).get("parts", ()))
+        return Answer(HTTPStatus.CREATED, call.views.completed(file))
+
+    def abort_upload(self, call: Call) -> Answer:
+        self.uploads.abort(self.uploads.find(call.user, call.path["upload_id"]))
+        return Answer(HTTPStatus.NO_CONTENT)
+
+    def get_file(self, call: Call) -> Answer:
+        return Answer(HTTPStatus.OK, call.views.file(self.files.find(call.path["file_id"])))
+
+    def delete_file(self, call: Call) -> Answer:
+        self.files.delete(call.path["file_id"])
+        return Answer(HTTPStatus.NO_CONTENT)
+
+    def get_download_info(self, call: Call) -> Answer:
+        file = self.files.downloadable(call.path["file_id"])
+        grant = Grant("GET", f"files/{file.id}/{file.name}", file.id, 0)
+        return Answer(HTTPStatus.OK, {"url": self.signer.url(call.origin, grant, self._expiry())})
+
+    def list_files(self, call: Call) -> Answer:
+        project, parent, name = (call.query.get(key) for key in ("project", "parent", "name"))
+        offset, limit = _window(call)
+        found = self.files.list(project, parent, () if name is None else (name,), offset, limit)
+        asked = {key: value for key, value in (("project", project), ("parent", parent), ("name", name)) if value}
+        return self._files(call, "/files", asked, found, offset, limit)
+
+    def list_folder(self, call: Call) -> Answer:
+        offset, limit = _window(call)
+        found = self.files.list_folder(call.path["file_id"], offset, limit)
+        return self._files(call, f"/files/{call.path['file_id']}/list", {}, found, offset, limit)
+
+    def create_folder(self, call: Call) -> Answer:
+        folder = self.files.create_folder(call.user, call.body)
+        return Answer(HTTPStatus.CREATED, call.views.file(folder))
+
+    def edit_files(self, call: Call) -> Answer:
+        """Each file is answered for by itself: a refusal of one does not touch the others."""
+        outcomes: list[Document] = []
+        for wanted in call.body["items"]:
+            try:
+                outcomes.append({"resource": call.views.file(self.files.edit(wanted))})
+            except Problem as problem:
+                outcomes.append({"error": problem.body()})
+        return Answer(HTTPStatus.OK, {"items": outcomes})
+
+    def get_project(self, call: Call) -> Answer:
+        name = f"{call.path['project_owner']}/{call.path['project_name']}"
+        return Answer(HTTPStatus.OK, call.views.project(self.files.places.project(name).project))
+
+    def get_rate_limit(self, call: Call) -> Answer:
+        standing = self.rates.look(call.user)
+        document: Document = {
+            "rate": {"limit": standing.limit, "remaining": standing.remaining, "reset": standing.reset},
+            "instance_limit": {"limit": -1, "remaining": UNLIMITED},
+        }
+        return Answer(HTTPStatus.OK, document)
+
+    def _files(
+        self, call: Call, path: str, asked: Mapping[str, str], found: tuple[Any, int], offset: int, limit: int
+    ) -> Answer:
+        files, total = found
+        items = [call.views.file(file) for file in files if isinstance(file, File)]
+        return _page(call, path, Page(items, total, offset, limit), asked)
+
+    def _expiry(self) -> int:
+        return math.ceil(self.settings.clock() + self.settings.part_url_lifetime)
+
+
+_HANDLERS: Final[dict[str, Callable[[Operations, Call], Answer]]] = {
+    "startUpload": Operations.start_upload,
+    "listUploads": Operations.list_uploads,
+    "getUpload": Operations.get_upload,
+    "getPartUrl": Operations.get_part_url,
+    "reportUploadedPart": Operations.report_uploaded_part,
+    "reportUploadedParts": Operations.report_uploaded_parts,
+    "completeUpload": Operations.complete_upload,
+    "abortUpload": Operations.abort_upload,
+    "getFile": Operations.get_file,
+    "deleteFile": Operations.delete_file,
+    "getDownloadInfo": Operations.get_download_info,
+    "listFiles": Operations.list_files,
+    "listFolder": Operations.list_folder,
+    "createFolder": Operations.create_folder,
+    "editFiles": Operations.edit_files,
+    "getProject": Operations.get_project,
+    "getRateLimit": Operations.get_rate_limit,
+}
+
+
+def _window(call: Call) -> tuple[int, int]:
+    return call.query.get("offset", 0), call.query.get("limit", DEFAULT_LIMIT)
+
+
+def _page(call: Call, path: str, page: Page, asked: Mapping[str, str] | None = None) -> Answer:
+    document = call.views.page(path, asked or {}, page)
+    return Answer(HTTPStatus.OK, document, {"X-Total-Matching-Query": str(page.total)})
+
+
+def refused(problem: Problem) -> Answer:
+    return Answer(problem.status, problem.body())
+
+
+def unrouted() -> Answer:
+    """A path that no operation answers: the platform was seen to say so with a word and without a code."""
+    return Answer(HTTPStatus.NOT_FOUND, {"status": "NOT_FOUND", "message": "There is nothing at this path."})
+
+
+def broken() -> Answer:
+    """Something in the mock itself went wrong; what it was is in its log, not in the answer."""
+    return refused(Problem(problems.BROKEN))

@@ -1,0 +1,245 @@
+"""The storage that signed URLs lead to: it takes parts and gives files, speaks S3's XML, and never sees a token."""
+
+import asyncio
+import base64
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote
+from xml.sax.saxutils import escape
+
+import attrs
+from aiohttp import web
+
+from cavatica_mock import wire
+from cavatica_mock.blobs import Blobs, Incoming
+from cavatica_mock.faults import GET_BYTES, PUT_PART, Fault, Faults
+from cavatica_mock.files import Files
+from cavatica_mock.problems import Problem
+from cavatica_mock.settings import MAX_PART_SIZE
+from cavatica_mock.signing import PREFIX, Expired, Grant, NotSigned, Signer
+from cavatica_mock.uploads import Uploads
+from cavatica_mock.views import timestamp
+from cavatica_mock.wire import Reply
+
+RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+CODES: Final = {400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
+
+
+class Refused(Exception):
+    """Storage says no, as S3 does."""
+
+    def __init__(self, status: int, code: str, message: str, **details: str) -> None:
+        self.reply = refusal(status, code, message, **details)
+        super().__init__(message)
+
+
+def refusal(status: int, code: str, message: str, **details: str) -> Reply:
+    fields = {"Code": code, "Message": message, **details, "RequestId": "MOCK", "HostId": "mock"}
+    inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
+    return Reply(status, body, {"Content-Type": "application/xml"})
+
+
+@attrs.define
+class Traffic:
+    """What went over the wire."""
+
+    calls: Counter[str] = attrs.field(factory=Counter)
+    bytes_received: int = 0
+
+
+@attrs.frozen
+class Storage:
+    uploads: Uploads
+    files: Files
+    blobs: Blobs
+    signer: Signer
+    faults: Faults
+    traffic: Traffic
+    clock: Callable[[], float]
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, _, query_text = request.raw_path.partition("?")
+        query = dict(parse_qsl(query_text, keep_blank_values=True))
+        key = unquote(path.removeprefix(PREFIX), errors="replace")
+        try:
+            if request.method == "PUT":
+                return await self._put(request, key, query)
+            if request.method == "GET":
+                return await self._get(request, key, query)
+            raise Refused(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+        except Refused as refused:
+            return self._respond(refused.reply)
+
+    async def _put(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.StreamResponse:
+        number = query.get("partNumber", "")
+        self.traffic.calls[PUT_PART] += 1
+        fault = self.faults.take(PUT_PART, int(number) if number.isascii() and number.isdigit() else None)
+        if fault is not None:
+            early = await self._fail_early(request, fault)
+            if early is not None:
+                return early
+        grant = self._checked("PUT", key, query)
+        length = _length(request)
+        if self.uploads.store.upload(grant.subject) is None:
+            raise _no_such_upload()
+        incoming = self.blobs.incoming()
+        kept = False
+        try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await self._receive(request, incoming, fault)
+            if incoming.size != length:
+                raise Refused(400, "IncompleteBody", "The request body ended too soon.")
+            _check_digest(request, incoming)
+            if fault is not None and fault.then == "corrupt":
+                incoming.flip_a_bit()
+            etag = incoming.md5().hexdigest()
+            if fault is not None and fault.then == "etag":
+                etag = fault.value.strip('"')
+            if not self.uploads.keep(grant.subject, grant.part, incoming, etag):
+                raise _no_such_upload()
+            kept = True
+        finally:
+            if not kept:
+                incoming.drop()
+        headers = {} if fault is not None and fault.then == "no_etag" else {"ETag": f'"{etag}"'}
+        answer = Reply(200, b"", headers)
+        if fault is not None and fault.then == "lost_answer":
+            return wire.close(request)
+        if fault is not None and fault.then == "truncate":
+            return await wire.truncate(request, answer)
+        return self._respond(answer)
+
+    async def _get(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.StreamResponse:
+        self.traffic.calls[GET_BYTES] += 1
+        fault = self.faults.take(GET_BYTES)
+        if fault is not None:
+            early = await self._fail_early(request, fault)
+            if early is not None:
+                return early
+        grant = self._checked("GET", key, query)
+        try:
+            file = self.files.downloadable(grant.subject)
+        except Problem:
+            raise Refused(404, "NoSuchKey", "The specified key does not exist.") from None
+        pieces = self.uploads.store.pieces(file.id)
+        size = file.size or 0
+        start, end = _range(request.headers.get("Range"), size)
+        partial = (start, end) != (0, size) or "Range" in request.headers
+        response = web.StreamResponse(status=206 if partial and size else 200)
+        response.content_type = "application/octet-stream"
+        response.content_length = end - start
+        response.headers["Accept-Ranges"] = "bytes"
+        response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
+        response.headers["Date"] = wire.http_date(self.clock())
+        if response.status == 206:
+            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        await response.prepare(request)
+        try:
+            for block in self.blobs.read(pieces, start, end - start):
+                await response.write(block)
+                if fault is not None and fault.then == "slow":
+                    await asyncio.sleep(len(block) / fault.bytes_per_second)
+        except OSError as error:
+            if not isinstance(error, ConnectionError):  # deleted while it was read
+                return wire.reset(request)
+            raise
+        await response.write_eof()
+        return response
+
+    def _checked(self, method: str, key: str, query: dict[str, str]) -> Grant:
+        try:
+            return self.signer.check(method, key, query, self.clock())
+        except NotSigned:
+            message = "The request signature we calculated does not match the signature you provided."
+            raise Refused(403, "SignatureDoesNotMatch", message) from None
+        except Expired as expired:
+            times = {"Expires": timestamp(expired.at), "ServerTime": timestamp(self.clock())}
+            raise Refused(403, "AccessDenied", "Request has expired", **times) from None
+
+    async def _receive(self, request: web.BaseRequest, incoming: Incoming, fault: Fault | None) -> None:
+        slow = fault.bytes_per_second if fault is not None and fault.then == "slow" else None
+        while block := await request.content.readany():
+            self.traffic.bytes_received += len(block)
+            incoming.write(block)
+            if slow is not None:
+                await asyncio.sleep(len(block) / slow)
+
+    async def _fail_early(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse | None:
+        """Act out the faults in which nothing is kept; None for those that only change what comes later."""
+        if fault.then in ("reset", "stall"):
+            await self._swallow(request, fault.after_bytes)
+            return wire.reset(request) if fault.then == "reset" else await wire.stall(request)
+        if fault.then == "close":
+            return wire.close(request)
+        if fault.then == "delay":
+            await asyncio.sleep(fault.seconds)
+            return None
+        if fault.then == "status":
+            if fault.html:
+                answer = wire.html(fault.status)
+            else:
+                code = CODES.get(fault.status, "InternalError")
+                answer = refusal(fault.status, code, "This is a scripted fault.")
+            return self._respond(attrs.evolve(answer, headers={**answer.headers, **fault.headers}))
+        now = self.clock()
+        answers = {
+            "html": wire.html(200),
+            "bad_json": Reply(200, b"<Error", {"Content-Type": "application/xml"}),
+            "expired": refusal(
+                403, "AccessDenied", "Request has expired", Expires=timestamp(now - 1), ServerTime=timestamp(now)
+            ),
+            "expired_token": refusal(400, "ExpiredToken", "The provided token has expired."),
+        }
+        found = answers.get(fault.then)
+        return None if found is None else self._respond(found)
+
+    async def _swallow(self, request: web.BaseRequest, count: int) -> None:
+        """Read so many bytes of the body, or all of it where it has no more."""
+        taken = 0
+        while taken < count and (block := await request.content.read(min(2**16, count - taken))):
+            taken += len(block)
+            self.traffic.bytes_received += len(block)
+
+    def _respond(self, answer: Reply) -> web.Response:
+        return attrs.evolve(answer, headers={**answer.headers, "Date": wire.http_date(self.clock())}).response()
+
+
+def _no_such_upload() -> Refused:
+    return Refused(404, "NoSuchUpload", "The specified multipart upload does not exist; it was completed or aborted.")
+
+
+def _length(request: web.BaseRequest) -> int:
+    """The length of the part. S3 takes no signed PUT in chunks of unknown number, and none without a length."""
+    if "Transfer-Encoding" in request.headers:
+        raise Refused(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+    length = request.content_length
+    if length is None:
+        raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+    if length > MAX_PART_SIZE:
+        raise Refused(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
+    return length
+
+
+def _check_digest(request: web.BaseRequest, incoming: Incoming) -> None:
+    given = request.headers.get("Content-MD5")
+    if given is not None and given.strip() != base64.b64encode(incoming.md5().digest()).decode():
+        raise Refused(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
+
+
+def _range(header: str | None, size: int) -> tuple[int, int]:
+    """First byte and the byte after the last one. Several ranges, and what is no range, mean the whole file."""
+    match = RANGE.fullmatch(header or "")
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1) if last else size
+    if start >= end:
+        raise Refused(416, "InvalidRange", "The requested range is not satisfiable.")
+    return start, end

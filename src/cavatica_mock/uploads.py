@@ -1,0 +1,220 @@
+"""The rules of an upload's life. No HTTP: documents in that fit openapi.yaml, records out, Problem raised."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from cavatica_mock import problems
+from cavatica_mock.blobs import Blobs, Incoming
+from cavatica_mock.ids import Ids, project_uuid
+from cavatica_mock.places import Places
+from cavatica_mock.problems import Problem
+from cavatica_mock.records import File, Part, Piece, Upload
+from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
+from cavatica_mock.store import Store
+
+
+def part_size_for(size: int | None, asked: int | None, smallest: int) -> int:
+    """The part size that the server chooses, in bytes.
+
+    What was asked for, where storage can work with it (docs.cavatica.org, Initialize a multipart upload: otherwise the
+    default); raised to whole MiB until the parts are no more than 10,000. A size that is not known counts as 0.
+    """
+    chosen = asked if asked is not None and smallest <= asked <= MAX_PART_SIZE else DEFAULT_PART_SIZE
+    if -(-(size or 0) // chosen) > MAX_PARTS:
+        needed = -(-(size or 0) // MAX_PARTS)
+        chosen = -(-needed // 2**20) * 2**20
+    return chosen
+
+
+def part_count(size: int | None, part_size: int) -> int:
+    """The highest part number that an upload can have. An empty file is one empty part.
+
+    The vendor's Python client gives a last single byte to the part before it and then sends an empty part: as many.
+    """
+    if size is None:
+        return MAX_PARTS
+    return max(1, -(-size // part_size))
+
+
+def bare(etag: str) -> str:
+    """An ETag without the quotes that some clients pass on and others strip."""
+    return etag[1:-1] if len(etag) >= 2 and etag[0] == etag[-1] == '"' else etag
+
+
+def etag_of(headers: Mapping[str, object]) -> str | None:
+    """The ETag among reported headers, whose names are as storage or the client spelt them."""
+    for name, value in headers.items():
+        if name.lower() == "etag" and isinstance(value, str):
+            return bare(value)
+    return None
+
+
+@attrs.frozen
+class Uploads:
+    """The uploads of all users. A user sees only their own: anything else is unknown, never forbidden."""
+
+    store: Store
+    blobs: Blobs
+    places: Places
+    ids: Ids
+    clock: Callable[[], float]
+    min_part_size: int
+
+    def start(self, user: str, wanted: Mapping[str, Any], overwrite: bool) -> Upload:
+        place = self.places.destination(wanted.get("project"), wanted.get("parent"))
+        self.places.check_writable(place.project)
+        name = wanted["name"]
+        size, asked = _whole(wanted.get("size")), _whole(wanted.get("part_size"))
+        if size is not None and size > MAX_FILE_SIZE:
+            raise Problem(problems.UPLOAD_BAD_START, "A file has at most 5 TiB.")
+        taken = self.store.find_file(place.folder, name)
+        if taken is not None and (taken.folder or not overwrite):
+            raise Problem(problems.UPLOAD_NAME_TAKEN, "Choose another name, or set overwrite.")
+        now = self.clock()
+        upload_id = self.ids.upload()
+        while self.store.upload(upload_id) is not None:  # a seed begins anew when a kept folder is served again
+            upload_id = self.ids.upload()
+        upload = Upload(
+            id=upload_id,
+            user=user,
+            project=place.project,
+            parent=place.folder,
+            name=name,
+            size=size,
+            part_size=part_size_for(size, asked, self.min_part_size),
+            md5=wanted.get("md5"),
+            overwrite=overwrite,
+            initiated=now,
+            key=f"uploads/{project_uuid(upload_id)}+{name}",
+        )
+        with self.store.transaction():
+            self.places.make(place, user, now)
+            self.store.add_upload(upload)
+        return upload
+
+    def find(self, user: str, upload_id: str) -> Upload:
+        upload = self.store.upload(upload_id)
+        if upload is None or upload.user != user:
+            raise Problem(problems.UPLOAD_UNKNOWN)
+        return upload
+
+    def check_number(self, upload: Upload, number: int) -> int:
+        highest = part_count(upload.size, upload.part_size)
+        if not 1 <= number <= highest:
+            raise Problem(problems.PART_NUMBER_BAD, f"This upload has part numbers from 1 to {highest}.")
+        return number
+
+    def report(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> None:
+        """Take part reports, all of them or none. The last one of a part wins."""
+        checked = self._checked(upload, reports)
+        with self.store.transaction():
+            self.store.keep_reports(upload.id, checked)
+
+    def complete(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> File:
+        """The file, made of the parts in the order of their numbers.
+
+        Reports given here count as if they had been made before. When it is refused, all is as it was before the call:
+        these reports are not kept either. Raises Problem: 8007 for anything short of a whole file, 8005 where the name
+        was taken meanwhile.
+        """
+        extra = dict(self._checked(upload, reports))
+        parts = {part.number: part for part in self.store.parts(upload.id)}
+        for number, report in extra.items():
+            parts[number] = attrs.evolve(parts.get(number, Part(number)), report=report)
+        pieces = self._whole_file(upload, sorted(parts.values(), key=lambda part: part.number))
+        taken = self.store.find_file(upload.parent, upload.name)
+        if taken is not None and (taken.folder or not upload.overwrite):
+            raise Problem(problems.UPLOAD_NAME_TAKEN, "It was taken after the upload had been started.")
+        used = {piece.blob for piece in pieces}
+        unused = {part.blob for part in parts.values() if part.blob is not None} - used
+        now = self.clock()
+        size = sum(piece.size for piece in pieces)
+        file = File(
+            self.new_file_id(), upload.user, upload.project, upload.parent, upload.name, False, size, now, now, {}, ()
+        )
+        with self.store.transaction():
+            if taken is not None:
+                # Documented as "the old file is deleted", not when: here readers see the one or the other, never none.
+                unused |= {piece.blob for piece in self.store.pieces(taken.id)}
+                self.store.remove_file(taken.id)
+            self.store.add_file(file, pieces)
+            self.store.remove_upload(upload.id)
+        self.blobs.remove(unused)
+        return file
+
+    def abort(self, upload: Upload) -> None:
+        blobs = {part.blob for part in self.store.parts(upload.id) if part.blob is not None}
+        with self.store.transaction():
+            self.store.remove_upload(upload.id)
+        self.blobs.remove(blobs)
+
+    def keep(self, upload_id: str, number: int, incoming: Incoming, etag: str) -> bool:
+        """Storage has received a part: the last one of a number wins. False when the upload is gone meanwhile."""
+        if self.store.upload(upload_id) is None:
+            incoming.drop()
+            return False
+        before = self.store.part(upload_id, number)
+        incoming.keep()
+        self.store.keep_part(upload_id, number, incoming.blob, incoming.size, etag)
+        if before is not None and before.blob is not None:
+            self.blobs.remove([before.blob])
+        return True
+
+    def new_file_id(self) -> str:
+        file_id = self.ids.file()
+        while self.store.file(file_id) is not None:
+            file_id = self.ids.file()
+        return file_id
+
+    def _checked(
+        self, upload: Upload, reports: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[int, Mapping[str, object]]]:
+        return [(self.check_number(upload, int(report["part_number"])), _normal(report)) for report in reports]
+
+    def _whole_file(self, upload: Upload, parts: Sequence[Part]) -> list[Piece]:
+        reported = [part for part in parts if part.report is not None]
+        if not reported:
+            raise Problem(problems.UPLOAD_INCOMPLETE, "No part was reported.")
+        pieces = []
+        for expected, part in enumerate(reported, start=1):
+            if part.number != expected:
+                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {expected} is missing.")
+            if part.blob is None or part.size is None:
+                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but never sent.")
+            if _reported_etag(part) != bare(part.etag or ""):
+                raise Problem(problems.UPLOAD_INCOMPLETE, f"The ETag of part {part.number} is not the one storage gave.")
+            if part.size < self.min_part_size and part is not reported[-1] and not self._odd_end(reported, part):
+                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} is too small: only the last one may be.")
+            pieces.append(Piece(part.blob, part.size))
+        size = sum(piece.size for piece in pieces)
+        if upload.size is not None and size != upload.size:
+            raise Problem(problems.UPLOAD_INCOMPLETE, f"{size} bytes were reported of the {upload.size} declared.")
+        return pieces
+
+    @staticmethod
+    def _odd_end(reported: Sequence[Part], part: Part) -> bool:
+        """True when only empty parts follow."""
+        return all(later.size == 0 for later in reported[part.number :])
+
+
+def _reported_etag(part: Part) -> str | None:
+    response = (part.report or {}).get("response")
+    headers = response.get("headers") if isinstance(response, Mapping) else None
+    return etag_of(headers) if isinstance(headers, Mapping) else None
+
+
+def _normal(report: Mapping[str, Any]) -> Mapping[str, object]:
+    """A report as it is kept and shown: the ETag bare, as in the vendor's examples."""
+    response = dict(report["response"])
+    headers = {
+        name: bare(value) if name.lower() == "etag" and isinstance(value, str) else value
+        for name, value in response["headers"].items()
+    }
+    return {"part_number": int(report["part_number"]), "response": {**response, "headers": headers}}
+
+
+def _whole(number: float | None) -> int | None:
+    """JSON Schema takes 7.0 for an integer."""
+    return None if number is None else int(number)
