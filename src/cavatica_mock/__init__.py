@@ -1,9 +1,6 @@
 """The upload API of CAVATICA and its sister platforms as a server in one process, for tests.
 
-    from cavatica_mock import Fault, MockServer
-
-    with MockServer(faults=[Fault("putPart", "status", status=503)]) as mock:
-        client = connect(token=mock.token, endpoint=mock.base_url)
+`with MockServer(faults=[Fault("putPart", "status", status=503)]) as mock:` gives `mock.base_url` and `mock.token`.
 """
 
 from cavatica_mock.faults import Fault, Faults

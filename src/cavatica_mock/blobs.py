@@ -5,7 +5,6 @@ never needs the space twice, and is one transaction in SQLite: there is no half-
 """
 
 import hashlib
-import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -49,7 +48,7 @@ class Incoming:
     def keep(self) -> None:
         # No fsync: the page cache outlives the process, and a mock need not outlive the machine.
         self._file.close()
-        os.replace(self._partial, self._final)
+        self._partial.replace(self._final)
 
     def drop(self) -> None:
         self._file.close()

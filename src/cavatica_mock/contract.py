@@ -151,9 +151,7 @@ class Contract:
             method=method.upper(),
             template=template,
             parameters=tuple(
-                Parameter(
-                    node["name"], node["in"], self.resolve(node["schema"]), _Lazy(self, node["schema"])
-                )
+                Parameter(node["name"], node["in"], self.resolve(node["schema"]), _Lazy(self, node["schema"]))
                 for node in parameters
             ),
             body_schema=content["content"]["application/json"]["schema"] if content else None,

@@ -71,7 +71,7 @@ class Fault:
     def from_json(cls, document: object) -> "Fault":
         """A fault from a decoded JSON object with the same names; raises ValueError on anything else."""
         if not isinstance(document, dict):
-            raise ValueError("a fault is a JSON object with at least `on` and `then`")
+            raise ValueError("a fault is a JSON object with at least `on` and `then`")  # noqa: TRY004
         unknown = set(document) - {field.name for field in attrs.fields(cls)}
         if unknown:
             raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")

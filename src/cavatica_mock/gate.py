@@ -123,9 +123,9 @@ def _path(admitted: Admitted) -> dict[str, Any]:
     values = {}
     for parameter in admitted.operation.of_kind("path"):
         text = admitted.values[parameter.name]
+        if text in ("", ".", ".."):
+            raise Problem(problems.BAD_PATH[parameter.name], f"{parameter.name} is missing.")
         try:
-            if text in ("", ".", ".."):
-                raise Invalid((parameter.name,), f"{parameter.name} is missing.")
             values[parameter.name] = parameter.read(text)
         except Invalid as invalid:
             raise Problem(problems.BAD_PATH[parameter.name], invalid.why) from None

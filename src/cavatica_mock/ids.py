@@ -13,7 +13,7 @@ class Ids:
     """Makes new ids; the same ones in the same order where a seed is given."""
 
     def __init__(self, seed: int | None) -> None:
-        self._random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)
+        self._random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
 
     def upload(self) -> str:
         """64 letters and digits, as in the vendor's examples."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ class Operations:
 
     def handler(self, operation_id: str) -> Callable[[Call], Answer]:
         """Raises KeyError for an operation that the mock does not have."""
-        return _HANDLERS[operation_id].__get__(self)
+        return partial(_HANDLERS[operation_id], self)
 
     def start_upload(self, call: Call) -> Answer:
         upload = self.uploads.start(call.user, call.body, call.query.get("overwrite", False))

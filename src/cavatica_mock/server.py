@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,12 +19,40 @@ T = TypeVar("T")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed: it takes large PUTs a good deal faster."""
+    """The one of uvloop where that is installed: it takes large PUTs a good deal faster."""
     try:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+class Serving:
+    """A mock that listens for the length of an `async with` block, in this thread's event loop.
+
+    Raises OSError or sqlite3.Error where it cannot listen or keep its state.
+    """
+
+    def __init__(self, settings: Settings, faults: Faults, host: str, port: int) -> None:
+        self._settings, self._faults = settings, faults
+        self._host, self._port = host, port
+
+    async def __aenter__(self) -> Mock:
+        self._exits = AsyncExitStack()
+        async with self._exits:
+            folder = self._settings.data
+            if folder is None:
+                name = tempfile.mkdtemp(prefix="cavatica-mock-")
+                self._exits.callback(shutil.rmtree, name, ignore_errors=True)
+                folder = Path(name)
+            mock = Mock(self._settings, folder, self._faults)
+            self._exits.push_async_callback(mock.close)
+            await mock.listen(self._host, self._port)
+            self._exits = self._exits.pop_all()
+        return mock
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exits.aclose()
 
 
 class MockServer:
@@ -48,7 +77,7 @@ class MockServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        given = tuple(tokens)
+        given: tuple[str, ...] = tuple(tokens)
         options: dict[str, Any] = {} if clock is None else {"clock": clock}
         self.settings = Settings(
             tokens=given or (made_up_token(seed),),
@@ -66,7 +95,6 @@ class MockServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
-        self._temporary: Path | None = None
 
     @property
     def token(self) -> str:
@@ -86,7 +114,7 @@ class MockServer:
 
     @property
     def calls(self) -> Counter[str]:
-        """operationId to calls that arrived for it, refused and failed ones included; `putPart` for storage PUTs."""
+        """Calls that arrived, by operationId, refused and failed ones included; `putPart` for storage PUTs."""
         return self._running.calls
 
     @property
@@ -158,28 +186,19 @@ class MockServer:
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(self._serve(ready))
-        except BaseException as error:  # told to the thread that waits in start()
+        except BaseException as error:  # noqa: BLE001  told to the thread that waits in start()
             self._failure = error
         finally:
-            if self._temporary is not None:
-                shutil.rmtree(self._temporary, ignore_errors=True)
             ready.set()
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        folder = self.settings.data
-        if folder is None:
-            folder = self._temporary = Path(tempfile.mkdtemp(prefix="cavatica-mock-"))
-        mock = Mock(self.settings, folder, self.faults)
-        try:
-            await mock.listen(self.host, self.port)
+        async with Serving(self.settings, self.faults, self.host, self.port) as mock:
             self.port = mock.port
             self._mock = mock
             ready.set()
             await self._stopping.wait()
-        finally:
-            await mock.close()
 
 
 def _writable(projects: Iterable[str] | Mapping[str, bool]) -> dict[str, bool]:

@@ -33,7 +33,7 @@ class Settings:
     since 1970. With `seed`, ids and signatures are the same in every run.
     """
 
-    tokens: tuple[str, ...] = attrs.field(converter=tuple, validator=_no_whitespace, repr=False)
+    tokens: tuple[str, ...] = attrs.field(validator=_no_whitespace, repr=False)
     projects: Mapping[str, bool] | None = None
     rate_limit: tuple[int, float] | None = None
     data: Path | None = None

@@ -69,9 +69,11 @@ class Storage:
                 return await self._put(request, key, query)
             if request.method == "GET":
                 return await self._get(request, key, query)
-            raise Refused(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
         except Refused as refused:
             return self._respond(refused.reply)
+        message = "The specified method is not allowed against this resource."
+        answer = refusal(405, "MethodNotAllowed", message)
+        return self._respond(attrs.evolve(answer, headers={**answer.headers, "Allow": "GET, PUT"}))
 
     async def _put(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.StreamResponse:
         number = query.get("partNumber", "")

@@ -30,8 +30,24 @@ CREATE TABLE piece (
     file TEXT NOT NULL, position INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
     PRIMARY KEY (file, position)) WITHOUT ROWID;
 """
-UPLOAD_COLUMNS: Final = "id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key"
-FILE_COLUMNS: Final = "id, user, project, parent, name, folder, size, created, modified, metadata, tags"
+EMPTY: Final = """
+DELETE FROM setting; DELETE FROM root; DELETE FROM upload; DELETE FROM part; DELETE FROM file; DELETE FROM piece;
+"""
+SELECT_UPLOAD: Final = (
+    "SELECT id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key FROM upload"
+)
+INSERT_UPLOAD: Final = (
+    "INSERT INTO upload (id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+SELECT_PART: Final = "SELECT number, blob, size, etag, report FROM part"
+SELECT_FILE: Final = "SELECT id, user, project, parent, name, folder, size, created, modified, metadata, tags FROM file"
+INSERT_FILE: Final = (
+    "INSERT INTO file (id, user, project, parent, name, folder, size, created, modified, metadata, tags)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+COUNT_UPLOADS: Final = "SELECT count(*) FROM upload"
+COUNT_FILES: Final = "SELECT count(*) FROM file"
 
 
 class Store:
@@ -42,7 +58,7 @@ class Store:
         # One mock to a folder: the lock is the process's own and goes with it, kill -9 included.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         # WAL with NORMAL: a commit is in the kernel's hands when it returns, so a killed process loses nothing. Only a
-        # power cut could take the last commits back (never tear them), and a mock need not pay an fsync a call for that.
+        # power cut could take the last commits back (never tear them), and a mock need not pay an fsync for that.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self.transaction():
@@ -69,8 +85,8 @@ class Store:
 
     def clear(self) -> None:
         with self.transaction():
-            for table in ("setting", "root", "upload", "part", "file", "piece"):
-                self._db.execute(f"DELETE FROM {table}")
+            for statement in EMPTY.split(";"):
+                self._db.execute(statement)
 
     def setting(self, name: str, default: str) -> str:
         """The value kept under a name; the first default that is ever given stays."""
@@ -89,20 +105,18 @@ class Store:
     # Uploads and their parts.
 
     def add_upload(self, upload: Upload) -> None:
-        marks = ", ".join("?" * 11)
-        self._db.execute(f"INSERT INTO upload ({UPLOAD_COLUMNS}) VALUES ({marks})", attrs.astuple(upload))
+        self._db.execute(INSERT_UPLOAD, attrs.astuple(upload))
 
     def upload(self, upload_id: str) -> Upload | None:
-        row = self._db.execute(f"SELECT {UPLOAD_COLUMNS} FROM upload WHERE id = ?", (upload_id,)).fetchone()
+        row = self._db.execute(SELECT_UPLOAD + " WHERE id = ?", (upload_id,)).fetchone()
         return None if row is None else _upload(row)
 
     def uploads(self, user: str | None, offset: int = 0, limit: int = -1) -> tuple[list[Upload], int]:
         """A page of a user's (None: everybody's) open uploads in the order they were started, and their number."""
-        where, values = ("", ()) if user is None else ("WHERE user = ?", (user,))
-        rows = self._db.execute(
-            f"SELECT {UPLOAD_COLUMNS} FROM upload {where} ORDER BY position LIMIT ? OFFSET ?", (*values, limit, offset)
-        ).fetchall()
-        total = self._db.execute(f"SELECT count(*) FROM upload {where}", values).fetchone()[0]
+        where, values = ("", ()) if user is None else (" WHERE user = ?", (user,))
+        page = " ORDER BY position LIMIT ? OFFSET ?"
+        rows = self._db.execute(SELECT_UPLOAD + where + page, (*values, limit, offset)).fetchall()
+        total = self._db.execute(COUNT_UPLOADS + where, values).fetchone()[0]
         return [_upload(row) for row in rows], total
 
     def remove_upload(self, upload_id: str) -> None:
@@ -110,16 +124,12 @@ class Store:
         self._db.execute("DELETE FROM upload WHERE id = ?", (upload_id,))
 
     def part(self, upload_id: str, number: int) -> Part | None:
-        row = self._db.execute(
-            "SELECT number, blob, size, etag, report FROM part WHERE upload = ? AND number = ?", (upload_id, number)
-        ).fetchone()
+        row = self._db.execute(SELECT_PART + " WHERE upload = ? AND number = ?", (upload_id, number)).fetchone()
         return None if row is None else _part(row)
 
     def parts(self, upload_id: str) -> list[Part]:
         """In the order of their numbers."""
-        rows = self._db.execute(
-            "SELECT number, blob, size, etag, report FROM part WHERE upload = ? ORDER BY number", (upload_id,)
-        )
+        rows = self._db.execute(SELECT_PART + " WHERE upload = ? ORDER BY number", (upload_id,))
         return [_part(row) for row in rows]
 
     def keep_part(self, upload_id: str, number: int, blob: str, size: int, etag: str) -> None:
@@ -143,8 +153,8 @@ class Store:
     # Files, folders and what they consist of.
 
     def add_file(self, file: File, pieces: Sequence[Piece] = ()) -> None:
-        marks = ", ".join("?" * 11)
-        self._db.execute(f"INSERT INTO file ({FILE_COLUMNS}) VALUES ({marks})", _file_row(file))
+        values = attrs.astuple(file, recurse=False)[:9]
+        self._db.execute(INSERT_FILE, (*values, json.dumps(file.metadata), json.dumps(file.tags)))
         rows = [(file.id, position, piece.blob, piece.size) for position, piece in enumerate(pieces)]
         self._db.executemany("INSERT INTO piece VALUES (?, ?, ?, ?)", rows)
 
@@ -159,13 +169,11 @@ class Store:
         self._db.execute("DELETE FROM file WHERE id = ?", (file_id,))
 
     def file(self, file_id: str) -> File | None:
-        row = self._db.execute(f"SELECT {FILE_COLUMNS} FROM file WHERE id = ?", (file_id,)).fetchone()
+        row = self._db.execute(SELECT_FILE + " WHERE id = ?", (file_id,)).fetchone()
         return None if row is None else _file(row)
 
     def find_file(self, parent: str, name: str) -> File | None:
-        row = self._db.execute(
-            f"SELECT {FILE_COLUMNS} FROM file WHERE parent = ? AND name = ?", (parent, name)
-        ).fetchone()
+        row = self._db.execute(SELECT_FILE + " WHERE parent = ? AND name = ?", (parent, name)).fetchone()
         return None if row is None else _file(row)
 
     def files(
@@ -179,12 +187,10 @@ class Store:
         if names:
             conditions.append(f"name IN ({', '.join('?' * len(names))})")
             values.extend(names)
-        where = " AND ".join(conditions)
-        rows = self._db.execute(
-            f"SELECT {FILE_COLUMNS} FROM file WHERE {where} ORDER BY position LIMIT ? OFFSET ?",
-            (*values, limit, offset),
-        ).fetchall()
-        total = self._db.execute(f"SELECT count(*) FROM file WHERE {where}", values).fetchone()[0]
+        where = " WHERE " + " AND ".join(conditions)
+        page = " ORDER BY position LIMIT ? OFFSET ?"
+        rows = self._db.execute(SELECT_FILE + where + page, (*values, limit, offset)).fetchall()
+        total = self._db.execute(COUNT_FILES + where, values).fetchone()[0]
         return [_file(row) for row in rows], total
 
     def pieces(self, file_id: str) -> list[Piece]:
@@ -198,16 +204,16 @@ class Store:
 
 
 def _upload(row: tuple[Any, ...]) -> Upload:
-    return Upload(*row[:8], bool(row[8]), *row[9:])
+    upload_id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key = row
+    return Upload(upload_id, user, project, parent, name, size, part_size, md5, bool(overwrite), initiated, key)
 
 
 def _part(row: tuple[Any, ...]) -> Part:
-    return Part(*row[:4], None if row[4] is None else json.loads(row[4]))
+    number, blob, size, etag, report = row
+    return Part(number, blob, size, etag, None if report is None else json.loads(report))
 
 
 def _file(row: tuple[Any, ...]) -> File:
-    return File(*row[:5], bool(row[5]), *row[6:9], json.loads(row[9]), tuple(json.loads(row[10])))
-
-
-def _file_row(file: File) -> tuple[Any, ...]:
-    return (*attrs.astuple(file, recurse=False)[:9], json.dumps(file.metadata), json.dumps(file.tags))
+    file_id, user, project, parent, name, folder, size, created, modified, metadata, tags = row
+    values = json.loads(metadata), tuple(json.loads(tags))
+    return File(file_id, user, project, parent, name, bool(folder), size, created, modified, *values)

@@ -168,9 +168,7 @@ class Uploads:
             file_id = self.ids.file()
         return file_id
 
-    def _checked(
-        self, upload: Upload, reports: Sequence[Mapping[str, Any]]
-    ) -> list[tuple[int, Mapping[str, object]]]:
+    def _checked(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, object]]]:
         return [(self.check_number(upload, int(report["part_number"])), _normal(report)) for report in reports]
 
     def _whole_file(self, upload: Upload, parts: Sequence[Part]) -> list[Piece]:
@@ -184,7 +182,7 @@ class Uploads:
             if part.blob is None or part.size is None:
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but never sent.")
             if _reported_etag(part) != bare(part.etag or ""):
-                raise Problem(problems.UPLOAD_INCOMPLETE, f"The ETag of part {part.number} is not the one storage gave.")
+                raise Problem(problems.UPLOAD_INCOMPLETE, f"Storage gave part {part.number} another ETag.")
             if part.size < self.min_part_size and part is not reported[-1] and not self._odd_end(reported, part):
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} is too small: only the last one may be.")
             pieces.append(Piece(part.blob, part.size))

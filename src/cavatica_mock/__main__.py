@@ -1,0 +1,144 @@
+"""cavatica-mock: the mock as a command."""
+
+import asyncio
+import errno
+import re
+import signal
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from cavatica_mock.faults import Faults
+from cavatica_mock.places import PROJECT_FORM
+from cavatica_mock.settings import (
+    DEFAULT_RATE_LIMIT,
+    MAX_PART_SIZE,
+    MIN_PART_SIZE,
+    PART_URL_LIFETIME,
+    Settings,
+    made_up_token,
+)
+
+
+class RateLimitType(click.ParamType[tuple[int, float] | None]):
+    """CALLS/SECONDS, or `off`."""
+
+    name = "CALLS/SECONDS|off"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, float] | None:
+        if not isinstance(value, str):
+            return DEFAULT_RATE_LIMIT
+        if value == "off":
+            return None
+        match = re.fullmatch(r"([1-9][0-9]{0,8})/([0-9]{1,6}(?:\.[0-9]{1,3})?)", value, re.ASCII)
+        if match is None or float(match[2]) <= 0:
+            self.fail(
+                f"{value!r} is not a number of calls, a slash and a number of seconds, as in 1000/300, nor `off`."
+            )
+        return int(match[1]), float(match[2])
+
+
+def _projects(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, bool] | None:
+    projects = {value.removesuffix(":ro"): not value.endswith(":ro") for value in values}
+    for name in projects:
+        if not PROJECT_FORM.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is not of the form owner/name.")
+    return projects or None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cavatica-upload")
+def main() -> None:
+    """The upload API of CAVATICA and its sister platforms, as a server on this machine."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--token", "tokens", multiple=True, help="A token that is let in, a user of its own. Can be repeated.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder to keep state and bytes in; otherwise temporary.")
+@click.option(
+    "--rate-limit",
+    type=RateLimitType(),
+    default="1000/300",
+    show_default=True,
+    help="Calls in seconds, for each token.",
+)
+@click.option(
+    "--project", "projects", multiple=True, callback=_projects, help="owner/name, or owner/name:ro: only these exist."
+)
+@click.option("--seed", type=int, help="Makes ids and signatures the same in every run.")
+@click.option(
+    "--min-part-size", type=click.IntRange(1, MAX_PART_SIZE), default=MIN_PART_SIZE, show_default=True, help="Bytes."
+)
+@click.option(
+    "--part-url-lifetime",
+    type=click.FloatRange(0, min_open=True),
+    default=PART_URL_LIFETIME,
+    show_default=True,
+    help="Seconds.",
+)
+@click.option("--clock-offset", type=float, default=0.0, help="Seconds by which the mock's clock is wrong.")
+def serve(
+    *,
+    host: str,
+    port: int,
+    tokens: tuple[str, ...],
+    data: Path | None,
+    rate_limit: tuple[int, float] | None,
+    projects: dict[str, bool] | None,
+    seed: int | None,
+    min_part_size: int,
+    part_url_lifetime: float,
+    clock_offset: float,
+) -> None:
+    """Answer under /v2 until SIGTERM or Ctrl-C. One line is printed as soon as it does."""
+    made_up = None if tokens else made_up_token(seed)
+    try:
+        settings = Settings(
+            tokens=tokens or (made_up or "",),
+            projects=projects,
+            rate_limit=rate_limit,
+            data=data,
+            seed=seed,
+            min_part_size=min_part_size,
+            part_url_lifetime=part_url_lifetime,
+            clock=lambda: time.time() + clock_offset,
+        )
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--token") from None
+    from cavatica_mock.server import Serving, new_event_loop  # after the arguments: --help need not wait for aiohttp
+
+    async def run() -> None:
+        async with Serving(settings, Faults(), host, port) as mock:
+            stopping = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+            told = f" token={made_up}" if made_up else ""
+            click.echo(f"cavatica-mock ready: http://{host}:{mock.port}/v2{told}")
+            await stopping.wait()
+
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(run())
+    except OSError as error:
+        raise click.ClickException(_why(error, host, port, data)) from None
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{data} cannot be used: {error}. Is another mock using it?") from None
+
+
+def _why(error: OSError, host: str, port: int, data: Path | None) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {host} is in use. Stop what listens there, or choose another with --port."
+    if error.filename is not None:
+        return f"{data or error.filename} cannot be used as the data folder: {error.strerror}."
+    return f"The mock cannot listen at {host}:{port}: {error.strerror or error}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
