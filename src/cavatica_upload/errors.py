@@ -3,7 +3,7 @@ What can go wrong, as a tree of exceptions.
 
 ::
 
-    CavaticaError                      .message (what happened), .hint (what to do, or None)
+    CavaticaError                      .message (what happened), .hint (what to do, or None), .maybe_acted
     ├── ConfigError                    no usable token, endpoint or profile
     ├── UsageError (ValueError)        a value that cannot be right; nothing was sent
     ├── ApiError                       the API answered, and not with success: .status .code .reason .operation
@@ -18,7 +18,7 @@ What can go wrong, as a tree of exceptions.
     │   ├── RateLimited                429
     │   ├── ServerError                5xx, known or not (520, 599)
     │   └── UnexpectedAnswer           a redirect, no JSON, or JSON of another shape than the contract's
-    ├── ConnectionFailed               no whole answer came: .maybe_acted says if the server may have done it
+    ├── ConnectionFailed               no whole answer came
     ├── StorageError                   storage (not the API) did not take a part: .part
     │   ├── PartRefused                .status, and .code where storage named one
     │   ├── UrlExpired                 the part URL is no longer valid: ask for another
@@ -61,6 +61,8 @@ class CavaticaError(Exception):
 
     message: str
     hint: str | None
+    maybe_acted: bool = False
+    """Whether the server may have done what was asked of it, although this error is all that came of it."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -211,7 +213,7 @@ class ConnectionFailed(CavaticaError):
     """
     No whole answer came: name lookup, connection, TLS, timeout, reset.
 
-    `maybe_acted` is True where the request may have reached the server, so that the operation may have been done.
+    `maybe_acted` is True where the request may have reached the server.
     """
 
     def __init__(
