@@ -1,7 +1,6 @@
 """From what a generated function returns to a value of the contract's shape, or an error of this package."""
 
-from collections.abc import Callable, Hashable
-from functools import cache
+from collections.abc import Callable, Sequence
 from types import TracebackType, UnionType
 from typing import Any, TypeVar, get_args
 
@@ -14,6 +13,7 @@ from cavatica_upload.errors import UnexpectedAnswer
 Model = TypeVar("Model")
 
 _SCALARS: dict[str, type] = {"str": str, "int": int, "bool": bool}
+_FIELDS: dict[str, Sequence[tuple[str, type | None]]] = {}  # by model, as they are needed
 
 
 def call(operation: str, function: Callable[..., object], *arguments: object, **options: object) -> object:
@@ -70,8 +70,7 @@ def _while_parsing(trace: TracebackType | None) -> bool:
 
 def _well_typed(model: Any) -> bool:
     """Look at the scalars of a model and of the models in it: the generated code takes them unseen."""
-    kind: Hashable = type(model)
-    for name, scalar in _fields(kind):
+    for name, scalar in _fields(type(model)):
         value = getattr(model, name)
         if isinstance(value, Unset):
             continue
@@ -83,10 +82,12 @@ def _well_typed(model: Any) -> bool:
     return True
 
 
-@cache
-def _fields(kind: Any) -> tuple[tuple[str, type | None], ...]:
+def _fields(kind: type[Any]) -> Sequence[tuple[str, type | None]]:
     """Return a model's fields, each with the scalar type that it is declared as, None where it is something else."""
-    return tuple((field.name, _scalar(field.type)) for field in attrs.fields(kind))
+    found = _FIELDS.get(kind.__name__)
+    if found is None:
+        found = _FIELDS[kind.__name__] = [(field.name, _scalar(field.type)) for field in attrs.fields(kind)]
+    return found
 
 
 def _scalar(declared: Any) -> type | None:

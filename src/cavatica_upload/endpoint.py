@@ -3,7 +3,8 @@
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
-from cavatica_upload.errors import ConfigError, scrub
+from cavatica_upload.errors import ConfigError
+from cavatica_upload.problems import scrub
 
 CAVATICA = "https://cavatica-api.sbgenomics.com/v2"
 

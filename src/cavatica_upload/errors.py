@@ -35,25 +35,10 @@ Every error can be pickled and copied. No error holds the token, or the query of
 The codes are those of docs.cavatica.org, API status codes.
 """
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-LONGEST_REASON = 400  # characters kept of what a server says of itself
-
-_URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
-
-def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return `text` as one line that may be shown: no secrets, no URL queries, no control characters, not too long."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
-    text = _URL_QUERY.sub(r"\1?…", text)
-    text = _UNPRINTABLE.sub(" ", text).strip()
-    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
+from cavatica_upload.problems import read_problem
 
 
 class CavaticaError(Exception):
@@ -139,29 +124,21 @@ class ApiError(CavaticaError):
         The body may be the platform's JSON, JSON of another shape (`status` as a word, no `code`: unrouted paths
         answer so), a proxy's HTML page, or nothing at all. `secrets` are cut out of what the server said.
         """
-        known = {name.lower(): value for name, value in headers.items()}
-        problem = _json_object(body)
-        code = _whole_number(problem.get("code"))
-        secrets = tuple(secrets)
-        reason = _text(problem.get("message"), secrets)
-        kind = _kind(status, code)
-        if reason is None and not problem and body.strip():
-            reason = _page_title(body, secrets) or "an answer that is not JSON"
+        problem = read_problem(status, headers, body, secrets)
+        kind = _kind(status, problem.code)
         sentence = f"{operation or 'The request'} failed: the server answered {status}"
-        if code is not None:
-            sentence += f" (code {code})"
-        if 300 <= status < 400:
-            reason = "a redirect to " + _origin(known.get("location", "")) + ", which is not followed"
-        sentence += f": {reason.rstrip('.')}." if reason else "."
+        if problem.code is not None:
+            sentence += f" (code {problem.code})"
+        sentence += f": {problem.reason.rstrip('.')}." if problem.reason else "."
         return kind(
             sentence,
-            _hint(status, code, kind),
+            _hint(status, problem.code, kind),
             status=status,
-            code=code,
-            reason=reason,
-            more_info=_text(problem.get("more_info"), secrets),
+            code=problem.code,
+            reason=problem.reason,
+            more_info=problem.more_info,
             operation=operation,
-            request_id=_text(known.get("x-request-id"), secrets),
+            request_id=problem.request_id,
         )
 
 
@@ -353,34 +330,3 @@ def _hint(status: int, code: int | None, kind: type[ApiError]) -> str | None:
         # The platform's own refusals carry a code.
         return _HINT_OF_KIND[UnexpectedAnswer]
     return _HINT_OF_KIND.get(kind)
-
-
-def _json_object(body: bytes) -> Mapping[str, object]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _whole_number(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        return int(value)
-    return None
-
-
-def _text(value: object, secrets: Iterable[str]) -> str | None:
-    return scrub(value, secrets) or None if isinstance(value, str) else None
-
-
-def _page_title(body: bytes, secrets: Iterable[str]) -> str | None:
-    found = re.search(rb"<title[^>]*>([^<]*)</title>", body[:4096], re.IGNORECASE)
-    title = scrub(found[1].decode("utf-8", "replace"), secrets) if found else ""
-    return f"an HTML page, “{title}”" if title else None
-
-
-def _origin(url: str) -> str:
-    found = re.match(r"https?://(?:[^/?#@]*@)?([^/?#\s]+)", url, re.IGNORECASE)
-    return scrub(found[1]) if found else "another place"

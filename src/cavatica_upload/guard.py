@@ -12,9 +12,10 @@ import httpx
 
 from cavatica_upload.budget import CallBudget
 from cavatica_upload.endpoint import same_origin
-from cavatica_upload.errors import Interrupted, UnexpectedAnswer, scrub
+from cavatica_upload.errors import Interrupted, UnexpectedAnswer
 from cavatica_upload.events import Retrying
 from cavatica_upload.operations import Operation, recognise
+from cavatica_upload.problems import scrub
 from cavatica_upload.retry import Again, Answer, Exchange, GiveUp, Lost, Policy, Take, Verdict
 
 logger = logging.getLogger(__name__)
@@ -110,20 +111,19 @@ class Guard:
         return exchange.lost(loss)
 
     def answered(
-        self, exchange: Exchange, response: httpx.Response, raw: bytes, number: int | None
+        self, exchange: Exchange, request: httpx.Request, response: httpx.Response, raw: bytes, number: int | None
     ) -> tuple[httpx.Response, Verdict]:
         """Judge an answer, and make of it what the caller gets."""
-        self.budget.observe(response.headers, number, refused=response.status_code == 429)
-        body = httpx.Response(response.status_code, headers=response.headers, content=raw).content
-        verdict = exchange.answered(Answer(response.status_code, response.headers, body))
-        logger.debug("%s: answered %d, %d bytes", exchange.operation.name, response.status_code, len(body))
-        if isinstance(verdict, Take) and verdict.instead is not None:
-            return AnswerWithJson(verdict.instead), verdict
+        status = response.status_code
+        body = httpx.Response(status, headers=response.headers, content=raw).content  # decoded, or DecodingError
+        self.budget.observe(response.headers, number, refused=status == 429)
+        verdict = exchange.answered(Answer(status, response.headers, body))
+        logger.debug("%s: answered %d, %d bytes", exchange.operation.name, status, len(body))
+        content = request.content if exchange.operation.echoes and not body else body
+        if isinstance(verdict, Take) and verdict.instead is not None and (status != verdict.instead or not body):
+            return AnswerWithJson(verdict.instead, content=content, extensions=response.extensions), verdict
         whole = AnswerWithJson(
-            response.status_code,
-            headers=response.headers,
-            stream=httpx.ByteStream(raw),
-            extensions=response.extensions,
+            status, headers=response.headers, stream=httpx.ByteStream(raw), extensions=response.extensions
         )
         return whole, verdict
 

@@ -32,6 +32,17 @@ ONLY_ONCE = {
     "createFolder": "a second one finds the name taken (409): the caller looks for the folder",
 }
 GONE_IS_DONE = {"abortUpload", "deleteFile"}
+SUCCESS = {
+    "abortUpload": 204,
+    "createFolder": 201,
+    "deleteFile": 204,
+    "reportUploadedPart": 200,
+    "reportUploadedParts": 200,
+    "startUpload": 200,
+}
+"""The contract's status where the sources disagree; the vendor's clients take 200, 201, 202 and 204 for the same."""
+ECHOES = {"reportUploadedPart", "reportUploadedParts"}
+"""Answered with the request's own body by some platforms, with nothing by others."""
 FREE = {"getRateLimit"}  # docs.cavatica.org, Get your current rate limit status
 PATIENCE = {
     "completeUpload": 300.0,  # storage puts up to 10,000 parts together before the platform answers
@@ -49,6 +60,10 @@ class Operation:
     """Whether it changes nothing, and always answers with a body."""
     gone_is_done: bool = False
     """Whether 404 after a lost answer means that the lost one did it."""
+    success: int | None = None
+    """The status that stands for every success, where it may come with another."""
+    echoes: bool = False
+    """Whether an empty answer means the same as the request's own body."""
     free: bool = False
     """Whether it is not counted against the rate limit."""
     patience: float = 0.0
@@ -112,6 +127,8 @@ def _describe(module: ModuleType) -> tuple[str, re.Pattern[str], Operation]:
         name=name,
         repeatable=method == "GET" or name in SAFE_TO_REPEAT,
         reads=method == "GET",
+        success=SUCCESS.get(name),
+        echoes=name in ECHOES,
         free=name in FREE,
         gone_is_done=name in GONE_IS_DONE,
         patience=PATIENCE.get(name, 0.0),

@@ -70,7 +70,7 @@ class Lost:
 
 @attrs.frozen
 class Take:
-    """The answer is good; `instead` is the status to give it, where it is one in disguise."""
+    """The answer is good; `instead` is the status that the contract has for it, where it may come with another."""
 
     instead: int | None = None
 
@@ -148,7 +148,7 @@ class Exchange:
         if 200 <= answer.status < 300:
             trouble = self._trouble(answer)
             if trouble is None:
-                return Take()
+                return Take(instead=self.operation.success)
             self._attempts += 1
             failed = UnexpectedAnswer(
                 f"{self.operation.name} failed: the server answered {answer.status} with {trouble}.",
@@ -164,7 +164,7 @@ class Exchange:
             return self._rate_limited(error, answer)
         self._attempts += 1
         if error.status == 404 and error.code is not None and self._acted and self.operation.gone_is_done:
-            return Take(instead=204)
+            return Take(instead=self.operation.success)
         reason = f"{error.status}" if error.reason is None else f"{error.status}, {error.reason}"
         if error.maintenance:
             return self._pause_or(error, reason, self._uniform(LONGEST_PAUSE / 2, LONGEST_PAUSE))

@@ -6,6 +6,7 @@ answer before the generated code parses it. What to do is decided in `retry.py` 
 with threads and once with asyncio.
 """
 
+import asyncio
 import contextlib
 import ssl
 import threading
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-import anyio
 import httpx
 
 from cavatica_upload.errors import ConfigError, Interrupted
@@ -22,7 +22,7 @@ from cavatica_upload.operations import Operation
 from cavatica_upload.proxies import proxy_for
 from cavatica_upload.retry import Exchange
 
-LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=15.0)
+LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
 LOOK_AGAIN = 0.2
 """Seconds after which an asynchronous wait looks whether it was cancelled."""
 
@@ -83,7 +83,7 @@ class ApiTransport(httpx.BaseTransport):
             answer = None
             try:
                 response = self._routes.own.handle_request(guard.dressed(request, exchange))
-                answer, verdict = guard.answered(exchange, response, _read(response, exchange), number)
+                answer, verdict = guard.answered(exchange, request, response, _read(response, exchange), number)
             except httpx.RequestError as error:
                 cause = error
                 verdict = guard.lost(exchange, error, number)
@@ -131,7 +131,7 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
             answer = None
             try:
                 response = await self._routes.own.handle_async_request(guard.dressed(request, exchange))
-                answer, verdict = guard.answered(exchange, response, await _aread(response, exchange), number)
+                answer, verdict = guard.answered(exchange, request, response, await _aread(response, exchange), number)
             except httpx.RequestError as error:
                 cause = error
                 verdict = guard.lost(exchange, error, number)
@@ -165,7 +165,7 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
         cancel = self._guard.cancel
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
-            await anyio.sleep(left if cancel is None else min(left, LOOK_AGAIN))
+            await asyncio.sleep(left if cancel is None else min(left, LOOK_AGAIN))
             if cancel is not None and cancel.is_set():
                 raise Interrupted.while_waiting(f"another attempt at {operation.name}")
 
