@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cavatica_upload.errors import ConfigError, FileChanged, SourceError, scrub
+from cavatica_upload.errors import ConfigError, FileChanged, SourceError
+from cavatica_upload.problems import scrub
 from cavatica_upload.sources import Identity
 
 RANGE = 2 * 1024 * 1024  # bytes asked for at once: times 32 threads it must stay small
@@ -35,8 +36,9 @@ class RemoteFile:
         except (ImportError, ValueError) as error:
             raise ConfigError(f"{self._shown} cannot be opened: {scrub(str(error))}") from error
         self.name: str | None = self._path.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or None
-        self.identity: Identity = self._look()
-        self.size: int | None = self.identity.size
+        self._opened = self._look()
+        self.identity: Identity | None = self._opened
+        self.size: int | None = self._opened.size
 
     def _look(self) -> Identity:
         try:
@@ -81,9 +83,9 @@ class RemoteFile:
     def check(self) -> None:
         """Raise FileChanged where the object is no longer the one opened."""
         now = self._look()
-        if now != self.identity:
+        if now != self._opened:
             raise FileChanged(
-                f"{self._shown} changed while it was being uploaded: {self.identity.difference(now)}.",
+                f"{self._shown} changed while it was being uploaded: {self._opened.difference(now)}.",
                 "Run the same again when nothing writes to it; the unfinished upload is then replaced.",
             )
 
