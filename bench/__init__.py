@@ -1,0 +1,1 @@
+"""Side-by-side measurements of upload clients against a storage that only swallows bytes. No timed asserts."""
