@@ -195,30 +195,22 @@ class Journal:
     def put(self, entry: Entry, part: SentPart) -> None:
         """Remember that storage took a part. A part is written here before it is reported."""
         with self._guarded() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)",
-                (entry.key, part.number, part.size, part.md5, json.dumps(dict(part.headers)), int(part.reported)),
-            )
+            database.execute(_PUT, _part_row(entry, part))
 
     def mark_reported(self, entry: Entry, numbers: list[int]) -> None:
         """Remember that the API was told of these parts."""
-        with self._guarded() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                database.executemany(
-                    "UPDATE parts SET reported = 1 WHERE upload = ? AND number = ?",
-                    [(entry.key, number) for number in numbers],
-                )
-                database.execute("COMMIT")
-            except sqlite3.Error:
-                database.execute("ROLLBACK")
-                raise
-
-    def drop_parts(self, entry: Entry, numbers: list[int]) -> None:
-        """Forget parts that turned out not to be what storage has."""
-        with self._guarded() as database:
+        with self._guarded() as database, _transaction(database):
             database.executemany(
-                "DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in numbers]
+                "UPDATE parts SET reported = 1 WHERE upload = ? AND number = ?",
+                [(entry.key, number) for number in numbers],
+            )
+
+    def correct(self, entry: Entry, parts: list[SentPart], stale: list[int]) -> None:
+        """Remember what a look at the server showed: it has these `parts`, and not the `stale` ones."""
+        with self._guarded() as database, _transaction(database):
+            database.executemany(_PUT, [_part_row(entry, part) for part in parts])
+            database.executemany(
+                "DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]
             )
 
     def mark_completing(self, entry: Entry) -> None:
@@ -245,6 +237,24 @@ _SELECT = (
     "SELECT id, upload_id, endpoint, destination, asked, name, path, size, device, inode, mtime_ns, tag, part_size, "
     "started, completing FROM uploads "
 )
+
+
+_PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+
+
+def _part_row(entry: Entry, part: SentPart) -> tuple[object, ...]:
+    return entry.key, part.number, part.size, part.md5, json.dumps(dict(part.headers)), int(part.reported)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

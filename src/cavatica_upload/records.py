@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from cavatica_upload import etags
 from cavatica_upload.destination import Destination
 from cavatica_upload.sources import Identity
 
@@ -24,7 +25,12 @@ class SentPart:
     @property
     def etag(self) -> str | None:
         """The ETag as storage gave it."""
-        return next((value for name, value in self.headers.items() if name.lower() == "etag"), None)
+        return etags.in_headers(self.headers)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the ETag is the MD5 of the bytes that were sent."""
+        return self.md5 is not None and self.etag is not None and etags.bare(self.etag) == self.md5
 
 
 @attrs.frozen(kw_only=True)

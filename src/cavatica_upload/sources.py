@@ -87,7 +87,8 @@ class LocalFile:
             os.close(self._fd)
             raise SourceError(f"{self.path} is not a regular file.", _hint_for(found.st_mode))
         self._absolute = str(self.path.absolute())
-        self.identity: Identity = _identity(self._absolute, found)
+        self._opened = _identity(self._absolute, found)
+        self.identity: Identity | None = self._opened
         self.size: int | None = found.st_size
         self._read = _reader(self._fd)
 
@@ -114,14 +115,14 @@ class LocalFile:
     def check(self) -> None:
         """Raise FileChanged where the file (also: the one that now has its path) is no longer the one opened."""
         now = _identity(self._absolute, os.fstat(self._fd))
-        if now == self.identity:
+        if now == self._opened:
             try:
                 now = _identity(self._absolute, Path(self._absolute).stat())
             except OSError:
                 return  # deleted or out of reach meanwhile: the bytes that were sent are still those of the file
-        if now != self.identity:
+        if now != self._opened:
             raise FileChanged(
-                f"{self.path} changed while it was being uploaded: {self.identity.difference(now)}.",
+                f"{self.path} changed while it was being uploaded: {self._opened.difference(now)}.",
                 "Run the same again when nothing writes to the file; the unfinished upload is then replaced.",
             )
 

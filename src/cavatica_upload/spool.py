@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from cavatica_upload.errors import SourceError
@@ -30,8 +30,8 @@ class Stream:
         self.size: int | None = None
         self.identity: Identity | None = None
 
-    def cut(self, part_size: int) -> Part | None:
-        """Read the next part and return it; None after the last one, when `size` is known too.
+    def cut(self, part_size: int, seen: Callable[[bytes], object] | None = None) -> Part | None:
+        """Read the next part and return it; None after the last one, when `size` is known too. `seen` gets every block.
 
         An empty stream gives one empty part. Raises SourceError where the stream cannot be read, the temporary file
         cannot be written, or 10,000 parts are not enough.
@@ -40,7 +40,7 @@ class Stream:
             return None
         spool = tempfile.TemporaryFile(prefix="cavatica-", dir=self._folder)  # noqa: SIM115 - closed by drop()
         try:
-            size = self._fill(spool, part_size)
+            size = self._fill(spool, part_size, seen)
         except BaseException:
             spool.close()
             raise
@@ -61,14 +61,14 @@ class Stream:
         self._position += size
         return part
 
-    def _fill(self, spool: BinaryIO, part_size: int) -> int:
+    def _fill(self, spool: BinaryIO, part_size: int, seen: Callable[[bytes], object] | None) -> int:
         size = 0
         while size < part_size:
             try:
                 block = self._stream.read(min(BLOCK, part_size - size))
             except (OSError, ValueError) as error:
                 raise SourceError(f"The stream could not be read: {error}.") from error
-            if not block:
+            if block == b"":
                 break
             if not isinstance(block, bytes):
                 raise SourceError("The stream gives text, not bytes.", "Open it in binary mode.")
@@ -80,6 +80,8 @@ class Stream:
                     "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
                 ) from error
             size += len(block)
+            if seen is not None:
+                seen(block)
         try:
             spool.flush()
         except OSError as error:

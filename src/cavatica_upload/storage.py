@@ -4,7 +4,6 @@ The body is a generator over blocks of the source, with Content-Length set and t
 part is ever in memory. What storage answers is checked before anybody may report it.
 """
 
-import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from hashlib import md5
 import attrs
 import httpx
 
+from cavatica_upload import etags
 from cavatica_upload.errors import (
     ConfigError,
     EtagMismatch,
@@ -21,9 +21,10 @@ from cavatica_upload.errors import (
     PartRefused,
     StorageError,
     UrlExpired,
-    scrub,
 )
 from cavatica_upload.plan import Part
+from cavatica_upload.problems import scrub
+from cavatica_upload.redaction import redact_logs
 from cavatica_upload.sources import Source
 
 CONNECT_SECONDS = 30.0
@@ -31,7 +32,6 @@ SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
 MAX_CONNECTIONS = 64
 LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
 
-_MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
 _S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
@@ -71,7 +71,7 @@ class Storage:
     def __init__(self, *, hashing: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._hashing = hashing
         self._clock = clock
-        logging.getLogger("httpx").addFilter(_without_queries)
+        redact_logs()
         try:
             self._client = httpx.Client(
                 follow_redirects=False,
@@ -148,21 +148,6 @@ class Storage:
         self._client.close()
 
 
-def bare_etag(etag: str) -> str:
-    """Return an ETag without quotes and without the mark of a weak one, in lower case where it is an MD5."""
-    text = etag.strip()
-    if text[:2] in ("W/", "w/"):
-        text = text[2:].strip()
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        text = text[1:-1]
-    return text.lower() if _MD5.fullmatch(text) else text
-
-
-def is_md5(etag: str | None) -> bool:
-    """Return whether an ETag has the shape of an MD5; others (of composed or encrypted objects) prove nothing."""
-    return etag is not None and _MD5.fullmatch(bare_etag(etag)) is not None
-
-
 def _beginning(answer: httpx.Response) -> bytes:
     said = b""
     for piece in answer.iter_raw():
@@ -205,9 +190,9 @@ def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str
 
 def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
     etag = headers.get("ETag")
-    if taken is None or etag is None or not is_md5(etag):
+    if taken is None or etag is None or not etags.is_md5(etag):
         return False
-    if bare_etag(etag) == taken:
+    if etags.bare(etag) == taken:
         return True
     # docs.aws.amazon.com, Object: with SSE-KMS or SSE-C an ETag looks like an MD5 and is none.
     if headers.get("x-amz-server-side-encryption", "").startswith("aws:kms") or (
@@ -215,18 +200,9 @@ def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
     ):
         return False
     raise EtagMismatch(
-        f"Part {part.number} arrived damaged: its MD5 is {taken}, and storage has {bare_etag(etag)}.",
+        f"Part {part.number} arrived damaged: its MD5 is {taken}, and storage has {etags.bare(etag)}.",
         "Run the same command again; if it goes on, suspect the network, a proxy or this machine's memory.",
         part=part.number,
         expected=taken,
-        got=bare_etag(etag),
+        got=etags.bare(etag),
     )
-
-
-def _without_queries(record: logging.LogRecord) -> bool:
-    """Cut the queries off the URLs that httpx logs: a signed URL is a key."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            str(value.copy_with(query=None)) if isinstance(value, httpx.URL) else value for value in record.args
-        )
-    return True

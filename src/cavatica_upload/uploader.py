@@ -1,64 +1,55 @@
 """Upload files: one, or as many as there are, over one pool of threads."""
 
 import os
+import queue
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self
+from typing import BinaryIO, Self, TypedDict, Unpack
 
-import attrs
+import httpx
+
 from cavatica_client import AuthenticatedClient
-
+from cavatica_upload.announcer import Announcer
+from cavatica_upload.api import Api
+from cavatica_upload.budget import CallBudget
+from cavatica_upload.clock import ServerClock
+from cavatica_upload.concurrency import Concurrency
+from cavatica_upload.config import find_settings
+from cavatica_upload.connection import connect
+from cavatica_upload.context import Context
 from cavatica_upload.destination import Destination
+from cavatica_upload.engine import Engine
+from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Listener
+from cavatica_upload.journal import Journal, JournalError
+from cavatica_upload.journal import state_dir as find_state_dir
+from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
+from cavatica_upload.request import DigestName, IfChanged, IfExists, Outcome, UploadRequest
+from cavatica_upload.run import Run
+from cavatica_upload.stopping import Stop
+from cavatica_upload.storage import Storage
+from cavatica_upload.throttle import Throttle
 
-IfExists = Literal["fail", "skip", "overwrite", "rename"]
-IfChanged = Literal["refuse", "restart"]
-DigestName = Literal["md5", "sha256"]
+__all__ = ["DigestName", "IfChanged", "IfExists", "Outcome", "UploadOptions", "UploadRequest", "Uploader"]
 
-
-@attrs.frozen(kw_only=True)
-class UploadRequest:
-    """One file to upload.
-
-    `source` is a path, a URL that fsspec can open (`s3://…`, with the extra `remote`) or a binary stream such as
-    `sys.stdin.buffer`, which needs a `name`. `destination` is a Destination, "owner/project" or the id of a folder.
-
-    `name` is the name on the platform (default: the last element of the path); `part_size` a wish in bytes.
-    `if_exists` says what to do when a file of that name is there: "fail" (NameTaken), "skip", "overwrite", or "rename"
-    to `_1_name`, `_2_name`, … as the platform does.
-    `md5` is a known MD5 of the whole file (32 hex), sent to the platform at the start; a sidecar `FILE.md5` is found
-    without being named. `digest` asks for one to be computed from a read of its own, beside the upload.
-    `changed` says what to do when an unfinished upload of this file is known, but the file has changed since:
-    "refuse" (FileChanged) or "restart" (abort the old upload, start anew).
-    `resume_id` names an upload that is open on the server and unknown to the local journal.
-    `wait` waits for another process that is uploading the same file, instead of raising UploadBusy.
-    `key` names the file in events (default: the source as it was given, or the name); `context` is the caller's own,
-    never looked at.
-    """
-
-    source: str | os.PathLike[str] | BinaryIO
-    destination: Destination | str
-    name: str | None = None
-    part_size: int | None = None
-    if_exists: IfExists = "fail"
-    digest: DigestName | None = None
-    md5: str | None = None
-    changed: IfChanged = "refuse"
-    resume_id: str | None = None
-    wait: bool = False
-    key: str = attrs.field(default="")
-    context: Any = attrs.field(default=None, eq=False, repr=False)
+LOOK = 0.1  # seconds between looks whether the run was stopped
+LAST_WORDS = 1.0  # seconds for threads to end once everything is dropped
+CLOSING = 10.0  # seconds for threads to end otherwise
 
 
-@attrs.frozen
-class Outcome:
-    """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence). One of the three."""
+class UploadOptions(TypedDict, total=False):
+    """The keyword arguments of `upload()`: the fields of UploadRequest."""
 
-    request: UploadRequest
-    receipt: Receipt | None = None
-    error: Exception | None = None
-    skipped: str | None = None
+    name: str | None
+    part_size: int | None
+    if_exists: IfExists
+    digest: DigestName | None
+    md5: str | None
+    changed: IfChanged
+    resume_id: str | None
+    wait: bool
+    key: str
 
 
 class Uploader:
@@ -87,21 +78,97 @@ class Uploader:
         share: float = 1.0,
         part_deadline: float | None = 3600.0,
         file_deadline: float | None = None,
+        allow_http: bool = False,
     ) -> None:
-        raise NotImplementedError
+        if jobs is not None and not 1 <= jobs <= 64:
+            raise UsageError(f"jobs={jobs}: between 1 and 64 parts can be in flight.")
+        if bwlimit is not None and not bwlimit > 0:
+            raise UsageError(f"bwlimit={bwlimit}: a limit is more than 0 bytes per second.")
+        state = find_state_dir(state_dir)
+        announcer = Announcer(listeners)
+        self._stop = Stop()
+        self._own_client = client is None
+        if client is None:
+            settings = find_settings(token, endpoint, profile, allow_http=allow_http)
+            budget = CallBudget(
+                state / "budget.sqlite",
+                CallBudget.key_for(settings.endpoint, settings.token),
+                share=share,
+                listener=announcer.tell,
+            )
+            client = connect(
+                settings.token,
+                settings.endpoint,
+                budget=budget,
+                on_retry=announcer.tell,
+                cancel=self._stop.calls,
+                allow_http=allow_http,
+            )
+        self._client = client
+        api = Api(client)
+        self._context = Context(
+            api=api,
+            endpoint=api.endpoint,
+            journal=None,
+            state=state,
+            announcer=announcer,
+            hashing=verify,
+            calls_per_second=CALLS_PER_SECOND * share,
+            server_clock=ServerClock(),
+            stop=self._stop,
+        )
+        self._watch_clock(client.get_httpx_client())
+        try:
+            self._context.journal = Journal(state)
+        except JournalError as error:
+            self._context.notice(None, f"{error.message} Uploads go on without it. {error.hint or ''}".strip())
+        else:
+            if self._context.journal.damaged is not None:
+                self._context.notice(
+                    None,
+                    f"The journal was damaged and is set aside as {self._context.journal.damaged}; a new one is begun. "
+                    "Uploads that were under way can be resumed by their id: cavatica uploads list.",
+                )
+        self._engine = Engine(
+            self._context,
+            Storage(hashing=verify),
+            Concurrency(jobs),
+            throttle=Throttle(bwlimit, wait=self._stop.dropping.wait) if bwlimit is not None else None,
+            part_deadline=part_deadline,
+            file_deadline=file_deadline,
+        )
+
+    def _watch_clock(self, client: httpx.Client) -> None:
+        clock = self._context.server_clock
+        client.event_hooks["response"].append(lambda answer: clock.observe(answer.headers.get("Date")))
+
+    @property
+    def api(self) -> Api:
+        """The API, over this uploader's connections and budget."""
+        return self._context.api
+
+    def listen(self, listener: Listener) -> None:
+        """Call this listener too, from now on."""
+        self._context.announcer.add(listener)
 
     def upload(
         self,
         source: str | os.PathLike[str] | BinaryIO,
         destination: Destination | str,
-        **options: Any,
+        **options: Unpack[UploadOptions],
     ) -> Receipt | None:
         """Upload one file and return its receipt; None where `if_exists="skip"` found the file there.
 
         `options` are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
-        cancel().
+        cancel(). After KeyboardInterrupt what is in flight is finished and reported before it is raised on; a second
+        one ends that, too.
         """
-        raise NotImplementedError
+        request = UploadRequest(source=source, destination=destination, **options)
+        for outcome in self.upload_many([request]):
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome.receipt
+        raise Interrupted(f"The upload of {request.key} was interrupted.", "Run the same again.")
 
     def upload_many(self, requests: Iterable[UploadRequest]) -> Iterator[Outcome]:
         """Upload files over one pool and yield how each ended, in the order in which they end.
@@ -109,19 +176,61 @@ class Uploader:
         `requests` is read a few thousand at a time, so that it may be endless. A failed file does not stop the
         others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent.
         """
-        raise NotImplementedError
+        run = Run(requests)
+        self._engine.begin(run)
+        try:
+            while True:
+                self._feed(run)
+                outcome = self._next(run)
+                if outcome is None:
+                    return
+                yield outcome
+        except KeyboardInterrupt:
+            self._wind_up(run)
+            raise
+        finally:
+            self._engine.finish(run)
+
+    def _feed(self, run: Run) -> None:
+        if not run.exhausted and not self._stop.wished:
+            self._engine.feed(run)
+
+    def _next(self, run: Run) -> Outcome | None:
+        """Wait for a file to end; None when there will be no other."""
+        while True:
+            over = run.over or (self._stop.wished > 0 and not run.under_way)
+            try:
+                return run.outcomes.get(timeout=LOOK)
+            except queue.Empty:
+                if over:
+                    return None
+                if self._stop.dropping.is_set():
+                    self._engine.abandon(run)
+
+    def _wind_up(self, run: Run) -> None:
+        """End a run gently after Ctrl-C; a second one ends it at once."""
+        try:
+            self.cancel()
+            while run.under_way:
+                self._next(run)
+        except KeyboardInterrupt:
+            self.cancel(at_once=True)
 
     def cancel(self, at_once: bool = False) -> None:
         """Stop: take no new parts, let those in flight finish, report them; `at_once` drops what is in flight too.
 
         May be called from any thread and from a signal handler. Unfinished uploads stay open on the server and raise
-        (or end with) Interrupted, whose hint says how to resume.
+        (or end with) Interrupted, whose hint says how to resume. The uploader takes nothing new afterwards.
         """
-        raise NotImplementedError
+        self._stop.wish(at_once=at_once)
 
     def close(self) -> None:
         """Stop the threads and close the connections; uploads under way are interrupted."""
-        raise NotImplementedError
+        self._engine.close(LAST_WORDS if self._stop.wished > 1 else CLOSING)
+        if self._context.journal is not None:
+            self._context.journal.close()
+        if self._own_client:
+            self._client.get_httpx_client().close()
 
     def __enter__(self) -> Self:
         return self

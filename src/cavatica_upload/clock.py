@@ -1,0 +1,41 @@
+"""The server's clock, as its answers tell it: this machine's may be wrong by hours."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+
+class ServerClock:
+    """How far the server's clock is ahead of ours, from the Date header of its latest answer."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self.skew = 0.0
+        """Seconds that the server's clock is ahead of ours."""
+        self.known = False
+
+    def observe(self, date: str | None) -> None:
+        """Learn from the Date header of an answer that has just come."""
+        if not date:
+            return
+        try:
+            moment = parsedate_to_datetime(date)
+        except (TypeError, ValueError):
+            return
+        with self._lock:
+            # Half a second is cut off on average: the header has whole seconds.
+            self.skew = moment.timestamp() + 0.5 - self._now()
+            self.known = True
+
+    def now(self) -> float:
+        """Return the server's time, in epoch seconds."""
+        return self._now() + self.skew
+
+    def seconds_until(self, moment: datetime) -> float:
+        """Return how long it is until a moment of the server's clock; without a time zone, UTC is meant."""
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.timestamp() - self.now()

@@ -1,0 +1,359 @@
+"""The engine: one pool of threads over all files, fed with parts whose URLs are already there.
+
+Two kinds of threads. Workers put parts to storage, as many as `Concurrency` allows; a few call threads make the API's
+calls: they open files, ask for part URLs (one ahead for each worker), report in bulk, complete. A clock thread does
+what is due: retries, reports by age, deadlines, sums of bytes. One lock guards all bookkeeping; nobody waits for the
+network, the disk or a listener while holding it. What is done on the threads is in `steps.py`.
+"""
+
+import functools
+import heapq
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+
+from cavatica_upload.concurrency import Concurrency
+from cavatica_upload.context import Context
+from cavatica_upload.errors import Interrupted, StorageError
+from cavatica_upload.lanes import CallLane, Urgency
+from cavatica_upload.plan import Part
+from cavatica_upload.request import Outcome, UploadRequest
+from cavatica_upload.run import Run, size_of
+from cavatica_upload.steps import Steps
+from cavatica_upload.storage import Storage, Target
+from cavatica_upload.throttle import Throttle
+from cavatica_upload.transfer import Transfer
+
+TICK = 0.1  # seconds
+MOST_FILES = 64  # open at once
+SMALL_PACE = 0.5  # seconds between small files that slip in beside big ones, so that these keep most of the calls
+
+
+@attrs.frozen
+class Ready:
+    """A part that can be put: its URL is there."""
+
+    transfer: Transfer
+    part: Part
+    target: Target
+
+
+class Engine:
+    """Schedules; owns the threads."""
+
+    def __init__(
+        self,
+        context: Context,
+        storage: Storage,
+        concurrency: Concurrency,
+        *,
+        throttle: Throttle | None = None,
+        part_deadline: float | None = None,
+        file_deadline: float | None = None,
+    ) -> None:
+        self.context = context
+        self.concurrency = concurrency
+        self.steps = Steps(self, context, storage, throttle, part_deadline)
+        self._file_deadline = file_deadline
+        self.lock = threading.RLock()
+        self._work = threading.Condition(self.lock)
+        self._calls = CallLane()
+        self._runs: list[Run] = []
+        self._active: dict[Transfer, Run] = {}
+        self._ready: deque[Ready] = deque()
+        self._later: list[tuple[float, int, Transfer, Part | None, Target | None]] = []
+        self._order = itertools.count()
+        self._fetching = 0
+        self._sending = 0
+        self._workers = 0
+        self._small_next = 0.0
+        self._closed = False
+        self._over = threading.Event()
+        self._clock = threading.Thread(target=self._tick, name="cavatica-clock", daemon=True)
+        self._clock.start()
+
+    # What the uploader asks for
+
+    def begin(self, run: Run) -> None:
+        """Take up a run."""
+        with self.lock:
+            self._runs.append(run)
+
+    def feed(self, run: Run) -> None:
+        """Read requests ahead, and see to it that there is enough to do. The caller's thread reads its iterable."""
+        for request in run.read_ahead():
+            size = size_of(request)
+            with self.lock:
+                run.add(request, size)
+                self.pump()
+        with self.lock:
+            self.pump()
+
+    def finish(self, run: Run) -> None:
+        """Forget a run."""
+        with self.lock:
+            self._runs.remove(run)
+
+    def abandon(self, run: Run) -> None:
+        """End what is left of a run without waiting for threads that hang in the network."""
+        with self.lock:
+            for transfer in [transfer for transfer, of in self._active.items() if of is run]:
+                transfer.fail(self._interrupted(transfer))
+                self.end(transfer, Outcome(transfer.request, error=transfer.error))
+
+    def close(self, seconds: float) -> None:
+        """End all threads, waiting for each of them up to so many seconds."""
+        self.context.stop.wish(at_once=True)
+        self.context.stop.notice()
+        with self.lock:
+            self._closed = True
+            self._work.notify_all()
+        self._over.set()
+        self._calls.close(seconds)
+        self._clock.join(seconds)
+        self.steps.close()
+
+    # Scheduling; the lock is held
+
+    def pump(self) -> None:
+        """Start whatever can be started now."""
+        if self.context.stop.stopping.is_set():
+            return
+        self._admit()
+        limit = self.concurrency.limit
+        ahead = limit + max(0, limit - self._sending)
+        while self._fetching + len(self._ready) < ahead:
+            transfer = self._next_transfer()
+            if transfer is None:
+                break
+            part = transfer.take()
+            self._fetching += 1
+            self._call(Urgency.PART_URL, self.steps.fetch_url, transfer, part)
+        self._staff()
+
+    def _staff(self) -> None:
+        wanted = min(self.concurrency.limit, self._sending + len(self._ready))
+        while self._workers < wanted:
+            self._workers += 1
+            threading.Thread(target=self._put_parts, name=f"cavatica-put-{self._workers}", daemon=True).start()
+        if self._ready:
+            self._work.notify(len(self._ready))
+
+    def _next_transfer(self) -> Transfer | None:
+        """Small files first, since only a few of them are let in beside big ones; else the biggest."""
+        best: Transfer | None = None
+        for transfer in self._active:
+            if not transfer.has_part:
+                continue
+            if transfer.is_small:
+                return transfer
+            if best is None or (transfer.size or 0) > (best.size or 0):
+                best = transfer
+        return best
+
+    def _admit(self) -> None:
+        enough = 2 * self.concurrency.limit
+        waiting = sum(transfer.left if transfer.opened else 1 for transfer in self._active)
+        for run in self._runs:
+            while run.has_waiting and waiting < enough and len(self._active) < MOST_FILES and not self._broken(run):
+                self._open(run, *run.take())
+                waiting += 1
+            if run.has_small and waiting >= enough and self.context.clock() >= self._small_next:
+                self._small_next = self.context.clock() + SMALL_PACE
+                if len(self._active) < MOST_FILES and not self._broken(run):
+                    self._open(run, *run.take(smallest=True))
+
+    def _broken(self, run: Run) -> bool:
+        error = run.circuit.broken_by
+        if error is None:
+            return False
+        for request in run.drain():
+            run.under_way += 1
+            run.end(Outcome(request, error=error))
+        return True
+
+    def _open(self, run: Run, request: UploadRequest, size: int) -> None:
+        transfer = Transfer(request, size, self.context.clock())
+        self._active[transfer] = run
+        self._call(Urgency.OPEN, self.steps.open, transfer)
+
+    def _call(self, urgency: Urgency, step: Callable[..., None], *arguments: object) -> None:
+        self._calls.submit(urgency, functools.partial(step, *arguments))
+
+    # What the steps say; they take the lock
+
+    def opened(self, transfer: Transfer) -> None:
+        """A file is open, or failed to open."""
+        with self.lock:
+            run = self._active.get(transfer)
+            if run is not None and transfer.error is None:
+                run.circuit.succeeded()
+            self.settle(transfer)
+
+    def busy_elsewhere(self, transfer: Transfer, seconds: float) -> None:
+        """Another process has this file: look again later."""
+        with self.lock:
+            heapq.heappush(self._later, (self.context.clock() + seconds, next(self._order), transfer, None, None))
+
+    def url_came(self, transfer: Transfer, part: Part, target: Target) -> None:
+        """A part can be put."""
+        with self.lock:
+            self._fetching -= 1
+            self._offer(Ready(transfer, part, target))
+
+    def url_failed(self) -> None:
+        """A part has no URL; the step says separately what becomes of it."""
+        with self.lock:
+            self._fetching -= 1
+
+    def again(self, transfer: Transfer, part: Part, delay: float, target: Target | None) -> None:
+        """Try a part again, with the same URL where there is one."""
+        with self.lock:
+            if transfer.error is not None or self.context.stop.stopping.is_set():
+                transfer.give_back(part)
+                self.settle(transfer)
+            elif delay <= 0:
+                self._retry(transfer, part, target)
+            else:
+                due = self.context.clock() + delay
+                heapq.heappush(self._later, (due, next(self._order), transfer, part, target))
+
+    def lost(self, transfer: Transfer, part: Part, error: Exception) -> None:
+        """A part cannot be sent: the file has failed."""
+        with self.lock:
+            transfer.give_back(part)
+            transfer.fail(error)
+            self.settle(transfer)
+
+    def settle(self, transfer: Transfer) -> None:
+        """See what a file needs next, now that something about it has changed."""
+        with self.lock:
+            if transfer.ended:
+                return
+            now = self.context.clock()
+            stopped = transfer.error is not None or self.context.stop.stopping.is_set()
+            if transfer.is_idle and transfer.error is None and transfer.all_sent:
+                transfer.busy = True
+                self._call(Urgency.CLOSE, self.steps.finish, transfer)
+            elif stopped and transfer.is_idle:
+                transfer.fail(self._interrupted(transfer))
+                transfer.busy = True
+                self._call(Urgency.CLOSE, self.steps.give_up, transfer)
+            elif not stopped and not transfer.reporting and not transfer.all_sent and transfer.checkpoints.due(now):
+                transfer.reporting = True
+                self._call(Urgency.REPORT, self.steps.report, transfer)
+            self.pump()
+
+    def end(self, transfer: Transfer, outcome: Outcome) -> None:
+        """A file has ended."""
+        with self.lock:
+            if transfer.ended:
+                return
+            transfer.ended = True
+            run = self._active.pop(transfer)
+            if outcome.error is not None:
+                run.circuit.failed(outcome.error)
+                self._broken(run)
+            run.end(outcome)
+            self.pump()
+
+    def _interrupted(self, transfer: Transfer) -> Interrupted:
+        count = transfer.opened.plan.count if transfer.opened is not None and transfer.opened.plan is not None else None
+        if count is None:
+            return Interrupted(f"The upload of {transfer.key} was interrupted.", "Run the same command again.")
+        return Interrupted(
+            f"The upload of {transfer.key} was interrupted: {len(transfer.sent):,} of {count:,} parts are sent.",
+            "Run the same command again to go on from there.",
+        )
+
+    def _offer(self, ready: Ready) -> None:
+        if ready.transfer.error is not None or self.context.stop.stopping.is_set():
+            ready.transfer.give_back(ready.part)
+            self.settle(ready.transfer)
+            return
+        self._ready.append(ready)
+        self._staff()
+
+    def _retry(self, transfer: Transfer, part: Part, target: Target | None) -> None:
+        if target is not None and target.expires > self.context.clock():
+            self._offer(Ready(transfer, part, target))
+        else:
+            self._fetching += 1
+            self._call(Urgency.PART_URL, self.steps.fetch_url, transfer, part)
+
+    # Threads
+
+    def _put_parts(self) -> None:
+        while True:
+            with self._work:
+                while not self._closed and (not self._ready or self._sending >= self.concurrency.limit):
+                    self._work.wait()
+                if self._closed:
+                    self._workers -= 1
+                    return
+                ready = self._ready.popleft()
+                if ready.target.expires <= self.context.clock():
+                    self._retry(ready.transfer, ready.part, None)
+                    continue
+                self._sending += 1
+                self.pump()  # the next URL is asked for while this part goes out
+            try:
+                self.steps.put(ready.transfer, ready.part, ready.target)
+            finally:
+                with self.lock:
+                    self._sending -= 1
+                    self.pump()
+                    self._work.notify()
+
+    def _tick(self) -> None:
+        while not self._over.wait(TICK):
+            self._look()
+
+    def _look(self) -> None:
+        if self.context.stop.notice():
+            self._stop()
+        self.context.announcer.flush()
+        now = self.context.clock()
+        with self.lock:
+            if self.concurrency.tick(self._sending):
+                self.pump()
+            while self._later and self._later[0][0] <= now:
+                _, _, transfer, part, target = heapq.heappop(self._later)
+                if part is None:
+                    self._call(Urgency.OPEN, self.steps.open, transfer)
+                else:
+                    self._retry(transfer, part, target)
+            for transfer in list(self._active):
+                self._check_deadline(transfer, now)
+                self.settle(transfer)
+
+    def _check_deadline(self, transfer: Transfer, now: float) -> None:
+        if self._file_deadline is not None and now - transfer.started > self._file_deadline:
+            transfer.fail(
+                StorageError(
+                    f"The upload of {transfer.key} took longer than the {self._file_deadline:,.0f} seconds allowed.",
+                    "Run the same command again to go on from where it is.",
+                )
+            )
+
+    def _stop(self) -> None:
+        """Give everything back that is not in flight."""
+        with self.lock:
+            ready, self._ready = self._ready, deque()
+            later, self._later = self._later, []
+            for item in ready:
+                item.transfer.give_back(item.part)
+            for _, _, transfer, part, _ in later:
+                if part is not None:
+                    transfer.give_back(part)
+                else:
+                    transfer.busy = False
+            for run in self._runs:
+                for request in run.drain():
+                    run.under_way += 1
+                    run.end(Outcome(request, error=Interrupted(f"{request.key} was not begun.", "Run the same again.")))
+            for transfer in list(self._active):
+                self.settle(transfer)

@@ -1,0 +1,109 @@
+"""What is asked of the uploader, and how it ended."""
+
+import os
+from pathlib import PurePath
+from typing import Any, BinaryIO, Literal
+
+import attrs
+
+from cavatica_upload.destination import Destination
+from cavatica_upload.errors import UsageError
+from cavatica_upload.receipt import Receipt
+
+IfExists = Literal["fail", "skip", "overwrite", "rename"]
+IfChanged = Literal["refuse", "restart"]
+DigestName = Literal["md5", "sha256"]
+
+LONGEST_NAME = 255  # docs.cavatica.org, Initialize a multipart upload
+
+
+def _destination(value: Destination | str) -> Destination:
+    if isinstance(value, Destination):
+        return value
+    return Destination(project=value) if "/" in value else Destination(parent=value)
+
+
+def _one_of(*values: str) -> Any:
+    def check(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
+        if value not in values:
+            raise UsageError(f"{field.name}={value!r} is none of {', '.join(map(repr, values))}.")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class UploadRequest:
+    """One file to upload.
+
+    `source` is a path, a URL that fsspec can open (`s3://…`, with the extra `remote`) or a binary stream such as
+    `sys.stdin.buffer`, which needs a `name`. `destination` is a Destination, "owner/project" or the id of a folder.
+
+    `name` is the name on the platform (default: the last element of the path); `part_size` a wish in bytes.
+    `if_exists` says what to do when a file of that name is there: "fail" (NameTaken), "skip", "overwrite", or "rename"
+    to `_1_name`, `_2_name`, … as the platform does.
+    `md5` is a known MD5 of the whole file (32 hex), sent to the platform at the start; a sidecar `FILE.md5` is found
+    without being named. `digest` asks for one to be computed from a read of its own, beside the upload.
+    `changed` says what to do when an unfinished upload of this file is known, but the file has changed since:
+    "refuse" (FileChanged) or "restart" (abort the old upload, start anew).
+    `resume_id` names an upload that is open on the server and unknown to the local journal.
+    `wait` waits for another process that is uploading the same file, instead of raising UploadBusy.
+    `key` names the file in events (default: the source as it was given, or the name); `context` is the caller's own,
+    never looked at. Raises UsageError for values that cannot be right.
+    """
+
+    source: str | os.PathLike[str] | BinaryIO
+    destination: Destination = attrs.field(converter=_destination)
+    name: str | None = None
+    part_size: int | None = None
+    if_exists: IfExists = attrs.field(default="fail", validator=_one_of("fail", "skip", "overwrite", "rename"))
+    digest: DigestName | None = attrs.field(default=None, validator=attrs.validators.optional(_one_of("md5", "sha256")))
+    md5: str | None = None
+    changed: IfChanged = attrs.field(default="refuse", validator=_one_of("refuse", "restart"))
+    resume_id: str | None = None
+    wait: bool = False
+    key: str = ""
+    context: Any = attrs.field(default=None, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.key:
+            path = os.fspath(self.source) if isinstance(self.source, str | os.PathLike) else None
+            object.__setattr__(self, "key", path or self.name or "stream")
+        if self.md5 is not None and not is_hex(self.md5, 32):
+            raise UsageError(f"{self.md5!r} is not an MD5: 32 hexadecimal digits are needed.")
+
+    def target_name(self, source_name: str | None) -> str:
+        """Return the name on the platform; raises UsageError where there is none, or an impossible one."""
+        name = self.name if self.name is not None else source_name
+        if not name:
+            raise UsageError("A stream needs a name on the platform.", "Give one with --name.")
+        if "/" in name or len(name) > LONGEST_NAME:
+            raise UsageError(
+                f"{name!r} cannot be a name on the platform: no slash, and at most {LONGEST_NAME} characters.",
+                "Give another with --name.",
+            )
+        return name
+
+
+@attrs.frozen
+class Outcome:
+    """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence). One of the three."""
+
+    request: UploadRequest
+    receipt: Receipt | None = None
+    error: Exception | None = None
+    skipped: str | None = None
+
+
+def is_hex(text: str, length: int) -> bool:
+    """Return whether `text` is so many hexadecimal digits."""
+    return len(text) == length and all(character in "0123456789abcdefABCDEF" for character in text)
+
+
+def sidecar_md5(path: PurePath, text: str) -> str | None:
+    """Return the MD5 of `path` that a sidecar in the format of md5sum says; None where it speaks of another file."""
+    for line in text.splitlines():
+        first, _, rest = line.strip().removeprefix("\\").partition(" ")
+        named = PurePath(rest.strip().removeprefix("*")).name
+        if is_hex(first, 32) and named in ("", path.name):
+            return first.lower()
+    return None
