@@ -1,5 +1,4 @@
-"""
-Many files at once: what the user named becomes a checked list of files, each with its place on the platform.
+"""Many files at once: what the user named becomes a checked list of files, each with its place on the platform.
 
 Nothing is sent from here, and nothing is opened: a file costs one stat. A batch of 250,000 files, the most that the
 platform's own command line takes in one job, needs about 100 MiB.
@@ -8,7 +7,7 @@ platform's own command line takes in one job, needs about 100 MiB.
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -16,6 +15,7 @@ import attrs
 from cavatica_upload.errors import UsageError
 from cavatica_upload.globs import Selection
 from cavatica_upload.manifest import ManifestRow
+from cavatica_upload.remote import is_url
 
 LONGEST_NAME = 255  # characters
 LARGEST_FILE = 5 * 1024**4
@@ -26,8 +26,7 @@ _FOLDER_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0
 
 @attrs.frozen
 class Item:
-    """
-    One file of a batch.
+    """One file of a batch.
 
     `source` is a path, a URL or `-`; `size` is in bytes, None where only sending will tell. `folder` is the path of
     the folder on the platform, from the destination on, `""` for the destination itself.
@@ -52,8 +51,7 @@ class Item:
 
 @attrs.define
 class Batch:
-    """
-    The files to upload, the biggest first, and what there is to say about the rest.
+    """The files to upload, the biggest first, and what there is to say about the rest.
 
     `problems` are sentences about what makes the batch unfit to begin; `notices` are about what was left out.
     """
@@ -86,8 +84,7 @@ class Rules:
 
 
 def collect(paths: Iterable[str], rows: Iterable[ManifestRow] = (), rules: Rules | None = None) -> Batch:
-    """
-    Expand what was named on the command line and in a manifest, check it, and put it in order.
+    """Expand what was named on the command line and in a manifest, check it, and put it in order.
 
     Raises UsageError where a name is given and there is not exactly one file to bear it.
     """
@@ -116,7 +113,7 @@ def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
         if rules.name is None:
             batch.problems.append("What comes from standard input has no name: give one with --name.")
         return
-    if "://" in path:
+    if is_url(path):
         yield _remote(path, rules)
         return
     found = _stat(path, batch)
@@ -127,16 +124,20 @@ def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
             yield from _walk(path, rules, batch)
         else:
             batch.problems.append(f"{path} is a folder: add --recursive to upload what is in it.")
-    elif rules.selection.takes(os.path.basename(path)) and _is_file(path, found, batch, wanted=True):
-        yield Item(path, os.path.basename(path), "", found.st_size)
+    elif stat.S_ISFIFO(found.st_mode):  # a named one, or the shell's <(…): read as a stream
+        yield Item(path, rules.name or "")
+        if rules.name is None:
+            batch.problems.append(f"{path} is a pipe, and has no name of its own: give one with --name.")
+    elif rules.selection.takes(_base(path)) and _is_file(path, found, batch, wanted=True):
+        yield Item(path, _base(path), "", found.st_size)
 
 
 def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """Yield the file of a row; its folders are kept where --recursive asks for it (the platform's uploader drops them)."""
-    if "://" in row.source:
+    """Yield the file of a row; its folders are kept with --recursive only: the platform's own uploader drops them."""
+    if is_url(row.source):
         yield attrs.evolve(_remote(row.source, rules), row=row)
         return
-    if not rules.selection.takes(os.path.basename(row.source)):
+    if not rules.selection.takes(_base(row.source)):
         return
     where = f"Line {row.line} of the manifest: "
     found = _stat(row.source, batch, where)
@@ -144,7 +145,7 @@ def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
         batch.problems.append(f"{where}{row.source} is a folder; a manifest lists files.")
     elif found and _is_file(row.source, found, batch, wanted=True, where=where):
         folder = row.folder if rules.recursive and not rules.flatten else ""
-        yield Item(row.source, row.name or os.path.basename(row.source), folder, found.st_size, row)
+        yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
 
 
 def _remote(url: str, rules: Rules) -> Item:
@@ -153,19 +154,18 @@ def _remote(url: str, rules: Rules) -> Item:
 
 
 def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """
-    Yield the files below a folder, following links to files and folders, but into no folder twice on one way down.
+    """Yield the files below a folder, following links to files and folders, but into no folder twice on one way down.
 
     `data` puts a folder `data` on the platform; `data/`, `data/.` and `.` put what is in it (as rsync does).
     """
     inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or top in (".", "..")
-    base = "" if inside or rules.flatten else os.path.basename(top)
+    base = "" if inside or rules.flatten else _base(top)
     empty = 0
     stack: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(top, "", ())]
     while stack:
         folder, relative, above = stack.pop()
         try:
-            here = os.stat(folder)
+            here = Path(folder).stat()
             with os.scandir(folder) as scan:
                 entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
@@ -194,9 +194,9 @@ def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
 
 def _stat(path: str, batch: Batch, where: str = "") -> os.stat_result | None:
     try:
-        return os.stat(path)
+        return Path(path).stat()
     except OSError as error:
-        dangling = isinstance(error, FileNotFoundError) and os.path.islink(path)
+        dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
         reason = "it is a link to something that is not there" if dangling else _reason(error)
         batch.problems.append(f"{where}{path} cannot be uploaded: {reason}.")
     except ValueError:
@@ -227,6 +227,10 @@ _KINDS: Mapping[int, str] = {
 }
 
 
+def _base(path: str) -> str:
+    return PurePath(path).name
+
+
 def _reason(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
@@ -249,7 +253,8 @@ def _check(batch: Batch) -> None:
                 "rename one, or upload them to different folders."
             )
         kept.append(item)
-        batch.problems.extend(f"{item.source or 'A file'}: {wrong}" for wrong in name_problems(item.name))
+        if item.name or item.size is not None:  # of a stream without a name it was said
+            batch.problems.extend(f"{item.source}: {wrong}" for wrong in name_problems(item.name))
         if item.known_size > LARGEST_FILE:
             batch.problems.append(f"{item.source} is larger than 5 TiB, the most that the platform takes.")
     folders = batch.folders
@@ -271,7 +276,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def name_problems(name: str) -> Iterator[str]:
-    """Yield what the platform would refuse about the name of a file (docs.cavatica.org, Initialize a multipart upload)."""
+    """Yield what is wrong with the name of a file (docs.cavatica.org, Initialize a multipart upload)."""
     if not name:
         yield "it needs a name; give one with --name."
     elif name in (".", "..") or "/" in name:
@@ -283,7 +288,7 @@ def name_problems(name: str) -> Iterator[str]:
 
 
 def folder_problems(name: str) -> Iterator[str]:
-    """Yield what the platform would refuse about the name of a folder (docs.cavatica.org, Create a folder)."""
+    """Yield what is wrong with the name of a folder (docs.cavatica.org, Create a folder)."""
     if not name or set(name) - _FOLDER_SIGNS or name in (".", ".."):
         yield "the platform takes letters, digits, “_”, “-” and “.” in the name of a folder; use another, or --flatten."
     elif name.startswith("__"):

@@ -7,8 +7,7 @@ import attrs
 
 
 def translate(pattern: str) -> re.Pattern[str]:
-    """
-    Compile a pattern: `*` and `?` stay within a folder, `**` crosses folders, `[abc]` and `[!abc]` are sets.
+    """Compile a pattern: `*` and `?` stay within a folder, `**` crosses folders, `[abc]` and `[!abc]` are sets.
 
     Upper and lower case differ, on every machine. An open bracket that is never closed is itself.
     """
@@ -43,8 +42,7 @@ def translate(pattern: str) -> re.Pattern[str]:
 
 @attrs.frozen
 class Selection:
-    """
-    The files that match some `include` pattern (any file, where there is none) and no `exclude` pattern.
+    """The files that match some `include` pattern (any file, where there is none) and no `exclude` pattern.
 
     A pattern without a slash is held against the name, at any depth; one with a slash against the path from where the
     walk began. A folder that matches an `exclude` pattern is left out with all that is in it.

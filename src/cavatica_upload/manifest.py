@@ -1,5 +1,4 @@
-"""
-Lists of files with their metadata: CSV as the platform's own uploader takes it, TSV, and JSON lines.
+"""Lists of files with their metadata: CSV as the platform's own uploader takes it, TSV, and JSON lines.
 
 In CSV and TSV the first row names the columns. The first column is the path of a file, relative to the manifest;
 every other column is a metadata field. An empty cell is no value (docs.cavatica.org, Format of a manifest file).
@@ -18,6 +17,7 @@ import attrs
 
 from cavatica_upload.errors import UsageError
 from cavatica_upload.metadata import metadata_problems, tag_problems
+from cavatica_upload.remote import is_url
 
 FORMATS: Mapping[str, str] = {
     ".csv": "csv",
@@ -31,8 +31,7 @@ FORMATS: Mapping[str, str] = {
 
 @attrs.frozen
 class ManifestRow:
-    """
-    One file: `source` is its path, already joined to the manifest's folder, or a URL; `line` counts from 1.
+    """One file: `source` is its path, already joined to the manifest's folder, or a URL; `line` counts from 1.
 
     `folder` is the folder of a path below the manifest's own, as `a/b`, and `""` for any other path.
     """
@@ -64,8 +63,7 @@ class ManifestError(UsageError):
 
 
 def read_manifest(path: Path) -> Manifest:
-    """
-    Read a manifest; its format goes by the file's suffix, and is CSV where that says nothing.
+    """Read a manifest; its format goes by the file's suffix, and is CSV where that says nothing.
 
     Raises ManifestError with every problem there is, not only the first.
     """
@@ -110,7 +108,7 @@ def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) ->
         if not record[0]:
             problems.append(f"Line {line}: the first cell, the path of the file, is empty.")
             continue
-        nameless = [n for n, cell in enumerate(record[1 : len(header)], 2) if cell and n not in fields]
+        nameless = [n for n, cell in enumerate(record[1 : len(header)], 2) if cell and not header[n - 1].strip()]
         if nameless:
             problems.append(f"Line {line}: cell {nameless[0]} has a value, but its column has no name.")
             continue
@@ -161,8 +159,10 @@ def _fields(line: int, header: Sequence[str], delimiter: str, problems: list[str
         if name in seen:
             problems.append(f"Line {line}: two columns are called {name!r}.")
         seen.add(name)
-        fields[number] = name
-        problems.extend(f"Line {line}, column {number}: {wrong}" for wrong in metadata_problems({name: ""}))
+        wrong = list(metadata_problems({name: ""}))
+        problems.extend(f"Line {line}, column {number}: {sentence}" for sentence in wrong)
+        if not wrong:  # else each row would say so again
+            fields[number] = name
     return fields
 
 
@@ -214,12 +214,12 @@ def _as_text(metadata: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _source(cell: str, folder: Path) -> str:
-    return cell if "://" in cell else str(folder / cell)
+    return cell if is_url(cell) else str(folder / cell)
 
 
 def _folder(cell: str) -> str:
     path = PurePath(cell).parent
-    return "" if "://" in cell or path.is_absolute() or ".." in path.parts else "/".join(path.parts)
+    return "" if is_url(cell) or path.is_absolute() or ".." in path.parts else "/".join(path.parts)
 
 
 def _check(rows: Sequence[ManifestRow], problems: list[str]) -> None:

@@ -24,7 +24,7 @@ def metadata_problems(metadata: Mapping[str, object]) -> Iterator[str]:
         elif any(mark in key for mark in ".$"):
             yield f"the metadata field {key!r} has a “.” or “$” in its name, which is not allowed."
         elif _length(key) > LONGEST_KEY:
-            yield f"the name of the metadata field {key[:20] + '…'!r} has {_length(key)} bytes, {LONGEST_KEY} are allowed."
+            yield f"the metadata field {key[:20] + '…'!r} has a name of {_length(key)} bytes, not {LONGEST_KEY} at most."
         if not isinstance(value, str):
             yield f"the value of the metadata field {key!r} is not text."
         elif _length(value) > LONGEST_VALUE:
@@ -46,9 +46,10 @@ def _length(text: str) -> int:
 
 @attrs.frozen
 class FileEdit:
-    """What is to be set on a file: fields are merged into its metadata, tags are added to its tags."""
+    """What is to be set on a file: fields are merged into its metadata; `file` names it in messages."""
 
     file_id: str
+    file: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -69,8 +70,7 @@ class BulkEditor(Protocol):
 
 
 class MetadataQueue:
-    """
-    Collects edits and sends them 100 a call, so that a file costs a hundredth of a call.
+    """Collects edits and sends them 100 a call, so that a file costs a hundredth of a call.
 
     Merging is idempotent: when a run dies between a file's completion and its metadata, the next run of the same
     command finds the file by its receipt and sets its metadata again.

@@ -19,8 +19,7 @@ Item = TypeVar("Item")
 
 @attrs.frozen
 class Shard:
-    """
-    Share `index` (from 1) of `count` shares.
+    """Share `index` (from 1) of `count` shares.
 
     Raises UsageError where the index is not one of the shares.
     """
@@ -45,8 +44,7 @@ class Shard:
 
     @classmethod
     def of_slurm(cls, environ: Mapping[str, str]) -> Self:
-        """
-        Take the share from a Slurm array job: SLURM_ARRAY_TASK_ID among SLURM_ARRAY_TASK_COUNT.
+        """Take the share from a Slurm array job: SLURM_ARRAY_TASK_ID among SLURM_ARRAY_TASK_COUNT.
 
         The ids of an array may begin anywhere and have steps (`--array=0-30:10`), which Slurm tells in
         SLURM_ARRAY_TASK_MIN and SLURM_ARRAY_TASK_STEP (slurm.schedmd.com, Job Array Support). Without these two the
@@ -87,8 +85,7 @@ class Shard:
 def partition(
     items: Iterable[Item], count: int, *, key: Callable[[Item], str], size: Callable[[Item], int]
 ) -> Sequence[list[Item]]:
-    """
-    Deal items into `count` shares of about the same weight, the same way whatever order they come in.
+    """Deal items into `count` shares of about the same weight, the same way whatever order they come in.
 
     Longest first, each to the lightest share so far (of equal ones, the first); items of equal size go by `key`, which
     is to be unique and the same on every machine. An item weighs its size in bytes and `FILE_COST`. The heaviest share

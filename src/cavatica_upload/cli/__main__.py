@@ -1,0 +1,5 @@
+"""`python -m cavatica_upload.cli` is `cavatica`."""
+
+from cavatica_upload.cli.app import main
+
+main()

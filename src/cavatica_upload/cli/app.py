@@ -1,0 +1,106 @@
+"""The command `cavatica`: its parts, and the one place where exceptions become sentences and exit codes."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from cavatica_upload.cli.abort import abort
+from cavatica_upload.cli.completion import completion
+from cavatica_upload.cli.console import Output, drop_output, visible
+from cavatica_upload.cli.doctor import doctor
+from cavatica_upload.cli.exits import MEANINGS, Exit, exit_of
+from cavatica_upload.cli.logfile import log_text, write_trace
+from cavatica_upload.cli.options import Group
+from cavatica_upload.cli.receipts import receipts
+from cavatica_upload.cli.resume import resume
+from cavatica_upload.cli.summary import command_line
+from cavatica_upload.cli.upload import upload
+from cavatica_upload.cli.uploads import uploads
+from cavatica_upload.cli.verify import verify
+from cavatica_upload.cli.versions import version_text
+from cavatica_upload.errors import CavaticaError
+
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
+_EPILOG += """
+
+\b
+Environment:
+  SB_AUTH_TOKEN, SB_API_ENDPOINT  the token, and the API it is for
+  CAVATICA_STATE_DIR              where journal and receipts are kept
+  HTTPS_PROXY, NO_PROXY           proxies
+  NO_COLOR                        no colours
+"""
+
+
+@click.group(
+    cls=Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(message=version_text(), help="Show the versions of program and contract, and exit.")
+def app() -> None:
+    """Upload large files to CAVATICA and the Seven Bridges platforms.
+
+    Resumable, verified part by part, and thrifty with API calls. The token is looked for in the environment
+    (SB_AUTH_TOKEN) and in ~/.sevenbridges/credentials, where the platform's own tools keep it.
+    """
+
+
+for _command in (upload, uploads, receipts, verify, doctor, completion):
+    app.add_command(_command)
+for _command in (resume, abort):
+    uploads.add_command(_command)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; whatever happens is told in sentences."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    output = Output(as_json="--json" in words)
+    try:
+        result: Any = app.main(args=words, prog_name="cavatica", standalone_mode=False)
+        return result if isinstance(result, int) else int(Exit.DONE)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.UsageError as error:
+        return _usage(output, error)
+    except click.ClickException as error:
+        output.problem(visible(error.format_message()))
+        return int(Exit.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        output.problem("Interrupted.", f"The same command goes on: {command_line(words)}" if words else None)
+        return int(Exit.INTERRUPTED)
+    except CavaticaError as error:
+        log_text(f"{type(error).__name__}: {error.message}")
+        output.error(error)
+        return int(exit_of(error))
+    except BrokenPipeError:
+        drop_output()
+        return int(Exit.DONE)
+    except Exception as error:  # noqa: BLE001  # the last resort: a user is told what to send us, not shown a trace
+        return _unexpected(output, error)
+
+
+def main() -> NoReturn:
+    """Be the command `cavatica`."""
+    sys.exit(run())
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _usage(output: Output, error: click.UsageError) -> int:
+    where = error.ctx.command_path if error.ctx else "cavatica"
+    output.problem(visible(error.format_message()), f"“{where} --help” shows what there is.")
+    return int(Exit.USAGE)
+
+
+def _unexpected(output: Output, error: Exception) -> int:
+    path = write_trace(error)
+    output.problem(
+        f"This is a fault of the program ({type(error).__name__}); what was sent is kept, the same command goes on.",
+        f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere.",
+    )
+    return int(Exit.INTERNAL)

@@ -1,0 +1,240 @@
+"""`cavatica doctor`."""
+
+import email.utils
+import os
+import platform
+import secrets
+import shutil
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import attrs
+import click
+
+from cavatica_upload.api import Api
+from cavatica_upload.budget import CallBudget
+from cavatica_upload.cli.console import Output, size_text, time_text, visible
+from cavatica_upload.cli.exits import Exit, exit_of
+from cavatica_upload.cli.options import (
+    Command,
+    Connection,
+    connection_options,
+    option,
+    output_options,
+    take_connection,
+    take_output,
+)
+from cavatica_upload.cli.platform import open_api
+from cavatica_upload.cli.target import Target
+from cavatica_upload.cli.versions import version_text
+from cavatica_upload.config import Settings, find_settings
+from cavatica_upload.errors import CavaticaError
+from cavatica_upload.journal import Journal, state_dir
+from cavatica_upload.plan import Part
+from cavatica_upload.reports import given
+from cavatica_upload.sources import Identity
+from cavatica_upload.storage import Storage
+from cavatica_upload.storage import Target as Where
+
+SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits
+LITTLE_SPACE = 100 * 1024 * 1024
+
+Grade = Literal["ok", "note", "wrong"]
+
+
+@attrs.frozen
+class Finding:
+    """What a check found; `error` is there where something is wrong."""
+
+    check: str
+    grade: Grade
+    text: str
+    error: CavaticaError | None = None
+
+
+@click.command(cls=Command)
+@option(
+    "--project",
+    metavar="OWNER/NAME",
+    help="Also look at this project, and send one byte to its storage in an upload that is then aborted.",
+)
+@option("--parent", metavar="ID", help="The same for a folder, by its id.")
+@output_options()
+@connection_options
+def doctor(project: str | None, parent: str | None, **values: Any) -> int:
+    """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxies, disk.
+
+    With --project or --parent also: whether files can be put there, and whether storage can be reached. For this, an
+    upload of one byte is started, its byte is sent, and the upload is aborted; no file is made.
+    """
+    output, connection = take_output(values), take_connection(values)
+    target = Target.parse(project, parent) if project or parent else None
+    wrong = []
+    for finding in _findings(connection, target, output):
+        if finding.grade == "wrong":
+            wrong.append(exit_of(finding.error) if finding.error else Exit.FAILED)
+        _tell(output, finding)
+    if not output.as_json:
+        output.say("All is well." if not wrong else f"{len(wrong)} of the checks failed.")
+    return int(wrong[0] if wrong else Exit.DONE)
+
+
+def _tell(output: Output, finding: Finding) -> None:
+    hint = finding.error.hint if finding.error else None
+    if output.as_json:
+        output.record(
+            {"event": "check", "check": finding.check, "grade": finding.grade, "text": finding.text, "hint": hint}
+        )
+        return
+    mark = {"ok": "ok", "note": "note", "wrong": "WRONG"}[finding.grade]
+    output.result(f"{mark:<6} {finding.check:<9} {visible(finding.text)}")
+    if hint:
+        output.result(f"{'':<16} {visible(hint)}")
+
+
+def _findings(connection: Connection, target: Target | None, output: Output) -> Iterator[Finding]:
+    """Yield the findings in the order in which one thing needs the other; what makes the rest pointless ends it."""
+    yield Finding("program", "ok", f"{version_text()}, Python {platform.python_version()}, {sys.platform}")
+    yield _guarded("state", _state)
+    try:
+        settings = find_settings(connection.token, connection.endpoint, connection.profile)
+    except CavaticaError as error:
+        yield Finding("token", "wrong", error.message, error)
+        return
+    yield Finding("token", "ok", f"found: {settings.source}")
+    yield from _proxy(settings)
+    clock = _ClockProbe(key=CallBudget.key_for(settings.endpoint, settings.token))
+    with open_api(connection, output, clock) as api:
+        reached = _guarded("API", lambda: _api(api, settings))
+        yield reached
+        if clock.skew is not None:
+            yield _clock(clock.skew)
+        if reached.grade != "wrong" and target is not None:
+            place = _guarded("project", lambda: _place(api, target))
+            yield place
+            if place.grade != "wrong":
+                yield _guarded("storage", lambda: _storage(api, target))
+
+
+def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except CavaticaError as error:
+        return Finding(check, "wrong", error.message, error)
+
+
+def _state() -> Finding:
+    folder = state_dir()
+    Journal(folder).close()
+    free = shutil.disk_usage(folder).free
+    text = f"journal and receipts in {folder}, {size_text(free)} free"
+    return Finding("state", "note" if free < LITTLE_SPACE else "ok", text)
+
+
+def _proxy(settings: Settings) -> Iterator[Finding]:
+    parts = urlsplit(settings.endpoint)
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        shown = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        yield Finding("proxy", "note", f"calls go through {shown.scheme}://{shown.hostname}:{shown.port or '?'}")
+    bundle = os.environ.get("SSL_CERT_FILE")
+    if bundle:
+        there = Path(bundle).is_file()
+        text = f"certificates are taken from SSL_CERT_FILE, {bundle}" + ("" if there else ", which is not there")
+        yield Finding("TLS", "note" if there else "wrong", text)
+
+
+def _api(api: Api, settings: Settings) -> Finding:
+    began = time.monotonic()
+    status = api.get_rate_limit().rate
+    took = time.monotonic() - began
+    text = f"{settings.endpoint} takes the token, answer in {took * 1000:.0f} ms; "
+    if status.limit < 0:
+        return Finding("API", "ok", text + "calls are not limited")
+    left = max(0.0, status.reset - time.time())
+    text += f"{status.remaining:,} of {status.limit:,} calls left" + (
+        f", all again in {time_text(left)}" if 0 < left < 86400 else ""
+    )
+    return Finding("API", "note" if status.remaining < status.limit // 10 else "ok", text)
+
+
+class _ClockProbe(CallBudget):
+    """Looks at the date of each answer on its way to the call budget."""
+
+    skew: float | None = None
+
+    def observe(self, headers: Mapping[str, str], number: int | None = None, *, refused: bool = False) -> None:
+        """Take the server's time from an answer."""
+        date = next((value for name, value in headers.items() if name.lower() == "date"), None)
+        parsed = email.utils.parsedate_tz(date) if date else None
+        if parsed:
+            self.skew = time.time() - email.utils.mktime_tz(parsed)
+        super().observe(headers, number, refused=refused)
+
+
+def _clock(skew: float) -> Finding:
+    if abs(skew) <= SKEW:
+        return Finding("clock", "ok", "agrees with the server's")
+    text = f"is {time_text(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
+    return Finding(
+        "clock",
+        "wrong",
+        text,
+        CavaticaError(text, "Set this machine's clock (NTP); waits for the rate limit and expiry times depend on it."),
+    )
+
+
+def _place(api: Api, target: Target) -> Finding:
+    destination = target.destination
+    if destination.project is not None:
+        return Finding("project", "ok", f"{api.get_project(destination.project).id} can be seen")
+    folder = api.get_file(str(destination.parent))
+    return Finding("folder", "ok", f"{folder.name} in {folder.project} can be seen")
+
+
+class _OneByte:
+    """The source of the upload that tries storage."""
+
+    name: str | None = None
+    size: int | None = 1
+    identity: Identity | None = None
+
+    def blocks(self, _offset: int, size: int) -> Iterator[bytes]:
+        """Yield the byte."""
+        yield b"?" * size
+
+    def check(self) -> None:
+        """Nothing changes here."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _storage(api: Api, target: Target) -> Finding:
+    """Send one byte where files would go, as an upload would, and take it back."""
+    name = f"cavatica-doctor-{secrets.token_hex(8)}"
+    upload = api.start_upload(target.destination, name, 1, 5 * 1024 * 1024)
+    storage = Storage()
+    try:
+        url = api.get_part_url(upload.upload_id, 1)
+        place = Where(
+            method=url.method.upper(),
+            url=url.url,
+            headers={name: str(value) for name, value in url.headers.additional_properties.items()},
+            success_codes=frozenset(given(url.success_codes) or given(url.report.success_codes) or ()),
+            report_headers=tuple(url.report.headers),
+        )
+        stored = storage.put(place, Part(1, 0, 1), _OneByte())
+    finally:
+        storage.close()
+        api.abort_upload(upload.upload_id)
+    host = urlsplit(url.url).hostname
+    proof = "and its ETag is the MD5" if stored.verified else "though its ETag is no MD5, so parts cannot be verified"
+    text = f"{host} took a byte in {time_text(stored.seconds)}, {proof}; the upload was aborted"
+    return Finding("storage", "ok" if stored.verified else "note", text)

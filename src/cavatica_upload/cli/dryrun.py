@@ -1,0 +1,213 @@
+"""What a run would do: checked and counted, with nothing sent."""
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+
+import attrs
+
+from cavatica_upload.api import Api
+from cavatica_upload.arrivals import Arrivals
+from cavatica_upload.batch import STDIN, Batch, Item
+from cavatica_upload.cli.console import Output, count_text, size_text, time_text, visible
+from cavatica_upload.cli.exits import Exit
+from cavatica_upload.cli.run import RunOptions
+from cavatica_upload.destination import Destination
+from cavatica_upload.errors import CavaticaError
+from cavatica_upload.folders import FolderTree
+from cavatica_upload.journal import Journal, state_dir
+from cavatica_upload.metadata import FILES_PER_CALL
+from cavatica_upload.plan import CALLS_PER_SECOND, Plan, part_size_for
+from cavatica_upload.remote import RemoteFile, is_url
+
+WINDOW_CALLS = 1000
+WINDOW_SECONDS = 300
+PARTS_PER_REPORT = 32
+MOST_ROWS = 40
+
+
+@attrs.frozen
+class PlannedFile:
+    """What would become of a file: `state` is new, resume, there, skip, overwrite, rename or taken."""
+
+    item: Item
+    target: str
+    size: int | None
+    part_size: int
+    parts: int
+    state: str
+    resumed_parts: int = 0
+
+    @property
+    def calls(self) -> int:
+        """The API calls it needs: one a part, two for start and completion, and now and then a report of many parts."""
+        if self.state in ("there", "skip", "taken"):
+            return 0
+        left = self.parts - self.resumed_parts
+        return left + 2 + (left - 1) // PARTS_PER_REPORT if left else 2
+
+    @property
+    def sends(self) -> bool:
+        """Whether bytes would go up."""
+        return self.state not in ("there", "skip", "taken")
+
+
+def least_seconds(calls: int, share: float = 1.0) -> float:
+    """Return the seconds that so many calls need at least: 1000 at once, and 1000 more every five minutes.
+
+    docs.cavatica.org, API rate limit.
+    """
+    return max(0, calls - 1) // max(1, int(WINDOW_CALLS * share)) * float(WINDOW_SECONDS)
+
+
+class DryRun:
+    """Looks at each file of a batch and says what a run would do with it."""
+
+    def __init__(self, batch: Batch, options: RunOptions, output: Output, api: Api) -> None:
+        self._batch = batch
+        self._options = options
+        self._output = output
+        self._api = api
+        target = options.target
+        self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in batch.folders])
+        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint, self._is_there)
+        self._problems: list[str] = []
+
+    def __call__(self) -> Exit:
+        """Check, print the plan, and return the exit code."""
+        destination = self._options.target.destination
+        if destination.project is not None:
+            self._api.get_project(destination.project)
+        else:
+            self._api.get_file(str(destination.parent))
+        planned = list(self._planned())
+        missing = [folder for folder in self._folders() if self._tree.find(folder) is None]
+        self._show(planned, missing)
+        return Exit.USAGE if self._problems else Exit.DONE
+
+    def _is_there(self, folder: str, file_id: str) -> bool:
+        return self._tree.holds(self._options.target.path(folder), file_id)
+
+    def _folders(self) -> list[str]:
+        target = self._options.target
+        own = list(accumulate(filter(None, target.folder.split("/")), "{}/{}".format))
+        return own + [target.path(folder) for folder in self._batch.folders]
+
+    def _planned(self) -> Iterator[PlannedFile]:
+        journal = Journal(state_dir())
+        try:
+            for item in self._batch.items:
+                try:
+                    yield self._plan(item, journal)
+                except CavaticaError as error:
+                    self._problems.append(f"{item.source}: {error.message}")
+        finally:
+            journal.close()
+
+    def _plan(self, item: Item, journal: Journal) -> PlannedFile:
+        size = RemoteFile(item.source).size if is_url(item.source) else item.size
+        part_size = part_size_for(size, self._options.part_size)
+        parts = Plan(size, part_size).count if size is not None else 0
+        folder = self._tree.find(self._options.target.path(item.folder))
+        target = "/".join(part for part in (str(self._options.target), item.target) if part)
+        state, resumed = "new", 0
+        if folder is not None:
+            state = self._state(item, folder)
+            for entry in journal.find(self._api.endpoint, folder, item.name) if state == "new" else ():
+                if entry.identity.size == size and item.source != STDIN:
+                    done = sum(1 for _ in journal.parts(entry))
+                    state, resumed, part_size = "resume", done, entry.part_size
+                    parts = Plan(entry.identity.size, part_size).count
+                    break
+        return PlannedFile(item, target, size, part_size, parts, state, resumed)
+
+    def _state(self, item: Item, folder: Destination) -> str:
+        if self._arrivals and self._arrivals.find(item, folder):
+            return "there"
+        path = self._options.target.path(item.folder)
+        names = self._tree.names(path) if len(self._batch.items) > 1 else None
+        taken = item.name in names if names is not None else self._api.find_file(folder, item.name) is not None
+        if not taken:
+            return "new"
+        if self._options.if_exists == "fail":
+            self._problems.append(
+                f"{item.source}: there is a {item.name} at {path or folder} already; "
+                "choose with --if-exists what is to be done."
+            )
+            return "taken"
+        return self._options.if_exists
+
+    def _show(self, planned: list[PlannedFile], missing: list[str]) -> None:
+        calls = sum(file.calls for file in planned) + 2 * len(missing)
+        edits = sum(any(self._options.describes(file.item)) for file in planned)
+        calls += -(-edits // FILES_PER_CALL)
+        share = self._options.shard.fraction if self._options.shard else 1.0
+        totals = {
+            "files": len(planned),
+            "to_send": sum(file.sends for file in planned),
+            "bytes": sum(file.size or 0 for file in planned if file.sends),
+            "parts": sum(file.parts for file in planned if file.sends),
+            "resumed_parts": sum(file.resumed_parts for file in planned),
+            "folders_to_make": len(missing),
+            "api_calls": calls,
+            "least_seconds": least_seconds(calls, share),
+            "problems": [*self._batch.problems, *self._problems],
+            "exit_code": int(Exit.USAGE if self._problems else Exit.DONE),
+        }
+        if self._output.as_json:
+            for file in planned:
+                self._output.record(_record(file))
+            self._output.record({"event": "plan", **totals})
+        else:
+            self._print(planned, missing, totals)
+        for problem in self._problems:
+            self._output.problem(visible(problem))
+
+    def _print(self, planned: list[PlannedFile], missing: list[str], totals: Mapping[str, Any]) -> None:
+        rows = planned if self._output.verbose else planned[:MOST_ROWS]
+        for file in rows:
+            size = size_text(file.size) if file.size is not None else "?"
+            parts = count_text(file.parts, "part") if file.parts else "? parts"
+            note = {"new": "", "resume": f"  (goes on: {file.resumed_parts} parts are there)"}
+            self._output.result(
+                f"{size:>9}  {parts:>12}  {visible(file.item.source)} -> {visible(file.target)}"
+                + note.get(file.state, f"  ({_WORDS.get(file.state, file.state)})")
+            )
+        if len(planned) > len(rows):
+            self._output.result(f"… and {len(planned) - len(rows):,} more files (--verbose shows all)")
+        self._output.result(
+            f"{totals['to_send']:,} of {count_text(len(planned), 'file')} to send: {size_text(totals['bytes'])} "
+            f"in {count_text(totals['parts'], 'part')}"
+            + (f", of which {totals['resumed_parts']:,} are there" if totals["resumed_parts"] else "")
+            + (f"; {count_text(len(missing), 'folder')} to make" if missing else "")
+            + "."
+        )
+        least = totals["least_seconds"]
+        self._output.result(
+            f"About {count_text(totals['api_calls'], 'API call')}, at {CALLS_PER_SECOND:.2f} a second over time: "
+            + (f"at least {time_text(least)}, however fast the network." if least else "no waiting for the rate limit.")
+        )
+        self._output.say("Dry run: nothing was sent.")
+
+
+_WORDS: Mapping[str, str] = {
+    "there": "there since an earlier run",
+    "skip": "name taken: would be skipped",
+    "overwrite": "name taken: would be replaced",
+    "rename": "name taken: would get another",
+    "taken": "name taken",
+}
+
+
+def _record(file: PlannedFile) -> dict[str, Any]:
+    return {
+        "event": "planned",
+        "file": file.item.source,
+        "target": file.target,
+        "size": file.size,
+        "part_size": file.part_size,
+        "parts": file.parts,
+        "resumed_parts": file.resumed_parts,
+        "state": file.state,
+        "api_calls": file.calls,
+    }

@@ -1,0 +1,201 @@
+"""What several commands take: kinds of values, options in sections, and the ones for connection and output."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+import click
+
+from cavatica_upload.cli.console import Output
+from cavatica_upload.errors import ConfigError
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_FACTORS: Mapping[str, int] = {
+    "": 1,
+    "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4,
+    "ki": 1024, "mi": 1024**2, "gi": 1024**3, "ti": 1024**4,
+}  # fmt: skip
+_SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, such as `64MiB`; `64M` and `64MB` mean the same, since sizes are binary everywhere here."""
+
+    name = "size"
+
+    def __init__(self, *, a_second: bool = False) -> None:
+        self._a_second = a_second
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes."""
+        if isinstance(value, int):
+            return value
+        end = r"(?:/s)?" if self._a_second else ""
+        found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?)b?{end}", value.strip(), re.IGNORECASE)
+        factor = _FACTORS.get(found[2].lower()) if found else None
+        size = int(float(found[1]) * factor) if found and factor else 0
+        if size < 1:
+            example = "100MiB" if self._a_second else "64MiB"
+            self.fail(f"{value!r} is not a size of at least one byte; write it like {example}.", param, ctx)
+        return size
+
+
+class Age(click.ParamType[float]):
+    """A span of time, such as `7d`, in seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", value.strip().lower())
+        if not found or found[2] not in _SECONDS:
+            self.fail(f"{value!r} is not a span of time; write it like 7d, 12h or 30min.", param, ctx)
+        return float(found[1]) * _SECONDS[found[2]]
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """`key=value`."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return the key and the value."""
+        if isinstance(value, tuple):
+            return value
+        key, sign, text = str(value).partition("=")
+        if not sign or not key.strip():
+            self.fail(f"{value!r} is not a pair; write it like sample_id=S1.", param, ctx)
+        return key.strip(), text
+
+
+class Option(click.Option):
+    """An option that knows the section of the help page it belongs to."""
+
+    def __init__(self, *args: Any, section: str = "Options", **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.section = section
+
+
+class Group(click.Group):
+    """Commands in the order in which they were added."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
+
+class Command(click.Command):
+    """A command whose help page has its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, section by section, in the order in which the sections first occur."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record:
+                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
+        for name, records in sections.items():
+            with formatter.section(name):
+                formatter.write_dl(records, col_max=28)
+
+
+def option(*names: str, section: str = "Options", **more: Any) -> Callable[[_Function], _Function]:
+    """Declare an option in a section of the help page."""
+    return click.option(*names, cls=Option, section=section, **more)
+
+
+@attrs.frozen(kw_only=True)
+class Connection:
+    """Where the platform is, and who we are there."""
+
+    endpoint: str | None = None
+    profile: str | None = None
+    token: str | None = attrs.field(default=None, repr=False)
+
+    OPTIONS: ClassVar = ("endpoint", "profile", "token_file", "token")
+
+
+def connection_options(function: _Function) -> _Function:
+    """Add --profile, --token-file and --endpoint to a command, which gets them as `connection`."""
+    section = "Connection"
+    for decorate in (
+        option("--endpoint", metavar="URL", section=section, help="Base URL of the API, ending in /v2."),
+        option(
+            "--token-file",
+            type=click.Path(path_type=Path),
+            section=section,
+            help="File with the token and nothing else. There is no --token: a command line is seen by all users.",
+        ),
+        option("--profile", metavar="NAME", section=section, help="Section of ~/.sevenbridges/credentials to use."),
+        click.option("--token", hidden=True, expose_value=False, callback=_refuse_token),
+    ):
+        function = decorate(function)
+    return function
+
+
+def _refuse_token(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            "There is no --token: other users of this machine can see a command line, and your shell keeps it. "
+            "Set SB_AUTH_TOKEN, or use --token-file or --profile.",
+            ctx,
+        )
+
+
+def take_connection(values: dict[str, Any]) -> Connection:
+    """Take the values of `connection_options` out of the parameters of a command."""
+    token_file = values.pop("token_file")
+    return Connection(
+        endpoint=values.pop("endpoint"), profile=values.pop("profile"), token=token_file and _read_token(token_file)
+    )
+
+
+def _read_token(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigError(f"The token file {path} cannot be read: {error.strerror}.", "Check the path.") from error
+    except UnicodeDecodeError:
+        text = ""
+    if not text or len(text.split()) != 1:
+        raise ConfigError(f"The token file {path} does not hold one token.", "Put the token in it, and nothing else.")
+    return text
+
+
+def output_options(*, progress: bool = False) -> Callable[[_Function], _Function]:
+    """Add --json, --quiet and --verbose (and with `progress` --log-file) to a command."""
+    section = "Output"
+
+    def decorate(function: _Function) -> _Function:
+        if progress:
+            function = option(
+                "--log-file",
+                type=click.Path(path_type=Path),
+                section=section,
+                help="Append all that happens to this file, with times; it holds no token and no signed URL.",
+            )(function)
+            function = option(
+                "--verbose", "-v", is_flag=True, section=section, help="Say more: each part, each retry."
+            )(function)
+        function = option(
+            "--quiet", "-q", is_flag=True, section=section, help="Say nothing on standard error but errors."
+        )(function)
+        return option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            section=section,
+            help="One JSON object a line on standard output." if progress else "Print JSON.",
+        )(function)
+
+    return decorate
+
+
+def take_output(values: dict[str, Any]) -> Output:
+    """Take the values of `output_options` out of the parameters of a command."""
+    return Output(as_json=values.pop("as_json"), quiet=values.pop("quiet"), verbose=bool(values.pop("verbose", False)))

@@ -1,0 +1,142 @@
+"""What is shown while files go up: plain lines, JSON lines or nothing; the bars are in a module of their own."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from cavatica_upload.cli.console import Output, size_text, visible
+from cavatica_upload.cli.meter import Meter
+from cavatica_upload.cli.wording import record, sentence, timestamp
+from cavatica_upload.events import (
+    BytesSent,
+    Event,
+    FileKey,
+    Notice,
+    PartRetried,
+    PartSent,
+    PartsReported,
+    RateLimitWait,
+    Retrying,
+    UploadCompleted,
+    UploadFailed,
+    UploadSkipped,
+    UploadStarted,
+)
+
+Clock = Callable[[], float]
+STEP = 10  # per cent between two lines about a file
+PATIENCE = 300.0  # seconds after which there is a line anyhow
+SMALL = 16 * 1024 * 1024  # bytes below which a file's start is not worth a line
+
+
+class Display:
+    """Shows nothing but notices; the others build on it. A listener of the uploader, and a context manager."""
+
+    def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
+        self.output = output
+        self.meter = meter
+        self.clock = clock
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        self.meter.take(event, self.clock())
+        self.show(event)
+
+    def show(self, event: Event) -> None:
+        """Show what there is to show of an event."""
+
+    def settle(self, size: int, *, ended: bool) -> None:
+        """Count a file that is not to be sent."""
+        self.meter.settle(size, ended=ended)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take down what was put up."""
+
+
+def worth_a_line(event: Event, *, verbose: bool) -> bool:
+    """Whether an event is told by itself, beside the progress of the files."""
+    match event:
+        case Notice() | RateLimitWait():
+            return True
+        case PartRetried(attempt=attempt) | Retrying(attempt=attempt):
+            return verbose or attempt > 2
+        case PartSent() | PartsReported() | UploadStarted() | UploadCompleted() | UploadSkipped():
+            return verbose
+    return False
+
+
+class Lines(Display):
+    """A line when a file starts, at every tenth or so, and at its end: for logs and batch jobs."""
+
+    def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
+        super().__init__(output, meter, clock)
+        self._told: dict[FileKey, tuple[int, float]] = {}
+
+    def show(self, event: Event) -> None:
+        """Write the lines of an event."""
+        match event:
+            case UploadStarted(file=file, size=size, resumed_bytes=resumed):
+                self._told[file] = (100 * resumed // size if size else 0, self.clock())
+                if size is None or size >= SMALL or resumed:
+                    self.output.say(sentence(event))
+            case BytesSent(file=file):
+                self._tell_progress(file)
+            case UploadCompleted(file=file) | UploadSkipped(file=file):
+                self._told.pop(file, None)
+                self.output.say(sentence(event))
+            case UploadFailed(file=file):
+                self._told.pop(file, None)
+            case _ if worth_a_line(event, verbose=self.output.verbose):
+                self.output.say(sentence(event))
+
+    def _tell_progress(self, file: FileKey) -> None:
+        progress = self.meter.active.get(file)
+        if progress is None:
+            return
+        now = self.clock()
+        reached, when = self._told.get(file, (0, now))
+        percent = 100 * progress.sent // progress.size if progress.size else 0
+        if (percent < reached + STEP and now - when < PATIENCE) or percent >= 100:
+            return
+        self._told[file] = (percent - percent % STEP, now)
+        amount = f"{percent} %, {size_text(progress.sent)} of {size_text(progress.size)}" if progress.size else ""
+        self.output.say(
+            f"{visible(file)}: {amount or size_text(progress.sent)}, {size_text(progress.speed.value(now))}/s"
+        )
+
+
+class JsonLines(Display):
+    """One JSON object a line on standard output for each event; progress at most once a second and file."""
+
+    def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
+        super().__init__(output, meter, clock)
+        self._told: dict[FileKey, float] = {}
+
+    def show(self, event: Event) -> None:
+        """Write the object of an event."""
+        if isinstance(event, UploadCompleted | UploadFailed | UploadSkipped):
+            self._told.pop(event.file, None)
+        if not isinstance(event, BytesSent):
+            self.output.record(record(event))
+            return
+        now = self.clock()
+        progress = self.meter.active.get(event.file)
+        if progress is None or now - self._told.get(event.file, progress.began) < 1.0:
+            return
+        self._told[event.file] = now
+        self.output.record(
+            {
+                "event": "progress",
+                "time": timestamp(),
+                "file": event.file,
+                "sent": progress.sent,
+                "size": progress.size,
+                "bytes_per_second": round(progress.speed.value(now)),
+            }
+        )

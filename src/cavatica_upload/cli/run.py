@@ -1,0 +1,130 @@
+"""One run of `cavatica upload`: a checked batch becomes requests, and files that arrived get their metadata."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+
+from cavatica_upload.arrivals import Arrivals
+from cavatica_upload.batch import STDIN, Batch, Item
+from cavatica_upload.cli.console import Output, count_text, visible
+from cavatica_upload.cli.exits import Exit
+from cavatica_upload.cli.logfile import log_text
+from cavatica_upload.cli.receiptfiles import ReceiptFiles
+from cavatica_upload.cli.session import Session, SessionOptions
+from cavatica_upload.cli.target import Target
+from cavatica_upload.cli.wording import timestamp
+from cavatica_upload.errors import CavaticaError
+from cavatica_upload.folders import FolderTree
+from cavatica_upload.journal import state_dir
+from cavatica_upload.metadata import EditFailed, FileEdit, MetadataQueue
+from cavatica_upload.receipt import Receipt
+from cavatica_upload.shard import Shard
+from cavatica_upload.uploader import DigestName, IfExists, Uploader, UploadRequest
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """What `cavatica upload` was told, beside the files."""
+
+    target: Target
+    session: SessionOptions
+    if_exists: IfExists = "fail"
+    part_size: int | None = None
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    tags: tuple[str, ...] = ()
+    shard: Shard | None = None
+    digest: DigestName | None = None
+    receipt: str | None = None
+    wait: bool = False
+
+    def describes(self, item: Item) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """Return the metadata and tags of a file: what the manifest says goes before what the options say."""
+        row = item.row
+        metadata = {**self.metadata, **(row.metadata if row else {})}
+        return metadata, tuple(dict.fromkeys((*self.tags, *(row.tags if row else ()))))
+
+
+class Run:
+    """Uploads a batch and sets metadata. Use once; call it for the exit code."""
+
+    _tree: FolderTree
+    _queue: MetadataQueue
+    _arrivals: Arrivals
+
+    def __init__(self, batch: Batch, options: RunOptions, output: Output) -> None:
+        self._batch = batch
+        self._options = options
+        self._output = output
+        self._session = Session(output, options.session, files=len(batch.items), size=batch.size)
+        self._receipts = ReceiptFiles(options.receipt, many=len(batch.items) > 1)
+
+    def __call__(self) -> Exit:
+        """Do it all, show how it ended, and return the exit code; raises what stops the run before it begins."""
+        return self._session.run(self._prepare, self._arrived, lambda: self._note(self._queue.flush()))
+
+    def _prepare(self, uploader: Uploader) -> Iterable[UploadRequest]:
+        target, items = self._options.target, self._batch.items
+        api = uploader.api
+        self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in self._batch.folders])
+        self._queue = MetadataQueue(api)
+        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint, self._is_there)
+        log_text(f"Uploading {count_text(len(items), 'file')}, {self._batch.size} bytes, to {visible(str(target))}")
+        if self._output.as_json:
+            self._output.record(
+                {
+                    "event": "run_started",
+                    "time": timestamp(),
+                    "files": len(items),
+                    "bytes": self._batch.size,
+                    "destination": str(target),
+                    "shard": str(self._options.shard) if self._options.shard else None,
+                }
+            )
+        return self._requests()
+
+    def _is_there(self, folder: str, file_id: str) -> bool:
+        return self._tree.holds(self._options.target.path(folder), file_id)
+
+    def _requests(self) -> Iterator[UploadRequest]:
+        """Yield what is to be sent, making its folder; what is there already is counted, and what fails is noted."""
+        options = self._options
+        for item in self._batch.items:
+            try:
+                destination = self._tree.get(options.target.path(item.folder))
+                receipt = self._arrivals.find(item, destination) if self._arrivals else None
+            except CavaticaError as error:
+                self._session.tally.fail(item.source, error)
+                continue
+            if receipt is not None:
+                self._session.found(item.source, receipt)
+                self._edit(item, receipt)  # the run that brought it may have ended before it set the metadata
+                continue
+            yield UploadRequest(
+                source=sys.stdin.buffer if item.source == STDIN else item.source,
+                destination=destination,
+                name=item.name,
+                part_size=options.part_size,
+                if_exists=options.if_exists,
+                digest=options.digest,
+                changed="restart" if options.session.yes else "refuse",
+                wait=options.wait,
+                key=item.source if item.source != STDIN else item.name,
+                context=item,
+            )
+
+    def _arrived(self, request: UploadRequest, receipt: Receipt) -> None:
+        item: Item = request.context
+        try:
+            self._receipts.keep(receipt, self._options.target.path(item.folder))
+        except OSError as error:
+            self._output.warn(f"The receipt of {visible(request.key)} could not be kept where you asked: {error}.")
+        self._edit(item, receipt)
+
+    def _edit(self, item: Item, receipt: Receipt) -> None:
+        metadata, tags = self._options.describes(item)
+        self._note(self._queue.add(FileEdit(receipt.file_id, item.source, metadata, tags)))
+
+    def _note(self, failed: list[EditFailed]) -> None:
+        for edit, error in ((one.edit, one.error) for one in failed):
+            self._session.tally.fail_metadata(edit.file, edit.file_id, error)

@@ -1,0 +1,99 @@
+"""Events as sentences, for plain output and the log file, and as records, for --json."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from cavatica_upload.cli.console import count_text, error_record, size_text, time_text, visible
+from cavatica_upload.events import (
+    BytesSent,
+    Event,
+    Notice,
+    PartRetried,
+    PartSent,
+    PartsReported,
+    RateLimitWait,
+    Retrying,
+    UploadCompleted,
+    UploadFailed,
+    UploadSkipped,
+    UploadStarted,
+)
+
+
+def sentence(event: Event) -> str:
+    """Return what an event says in one line, safe for a terminal."""
+    match event:
+        case UploadStarted(file, _, size, part_size, parts, resumed_parts, resumed_bytes):
+            text = f"{visible(file)}: started"
+            if size is not None and parts is not None:
+                of = f" of {size_text(part_size)}" if parts > 1 else ""
+                text += f", {size_text(size)} in {count_text(parts, 'part')}{of}"
+            if resumed_parts:
+                text += f"; {count_text(resumed_parts, 'part')} ({size_text(resumed_bytes)}) there from before"
+            return text
+        case PartSent(file, number, size, seconds):
+            return f"{visible(file)}: part {number} sent, {size_text(size)} in {time_text(seconds)}"
+        case PartRetried(file, number, attempt, reason, delay):
+            return (
+                f"{visible(file)}: part {number} failed ({visible(reason.rstrip('.'))}); "
+                f"try {attempt} in {time_text(delay)}"
+            )
+        case BytesSent(file, count):
+            return f"{visible(file)}: {count} bytes"
+        case PartsReported(file, count):
+            return f"{visible(file)}: {count_text(count, 'part')} reported"
+        case RateLimitWait(seconds):
+            return f"The token's calls for these five minutes are used up; going on in {time_text(seconds)}"
+        case Retrying(operation, attempt, reason, delay):
+            return f"{operation} failed ({visible(reason.rstrip('.'))}); try {attempt} in {time_text(delay)}"
+        case UploadCompleted(file, receipt):
+            proof = "verified" if receipt.verified else "not verified"
+            return f"{visible(file)}: done, {size_text(receipt.size)}, {proof}, file id {receipt.file_id}"
+        case UploadFailed(file, error, _):
+            return f"{visible(file)}: {visible(str(error))}"
+        case UploadSkipped(file, reason):
+            return f"{visible(file)}: skipped. {visible(reason)}"
+        case Notice(file, text):
+            return f"{visible(file)}: {visible(text)}" if file else visible(text)
+
+
+_NAMES: dict[type, str] = {
+    UploadStarted: "upload_started",
+    PartSent: "part_sent",
+    PartRetried: "part_retried",
+    PartsReported: "parts_reported",
+    RateLimitWait: "rate_limit_wait",
+    Retrying: "retrying",
+    UploadCompleted: "upload_completed",
+    UploadFailed: "upload_failed",
+    UploadSkipped: "upload_skipped",
+    Notice: "notice",
+}
+
+
+def record(event: Event) -> dict[str, Any]:
+    """Return an event as the object that --json prints; the keys are part of the command's interface."""
+    head = {"event": _NAMES.get(type(event), "progress"), "time": timestamp()}
+    match event:
+        case UploadCompleted(file, receipt):
+            return head | {
+                "file": file,
+                "file_id": receipt.file_id,
+                "name": receipt.name,
+                "project": receipt.project,
+                "parent": receipt.parent,
+                "size": receipt.size,
+                "verified": receipt.verified,
+                "receipt": None if receipt.path is None else str(receipt.path),
+            }
+        case UploadFailed(file, error, resumable):
+            return head | {"file": file, "resumable": resumable, "error": error_record(error)}
+        case _:
+            return head | attrs.asdict(event)
+
+
+def timestamp() -> str:
+    """Return the time now, UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,146 @@
+"""Manifests."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cavatica_upload.manifest import ManifestError, ManifestRow, read_manifest
+
+PLATFORM = """File name,sample_id,case_id,paired_end
+run/a_1.fastq.gz,S-1,,1
+run/a_2.fastq.gz,S-1,,2
+b.bam,"S, 2",C7,
+"""
+
+
+def write(folder: Path, text: str | bytes, name: str = "m.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    return list(caught.value.problems)
+
+
+def test_the_platforms_own_format_is_read(tmp_path: Path) -> None:
+    """First column the path, the others metadata; an empty cell is no value."""
+    manifest = read_manifest(write(tmp_path, PLATFORM))
+    assert manifest.fields == ("sample_id", "paired_end", "case_id")
+    assert list(manifest.rows) == [
+        ManifestRow(2, str(tmp_path / "run/a_1.fastq.gz"), "run", metadata={"sample_id": "S-1", "paired_end": "1"}),
+        ManifestRow(3, str(tmp_path / "run/a_2.fastq.gz"), "run", metadata={"sample_id": "S-1", "paired_end": "2"}),
+        ManifestRow(4, str(tmp_path / "b.bam"), "", metadata={"sample_id": "S, 2", "case_id": "C7"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        PLATFORM.encode(),
+        b"\xef\xbb\xbf" + PLATFORM.encode(),
+        PLATFORM.replace("\n", "\r\n").encode(),
+        PLATFORM.encode("utf-16"),
+        PLATFORM.rstrip("\n").encode(),
+        PLATFORM.replace("b.bam", "\n\n,,,\nb.bam").encode(),
+    ],
+    ids=["plain", "mark", "crlf", "utf-16", "no last newline", "empty lines"],
+)
+def test_what_spreadsheets_write_is_read(tmp_path: Path, raw: bytes) -> None:
+    """A mark, CRLF, UTF-16 and empty lines change nothing but line numbers."""
+    rows = read_manifest(write(tmp_path, raw)).rows
+    assert [(row.source, row.metadata) for row in rows] == [
+        (row.source, row.metadata) for row in read_manifest(write(tmp_path, PLATFORM, "plain.csv")).rows
+    ]
+
+
+def test_tsv_and_json_lines_say_the_same(tmp_path: Path) -> None:
+    """The same files and metadata in three formats are the same rows."""
+    rows = list(read_manifest(write(tmp_path, PLATFORM)).rows)
+    table = list(csv.reader(io.StringIO(PLATFORM)))
+    tsv = "\n".join("\t".join(cells) for cells in table)
+    lines = [
+        json.dumps({"path": cells[0], "metadata": {k: v or None for k, v in zip(table[0][1:], cells[1:], strict=True)}})
+        for cells in table[1:]
+    ]
+    assert list(read_manifest(write(tmp_path, tsv, "m.tsv")).rows) == rows
+    from_json = read_manifest(write(tmp_path, "\n".join(["", *lines]), "m.jsonl")).rows
+    assert list(from_json) == rows
+
+
+CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
+NAME = st.from_regex(r"[a-z][a-z0-9_/]{0,8}", fullmatch=True)
+
+
+@given(st.dictionaries(NAME, st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=6), st.sampled_from(",\t"))
+def test_any_text_survives_a_table(files: dict[str, list[str]], delimiter: str) -> None:
+    """Quotes, separators and line ends inside cells come out as they went in."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(["file", "one", "two", "three"])
+    writer.writerows([name, *cells] for name, cells in files.items())
+    path = Path("/tmp") / "unused"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda _path: out.getvalue().encode())
+        rows = read_manifest(path.with_suffix(".tsv" if delimiter == "\t" else ".csv")).rows
+    expected = {
+        str(path.parent / name): {key: cell for key, cell in zip(["one", "two", "three"], cells, strict=True) if cell}
+        for name, cells in files.items()
+    }
+    assert {row.source: row.metadata for row in rows} == expected
+
+
+def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    """A user who corrects a manifest wants to do it once."""
+    text = "file,a.b,ok,ok\nx,1,2\n,1,2,3\ny,1,2,3\ny,1,2,3\nz,1,2,3,4\n" + f"long,,{'v' * 301},\n"
+    found = problems(write(tmp_path, text))
+    starts = ["Line 1, column 2", "Line 1: two columns", "Line 2: 3 cells", "Line 3", "Line 6: 5 cells", "Line 5", "Line"]
+    assert [start for start, problem in zip(starts, found, strict=False) if not problem.startswith(start)] == []
+    assert any(problem.startswith("Line 7") and "301 bytes" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("m.csv", "", "no file"),
+        ("m.csv", "file,a\n", "no file"),
+        ("m.csv", "file;a\nx;1\n", "semicolon"),
+        ("m.csv", "file\ta\nx\t1\n", "tab"),
+        ("m.csv", 'file,a\nx,"1\ny,2\n', "Line 2"),
+        ("m.csv", 'file,a\nx,"1"2\n', "Line 2"),
+        ("m.csv", "file,,b\nx,1,2\n", "no name"),
+        ("m.csv", b"file,a\nx,\xff\n", "Line 2"),
+        ("m.jsonl", "{", "not JSON"),
+        ("m.jsonl", "[1]", "not an object"),
+        ("m.jsonl", '{"file": "x"}', "path"),
+        ("m.jsonl", '{"path": "x", "sample": "1"}', "'sample'"),
+        ("m.jsonl", '{"path": "x", "tags": "t"}', "list"),
+        ("m.jsonl", '{"path": "x", "tags": [" "]}', "tag"),
+        ("m.jsonl", '{"path": "x", "metadata": {"a": ["b"]}}', "not text"),
+        ("m.jsonl", '{"path": "x", "metadata": {"$a": "b"}}', "$"),
+        ("m.jsonl", '{"path": "x", "name": ""}', "name"),
+        ("m.jsonl", "[" * 100_000, "nested"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str | bytes, word: str) -> None:
+    """Each way to be wrong has a sentence of its own."""
+    assert word in " ".join(problems(write(tmp_path, text, name)))
+
+
+def test_a_manifest_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    """No traceback for a wrong path."""
+    assert "cannot be read" in problems(tmp_path / "none.csv")[0]
+
+
+def test_numbers_and_urls_in_json_lines(tmp_path: Path) -> None:
+    """A number is the text that stands there, and a URL is not joined to the folder."""
+    text = '{"path": "s3://b/k.bam", "name": "k2.bam", "metadata": {"age": 7, "alive": true}, "tags": ["t"]}'
+    (row,) = read_manifest(write(tmp_path, text, "m.jsonl")).rows
+    assert row == ManifestRow(1, "s3://b/k.bam", "", "k2.bam", {"age": "7", "alive": "true"}, ("t",))
