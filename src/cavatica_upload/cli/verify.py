@@ -9,7 +9,7 @@ from cavatica_upload.cli.console import count_text, size_text, visible
 from cavatica_upload.cli.exits import Exit
 from cavatica_upload.cli.options import Command, option, output_options, take_output
 from cavatica_upload.receipt import read
-from cavatica_upload.verify import verify as check
+from cavatica_upload.verification import verify as check
 
 
 @click.command(cls=Command)
