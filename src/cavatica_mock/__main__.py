@@ -37,9 +37,8 @@ class RateLimitType(click.ParamType[tuple[int, float] | None]):
             return None
         match = re.fullmatch(r"([1-9][0-9]{0,8})/([0-9]{1,6}(?:\.[0-9]{1,3})?)", value, re.ASCII)
         if match is None or float(match[2]) <= 0:
-            self.fail(
-                f"{value!r} is not a number of calls, a slash and a number of seconds, as in 1000/300, nor `off`."
-            )
+            said = f"{value!r} is not a number of calls, a slash and a number of seconds, as in 1000/300, nor `off`."
+            self.fail(said, param, ctx)
         return int(match[1]), float(match[2])
 
 
@@ -129,7 +128,8 @@ def serve(
     except OSError as error:
         raise click.ClickException(_why(error, host, port, data)) from None
     except sqlite3.Error as error:
-        raise click.ClickException(f"{data} cannot be used: {error}. Is another mock using it?") from None
+        hint = " Is another mock using it?" if "locked" in str(error) else ""
+        raise click.ClickException(f"{data} cannot be used as the data folder: {error}.{hint}") from None
 
 
 def _why(error: OSError, host: str, port: int, data: Path | None) -> str:

@@ -119,7 +119,7 @@ class Operations:
 
     def get_download_info(self, call: Call) -> Answer:
         file = self.files.downloadable(call.path["file_id"])
-        grant = Grant("GET", f"files/{file.id}/{file.name}", file.id, 0)
+        grant = Grant("GET", f"files/{file.id}+{file.name}", file.id, 0)
         return Answer(HTTPStatus.OK, {"url": self.signer.url(call.origin, grant, self._expiry())})
 
     def list_files(self, call: Call) -> Answer:

@@ -169,7 +169,13 @@ class Uploads:
         return file_id
 
     def _checked(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, object]]]:
-        return [(self.check_number(upload, int(report["part_number"])), _normal(report)) for report in reports]
+        checked = []
+        for report in reports:
+            number = self.check_number(upload, int(report["part_number"]))
+            if etag_of(report["response"]["headers"]) is None:
+                raise Problem(problems.PART_REPORT_BAD, f"The report of part {number} has no ETag.")
+            checked.append((number, _normal(report)))
+        return checked
 
     def _whole_file(self, upload: Upload, parts: Sequence[Part]) -> list[Piece]:
         reported = [part for part in parts if part.report is not None]
