@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+BIN = Path(sys.executable).parent
 PROJECT = "demo/genomes"
 MIB = 2**20
 
@@ -55,7 +56,7 @@ def make_fastq(path: Path, size: int) -> None:
 @contextlib.contextmanager
 def mock(folder: Path) -> Iterator[tuple[str, str]]:
     """Runs a mock on a free port; gives its base URL and the token that it made."""
-    command = [sys.executable, "-m", "cavatica_mock", "serve", "--port", "0", "--data", str(folder)]
+    command = [BIN / "cavatica-mock", "serve", "--port", "0", "--data", folder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             ready = process.stdout.readline() if process.stdout else ""
@@ -88,7 +89,7 @@ def md5_of(stream) -> tuple[str, int]:
 
 def upload(file: Path, address: str, token: str, state: Path) -> str:
     """Uploads a file as a user would; gives the id of the file on the platform."""
-    command = [sys.executable, "-m", "cavatica_upload", "upload", str(file), "--project", PROJECT]
+    command = [BIN / "cavatica", "upload", file, "--project", PROJECT]
     settings = {"SB_API_ENDPOINT": address, "SB_AUTH_TOKEN": token, "CAVATICA_STATE_DIR": str(state)}
     print(f"$ cavatica upload {file.name!r} --project {PROJECT}", flush=True)
     done = subprocess.run(command, env=os.environ | settings, stdout=subprocess.PIPE, text=True, check=False)
