@@ -147,8 +147,8 @@ def rounds(clients: Sequence[str], sink: Sink, count: int, *options: str) -> lis
 
 
 def ratios(series: Sequence[dict[str, Run]], client: str, base: str) -> list[float]:
-    """How many times as fast as `base` a client was, round by round."""
-    return [one[base].wall / one[client].wall for one in series]
+    """How many times as fast as `base` a client was, round by round; only uploads that ended whole are compared."""
+    return [one[base].wall / one[client].wall for one in series if one[base].whole and one[client].whole]
 
 
 def median(values: Sequence[float]) -> float:

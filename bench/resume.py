@@ -29,6 +29,7 @@ def kill_and_resume(size: int) -> tuple[Table, dict[str, Any]]:
                 while (stats := sink.stats())["bytes_received"] < size // 2 and first.poll() is None:
                     time.sleep(0.01)
                 first.kill()
+                in_flight = max(stats["in_flight"], sink.stats()["in_flight"])
                 first.communicate()
                 before = sink.settle()
                 again = spawn(client, sink, f"--state={folder}/{client}")
@@ -38,7 +39,7 @@ def kill_and_resume(size: int) -> tuple[Table, dict[str, Any]]:
             table.add(
                 client,
                 f"{before['bytes_received'] / MIB:.1f}",
-                str(stats["in_flight"]),
+                str(in_flight),
                 f"{second.bytes_received / MIB:.1f}",
                 str(sent_twice),
                 "whole" if second.whole else f"{second.outcome}: {second.said}",

@@ -66,15 +66,20 @@ def _table(setting: Setting, series: list[dict[str, Run]]) -> Table:
     )
     for client in setting.clients:
         runs = [one[client] for one in series]
+        whole = [run for run in runs if run.whole]
+        ended = "; ".join(sorted({f"NO: {run.outcome} {run.said}" for run in runs if not run.whole})) or "yes"
         times = ratios(series, client, BASE)
+        if not times:
+            table.add(client, *["-"] * 6, ended)
+            continue
         table.add(
             client,
             f"{median(times):.2f}x ({min(times):.2f}-{max(times):.2f})",
-            f"{median([setting.size / run.wall / MIB for run in runs]):.0f}",
-            f"{median([run.cpu for run in runs]):.2f}",
-            f"{max(run.peak_memory for run in runs) / MIB:.0f}",
-            f"{max(run.api_calls for run in runs)}",
-            f"{max(run.max_in_flight for run in runs)}",
-            "; ".join({f"NO: {run.outcome} {run.said}" for run in runs if not run.whole}) or "yes",
+            f"{median([setting.size / run.wall / MIB for run in whole]):.0f}",
+            f"{median([run.cpu for run in whole]):.2f}",
+            f"{max(run.peak_memory for run in whole) / MIB:.0f}",
+            f"{max(run.api_calls for run in whole)}",
+            f"{max(run.max_in_flight for run in whole)}",
+            ended,
         )
     return table
