@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import md5
 
 import attrs
 
 from cavatica_upload import etags
 from cavatica_upload.errors import Interrupted
+from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part, Plan
 from cavatica_upload.records import SentPart
 from cavatica_upload.sources import Source
@@ -70,7 +70,7 @@ def _reread(
     source: Source, parts: list[Part], reported: Mapping[int, Mapping[str, str]], stopped: Callable[[], bool]
 ) -> dict[int, SentPart]:
     def read(part: Part) -> SentPart | None:
-        digest = md5(usedforsecurity=False)
+        digest = new_digest()
         for block in source.blocks(part.offset, part.size):
             if stopped():
                 raise Interrupted.while_waiting("parts to be compared with the server's")

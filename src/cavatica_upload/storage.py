@@ -7,7 +7,6 @@ part is ever in memory. What storage answers is checked before anybody may repor
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import md5
 
 import attrs
 import httpx
@@ -22,6 +21,7 @@ from cavatica_upload.errors import (
     StorageError,
     UrlExpired,
 )
+from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.problems import scrub
 from cavatica_upload.redaction import redact_logs
@@ -101,7 +101,7 @@ class Storage:
         attempt, `deadline` is a moment of the clock. Raises UrlExpired (ask for another URL), PartRefused,
         MissingHeader, EtagMismatch, StorageError, SourceError or Interrupted.
         """
-        digest = md5(usedforsecurity=False) if self._hashing else None
+        digest = new_digest() if self._hashing else None
         started = self._clock()
 
         def body() -> Iterator[bytes]:

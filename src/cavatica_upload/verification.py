@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import md5
 
 import attrs
 
+from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import Receipt, ReceiptPart
 from cavatica_upload.sources import LocalFile
@@ -67,7 +67,7 @@ def verify(
 def _agrees(source: LocalFile, receipt: Receipt, part: ReceiptPart) -> bool | None:
     if part.md5 is None:
         return None
-    digest = md5(usedforsecurity=False)
+    digest = new_digest()
     for block in source.blocks((part.number - 1) * receipt.part_size, part.size):
         digest.update(block)
     return digest.hexdigest() == part.md5

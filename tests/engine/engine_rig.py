@@ -1,0 +1,91 @@
+"""A mock, files to upload to it, and uploaders that keep their state in one folder."""
+
+import random
+from collections import Counter
+from contextlib import ExitStack
+from hashlib import md5
+from pathlib import Path
+from typing import Any, Self
+
+from cavatica_mock import MockServer
+from cavatica_upload import Event, Receipt, Uploader
+from cavatica_upload.events import BytesSent
+
+PROJECT = "me/study"
+KIB = 1024
+PART = 64 * KIB
+
+
+class Rig:
+    """What most tests of the engine need."""
+
+    def __init__(self, mock: MockServer, folder: Path) -> None:
+        self.mock = mock
+        self.folder = folder
+        self.state = folder / "state"
+        self.events: list[Event] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def file(self, size: int, name: str = "sample.bam", seed: int = 1) -> Path:
+        """Write a file of bytes that are the same in every run."""
+        path = self.folder / name
+        path.write_bytes(random.Random(seed).randbytes(size))
+        return path
+
+    def uploader(self, **options: Any) -> Uploader:
+        """Make an uploader that is closed at the end of the test at the latest."""
+        given = {
+            "token": self.mock.token,
+            "endpoint": self.mock.base_url,
+            "state_dir": self.state,
+            "listeners": [self.events.append],
+        }
+        uploader = Uploader(**{**given, **options})
+        self._stack.callback(uploader.close)
+        return uploader
+
+    def upload(self, source: Any, *, uploader: dict[str, Any] | None = None, **options: Any) -> Receipt:
+        """Upload one file with an uploader of its own."""
+        with self.uploader(**(uploader or {})) as made:
+            receipt = made.upload(source, PROJECT, **{"part_size": PART, **options})
+        assert receipt is not None
+        return receipt
+
+    def stored(self, receipt: Receipt) -> bytes:
+        """The bytes of the file that an upload became."""
+        return self.mock.file_bytes(receipt.file_id)
+
+    def assert_whole(self, receipt: Receipt, path: Path) -> None:
+        """The file on the server is the file on disk, and the receipt says so."""
+        content = path.read_bytes()
+        assert self.stored(receipt) == content
+        assert receipt.verified
+        assert receipt.size == len(content)
+        assert [part.md5 for part in receipt.parts] == [
+            md5(content[start : start + receipt.part_size]).hexdigest()
+            for start in range(0, max(1, len(content)), receipt.part_size)
+        ]
+
+    def told(self, kind: type) -> list[Any]:
+        """The events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def bytes_told(self) -> int:
+        """The sum of what listeners were told of bytes."""
+        return sum(event.count for event in self.told(BytesSent))
+
+    @property
+    def calls(self) -> Counter[str]:
+        """API calls by operation."""
+        return self.mock.calls
+
+    @property
+    def api_calls(self) -> int:
+        """API calls in all, without the puts to storage."""
+        return sum(count for operation, count in self.mock.calls.items() if operation != "putPart")

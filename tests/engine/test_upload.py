@@ -1,0 +1,265 @@
+import asyncio
+import io
+import threading
+from hashlib import md5, sha256
+from pathlib import Path
+
+import pytest
+from engine_rig import KIB, PART, PROJECT, Rig
+
+from cavatica_mock import Fault, MockServer
+from cavatica_upload import Destination, NameTaken, UploadRequest, UsageError, upload, upload_async
+from cavatica_upload.errors import IntegrityError
+from cavatica_upload.events import PartSent, UploadCompleted, UploadSkipped, UploadStarted
+from cavatica_upload.receipt import Receipt, read, receipts
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 5 * PART + 17])
+def test_file_of_any_size_arrives_whole(rig: Rig, size: int) -> None:
+    """Around the boundaries of a part, every byte arrives and is proved."""
+    path = rig.file(size)
+    receipt = rig.upload(path)
+    rig.assert_whole(receipt, path)
+    assert rig.bytes_told() == size
+
+
+@pytest.mark.parametrize("name", ["a b.bam", "ü€𝔘.cram", "100%.txt", "a?b#c+d&e=f.vcf", "'q\"uote.gz", "n" * 250])
+def test_name_arrives_as_it_is(rig: Rig, name: str) -> None:
+    """A name is not changed on the way, whatever it means in a URL."""
+    path = rig.file(10, name)
+    receipt = rig.upload(path)
+    assert receipt.name == name
+    assert [file["name"] for file in rig.mock.files()] == [name]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 32, 33, 100, 200])
+def test_calls_for_parts(rig: Rig, parts: int) -> None:
+    """N parts cost at most N + 2 + N/32 calls, and a file of one part costs three."""
+    rig.upload(rig.file(parts * KIB), part_size=KIB)
+    assert rig.api_calls <= parts + 2 + -(-parts // 32)
+    assert rig.calls["getPartUrl"] == rig.calls["putPart"] == parts
+    assert rig.calls["startUpload"] == rig.calls["completeUpload"] == 1
+    if parts <= 32:
+        assert rig.api_calls == parts + 2
+
+
+def test_limit_of_calls_is_not_met(rigged: object) -> None:
+    """Eighty parts fit into a hundred calls, without a wait and without a 429."""
+    rig = rigged(rate_limit=(100, 30))  # type: ignore[operator]
+    rig.upload(rig.file(80 * KIB), part_size=KIB)
+    assert rig.api_calls <= 85
+    assert not [event for event in rig.events if type(event).__name__ == "RateLimitWait"]
+
+
+def test_receipt_is_kept_and_can_be_read(rig: Rig) -> None:
+    """The receipt on disk is the receipt that was returned, and has the composite that S3 shows."""
+    path = rig.file(2 * PART + 5)
+    receipt = rig.upload(path)
+    assert receipt.path is not None
+    assert read(receipt.path) == receipt
+    assert list(receipts(rig.state / "receipts")) == [receipt]
+    content = path.read_bytes()
+    digests = b"".join(md5(content[at : at + PART]).digest() for at in range(0, len(content), PART))
+    assert receipt.composite == f"{md5(digests).hexdigest()}-3"
+    assert receipt.project == PROJECT
+    assert rig.mock.token not in receipt.path.read_text()
+    assert rig.told(UploadCompleted)[0].receipt == receipt
+
+
+def test_no_verify_takes_no_md5_and_says_so(rig: Rig) -> None:
+    """Where checking is switched off the file still arrives, and the receipt claims nothing."""
+    path = rig.file(3 * PART)
+    receipt = rig.upload(path, uploader={"verify": False})
+    assert rig.stored(receipt) == path.read_bytes()
+    assert not receipt.verified
+    assert "switched off" in receipt.not_verified[0]
+    assert receipt.composite is None
+
+
+def test_etag_that_is_no_md5_is_not_proof(rig: Rig) -> None:
+    """An ETag of another shape is accepted, and the receipt says which parts it leaves unproved."""
+    rig.mock.faults.add(Fault("putPart", "etag", part=2, value="opaque-1"))
+    receipt = rig.upload(rig.file(3 * PART))
+    assert not receipt.verified
+    assert receipt.not_verified == ("The ETags of 1 of 3 parts are no MD5s: they prove nothing of the bytes.",)
+    assert [part.verified for part in receipt.parts] == [True, False, True]
+
+
+def test_taken_name(rig: Rig) -> None:
+    """A name that is taken fails, is skipped, overwritten or changed, as asked."""
+    first = rig.upload(rig.file(10))
+    path = rig.file(20, seed=2)
+    with pytest.raises(NameTaken):
+        rig.upload(path)
+    with rig.uploader() as uploader:
+        assert uploader.upload(path, PROJECT, if_exists="skip") is None
+    assert rig.told(UploadSkipped)[0].reason == "sample.bam is there already."
+    renamed = rig.upload(path, if_exists="rename")
+    assert renamed.name == "_1_sample.bam"
+    assert rig.upload(path, if_exists="rename").name == "_2_sample.bam"
+    over = rig.upload(path, if_exists="overwrite")
+    assert rig.stored(over) == path.read_bytes()
+    assert first.file_id not in {file["id"] for file in rig.mock.files()}
+
+
+def test_name_is_asked_for_only_where_it_matters(rig: Rig) -> None:
+    """Failing and overwriting cost no look whether the name is taken."""
+    rig.upload(rig.file(10))
+    rig.upload(rig.file(10), if_exists="overwrite")
+    assert rig.calls["listFiles"] == 0
+
+
+def test_folder_is_a_destination(rig: Rig) -> None:
+    """A file goes into a folder by its id."""
+    with rig.uploader() as uploader:
+        folder = uploader.api.create_folder(Destination(project=PROJECT), "runs")
+        receipt = uploader.upload(rig.file(10), folder.id)
+    assert receipt is not None
+    assert receipt.parent == folder.id
+
+
+def test_stream_arrives_whole(rig: Rig) -> None:
+    """What can be read only once, and whose size nobody knows, arrives whole, also when it is empty."""
+    for number, size in enumerate((0, 1, PART, 10 * PART + 3)):
+        content = rig.file(size).read_bytes()
+        receipt = rig.upload(io.BytesIO(content), name=f"stream-{number}")
+        assert rig.stored(receipt) == content
+        assert receipt.verified
+        assert receipt.size == size
+
+
+def test_pipe_is_read_as_a_stream(rig: Rig, tmp_path: Path) -> None:
+    """A named pipe is uploaded like standard input."""
+    import os
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = rig.file(3 * PART).read_bytes()
+    writer = threading.Thread(target=lambda: pipe.write_bytes(content))
+    writer.start()
+    receipt = rig.upload(pipe, name="piped")
+    writer.join()
+    assert rig.stored(receipt) == content
+
+
+def test_stream_needs_a_name(rig: Rig) -> None:
+    """A stream without a name is refused before anything is sent."""
+    with pytest.raises(UsageError, match="name"):
+        rig.upload(io.BytesIO(b"x"))
+    assert rig.api_calls == 0
+
+
+def test_url_is_read_by_ranges(rig: Rig) -> None:
+    """A remote object is uploaded without being stored, and the receipt names it."""
+    import fsspec
+
+    content = rig.file(3 * PART + 1).read_bytes()
+    with fsspec.open("memory://bucket/remote.bam", "wb") as file:
+        file.write(content)
+    receipt = rig.upload("memory://bucket/remote.bam")
+    assert rig.stored(receipt) == content
+    assert receipt.source == "memory://bucket/remote.bam"
+    assert receipt.name == "remote.bam"
+
+
+@pytest.mark.parametrize(("algorithm", "function"), [("md5", md5), ("sha256", sha256)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_digest_of_the_whole_file(rig: Rig, algorithm: str, function: object, stream: bool) -> None:
+    """The digest asked for is that of the whole file, of a stream, too."""
+    path = rig.file(5 * PART + 7)
+    content = path.read_bytes()
+    receipt = rig.upload(io.BytesIO(content) if stream else path, name="n", digest=algorithm)
+    assert receipt.digest is not None
+    assert (receipt.digest.value, receipt.digest.origin) == (function(content).hexdigest(), "computed")  # type: ignore[operator]
+
+
+def test_sidecar_is_taken_as_known(rig: Rig) -> None:
+    """An MD5 beside the file goes to the platform and into the receipt."""
+    path = rig.file(2 * PART)
+    value = md5(path.read_bytes()).hexdigest()
+    path.with_name("sample.bam.md5").write_text(f"{value}  sample.bam\n")
+    receipt = rig.upload(path)
+    assert receipt.digest is not None
+    assert (receipt.digest.value, receipt.digest.origin) == (value, "sidecar")
+
+
+def test_sidecar_that_is_wrong_stops_completion(rig: Rig) -> None:
+    """Where the known MD5 and the one that was taken differ, nothing is completed."""
+    path = rig.file(PART)
+    with pytest.raises(IntegrityError, match="says " + "0" * 32):
+        rig.upload(path, md5="0" * 32)
+    assert rig.calls["completeUpload"] == 0
+
+
+def test_one_part_at_a_time_where_the_platform_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`parallel_uploads: false` is obeyed."""
+    with rig.uploader(jobs=8) as uploader:
+        start = uploader.api.start_upload
+
+        def serial(*args: object, **options: object) -> object:
+            started = start(*args, **options)  # type: ignore[arg-type]
+            started.parallel_uploads = False
+            return started
+
+        monkeypatch.setattr(uploader.api, "start_upload", serial)
+        at_once: list[int] = []
+        put = uploader._engine.steps.put
+
+        def counted(*args: object) -> None:
+            at_once.append(uploader._engine._sending)
+            put(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(uploader._engine.steps, "put", counted)
+        assert uploader.upload(rig.file(20 * KIB), PROJECT, part_size=KIB) is not None
+    assert set(at_once) == {1}
+    assert len(at_once) == 20
+
+
+def test_events_tell_the_story(rig: Rig) -> None:
+    """Listeners hear of the start, each part, all bytes and the end."""
+    path = rig.file(4 * PART)
+    rig.upload(path)
+    (started,) = rig.told(UploadStarted)
+    assert (started.file, started.size, started.parts, started.resumed_parts) == (str(path), 4 * PART, 4, 0)
+    assert sorted(event.number for event in rig.told(PartSent)) == [1, 2, 3, 4]
+    assert rig.bytes_told() == 4 * PART
+
+
+def test_listener_that_fails_does_not_cost_the_upload(rig: Rig) -> None:
+    """A listener's exception is the listener's."""
+    path = rig.file(2 * PART)
+
+    def bad(event: object) -> None:
+        raise RuntimeError("listener")
+
+    rig.assert_whole(rig.upload(path, uploader={"listeners": [bad]}), path)
+
+
+def test_functions_upload_too(mock: MockServer, rig: Rig) -> None:
+    """`upload()` and `upload_async()` do what an Uploader does."""
+    options = {"token": mock.token, "endpoint": mock.base_url, "state_dir": rig.state}
+    path = rig.file(10, "one")
+    assert upload(path, PROJECT, **options).size == 10  # type: ignore[arg-type, union-attr]
+    receipt = asyncio.run(upload_async(rig.file(11, "two"), PROJECT, **options))  # type: ignore[arg-type]
+    assert isinstance(receipt, Receipt)
+    assert receipt.size == 11
+
+
+def test_cap_of_bytes_per_second_is_kept(rig: Rig) -> None:
+    """With a cap the throttle is asked for every block (how long it waits is tested by itself)."""
+    path = rig.file(4 * PART)
+    rig.assert_whole(rig.upload(path, uploader={"bwlimit": 100e6}), path)
+
+
+@pytest.mark.parametrize("options", [{"jobs": 0}, {"jobs": 65}, {"bwlimit": 0}])
+def test_settings_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None:
+    """Impossible settings are refused by name."""
+    with pytest.raises(UsageError, match=next(iter(options))):
+        rig.uploader(**options)
+
+
+@pytest.mark.parametrize("options", [{"if_exists": "maybe"}, {"changed": "x"}, {"digest": "crc"}, {"md5": "zz"}])
+def test_requests_that_cannot_be_right(options: dict[str, str]) -> None:
+    """Impossible requests are refused when they are made."""
+    with pytest.raises(UsageError):
+        UploadRequest(source="x", destination=PROJECT, **options)  # type: ignore[arg-type]
