@@ -34,12 +34,10 @@ class Arrivals:
             if found:
                 self._paths[_key(found["name"])].append(path)
 
-    def __bool__(self) -> bool:
-        return bool(self._paths)
-
-    def find(self, item: Item, destination: Destination) -> Receipt | None:
+    def find(self, item: Item, destination: Destination, *, renamed: bool = False) -> Receipt | None:
         """Return the receipt of this very file at this destination, if it is still there.
 
+        With `renamed`, also where its name was taken and it got the next free one (`_1_name`).
         The file must be what it was: nothing changed it since the upload began, or else its bytes agree with the
         receipt's MD5s, for which it is read.
         """
@@ -51,17 +49,17 @@ class Arrivals:
             except SourceError:
                 continue
             if (
-                self._fits(receipt, item, destination)
+                self._fits(receipt, item, destination, renamed)
                 and _unchanged(receipt, item)
                 and self._is_there(item.folder, receipt.file_id)
             ):
                 return receipt
         return None
 
-    def _fits(self, receipt: Receipt, item: Item, destination: Destination) -> bool:
-        renamed = _RENAMED.fullmatch(receipt.name)
+    def _fits(self, receipt: Receipt, item: Item, destination: Destination, renamed: bool) -> bool:
+        asked = _RENAMED.fullmatch(receipt.name) if renamed else None
         return (
-            item.name in (receipt.name, renamed and renamed["name"])
+            item.name in (receipt.name, asked and asked["name"])
             and receipt.endpoint == self._endpoint
             and receipt.parent == destination.parent
             and destination.project in (None, receipt.project)

@@ -103,7 +103,8 @@ def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) ->
     for line, record in records:
         extra = [cell for cell in record[len(header) :] if cell]
         if len(record) < len(header) or extra:
-            problems.append(f"Line {line}: {len(record)} cells, where the first row has {len(header)}.")
+            cells = "one cell" if len(record) == 1 else f"{len(record)} cells"
+            problems.append(f"Line {line}: {cells}, where the first row has {len(header)}.")
             continue
         if not record[0]:
             problems.append(f"Line {line}: the first cell, the path of the file, is empty.")

@@ -79,6 +79,7 @@ class MetadataQueue:
     def __init__(self, api: BulkEditor) -> None:
         self._api = api
         self._waiting: list[FileEdit] = []
+        self.done = 0
 
     def add(self, edit: FileEdit) -> list[EditFailed]:
         """Take an edit in; when a call's worth is together it is sent, and what failed is returned."""
@@ -96,4 +97,6 @@ class MetadataQueue:
             errors = self._api.edit_files(batch)
         except CavaticaError as error:
             errors = [error] * len(batch)
-        return [EditFailed(edit, error) for edit, error in zip(batch, errors, strict=True) if error is not None]
+        failed = [EditFailed(edit, error) for edit, error in zip(batch, errors, strict=True) if error is not None]
+        self.done += len(batch) - len(failed)
+        return failed

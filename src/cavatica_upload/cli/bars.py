@@ -82,44 +82,69 @@ class Bars(Display):
             yield Text(f"Rate limit reached, going on in {time_text(waiting)}", "yellow")
 
     def _table(self, now: float, width: int, most: int) -> Table:
-        """Return the bars; what is least needed goes first where the terminal is narrow."""
+        """Return the rows of all bars."""
         meter = self.meter
-        table = Table.grid(padding=(0, 2), pad_edge=False)
-        names = max(12, min(40, width // 3))
-        bar = max(0, width - names - 54)
-        table.add_column(no_wrap=True, width=names)
-        if bar >= 8:
-            table.add_column(width=min(bar, 40))
-        for _ in range(4):
-            table.add_column(no_wrap=True, justify="right")
-
-        def row(name: str, done: int, size: int | None, speed: float, left: float | None, style: str = "") -> None:
-            share = f"{100 * done // size} %" if size else ""
-            amount = f"{size_text(done)} / {size_text(size)}" if size is not None else size_text(done)
-            cells: list[Text | ProgressBar] = [Text(shorten(name, names), style)]
-            if bar >= 8:
-                cells.append(
-                    ProgressBar(
-                        total=size or None,
-                        completed=min(done, size) if size else 0,
-                        pulse=size is None,
-                        animation_time=now,
-                    )
-                )
-            pace = f"{size_text(speed)}/s" if speed else ""
-            rest = f"{time_text(left)} left" if left is not None and left < 30 * 86400 else ""
-            cells += [Text(share), Text(amount, "green"), Text(pace, "red"), Text(rest, "cyan")]
-            table.add_row(*cells)
-
+        layout = Layout(width)
         active = list(meter.active.items())
         for key, progress in active[:most]:
             speed = progress.speed.value(now)
             left = max(0, progress.size - progress.sent) / speed if progress.size is not None and speed else None
-            row(visible(key), progress.sent, progress.size, speed, left)
+            layout.add(visible(key), progress.sent, progress.size, speed, left, now=now)
         if meter.files != 1:
-            more = f", {count_text(len(active) - most, 'more bar')}" if len(active) > most else ""
+            more = f", {len(active) - most:,} not shown" if len(active) > most else ""
             name = f"{meter.ended:,} of {count_text(meter.files, 'file')}{more}"
-            row(name, meter.done, meter.size, meter.speed.value(now), meter.time_left(now), "bold")
+            layout.add(
+                name, meter.done, meter.size, meter.speed.value(now), meter.time_left(now), now=now, style="bold"
+            )
         elif not active and not meter.ended:
-            table.add_row(Text("Starting …"))
-        return table
+            layout.table.add_row(Text("Starting …"))
+        return layout.table
+
+
+class Layout:
+    """Columns of fixed widths, so that nothing jumps; what is needed least goes first where the terminal is narrow."""
+
+    PERCENT, AMOUNT, PACE, LEFT = 5, 19, 10, 14
+    GAP = 2
+
+    def __init__(self, width: int) -> None:
+        self.table = Table.grid(padding=(0, self.GAP, 0, 0), pad_edge=False)
+        room = width - self.PERCENT - 2 * self.GAP
+        self._name = max(10, min(40, room - self.AMOUNT - self.PACE - self.LEFT - 4 * self.GAP - 10))
+        room -= self._name
+        self._shown = []
+        for column, size in (("amount", self.AMOUNT), ("left", self.LEFT), ("pace", self.PACE)):
+            if room >= size + self.GAP:
+                room -= size + self.GAP
+                self._shown.append(column)
+        self._bar = min(40, room - self.GAP) if room >= 10 + self.GAP else 0
+        self.table.add_column(no_wrap=True, width=self._name)
+        if self._bar:
+            self.table.add_column(width=self._bar)
+        self.table.add_column(no_wrap=True, justify="right", width=self.PERCENT)
+        for column, size in (("amount", self.AMOUNT), ("pace", self.PACE), ("left", self.LEFT)):
+            if column in self._shown:
+                self.table.add_column(no_wrap=True, justify="right", width=size)
+
+    def add(
+        self, name: str, done: int, size: int | None, speed: float, left: float | None, *, now: float, style: str = ""
+    ) -> None:
+        """Add a row: a file, or the run."""
+        cells: list[Text | ProgressBar] = [Text(shorten(name, self._name), style)]
+        if self._bar:
+            share = min(done, size) if size else 0
+            cells.append(ProgressBar(total=size or None, completed=share, pulse=size is None, animation_time=now))
+        cells.append(Text(f"{100 * done // size} %" if size else ""))
+        texts = {
+            "amount": Text(size_text(done) + (f" / {size_text(size)}" if size is not None else ""), "green"),
+            "pace": Text(f"{size_text(speed)}/s" if speed else "", "red"),
+            "left": Text(_left_text(left), "cyan"),
+        }
+        cells += [text for column, text in texts.items() if column in self._shown]
+        self.table.add_row(*cells)
+
+
+def _left_text(seconds: float | None) -> str:
+    if not seconds or seconds > 30 * 86400:
+        return ""
+    return f"{time_text(seconds) if seconds >= 60 else f'{max(1, round(seconds))} s'} left"

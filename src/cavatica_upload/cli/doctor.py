@@ -236,5 +236,5 @@ def _storage(api: Api, target: Target) -> Finding:
         api.abort_upload(upload.upload_id)
     host = urlsplit(url.url).hostname
     proof = "and its ETag is the MD5" if stored.verified else "though its ETag is no MD5, so parts cannot be verified"
-    text = f"{host} took a byte in {time_text(stored.seconds)}, {proof}; the upload was aborted"
+    text = f"{host} took a byte in {stored.seconds * 1000:.0f} ms, {proof}; the upload was aborted"
     return Finding("storage", "ok" if stored.verified else "note", text)

@@ -122,7 +122,7 @@ class DryRun:
         return PlannedFile(item, target, size, part_size, parts, state, resumed)
 
     def _state(self, item: Item, folder: Destination) -> str:
-        if self._arrivals and self._arrivals.find(item, folder):
+        if self._arrivals.find(item, folder, renamed=self._options.if_exists == "rename"):
             return "there"
         path = self._options.target.path(item.folder)
         names = self._tree.names(path) if len(self._batch.items) > 1 else None

@@ -95,9 +95,9 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section, in the order in which the sections first occur."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
+        for param in sorted(self.get_params(ctx), key=lambda param: not isinstance(param, Option)):
             record = param.get_help_record(ctx)
-            if record:
+            if record and isinstance(param, click.Option):
                 sections.setdefault(getattr(param, "section", "Options"), []).append(record)
         for name, records in sections.items():
             with formatter.section(name):

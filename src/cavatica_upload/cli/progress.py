@@ -77,6 +77,7 @@ class Lines(Display):
     def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
         super().__init__(output, meter, clock)
         self._told: dict[FileKey, tuple[int, float]] = {}
+        self._waits_until = float("-inf")
 
     def show(self, event: Event) -> None:
         """Write the lines of an event."""
@@ -92,6 +93,11 @@ class Lines(Display):
                 self.output.say(sentence(event))
             case UploadFailed(file=file):
                 self._told.pop(file, None)
+            case RateLimitWait(seconds=seconds):  # each thread that waits says so
+                now = self.clock()
+                if now + seconds > self._waits_until + 1.0:
+                    self.output.say(sentence(event))
+                self._waits_until = max(self._waits_until, now + seconds)
             case _ if worth_a_line(event, verbose=self.output.verbose):
                 self.output.say(sentence(event))
 
@@ -102,7 +108,7 @@ class Lines(Display):
         now = self.clock()
         reached, when = self._told.get(file, (0, now))
         percent = 100 * progress.sent // progress.size if progress.size else 0
-        if (percent < reached + STEP and now - when < PATIENCE) or percent >= 100:
+        if (percent < reached + STEP and now - when < PATIENCE) or percent > 100 - STEP // 2:
             return
         self._told[file] = (percent - percent % STEP, now)
         amount = f"{percent} %, {size_text(progress.sent)} of {size_text(progress.size)}" if progress.size else ""

@@ -92,7 +92,7 @@ class Run:
         for item in self._batch.items:
             try:
                 destination = self._tree.get(options.target.path(item.folder))
-                receipt = self._arrivals.find(item, destination) if self._arrivals else None
+                receipt = self._arrivals.find(item, destination, renamed=options.if_exists == "rename")
             except CavaticaError as error:
                 self._session.tally.fail(item.source, error)
                 continue
@@ -126,5 +126,6 @@ class Run:
         self._note(self._queue.add(FileEdit(receipt.file_id, item.source, metadata, tags)))
 
     def _note(self, failed: list[EditFailed]) -> None:
+        self._session.tally.described = self._queue.done
         for edit, error in ((one.edit, one.error) for one in failed):
             self._session.tally.fail_metadata(edit.file, edit.file_id, error)

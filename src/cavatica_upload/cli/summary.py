@@ -1,7 +1,6 @@
 """What a run came to: counts, the files that failed and why, and the command that goes on."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,8 @@ import attrs
 
 from cavatica_upload.cli.console import Output, count_text, error_record, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit, exit_of, exit_of_run, is_resumable
-from cavatica_upload.errors import UploadBusy
+from cavatica_upload.cli.wording import timestamp
+from cavatica_upload.errors import EtagMismatch, NameTaken, NotFound, UploadBusy, UploadGone
 
 MOST_ROWS = 50
 _WIDEST_NAME = 48
@@ -31,6 +31,8 @@ class Failure:
     @property
     def message(self) -> str:
         """What happened, in one sentence."""
+        if isinstance(self.error, NameTaken) and not self.before:
+            return "There is a file of this name already."
         return self.before + (getattr(self.error, "message", None) or str(self.error) or type(self.error).__name__)
 
     @property
@@ -38,12 +40,16 @@ class Failure:
         """What to do, in one sentence."""
         if self.before:
             return "Run the same command again: it sets the metadata, and sends no file twice."
+        if isinstance(self.error, NameTaken):
+            return "Decide with --if-exists: skip, overwrite or rename."
+        if isinstance(self.error, NotFound) and not isinstance(self.error, UploadGone):
+            return "Check --project or --parent: what the token may not see looks as if it were not there."
         return getattr(self.error, "hint", None)
 
 
 @attrs.define
 class Tally:
-    """Counts of a run; `there` are files that were on the platform before, `skipped` those left alone on request."""
+    """Counts of a run; `there` are files that were on the platform before, `described` got metadata."""
 
     files: int = 0
     done: int = 0
@@ -53,6 +59,7 @@ class Tally:
     sent: int = 0
     unverified: int = 0
     failures: list[Failure] = attrs.field(factory=list)
+    described: int = 0
     stopped: bool = False
 
     def fail(self, file: str, error: BaseException) -> None:
@@ -65,7 +72,12 @@ class Tally:
     @property
     def well(self) -> int:
         """The files that are as they should be."""
-        return self.done + self.there + self.skipped
+        return self.done + self.there + self.skipped - self.bare
+
+    @property
+    def bare(self) -> int:
+        """The files that are there, without the metadata they should have."""
+        return sum(bool(failure.before) for failure in self.failures)
 
     @property
     def interrupted(self) -> int:
@@ -93,30 +105,35 @@ def show(output: Output, tally: Tally, seconds: float, again: str | None) -> Non
     resume = again if again and (tally.interrupted or any(_goes_on(failure) for failure in tally.failures)) else None
     if output.as_json:
         output.record(_record(tally, seconds, resume))
-    if tally.files != 1 or not tally.failures:
+    if tally.done or tally.well or len(tally.failures) > 1:
         output.say(_counts(tally, seconds))
     _show_failures(output, tally)
     if tally.interrupted:
-        output.problem(f"Interrupted, with {count_text(tally.interrupted, 'file')} to go; what was sent is kept.")
+        kept = "what was sent is kept" if again else "what comes from standard input has to be sent again"
+        output.problem(f"Interrupted, with {count_text(tally.interrupted, 'file')} to go; {kept}.")
     if resume:
-        sys.stderr.flush()
         output.hint(f"To go on where this stopped: {resume}")
 
 
 def _goes_on(failure: Failure) -> bool:
-    return is_resumable(failure.code) or isinstance(failure.error, UploadBusy)
+    return bool(failure.before) or is_resumable(failure.code) or isinstance(failure.error, UploadBusy | EtagMismatch)
 
 
 def _counts(tally: Tally, seconds: float) -> str:
-    text = f"{tally.done:,} of {count_text(tally.files, 'file')} uploaded, {size_text(tally.size)}"
-    text += f" in {time_text(seconds)}"
-    if tally.sent and seconds > 0:
-        text += f" ({size_text(tally.sent / seconds)}/s)"
+    of = f" of {tally.files:,}" if tally.done < tally.files else ""
+    text = f"Uploaded {tally.done:,}{of} {'file' if tally.files == 1 else 'files'}"
+    if tally.done:
+        text += f", {size_text(tally.size)} in {time_text(seconds)}"
+        text += f" ({size_text(tally.sent / seconds)}/s)" if tally.sent and seconds > 0 else ""
     if tally.unverified:
         text += f"; {tally.unverified:,} not verified, see the receipts"
-    for count, what in ((tally.there, "already there"), (tally.skipped, "skipped"), (len(tally.failures), "failed")):
-        if count:
-            text += f"; {count:,} {what}"
+    others = {
+        "already there": tally.there,
+        "skipped": tally.skipped,
+        "without its metadata" if tally.bare == 1 else "without their metadata": tally.bare,
+        "failed": len(tally.failures) - tally.bare,
+    }
+    text += "".join(f"; {count:,} {what}" for what, count in others.items() if count)
     return text + "."
 
 
@@ -128,11 +145,13 @@ def _show_failures(output: Output, tally: Tally) -> None:
         name = "" if failure.file in failure.message else f"{visible(failure.file)}: "
         output.problem(name + visible(failure.message), visible(failure.hint) if failure.hint else None)
         return
-    output.problem(f"{count_text(len(tally.failures), 'file')} failed:")
     rows = tally.failures[:MOST_ROWS]
     width = min(_WIDEST_NAME, max(len(visible(failure.file)) for failure in rows))
+    alike = len({failure.message for failure in tally.failures}) == 1
+    reason = f", all alike: {visible(rows[0].message)}" if alike else ":"
+    output.problem(f"{count_text(len(tally.failures), 'file')} failed{reason}")
     for failure in rows:
-        output.hint(f"  {visible(failure.file):<{width}}  {visible(failure.message)}")
+        output.hint(f"  {visible(failure.file):<{width}}  {'' if alike else visible(failure.message)}".rstrip())
     if len(tally.failures) > len(rows):
         output.hint(f"  … and {len(tally.failures) - len(rows):,} more; --json or --log-file has them all")
     for hint in dict.fromkeys(failure.hint for failure in tally.failures if failure.hint):
@@ -142,11 +161,13 @@ def _show_failures(output: Output, tally: Tally) -> None:
 def _record(tally: Tally, seconds: float, resume: str | None) -> dict[str, Any]:
     return {
         "event": "run_finished",
+        "time": timestamp(),
         "files": tally.files,
         "uploaded": tally.done,
         "already_there": tally.there,
         "skipped": tally.skipped,
         "failed": len(tally.failures),
+        "described": tally.described,
         "interrupted": tally.interrupted,
         "bytes": tally.size,
         "bytes_sent": tally.sent,

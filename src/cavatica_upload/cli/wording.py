@@ -26,12 +26,12 @@ def sentence(event: Event) -> str:
     """Return what an event says in one line, safe for a terminal."""
     match event:
         case UploadStarted(file, _, size, part_size, parts, resumed_parts, resumed_bytes):
-            text = f"{visible(file)}: started"
+            text = f"{visible(file)}: {'goes on' if resumed_parts else 'started'}"
             if size is not None and parts is not None:
                 of = f" of {size_text(part_size)}" if parts > 1 else ""
                 text += f", {size_text(size)} in {count_text(parts, 'part')}{of}"
             if resumed_parts:
-                text += f"; {count_text(resumed_parts, 'part')} ({size_text(resumed_bytes)}) there from before"
+                text += f"; {size_text(resumed_bytes)} ({count_text(resumed_parts, 'part')}) are there"
             return text
         case PartSent(file, number, size, seconds):
             return f"{visible(file)}: part {number} sent, {size_text(size)} in {time_text(seconds)}"
@@ -45,7 +45,7 @@ def sentence(event: Event) -> str:
         case PartsReported(file, count):
             return f"{visible(file)}: {count_text(count, 'part')} reported"
         case RateLimitWait(seconds):
-            return f"The token's calls for these five minutes are used up; going on in {time_text(seconds)}"
+            return f"The token's API calls are used up for now; going on in {time_text(seconds)}"
         case Retrying(operation, attempt, reason, delay):
             return f"{operation} failed ({visible(reason.rstrip('.'))}); try {attempt} in {time_text(delay)}"
         case UploadCompleted(file, receipt):
