@@ -32,7 +32,7 @@ def run(scenario: str, quick: bool, rounds: int) -> tuple[list[Table], list[dict
     elif scenario == "memory":
         table, raw = thrift.memory(*((256 * MIB, (0,)) if quick else (5 * GIB, (0, 512 * MIB, GIB))))
     elif scenario == "resume":
-        table, raw = resume.kill_and_resume(64 * MIB if quick else 512 * MIB)
+        table, raw = resume.kill_and_resume(160 * MIB if quick else 512 * MIB)
     else:
         table, raw = faults.fault_table(("403", "503", "corrupt", "no_etag") if quick else tuple(faults.NAMES))
     return [table], [raw]

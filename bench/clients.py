@@ -61,6 +61,8 @@ def sdk(arguments: argparse.Namespace) -> Job:
 
 def ours(arguments: argparse.Namespace, *, verify: bool = True) -> Job:
     """The uploader of cavatica-upload."""
+    import httpcore  # noqa: F401 - httpx would import it within the upload
+
     from cavatica_upload import Destination, Uploader
     from cavatica_upload.errors import CavaticaError
 

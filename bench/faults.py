@@ -34,7 +34,9 @@ def fault_table(kinds: Sequence[str] = tuple(NAMES)) -> tuple[Table, dict[str, A
             "SDK, where the API checks ETags",
             "SDK, where it does not",
         ],
-        note=f"Stalls: the SDK was given a timeout of {SDK_TIMEOUT} s instead of its 300 s.",
+        note=f"Stalls: the SDK was given a timeout of {SDK_TIMEOUT} s instead of its 300 s."
+        if "stall" in kinds
+        else "",
     )
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = write_file(Path(folder) / "file", 5 * PART)
