@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 PREFIX = "/_mock/"
 
 
-async def answer(mock: "Mock", request: web.BaseRequest) -> web.Response:
+async def answer(mock: "Mock", request: web.BaseRequest, target: str) -> web.Response:
     if not _from_this_machine(request.remote):
         return _json(403, {"message": "The mock's own endpoints are for this machine only."})
-    what = request.raw_path.partition("?")[0].removeprefix(PREFIX)
+    what = target.partition("?")[0].removeprefix(PREFIX)
     if what == "faults" and request.method in ("POST", "GET", "DELETE"):
         return await _faults(mock, request)
     if what == "calls" and request.method == "GET":

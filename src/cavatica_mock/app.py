@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from cavatica_mock import admin, contract, gate, wire
+from cavatica_mock import admin, contract, gate, problems, wire
 from cavatica_mock.blobs import Blobs
 from cavatica_mock.faults import Fault, Faults
 from cavatica_mock.files import Files
 from cavatica_mock.gate import Admitted, Gate, Request
 from cavatica_mock.ids import Ids
-from cavatica_mock.operations import Answer, Operations, broken
+from cavatica_mock.operations import Answer, Operations, refused
 from cavatica_mock.places import Places
+from cavatica_mock.problems import Problem
 from cavatica_mock.ratelimit import RateLimit
 from cavatica_mock.settings import Settings
 from cavatica_mock.signing import PREFIX, Signer
@@ -27,6 +28,7 @@ from cavatica_mock.views import Views
 log = logging.getLogger("cavatica_mock")
 
 HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
+ABSOLUTE: Final = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)  # proxies send the whole URL
 READ_BUFFER: Final = 2**18  # bytes of a body that may wait to be read
 STATE: Final = "state.sqlite"
 
@@ -62,7 +64,7 @@ class Mock:
 
     async def listen(self, host: str, port: int) -> None:
         """Raises OSError when the address cannot be listened at."""
-        server = web.Server(self._answer, auto_decompress=False, read_bufsize=READ_BUFFER, access_log=None)
+        server = wire.Server(self._answer, auto_decompress=False, read_bufsize=READ_BUFFER, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -117,21 +119,22 @@ class Mock:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            if request.raw_path.startswith(PREFIX):
-                return await self._storage.answer(request)
-            if request.raw_path.startswith(admin.PREFIX):
-                return await admin.answer(self, request)
-            return await self._operate(request)
+            target = ABSOLUTE.sub("", request.raw_path)
+            if target.startswith(PREFIX):
+                return await self._storage.answer(request, target)
+            if target.startswith(admin.PREFIX):
+                return await admin.answer(self, request, target)
+            return await self._operate(request, target)
         except ConnectionError:
             return wire.gone()
         except Exception:
             log.exception("The mock failed at %s %s", request.method, request.raw_path)
-            return wire.reply(broken(), self.settings.clock()).response()
+            return self._reply(refused(Problem(problems.BROKEN))).response()
 
-    async def _operate(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _operate(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
         asked = Request(
             request.method,
-            request.raw_path,
+            target,
             {name.lower(): value for name, value in request.headers.items()},
             self._origin_for(request),
         )

@@ -1,6 +1,7 @@
 """The way of a call to its operation: route, token, rate limit, then the checks of path, query and body."""
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
@@ -15,6 +16,8 @@ from cavatica_mock.operations import Answer, Call, Operations, refused, unrouted
 from cavatica_mock.problems import Problem
 from cavatica_mock.ratelimit import RateLimit, Standing
 from cavatica_mock.views import chosen
+
+log = logging.getLogger("cavatica_mock")
 
 VERSION: Final = "/v2"
 FREE: Final = frozenset({"getRateLimit"})  # documented as not counted
@@ -97,6 +100,9 @@ class Gate:
                 answer = attrs.evolve(answer, document=chosen(answer.document, fields))
         except Problem as problem:
             answer = refused(problem)
+        except Exception:
+            log.exception("The mock failed at %s %s", admitted.request.method, admitted.request.target)
+            answer = refused(Problem(problems.BROKEN))
         return attrs.evolve(answer, headers={**answer.headers, **admitted.standing.headers()})
 
 
@@ -116,7 +122,7 @@ def _pairs(target: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(target.partition("?")[2], keep_blank_values=True, errors="strict", max_num_fields=200)
     except ValueError:
-        raise Problem(problems.BAD_QUERY, "The query cannot be decoded.") from None
+        raise Problem(problems.BAD_REQUEST, "The query cannot be decoded.") from None
 
 
 def _path(admitted: Admitted) -> dict[str, Any]:
@@ -139,7 +145,7 @@ def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]
     for name, text in pairs:
         if name not in declared:
             continue
-        code = problems.BAD_KEY.get((operation.id, name), problems.BAD_QUERY)
+        code = problems.BAD_KEY.get((operation.id, name), problems.BAD_REQUEST)
         if name in values:
             raise Problem(code, f"{name} is given more than once.")
         try:

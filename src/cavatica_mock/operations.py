@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import attrs
 
-from cavatica_mock import problems
 from cavatica_mock.files import Files
 from cavatica_mock.problems import Problem
 from cavatica_mock.ratelimit import UNLIMITED, RateLimit
@@ -208,8 +207,3 @@ def refused(problem: Problem) -> Answer:
 def unrouted() -> Answer:
     """A path that no operation answers: the platform was seen to say so with a word and without a code."""
     return Answer(HTTPStatus.NOT_FOUND, {"status": "NOT_FOUND", "message": "There is nothing at this path."})
-
-
-def broken() -> Answer:
-    """Something in the mock itself went wrong; what it was is in its log, not in the answer."""
-    return refused(Problem(problems.BROKEN))

@@ -60,8 +60,8 @@ class Storage:
     traffic: Traffic
     clock: Callable[[], float]
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query_text = request.raw_path.partition("?")
+    async def answer(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
+        path, _, query_text = target.partition("?")
         query = dict(parse_qsl(query_text, keep_blank_values=True))
         key = unquote(path.removeprefix(PREFIX), errors="replace")
         try:
@@ -129,9 +129,9 @@ class Storage:
             raise Refused(404, "NoSuchKey", "The specified key does not exist.") from None
         pieces = self.uploads.store.pieces(file.id)
         size = file.size or 0
-        start, end = _range(request.headers.get("Range"), size)
-        partial = (start, end) != (0, size) or "Range" in request.headers
-        response = web.StreamResponse(status=206 if partial and size else 200)
+        asked = _range(request.headers.get("Range"), size)
+        start, end = asked or (0, size)
+        response = web.StreamResponse(status=200 if asked is None else 206)
         response.content_type = "application/octet-stream"
         response.content_length = end - start
         response.headers["Accept-Ranges"] = "bytes"
@@ -232,11 +232,11 @@ def _check_digest(request: web.BaseRequest, incoming: Incoming) -> None:
         raise Refused(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
 
 
-def _range(header: str | None, size: int) -> tuple[int, int]:
-    """First byte and the byte after the last one. Several ranges, and what is no range, mean the whole file."""
+def _range(header: str | None, size: int) -> tuple[int, int] | None:
+    """First byte and the byte after the last one. Several ranges, and what is no range, mean the whole file: None."""
     match = RANGE.fullmatch(header or "")
     if match is None or match.groups() == ("", ""):
-        return 0, size
+        return None
     first, last = match.groups()
     if not first:
         start, end = max(0, size - int(last)), size

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import struct
 from collections.abc import Mapping
@@ -10,15 +11,47 @@ from typing import Final
 
 import attrs
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from cavatica_mock.faults import Fault
 from cavatica_mock.operations import Answer, refused
-from cavatica_mock.problems import Problem, code_of, error_body
+from cavatica_mock.problems import BAD_REQUEST, BROKEN, Problem, code_of, error_body
+
+log = logging.getLogger("cavatica_mock")
 
 JSON: Final = "application/json"
 PAGE: Final = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><hr>proxy</body></html>"
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
 TICK: Final = 0.05  # seconds between two looks at whether a client is still there
+
+
+class Connection(RequestHandler):
+    """A client's connection. What is not HTTP is refused in the platform's shape, without the parser's own words."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached a handler, and end the connection."""
+        log.debug("Not answered in full: %s", message or exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was under way already")
+        problem = Problem(BAD_REQUEST if status < 500 else BROKEN)
+        response = web.json_response(problem.body(), status=problem.status)
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """aiohttp's low-level server: one handler for everything, no router of its own."""
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
 
 
 @attrs.frozen

@@ -217,7 +217,9 @@ def assert_unknown(client: Client, upload_id: str) -> None:
     assert {code(answer) for answer in answers} == {(404, 8003)}
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "4", "10001", "99999999999999999999", "1.0", "one", "01", "+1", "%D9%A1"])
+@pytest.mark.parametrize(
+    "number", ["0", "-1", "4", "10001", "99999999999999999999", "1.0", "one", "01", "+1", "%D9%A1"]
+)
 def test_part_numbers_that_the_upload_does_not_have(client: Client, number: str) -> None:
     """Nine bytes in parts of three have the numbers 1, 2 and 3, written plainly."""
     upload_id = client.start(size=9, part_size=3)["upload_id"]

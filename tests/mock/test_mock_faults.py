@@ -1,0 +1,288 @@
+"""Every scripted fault, acted out over a real socket."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+
+import httpx
+import pytest
+from mock_client import Client, code, md5
+
+from cavatica_mock import Fault, MockServer
+from cavatica_mock.faults import KINDS, Faults
+
+
+def ask_raw(server: MockServer, request: bytes) -> bytes:
+    """Everything that comes back until the server ends the connection; raises ConnectionResetError."""
+    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+        connection.sendall(request)
+        answer = b""
+        while block := connection.recv(65536):
+            answer += block
+        return answer
+
+
+def get_raw(server: MockServer, path: str) -> bytes:
+    return (f"GET /v2/{path} HTTP/1.1\r\nHost: x\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n").encode()
+
+
+def test_a_fault_hits_as_often_as_it_says_and_then_the_call_goes_through(client: Client, server: MockServer) -> None:
+    """`after` calls pass, `times` are hit, the rest pass; every call is counted."""
+    server.faults.add(Fault("listUploads", "status", status=503, times=2, after=1))
+    assert [client.get("upload/multipart").status_code for _ in range(5)] == [200, 503, 503, 200, 200]
+    assert server.calls["listUploads"] == 5
+
+
+def test_a_fault_for_one_part_leaves_the_others_alone(client: Client, server: MockServer) -> None:
+    """`part` narrows a fault down, for part URLs and for puts."""
+    upload_id = client.start(size=9, part_size=3)["upload_id"]
+    server.faults.add(Fault("putPart", "status", part=2), Fault("getPartUrl", "status", part=3))
+    assert client.put(upload_id, 1, b"abc").status_code == 200
+    assert client.put(upload_id, 2, b"def").status_code == 503
+    assert client.put(upload_id, 2, b"def").status_code == 200
+    assert client.get(f"upload/multipart/{upload_id}/part/3").status_code == 503
+    assert client.put(upload_id, 3, b"ghi").status_code == 200
+
+
+def test_a_fault_on_everything_is_about_the_api_alone(client: Client, server: MockServer) -> None:
+    """`*` means every operation, not storage; None times means for ever; clearing ends it."""
+    upload_id = client.start(size=3)["upload_id"]
+    url = client.part_url(upload_id, 1)
+    server.faults.add(Fault("*", "status", times=None))
+    assert [client.get("upload/multipart").status_code for _ in range(3)] == [503] * 3
+    assert client.get("rate_limit").status_code == 503
+    assert client.storage.put(url, content=b"abc").status_code == 200
+    server.faults.clear()
+    assert client.get("upload/multipart").status_code == 200
+
+
+def test_a_status_comes_with_the_platforms_body_or_a_proxys_page(server: MockServer) -> None:
+    """503 is maintenance with code 0; other codes and headers can be given; `html` makes it a page."""
+    client = Client(server, checked=False)
+    server.faults.add(
+        Fault("listUploads", "status"),
+        Fault("listUploads", "status", status=429, headers={"Retry-After": "7"}),
+        Fault("listUploads", "status", status=409, code=8008),
+        Fault("listUploads", "status", status=520),
+        Fault("listUploads", "status", status=502, html=True),
+    )
+    answers = [client.get("upload/multipart") for _ in range(5)]
+    assert [code(answer) for answer in answers[:3]] == [(503, 0), (429, 1000), (409, 8008)]
+    assert answers[1].headers["Retry-After"] == "7"
+    assert answers[3].status_code == answers[3].json()["status"] == 520
+    assert (answers[4].status_code, answers[4].text[:15]) == (502, "<!DOCTYPE html>")
+    client.close()
+
+
+@pytest.mark.parametrize("operation", ["listUploads", "putPart"])
+def test_reset_is_a_tcp_reset(client: Client, server: MockServer, operation: str) -> None:
+    """Not an orderly end: the client's kernel says so."""
+    url = httpx.URL(client.part_url(client.start(size=3)["upload_id"], 1))
+    head = f"PUT {url.raw_path.decode()} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
+    server.faults.add(Fault(operation, "reset", after_bytes=2))
+    with pytest.raises(ConnectionResetError):
+        ask_raw(server, head if operation == "putPart" else get_raw(server, "upload/multipart"))
+
+
+@pytest.mark.parametrize("operation", ["listUploads", "putPart"])
+def test_close_ends_the_connection_in_order_and_in_silence(client: Client, server: MockServer, operation: str) -> None:
+    """No byte of an answer, no reset, nothing done."""
+    upload_id = client.start(size=3)["upload_id"]
+    url = httpx.URL(client.part_url(upload_id, 1))
+    head = f"PUT {url.raw_path.decode()} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
+    server.faults.add(Fault(operation, "close"))
+    assert ask_raw(server, head if operation == "putPart" else get_raw(server, "upload/multipart")) == b""
+    assert server.uploads()[0]["stored_parts"] == []
+
+
+def test_a_lost_answer_leaves_the_operation_done(client: Client, server: MockServer) -> None:
+    """The connection ends without an answer, but the upload is started, the part kept, the file made."""
+    server.faults.add(*(Fault(name, "lost_answer") for name in ("startUpload", "putPart", "completeUpload")))
+    with pytest.raises(httpx.TransportError):
+        client.start(size=3)
+    upload_id = server.uploads()[0]["upload_id"]
+    with pytest.raises(httpx.TransportError):
+        client.put(upload_id, 1, b"abc")
+    assert server.uploads()[0]["stored_parts"] == [{"part_number": 1, "size": 3, "etag": md5(b"abc")}]
+    with pytest.raises(httpx.TransportError):
+        client.complete(upload_id, [{"part_number": 1, "response": {"headers": {"ETag": md5(b"abc")}}}])
+    assert server.uploads() == []
+    assert [server.file_bytes(file["id"]) for file in server.files()] == [b"abc"]
+
+
+@pytest.mark.parametrize("operation", ["listUploads", "putPart"])
+def test_a_stall_lasts_until_the_client_gives_up(client: Client, server: MockServer, operation: str) -> None:
+    """The client's own timeout ends it, and the server goes on."""
+    upload_id = client.start(size=3)["upload_id"]
+    url = client.part_url(upload_id, 1)
+    server.faults.add(Fault(operation, "stall"))
+    method, target = ("PUT", url) if operation == "putPart" else ("GET", f"{server.base_url}/upload/multipart")
+    with pytest.raises(httpx.ReadTimeout):
+        client.http.request(method, target, content=b"abc", timeout=0.2)
+    assert client.get("upload/multipart").status_code == 200
+
+
+def test_a_stalled_put_reads_no_more_than_it_says(client: Client, server: MockServer) -> None:
+    """A body larger than all buffers cannot be sent to the end."""
+    size = 64 * 2**20
+    url = client.part_url(client.start(size=size)["upload_id"], 1)
+    server.faults.add(Fault("putPart", "stall", after_bytes=100_000))
+    with pytest.raises(httpx.WriteTimeout):
+        client.storage.put(url, content=bytes(size), timeout=0.3)
+    assert server.bytes_received == 100_000
+
+
+def test_a_server_with_a_stalled_client_stops_at_once() -> None:
+    """Stopping does not wait for those who wait."""
+    with MockServer() as server:
+        server.faults.add(Fault("listUploads", "stall"))
+        with socket.create_connection((server.host, server.port), timeout=5) as connection:
+            connection.sendall(get_raw(server, "upload/multipart"))
+            wait_for(lambda: server.calls["listUploads"] == 1)
+            server.stop()
+            assert connection.recv(1) == b""
+
+
+def test_slow_storage_reads_at_the_speed_given(client: Client, server: MockServer) -> None:
+    """Too slow for an impatient client; the part arrives whole where the client can wait."""
+    upload_id = client.start(size=4000)["upload_id"]
+    url = client.part_url(upload_id, 1)
+    server.faults.add(Fault("putPart", "slow", bytes_per_second=1), Fault("putPart", "slow", bytes_per_second=1e5))
+    with pytest.raises(httpx.ReadTimeout):
+        client.storage.put(url, content=bytes(4000), timeout=0.2)
+    assert server.uploads()[0]["stored_parts"] == []
+    assert client.storage.put(url, content=bytes(4000)).status_code == 200
+
+
+def test_slow_and_delayed_answers_arrive_whole(client: Client, server: MockServer) -> None:
+    """Only time is lost."""
+    client.start()
+    server.faults.add(Fault("listUploads", "slow", bytes_per_second=5000), Fault("listUploads", "delay", seconds=0.05))
+    assert client.get("upload/multipart").json() == client.get("upload/multipart").json()
+
+
+def test_a_truncated_answer_announces_more_than_it_sends(client: Client, server: MockServer) -> None:
+    """The operation is done; the client sees a body that ends too soon."""
+    server.faults.add(Fault("startUpload", "truncate"), Fault("putPart", "truncate"))
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.start(size=3)
+    upload_id = server.uploads()[0]["upload_id"]
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.put(upload_id, 1, b"abc")
+    assert len(server.uploads()[0]["stored_parts"]) == 1
+
+
+@pytest.mark.parametrize("then", ["html", "bad_json"])
+def test_answers_that_are_not_json(server: MockServer, then: str) -> None:
+    """200, and no JSON; nothing was done."""
+    client = Client(server, checked=False)
+    server.faults.add(Fault("startUpload", then))
+    answer = client.post("upload/multipart", json={"project": "a/b", "name": "x"})
+    assert answer.status_code == 200
+    with pytest.raises(json.JSONDecodeError):
+        answer.json()
+    assert server.uploads() == []
+    client.close()
+
+
+def test_a_corrupt_part_has_the_etag_of_its_corrupt_bytes(client: Client, server: MockServer) -> None:
+    """One bit differs; only a client that takes its own MD5 can tell."""
+    data = bytes(range(256)) * 100
+    upload_id = client.start(size=len(data))["upload_id"]
+    server.faults.add(Fault("putPart", "corrupt"))
+    reports = client.put_all(upload_id, data, len(data))
+    done = client.complete(upload_id, reports).json()
+    kept = server.file_bytes(done["id"])
+    assert reports[0]["response"]["headers"]["ETag"] == f'"{md5(kept)}"'
+    assert sum((left ^ right).bit_count() for left, right in zip(kept, data, strict=True)) == 1
+
+
+def test_storage_without_an_etag_or_with_one_that_is_no_md5(client: Client, server: MockServer) -> None:
+    """As other clouds answer; what was given as ETag is what counts at completion."""
+    upload_id = client.start(size=3)["upload_id"]
+    server.faults.add(Fault("putPart", "no_etag"), Fault("putPart", "etag", value="0x8DC-1"))
+    assert "ETag" not in client.put(upload_id, 1, b"abc").headers
+    assert client.put(upload_id, 1, b"abc").headers["ETag"] == '"0x8DC-1"'
+    other = [{"part_number": 1, "response": {"headers": {"ETag": md5(b"abc")}}}]
+    assert code(client.complete(upload_id, other)) == (409, 8007)
+    given = [{"part_number": 1, "response": {"headers": {"ETag": "0x8DC-1"}}}]
+    assert client.complete(upload_id, given).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("then", "status", "word"), [("expired", 403, "Request has expired"), ("expired_token", 400, "ExpiredToken")]
+)
+def test_storage_that_says_the_url_is_too_old(
+    client: Client, server: MockServer, then: str, status: int, word: str
+) -> None:
+    """S3's two ways to say it, both in XML."""
+    upload_id = client.start(size=3)["upload_id"]
+    server.faults.add(Fault("putPart", then))
+    answer = client.put(upload_id, 1, b"abc")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/xml")
+    assert word in answer.text
+
+
+def test_faults_over_http(client: Client, server: MockServer) -> None:
+    """Clients in other languages script faults, see what was consumed, and ask what was called."""
+    origin = server.origin
+    added = client.storage.post(f"{origin}/_mock/faults", json={"on": "listUploads", "then": "status", "status": 500})
+    assert added.status_code == 200
+    assert client.storage.post(f"{origin}/_mock/faults", json=[{"on": "putPart", "then": "reset"}]).status_code == 200
+    answer = client.storage.get(f"{server.base_url}/upload/multipart", headers={"X-SBG-Auth-Token": server.token})
+    assert answer.status_code == 500
+    script = client.storage.get(f"{origin}/_mock/faults").json()["items"]
+    assert [(item["on"], item["seen"], item["fired"]) for item in script] == [("listUploads", 1, 1), ("putPart", 0, 0)]
+    assert client.storage.get(f"{origin}/_mock/calls").json()["calls"] == {"listUploads": 1}
+    assert client.storage.delete(f"{origin}/_mock/faults").json() == {"items": []}
+    client.start()
+    assert len(client.storage.get(f"{origin}/_mock/uploads").json()["items"]) == 1
+    assert client.storage.post(f"{origin}/_mock/reset").status_code == 200
+    assert (server.uploads(), server.files(), dict(server.calls)) == ([], [], {})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "nonsense",
+        "7",
+        '{"on": "x"}',
+        '{"on": "x", "then": "explode"}',
+        '{"on": "x", "then": "status", "status": "x"}',
+        '{"on": "x", "then": "corrupt"}',
+        '{"on": "x", "then": "status", "colour": 1}',
+        "[[[",
+        '{"on": "x", "then": "slow", "bytes_per_second": 0}',
+    ],
+)
+def test_faults_that_make_no_sense_are_refused_with_a_sentence(
+    client: Client, server: MockServer, document: str
+) -> None:
+    """400 and why; the script stays as it was."""
+    answer = client.storage.post(f"{server.origin}/_mock/faults", content=document)
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("These faults cannot be taken")
+    assert server.faults.to_json() == []
+
+
+def test_a_fault_needs_a_kind_that_exists() -> None:
+    """A typing error in a test is told at once, with the kinds there are."""
+    with pytest.raises(ValueError, match="no fault is called 'stal'; there are: status, reset"):
+        Fault("putPart", "stal")
+
+
+@pytest.mark.parametrize("then", sorted(KINDS))
+def test_the_script_is_consumed_in_order(then: str) -> None:
+    """Of two faults for one call the first is used up before the second."""
+    faults = Faults([Fault("putPart", then, part=1), Fault("putPart", then, part=None, times=2)])
+    taken = [faults.take("putPart", 1) for _ in range(4)]
+    assert [None if fault is None else fault.part for fault in taken] == [1, None, None, None]
+    assert [fault is None for fault in taken] == [False, False, False, True]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Spin until it holds; the test's own timeout ends it where it never does."""
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.005)
