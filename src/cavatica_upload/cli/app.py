@@ -2,7 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -56,8 +58,16 @@ for _command in (resume, abort):
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; whatever happens is told in sentences."""
     words = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _interrupt)
     output = Output(as_json="--json" in words)
+    try:
+        with _sigterm_interrupts():
+            return _run(output, words)
+    except (KeyboardInterrupt, click.Abort):  # anywhere outside an upload, which has its own way to stop
+        output.problem("Interrupted.", f"The same command goes on: {command_line(words)}" if words else None)
+        return int(Exit.INTERRUPTED)
+
+
+def _run(output: Output, words: list[str]) -> int:
     try:
         result: Any = app.main(args=words, prog_name="cavatica", standalone_mode=False)
         return result if isinstance(result, int) else int(Exit.DONE)
@@ -68,9 +78,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         output.problem(visible(error.format_message()))
         return int(Exit.USAGE)
-    except (KeyboardInterrupt, click.Abort):
-        output.problem("Interrupted.", f"The same command goes on: {command_line(words)}" if words else None)
-        return int(Exit.INTERRUPTED)
+    except click.Abort:
+        raise
     except CavaticaError as error:
         log_text(f"{type(error).__name__}: {error.message}")
         output.error(error)
@@ -87,8 +96,19 @@ def main() -> NoReturn:
     sys.exit(run())
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _usage(output: Output, error: click.UsageError) -> int:

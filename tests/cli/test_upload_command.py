@@ -1,0 +1,353 @@
+"""`cavatica upload`, as its users call it."""
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pytest
+from conftest import PROJECT, Machine
+
+from cavatica_mock import Fault, MockServer
+
+TO = ("--project", PROJECT)
+
+
+def test_a_file_goes_up_whole_and_its_id_and_path_are_told(machine: Machine) -> None:
+    """Standard output has what the platform's own uploader prints, a call is spent for each of three steps."""
+    machine.file("a.bam", bytes(range(256)) * 9)
+    ended = machine.run("upload", "a.bam", *TO)
+    assert ended.code == 0
+    (file,) = machine.mock.files()
+    assert ended.out == f"{file['id']}\ta.bam\n"
+    assert machine.remote() == {"a.bam": bytes(range(256)) * 9}
+    assert machine.mock.calls == {"startUpload": 1, "getPartUrl": 1, "completeUpload": 1, "putPart": 1}
+    assert "verified" in ended.err
+    assert "Uploaded 1 file" in ended.err
+
+
+def test_the_same_command_again_sends_nothing(machine: Machine) -> None:
+    """A file that is there unchanged is told again and not sent again, whatever is to be done with taken names."""
+    machine.file("a.bam")
+    first = machine.run("upload", "a.bam", *TO, "--overwrite")
+    again = machine.run("upload", "a.bam", *TO, "--overwrite")
+    assert (again.code, again.out) == (0, first.out)
+    assert machine.mock.calls["startUpload"] == 1
+    assert "1 already there" in again.err
+
+
+def test_a_file_touched_or_deleted_there_is_looked_at_anew(machine: Machine) -> None:
+    """A new time with the old bytes is recognised by the MD5s; a file gone from the platform goes up again."""
+    place = machine.file("a.bam")
+    machine.run("upload", "a.bam", *TO)
+    place.write_bytes(place.read_bytes())
+    assert machine.run("upload", "a.bam", *TO).code == 0
+    assert machine.mock.calls["startUpload"] == 1
+    machine.mock.reset()
+    assert machine.run("upload", "a.bam", *TO).code == 0
+    assert machine.remote() == {"a.bam": b"ACGT\n"}
+
+
+def test_what_to_do_when_the_name_is_taken(machine: Machine) -> None:
+    """Fail with a hint, skip, rename and overwrite."""
+    machine.file("a.bam", b"old")
+    machine.run("upload", "a.bam", *TO, "-q")
+    machine.file("a.bam", b"new!")
+    refused = machine.run("upload", "a.bam", *TO)
+    assert refused.code == 1
+    assert "a.bam: There is a file of this name already.\nDecide with --if-exists" in refused.err
+    skipped = machine.run("upload", "a.bam", *TO, "--if-exists", "skip")
+    assert (skipped.code, skipped.out) == (0, "")
+    assert "1 skipped" in skipped.err
+    assert machine.run("upload", "a.bam", *TO, "--if-exists", "rename").code == 0
+    assert machine.remote() == {"a.bam": b"old", "_1_a.bam": b"new!"}
+    assert machine.run("upload", "a.bam", *TO, "--overwrite").code == 0
+    assert machine.remote() == {"a.bam": b"new!", "_1_a.bam": b"new!"}
+
+
+def test_standard_input_needs_a_name_and_arrives(machine: Machine) -> None:
+    """A stream is uploaded under --name; without one nothing is begun."""
+    data = b"@read\nACGT\n" * 1000
+    assert machine.run("upload", "-", *TO, data=data).code == 2
+    ended = machine.run("upload", "-", *TO, "--name", "s.fastq", "--quiet", data=data)
+    assert (ended.code, ended.err) == (0, "")
+    assert machine.remote() == {"s.fastq": data}
+
+
+def test_a_tree_keeps_its_folders(machine: Machine) -> None:
+    """Folders are made as needed, once each; names that a terminal would obey arrive and are shown harmlessly."""
+    files = {"run/a.bam": b"1", "run/x/b.bam": b"2", "run/x/y/[bold]c\x1b[31m\n.txt": b"3", "run/x/skip.log": b"4"}
+    for path, content in files.items():
+        machine.file(path, content)
+    (machine.home / "run/x/up").symlink_to("..")
+    command = ("upload", "run", "-r", "--project", f"{PROJECT}/batch", "--exclude", "*.log")
+    ended = machine.run(*command)
+    assert ended.code == 0
+    assert machine.remote() == {f"batch/{path}": content for path, content in files.items() if "skip" not in path}
+    assert "\x1b" not in ended.out + ended.err
+    assert "run/x/y/[bold]c\\x1b[31m\\n.txt" in ended.out
+    assert "run/x/up leads back" in ended.err
+    assert machine.mock.calls["createFolder"] == 4
+    made = machine.mock.calls.copy()
+    again = machine.run(*command)
+    assert again.code == 0
+    assert sorted(again.out.splitlines()) == sorted(ended.out.splitlines())
+    assert machine.mock.calls["createFolder"] == made["createFolder"]
+    assert machine.mock.calls["startUpload"] == made["startUpload"]
+
+
+def test_a_manifest_brings_metadata(machine: Machine) -> None:
+    """All files of a manifest get their metadata in one call; what the manifest says goes before the options."""
+    machine.file("m.csv", b"file,sample,lane\r\nd/a.bam,S1,\r\nb.bam,S2,7\r\n")
+    machine.file("d/a.bam")
+    machine.file("b.bam")
+    ended = machine.run("upload", "--manifest", "m.csv", *TO, "--metadata", "lane=1", "--tag", "t")
+    assert ended.code == 0
+    files = {file["name"]: file for file in machine.mock.files()}
+    assert files["a.bam"]["metadata"] == {"sample": "S1", "lane": "1"}
+    assert files["b.bam"]["metadata"] == {"sample": "S2", "lane": "7"}
+    assert files["b.bam"]["tags"] == ["t"]
+    assert machine.mock.calls["editFiles"] == 1
+
+
+def test_metadata_that_could_not_be_set_is_set_by_the_next_run(machine: Machine) -> None:
+    """A run that dies between a file and its metadata is healed by the same command, without sending the file again."""
+    machine.file("a.bam")
+    machine.mock.faults.add(Fault("editFiles", "status", status=400, code=90000))
+    command = ("upload", "a.bam", *TO, "--metadata", "sample=S1")
+    failed = machine.run(*command)
+    assert failed.code == 1
+    assert "without its metadata" in failed.err
+    assert machine.run(*command).code == 0
+    (file,) = machine.mock.files()
+    assert file["metadata"] == {"sample": "S1"}
+    assert machine.mock.calls["startUpload"] == 1
+
+
+def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
+    """Two arrive, two fail for different reasons, and the end says which and why."""
+    for name in ("a", "b", "c", "d"):
+        machine.file(f"{name}.bam", name.encode() * 10)
+    machine.mock.faults.add(Fault("startUpload", "status", status=400, code=8013))
+    machine.mock.faults.add(Fault("completeUpload", "status", status=404, code=8003, after=1))
+    ended = machine.run("upload", "a.bam", "b.bam", "c.bam", "d.bam", *TO, "--json")
+    assert ended.code == 1
+    run = ended.event("run_finished")
+    assert (run["uploaded"], run["failed"], run["exit_code"]) == (len(machine.remote()), 4 - len(machine.remote()), 1)
+    assert f"{run['failed']} failed" in ended.err or run["failed"] == 1
+    for failure in run["failures"]:
+        assert failure["error"]["message"] in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("upload", *TO), 2, "nothing to upload"),
+        (("upload", "a.bam"), 2, "--project owner/name"),
+        (("upload", "a.bam", "--project", "rna-pilot"), 2, "owner/name"),
+        (("upload", "a.bam", *TO, "--parent", "5bd7c53ee4b04b8fb1a9f63d"), 2, "not both"),
+        (("upload", "none.bam", "d", *TO), 2, "2 things to put right"),
+        (("upload", "a.bam", "d/a.bam", *TO), 2, "both become a.bam"),
+        (("upload", "a.bam", *TO, "--part-size", "lots"), 2, "64MiB"),
+        (("upload", "a.bam", *TO, "--metadata", "a.b=c"), 2, "“.” or “$”"),
+        (("upload", "a.bam", *TO, "--shard", "3/2"), 2, "not a share"),
+        (("upload", "a.bam", *TO, "--overwrite", "--if-exists", "skip"), 2, "contradict"),
+        (("upload", "a.bam", *TO, "--token=0123456789abcdef"), 2, "There is no --token"),
+        (("upload", "a.bam", *TO, "--token-file", "none"), 3, "cannot be read"),
+        (("upload", "a.bam", *TO, "--profile", "none"), 3, "no credentials file"),
+        (("upload", "a.bam", *TO, "--recursiv"), 2, "--recursive"),
+    ],
+)
+def test_what_cannot_be_right_is_told_before_anything_is_sent(
+    machine: Machine, words: tuple[str, ...], code: int, says: str, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    """One sentence, the right exit code, and not one call."""
+    from cavatica_upload.cli import run
+
+    machine.file("a.bam")
+    machine.file("d/a.bam")
+    for name, value in machine.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(machine.home)
+    assert run(words) == code
+    out, err = capfd.readouterr()
+    assert says in err
+    assert out == ""
+    assert "0123456789abcdef" not in err
+    assert not machine.mock.calls
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "resumable"),
+    [
+        (Fault("startUpload", "status", status=401, code=90001, times=None), 3, False),
+        (Fault("startUpload", "status", status=404, code=3002, times=None), 3, False),
+        (Fault("putPart", "no_etag", times=None), 4, True),
+        (Fault("putPart", "corrupt", times=None), 5, True),
+    ],
+    ids=lambda value: f"{value.on}-{value.then}" if isinstance(value, Fault) else str(value),
+)
+def test_the_exit_code_says_what_failed(machine: Machine, fault: Fault, code: int, resumable: bool) -> None:
+    """Token, storage and integrity have codes of their own; where the same command goes on, it is shown."""
+    machine.file("it's a.bam")
+    machine.mock.faults.add(fault)
+    ended = machine.run("upload", "it's a.bam", *TO)
+    assert (ended.code, ended.out) == (code, "")
+    assert machine.remote() == {}
+    (again,) = [line for line in ended.err.splitlines() if line.startswith("To go on")] or [None]
+    assert (again is not None) == resumable
+    if again is not None:
+        assert shlex.split(again.partition(": ")[2]) == ["cavatica", "upload", "it's a.bam", *TO]
+
+
+def lines(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+    for line in stream:
+        yield json.loads(line)
+
+
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)])
+def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
+    machine: Machine, number: signal.Signals, times: int
+) -> None:
+    """Exit code 130, and the command it shows sends only what is missing."""
+    machine.file("a.bam", bytes(1_000_000))
+    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=200_000, times=None, after=2))
+    process = machine.start("upload", "a.bam", *TO, "--part-size", "100000", "--jobs", "2", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    events = lines(process.stdout)
+    for _ in range(2):
+        next(event for event in events if event["event"] == "part_sent")
+    process.send_signal(number)
+    if times > 1:
+        assert b"Ctrl-C again" in process.stderr.readline()
+        process.send_signal(number)
+    last = list(events)[-1]
+    assert process.wait(timeout=30) == 130
+    process.stdout.close()
+    process.stderr.close()
+    assert (last["event"], last["interrupted"], last["exit_code"]) == ("run_finished", 1, 130)
+    machine.mock.faults.clear()
+    before = machine.mock.bytes_received
+    _, *words = shlex.split(last["resume"])
+    ended = machine.run(*words)
+    assert ended.code == 0
+    started = ended.event("upload_started")
+    assert started["resumed_parts"] >= 2
+    assert machine.mock.bytes_received - before == 1_000_000 - started["resumed_bytes"]
+    assert machine.remote() == {"a.bam": bytes(1_000_000)}
+
+
+def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:
+    """It tells files, parts, calls and folders to make, and finds what would go wrong."""
+    machine.file("run/a.bam", bytes(1000))
+    machine.file("run/x/b.bam", bytes(500))
+    command = ("upload", "run", "-r", *TO, "--part-size", "400", "--dry-run")
+    plan = machine.run(*command, "--json")
+    assert plan.code == 0
+    totals = plan.event("plan")
+    assert {key: totals[key] for key in ("files", "bytes", "parts", "folders_to_make", "least_seconds")} == {
+        "files": 2,
+        "bytes": 1500,
+        "parts": 5,
+        "folders_to_make": 2,
+        "least_seconds": 0.0,
+    }
+    assert not machine.mock.files()
+    assert machine.mock.calls["startUpload"] == 0
+    machine.run("upload", "run", "-r", *TO, "-q")
+    machine.file("run/a.bam", bytes(1001))
+    taken = machine.run(*command)
+    assert taken.code == 2
+    assert "run/a.bam: there is a a.bam at run already" in taken.err.replace("an a.bam", "a a.bam")
+    assert "there since an earlier run" in taken.out
+
+
+def test_shares_cover_a_batch(machine: Machine) -> None:
+    """Two machines with two shares bring every file once; a Slurm task takes its own."""
+    for number in range(5):
+        machine.file(f"f/{number}.bam", bytes(1000 * number))
+    command = ("upload", "f/", "-r", *TO, "--json")
+    one = machine.run(*command, "--shard", "1/2")
+    assert 1 <= len(machine.remote()) < 5
+    slurm = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "1"}
+    two = machine.run(*command, "--shard=slurm", env=slurm)
+    assert (one.code, two.code) == (0, 0)
+    assert two.event("run_started")["shard"] == "2/2"
+    assert machine.remote() == {f"{number}.bam": bytes(1000 * number) for number in range(5)}
+    assert machine.mock.calls["startUpload"] == 5
+
+
+def test_nobody_reads_the_output_and_the_upload_goes_on(machine: Machine) -> None:
+    """`cavatica upload … | head -0` uploads all the same."""
+    machine.file("a.bam")
+    machine.file("b.bam", b"b")
+    process = machine.start("upload", "a.bam", "b.bam", *TO)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert len(machine.remote()) == 2
+
+
+def test_the_keys_of_json_are_as_documented(machine: Machine) -> None:
+    """Scripts depend on them."""
+    machine.file("a.bam", bytes(300))
+    ended = machine.run("upload", "a.bam", *TO, "--json", "--part-size", "100")
+    keys = {event["event"]: sorted(event.keys() - {"event", "time"}) for event in ended.events}
+    assert keys == {
+        "run_started": ["bytes", "destination", "files", "shard"],
+        "upload_started": ["file", "part_size", "parts", "resumed_bytes", "resumed_parts", "size", "upload_id"],
+        "part_sent": ["file", "number", "seconds", "size"],
+        "upload_completed": ["file", "file_id", "name", "parent", "project", "receipt", "size", "verified"],
+        "run_finished": [
+            "already_there", "bytes", "bytes_sent", "described", "exit_code", "failed", "failures", "files",
+            "interrupted", "resume", "seconds", "skipped", "uploaded",
+        ],
+    }  # fmt: skip
+    assert all(event["time"].endswith("Z") for event in ended.events)
+
+
+def test_the_log_file_has_all_but_the_secrets(machine: Machine) -> None:
+    """Parts and calls with times; no token and no signature."""
+    machine.file("a.bam")
+    machine.run("upload", "a.bam", *TO, "-q", "--log-file", "u.log")
+    log = (machine.home / "u.log").read_text()
+    assert "a.bam: part 1 sent" in log
+    assert machine.mock.token not in log
+    assert "ignature" not in log
+
+
+def test_a_token_file_and_a_profile_do_for_the_environment(machine: Machine) -> None:
+    """Two ways to give a token that other users cannot see."""
+    machine.file("token", machine.mock.token.encode() + b"\n")
+    machine.file("a.bam")
+    machine.file(
+        ".sevenbridges/credentials",
+        f"[mine]\napi_endpoint = {machine.mock.base_url}\nauth_token = {machine.mock.token}\n".encode(),
+    )
+    none = {"SB_AUTH_TOKEN": ""}
+    assert machine.run("upload", "a.bam", *TO, "--token-file", "token", env=none).code == 0
+    assert machine.run("upload", "a.bam", *TO, "--profile", "mine", "--name", "b.bam", env=none).code == 0
+    assert sorted(machine.remote()) == ["a.bam", "b.bam"]
+
+
+def test_python_m_is_the_command() -> None:
+    """The entry point of the package and the module are one."""
+    from cavatica_upload.cli import main
+    from cavatica_upload.cli.app import main as command
+
+    assert main is command
+    assert sys.version_info >= (3, 11)
+
+
+def test_a_project_that_is_not_there(tmp_path: Any) -> None:
+    """What the token may not see is told in words."""
+    with MockServer(projects=[PROJECT]) as mock:
+        machine = Machine(mock, tmp_path)
+        machine.file("a.bam")
+        ended = machine.run("upload", "a.bam", "--project", "mlin/other")
+    assert ended.code == 3
+    assert "Check --project" in ended.err
