@@ -1,0 +1,124 @@
+"""What schemathesis loads, by `hooks` in schemathesis.toml: seeding, fitting, the PUT to storage, and the own checks.
+
+From the environment: CONTRACT_TOKEN, CONTRACT_PROJECT (owner/name that can be written to), CONTRACT_URL (the server's
+base URL), CONTRACT_RUN (part of every name, so that runs do not meet on one server), CONTRACT_RESET (not empty: the server
+is a mock of its own, and may be reset) and CONTRACT_TALLY (a file to write the counts to at the end).
+"""
+
+import atexit
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from schemathesis import HookContext
+from schemathesis.core.failures import Failure
+from schemathesis.core.transport import Response
+from schemathesis.generation.stateful.state_machine import APIStateMachine
+from schemathesis.openapi.checks import EnsureResourceAvailability
+
+from tests.contract import checks, rules
+from tests.contract.answer import Broken
+from tests.contract.fitting import Fitting
+from tests.contract.ledger import SMALL, Ledger
+from tests.contract.tally import Tally
+from tests.contract.wire import Wire
+
+Case = schemathesis.Case
+
+TOKEN = os.environ["CONTRACT_TOKEN"]
+PROJECT = os.environ.get("CONTRACT_PROJECT", "contract/suite")
+URL = os.environ.get("CONTRACT_URL", "http://127.0.0.1:8080/v2")
+LARGEST_PUT = 2**20  # bytes; a part of the usual size would only show how fast the disk is
+
+wire = Wire(URL, TOKEN, judge=False)
+ledger = Ledger(wire, PROJECT, os.environ.get("CONTRACT_RUN", "st"))
+fitting = Fitting(ledger)
+tally = Tally()
+countdown = rules.Countdown()
+checks.register(ledger, countdown)
+
+
+def operation_id(case: Case) -> str:
+    name: str = case.operation.definition.raw["operationId"]
+    return name
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    try:
+        fitting.fit(operation_id(case), case)
+    except Broken:
+        return  # the server is at fault in the seeding: the case goes as it was drawn, and the checks will tell
+
+
+@schemathesis.hook
+def after_call(context: HookContext, case: Case, response: Response) -> None:
+    name = operation_id(case)
+    answer = checks.answer_of(response, case)
+    tally.add(answer.operation.id if answer.operation else None, response.status_code)
+    if 200 <= response.status_code < 300 and answer.operation and answer.operation.id == name:
+        try:
+            remember(name, case, json.loads(response.content or b"null"))
+        except (ValueError, KeyError, TypeError, AttributeError, Broken):
+            return  # not the body that the document promises: the checks tell
+
+
+def remember(name: str, case: Case, shown: Any) -> None:
+    """Note what an accepted request has changed; put the bytes where a part URL was given."""
+    path, body = case.path_parameters, case.body
+    upload = ledger.uploads.get(str(path.get("upload_id")))
+    if name == "startUpload" and isinstance(body, dict):
+        ledger.note_started(body, shown)
+    elif name == "createFolder":
+        ledger.note_folder(shown["id"])
+    elif name == "deleteFile":
+        ledger.forget(str(path["file_id"]))
+    elif upload is None:
+        return
+    elif name == "getPartUrl":
+        number = int(path["part_number"])
+        if upload.length(number) <= LARGEST_PUT and number <= SMALL:
+            ledger.put(upload, number, shown)
+    elif name == "reportUploadedPart" and isinstance(body, dict):
+        upload.note_report(body)
+    elif name == "reportUploadedParts" and isinstance(body, dict):
+        for report in body["parts"]:
+            upload.note_report(report)
+    elif name in ("completeUpload", "abortUpload"):
+        upload.ended = True
+        if name == "completeUpload":
+            ledger.note_file(shown["id"])
+
+
+@schemathesis.hook
+def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+    """Completing ends an upload as deleting does, which schemathesis cannot know: 404 is right afterwards."""
+    if isinstance(failure, EnsureResourceAvailability):
+        upload = ledger.uploads.get(str(case.path_parameters.get("upload_id")))
+        return upload is None or not upload.ended
+    return True
+
+
+def end_scenario(machine: APIStateMachine) -> None:
+    """Begin each scenario of the stateful phase with a server as new.
+
+    What a scenario draws depends on the answers it gets. When those depend on the scenarios before it, Hypothesis gives
+    up ("data generation behaved differently"), and schemathesis calls that a success.
+    """
+    if os.environ.get("CONTRACT_RESET"):
+        wire.reset_mock()
+        ledger.clear()
+        fitting.turn = 0
+        countdown.clear()
+
+
+APIStateMachine.teardown = end_scenario  # type: ignore[method-assign]
+
+
+@atexit.register
+def write_tally() -> None:
+    tally.update(wire.tally)
+    if "CONTRACT_TALLY" in os.environ:
+        Path(os.environ["CONTRACT_TALLY"]).write_text(json.dumps(tally.to_json()))

@@ -1,0 +1,278 @@
+"""The moves. Each is one request or a few, with the answer that the world says is right."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.contract import codes
+from tests.contract.model import looks
+from tests.contract.model.stage import Stage, cleaned
+from tests.contract.model.world import Upload, World
+
+PICK = st.integers(0, 5)
+COMPLETE = st.sampled_from(
+    ("owed", "owed", "owed", "everything", "nothing", "null", "empty", "wrong etag", "one missing")
+)
+
+
+class Lives(RuleBasedStateMachine):
+    """Lives of uploads. Subclasses set `stage`, and add the moves of files (`model.files`)."""
+
+    stage: Stage
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.touched: Upload | None = None
+        self.stage.begin()
+
+    def reached(self, outcome: str) -> None:
+        self.stage.reached[outcome] += 1
+
+    def upload(self, pick: int) -> Upload:
+        """One of the open uploads, most often the youngest."""
+        known = list(self.world.uploads.values())
+        self.touched = known[-1 - pick % len(known)]
+        return self.touched
+
+    def any_uploads(self) -> bool:
+        return bool(self.world.uploads)
+
+    @rule(
+        where=PICK,
+        parts=st.sampled_from((1, 1, 2, 3)),
+        rest=st.sampled_from((0, 0, 1, -1)),
+        sized=st.sampled_from((True, True, True, False)),
+        old_name=st.sampled_from((False, False, True)),
+        overwrite=st.booleans(),
+    )
+    def start(self, where: int, parts: int, rest: int, sized: bool, old_name: bool, overwrite: bool) -> None:
+        stage, world = self.stage, self.world
+        place = world.places[where % len(world.places)]
+        names = [known.name for known in world.at(place)]
+        name = names[where % len(names)] if old_name and names else stage.name()
+        size = max(0, (parts - 1) * stage.part_size + 1 + rest) if stage.small else 5 * parts + rest
+        body: dict[str, Any] = {"name": name, **({"parent": place} if place else {"project": stage.target.project})}
+        if sized:
+            body["size"] = size
+        answer = stage.wire.call("startUpload", body=body, query={"overwrite": overwrite} if overwrite else {})
+        other = world.named(place, name)
+        if other is not None and (other.content is None or not overwrite):
+            looks.refusal(answer, 409, codes.NAME_TAKEN)
+            self.reached("start conflicts")
+            return
+        started = answer.expect(200).json()
+        looks.same(answer, "started_name", started["name"], name)
+        looks.same(answer, "started_project", started["project"], stage.target.project)
+        looks.same(
+            answer, "fresh_id", started["upload_id"] in world.uploads or started["upload_id"] in world.ended, False
+        )
+        known = Upload(started["upload_id"], place, name, body.get("size"), started["part_size"], overwrite)
+        world.uploads[known.id] = self.touched = known
+        self.reached("started" if sized else "started without size")
+        if place:
+            self.reached("started in a folder")
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, number=st.integers(0, 3), again=st.booleans())
+    def put(self, pick: int, number: int, again: bool) -> None:
+        known = self.upload(pick)
+        numbers = list(known.needed)
+        missing = [each for each in numbers if each not in known.stored]
+        choice = numbers if again or not missing else missing
+        self.send(known, choice[number % len(choice)], fresh=again)
+
+    @precondition(any_uploads)
+    @rule(pick=PICK)
+    def put_all(self, pick: int) -> None:
+        known = self.upload(pick)
+        for number in known.needed:
+            if number not in known.stored:
+                self.send(known, number)
+
+    def send(self, known: Upload, number: int, *, fresh: bool = False) -> None:
+        """Ask for a part URL and put bytes there."""
+        answer = self.stage.wire.call("getPartUrl", upload_id=known.id, part_number=number).expect(200)
+        mark = (len(known.stored) + (17 if fresh else 0)) % 256
+        content = bytes((number + mark + index) % 256 for index in range(known.length(number)))
+        put = self.stage.wire.put(answer.json(), content)
+        if put.status != 200 or not put.headers.get("etag"):
+            raise put.broken("put", f"storage takes the bytes with 200 and an ETag: {put.body[:200]!r}")
+        self.reached("part put again" if number in known.stored else "part put")
+        known.stored[number], known.etags[number] = content, put.headers["etag"].strip('"')
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, bad=st.sampled_from(("0", "-1", "10001", "1.5", "one", "2147483648", "%31e0")))
+    def bad_number(self, pick: int, bad: str) -> None:
+        known = self.upload(pick)
+        looks.refusal(self.stage.wire.send("GET", f"/upload/multipart/{known.id}/part/{bad}"), 400)
+        if known.count < 10000:
+            beyond = known.count + 1
+            answer = self.stage.wire.call("getPartUrl", upload_id=known.id, part_number=beyond)
+            looks.refusal(answer, 400, codes.BAD_PART_NUMBER)
+            report = self.report(beyond, "d41d8cd98f00b204e9800998ecf8427e")
+            answer = self.stage.wire.call("reportUploadedPart", upload_id=known.id, body=report)
+            looks.refusal(answer, 400, codes.BAD_PART_NUMBER)
+        self.reached("bad part number")
+
+    @staticmethod
+    def report(number: int, etag: str, *, quoted: bool = False) -> dict[str, Any]:
+        return {"part_number": number, "response": {"headers": {"ETag": f'"{etag}"' if quoted else etag}}}
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, quoted=st.booleans(), wrong=st.sampled_from((False, False, False, True)))
+    def report_one(self, pick: int, quoted: bool, wrong: bool) -> None:
+        known = self.upload(pick)
+        unreported = [number for number in known.stored if number not in known.reported]
+        number = (unreported or list(known.stored) or [1])[0]
+        etag = "0" * 32 if wrong else known.etags.get(number, "1" * 32)
+        body = self.report(number, etag, quoted=quoted)
+        answer = self.stage.wire.call("reportUploadedPart", upload_id=known.id, body=body).expect(200)
+        echo = answer.json()
+        seen = (echo["part_number"], looks.bare(echo["response"]["headers"].get("ETag")))
+        looks.same(answer, "report_echo", seen, (number, etag))
+        known.reported[number] = etag
+        self.reached("reported")
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, twice=st.booleans(), bad=st.sampled_from((False, False, True)), quoted=st.booleans())
+    def report_many(self, pick: int, twice: bool, bad: bool, quoted: bool) -> None:
+        known = self.upload(pick)
+        reports = {number: known.etags[number] for number in known.stored}
+        body = [self.report(number, etag, quoted=quoted) for number, etag in reports.items()]
+        if twice and reports:
+            body.insert(0, self.report(next(iter(reports)), "2" * 32))  # the last one counts
+        if bad:
+            body.append({"part_number": 0 if twice else 10001, "response": {"headers": {"ETag": "3" * 32}}})
+        answer = self.stage.wire.call("reportUploadedParts", upload_id=known.id, body={"parts": body})
+        if bad:
+            looks.refusal(answer, 400, codes.BAD_PART_NUMBER)
+            self.reached("many refused whole")
+            return
+        answer.expect(200)
+        known.reported.update(reports)
+        self.reached("reported many twice" if twice and reports else "reported many")
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, kind=COMPLETE)
+    def complete(self, pick: int, kind: str) -> None:
+        known = self.upload(pick)
+        extra: dict[int, str] = {}
+        body: Any = {}
+        if kind in ("owed", "everything", "wrong etag", "one missing"):
+            owed = kind == "owed"
+            extra = {n: etag for n, etag in known.etags.items() if not (owed and known.reported.get(n) == etag)}
+            if kind == "wrong etag" and extra:
+                extra[max(extra)] = "4" * 32
+            if kind == "one missing" and extra:
+                extra.pop(min(extra))
+            body = {"parts": [self.report(number, etag) for number, etag in extra.items()]}
+        elif kind == "empty":
+            body = {"parts": []}
+        if kind == "nothing":
+            answer = self.stage.wire.send("POST", f"/upload/multipart/{known.id}/complete")
+        else:
+            answer = self.stage.wire.call("completeUpload", upload_id=known.id, body=None if kind == "null" else body)
+        content = known.whole(extra)
+        if content is None:
+            looks.refusal(answer, 409, {codes.NOT_COMPLETE})
+            self.reached("refused: wrong ETag" if kind == "wrong etag" and extra else "refused: incomplete")
+        elif self.world.taken(known):
+            looks.refusal(answer, 409, codes.NAME_TAKEN | {codes.NOT_COMPLETE})
+            self.reached("refused: name taken")
+        else:
+            self.completed(known, answer.expect(200, 201), content, owed=bool(extra))
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, kind=st.sampled_from(("owed", "everything", "nothing", "null", "empty")))
+    def finish(self, pick: int, kind: str) -> None:
+        """Straight to the end: without it few uploads would get there."""
+        self.put_all(pick)
+        if kind in ("nothing", "null", "empty"):
+            self.report_many(pick, twice=kind == "null", bad=False, quoted=kind == "empty")
+        self.complete(pick, kind)
+
+    def completed(self, known: Upload, answer: Any, content: bytes, *, owed: bool) -> None:
+        made = answer.json()
+        looks.same(answer, "completed_name", made["name"], known.name)
+        looks.same(answer, "completed_size", made["size"], len(content))
+        over = self.world.named(known.place, known.name)
+        file = self.world.completed(known, made["id"], content)
+        looks.file(self.stage.wire, file)
+        looks.content(self.stage.wire, file)
+        looks.gone(self.stage.wire.call("getUpload", upload_id=known.id))
+        if over is not None:
+            looks.refusal(self.stage.wire.call("getFile", file_id=over.id), 404)
+            self.reached("completed over a file")
+        self.reached("completed")
+        self.reached("completed with what is owed" if owed else "completed with nothing owed")
+        if len(known.stored) > 1:
+            self.reached("completed of several parts")
+        if not content:
+            self.reached("completed empty")
+
+    @precondition(any_uploads)
+    @rule(pick=PICK)
+    def abort(self, pick: int) -> None:
+        known = self.upload(pick)
+        self.stage.wire.call("abortUpload", upload_id=known.id).expect(204)
+        self.world.end(known)
+        looks.gone(self.stage.wire.call("getUpload", upload_id=known.id))
+        self.reached("aborted")
+
+    @precondition(lambda self: self.world.ended)
+    @rule(pick=PICK, move=st.integers(0, 5))
+    def use_ended(self, pick: int, move: int) -> None:
+        upload_id = self.world.ended[-1 - pick % len(self.world.ended)]
+        body = self.report(1, "5" * 32)
+        moves: list[tuple[str, dict[str, Any]]] = [
+            ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": body}),
+            ("reportUploadedParts", {"body": {"parts": [body]}}), ("completeUpload", {"body": None}), ("abortUpload", {}),
+        ]  # fmt: skip
+        operation, arguments = moves[move]
+        looks.gone(self.stage.wire.call(operation, upload_id=upload_id, **arguments))
+        self.reached("ended upload used")
+
+    @precondition(lambda self: self.world.uploads and self.stage.stranger is not None)
+    @rule(pick=PICK)
+    def stranger(self, pick: int) -> None:
+        known, wire = self.upload(pick), self.stage.stranger
+        assert wire is not None
+        for operation, arguments in (("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("abortUpload", {})):
+            looks.refusal(wire.call(operation, upload_id=known.id, **arguments), (403, 404))
+        for item in wire.call("listUploads", query={"limit": 100}).expect(200).json()["items"]:
+            looks.same(wire.call("getRateLimit"), "stranger_list", item["upload_id"] == known.id, False)
+        self.reached("stranger kept out")
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, spelling=st.sampled_from(("true", "True", "TRUE", "false", "FALSE")))
+    def look(self, pick: int, spelling: str) -> None:
+        looks.upload(self.stage.wire, self.upload(pick), spelling)
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, odd=st.sampled_from(("yes", "1", "on", "0", "", "truee", "null")))
+    def odd_boolean(self, pick: int, odd: str) -> None:
+        known = self.upload(pick)
+        looks.refusal(self.stage.wire.call("getUpload", upload_id=known.id, query={"list_parts": odd}), 400)
+        self.reached("odd boolean refused")
+
+    @rule(limit=st.integers(1, 4))
+    def list_uploads(self, limit: int) -> None:
+        looks.uploads(self.stage.wire, self.world, limit, alone=self.stage.target.own)
+
+    @invariant()
+    def touched_upload_is_right(self) -> None:
+        """What was just touched is as the world says; looking at all of them each time would tell no more."""
+        known, self.touched = self.touched, None
+        if known is not None and known.id in self.world.uploads:
+            looks.upload(self.stage.wire, known)
+
+    def teardown(self) -> None:
+        """Leave nothing behind on a server that others use."""
+        if self.stage.target.own:
+            return
+        for upload_id in list(self.world.uploads):
+            cleaned(self.stage.wire.call("abortUpload", upload_id=upload_id))
+        for file in sorted(self.world.files.values(), key=lambda file: file.content is None):
+            cleaned(self.stage.wire.call("deleteFile", file_id=file.id))

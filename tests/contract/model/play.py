@@ -1,0 +1,52 @@
+"""Runs the machine: so many examples of so many steps, from a seed."""
+
+import hypothesis
+from hypothesis import HealthCheck, Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.contract.answer import Broken
+from tests.contract.model.files import LivesAndFiles
+from tests.contract.model.stage import Stage
+from tests.contract.outcome import Finding, Outcome
+
+EXAMPLES = 60
+STEPS = 40
+
+
+def play(stage: Stage, seed: int, *, examples: int = EXAMPLES, steps: int = STEPS, shrink: bool = True) -> Outcome:
+    """Play, and demand that every outcome of `stage.required` was reached."""
+    outcome = Outcome("model")
+    machine = hypothesis.seed(seed)(type("Machine", (LivesAndFiles,), {"stage": stage}))
+    settings = hypothesis.settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    with outcome.timed():
+        try:
+            run_state_machine_as_test(machine, settings=settings)
+        except Exception as error:  # noqa: BLE001 - whatever a broken server makes happen is the finding
+            outcome.found("the server does what the model does", _finding(error))
+        else:
+            outcome.found("the server does what the model does", None)
+            missed = stage.unreached()
+            outcome.demand("every outcome was reached", not missed, f"never reached: {', '.join(missed)}")
+    outcome.tally.update(stage.wire.tally)
+    if stage.stranger:
+        outcome.tally.update(stage.stranger.tally)
+    outcome.facts.update(examples=stage.examples, reached=dict(sorted(stage.reached.items())))
+    return outcome
+
+
+def _finding(error: BaseException) -> Finding:
+    """The finding, with the moves that Hypothesis says lead to it."""
+    finding = Finding.of(error)
+    moves = "\n".join(getattr(error, "__notes__", ()))
+    if isinstance(error, hypothesis.errors.Flaky) and isinstance(error.__cause__, Broken):
+        finding = Finding.of(error.__cause__)
+    return Finding(finding.check, finding.message, f"{finding.reproduce}\n{moves}".strip())

@@ -1,0 +1,152 @@
+"""What is true of every answer, whatever the request was.
+
+A rule is a function of one answer that says what is wrong, or None. `judge` applies them all; the checks that
+schemathesis lacks are the same functions (`checks`).
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from tests.contract import codes, document
+from tests.contract.answer import Answer
+
+RATE_HEADERS: Final = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+UNROUTED: Final = frozenset({400, 401, 404, 405})
+NEVER_COUNTED: Final = "getRateLimit"
+
+Rule = Callable[[Answer], str | None]
+
+
+def declared_status(answer: Answer) -> str | None:
+    """The operation declares the status; off the document's paths there is only refusal."""
+    if answer.operation is None:
+        return None if answer.status in UNROUTED else "nothing but a refusal is right where there is no operation"
+    if answer.status not in answer.operation.declared:
+        return f"the document declares only {', '.join(map(str, sorted(answer.operation.declared)))}"
+    return None
+
+
+def media_type(answer: Answer) -> str | None:
+    """A body says that it is JSON, and is; where the document declares none, there is none."""
+    declared = answer.operation.declared.get(answer.status) if answer.operation else None
+    if declared is not None and declared.schema is None:
+        return f"the document declares no body, and there are {len(answer.body)} bytes" if answer.body else None
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        return f"Content-Type is {kind or 'missing'}, not application/json"
+    try:
+        json.loads(answer.body)
+    except ValueError:
+        return f"the body is not JSON: {answer.body[:60]!r}"
+    return None
+
+
+def body_schema(answer: Answer) -> str | None:
+    """The body fits the schema of its status."""
+    if answer.operation is None:
+        return None
+    validator = document.validator(answer.operation.id, answer.status)
+    if validator is None:
+        return None
+    for error in validator.iter_errors(json.loads(answer.body)):
+        where = "/".join(map(str, error.instance_path)) or "the body"
+        return f"{where}: {error.message[:200]}"
+    return None
+
+
+def rate_headers(answer: Answer) -> str | None:
+    """The rate-limit headers are there where the document requires them, and they make sense."""
+    declared = answer.operation.declared.get(answer.status) if answer.operation else None
+    required = declared.headers if declared else frozenset()
+    if missing := sorted(required - set(answer.headers)):
+        return f"the header {missing[0]} is missing"
+    present = [answer.headers[name] for name in RATE_HEADERS if name in answer.headers]
+    if not all(value.isascii() and value.isdigit() for value in present):
+        return f"rate-limit headers are whole numbers, not {present}"
+    if len(present) < len(RATE_HEADERS):
+        return "a rate-limit header is missing" if present else None
+    limit, remaining, reset = map(int, present)
+    if remaining > limit:
+        return f"{remaining} calls remain of {limit}"
+    if not -60 <= reset - time.time() <= 86400:
+        return f"X-RateLimit-Reset is {reset}: seconds since 1970 within a day are right"
+    return None
+
+
+def error_body(answer: Answer) -> str | None:
+    """An error repeats its HTTP status, has a known code that goes with it, and a sentence."""
+    if answer.status < 400:
+        return None
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return f"an error is a JSON object, not {answer.body[:60]!r}"
+    if not isinstance(body, dict) or not body.get("message"):
+        return "an error has a message"
+    if answer.operation is None and answer.status == 404 and isinstance(body.get("status"), str):
+        return None  # seen on the real platform where no operation was reached
+    if body.get("status") != answer.status:
+        return f"the body says status {body.get('status')!r}"
+    code = body.get("code")
+    if code not in codes.HTTP_STATUS:
+        return f"no code {code!r} is known"
+    if codes.HTTP_STATUS[code] != answer.status:
+        return f"the code {code} goes with {codes.HTTP_STATUS[code]}"
+    return None
+
+
+RULES: Final[tuple[Rule, ...]] = (declared_status, media_type, error_body, body_schema, rate_headers)
+
+
+def breaches(answer: Answer) -> Iterable[tuple[str, str]]:
+    """The name of each rule that the answer breaks, with what is wrong. The first one is the deepest cause."""
+    for rule in RULES:
+        try:
+            wrong = rule(answer)
+        except ValueError:  # not JSON: media_type has said so
+            continue
+        if wrong is not None:
+            yield rule.__name__, wrong
+
+
+def judge(answer: Answer) -> None:
+    """Raise Broken for the first rule that the answer breaks."""
+    for check, wrong in breaches(answer):
+        raise answer.broken(check, wrong)
+
+
+def tells_secret(answer: Answer, secrets: Iterable[str]) -> str | None:
+    """Say which part of an answer contains a token. An answer never does."""
+    for secret in secrets:
+        needle = secret.encode()
+        if needle in answer.body:
+            return "the token stands in the body"
+        if any(secret in value for value in answer.headers.values()):
+            return "the token stands in a header"
+    return None
+
+
+class Countdown:
+    """Watches one token's `X-RateLimit-Remaining`: each counted call takes one at least, within one window."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, int] | None = None
+
+    def clear(self) -> None:
+        """The count begins anew."""
+        self._last = None
+
+    def observe(self, answer: Answer) -> str | None:
+        """Say what is wrong with the count after this answer. Calls have to be shown in the order they were made."""
+        if any(name not in answer.headers for name in RATE_HEADERS) or answer.operation is None:
+            return None
+        remaining, reset = int(answer.headers["x-ratelimit-remaining"]), int(answer.headers["x-ratelimit-reset"])
+        before, self._last = self._last, (remaining, reset)
+        if before is None or reset != before[1]:
+            return None
+        free = answer.operation.id == NEVER_COUNTED or answer.status == 429
+        if remaining > before[0] or (remaining == before[0] and not free and before[0] > 0):
+            return f"{before[0]} calls remained before this one, {remaining} after it"
+        return None
