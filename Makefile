@@ -17,7 +17,7 @@ help:  ## List the targets
 
 install: $(INSTALLED)  ## Set up .venv with both packages, the mock and the tools
 
-$(INSTALLED): requirements.lock pyproject.toml generated/pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml generated/pyproject.toml src/cavatica_upload/md5/lanes.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -71,4 +71,4 @@ lock: install  ## Compile requirements.lock anew
 	    --no-header --no-emit-index-url --no-emit-find-links --no-emit-package cavatica-client -o requirements.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf $(VENV) build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
