@@ -1,0 +1,222 @@
+"""The command as a process: its one line, its end, its mistakes, and what survives kill -9."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from mock_client import Client, md5, report
+
+from cavatica_mock import MockServer
+
+COMMAND = [sys.executable, "-m", "cavatica_mock"]
+READY = re.compile(r"cavatica-mock ready: (http://127\.0\.0\.1:\d+)/v2(?: token=([0-9a-f]{32}))?\n")
+
+
+class Remote(MockServer):
+    """Where a process listens, under the names that the test client uses."""
+
+    def __init__(self, origin: str, token: str) -> None:
+        super().__init__(tokens=(token,))
+        self.port = int(origin.rpartition(":")[2])
+
+
+@contextmanager
+def serving(
+    *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], Remote]]:
+    """A `cavatica-mock serve` that is ready."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            ready = READY.fullmatch(line)
+            assert ready is not None, (line, process.stderr.read() if process.stderr and not line else "")
+            yield process, Remote(ready[1], ready[2] or "given-token")
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def accepts(server: MockServer) -> bool:
+    """The server answers to its token."""
+    headers = {"X-SBG-Auth-Token": server.token}
+    return httpx.get(f"{server.base_url}/rate_limit", headers=headers, verify=False).is_success
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tmp_path: Path) -> None:
+    """One line, with the token where one was made up; exit 0 on SIGTERM and Ctrl-C, and no folder left behind."""
+    with serving(environment={"TMPDIR": str(tmp_path)}) as (process, remote):
+        assert len(remote.token) == 32
+        assert httpx.get(
+            f"{remote.base_url}/rate_limit", verify=False, headers={"X-SBG-Auth-Token": remote.token}
+        ).is_success
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=10)
+    assert (process.returncode, rest, errors) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_reach_the_mock(tmp_path: Path) -> None:
+    """Tokens, projects, the rate limit, the clock, part sizes: all can be set from outside."""
+    options = ("--token", "given-token", "--project", "a/b", "--project", "a/c:ro", "--rate-limit", "7/60", "--seed", "1",
+               "--min-part-size", "10", "--clock-offset", "-3600", "--part-url-lifetime", "60")  # fmt: skip
+    with serving(*options) as (_, remote):
+        client = Client(remote, checked=False)
+        started = client.start(project="a/b", size=100, part_size=10)
+        assert started["part_size"] == 10
+        status = client.get("rate_limit")
+        assert status.json()["rate"]["limit"] == 7
+        assert client.get("projects/a/d").status_code == 404
+        assert client.post("files", json={"name": "x", "type": "folder", "project": "a/c"}).status_code == 403
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "sentence"),
+    [
+        (["--rate-limit", "many"], 2, "is not a number of calls, a slash and a number of seconds"),
+        (["--rate-limit", "5/0"], 2, "is not a number of calls"),
+        (["--project", "nameless"], 2, "is not of the form owner/name"),
+        (["--token", "two words"], 2, "a token is printable ASCII without spaces"),
+        (["--data", "/dev/null"], 1, "/dev/null cannot be used as the data folder"),
+        (["--data", "/dev/null/sub"], 1, "/dev/null/sub cannot be used as the data folder"),
+        (["--host", "203.0.113.1"], 1, "The mock cannot listen at 203.0.113.1:8080"),
+        (["--port", "65536"], 2, "65536 is not in the range"),
+        (["--min-part-size", "0"], 2, "0 is not in the range"),
+    ],
+)
+def test_mistakes_get_one_sentence(options: Sequence[str], status: int, sentence: str) -> None:
+    """No traceback, whatever is wrong."""
+    ended = run("serve", *options)
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_in_use_and_a_folder_in_use_are_told(tmp_path: Path) -> None:
+    """Each with what to do about it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run("serve", "--port", str(taken.getsockname()[1]))
+    assert ended.returncode == 1
+    assert "is in use. Stop what listens there, or choose another with --port." in ended.stderr
+    with serving("--data", str(tmp_path)):
+        ended = run("serve", "--port", "0", "--data", str(tmp_path))
+    assert ended.returncode == 1
+    assert "Is another mock using it?" in ended.stderr
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "state.sqlite").write_bytes(b"no database at all, " * 100)
+    ended = run("serve", "--port", "0", "--data", str(tmp_path / "other"))
+    assert ended.returncode == 1
+    assert "file is not a database" in ended.stderr
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    """Killed while parts go in, started again on the same folder: uploads, parts, reports, files, part URLs are there."""
+    size = 64 * 1024
+    options = ("--token", "given-token", "--data", str(tmp_path), "--min-part-size", "1", "--rate-limit", "off")
+    parts = {number: os.urandom(size) for number in range(1, 41)}
+    reported: dict[int, str] = {}
+    with serving(*options) as (process, remote):
+        client = Client(remote, checked=False)
+        done = client.upload("before.bin", parts[1] + parts[2], part_size=size)
+        upload_id = client.start("after.bin", size=size * len(parts), part_size=size)["upload_id"]
+        url = client.part_url(upload_id, 40)
+        threading.Timer(0.15, process.kill).start()
+        try:
+            for number, data in parts.items():
+                etag = client.put(upload_id, number, data).headers["ETag"].strip('"')
+                client.post(f"upload/multipart/{upload_id}/part", json=report(number, etag)).raise_for_status()
+                reported[number] = etag
+        except httpx.TransportError:
+            pass
+        process.kill()
+        process.wait()
+        client.close()
+    assert reported, "killed before anything was acknowledged: nothing is shown by this run"
+    with serving(*options) as (process, remote):
+        assert list((tmp_path / "partial").iterdir()) == [], "half-written parts are swept away"
+        client = Client(remote, checked=False)
+        shown = client.reported(upload_id)
+        assert reported.items() <= shown.items()
+        assert len(shown) - len(reported) <= 1, "one call may have been done without its answer"
+        download = client.get(f"files/{done['id']}/download_info").json()["url"]
+        assert client.storage.get(download).content == parts[1] + parts[2]
+        assert client.storage.put(
+            url.replace(url.split("/")[2], remote.origin.split("/")[2]), content=parts[40]
+        ).is_success
+        rest = [report(40, md5(parts[40]))]
+        missing = set(parts) - set(shown) - {40}
+        rest += [report(number, client.put(upload_id, number, parts[number]).headers["ETag"]) for number in missing]
+        file = client.complete(upload_id, rest).json()
+        url = client.get(f"files/{file['id']}/download_info").json()["url"]
+        assert md5(client.storage.get(url).content) == md5(b"".join(parts.values()))
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+
+
+def test_a_mock_in_the_process_keeps_its_folder_too(tmp_path: Path) -> None:
+    """`MockServer(data=…)` knows everything again, with other tokens' uploads still theirs."""
+    with MockServer(tokens=("one", "two"), data=tmp_path, seed=5) as server:
+        client = Client(server)
+        upload_id = client.start(size=3)["upload_id"]
+        reports = client.put_all(upload_id, b"abc", 3)
+        client.close()
+    assert b"one" not in (tmp_path / "state.sqlite").read_bytes(), "no token is written to disk"
+    with MockServer(tokens=("two", "one"), data=tmp_path, seed=5) as server:
+        owner, other = Client(server, "one"), Client(server, "two")
+        assert other.get(f"upload/multipart/{upload_id}").status_code == 404
+        assert owner.start("b.bam")["upload_id"] != upload_id, "the seed begins anew, its ids are not given twice"
+        assert owner.complete(upload_id, reports).status_code == 201
+        owner.close()
+        other.close()
+
+
+def test_mocks_side_by_side_do_not_know_each_other() -> None:
+    """Each has its own port and state; stopping one leaves the other."""
+    with MockServer() as first, MockServer() as second:
+        client, other = Client(first), Client(second)
+        client.start()
+        assert first.port != second.port
+        assert other.get("upload/multipart").json()["items"] == []
+        client.close()
+        first.stop()
+        assert other.get("upload/multipart").status_code == 200
+        other.close()
+
+
+def test_a_mock_that_cannot_start_raises_in_the_thread_that_asked(tmp_path: Path) -> None:
+    """And one that was never started says so."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        MockServer(data=tmp_path / "file").start()
+    with pytest.raises(RuntimeError, match="never started"):
+        MockServer().files()
+
+
+def test_the_fixture(cavatica_mock: MockServer) -> None:
+    """The pytest plugin gives a running mock."""
+    assert httpx.get(
+        f"{cavatica_mock.base_url}/rate_limit", headers={"X-SBG-Auth-Token": cavatica_mock.token}, verify=False
+    ).is_success
