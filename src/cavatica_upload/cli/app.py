@@ -32,6 +32,7 @@ _EPILOG += """
 Environment:
   SB_AUTH_TOKEN, SB_API_ENDPOINT  the token, and the API it is for
   CAVATICA_STATE_DIR              where journal and receipts are kept
+  CAVATICA_MD5                    lanes or hashlib: how MD5s are taken
   HTTPS_PROXY, NO_PROXY           proxies
   NO_COLOR                        no colours
 """
@@ -69,7 +70,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def _run(output: Output, words: list[str]) -> int:
     try:
-        result: Any = app.main(args=words, prog_name="cavatica", standalone_mode=False)
+        result: Any = app.main(args=list(words), prog_name="cavatica", standalone_mode=False, obj=words)
         return result if isinstance(result, int) else int(Exit.DONE)
     except click.exceptions.Exit as ending:
         return ending.exit_code

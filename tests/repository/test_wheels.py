@@ -1,0 +1,69 @@
+"""What `pip install` gives to those who do not work in this tree."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> dict[str, zipfile.ZipFile]:
+    """Both distributions as wheels, by name."""
+    folder = tmp_path_factory.mktemp("wheels")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder]
+    subprocess.run([*command, ROOT / "generated", ROOT], check=True, capture_output=True)
+    return {path.name.partition("-")[0]: zipfile.ZipFile(path) for path in folder.glob("*.whl")}
+
+
+def test_the_contract_is_shipped_with_the_mock(wheels):
+    """The wheel carries openapi.yaml, byte for byte, where the mock looks for it."""
+    shipped = wheels["cavatica_upload"].read("cavatica_mock/openapi.yaml")
+    assert shipped == (ROOT / "openapi.yaml").read_bytes()
+
+
+def test_the_wheels_are_typed(wheels):
+    """All three packages carry the marker that type checkers ask for."""
+    for wheel, package in (
+        ("cavatica_client", "cavatica_client"),
+        ("cavatica_upload", "cavatica_upload"),
+        ("cavatica_upload", "cavatica_mock"),
+    ):
+        assert f"{package}/py.typed" in wheels[wheel].namelist()
+
+
+def test_the_client_stands_alone(wheels, tmp_path):
+    """The generated client works by itself: it imports nothing of ours."""
+    wheels["cavatica_client"].extractall(tmp_path)
+    code = (
+        "import sys, cavatica_client.api.uploads.get_part_url as m; print(m.__file__, 'cavatica_upload' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "cavatica_client/api/uploads/get_part_url.py"), "False"], done.stderr
+
+
+def test_arrows_of_import():
+    """cavatica_mock imports neither of the packages it judges, and the client nothing of ours."""
+    for folder, forbidden in (
+        ("src/cavatica_mock", ("cavatica_upload", "cavatica_client")),
+        ("generated/cavatica_client", ("cavatica_upload", "cavatica_mock")),
+        ("src/cavatica_upload", ("cavatica_mock",)),
+    ):
+        for path in (ROOT / folder).rglob("*.py"):
+            for line in path.read_text().splitlines():
+                if line.lstrip().startswith(("import ", "from ")):
+                    assert not any(name in line for name in forbidden), f"{path.name}: {line}"
+
+
+def test_the_lock_names_no_index():
+    """requirements.lock pins every package by hash and names no address."""
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert all("==" in line for line in packages)
+    assert text.count("--hash=sha256:") > len(packages)
