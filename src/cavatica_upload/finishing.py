@@ -7,10 +7,9 @@ import attrs
 from cavatica_upload import etags, receipt
 from cavatica_upload.context import Context, now_utc, pause, version_of
 from cavatica_upload.errors import (
+    CavaticaError,
     CompleteRefused,
-    ConnectionFailed,
     IntegrityError,
-    ServerError,
     SizeMismatch,
     UploadGone,
 )
@@ -78,24 +77,34 @@ def _complete(context: Context, finished: Finished, unreported: Sequence[SentPar
     for attempt in range(1, COMPLETIONS + 1):
         try:
             file = context.api.complete_upload(entry.upload_id, [report_of(part) for part in rest])
-        except UploadGone:
-            # Completed all the same? The answer to the first try may have been lost on the way.
-            landed = find_landed(context, entry, finished.size)
-            if landed is None:
-                raise
-            return landed
-        except (ConnectionFailed, ServerError):
-            if attempt == COMPLETIONS:
-                raise
-            pause(context, context.backoff(attempt))
+        except UploadGone as error:
+            return _landed_or_raise(context, finished, error)
         except CompleteRefused:
             if refused:
                 raise
             refused = True
             rest = _reconcile(context, finished)
+        except CavaticaError as error:
+            if not getattr(error, "maybe_acted", False):
+                raise
+            # The answer was lost. An upload that is gone has become the file; one that is there has not.
+            pause(context, context.backoff(attempt))
+            try:
+                context.api.get_upload(entry.upload_id)
+            except UploadGone as gone:
+                return _landed_or_raise(context, finished, gone)
+            if attempt == COMPLETIONS:
+                raise
         else:
             return Landed(file.id, given(file.size), given(file.href))
     raise AssertionError("unreachable")
+
+
+def _landed_or_raise(context: Context, finished: Finished, error: UploadGone) -> Landed:
+    landed = find_landed(context, finished.opened.entry, finished.size)
+    if landed is None:
+        raise error
+    return landed
 
 
 def _reconcile(context: Context, finished: Finished) -> list[SentPart]:

@@ -26,6 +26,7 @@ from cavatica_upload.plan import Part
 from cavatica_upload.problems import scrub
 from cavatica_upload.redaction import redact_logs
 from cavatica_upload.sources import Source
+from cavatica_upload.transport import shared_ssl_context
 
 CONNECT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
@@ -74,6 +75,7 @@ class Storage:
         redact_logs()
         try:
             self._client = httpx.Client(
+                verify=shared_ssl_context(),
                 follow_redirects=False,
                 timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
                 limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),

@@ -1,0 +1,182 @@
+"""Each scripted fault of the mock on each call of an upload: the file ends whole, or the error is told."""
+
+import functools
+from collections.abc import Iterator
+
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import CavaticaError, StorageError, connection, operations, storage, uploader
+from cavatica_upload.errors import EtagMismatch, MissingHeader, PartRefused
+from cavatica_upload.events import PartRetried, UploadFailed
+
+PARTS = 4
+OPERATIONS = ["startUpload", "getPartUrl", "reportUploadedParts", "completeUpload"]
+API_FAULTS = [
+    {"then": "status", "status": 500},
+    {"then": "status", "status": 502, "html": True},
+    {"then": "status", "status": 503, "code": 8000},
+    {"then": "status", "status": 429, "headers": {"X-RateLimit-Reset": "1"}},
+    {"then": "reset"},
+    {"then": "close"},
+    {"then": "lost_answer"},
+    {"then": "truncate"},
+    {"then": "html"},
+    {"then": "bad_json"},
+    {"then": "stall"},
+    {"then": "delay", "seconds": 0.2},
+    {"then": "slow", "bytes_per_second": 5000},
+]
+STORAGE_FAULTS = [
+    {"then": "status", "status": 403},
+    {"then": "status", "status": 500},
+    {"then": "status", "status": 503},
+    {"then": "status", "status": 400},
+    {"then": "reset"},
+    {"then": "reset", "after_bytes": 700},
+    {"then": "close"},
+    {"then": "lost_answer"},
+    {"then": "stall", "after_bytes": 100},
+    {"then": "slow", "bytes_per_second": 5000},
+    {"then": "corrupt"},
+    {"then": "no_etag"},
+    {"then": "expired"},
+    {"then": "expired_token"},
+]
+
+
+def named(fault: dict[str, object]) -> str:
+    return "-".join(str(value) for value in fault.values() if not isinstance(value, dict))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Silence is noticed after a fraction of a second."""
+    monkeypatch.setattr(storage, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(uploader, "connect", functools.partial(connection.connect, timeout=0.3))
+    monkeypatch.setattr(operations, "PATIENCE", {})
+    operations._operations.cache_clear()
+    yield
+    operations._operations.cache_clear()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", API_FAULTS, ids=named)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_trouble_with_the_api_passes(rig: Rig, operation: str, fault: dict[str, object]) -> None:
+    """After one failure of an API call the file is whole, there is one file, and no part was sent twice."""
+    rig.mock.faults.add(Fault(operation, **fault))  # type: ignore[arg-type]
+    parts = 40 if operation == "reportUploadedParts" else PARTS
+    path = rig.file(parts * KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert len(rig.mock.files()) == 1
+    assert rig.mock.uploads() == []
+    assert rig.mock.bytes_received == parts * KIB
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", STORAGE_FAULTS, ids=named)
+def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None:
+    """After one failure of a put the part is sent again, alone, and the progress told is right in the end."""
+    rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
+    path = rig.file(PARTS * KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received <= (PARTS + 1) * KIB
+    assert rig.bytes_told() == PARTS * KIB
+    assert {event.number for event in rig.told(PartRetried)} <= {2}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", [fault for fault in STORAGE_FAULTS if fault["then"] != "slow"], ids=named)
+def test_lasting_trouble_with_storage_is_told(rig: Rig, fault: dict[str, object]) -> None:
+    """A part that cannot be sent ends in an error of one sentence, after a bounded number of tries, and no file."""
+    rig.mock.faults.add(Fault("putPart", part=2, times=None, **fault))  # type: ignore[arg-type]
+    path = rig.file(PARTS * KIB)
+    with pytest.raises(CavaticaError) as caught:
+        rig.upload(path, part_size=KIB)
+    assert isinstance(caught.value, StorageError | EtagMismatch)
+    assert "part 2" in caught.value.message.lower()
+    assert rig.mock.files() == []
+    assert rig.calls["putPart"] <= PARTS - 1 + 10
+    (failed,) = rig.told(UploadFailed)
+    assert failed.error is caught.value
+    assert rig.bytes_told() == (PARTS - 1) * KIB
+    # The parts that arrived were reported, and are not sent again.
+    rig.mock.faults.clear()
+    before = rig.mock.bytes_received
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == before + KIB
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("then", ["status", "close", "html", "lost_answer"])
+def test_lasting_trouble_with_the_api_is_told(rig: Rig, operation: str, then: str) -> None:
+    """An API that goes on failing ends in an error and no file said to be there; reports that fail cost nothing."""
+    rig.mock.faults.add(Fault(operation, then, times=None, status=500))
+    parts = 40 if operation == "reportUploadedParts" else PARTS
+    path = rig.file(parts * KIB)
+    if operation == "reportUploadedParts":
+        rig.assert_whole(rig.upload(path, part_size=KIB), path)
+        return
+    if (operation, then) in (("startUpload", "lost_answer"), ("completeUpload", "lost_answer")):
+        # What was done is found.
+        rig.assert_whole(rig.upload(path, part_size=KIB), path)
+        assert len(rig.mock.files()) == 1
+        return
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB)
+    assert rig.mock.files() == []
+    rig.mock.faults.clear()
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    if operation == "completeUpload":
+        assert rig.mock.bytes_received == parts * KIB
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("corrupt", EtagMismatch), ("no_etag", MissingHeader), ("status", PartRefused)],
+)
+def test_error_says_what_it_was(rig: Rig, fault: str, error: type[CavaticaError]) -> None:
+    """Each kind of lasting trouble has its own error, with a hint."""
+    rig.mock.faults.add(Fault("putPart", fault, times=None, status=500))
+    with pytest.raises(error) as caught:
+        rig.upload(rig.file(KIB), part_size=KIB)
+    assert caught.value.hint
+
+
+def test_signed_urls_are_in_no_error_and_no_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A signed URL is a key: neither errors nor logs nor events show its query, and the token is nowhere."""
+    caplog.set_level(0)
+    rig.mock.faults.add(Fault("putPart", "reset", times=None))
+    with pytest.raises(StorageError) as caught:
+        rig.upload(rig.file(KIB), part_size=KIB)
+    shown = f"{caught.value!r} {caught.value} {rig.events} {caplog.text}"
+    assert "ignature=" not in shown
+    assert rig.mock.token not in shown
+
+
+def test_refused_url_is_asked_for_anew_without_counting(rig: Rig) -> None:
+    """One 403 costs one more URL, at once, and is no sign of a slow network."""
+    rig.mock.faults.add(Fault("putPart", "expired", part=1))
+    with rig.uploader(jobs=4) as uploader:
+        uploader.upload(rig.file(PARTS * KIB), PROJECT, part_size=KIB)
+    assert rig.calls["getPartUrl"] == PARTS + 1
+    assert [event.delay for event in rig.told(PartRetried)] == [0.0]
+
+
+def test_url_is_reused_where_storage_was_in_trouble(rig: Rig) -> None:
+    """A 503 of storage costs no API call: the URL is still good."""
+    rig.mock.faults.add(Fault("putPart", "status", status=503, times=3))
+    path = rig.file(PARTS * KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["getPartUrl"] == PARTS
+
+
+def test_wrong_success_code_is_a_failed_part(rig: Rig) -> None:
+    """A 2xx that is not among the success codes is not taken for one."""
+    rig.mock.faults.add(Fault("putPart", "status", status=204, part=1))
+    path = rig.file(2 * KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["putPart"] == 3
