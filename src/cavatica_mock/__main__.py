@@ -119,7 +119,7 @@ def serve(
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopping.set)
             told = f" token={made_up}" if made_up else ""
-            click.echo(f"cavatica-mock ready: http://{host}:{mock.port}/v2{told}")
+            click.echo(f"cavatica-mock ready: {mock.origin}/v2{told}")
             await stopping.wait()
 
     try:

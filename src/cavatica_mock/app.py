@@ -1,11 +1,13 @@
 """The HTTP front: requests in, answers out, faults between them. The rules are elsewhere."""
 
+import asyncio
 import logging
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 from aiohttp import web
 
 from cavatica_mock import admin, contract, gate, problems, wire
@@ -41,7 +43,8 @@ class Mock:
         self.faults = faults
         self.traffic = Traffic()
         self.port = 0
-        self._origin = ""
+        self.origin = ""
+        self._answered = 0
         self._runner: web.ServerRunner | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._store = Store(None if settings.data is None else folder / STATE)
@@ -69,7 +72,7 @@ class Mock:
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         self.port = self._runner.addresses[0][1]
-        self._origin = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self.origin = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def close(self) -> None:
         if self._runner is not None:
@@ -111,7 +114,7 @@ class Mock:
 
     @property
     def _views(self) -> Views:
-        return Views(f"{self._origin}/v2")
+        return Views(f"{self.origin}/v2")
 
     def _stored(self, upload_id: str) -> list[dict[str, Any]]:
         parts = [part for part in self._store.parts(upload_id) if part.blob is not None]
@@ -138,11 +141,12 @@ class Mock:
             {name.lower(): value for name, value in request.headers.items()},
             self._origin_for(request),
         )
-        operation = self._gate.route(asked)
-        if isinstance(operation, Answer):
-            return self._reply(operation).response()
+        routed = self._gate.route(asked)
+        if isinstance(routed, Answer):
+            return self._reply(routed).response()
+        operation = routed.operation
         self.traffic.calls[operation.id] += 1
-        admitted = self._gate.admit(asked, operation)
+        admitted = self._gate.admit(routed)
         if isinstance(admitted, Answer):
             return self._reply(admitted).response()
         body = await self._body(request)
@@ -168,7 +172,7 @@ class Mock:
         if scripted is not None:
             return scripted.response()
         if fault.then == "delay":
-            await wire.pause(fault.seconds)
+            await asyncio.sleep(fault.seconds)
         answered = self._reply(self._gate.answer(admitted, body))
         if fault.then == "lost_answer":
             return wire.close(request)
@@ -192,9 +196,11 @@ class Mock:
         return bytes(body)
 
     def _reply(self, answer: Answer) -> wire.Reply:
-        return wire.reply(answer, self.settings.clock())
+        self._answered += 1
+        headers = {**answer.headers, "X-Request-Id": f"mock-{self._answered}"}
+        return wire.reply(attrs.evolve(answer, headers=headers), self.settings.clock())
 
     def _origin_for(self, request: web.BaseRequest) -> str:
         """The mock under the name by which the client reached it, so that every href can be followed."""
         host = request.headers.get("Host", "")
-        return f"http://{host}" if HOST.fullmatch(host) else self._origin
+        return f"http://{host}" if HOST.fullmatch(host) else self.origin

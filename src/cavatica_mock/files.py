@@ -40,7 +40,7 @@ class Files:
     def downloadable(self, file_id: str) -> File:
         file = self.find(file_id)
         if file.folder:
-            raise Problem(problems.FILE_BAD_REQUEST, "A folder cannot be downloaded.")
+            raise Problem(problems.FILE_UNKNOWN, "This is a folder.")
         return file
 
     def list(

@@ -36,12 +36,18 @@ class Request:
 
 
 @attrs.frozen
-class Admitted:
-    """A request that may be answered: whose it is, and which operation it is for."""
+class Routed:
+    """A request and the operation that it is for. `values` are the texts of the path's parameters."""
 
     request: Request
     operation: Operation
     values: Mapping[str, str]
+
+
+@attrs.frozen
+class Admitted(Routed):
+    """A request that may be answered, because it is known whose it is."""
+
     user: str
     standing: Standing
 
@@ -59,7 +65,7 @@ class Gate:
     users: Mapping[str, str]  # token to user
     rates: RateLimit
 
-    def route(self, request: Request) -> Operation | Answer:
+    def route(self, request: Request) -> Routed | Answer:
         """The operation that a request is for, or the answer that there is none."""
         path = request.target.partition("?")[0]
         if not path.startswith(f"{VERSION}/"):
@@ -71,18 +77,17 @@ class Gate:
         if operation is None:
             answer = refused(Problem(problems.METHOD_NOT_ALLOWED))
             return attrs.evolve(answer, headers={"Allow": ", ".join(sorted(match.operations))})
-        return operation
+        return Routed(request, operation, match.values)
 
-    def admit(self, request: Request, operation: Operation) -> Admitted | Answer:
+    def admit(self, routed: Routed) -> Admitted | Answer:
         """Who asks, and whether they have calls left; the answer where they may not."""
-        match = self.contract.match(request.target.partition("?")[0].removeprefix(VERSION))
-        user = self.users.get(_token(request.headers))
-        if user is None or match is None:
+        user = self.users.get(_token(routed.request.headers))
+        if user is None:
             return refused(Problem(problems.NOT_AUTHENTICATED))
-        standing = self.rates.look(user) if operation.id in FREE else self.rates.spend(user)
+        standing = self.rates.look(user) if routed.operation.id in FREE else self.rates.spend(user)
         if standing.refused:
             return attrs.evolve(refused(Problem(problems.TOO_MANY_CALLS)), headers=standing.headers())
-        return Admitted(request, operation, match.values, user, standing)
+        return Admitted(routed.request, routed.operation, routed.values, user, standing)
 
     def answer(self, admitted: Admitted, body: bytes) -> Answer:
         try:

@@ -67,7 +67,7 @@ class MockServer:
         *,
         tokens: Iterable[str] = (),
         rate_limit: tuple[int, float] | None = None,
-        data: Path | None = None,
+        data: Path | str | None = None,
         faults: Iterable[Fault] = (),
         seed: int | None = 0,
         projects: Iterable[str] | Mapping[str, bool] | None = None,
@@ -82,7 +82,7 @@ class MockServer:
         self.settings = Settings(
             tokens=given or (made_up_token(seed),),
             rate_limit=rate_limit,
-            data=data,
+            data=None if data is None else Path(data),
             seed=seed,
             projects=None if projects is None else _writable(projects),
             min_part_size=min_part_size,
@@ -106,7 +106,8 @@ class MockServer:
 
     @property
     def origin(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        """Scheme, host and port, without a path."""
+        return f"http://{self.host}:{self.port}" if self._mock is None else self._mock.origin
 
     @property
     def base_url(self) -> str:

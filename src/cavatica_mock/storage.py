@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from cavatica_mock.signing import PREFIX, Expired, Grant, NotSigned, Signer
 from cavatica_mock.uploads import Uploads
 from cavatica_mock.views import timestamp
 from cavatica_mock.wire import Reply
+
+log = logging.getLogger("cavatica_mock")
 
 RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 CODES: Final = {400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
@@ -71,6 +74,11 @@ class Storage:
                 return await self._get(request, key, query)
         except Refused as refused:
             return self._respond(refused.reply)
+        except ConnectionError:
+            raise
+        except OSError:  # the disk is full, or a blob is gone
+            log.exception("Storage failed at %s", target)
+            return self._respond(refusal(500, "InternalError", "We encountered an internal error. Please try again."))
         message = "The specified method is not allowed against this resource."
         answer = refusal(405, "MethodNotAllowed", message)
         return self._respond(attrs.evolve(answer, headers={**answer.headers, "Allow": "GET, PUT"}))

@@ -14,8 +14,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from cavatica_mock.faults import Fault
-from cavatica_mock.operations import Answer, refused
-from cavatica_mock.problems import BAD_REQUEST, BROKEN, Problem, code_of, error_body
+from cavatica_mock.operations import Answer
+from cavatica_mock.problems import BAD_REQUEST, BROKEN, CODES, Problem, code_of, error_body
 
 log = logging.getLogger("cavatica_mock")
 
@@ -63,7 +63,7 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
     def response(self) -> web.Response:
-        return web.Response(status=self.status, body=self.body, headers=self.headers)
+        return web.Response(status=self.status, body=self.body, headers={"Server": "cavatica-mock", **self.headers})
 
 
 def reply(answer: Answer, date: float) -> Reply:
@@ -98,15 +98,8 @@ def scripted(fault: Fault, date: float, standing: Mapping[str, str]) -> Reply | 
         answered = html(fault.status)
     else:
         code = code_of(fault.status) if fault.code is None else fault.code
-        answer = Answer(fault.status, error_body(fault.status, code, "This is a scripted fault."), standing)
-        try:
-            problem = Problem(code)
-        except KeyError:
-            pass
-        else:
-            answer = attrs.evolve(refused(problem), status=fault.status, headers=standing)
-            answer = attrs.evolve(answer, document={**(answer.document or {}), "status": fault.status})
-        answered = reply(answer, date)
+        _, meaning = CODES.get(code, (fault.status, "This is a scripted fault."))
+        answered = reply(Answer(fault.status, error_body(fault.status, code, meaning), standing), date)
     return attrs.evolve(answered, headers={**answered.headers, **fault.headers})
 
 
@@ -176,7 +169,3 @@ async def trickle(request: web.BaseRequest, answer: Reply, bytes_per_second: flo
         await asyncio.sleep(step / bytes_per_second)
     await response.write_eof()
     return response
-
-
-async def pause(seconds: float) -> None:
-    await asyncio.sleep(seconds)

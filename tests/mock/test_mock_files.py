@@ -94,7 +94,7 @@ def test_a_file_is_no_folder(client: Client) -> None:
     assert code(client.get(f"files/{file_id}/list")) == (400, 5022)
     assert code(client.get("files", params={"parent": file_id})) == (400, 5022)
     assert code(client.post("upload/multipart", json={"name": "x", "parent": file_id})) == (400, 5022)
-    assert code(client.get(f"files/{folder(client, 'sub')}/download_info")) == (400, 5033)
+    assert code(client.get(f"files/{folder(client, 'sub')}/download_info")) == (404, 5002)
 
 
 def test_a_list_needs_exactly_one_place(client: Client) -> None:

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -68,9 +70,7 @@ def test_it_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tm
     """One line, with the token where one was made up; exit 0 on SIGTERM and Ctrl-C, and no folder left behind."""
     with serving(environment={"TMPDIR": str(tmp_path)}) as (process, remote):
         assert len(remote.token) == 32
-        assert httpx.get(
-            f"{remote.base_url}/rate_limit", verify=False, headers={"X-SBG-Auth-Token": remote.token}
-        ).is_success
+        assert accepts(remote)
         process.send_signal(number)
         rest, errors = process.communicate(timeout=10)
     assert (process.returncode, rest, errors) == (0, "", "")
@@ -79,11 +79,16 @@ def test_it_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tm
 
 def test_options_reach_the_mock(tmp_path: Path) -> None:
     """Tokens, projects, the rate limit, the clock, part sizes: all can be set from outside."""
-    options = ("--token", "given-token", "--project", "a/b", "--project", "a/c:ro", "--rate-limit", "7/60", "--seed", "1",
-               "--min-part-size", "10", "--clock-offset", "-3600", "--part-url-lifetime", "60")  # fmt: skip
-    with serving(*options) as (_, remote):
+    words = (
+        "--token given-token --project a/b --project a/c:ro --rate-limit 7/60 --seed 1 --min-part-size 10"
+        " --clock-offset -3600 --part-url-lifetime 60"
+    )
+    with serving(*words.split()) as (_, remote):
         client = Client(remote, checked=False)
-        started = client.start(project="a/b", size=100, part_size=10)
+        response = client.post("upload/multipart", json={"name": "x", "project": "a/b", "size": 100, "part_size": 10})
+        started = response.json()
+        date = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        assert abs(time.time() - 3600 - date) < 60
         assert started["part_size"] == 10
         status = client.get("rate_limit")
         assert status.json()["rate"]["limit"] == 7
@@ -132,7 +137,7 @@ def test_a_port_in_use_and_a_folder_in_use_are_told(tmp_path: Path) -> None:
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
-    """Killed while parts go in, started again on the same folder: uploads, parts, reports, files, part URLs are there."""
+    """Killed while parts go in and started again on the same folder, it knows all that it had said yes to."""
     size = 64 * 1024
     options = ("--token", "given-token", "--data", str(tmp_path), "--min-part-size", "1", "--rate-limit", "off")
     parts = {number: os.urandom(size) for number in range(1, 41)}

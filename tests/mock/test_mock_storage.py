@@ -1,9 +1,11 @@
 """Storage behind signed URLs: what it takes, what it refuses, what it keeps."""
 
 import base64
+import errno
 import hashlib
 import re
 import socket
+import struct
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +13,7 @@ import pytest
 from mock_client import Client, md5
 
 from cavatica_mock import MockServer
+from cavatica_mock.blobs import Incoming
 
 
 def s3_code(text: str) -> str:
@@ -172,3 +175,32 @@ def test_only_get_and_put_are_for_storage(client: Client, url: str) -> None:
     """405 names the two."""
     answer = client.storage.post(url, content=b"abc")
     assert (answer.status_code, answer.headers["Allow"], s3_code(answer.text)) == (405, "GET, PUT", "MethodNotAllowed")
+
+
+def test_a_full_disk_is_an_internal_error_and_keeps_what_was_there(
+    client: Client, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 in XML; the earlier part is intact and nothing half-written stays."""
+
+    def full(self: Incoming, block: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert client.storage.put(url, content=b"abc").status_code == 200
+    with monkeypatch.context() as patched:
+        patched.setattr(Incoming, "write", full)
+        answer = client.storage.put(url, content=b"xyz")
+    assert (answer.status_code, s3_code(answer.text)) == (500, "InternalError")
+    assert client.server.uploads()[0]["stored_parts"] == [{"part_number": 1, "size": 3, "etag": md5(b"abc")}]
+    assert client.storage.put(url, content=b"xyz").status_code == 200
+
+
+def test_a_client_that_dies_in_a_put_is_no_failure_of_the_mock(
+    client: Client, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reset in the middle of a body is swallowed in silence."""
+    path = url.removeprefix(client.server.origin)
+    with socket.create_connection((client.server.host, client.server.port), timeout=5) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxy".encode())
+    assert client.storage.put(url, content=b"abc").status_code == 200
+    assert caplog.text == ""
