@@ -1,5 +1,7 @@
 """A user's machine: real `cavatica` processes against a mock behind a real socket."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -7,11 +9,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import attrs
 import pytest
 
 from cavatica_mock import MockServer
+from cavatica_upload.cli import run
 
 PROJECT = "mlin/rna-pilot"
 
@@ -61,6 +65,19 @@ class Machine:
             env=self.environment | dict(env or {}),
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more,
         )
+
+    def call(self, *words: str, env: Mapping[str, str] | None = None) -> Ended:
+        """Run a command within this process: the same but for signals and the start of an interpreter."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, self.environment | dict(env or {}), clear=True),
+            contextlib.chdir(self.home),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = run(words)
+        assert self.mock.token not in out.getvalue() + err.getvalue()
+        return Ended(code, out.getvalue(), err.getvalue())
 
     def run(self, *words: str, env: Mapping[str, str] | None = None, data: bytes | None = None) -> Ended:
         """Run a command to its end."""

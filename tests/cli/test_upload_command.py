@@ -3,7 +3,6 @@
 import json
 import shlex
 import signal
-import sys
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -31,8 +30,8 @@ def test_a_file_goes_up_whole_and_its_id_and_path_are_told(machine: Machine) -> 
 def test_the_same_command_again_sends_nothing(machine: Machine) -> None:
     """A file that is there unchanged is told again and not sent again, whatever is to be done with taken names."""
     machine.file("a.bam")
-    first = machine.run("upload", "a.bam", *TO, "--overwrite")
-    again = machine.run("upload", "a.bam", *TO, "--overwrite")
+    first = machine.call("upload", "a.bam", *TO, "--overwrite")
+    again = machine.call("upload", "a.bam", *TO, "--overwrite")
     assert (again.code, again.out) == (0, first.out)
     assert machine.mock.calls["startUpload"] == 1
     assert "1 already there" in again.err
@@ -41,9 +40,9 @@ def test_the_same_command_again_sends_nothing(machine: Machine) -> None:
 def test_a_file_touched_or_deleted_there_is_looked_at_anew(machine: Machine) -> None:
     """A new time with the old bytes is recognised by the MD5s; a file gone from the platform goes up again."""
     place = machine.file("a.bam")
-    machine.run("upload", "a.bam", *TO)
+    machine.call("upload", "a.bam", *TO)
     place.write_bytes(place.read_bytes())
-    assert machine.run("upload", "a.bam", *TO).code == 0
+    assert machine.call("upload", "a.bam", *TO).code == 0
     assert machine.mock.calls["startUpload"] == 1
     machine.mock.reset()
     assert machine.run("upload", "a.bam", *TO).code == 0
@@ -53,17 +52,17 @@ def test_a_file_touched_or_deleted_there_is_looked_at_anew(machine: Machine) -> 
 def test_what_to_do_when_the_name_is_taken(machine: Machine) -> None:
     """Fail with a hint, skip, rename and overwrite."""
     machine.file("a.bam", b"old")
-    machine.run("upload", "a.bam", *TO, "-q")
+    machine.call("upload", "a.bam", *TO, "-q")
     machine.file("a.bam", b"new!")
     refused = machine.run("upload", "a.bam", *TO)
     assert refused.code == 1
     assert "a.bam: There is a file of this name already.\nDecide with --if-exists" in refused.err
-    skipped = machine.run("upload", "a.bam", *TO, "--if-exists", "skip")
+    skipped = machine.call("upload", "a.bam", *TO, "--if-exists", "skip")
     assert (skipped.code, skipped.out) == (0, "")
     assert "1 skipped" in skipped.err
-    assert machine.run("upload", "a.bam", *TO, "--if-exists", "rename").code == 0
+    assert machine.call("upload", "a.bam", *TO, "--if-exists", "rename").code == 0
     assert machine.remote() == {"a.bam": b"old", "_1_a.bam": b"new!"}
-    assert machine.run("upload", "a.bam", *TO, "--overwrite").code == 0
+    assert machine.call("upload", "a.bam", *TO, "--overwrite").code == 0
     assert machine.remote() == {"a.bam": b"new!", "_1_a.bam": b"new!"}
 
 
@@ -91,7 +90,7 @@ def test_a_tree_keeps_its_folders(machine: Machine) -> None:
     assert "run/x/up leads back" in ended.err
     assert machine.mock.calls["createFolder"] == 4
     made = machine.mock.calls.copy()
-    again = machine.run(*command)
+    again = machine.call(*command)
     assert again.code == 0
     assert sorted(again.out.splitlines()) == sorted(ended.out.splitlines())
     assert machine.mock.calls["createFolder"] == made["createFolder"]
@@ -117,7 +116,7 @@ def test_metadata_that_could_not_be_set_is_set_by_the_next_run(machine: Machine)
     machine.file("a.bam")
     machine.mock.faults.add(Fault("editFiles", "status", status=400, code=90000))
     command = ("upload", "a.bam", *TO, "--metadata", "sample=S1")
-    failed = machine.run(*command)
+    failed = machine.call(*command)
     assert failed.code == 1
     assert "without its metadata" in failed.err
     assert machine.run(*command).code == 0
@@ -161,21 +160,15 @@ def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
     ],
 )
 def test_what_cannot_be_right_is_told_before_anything_is_sent(
-    machine: Machine, words: tuple[str, ...], code: int, says: str, monkeypatch: pytest.MonkeyPatch, capfd: Any
+    machine: Machine, words: tuple[str, ...], code: int, says: str
 ) -> None:
     """One sentence, the right exit code, and not one call."""
-    from cavatica_upload.cli import run
-
     machine.file("a.bam")
     machine.file("d/a.bam")
-    for name, value in machine.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(machine.home)
-    assert run(words) == code
-    out, err = capfd.readouterr()
-    assert says in err
-    assert out == ""
-    assert "0123456789abcdef" not in err
+    ended = machine.call(*words)
+    assert (ended.code, ended.out) == (code, "")
+    assert says in ended.err
+    assert "0123456789abcdef" not in ended.err
     assert not machine.mock.calls
 
 
@@ -257,9 +250,9 @@ def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:
     }
     assert not machine.mock.files()
     assert machine.mock.calls["startUpload"] == 0
-    machine.run("upload", "run", "-r", *TO, "-q")
+    machine.call("upload", "run", "-r", *TO, "-q")
     machine.file("run/a.bam", bytes(1001))
-    taken = machine.run(*command)
+    taken = machine.call(*command)
     assert taken.code == 2
     assert "run/a.bam: there is a a.bam at run already" in taken.err.replace("an a.bam", "a a.bam")
     assert "there since an earlier run" in taken.out
@@ -270,7 +263,7 @@ def test_shares_cover_a_batch(machine: Machine) -> None:
     for number in range(5):
         machine.file(f"f/{number}.bam", bytes(1000 * number))
     command = ("upload", "f/", "-r", *TO, "--json")
-    one = machine.run(*command, "--shard", "1/2")
+    one = machine.call(*command, "--shard", "1/2")
     assert 1 <= len(machine.remote()) < 5
     slurm = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "1"}
     two = machine.run(*command, "--shard=slurm", env=slurm)
@@ -295,7 +288,7 @@ def test_nobody_reads_the_output_and_the_upload_goes_on(machine: Machine) -> Non
 def test_the_keys_of_json_are_as_documented(machine: Machine) -> None:
     """Scripts depend on them."""
     machine.file("a.bam", bytes(300))
-    ended = machine.run("upload", "a.bam", *TO, "--json", "--part-size", "100")
+    ended = machine.call("upload", "a.bam", *TO, "--json", "--part-size", "100")
     keys = {event["event"]: sorted(event.keys() - {"event", "time"}) for event in ended.events}
     assert keys == {
         "run_started": ["bytes", "destination", "files", "shard"],
@@ -313,7 +306,7 @@ def test_the_keys_of_json_are_as_documented(machine: Machine) -> None:
 def test_the_log_file_has_all_but_the_secrets(machine: Machine) -> None:
     """Parts and calls with times; no token and no signature."""
     machine.file("a.bam")
-    machine.run("upload", "a.bam", *TO, "-q", "--log-file", "u.log")
+    machine.call("upload", "a.bam", *TO, "-q", "--log-file", "u.log")
     log = (machine.home / "u.log").read_text()
     assert "a.bam: part 1 sent" in log
     assert machine.mock.token not in log
@@ -330,17 +323,8 @@ def test_a_token_file_and_a_profile_do_for_the_environment(machine: Machine) -> 
     )
     none = {"SB_AUTH_TOKEN": ""}
     assert machine.run("upload", "a.bam", *TO, "--token-file", "token", env=none).code == 0
-    assert machine.run("upload", "a.bam", *TO, "--profile", "mine", "--name", "b.bam", env=none).code == 0
+    assert machine.call("upload", "a.bam", *TO, "--profile", "mine", "--name", "b.bam", env=none).code == 0
     assert sorted(machine.remote()) == ["a.bam", "b.bam"]
-
-
-def test_python_m_is_the_command() -> None:
-    """The entry point of the package and the module are one."""
-    from cavatica_upload.cli import main
-    from cavatica_upload.cli.app import main as command
-
-    assert main is command
-    assert sys.version_info >= (3, 11)
 
 
 def test_a_project_that_is_not_there(tmp_path: Any) -> None:
@@ -348,6 +332,6 @@ def test_a_project_that_is_not_there(tmp_path: Any) -> None:
     with MockServer(projects=[PROJECT]) as mock:
         machine = Machine(mock, tmp_path)
         machine.file("a.bam")
-        ended = machine.run("upload", "a.bam", "--project", "mlin/other")
+        ended = machine.call("upload", "a.bam", "--project", "mlin/other")
     assert ended.code == 3
     assert "Check --project" in ended.err

@@ -21,7 +21,7 @@ from cavatica_upload.cli.uploads import abort_one, open_journal, open_uploads, t
 from cavatica_upload.errors import UsageError
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Abort unfinished uploads, by id or by age.")
 @click.argument("upload_ids", nargs=-1, metavar="[ID]…")
 @option("--older-than", type=Age(), metavar="AGE", help="All uploads begun longer ago than this, such as 7d or 12h.")
 @option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")

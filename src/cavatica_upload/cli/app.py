@@ -14,7 +14,7 @@ from cavatica_upload.cli.completion import completion
 from cavatica_upload.cli.console import Output, drop_output, visible
 from cavatica_upload.cli.doctor import doctor
 from cavatica_upload.cli.exits import MEANINGS, Exit, exit_of
-from cavatica_upload.cli.logfile import log_text, write_trace
+from cavatica_upload.cli.logfile import close_log, log_text, write_trace
 from cavatica_upload.cli.options import Group
 from cavatica_upload.cli.receipts import receipts
 from cavatica_upload.cli.resume import resume
@@ -66,6 +66,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):  # anywhere outside an upload, which has its own way to stop
         output.problem("Interrupted.", f"The same command goes on: {command_line(words)}" if words else None)
         return int(Exit.INTERRUPTED)
+    finally:
+        close_log()
 
 
 def _run(output: Output, words: list[str]) -> int:

@@ -57,7 +57,7 @@ class Finding:
     error: CavaticaError | None = None
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Check what an upload needs, and say what is wrong.")
 @option(
     "--project",
     metavar="OWNER/NAME",

@@ -31,6 +31,13 @@ def open_log(path: Path) -> None:
     _LOGGER.propagate = False
 
 
+def close_log() -> None:
+    """Close the log file, where there is one."""
+    for handler in list(_LOGGER.handlers):
+        _LOGGER.removeHandler(handler)
+        handler.close()
+
+
 def log_event(event: Event) -> None:
     """Write an event to the log, where there is one."""
     if not isinstance(event, BytesSent) and _LOGGER.handlers:

@@ -13,7 +13,7 @@ from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt import receipts as kept
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="List the receipts of files uploaded from here.")
 @click.argument("name", required=False, metavar="[TEXT]")
 @option("--last", type=click.IntRange(1), metavar="N", help="Only the last N.")
 @option(

@@ -1,6 +1,5 @@
 """`cavatica uploads resume`."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from cavatica_upload.cli.options import (
 )
 from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.session import Session, SessionOptions
-from cavatica_upload.cli.summary import command_line
+from cavatica_upload.cli.summary import command_line, typed
 from cavatica_upload.cli.uploads import find_entry, open_journal
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UsageError
@@ -55,7 +54,7 @@ def resume(upload_id: str | None, file: str | None, yes: bool, jobs: int | None,
     output.say(f"Going on with {count_text(len(requests), 'upload')}.")
     session = Session(
         output,
-        SessionOptions(connection=connection, jobs=jobs, yes=yes, again=command_line(sys.argv[1:])),
+        SessionOptions(connection=connection, jobs=jobs, yes=yes, again=command_line(typed())),
         files=len(requests),
         size=sum(_size(str(request.source)) for request in requests),
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import click
 
 from cavatica_upload.cli.console import Output, count_text, error_record, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit, exit_of, exit_of_run, is_resumable
@@ -93,6 +94,11 @@ class Tally:
         """The exit code of the run."""
         codes = {failure.code for failure in self.failures}
         return exit_of_run(self.well, codes | {Exit.INTERRUPTED} if self.interrupted else codes)
+
+
+def typed() -> list[str]:
+    """Return the words of the command line, as they were typed."""
+    return list(click.get_current_context().find_root().obj or ())
 
 
 def command_line(argv: Sequence[str]) -> str:

@@ -1,13 +1,11 @@
 """`cavatica upload`."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cavatica_upload.api import Api
 from cavatica_upload.batch import STDIN, Batch, Rules, collect
 from cavatica_upload.cli.console import Output, count_text, visible
 from cavatica_upload.cli.dryrun import DryRun
@@ -23,11 +21,11 @@ from cavatica_upload.cli.options import (
     take_connection,
     take_output,
 )
+from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.run import Run, RunOptions
 from cavatica_upload.cli.session import SessionOptions
-from cavatica_upload.cli.summary import command_line
+from cavatica_upload.cli.summary import command_line, typed
 from cavatica_upload.cli.target import Target
-from cavatica_upload.connection import connect
 from cavatica_upload.errors import UsageError
 from cavatica_upload.globs import Selection
 from cavatica_upload.manifest import ManifestError, read_manifest
@@ -176,8 +174,8 @@ def upload(**values: Any) -> int:
         wait=values["wait"],
     )
     if values["dry_run"]:
-        client = connect(connection.token, connection.endpoint, profile=connection.profile)
-        return int(DryRun(batch, options, output, Api(client))())
+        with open_api(connection, output) as api:
+            return int(DryRun(batch, options, output, api)())
     return int(Run(batch, options, output)())
 
 
@@ -246,7 +244,7 @@ def _again(batch: Batch, shard: Shard | None) -> str | None:
     """Return the command that goes on: the same, with the share spelled out, since Slurm's variables will differ."""
     if any(item.source == STDIN for item in batch.items):
         return None
-    words = list(sys.argv[1:])
+    words = typed()
     if shard:
         words = [
             str(shard) if word == "slurm" else f"--shard={shard}" if word == "--shard=slurm" else word for word in words

@@ -115,7 +115,7 @@ def _parts(journal: Journal, entry: Entry | None) -> int:
     return len(journal.parts(entry)) if entry else 0
 
 
-@uploads.command("list", cls=Command)
+@uploads.command("list", cls=Command, short_help="List unfinished uploads, on the server and here.")
 @option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
 @output_options()
 @connection_options
@@ -144,7 +144,7 @@ def _fields(upload: OpenUpload) -> tuple[str, ...]:
     return visible(upload.upload_id), age, visible(upload.place), visible(upload.name), upload.here
 
 
-@uploads.command(cls=Command)
+@uploads.command(cls=Command, short_help="Show what there is of one unfinished upload.")
 @click.argument("upload_id", metavar="ID")
 @output_options()
 @connection_options

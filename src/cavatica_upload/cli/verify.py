@@ -12,7 +12,7 @@ from cavatica_upload.receipt import read
 from cavatica_upload.verification import verify as check
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Check a file on disk against its receipt, offline.")
 @click.argument("receipt", metavar="RECEIPT", type=click.Path(path_type=Path))
 @click.argument("file", metavar="FILE")
 @option(

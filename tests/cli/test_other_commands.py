@@ -1,0 +1,135 @@
+"""`cavatica uploads`, `receipts`, `verify`, `doctor` and `completion`, as their users call them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Machine
+
+from cavatica_mock import Fault, MockServer
+from cavatica_upload import connect
+from cavatica_upload.api import Api
+from cavatica_upload.destination import Destination
+
+TO = ("--project", PROJECT)
+
+
+@pytest.fixture
+def api(mock: MockServer) -> Iterator[Api]:
+    """The same user on another machine."""
+    client = connect(mock.token, mock.base_url)
+    yield Api(client)
+    client.close()
+
+
+def test_an_upload_of_another_machine_is_listed_shown_and_finished_here(machine: Machine, api: Api) -> None:
+    """What the server has is compared with the file, and only the rest is sent."""
+    content = b"A" * 100 + b"B" * 50
+    machine.file("a.bam", content)
+    begun = api.start_upload(Destination(project=PROJECT), "a.bam", size=150, part_size=100)
+    machine.mock.faults.add(Fault("completeUpload", "status", status=503, code=8000))
+    listed = machine.run("uploads", "list")
+    assert listed.code == 0
+    assert listed.out.split("\t")[0] == begun.upload_id
+    assert "not begun here" in listed.out
+    shown = machine.call("uploads", "show", begun.upload_id, "--json").event("upload")
+    assert (shown["name"], shown["part_size"], shown["begun_here"]) == ("a.bam", 100, False)
+    assert machine.call("uploads", "resume", begun.upload_id).code == 2
+    ended = machine.run("uploads", "resume", begun.upload_id, "a.bam")
+    assert ended.code == 0
+    assert machine.remote() == {"a.bam": content}
+    assert machine.call("uploads", "list", "--json").out == ""
+
+
+def test_resume_goes_on_with_what_was_begun_here(machine: Machine) -> None:
+    """Without an id, every unfinished upload of this machine is finished."""
+    machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
+    assert machine.call("upload", "a.bam", *TO, "--part-size", "100").code == 4
+    mine = machine.call("uploads", "list", "--mine")
+    assert "2 of 3 parts sent from" in mine.out
+    ended = machine.call("uploads", "resume")
+    assert (ended.code, machine.remote()) == (0, {"a.bam": bytes(300)})
+    assert "Going on with 1 upload." in ended.err
+
+
+def test_uploads_are_aborted_by_id_and_by_age(machine: Machine, api: Api) -> None:
+    """By id at once; by age only with --yes where nobody can be asked; the young are spared, the unknown told."""
+    ids = [api.start_upload(Destination(project=PROJECT), f"{n}.bam", size=1).upload_id for n in range(3)]
+    assert machine.call("uploads", "abort").code == 2
+    assert machine.call("uploads", "abort", ids[0]).out == f"{ids[0]}\taborted\n"
+    gone = machine.run("uploads", "abort", ids[0])
+    assert (gone.code, "no unfinished upload" in gone.err) == (1, True)
+    assert machine.call("uploads", "abort", "--older-than", "1h", "--yes").code == 0
+    assert len(machine.mock.uploads()) == 2
+    refused = machine.call("uploads", "abort", "--older-than", "0s")
+    assert (refused.code, "--yes" in refused.err, len(machine.mock.uploads())) == (2, True, 2)
+    assert machine.call("uploads", "abort", "--older-than", "0s", "--mine", "--yes").code == 0
+    assert len(machine.mock.uploads()) == 2
+    assert machine.call("uploads", "abort", "--older-than", "0s", "--yes").code == 0
+    assert machine.mock.uploads() == []
+
+
+def test_receipts_are_kept_listed_and_verified(machine: Machine) -> None:
+    """A file is proved to be what was uploaded, offline; one that differs is exit code 5, with the parts named."""
+    machine.file("d/a.bam", bytes(250))
+    machine.file("d/b.bam", b"b")
+    done = machine.call("upload", "d", "-r", *TO, "--part-size", "100", "--receipt", "kept/", "-q")
+    assert done.code == 0
+    receipt = machine.home / "kept/d/a.bam.receipt.json"
+    assert json.loads(receipt.read_text())["name"] == "a.bam"
+    listed = machine.run("receipts", "a.bam")
+    assert [line.split("\t")[3] for line in listed.out.splitlines()] == ["verified"]
+    assert len(machine.call("receipts", "--json").events) == 2
+    offline = {"SB_API_ENDPOINT": "http://127.0.0.1:1/v2"}
+    assert machine.call("verify", "kept/d/a.bam.receipt.json", "d/a.bam", env=offline).code == 0
+    machine.file("d/a.bam", bytes(150) + b"!" + bytes(99))
+    changed = machine.run("verify", "kept/d/a.bam.receipt.json", "d/a.bam", "--json", env=offline)
+    assert (changed.code, changed.event("verified")["wrong_parts"]) == (5, [2])
+    assert "1 of 3 parts" in changed.err
+    assert machine.call("verify", "kept/d/a.bam.receipt.json", "none").code == 1
+    assert machine.call("upload", "d", "-r", *TO, "--receipt", "one.json").code == 2
+
+
+def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> None:
+    """Storage is tried with a byte of an upload that is aborted: no file, no open upload."""
+    ended = machine.run("doctor", *TO, "--json")
+    assert ended.code == 0
+    grades = {event["check"]: event["grade"] for event in ended.events}
+    assert grades == dict.fromkeys(["program", "state", "token", "API", "clock", "project", "storage"], "ok")
+    assert machine.mock.calls["putPart"] == 1
+    assert machine.mock.files() == []
+    assert machine.mock.uploads() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "code"),
+    [
+        (Fault("getRateLimit", "status", status=401, code=90001, times=None), "API", 3),
+        (Fault("getProject", "status", status=404, code=3002, times=None), "project", 3),
+        (Fault("putPart", "status", status=403, times=None), "storage", 4),
+    ],
+)
+def test_doctor_says_what_is_wrong(machine: Machine, fault: Fault, check: str, code: int) -> None:
+    """The exit code is that of the first thing wrong, and there is a sentence on what to do."""
+    machine.mock.faults.add(fault)
+    ended = machine.call("doctor", *TO)
+    assert ended.code == code
+    assert f"WRONG  {check}" in ended.out
+    assert machine.mock.uploads() == []
+
+
+def test_completion_and_version(machine: Machine) -> None:
+    """The script completes this command; the version names the contract."""
+    assert "_CAVATICA_COMPLETE" in machine.run("completion", "bash").out
+    assert "contract 1." in machine.call("--version").out
+
+
+def test_a_damaged_receipt_is_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """No traceback for a file that is no receipt."""
+    from cavatica_upload.cli import run
+
+    (tmp_path / "r.json").write_text("{}")
+    assert run(["verify", str(tmp_path / "r.json"), str(tmp_path / "r.json")]) == 1
+    assert "not a receipt" in capfd.readouterr().err

@@ -1,0 +1,104 @@
+"""On a terminal: bars, colours, Ctrl-C as it is typed, and questions."""
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+from fcntl import ioctl
+from pathlib import Path
+from termios import TIOCSWINSZ
+
+import pytest
+from conftest import PROJECT, Machine
+
+from cavatica_mock import Fault
+
+TO = ("--project", PROJECT)
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Terminal:
+    """A command on a terminal of 100 columns."""
+
+    def __init__(self, machine: Machine, *words: str, env: dict[str, str] | None = None) -> None:
+        self._end, inner = pty.openpty()
+        ioctl(inner, TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cavatica_upload.cli", *words],
+            cwd=machine.home,
+            env=machine.environment | {"TERM": "xterm-256color"} | (env or {}),
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            start_new_session=True,
+            preexec_fn=lambda: ioctl(0, 0x540E, 0) and None,  # TIOCSCTTY: Ctrl-C is for this process
+        )
+        os.close(inner)
+        self.seen = ""
+
+    def until(self, text: str | None) -> None:
+        """Read until a text is seen, or to the end."""
+        while text is None or text not in COLOUR.sub("", self.seen):
+            try:
+                block = os.read(self._end, 65536)
+            except OSError:  # how Linux says that nobody is at the other end
+                block = b""
+            if not block:
+                assert text is None, f"{text!r} was not seen in {self.seen!r}"
+                return
+            self.seen += block.decode()
+
+    def type(self, keys: str) -> None:
+        """Type."""
+        os.write(self._end, keys.encode())
+
+    def close(self) -> int:
+        """Read to the end, and return the exit code."""
+        self.until(None)
+        os.close(self._end)
+        return self._process.wait(timeout=30)
+
+
+def test_bars_are_drawn_and_ctrl_c_stops(machine: Machine) -> None:
+    """A bar for each file and one for the run; names are no markup; Ctrl-C is answered, and the way on is shown."""
+    machine.file("[red]a.bam", bytes(1_000_000))
+    machine.file("b.bam", bytes(900_000))
+    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=300_000, times=None))
+    terminal = Terminal(machine, "upload", "[red]a.bam", "b.bam", *TO)
+    terminal.until("0 of 2 files")
+    terminal.until("[red]a.bam")
+    terminal.until("MiB")
+    assert "\x1b[" in terminal.seen
+    assert "━" in terminal.seen
+    terminal.type("\x03")
+    terminal.until("Ctrl-C again stops at once")
+    terminal.type("\x03")
+    assert terminal.close() == 130
+    assert "To go on where this stopped: cavatica upload '[red]a.bam' b.bam" in COLOUR.sub("", terminal.seen)
+
+
+def test_no_color_is_obeyed(machine: Machine) -> None:
+    """With NO_COLOR there are bars and no colours (no-color.org)."""
+    machine.file("a.bam", bytes(300_000))
+    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=600_000))
+    terminal = Terminal(machine, "upload", "a.bam", *TO, env={"NO_COLOR": "1"})
+    assert terminal.close() == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", terminal.seen)
+    assert machine.remote() == {"a.bam": bytes(300_000)}
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 5)])
+def test_a_changed_file_is_asked_about(machine: Machine, answer: str, code: int) -> None:
+    """Where somebody can answer, the old upload is aborted only if they agree."""
+    place: Path = machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
+    assert machine.run("upload", "a.bam", *TO, "--part-size", "100").code == 4
+    place.write_bytes(b"new" * 100)
+    terminal = Terminal(machine, "upload", "a.bam", *TO, "--part-size", "100")
+    terminal.until("[y/N]")
+    terminal.type(f"{answer}\n")
+    assert terminal.close() == code
+    assert machine.remote() == ({"a.bam": b"new" * 100} if answer == "y" else {})
+    assert len(machine.mock.uploads()) == (0 if answer == "y" else 1)
