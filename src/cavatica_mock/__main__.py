@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import re
 import signal
 import sqlite3
@@ -82,6 +83,7 @@ def main() -> None:
     show_default=True,
     help="Seconds.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Write a line about every call to standard error.")
 @click.option("--clock-offset", type=float, default=0.0, help="Seconds by which the mock's clock is wrong.")
 def serve(
     *,
@@ -95,8 +97,10 @@ def serve(
     min_part_size: int,
     part_url_lifetime: float,
     clock_offset: float,
+    verbose: bool,
 ) -> None:
     """Answer under /v2 until SIGTERM or Ctrl-C. One line is printed as soon as it does."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     made_up = None if tokens else made_up_token(seed)
     try:
         settings = Settings(

@@ -121,6 +121,12 @@ class Mock:
         return [{"part_number": part.number, "size": part.size, "etag": part.etag} for part in parts]
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._route(request)
+        if log.isEnabledFor(logging.INFO):  # without the query, which holds signatures
+            log.info("%s %s %s", response.status, request.method, request.raw_path.partition("?")[0])
+        return response
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             target = ABSOLUTE.sub("", request.raw_path)
             if target.startswith(PREFIX):

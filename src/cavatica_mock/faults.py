@@ -44,7 +44,8 @@ class Fault:
 
     `on` is an operationId, "putPart" (bytes to storage), "getBytes" (bytes from storage) or "*" (every API operation);
     `then` is one of KINDS. `after` calls that match pass unharmed first, then `times` are hit (None: all of them).
-    `part` narrows it to one part number. The rest are details of single kinds. Raises ValueError or TypeError.
+    `part` narrows getPartUrl and putPart to one part number. The rest are details of single kinds. Raises ValueError
+    or TypeError.
     """
 
     on: str

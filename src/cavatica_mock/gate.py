@@ -124,10 +124,8 @@ def _token(headers: Mapping[str, str]) -> str:
 
 
 def _pairs(target: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(target.partition("?")[2], keep_blank_values=True, errors="strict", max_num_fields=200)
-    except ValueError:
-        raise Problem(problems.BAD_REQUEST, "The query cannot be decoded.") from None
+    """Names and values of the query. Bytes that are no UTF-8 stay marked as such: they only matter where declared."""
+    return parse_qsl(target.partition("?")[2], keep_blank_values=True, errors="surrogateescape")
 
 
 def _path(admitted: Admitted) -> dict[str, Any]:
@@ -154,7 +152,10 @@ def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]
         if name in values:
             raise Problem(code, f"{name} is given more than once.")
         try:
+            text.encode()
             values[name] = declared[name].read(text)
+        except UnicodeError:
+            raise Problem(code, f"{name} is not UTF-8.") from None
         except Invalid as invalid:
             raise Problem(code, invalid.why) from None
     return values

@@ -1,5 +1,6 @@
 """What a mock is told when it starts."""
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -47,4 +48,4 @@ def made_up_token(seed: int | None) -> str:
     """A token in the platform's form: 32 lower-case hexadecimal digits."""
     if seed is None:
         return secrets.token_hex(16)
-    return f"{seed % 2**64:016x}{'c0ffee' * 2:.16}".ljust(32, "0")
+    return hashlib.sha256(f"token of {seed}".encode()).hexdigest()[:32]

@@ -77,6 +77,20 @@ def test_it_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_verbose_tells_every_call_and_no_secret(tmp_path: Path) -> None:
+    """Status, method and path; neither token nor signature."""
+    with serving("--verbose") as (process, remote):
+        client = Client(remote)
+        client.upload("a.txt", b"abc")
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    lines = errors.splitlines()
+    assert [line.split()[:2] for line in lines] == [["200", "POST"], ["200", "GET"], ["200", "PUT"], ["201", "POST"]]
+    assert remote.token not in errors
+    assert "Signature" not in errors
+
+
 def test_options_reach_the_mock(tmp_path: Path) -> None:
     """Tokens, projects, the rate limit, the clock, part sizes: all can be set from outside."""
     words = (

@@ -245,6 +245,7 @@ def test_pages_that_cannot_be(client: Client, query: str) -> None:
 
 def test_what_is_not_declared_is_passed_over(client: Client) -> None:
     """Clients send limit, offset and more with every call; bodies come with GET and DELETE."""
+    assert client.get("rate_limit?fields=_all&x=%ff&&&=").status_code == 200
     upload_id = client.start(size=3)["upload_id"]
     path = f"upload/multipart/{upload_id}"
     assert client.get(f"{path}?limit=999&offset=x&colour=red").status_code == 200

@@ -20,6 +20,7 @@ NAMES = [
     ".",
     "back\\slash;semi&amp=<xml>.txt",
     "new\nline\r.txt",
+    "nul\0byte\x7f\u2028.txt",
     "x" * 255,
     "🧬" * 255,
 ]
