@@ -17,8 +17,7 @@ _FIELDS: dict[str, Sequence[tuple[str, type | None]]] = {}  # by model, as they 
 
 
 def call(operation: str, function: Callable[..., object], *arguments: object, **options: object) -> object:
-    """
-    Call a generated function.
+    """Call a generated function.
 
     The transports below it raise platform errors; what is left is an answer whose shape the generated code cannot
     read, which raises UnexpectedAnswer.

@@ -1,5 +1,4 @@
-"""
-The API's operations as methods that return a value or raise; the one module that imports the generated operations.
+"""The API's operations as methods that return a value or raise; the one module that imports the generated operations.
 
 What may be sent again is decided below (`operations.py`, `retry.py`): a start or a completion whose answer was lost
 raises an error with `maybe_acted`, and the caller looks what became of it.
@@ -62,8 +61,7 @@ from cavatica_upload.pages import PAGE, all_items
 
 
 class Api:
-    """
-    The API through a client made by `connect()`.
+    """The API through a client made by `connect()`.
 
     Every method raises the errors of `cavatica_upload.errors`. Ids are those that the platform gave; an empty one,
     or one with dots or slashes for a name, is refused with UsageError before anything is sent.
@@ -140,8 +138,7 @@ class Api:
         call("reportUploadedParts", report_uploaded_parts.sync_detailed, upload_id, client=self.client, body=body)
 
     def complete_upload(self, upload_id: str, reports: Iterable[PartReport] = ()) -> CompletedFile:
-        """
-        Finish an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
+        """Finish an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
 
         An error with `maybe_acted`, or UploadGone after one, may mean that the file is there.
         """

@@ -1,5 +1,4 @@
-"""
-One budget of API calls for all threads, files and processes on this machine that use the same token.
+"""One budget of API calls for all threads, files and processes on this machine that use the same token.
 
 A call is taken before it is made (`acquire`) and settled by the headers of its answer (`observe`). Calls go out as
 fast as they like until the window is nearly spent; then they wait for the reset. The rules are in `window.py`, the
@@ -24,8 +23,7 @@ LOOK_AGAIN = 5.0
 
 
 class CallBudget:
-    """
-    Lets API calls through as long as the rate limit allows, and makes them wait for the reset when it does not.
+    """Lets API calls through as long as the rate limit allows, and makes them wait for the reset when it does not.
 
     `store` is a file that processes share, None keeps the state in this object; `key` names the token in it
     (`key_for`). `share` (0 to 1) is the share of each window that this object may use, for a run spread over several
@@ -75,8 +73,7 @@ class CallBudget:
         return None if window.limit is None else window.left
 
     def acquire(self, cancel: threading.Event | None = None) -> int:
-        """
-        Take one call, waiting for the reset where none is left; return the number of the window it was taken from.
+        """Take one call, waiting for the reset where none is left; return the number of the window it was taken from.
 
         Raises Interrupted as soon as `cancel` is set during the wait.
         """
@@ -113,8 +110,7 @@ class CallBudget:
             return window.number, wait
 
     def observe(self, headers: Mapping[str, str], number: int | None = None, *, refused: bool = False) -> None:
-        """
-        Learn from the headers of an answer.
+        """Learn from the headers of an answer.
 
         `number` is what `acquire` returned for this call, None for a call that cost nothing; `refused` says that the
         status was 429. No headers at all (the connection was lost) settle the call as one that the server counted.

@@ -23,8 +23,7 @@ DISTRIBUTION = "cavatica-upload"
 
 
 class SafeClient(AuthenticatedClient):
-    """
-    The generated client, whose connections keep the token to themselves; made by `connect()`.
+    """The generated client, whose connections keep the token to themselves; made by `connect()`.
 
     Its own `token` is a placeholder: the real one is known to the transports only. It can be shared by threads, and
     by several event loops one after the other; it cannot be copied or pickled.

@@ -1,5 +1,4 @@
-"""
-Which endpoint, and which token: arguments, then the environment, then the credentials file of the platform's own tools.
+"""Which endpoint, and which token: arguments, then the environment, then the credentials file of the vendor's tools.
 
 A token belongs to one endpoint. What is found in different places is put together only where that cannot send a
 token to a host it was not meant for:
@@ -45,8 +44,7 @@ def find_settings(
     home: Path | None = None,
     allow_http: bool = False,
 ) -> Settings:
-    """
-    Find the endpoint and its token.
+    """Find the endpoint and its token.
 
     `endpoint` is a URL or a platform's short name (`cavatica`, `cgc`, `us`, `eu`, `bdc`, `china`). `http:` is for a
     server on this machine only, unless `allow_http`. Raises ConfigError where nothing usable is found, where what is

@@ -1,5 +1,4 @@
-"""
-`connect()`: the generated client, made safe.
+"""`connect()`: the generated client, made safe.
 
 What it returns is an `AuthenticatedClient`, so that any generated function takes it, asynchronous ones too.
 """
@@ -32,8 +31,7 @@ def connect(
     cancel: threading.Event | None = None,
     allow_http: bool = False,
 ) -> SafeClient:
-    """
-    Return a client for the generated functions of `cavatica_client`.
+    """Return a client for the generated functions of `cavatica_client`.
 
     `token`, `endpoint`, `profile` and `allow_http`: as in `find_settings`. `timeout` is how long the server may be
     silent, in seconds. A call is tried `attempts` times, and for `deadline` seconds in all, waits for the rate limit

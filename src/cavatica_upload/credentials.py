@@ -22,8 +22,7 @@ class Profile:
 
 
 def read_profile(name: str | None = None, home: Path | None = None) -> Profile:
-    """
-    Read one profile; without a name that of `default`, else that of `cavatica`.
+    """Read one profile; without a name that of `default`, else that of `cavatica`.
 
     Raises ConfigError where the file or the profile is not there, or the file is not an INI file. The file's lines
     are never shown: they hold tokens.

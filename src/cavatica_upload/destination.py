@@ -13,8 +13,7 @@ _FOLDER_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 @attrs.frozen
 class Destination:
-    """
-    The root of `project` ("owner/short-name"), or the folder with the id `parent`: one of the two, never both.
+    """The root of `project` ("owner/short-name"), or the folder with the id `parent`: one of the two, never both.
 
     Raises UsageError for neither, both, or a value that cannot be a project or a folder id
     (docs.cavatica.org, Initialize a multipart upload).

@@ -21,8 +21,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
-    """
-    Return the base URL that `text`, a URL or a platform's short name, stands for.
+    """Return the base URL that `text`, a URL or a platform's short name, stands for.
 
     The version is added where the URL has no path. Raises ConfigError for what is no endpoint, and for `http:` to
     another machine unless `allow_http`: the token would be readable on the way.

@@ -1,5 +1,4 @@
-"""
-What can go wrong, as a tree of exceptions.
+"""What can go wrong, as a tree of exceptions.
 
 ::
 
@@ -76,8 +75,7 @@ class UsageError(CavaticaError, ValueError):
 
 
 class ApiError(CavaticaError):
-    """
-    The API answered, and the answer is not success.
+    """The API answered, and the answer is not success.
 
     `reason` is what the platform said, `code` its own number for it (None where the answer was not the platform's,
     but a proxy's for example), `operation` the operationId of the contract, `request_id` for the platform's support.
@@ -118,8 +116,7 @@ class ApiError(CavaticaError):
         *,
         secrets: Iterable[str] = (),
     ) -> "ApiError":
-        """
-        Make the fitting error of an answer, whatever its status and body are.
+        """Make the fitting error of an answer, whatever its status and body are.
 
         The body may be the platform's JSON, JSON of another shape (`status` as a word, no `code`: unrouted paths
         answer so), a proxy's HTML page, or nothing at all. `secrets` are cut out of what the server said.
@@ -187,8 +184,7 @@ class UnexpectedAnswer(ApiError):
 
 
 class ConnectionFailed(CavaticaError):
-    """
-    No whole answer came: name lookup, connection, TLS, timeout, reset.
+    """No whole answer came: name lookup, connection, TLS, timeout, reset.
 
     `maybe_acted` is True where the request may have reached the server.
     """

@@ -119,9 +119,11 @@ class Guard:
         self.budget.observe(response.headers, number, refused=status == 429)
         verdict = exchange.answered(Answer(status, response.headers, body))
         logger.debug("%s: answered %d, %d bytes", exchange.operation.name, status, len(body))
-        content = request.content if exchange.operation.echoes and not body else body
-        if isinstance(verdict, Take) and verdict.instead is not None and (status != verdict.instead or not body):
-            return AnswerWithJson(verdict.instead, content=content, extensions=response.extensions), verdict
+        if isinstance(verdict, Take) and verdict.instead is not None:
+            says_nothing = body.strip() in (b"", b"{}", b"null")
+            if says_nothing or status != verdict.instead:
+                content = request.content if says_nothing and exchange.operation.echoes else body
+                return AnswerWithJson(verdict.instead, content=content, extensions=response.extensions), verdict
         whole = AnswerWithJson(
             status, headers=response.headers, stream=httpx.ByteStream(raw), extensions=response.extensions
         )

@@ -1,5 +1,4 @@
-"""
-Which operation a request is, and whether it may be made twice.
+"""Which operation a request is, and whether it may be made twice.
 
 Paths and names are taken from the generated functions, so that the contract is not copied here; only what the
 contract cannot say is: what a second time would do.
@@ -80,8 +79,7 @@ def recognise(method: str, path: str) -> Operation:
 
 
 def refuse_unsafe_path(path: str) -> None:
-    """
-    Raise UsageError where a value in a path would make it the path of another operation.
+    """Raise UsageError where a value in a path would make it the path of another operation.
 
     An empty value, `.` and `..` do: browsers and HTTP libraries resolve them, so that getUpload("..") would list all
     uploads. So does a slash, where a server looks behind its quotes.

@@ -20,8 +20,7 @@ class Link(Protocol):
 def all_items(
     page: Callable[[int], tuple[Sequence[Item], Iterable[Link] | None]], key: Callable[[Item], str]
 ) -> Iterator[Item]:
-    """
-    Yield the items of all pages, asking for a page when it is needed.
+    """Yield the items of all pages, asking for a page when it is needed.
 
     `page` returns the items and the links (None where the server sends none) of the page at an offset; `key` tells
     items apart. Ends at a page without a next one. A server that ignores the offset, or links in a circle, is noticed

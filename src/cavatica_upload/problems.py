@@ -8,7 +8,7 @@ import attrs
 
 LONGEST_REASON = 400  # characters kept of what a server says of itself
 
-_URL_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
+_URL_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -24,8 +24,7 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
 
 @attrs.frozen
 class Problem:
-    """
-    What could be read of a failure; everything in it can be shown.
+    """What could be read of a failure; everything in it can be shown.
 
     `code` is the platform's number, None where the answer is not the platform's.
     """
@@ -37,8 +36,7 @@ class Problem:
 
 
 def read_problem(status: int, headers: Mapping[str, str], body: bytes, secrets: Iterable[str] = ()) -> Problem:
-    """
-    Read an answer that is not success.
+    """Read an answer that is not success.
 
     The platform sends `status`, `code`, `message` and `more_info` (seen in sevenbridges-python); for a path that it
     does not know `status` is a word and there is no `code`. `secrets` are cut out of what the server said.

@@ -6,8 +6,7 @@ from cavatica_upload.errors import ConfigError
 
 
 def proxy_for(scheme: str, host: str, port: int | None) -> str | None:
-    """
-    Return the URL of the proxy for a host, None where it is reached directly.
+    """Return the URL of the proxy for a host, None where it is reached directly.
 
     Looks at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY. Raises ConfigError for a proxy that cannot be used.
     """

@@ -1,5 +1,4 @@
-"""
-What the headers of an answer say of the rate limit, read the same way for retries and for the budget of calls.
+"""What the headers of an answer say of the rate limit, read the same way for retries and for the budget of calls.
 
 docs.cavatica.org and docs.sevenbridges.com, API rate limit: X-RateLimit-Limit is the ceiling, -Remaining what is left
 of it, -Reset the Unix time at which the window ends. Times are taken relative to the answer's own Date, so that a

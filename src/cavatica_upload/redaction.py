@@ -5,7 +5,7 @@ import re
 
 LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
 
-_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
 _TARGET = re.compile(r"(target=b['\"][^?'\"]*)\?[^'\"]*")
 _HEADER = re.compile(
     r"(b?['\"](?:x-sbg-auth-token|x-sbg-session-id|(?:proxy-)?authorization|location|set-cookie)['\"]\s*[,:]\s*b?)(['\"]).*?\2",

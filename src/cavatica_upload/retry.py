@@ -1,5 +1,4 @@
-"""
-What to do with an answer, or with none: take it, try again, give up. No sockets, no sleeping, no threads.
+"""What to do with an answer, or with none: take it, try again, give up. No sockets, no sleeping, no threads.
 
 An `Exchange` is one call of the API with all its attempts. The transports feed it what happened and do what it says:
 

@@ -5,6 +5,7 @@ import logging
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -18,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 _FIELDS = tuple(field.name for field in attrs.fields(Window))
 _COLUMNS = ", ".join(f'"{name}"' for name in _FIELDS)
-_CREATE = f'CREATE TABLE IF NOT EXISTS windows1 ("key" TEXT PRIMARY KEY, {_COLUMNS}) WITHOUT ROWID'
-_SELECT = f'SELECT {_COLUMNS} FROM windows1 WHERE "key" = ?'  # noqa: S608  (names of this module)
-_WRITE = f'INSERT OR REPLACE INTO windows1 ("key", {_COLUMNS}) VALUES (?{", ?" * len(_FIELDS)})'  # noqa: S608
+_TABLE = f"windows_{zlib.crc32(_COLUMNS.encode()):08x}"  # versions with other fields do not meet in one table
+_CREATE = f'CREATE TABLE IF NOT EXISTS {_TABLE} ("key" TEXT PRIMARY KEY, {_COLUMNS}) WITHOUT ROWID'
+_SELECT = f'SELECT {_COLUMNS} FROM {_TABLE} WHERE "key" = ?'  # noqa: S608  (names of this module)
+_WRITE = f'INSERT OR REPLACE INTO {_TABLE} ("key", {_COLUMNS}) VALUES (?{", ?" * len(_FIELDS)})'  # noqa: S608
 
 
 class SharedWindow:
-    """
-    A Window that is changed by one thread, and one process, at a time.
+    """A Window that is changed by one thread, and one process, at a time.
 
     The file holds nothing that is worth an error: where it cannot be used (a full disk, a file system without locks)
     the state is kept in this process alone, and that is logged once.

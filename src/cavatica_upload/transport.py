@@ -1,5 +1,4 @@
-"""
-The transports under every generated function: the token where it belongs, the budget, the retries, errors raised.
+"""The transports under every generated function: the token where it belongs, the budget, the retries, errors raised.
 
 They sit below httpx's handling of redirects, so that nothing above can send the token elsewhere, and they see an
 answer before the generated code parses it. What to do is decided in `retry.py` and `guard.py`; here it is done, once

@@ -1,0 +1,185 @@
+"""A server on a real socket that answers what a test tells it to, byte by byte if need be."""
+
+import json
+import socket
+import socketserver
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from email.utils import formatdate
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+Reply = bytes | Callable[[socket.socket], None]
+
+
+@attrs.frozen
+class Request:
+    """A request as it came over the wire."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def answer(
+    status: int,
+    body: object = b"",
+    *,
+    headers: Mapping[str, str] | None = None,
+    date: float | None = None,
+    reason: str = "Whatever",
+) -> bytes:
+    """Return the bytes of an answer; a body that is no bytes is sent as JSON."""
+    payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(payload)}"]
+    if status == 204:
+        lines.pop()
+    if not isinstance(body, bytes):
+        lines.append("Content-Type: application/json")
+    if date is not None:
+        lines.append(f"Date: {formatdate(date, usegmt=True)}")
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + payload
+
+
+def problem(status: int, code: int | None = None, message: str = "No.") -> bytes:
+    """Return an error as the platform words it."""
+    body: dict[str, object] = {"status": status, "message": message, "more_info": "http://docs.example/#1"}
+    if code is not None:
+        body["code"] = code
+    return answer(status, body)
+
+
+def limited(limit: int, remaining: int, resets_in: float, clock_skew: float = 0.0, status: int = 200) -> bytes:
+    """Return an answer with rate-limit headers, from a server whose clock is off by so many seconds."""
+    now = time.time() + clock_skew
+    headers = {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(int(now + resets_in)),
+    }
+    body = {"status": 429, "code": 1000, "message": "Too many."} if status == 429 else UPLOAD
+    return answer(status, body, headers=headers, date=now)
+
+
+def close(_: socket.socket) -> None:
+    """Close the connection without an answer."""
+
+
+def reset(connection: socket.socket) -> None:
+    """Reset the connection."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+UPLOAD = {
+    "upload_id": "u1",
+    "project": "mlin/rna-pilot",
+    "name": "a.bam",
+    "initiated": "2026-11-22T10:00:00Z",
+    "parallel_uploads": True,
+    "part_size": 33554432,
+    "uploaded_parts_count": 0,
+}
+FILE = {
+    "href": "https://cavatica.example/v2/files/f1",
+    "path": "/Projects/x/a.bam",
+    "id": "f1",
+    "project": "mlin/rna-pilot",
+    "name": "a.bam",
+    "type": "file",
+    "size": 3,
+    "created_on": "2026-11-22T10:00:00Z",
+    "modified_on": "2026-11-22T10:00:00Z",
+}
+
+
+class Loopback:
+    """Gives the replies in order, the last one again and again, and keeps the requests.
+
+    A reply is the bytes of an answer, or a function that is handed the connection; `stall` waits until the server
+    is closed.
+    """
+
+    def __init__(self, *replies: Reply | str) -> None:
+        self.requests: list[Request] = []
+        self._replies = list(replies)
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        loopback = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                while loopback.handle(self):
+                    pass
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            block_on_close = True
+            request_queue_size = 128
+
+            def handle_error(self, *_: Any) -> None:
+                """A client that went away is no error here."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+
+    @property
+    def port(self) -> int:
+        return self._server.server_address[1]
+
+    @property
+    def url(self) -> str:
+        """The base URL, as that of the API."""
+        return f"http://127.0.0.1:{self.port}/v2"
+
+    def stall(self, _: socket.socket) -> None:
+        """Answer nothing until the server is closed."""
+        self._closing.wait(30)
+
+    def dribble(self, connection: socket.socket) -> None:
+        """Send the beginning of an answer, and then a byte now and then."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n{")
+        while not self._closing.wait(0.02):
+            connection.sendall(b" ")
+
+    def handle(self, handler: socketserver.StreamRequestHandler) -> bool:
+        first = handler.rfile.readline().decode("latin-1").split()
+        if len(first) != 3:
+            return False
+        headers: dict[str, str] = {}
+        while (line := handler.rfile.readline().decode("latin-1").strip()) != "":
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        body = handler.rfile.read(int(headers.get("content-length", 0)))
+        with self._lock:
+            self.requests.append(Request(first[0], first[1], headers, body))
+            reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+        if isinstance(reply, str):
+            reply = getattr(self, reply)
+        if isinstance(reply, bytes):
+            handler.wfile.write(reply)
+            return True
+        reply(handler.connection)
+        return False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def targets(requests: Iterable[Request]) -> list[str]:
+    """Return methods and targets, to compare."""
+    return [f"{request.method} {request.target}" for request in requests]

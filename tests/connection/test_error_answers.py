@@ -1,0 +1,143 @@
+"""Errors: made of any answer, shown without secrets, pickled and copied whole."""
+
+import copy
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cavatica_upload import errors
+from cavatica_upload.errors import ApiError, CavaticaError
+from cavatica_upload.problems import LONGEST_REASON, scrub
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, 8014, errors.BadRequest),
+        (401, 90001, errors.Unauthorized),
+        (403, 8001, errors.Forbidden),
+        (404, 5002, errors.NotFound),
+        (404, 8003, errors.UploadGone),
+        (405, 90006, errors.BadRequest),
+        (409, 90007, errors.Conflict),
+        (409, 8005, errors.NameTaken),
+        (409, 5003, errors.NameTaken),
+        (409, 8007, errors.CompleteRefused),
+        (415, 90008, errors.BadRequest),
+        (429, 1000, errors.RateLimited),
+        (500, 90009, errors.ServerError),
+        (503, 0, errors.ServerError),
+        (520, None, errors.ServerError),
+        (302, None, errors.UnexpectedAnswer),
+    ],
+)
+def test_class_by_status_and_code(status: int, code: int | None, kind: type[ApiError]) -> None:
+    """Each status and code that the platform documents has its class."""
+    body = b"" if code is None else b'{"status": %d, "code": %d, "message": "Sorry."}' % (status, code)
+    error = ApiError.from_answer(status, {}, body, "getUpload")
+    assert type(error) is kind
+    assert (error.status, error.code, error.operation) == (status, code, "getUpload")
+
+
+def test_platform_words() -> None:
+    """An error of the platform carries its words, its link and the request's id."""
+    body = b'{"status": 403, "code": 8001, "message": "Not yours.", "more_info": "http://docs.example/#8001"}'
+    error = ApiError.from_answer(403, {"x-request-ID": "r-1"}, body, "getPartUrl")
+    assert error.message == "getPartUrl failed: the server answered 403 (code 8001): Not yours."
+    assert (error.reason, error.more_info, error.request_id) == ("Not yours.", "http://docs.example/#8001", "r-1")
+
+
+def test_unrouted_path() -> None:
+    """A 404 whose status is a word and which has no code is NotFound, and not taken for an upload that is gone."""
+    error = ApiError.from_answer(404, {}, b'{"status": "NOT_FOUND", "message": "HTTP 404 Not Found"}', "getUpload")
+    assert type(error) is errors.NotFound
+    assert error.code is None
+    assert "endpoint" in str(error.hint)
+
+
+def test_page_of_a_proxy() -> None:
+    """Of an HTML page the title is told, and nothing else."""
+    page = b"<html><head><title>Bad\nGateway</title></head><body>secret inner host</body></html>"
+    error = ApiError.from_answer(502, {"Content-Type": "text/html"}, page, "startUpload")
+    assert type(error) is errors.ServerError
+    assert "Bad Gateway" in error.message
+    assert "inner host" not in error.message
+
+
+def test_maintenance() -> None:
+    """503 with code 0 is maintenance, 503 with another code is not."""
+    assert ApiError.from_answer(503, {}, b'{"code": 0}').maintenance
+    assert not ApiError.from_answer(503, {}, b'{"code": 8000}').maintenance
+
+
+@settings(deadline=None)
+@given(
+    status=st.integers(100, 999),
+    body=st.one_of(
+        st.binary(max_size=200),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            lambda inner: st.dictionaries(st.sampled_from(["status", "code", "message", "more_info"]), inner),
+        ).map(lambda value: __import__("json").dumps(value).encode()),
+    ),
+    headers=st.dictionaries(st.sampled_from(["Location", "x-request-id", "Date"]), st.text(max_size=20)),
+)
+def test_any_answer_makes_an_error(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """No status, header or body can make the making of an error fail, or its sentence more than a line."""
+    error = ApiError.from_answer(status, headers, body, "getUpload")
+    assert error.status == status
+    assert error.message.endswith(".")
+    assert error.message.isprintable()
+    assert len(error.message) < LONGEST_REASON + 200
+
+
+@settings(deadline=None)
+@given(before=st.text(max_size=30), query=st.from_regex(r"[A-Za-z0-9&=%+]{1,40}", fullmatch=True))
+def test_query_never_shown(before: str, query: str) -> None:
+    """The query of a URL, which signs it, is cut out of whatever a server says."""
+    signed = f"https://bucket.example/key?Signature-{query}"
+    assert f"Signature-{query}" not in scrub(f"{before} {signed} done")
+
+
+def test_secrets_cut_out() -> None:
+    """A server that repeats the token does not get it into an error."""
+    error = ApiError.from_answer(401, {}, b'{"message": "Token s3cr3t is no good"}', secrets=["s3cr3t"])
+    assert "s3cr3t" not in repr((error.message, error.reason, error.__dict__))
+
+
+def example_of(kind: type[CavaticaError]) -> CavaticaError:
+    extras: dict[str, object] = {}
+    if issubclass(kind, ApiError):
+        extras = {"status": 404, "code": 8003, "operation": "getUpload", "request_id": "r"}
+    elif issubclass(kind, errors.PartRefused):
+        extras = {"status": 403, "part": 7, "code": "AccessDenied"}
+    elif issubclass(kind, errors.MissingHeader):
+        extras = {"header": "ETag", "part": 7}
+    elif kind is errors.EtagMismatch:
+        extras = {"part": 7, "expected": "a", "got": "b"}
+    return kind("It broke.", "Mend it.", **extras)
+
+
+def all_kinds(kind: type[CavaticaError] = CavaticaError) -> list[type[CavaticaError]]:
+    below = [found for child in kind.__subclasses__() for found in all_kinds(child)]
+    return [kind, *(found for found in below if found.__module__ == errors.__name__)]
+
+
+@pytest.mark.parametrize("kind", all_kinds())
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_survives_pickling_and_copying(kind: type[CavaticaError], again) -> None:  # type: ignore[no-untyped-def]
+    """Every error comes back from a pickle and a copy with everything it holds."""
+    error = example_of(kind)
+    error.maybe_acted = True
+    back = again(error)
+    assert type(back) is kind
+    assert str(back) == "It broke."
+    assert back.__dict__ == error.__dict__
+
+
+def test_tree_in_docstring() -> None:
+    """The tree at the top of the module names every error there is."""
+    drawn = {word for line in str(errors.__doc__).splitlines() for word in line.replace("(", " ").split()}
+    assert {kind.__name__ for kind in all_kinds()} <= drawn

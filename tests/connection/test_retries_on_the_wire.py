@@ -1,0 +1,343 @@
+"""Retries over real connections: what is sent again, what is not, and what the caller gets."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import TOKEN
+from loopback import FILE, UPLOAD, Loopback, answer, close, limited, problem, reset, targets
+
+from cavatica_client.api.uploads import (
+    abort_upload,
+    complete_upload,
+    get_upload,
+    list_uploads,
+    report_uploaded_part,
+    report_uploaded_parts,
+    start_upload,
+)
+from cavatica_client.models import HeaderMap, PartReport, PartReportList, PartReportResponse, StartUploadRequest
+from cavatica_upload.budget import CallBudget
+from cavatica_upload.client import SafeClient
+from cavatica_upload.connection import connect
+from cavatica_upload.errors import (
+    ApiError,
+    ConnectionFailed,
+    Interrupted,
+    ServerError,
+    Unauthorized,
+    UnexpectedAnswer,
+    UploadGone,
+    UsageError,
+)
+from cavatica_upload.events import RateLimitWait, Retrying
+
+Serve = Callable[..., Loopback]
+ClientOf = Callable[..., SafeClient]
+
+REPORT = PartReport(part_number=1, response=PartReportResponse(headers=HeaderMap()))
+HTML = answer(502, b"<html><title>Bad Gateway</title></html>", headers={"Content-Type": "text/html"})
+LOST = {"close": close, "reset": reset, "half": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{")}
+
+
+def start(client: SafeClient) -> object:
+    return start_upload.sync(client=client, body=StartUploadRequest(name="a.bam", project="mlin/rna-pilot"))
+
+
+def complete(client: SafeClient) -> object:
+    return complete_upload.sync("u1", client=client)
+
+
+TROUBLES = {
+    "html 502": HTML,
+    "status 520": answer(520, b""),
+    "empty 500": answer(500, b""),
+    "text 503": answer(503, b"no"),
+    "html 200": answer(200, b"<html>"),
+    "cut json": answer(200, b'{"upload_id": "u'),
+    "service down": problem(503, 8000),
+    **LOST,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
+def test_a_read_gets_through(serve: Serve, client_of: ClientOf, trouble: object) -> None:
+    """A read is repeated after anything that may pass, and its answer is the last one."""
+    told: list[Retrying] = []
+    server = serve(trouble, trouble, answer(200, UPLOAD))
+    found = get_upload.sync("u1", client=client_of(server, on_retry=told.append))
+    assert getattr(found, "upload_id", None) == "u1"
+    assert len(server.requests) == 3
+    assert [(one.operation, one.attempt) for one in told] == [("getUpload", 2), ("getUpload", 3)]
+    assert all(one.reason and 0 <= one.delay <= 1 for one in told)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
+def test_an_asynchronous_read_gets_through(serve: Serve, client_of: ClientOf, trouble: object) -> None:
+    """The asynchronous functions repeat as the others do."""
+    server = serve(trouble, answer(200, UPLOAD))
+
+    async def call() -> object:
+        async with client_of(server) as client:
+            return await get_upload.asyncio("u1", client=client)
+
+    assert getattr(asyncio.run(call()), "upload_id", None) == "u1"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("trouble", [HTML, answer(520), answer(200, b"<html>"), *LOST.values()], ids=str)
+@pytest.mark.parametrize("act", [start, complete])
+def test_what_may_have_acted_is_sent_once(
+    serve: Serve, client_of: ClientOf, act: Callable[[SafeClient], object], trouble: object
+) -> None:
+    """A start or a completion that may have been done is not sent again, and the error says so."""
+    server = serve(trouble, answer(200, UPLOAD))
+    with pytest.raises((ServerError, UnexpectedAnswer, ConnectionFailed)) as caught:
+        act(client_of(server))
+    assert len(server.requests) == 1
+    assert caught.value.maybe_acted
+
+
+def test_start_after_a_read_timeout_is_sent_once(serve: Serve, client_of: ClientOf) -> None:
+    """A start that the server swallows in silence is sent once, synchronously and asynchronously."""
+    server = serve("stall")
+    client = client_of(server, timeout=0.1)
+    with pytest.raises(ConnectionFailed, match="no answer") as caught:
+        start(client)
+    assert caught.value.maybe_acted
+
+    async def call() -> None:
+        async with client:
+            await start_upload.asyncio(client=client, body=StartUploadRequest(name="a.bam", project="a/b"))
+
+    with pytest.raises(ConnectionFailed, match="no answer"):
+        asyncio.run(call())
+    assert targets(server.requests) == ["POST /v2/upload/multipart"] * 2
+
+
+@pytest.mark.parametrize(
+    "trouble", [problem(503, 8000), problem(503, 90005), problem(409, 8008), problem(503, 0)], ids=str
+)
+def test_start_that_did_not_act_is_sent_again(serve: Serve, client_of: ClientOf, trouble: bytes) -> None:
+    """Where the platform itself says that it did nothing, a start is sent again."""
+    server = serve(trouble, answer(200, UPLOAD))
+    assert start(client_of(server)) is not None
+    assert len(server.requests) == 2
+
+
+def test_nobody_listens(client_of: ClientOf, serve: Serve) -> None:
+    """A refused connection is tried again for any operation, and ends in an error that says nothing was done."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    told: list[Retrying] = []
+    with (
+        connect(TOKEN, f"http://127.0.0.1:{port}/v2", attempts=3, on_retry=told.append) as client,
+        pytest.raises(ConnectionFailed, match=f"no connection to 127.0.0.1:{port}") as caught,
+    ):
+        start(client)
+    assert not caught.value.maybe_acted
+    assert len(told) == 2
+    assert any("3 times" in note for note in caught.value.__notes__)
+
+
+def test_name_that_is_not_known(quick: None) -> None:
+    """A host without an address is ConnectionFailed, with the host in the sentence."""
+    with connect(TOKEN, "https://nowhere.invalid/v2", attempts=2) as client, pytest.raises(ConnectionFailed) as caught:
+        list_uploads.sync(client=client)
+    assert "nowhere.invalid" in caught.value.message
+
+
+@pytest.mark.parametrize("first", [HTML, *LOST.values()], ids=str)
+def test_reports_are_repeated(serve: Serve, client_of: ClientOf, first: object) -> None:
+    """Reports, single and in bulk, change nothing the second time, and are sent again with the same body."""
+    for send in (
+        lambda client: report_uploaded_part.sync_detailed("u1", client=client, body=REPORT),
+        lambda client: report_uploaded_parts.sync_detailed("u1", client=client, body=PartReportList(parts=[REPORT])),
+    ):
+        server = serve(first, answer(200, b"", headers={"Content-Type": "application/json"}))
+        assert send(client_of(server)).status_code == 200
+        assert len(server.requests) == 2
+        assert server.requests[0].body == server.requests[1].body != b""
+
+
+@pytest.mark.parametrize(
+    "reply", [answer(200), answer(202), answer(204), answer(201, {}), answer(200, REPORT.to_dict())]
+)
+def test_reports_acknowledged_in_any_way(serve: Serve, client_of: ClientOf, reply: bytes) -> None:
+    """A report is done with whatever success and body the platform answers it."""
+    done = report_uploaded_part.sync_detailed("u1", client=client_of(serve(reply)), body=REPORT)
+    assert done.status_code == 200
+    assert done.parsed == REPORT
+
+
+def test_start_answered_with_created(serve: Serve, client_of: ClientOf) -> None:
+    """A start is done whether the platform says 200 or 201."""
+    assert getattr(start(client_of(serve(answer(201, UPLOAD)))), "upload_id", None) == "u1"
+
+
+def test_abort_whose_answer_was_lost(serve: Serve, client_of: ClientOf) -> None:
+    """An abort repeated after a lost answer that finds nothing is done; one that finds nothing at once is not."""
+    assert abort_upload.sync_detailed("u1", client=client_of(serve(close, problem(404, 8003)))).status_code == 204
+    with pytest.raises(UploadGone):
+        abort_upload.sync_detailed("u1", client=client_of(serve(problem(404, 8003))))
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (problem(401, 90001), Unauthorized),
+        (problem(404, 8003), UploadGone),
+        (answer(404, {"status": "NOT_FOUND"}), ApiError),
+    ],
+)
+def test_final_answers_are_raised_at_once(
+    serve: Serve, client_of: ClientOf, reply: bytes, kind: type[ApiError]
+) -> None:
+    """What will be so again is raised after one call, with the operation's name."""
+    server = serve(reply)
+    with pytest.raises(kind) as caught:
+        get_upload.sync("u1", client=client_of(server))
+    assert len(server.requests) == 1
+    assert caught.value.operation == "getUpload"
+
+
+@pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
+def test_rate_limit_waits_for_the_reset(serve: Serve, quick: None, skew: float) -> None:
+    """A 429 is waited out until the reset, although server and client disagree by an hour about the time."""
+    waits: list[RateLimitWait] = []
+    server = serve(limited(10, 0, 1, skew, 429), limited(10, 9, 1, skew))
+    budget = CallBudget(listener=waits.append)
+    began = time.monotonic()
+    with connect(TOKEN, server.url, budget=budget, attempts=1) as client:
+        assert get_upload.sync("u1", client=client) is not None
+    assert len(server.requests) == 2
+    assert sum(wait.seconds for wait in waits) > 0.9
+    assert all(wait.seconds < 4 for wait in waits)
+    assert time.monotonic() - began < 60
+
+
+def test_rate_limit_asynchronously(serve: Serve, quick: None) -> None:
+    """The asynchronous functions wait for the reset too, and let others work meanwhile."""
+    server = serve(limited(10, 0, 0, 0, 429), limited(10, 9, 1))
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    async def call() -> object:
+        ticking = asyncio.create_task(tick())
+        async with connect(TOKEN, server.url) as client:
+            found = await get_upload.asyncio("u1", client=client)
+        ticking.cancel()
+        return found
+
+    assert getattr(asyncio.run(call()), "upload_id", None) == "u1"
+    assert ticks > 3
+
+
+@pytest.mark.parametrize("trouble", ["maintenance", "limit"])
+def test_waits_are_cancelled(serve: Serve, trouble: str) -> None:
+    """Setting the event ends a pause of minutes at once, synchronously and asynchronously."""
+    reply = problem(503, 0) if trouble == "maintenance" else limited(10, 0, 300, 0, 429)
+    cancel = threading.Event()
+    server = serve(reply)
+
+    def told(_: Retrying) -> None:
+        cancel.set()
+
+    with connect(TOKEN, server.url, cancel=cancel, on_retry=told) as client, pytest.raises(Interrupted):
+        get_upload.sync("u1", client=client)
+    cancel.clear()
+
+    async def call() -> None:
+        async with connect(TOKEN, server.url, cancel=cancel, on_retry=told) as client:
+            await get_upload.asyncio("u1", client=client)
+
+    with pytest.raises(Interrupted):
+        asyncio.run(call())
+
+
+def test_wait_for_the_budget_is_cancelled(serve: Serve) -> None:
+    """A wait for calls that are spent ends at once too, and nothing is sent meanwhile."""
+    cancel = threading.Event()
+    server = serve(answer(200, UPLOAD))
+    budget = CallBudget(listener=lambda _: cancel.set())
+    budget.observe(
+        {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 300)}
+    )
+
+    async def call() -> None:
+        async with connect(TOKEN, server.url, cancel=cancel, budget=budget) as client:
+            await get_upload.asyncio("u1", client=client)
+
+    with connect(TOKEN, server.url, cancel=cancel, budget=budget) as client, pytest.raises(Interrupted):
+        get_upload.sync("u1", client=client)
+    cancel.clear()
+    with pytest.raises(Interrupted):
+        asyncio.run(call())
+    cancel.set()
+    with pytest.raises(Interrupted):
+        asyncio.run(call())
+    assert server.requests == []
+
+
+def test_deadline_ends_a_trickle(serve: Serve, client_of: ClientOf) -> None:
+    """An answer that comes a byte at a time, each in time, ends at the deadline."""
+    with pytest.raises(ConnectionFailed):
+        get_upload.sync("u1", client=client_of(serve("dribble"), deadline=0.4))
+
+
+def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:
+    """Many attempts allowed, little time: the time counts, and the last error is told."""
+    server = serve(HTML)
+    with pytest.raises(ServerError, match="Bad Gateway"):
+        get_upload.sync("u1", client=client_of(server, attempts=10_000, deadline=0.5))
+    assert 1 < len(server.requests) < 10_000
+
+
+def test_compressed_answers(serve: Serve, client_of: ClientOf) -> None:
+    """A compressed answer is read, and one that is broken is tried again."""
+    import gzip
+    import json
+
+    packed = gzip.compress(json.dumps(UPLOAD).encode())
+    headers = {"Content-Encoding": "gzip"}
+    server = serve(answer(200, b"not gzip", headers=headers), answer(200, packed, headers=headers))
+    assert getattr(get_upload.sync("u1", client=client_of(server)), "upload_id", None) == "u1"
+    assert len(server.requests) == 2
+
+
+def test_free_call_waits_for_nothing(serve: Serve, client_of: ClientOf) -> None:
+    """Asking for the rate limit costs nothing, and is possible where nothing is left."""
+    from cavatica_client.api.rate_limit import get_rate_limit
+
+    budget = CallBudget()
+    client = client_of(serve(answer(200, {"rate": {"limit": 10, "remaining": 0, "reset": 1}})), budget=budget)
+    budget.observe(
+        {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 300)}
+    )
+    assert get_rate_limit.sync(client=client) is not None
+
+
+def test_completion_may_take_long(serve: Serve, client_of: ClientOf) -> None:
+    """A completion is waited for longer than the timeout of other calls."""
+    ready = threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        ready.wait(0.5)
+        connection.sendall(answer(201, FILE))
+
+    assert complete(client_of(serve(slow), timeout=0.1)) is not None
+
+
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"deadline": 0}, {"timeout": -1}])
+def test_senseless_patience(wrong: dict[str, float]) -> None:
+    """No attempts, and no time, are refused."""
+    with pytest.raises(UsageError):
+        connect(TOKEN, "http://127.0.0.1:1/v2", **wrong)  # type: ignore[arg-type]

@@ -1,0 +1,196 @@
+"""Endpoint and token: where they are found, and what is never put together."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cavatica_upload.config import find_settings
+from cavatica_upload.destination import Destination
+from cavatica_upload.endpoint import CAVATICA, PLATFORMS, normal_endpoint
+from cavatica_upload.errors import ConfigError, UsageError
+
+CGC = PLATFORMS["cgc"]
+CREDENTIALS = f"""
+# written by the platform's own tools
+[default]
+api_endpoint = {CAVATICA}
+auth_token = tokendefault ; for work
+
+[cgc]
+api_endpoint = https://cgc-api.sbgenomics.com/v2/
+auth_token = token%cgc
+advance_access = true
+key_without_value
+
+[bare]
+auth_token = tokenbare
+
+[empty]
+api_endpoint = {CAVATICA}
+auth_token =
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / ".sevenbridges"
+    folder.mkdir()
+    (folder / "credentials").write_text(CREDENTIALS, encoding="utf-8")
+    return tmp_path
+
+
+ENVIRONMENT = {"SB_AUTH_TOKEN": "tokenenv", "SB_API_ENDPOINT": CGC}
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "token", "endpoint"),
+    [
+        ({"token": "t"}, {}, "t", CAVATICA),
+        ({"token": "t", "endpoint": "eu"}, ENVIRONMENT, "t", PLATFORMS["eu"]),
+        ({"token": "t"}, ENVIRONMENT, "t", CGC),
+        ({}, ENVIRONMENT, "tokenenv", CGC),
+        ({}, {"SB_AUTH_TOKEN": "tokenenv"}, "tokenenv", CAVATICA),
+        ({"endpoint": "cgc"}, {"SB_AUTH_TOKEN": "tokenenv"}, "tokenenv", CGC),
+        ({}, {"SB_AUTH_TOKEN": "", "SB_API_ENDPOINT": ""}, "tokendefault", CAVATICA),
+        ({}, {}, "tokendefault", CAVATICA),
+        ({"profile": "cgc"}, {}, "token%cgc", CGC),
+        ({"profile": "cgc"}, {"SB_AUTH_TOKEN": "other", "SB_API_ENDPOINT": "eu"}, "token%cgc", CGC),
+        ({"profile": "cgc", "token": "t"}, {}, "t", CGC),
+        ({"profile": "bare", "endpoint": "us"}, {}, "tokenbare", PLATFORMS["us"]),
+        ({}, {"SB_API_ENDPOINT": "cavatica"}, "tokendefault", CAVATICA),
+    ],
+)
+def test_found(given: dict[str, Any], environ: dict[str, str], token: str, endpoint: str, home: Path) -> None:
+    """Arguments come first, then the environment, then the profile; an explicit profile is taken whole."""
+    settings = find_settings(**given, environ=environ, home=home)
+    assert (settings.token, settings.endpoint) == (token, endpoint)
+
+
+@pytest.mark.parametrize(
+    ("given", "environ"),
+    [
+        ({}, {"SB_API_ENDPOINT": "cgc"}),
+        ({"endpoint": "cgc"}, {}),
+        ({"profile": "cgc", "endpoint": "cavatica"}, {}),
+        ({"endpoint": "cavatica"}, ENVIRONMENT),
+        ({"profile": "cgc", "endpoint": "http://127.0.0.1:8080/v2"}, {}),
+    ],
+)
+def test_token_stays_with_its_host(given: dict[str, Any], environ: dict[str, str], home: Path) -> None:
+    """A token found beside one host is not sent to another that was found elsewhere, and the message names no token."""
+    with pytest.raises(ConfigError, match="is for https://") as caught:
+        find_settings(**given, environ=environ, home=home)
+    assert "token%cgc" not in repr(caught.value.__dict__)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"profile": "nobody"}, "no profile nobody"),
+        ({"profile": "bare"}, "no api_endpoint"),
+        ({"profile": "empty"}, "no auth_token"),
+        ({"token": "to ken"}, "white space"),
+        ({"token": "token\n"}, "white space"),
+        ({"token": "token\r\nX-Evil: 1"}, "white space"),
+        ({"token": "tök€n"}, "characters that no token has"),
+        ({"token": "tok\x00en"}, "characters that no token has"),
+        ({"token": ""}, "is empty"),
+        ({"token": "t", "endpoint": "cavatic"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://"}, "neither a URL"),
+        ({"token": "t", "endpoint": "ftp://host/v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://user:pass@host/v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://host:99999/v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://host/v2?x=1"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://host/../v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "http://cavatica-api.sbgenomics.com/v2"}, "unencrypted"),
+    ],
+)
+def test_refused(given: dict[str, Any], words: str, home: Path) -> None:
+    """What cannot be right is one sentence and a hint, which show neither token nor password."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        find_settings(**given, environ={}, home=home)
+    shown = caught.value.message + str(caught.value.hint)
+    assert "pass" not in shown
+    assert given.get("token", "") in ("", "t") or given["token"] not in shown
+
+
+def test_nothing_found(tmp_path: Path) -> None:
+    """Without any token the message says how to give one."""
+    with pytest.raises(ConfigError, match="No token") as caught:
+        find_settings(environ={}, home=tmp_path)
+    assert "SB_AUTH_TOKEN" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "content", ["no section here tokenabc\n", "[default\nauth_token = tokenabc\n", b"\xff\xfe\x00tokenabc"]
+)
+def test_broken_file_not_shown(content: str | bytes, home: Path) -> None:
+    """A credentials file that cannot be read is told by its name, and never by its lines, which hold tokens."""
+    path = home / ".sevenbridges" / "credentials"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError, match="not an INI file") as caught:
+        find_settings(environ={}, home=home)
+    assert "tokenabc" not in repr((caught.value, caught.value.__dict__, caught.value.__cause__))
+
+
+def test_directory_in_its_place(tmp_path: Path) -> None:
+    """A credentials file that cannot be opened is an error of one sentence."""
+    (tmp_path / ".sevenbridges" / "credentials").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        find_settings(environ={}, home=tmp_path)
+
+
+def test_cavatica_profile_without_default(home: Path) -> None:
+    """Where there is no default profile, the one named cavatica is taken."""
+    path = home / ".sevenbridges" / "credentials"
+    path.write_text(f"[cavatica]\napi_endpoint={CAVATICA}\nauth_token=tokencav\n", encoding="utf-8-sig")
+    assert find_settings(environ={}, home=home).profile == "cavatica"
+
+
+def test_token_not_in_repr(home: Path) -> None:
+    """Settings can be printed."""
+    assert "tokendefault" not in repr(find_settings(environ={}, home=home))
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("CGC", CGC),
+        ("https://CAVATICA-api.sbgenomics.com", CAVATICA),
+        ("https://cavatica-api.sbgenomics.com:443/v2/", CAVATICA),
+        ("http://localhost:8080/v2", "http://localhost:8080/v2"),
+        ("http://[::1]:8080/v2/", "http://[::1]:8080/v2"),
+        ("http://127.9.9.9", "http://127.9.9.9/v2"),
+    ],
+)
+def test_normal_endpoint(text: str, normal: str) -> None:
+    """Short names, upper case, default ports and slashes at the end come to the same base URL."""
+    assert normal_endpoint(text) == normal
+
+
+def test_http_when_allowed() -> None:
+    """Plain HTTP to another machine is possible, on request."""
+    assert normal_endpoint("http://mock:8080/v2", allow_http=True) == "http://mock:8080/v2"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"project": "a/b", "parent": "c"},
+        {"project": "a"},
+        {"project": "a/b/c"},
+        {"project": "a/.."},
+        {"project": ""},
+        {"project": "a/b c"},
+        {"parent": ""},
+        {"parent": "../x"},
+        {"parent": "a/b"},
+    ],
+)
+def test_destination_is_one_of_two(wrong: dict[str, str]) -> None:
+    """A destination is a project or a folder id, and nothing that could be something else in a path."""
+    with pytest.raises(UsageError):
+        Destination(**wrong)

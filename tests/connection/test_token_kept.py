@@ -1,0 +1,237 @@
+"""The token: on every call to the API, and nowhere else."""
+
+import asyncio
+import copy
+import gc
+import logging
+import pickle
+import threading
+import traceback
+from collections.abc import Callable
+
+import attrs
+import httpx
+import pytest
+from conftest import TOKEN
+from loopback import UPLOAD, Loopback, Request, answer, problem, reset
+
+from cavatica_client.api.uploads import get_upload, list_uploads
+from cavatica_upload import client as client_module
+from cavatica_upload.client import SafeClient
+from cavatica_upload.connection import connect
+from cavatica_upload.errors import CavaticaError, UnexpectedAnswer, UsageError
+
+Serve = Callable[..., Loopback]
+ClientOf = Callable[..., SafeClient]
+
+
+def holds_token(request: Request) -> bool:
+    return TOKEN in repr((request.target, request.headers, request.body))
+
+
+def test_sent_to_the_api(serve: Serve, client_of: ClientOf) -> None:
+    """A generated function sends the token in the platform's header, and says who it is."""
+    server = serve(answer(200, UPLOAD))
+    get_upload.sync("u1", client=client_of(server))
+    sent = server.requests[0].headers
+    assert sent["x-sbg-auth-token"] == TOKEN
+    assert "authorization" not in sent
+    assert sent["user-agent"].startswith("cavatica-upload")
+    assert sent["accept"] == sent["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirect_not_followed(serve: Serve, client_of: ClientOf, status: int, follow: bool) -> None:
+    """A redirect is an error that names the other host, whether the caller wants to follow it or not."""
+    elsewhere = serve(answer(200, UPLOAD))
+    server = serve(answer(status, headers={"Location": f"{elsewhere.url}/upload?Signature=x"}))
+    with pytest.raises(UnexpectedAnswer, match=f"a redirect to 127.0.0.1:{elsewhere.port}") as caught:
+        client_of(server).get_httpx_client().get("/upload/multipart", follow_redirects=follow)
+    assert "Signature" not in repr(caught.value.__dict__)
+    assert elsewhere.requests == []
+
+
+def test_redirect_not_followed_async(serve: Serve, client_of: ClientOf) -> None:
+    """The asynchronous functions do not follow a redirect either."""
+    elsewhere = serve(answer(200, UPLOAD))
+    server = serve(answer(302, headers={"Location": f"{elsewhere.url}/upload"}))
+
+    async def call() -> None:
+        async with client_of(server) as client:
+            await list_uploads.asyncio(client=client)
+
+    with pytest.raises(UnexpectedAnswer):
+        asyncio.run(call())
+    assert elsewhere.requests == []
+
+
+def test_another_origin_gets_nothing(serve: Serve, client_of: ClientOf) -> None:
+    """A request to another origin passes without the token, even where the caller put it into the headers."""
+    elsewhere = serve(answer(200, {}))
+    server = serve(answer(200, {}))
+    headers = {"x-sbg-auth-token": TOKEN, "Authorization": f"Bearer {TOKEN}"}
+    client = client_of(server).with_headers(headers)
+    client.get_httpx_client().put(f"{elsewhere.url}/part?Signature=x", content=b"bytes")
+
+    async def call() -> None:
+        async with client:
+            await client.get_async_httpx_client().put(f"{elsewhere.url}/part", content=b"bytes")
+
+    asyncio.run(call())
+    assert len(elsewhere.requests) == 2
+    assert not any(holds_token(request) for request in elsewhere.requests)
+    client.get_httpx_client().get("/rate_limit")
+    assert server.requests[0].headers["x-sbg-auth-token"] == TOKEN
+    assert "authorization" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2"])
+def test_same_port_of_another_host(serve: Serve, client_of: ClientOf, host: str) -> None:
+    """Another name for the same address is another origin."""
+    server = serve(answer(200, {}))
+    client = client_of(server)
+    with pytest.raises(httpx.HTTPError) if host == "127.0.0.2" else pytest.MonkeyPatch.context():
+        client.get_httpx_client().get(f"http://{host}:{server.port}/v2/rate_limit")
+    assert not any(holds_token(request) for request in server.requests)
+
+
+def test_not_shown(serve: Serve, client_of: ClientOf) -> None:
+    """No representation of a client shows the token, nor do the headers of requests and connections below it."""
+    server = serve(answer(200, UPLOAD))
+    client = client_of(server).with_headers({"X-Extra": "1"})
+    response = client.get_httpx_client().get("/upload/multipart/u1")
+    shown = [
+        repr(client),
+        str(client),
+        repr(attrs.asdict(client)),
+        repr(vars(client)),
+        repr(client.get_httpx_client().headers.raw),
+        repr(response.request.headers.raw),
+        repr(vars(client._guard.token)) if hasattr(client._guard.token, "__dict__") else repr(client._guard),
+    ]
+    assert not any(TOKEN in text for text in shown)
+
+
+@pytest.mark.parametrize("again", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_not_pickled_or_copied(serve: Serve, client_of: ClientOf, again: Callable[[object], object]) -> None:
+    """A client is not pickled or copied: its token would travel, its connections could not."""
+    client = client_of(serve(answer(200, UPLOAD)))
+    for thing in (client, client._guard.token):
+        with pytest.raises(TypeError, match=r"connect\(\) again"):
+            again(thing)
+
+
+@pytest.mark.parametrize("reply", [problem(401, 90001, f"Token {TOKEN} is not known"), answer(200, b"<html>"), reset])
+def test_not_in_errors(serve: Serve, client_of: ClientOf, reply: object) -> None:
+    """An error holds the token nowhere, and neither do its causes, its pickle and its traceback's text."""
+    client = client_of(serve(reply), attempts=2)
+    with pytest.raises(CavaticaError) as caught:
+        get_upload.sync("u1", client=client)
+    error: BaseException | None = caught.value
+    assert TOKEN.encode() not in pickle.dumps(error)
+    assert TOKEN not in "".join(traceback.format_exception(error))
+    while error is not None:
+        assert TOKEN not in repr((error, error.args, error.__dict__))
+        request = getattr(error, "_request", None)
+        assert request is None or TOKEN not in repr(request.headers.raw)
+        error = error.__cause__ or error.__context__
+
+
+def test_not_in_logs(serve: Serve, client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
+    """With everything logged, down to the bytes of httpcore, neither the token nor a signature is in the log."""
+    caplog.set_level(logging.DEBUG)
+    elsewhere = serve(answer(200, {}, headers={"Location": "https://storage.example/x?Signature=sEcReT"}))
+    server = serve(problem(503, 8000), answer(200, UPLOAD))
+    client = client_of(server)
+    get_upload.sync("u1", client=client)
+    client.get_httpx_client().put(f"{elsewhere.url}/part?Signature=sEcReT", content=b"bytes")
+    httpx.get(f"{elsewhere.url}/part?Signature=sEcReT")
+    assert "HTTP Request: PUT" in caplog.text
+    assert "getUpload" in caplog.text
+    assert TOKEN not in caplog.text
+    assert "sEcReT" not in caplog.text
+
+
+def test_with_does_not_change_the_original(serve: Serve, client_of: ClientOf) -> None:
+    """with_headers, with_cookies and with_timeout make another client that is as safe, and leave the first alone."""
+    server = serve(answer(200, UPLOAD))
+    client = client_of(server)
+    other = client.with_headers({"X-Extra": "1"}).with_cookies({"a": "b"}).with_timeout(httpx.Timeout(3))
+    for one in (other, client):
+        get_upload.sync("u1", client=one)
+    with_extra, plain = server.requests
+    assert (with_extra.headers["x-extra"], with_extra.headers["cookie"]) == ("1", "a=b")
+    assert "x-extra" not in plain.headers
+    assert "cookie" not in plain.headers
+    assert type(other) is SafeClient
+    assert other.get_httpx_client().timeout == httpx.Timeout(3)
+    assert client.get_httpx_client().timeout.read == 5
+    other.close()
+    get_upload.sync("u1", client=client)
+
+
+def test_connections_cannot_be_replaced(serve: Serve, client_of: ClientOf) -> None:
+    """A client of one's own under the generated functions would undo all this, and is refused."""
+    client = client_of(serve(answer(200, {})))
+    with pytest.raises(UsageError), httpx.Client() as own:
+        client.set_httpx_client(own)
+    with pytest.raises(UsageError):
+        client.set_async_httpx_client(httpx.AsyncClient())
+
+
+def test_one_connection_pool_for_all_threads(serve: Serve, client_of: ClientOf) -> None:
+    """Threads that meet at a new client find one and the same client below it."""
+    client = client_of(serve(answer(200, {})))
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(client.get_httpx_client())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+
+
+def test_several_event_loops(serve: Serve, client_of: ClientOf) -> None:
+    """One client serves one event loop after the other."""
+    server = serve(answer(200, UPLOAD))
+    client = client_of(server)
+
+    async def call() -> None:
+        async with client:
+            assert await get_upload.asyncio("u1", client=client) is not None
+
+    for _ in range(3):
+        asyncio.run(call())
+    gc.collect()
+    assert len(server.requests) == 3
+    assert all(holds_token(request) for request in server.requests)
+
+
+def test_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+    """Calls go through the proxy of the environment, but for hosts that NO_PROXY names."""
+    proxy, server = serve(answer(200, UPLOAD)), serve(answer(200, UPLOAD))
+    monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{proxy.port}")
+    with connect(TOKEN, server.url) as client:
+        get_upload.sync("u1", client=client)
+    assert proxy.requests[0].target == f"{server.url}/upload/multipart/u1"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with connect(TOKEN, server.url) as client:
+        get_upload.sync("u1", client=client)
+    assert (len(proxy.requests), len(server.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "gopher://127.0.0.1", "http://user:pa%ss word@:x"])
+def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """A proxy that cannot be used is told of at once, without the password in it."""
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(CavaticaError, match="proxy") as caught:
+        connect(TOKEN, "http://127.0.0.1:1/v2")
+    assert "pa%ss" not in repr(caught.value.__dict__)
+
+
+def test_user_agent_names_the_version() -> None:
+    """The user agent is the distribution and its version."""
+    name, _, version = client_module.user_agent().partition("/")
+    assert name == "cavatica-upload"
+    assert version[0].isdigit()
