@@ -51,6 +51,7 @@ class FolderTree:
         self._known: dict[str, Destination] = {"": root}
         self._entries: dict[str, dict[str, FileDetails]] = {}
         self._whole: set[str] = set()
+        self._missing: set[str] = set()
         self._children = Counter(_parent(path) for path in wanted)
         self._asked: Counter[str] = Counter()
         self._ids: dict[str, set[str]] = {}
@@ -62,10 +63,14 @@ class FolderTree:
         Raises NotAFolder where a file is in the way, and the errors of the API.
         """
         with self._lock:
+            if path in self._known:
+                return self._known[path]
+            above = self.get(_parent(path))
             found = self._look(path)
             if found is None:
-                found = self._make(self.get(_parent(path)), path)
+                found = self._make(above, path)
                 self._known[path] = found
+                self._missing.discard(path)
             return found
 
     def find(self, path: str) -> Destination | None:
@@ -102,12 +107,14 @@ class FolderTree:
         return True
 
     def _look(self, path: str) -> Destination | None:
-        if path in self._known:
-            return self._known[path]
+        if path in self._known or path in self._missing:
+            return self._known.get(path)
         above = self._look(_parent(path))
         entry = None if above is None else self._entry(_parent(path), above, path.rsplit("/", 1)[-1])
         found = None if entry is None else self._as_folder(entry, path)
-        if found is not None:
+        if found is None:
+            self._missing.add(path)
+        else:
             self._known[path] = found
         return found
 

@@ -1,0 +1,196 @@
+"""What paths, folders and patterns become."""
+
+import os
+import re
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cavatica_upload.batch import Item, Rules, collect, folder_problems, name_problems
+from cavatica_upload.errors import UsageError
+from cavatica_upload.globs import Selection, translate
+from cavatica_upload.manifest import ManifestRow
+
+
+def make(top: Path, *paths: str, size: int = 3) -> None:
+    for path in paths:
+        place = top / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"x" * size)
+
+
+def targets(*paths: Path | str, **rules: object) -> list[str]:
+    batch = collect([str(path) for path in paths], rules=Rules(recursive=True, **rules))  # type: ignore[arg-type]
+    assert batch.problems == []
+    return sorted(item.target for item in batch.items)
+
+
+def test_a_folder_is_kept_and_with_a_slash_its_content(tmp_path: Path) -> None:
+    """`data` becomes a folder there, `data/` and `data/.` what is in it, --flatten neither."""
+    make(tmp_path, "data/a", "data/x/b", "data/.hidden")
+    data = tmp_path / "data"
+    assert targets(data) == ["data/.hidden", "data/a", "data/x/b"]
+    assert targets(f"{data}/") == targets(f"{data}/.") == [".hidden", "a", "x/b"]
+    assert targets(data, flatten=True) == [".hidden", "a", "b"]
+
+
+def test_the_biggest_come_first(tmp_path: Path) -> None:
+    """So that the last to end is a small one."""
+    make(tmp_path, "a", size=1)
+    make(tmp_path, "b", "c", size=5)
+    batch = collect([str(tmp_path / name) for name in "abc"])
+    assert [item.name for item in batch.items] == ["b", "c", "a"]
+    assert batch.size == 11
+
+
+def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
+    """A link to a file is a file, a link to a folder a folder; a way back up ends with a notice."""
+    make(tmp_path, "real/a", "other/b")
+    (tmp_path / "real/link").symlink_to("a")
+    (tmp_path / "real/more").symlink_to(tmp_path / "other")
+    (tmp_path / "other/back").symlink_to(tmp_path / "real")
+    batch = collect([str(tmp_path / "real")], rules=Rules(recursive=True))
+    assert sorted(item.target for item in batch.items) == ["real/a", "real/link", "real/more/b"]
+    assert [notice for notice in batch.notices if "leads back" in notice]
+
+
+def test_what_is_no_file_is_left_out_with_a_notice(tmp_path: Path) -> None:
+    """A pipe inside a folder would be waited on for ever."""
+    make(tmp_path, "d/a")
+    os.mkfifo(tmp_path / "d/pipe")
+    (tmp_path / "d/empty").mkdir()
+    batch = collect([str(tmp_path / "d")], rules=Rules(recursive=True))
+    assert [item.name for item in batch.items] == ["a"]
+    assert len(batch.notices) == 2
+    assert batch.problems == []
+
+
+def test_a_pipe_that_was_named_is_a_stream(tmp_path: Path) -> None:
+    """The shell's <(…) is one; it needs a name."""
+    os.mkfifo(tmp_path / "63")
+    assert collect([str(tmp_path / "63")]).problems
+    batch = collect([str(tmp_path / "63")], rules=Rules(name="a.txt"))
+    assert batch.items == [Item(str(tmp_path / "63"), "a.txt")]
+
+
+@pytest.mark.parametrize("broken", ["missing", "dangling", "folder", "long", "undecodable", "bad folder", "dunder"])
+def test_what_cannot_be_uploaded_is_a_problem(tmp_path: Path, broken: str) -> None:
+    """Each is found before the first byte, and named."""
+    place = tmp_path / "d"
+    place.mkdir()
+    name = {"long": "x" * 255, "undecodable": "bad\udcff", "bad folder": "my data/a", "dunder": "__x/a"}.get(broken)
+    if broken == "dangling":
+        (place / "l").symlink_to("nowhere")
+    elif name:
+        make(place, name)
+    paths = {"missing": [str(tmp_path / "no")]}.get(broken, [str(place)])
+    rules = Rules(recursive=broken != "folder", name="y" * 256 if broken == "long" else None)
+    assert len(collect(paths, rules=rules).problems) == 1
+
+
+def test_two_files_for_one_place_are_a_problem_and_one_named_twice_is_not(tmp_path: Path) -> None:
+    """Overlapping patterns of a shell are no mistake."""
+    make(tmp_path, "a/x", "b/x")
+    clash = collect([str(tmp_path / "a/x"), str(tmp_path / "b/x")])
+    assert len(clash.problems) == 1
+    assert "both become x" in clash.problems[0]
+    twice = collect([str(tmp_path / "a/x"), str(tmp_path / "a/../a/x")])
+    assert (len(twice.items), twice.problems) == (1, [])
+
+
+def test_a_file_and_a_folder_of_one_name_are_a_problem(tmp_path: Path) -> None:
+    """The platform has one place for both."""
+    make(tmp_path, "one/x", "two/x/y")
+    batch = collect([f"{tmp_path}/one/", f"{tmp_path}/two/"], rules=Rules(recursive=True))
+    assert any("both a folder and the file" in problem for problem in batch.problems)
+
+
+def test_a_name_is_for_one_file(tmp_path: Path) -> None:
+    """--name with two files would lose one of them."""
+    make(tmp_path, "a", "b")
+    assert collect([str(tmp_path / "a")], rules=Rules(name="c")).items[0].name == "c"
+    with pytest.raises(UsageError):
+        collect([str(tmp_path / "a"), str(tmp_path / "b")], rules=Rules(name="c"))
+
+
+def test_manifest_rows_go_to_one_folder_unless_recursive(tmp_path: Path) -> None:
+    """As the platform's own uploader does it; problems tell the line."""
+    make(tmp_path, "r/a", "b")
+    rows = [ManifestRow(2, str(tmp_path / "r/a"), "r"), ManifestRow(3, str(tmp_path / "b"), "", name="c")]
+    assert sorted(item.target for item in collect([], rows).items) == ["a", "c"]
+    assert sorted(item.target for item in collect([], rows, Rules(recursive=True)).items) == ["c", "r/a"]
+    wrong = collect([], [ManifestRow(7, str(tmp_path / "r")), ManifestRow(8, str(tmp_path / "no"))])
+    assert [problem.split(" of ")[0] for problem in wrong.problems] == ["Line 7", "Line 8"]
+
+
+def test_urls_have_the_name_of_their_path() -> None:
+    """The query of a signed URL is not part of it."""
+    batch = collect(["s3://bucket/run/a%20b.bam", "https://host/x/c.bam?sig=1"])
+    assert sorted((item.name, item.size) for item in batch.items) == [("a b.bam", None), ("c.bam", None)]
+
+
+def test_an_excluded_folder_is_not_even_read(tmp_path: Path) -> None:
+    """A folder without permission can be left out."""
+    make(tmp_path, "d/a.bam", "d/work/x.bam", "d/b.txt", "d/deep/c.bam")
+    chosen = Selection.of(["*.bam"], ["work", "deep/*"])
+    assert targets(tmp_path / "d", selection=chosen) == ["d/a.bam"]
+
+
+NAME = st.text(string.ascii_letters + "._-[]!*?", min_size=1, max_size=6).filter(lambda text: text not in (".", ".."))
+
+
+@given(st.lists(NAME, min_size=1, max_size=4))
+def test_a_literal_pattern_matches_itself_only(parts: list[str]) -> None:
+    """Whatever signs a path has, its escaped form matches it and nothing else."""
+    path = "/".join(parts)
+    pattern = re.sub(r"([\[*?])", r"[\1]", path)
+    assert translate(pattern).fullmatch(path)
+    assert not translate(pattern).fullmatch(path + "x")
+
+
+@given(st.lists(NAME, min_size=1, max_size=4))
+def test_stars_stay_in_their_folder(parts: list[str]) -> None:
+    """`*` is one name, `**` any number of folders."""
+    path = "/".join(parts)
+    assert bool(translate("*").fullmatch(path)) == (len(parts) == 1)
+    assert translate("**").fullmatch(path)
+    assert translate("**/*").fullmatch(path)
+    assert translate("/".join("?" * len(part) for part in parts)).fullmatch(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("[ab].bam", "a.bam", True),
+        ("[!ab].bam", "a.bam", False),
+        ("[!ab].bam", "c.bam", True),
+        ("[", "[", True),
+        ("[]].x", "].x", True),
+        ("[z-a]", "[z-a]", True),
+        ("a/**/b", "a/b", True),
+        ("a/**/b", "a/x/y/b", True),
+        ("[^/]", "/", False),
+    ],
+)
+def test_sets_and_their_odd_cases(pattern: str, path: str, matches: bool) -> None:
+    """As a shell does it."""
+    assert bool(translate(pattern).fullmatch(path)) == matches
+
+
+@given(st.text(max_size=300))
+def test_names_that_are_let_through_can_be_sent(name: str) -> None:
+    """No slash, no dots alone, no empty name, at most 255 characters, valid UTF-8."""
+    if not list(name_problems(name)):
+        assert 1 <= len(name) <= 255
+        assert "/" not in name
+        assert name.encode()
+
+
+@given(st.text(max_size=20))
+def test_folder_names_are_those_of_the_platform(name: str) -> None:
+    """Letters, digits, “_”, “-”, “.”, and no “__” in front."""
+    good = re.fullmatch(r"[A-Za-z0-9_.-]+", name) and not name.startswith("__") and name not in (".", "..")
+    assert (not list(folder_problems(name))) == bool(good)

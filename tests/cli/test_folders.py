@@ -1,0 +1,136 @@
+"""Folders on the platform, against the mock: found or made, with few calls."""
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import PROJECT
+
+from cavatica_mock import Fault, MockServer
+from cavatica_upload import connect
+from cavatica_upload.api import Api
+from cavatica_upload.destination import Destination
+from cavatica_upload.errors import ConnectionFailed
+from cavatica_upload.folders import FolderTree, NotAFolder
+from cavatica_upload.metadata import FileEdit, MetadataQueue
+
+ROOT = Destination(project=PROJECT)
+
+
+@pytest.fixture
+def api(mock: MockServer) -> Iterator[Api]:
+    """The API of the mock."""
+    client = connect(mock.token, mock.base_url, attempts=1)
+    yield Api(client)
+    client.close()
+
+
+def paths(mock: MockServer) -> set[str]:
+    entries = {entry["id"]: entry for entry in mock.files()}
+    found = set()
+    for entry in entries.values():
+        names = [entry["name"]]
+        while entry.get("parent") in entries:
+            entry = entries[entry["parent"]]
+            names.append(entry["name"])
+        found.add("/".join(reversed(names)))
+    return found
+
+
+def test_a_new_tree_costs_a_call_a_folder_and_one_look(mock: MockServer, api: Api) -> None:
+    """What was just made is known to be empty."""
+    tree = FolderTree(api, ROOT, ["a", "a/b", "a/b/c", "a/d"])
+    for _ in range(2):
+        for path in ("a/b/c", "a/d", "a"):
+            tree.get(path)
+    assert paths(mock) == {"a", "a/b", "a/b/c", "a/d"}
+    assert mock.calls == {"listFiles": 1, "createFolder": 4}
+
+
+def test_many_names_are_looked_up_in_one_list(mock: MockServer, api: Api) -> None:
+    """Fifty folders that are there cost a call, and not fifty."""
+    names = [f"f{number}" for number in range(50)]
+    first = FolderTree(api, ROOT, names)
+    made = {name: first.get(name) for name in names}
+    mock.calls.clear()
+    again = FolderTree(api, ROOT, names)
+    assert {name: again.get(name) for name in names} == made
+    assert mock.calls == {"listFiles": 1}
+
+
+def test_a_folder_that_somebody_else_made_meanwhile_is_taken(mock: MockServer, api: Api) -> None:
+    """The answer 409/5030 is no error: two processes end up with one folder."""
+    names = ["a", "b", "c", "d"]
+    ours, theirs = FolderTree(api, ROOT, names), FolderTree(api, ROOT, names)
+    ours.get("a")  # the list is taken here
+    made = theirs.get("b")
+    assert ours.get("b") == made
+    assert paths(mock) == {"a", "b"}
+
+
+def test_a_folder_whose_answer_was_lost_is_found(mock: MockServer, api: Api) -> None:
+    """The next try finds what the first one made."""
+    mock.faults.add(Fault("createFolder", "lost_answer"))
+    tree = FolderTree(api, ROOT, ["a"])
+    with pytest.raises(ConnectionFailed):
+        tree.get("a")
+    assert tree.get("a").parent
+    assert paths(mock) == {"a"}
+
+
+def test_a_file_in_the_way_is_told(mock: MockServer, api: Api) -> None:
+    """A file is not a folder."""
+    from cavatica_upload import Uploader
+
+    with Uploader(token=mock.token, endpoint=mock.base_url) as uploader:
+        uploader.upload(__file__, ROOT, name="a")
+    with pytest.raises(NotAFolder, match="a is a file"):
+        FolderTree(api, ROOT).get("a/b")
+
+
+def test_looking_makes_nothing(mock: MockServer, api: Api) -> None:
+    """A dry run asks with find and names."""
+    tree = FolderTree(api, ROOT, ["a", "a/b"])
+    assert tree.find("a/b") is None
+    assert tree.names("a/b") == {}
+    assert paths(mock) == set()
+
+
+def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api) -> None:
+    """A folder with more than `most` entries is asked about name by name."""
+    tree = FolderTree(api, ROOT, [f"f{number}" for number in range(5)])
+    for number in range(5):
+        tree.get(f"f{number}")
+    fresh = FolderTree(api, ROOT)
+    assert fresh.names("", most=4) is None
+    assert fresh.find("f4") is not None
+
+
+def test_holding_a_file_is_asked_by_id_then_by_list(mock: MockServer, api: Api) -> None:
+    """A few files cost a call each, many cost a list."""
+    made = [FolderTree(api, ROOT).get(f"f{number}").parent or "" for number in range(10)]
+    mock.calls.clear()
+    tree = FolderTree(api, ROOT)
+    assert all(tree.holds("", file_id) for file_id in made)
+    assert not tree.holds("", "0" * 24)
+    assert not tree.holds("missing", made[0])
+    assert mock.calls["getFile"] == 3
+    assert mock.calls["listFiles"] == 1
+
+
+def test_metadata_goes_a_hundred_files_a_call_and_errors_are_each_files_own(mock: MockServer, api: Api) -> None:
+    """250 files cost three calls; one that is gone fails alone; a lost call fails its hundred."""
+    tree = FolderTree(api, ROOT, [f"f{number}" for number in range(20)])
+    ids = [tree.get(f"f{number}").parent or "" for number in range(20)]
+    queue = MetadataQueue(api)
+    failed = [*queue.add(FileEdit("0" * 24, "gone", {"a": "b"}))]
+    for number in range(249):
+        failed += queue.add(FileEdit(ids[number % 20], str(number), {"n": str(number)}))
+    failed += queue.flush()
+    assert mock.calls["editFiles"] == 3
+    assert [one.edit.file for one in failed] == ["gone"]
+    assert queue.done == 249
+    mock.faults.add(Fault("editFiles", "reset"))
+    queue.add(FileEdit(ids[0], "x", {"a": "b"}))
+    queue.add(FileEdit(ids[1], "y", {"a": "b"}))
+    assert [one.edit.file for one in queue.flush()] == ["x", "y"]
+    assert queue.flush() == []

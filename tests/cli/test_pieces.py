@@ -1,0 +1,275 @@
+"""The pieces of the command line by themselves: numbers, names, exit codes, progress."""
+
+import io
+import math
+import unicodedata
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from cavatica_upload import errors
+from cavatica_upload.cli.bars import Bars, Layout, shorten
+from cavatica_upload.cli.console import Output, size_text, time_text, visible
+from cavatica_upload.cli.dryrun import least_seconds
+from cavatica_upload.cli.exits import Exit, exit_of, exit_of_run
+from cavatica_upload.cli.meter import WINDOW, Meter, Speed
+from cavatica_upload.cli.options import Age, Pair, Size
+from cavatica_upload.cli.progress import Lines
+from cavatica_upload.cli.target import Target
+from cavatica_upload.errors import UsageError
+from cavatica_upload.events import BytesSent, Event, RateLimitWait, UploadFailed, UploadSkipped, UploadStarted
+from cavatica_upload.metadata import metadata_problems
+
+
+@given(st.text(min_size=1))
+def test_shown_text_moves_no_cursor(text: str) -> None:
+    """Whatever a file is called, it is one line of printable text."""
+    shown = visible(text)
+    assert all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in shown)
+    assert shown.encode()
+
+
+def test_bytes_of_a_name_that_are_not_utf8_are_shown() -> None:
+    """They are in file names now and then."""
+    assert visible("a\udcff") == "a\\xff"
+    assert visible("größe ✓ 試.bam") == "größe ✓ 試.bam"
+
+
+@given(st.integers(0, 2**60))
+def test_sizes_are_short_and_near(count: int) -> None:
+    """At most four figures, and within a percent of the truth."""
+    number, unit = size_text(count).split()
+    factor = 1024 ** ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit)
+    assert len(number) <= 4
+    assert math.isclose(float(number) * factor, count, rel_tol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (4.21, "4.2 s"), (58, "58 s"), (725, "12 min 5 s"), (12000, "3 h 20 min"), (187200, "2 d 4 h")],
+)
+def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
+    """Two units at most."""
+    assert time_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("64MiB", 64 * 1024**2), ("64M", 64 * 1024**2), ("64 mb", 64 * 1024**2), ("1.5g", 3 * 512 * 1024**2)],
+)
+def test_sizes_are_binary_however_they_are_written(text: str, size: int) -> None:
+    """One meaning for all spellings."""
+    assert Size().convert(text, None, None) == size
+    assert Size(a_second=True).convert(text + "/s", None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "x", "64X", "1e9", "64MiB/s", "0.1"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    """With an example of one."""
+    with pytest.raises(click.BadParameter, match="64MiB"):
+        Size().convert(text, None, None)
+
+
+def test_ages_and_pairs() -> None:
+    """7d is a week; a value may have any sign in it."""
+    assert Age().convert("7d", None, None) == Age().convert("1w", None, None) == 7 * 86400
+    assert Pair().convert("a=b=c", None, None) == ("a", "b=c")
+    for wrong in ("7", "d", "7y"):
+        with pytest.raises(click.BadParameter):
+            Age().convert(wrong, None, None)
+    for wrong in ("a", "=b"):
+        with pytest.raises(click.BadParameter):
+            Pair().convert(wrong, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("mlin/rna", "mlin/rna"),
+        ("mlin/rna/", "mlin/rna"),
+        ("mlin/rna/a/b/", "mlin/rna/a/b"),
+    ],
+)
+def test_a_project_may_have_folders_behind_it(text: str, target: str) -> None:
+    """`owner/name/folder`."""
+    assert str(Target.parse(text, None)) == target
+
+
+@pytest.mark.parametrize("text", ["", "mlin", "mlin/", "/rna", "mlin/rna//a", "mlin/rna/my data", "mlin/rna/../x", "a b/c"])
+def test_what_is_no_project_is_refused(text: str) -> None:
+    """Before anything is sent."""
+    with pytest.raises(UsageError):
+        Target.parse(text, None)
+
+
+API = {"status": 409, "code": 8007}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.UsageError("x"), 2),
+        (errors.ConfigError("x"), 3),
+        (errors.Unauthorized("x", status=401), 3),
+        (errors.Forbidden("x", status=403), 3),
+        (errors.NotFound("x", status=404), 3),
+        (errors.UploadGone("x", status=404), 1),
+        (errors.BadRequest("x", status=400), 1),
+        (errors.NameTaken("x", status=409), 1),
+        (errors.Conflict("x", status=409, code=8008), 4),
+        (errors.CompleteRefused("x", status=409), 4),
+        (errors.RateLimited("x", status=429), 4),
+        (errors.ServerError("x", status=520), 4),
+        (errors.ConnectionFailed("x"), 4),
+        (errors.StorageError("x"), 4),
+        (errors.EtagMismatch("x"), 5),
+        (errors.FileChanged("x"), 5),
+        (errors.SourceError("x"), 1),
+        (errors.UploadBusy("x"), 1),
+        (errors.Interrupted("x"), 130),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError(), 70),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_each_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    """The table of the help page."""
+    assert exit_of(error) == code
+
+
+@given(st.integers(0, 3), st.lists(st.sampled_from(list(Exit)[1:]), max_size=4))
+def test_the_code_of_a_run(done: int, failures: list[Exit]) -> None:
+    """0 only when nothing failed; 130 whenever it was stopped; a code of its own when all failed alike; else 1."""
+    code = exit_of_run(done, failures)
+    assert (code == Exit.DONE) == (not failures)
+    if Exit.INTERRUPTED in failures:
+        assert code == Exit.INTERRUPTED
+    elif failures:
+        assert code == (failures[0] if len(set(failures)) == 1 and not done else Exit.FAILED)
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [(0, 0), (1000, 0), (1001, 300), (2000, 300), (10_315, 3000)])
+def test_the_least_time_under_the_call_limit(calls: int, seconds: float) -> None:
+    """A thousand at once, a thousand more every five minutes."""
+    assert least_seconds(calls) == seconds
+
+
+def test_a_share_has_a_share_of_the_calls() -> None:
+    """Ten machines with a tenth each take as long together as one."""
+    assert least_seconds(1001, 0.1) == 10 * 300
+
+
+@given(st.dictionaries(st.text(max_size=120), st.text(max_size=320), max_size=5))
+def test_metadata_that_is_let_through_keeps_the_limits(metadata: dict[str, str]) -> None:
+    """Keys of 100 bytes without “.” and “$”, values of 300 bytes."""
+    if not list(metadata_problems(metadata)):
+        assert all(1 <= len(key.encode()) <= 100 and not set(key) & set(".$") for key in metadata)
+        assert all(len(value.encode()) <= 300 for value in metadata.values())
+
+
+def test_speed_is_of_the_last_seconds_and_forgets() -> None:
+    """A burst long ago is no speed now; bytes taken back are taken back."""
+    speed = Speed(0.0)
+    speed.add(1000, 1.0)
+    speed.add(-500, 2.0)
+    assert speed.value(5.0) == 100
+    assert speed.value(5.0 + WINDOW) == 0
+
+
+STARTED = UploadStarted("a", "id", 1000, 100, 10, resumed_parts=5, resumed_bytes=500)
+
+
+def test_resumed_bytes_are_done_and_no_speed() -> None:
+    """A file that was half there does not look fast."""
+    meter = Meter(1, 1000, 0.0)
+    meter.take(STARTED, 0.0)
+    assert (meter.done, meter.speed.value(1.0)) == (500, 0.0)
+    meter.take(BytesSent("a", 250), 5.0)
+    assert (meter.done, meter.speed.value(10.0), meter.time_left(10.0)) == (750, 25.0, 10.0)
+    meter.take(UploadStarted("a", "id2", 1000, 100, 10), 10.0)
+    assert meter.done == 0
+    meter.take(UploadFailed("a", ValueError(), True), 11.0)
+    assert (meter.ended, meter.active) == (1, {})
+
+
+def test_a_wait_counts_down() -> None:
+    """The countdown ends by itself."""
+    meter = Meter(1, 10, 0.0)
+    meter.take(RateLimitWait(30.0), 100.0)
+    assert [meter.wait_left(now) for now in (100.0, 110.0, 140.0)] == [30.0, 20.0, 0.0]
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def told(events: list[tuple[float, Event]], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    clock = Clock()
+    lines = Lines(Output(), Meter(2, 10**9, 0.0), clock)
+    for clock.now, event in events:  # noqa: B020
+        lines(event)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_plain_lines_come_at_every_tenth_or_after_five_minutes(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log of a fast upload has about ten lines, that of a slow one some sign of life."""
+    size = 10**9
+    start = UploadStarted("a", "id", size, size // 10, 10)
+    fast = [(0.0, start), *[(number / 10, BytesSent("a", size // 100)) for number in range(1, 100)]]
+    lines = told(fast, capsys)
+    assert [line.split()[1] for line in lines[1:]] == [str(percent) for percent in range(10, 100, 10)]
+    slow = [(0.0, start), *[(number * 100.0, BytesSent("a", size // 1000)) for number in range(1, 10)]]
+    assert len(told(slow, capsys)) == 1 + 3
+
+
+def test_threads_that_wait_together_say_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Eight workers, one line."""
+    waits = [(number / 10, RateLimitWait(30.0 - number / 10)) for number in range(8)]
+    assert len(told([*waits, (40.0, RateLimitWait(30.0))], capsys)) == 2
+
+
+def test_a_skipped_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the reason."""
+    assert told([(0.0, UploadSkipped("a\x1b", "It is there."))], capsys) == ["a\\x1b: skipped. It is there."]
+
+
+@given(st.text(min_size=1, max_size=80), st.integers(5, 40))
+def test_names_are_cut_in_the_middle(name: str, width: int) -> None:
+    """The end of a name says what it is."""
+    short = shorten(visible(name), width)
+    assert Console().measure(short).maximum <= width or "\n" in short
+
+
+@given(st.integers(20, 300))
+def test_bars_fit_any_terminal(width: int) -> None:
+    """No line is broken, however narrow."""
+    out = io.StringIO()
+    layout = Layout(width)
+    layout.add("sample-07.R1.fastq.gz", 5 * 1024**3, 10 * 1024**4, 123456789.0, 86399.0, now=0.0)
+    Console(file=out, width=width, force_terminal=True, color_system=None).print(layout.table)
+    (line,) = out.getvalue().splitlines()
+    assert len(line) <= width
+    assert "0 %" in line
+
+
+def test_bars_draw_what_is_under_way() -> None:
+    """A row for each file, one for the run, and the countdown."""
+    output = Output()
+    output.console = Console(file=io.StringIO(), width=100, height=30, force_terminal=True, color_system=None)
+    clock = Clock()
+    bars = Bars(output, Meter(2, 2000, 0.0), clock)
+    bars(STARTED)
+    bars(RateLimitWait(90.0))
+    output.console.print(bars)
+    text = output.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "50 %" in text
+    assert "0 of 2 files" in text
+    assert "Rate limit reached, going on in 1 min 30 s" in text
