@@ -9,7 +9,6 @@ import attrs
 LONGEST_REASON = 400  # characters kept of what a server says of itself
 
 _URL_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
@@ -18,7 +17,8 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
         if secret:
             text = text.replace(secret, "***")
     text = _URL_QUERY.sub(r"\1?…", text)
-    text = _UNPRINTABLE.sub(" ", text).strip()
+    # Terminals obey control characters, and half a surrogate pair cannot be written at all.
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
 
 
