@@ -32,18 +32,21 @@ class Incoming:
         while view:
             view = view[self._file.write(view) :]
 
-    def md5(self) -> "hashlib._Hash":
-        return self._md5
+    def md5(self) -> bytes:
+        """The digest of what was written so far."""
+        return self._md5.digest()
 
     def flip_a_bit(self) -> None:
         """Spoil what was written, digest included: for the fault `corrupt`."""
         if self.size == 0:
             return
-        self._file.flush()
-        data = bytearray(self._partial.read_bytes()[: self.size])
-        data[self.size // 2] ^= 1
-        self._partial.write_bytes(data)
-        self._md5 = hashlib.md5(data, usedforsecurity=False)
+        with self._partial.open("r+b") as file:
+            file.seek(self.size // 2)
+            spoilt = file.read(1)[0] ^ 1
+            file.seek(self.size // 2)
+            file.write(bytes((spoilt,)))
+            file.seek(0)
+            self._md5 = hashlib.file_digest(file, "md5")
 
     def keep(self) -> None:
         # No fsync: the page cache outlives the process, and a mock need not outlive the machine.

@@ -59,9 +59,7 @@ class Files:
         if self.store.find_file(place.folder, wanted["name"]) is not None:
             raise Problem(problems.FOLDER_NAME_TAKEN)
         now = self.clock()
-        folder_id = self.ids.file()
-        while self.store.file(folder_id) is not None:
-            folder_id = self.ids.file()
+        folder_id = self.ids.file(self.store.file)
         folder = File(folder_id, user, place.project, place.folder, wanted["name"], True, None, now, now, {}, ())
         with self.store.transaction():
             self.places.make(place, user, now)

@@ -3,10 +3,15 @@
 import hashlib
 import random
 import string
+from collections.abc import Callable
 from typing import Final
 
 ALPHANUMERIC: Final = string.ascii_letters + string.digits
 HEXADECIMAL: Final = "0123456789abcdef"
+
+
+def _nothing(_: str) -> None:
+    return None
 
 
 class Ids:
@@ -15,16 +20,23 @@ class Ids:
     def __init__(self, seed: int | None) -> None:
         self._random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
 
-    def upload(self) -> str:
-        """64 letters and digits, as in the vendor's examples."""
-        return "".join(self._random.choices(ALPHANUMERIC, k=64))
+    def upload(self, find: Callable[[str], object] = _nothing) -> str:
+        """64 letters and digits, as in the vendor's examples; none by which `find` finds something."""
+        return self._unknown(ALPHANUMERIC, 64, find)
 
-    def file(self) -> str:
-        """24 hexadecimal digits, as files and folders have."""
-        return "".join(self._random.choices(HEXADECIMAL, k=24))
+    def file(self, find: Callable[[str], object] = _nothing) -> str:
+        """24 hexadecimal digits, as files and folders have; none by which `find` finds something."""
+        return self._unknown(HEXADECIMAL, 24, find)
 
     def secret(self) -> str:
-        return "".join(self._random.choices(HEXADECIMAL, k=64))
+        return self._unknown(HEXADECIMAL, 64, _nothing)
+
+    def _unknown(self, alphabet: str, length: int, find: Callable[[str], object]) -> str:
+        """A seed begins anew when a kept folder is served again: what is taken there is passed over."""
+        while True:
+            made = "".join(self._random.choices(alphabet, k=length))
+            if find(made) is None:
+                return made
 
 
 def root_folder(project: str) -> str:

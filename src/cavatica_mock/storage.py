@@ -106,7 +106,7 @@ class Storage:
             _check_digest(request, incoming)
             if fault is not None and fault.then == "corrupt":
                 incoming.flip_a_bit()
-            etag = incoming.md5().hexdigest()
+            etag = incoming.md5().hex()
             if fault is not None and fault.then == "etag":
                 etag = fault.value.strip('"')
             if not self.uploads.keep(grant.subject, grant.part, incoming, etag):
@@ -236,7 +236,7 @@ def _length(request: web.BaseRequest) -> int:
 
 def _check_digest(request: web.BaseRequest, incoming: Incoming) -> None:
     given = request.headers.get("Content-MD5")
-    if given is not None and given.strip() != base64.b64encode(incoming.md5().digest()).decode():
+    if given is not None and given.strip() != base64.b64encode(incoming.md5()).decode():
         raise Refused(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")
 
 

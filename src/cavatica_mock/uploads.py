@@ -73,9 +73,7 @@ class Uploads:
         if taken is not None and (taken.folder or not overwrite):
             raise Problem(problems.UPLOAD_NAME_TAKEN, "Choose another name, or set overwrite.")
         now = self.clock()
-        upload_id = self.ids.upload()
-        while self.store.upload(upload_id) is not None:  # a seed begins anew when a kept folder is served again
-            upload_id = self.ids.upload()
+        upload_id = self.ids.upload(self.store.upload)
         upload = Upload(
             id=upload_id,
             user=user,
@@ -127,17 +125,15 @@ class Uploads:
         taken = self.store.find_file(upload.parent, upload.name)
         if taken is not None and (taken.folder or not upload.overwrite):
             raise Problem(problems.UPLOAD_NAME_TAKEN, "It was taken after the upload had been started.")
-        used = {piece.blob for piece in pieces}
-        unused = {part.blob for part in parts.values() if part.blob is not None} - used
+        unused: list[str] = []
         now = self.clock()
         size = sum(piece.size for piece in pieces)
-        file = File(
-            self.new_file_id(), upload.user, upload.project, upload.parent, upload.name, False, size, now, now, {}, ()
-        )
+        file_id = self.ids.file(self.store.file)
+        file = File(file_id, upload.user, upload.project, upload.parent, upload.name, False, size, now, now, {}, ())
         with self.store.transaction():
             if taken is not None:
                 # Documented as "the old file is deleted", not when: here readers see the one or the other, never none.
-                unused |= {piece.blob for piece in self.store.pieces(taken.id)}
+                unused = [piece.blob for piece in self.store.pieces(taken.id)]
                 self.store.remove_file(taken.id)
             self.store.add_file(file, pieces)
             self.store.remove_upload(upload.id)
@@ -162,12 +158,6 @@ class Uploads:
             self.blobs.remove([before.blob])
         return True
 
-    def new_file_id(self) -> str:
-        file_id = self.ids.file()
-        while self.store.file(file_id) is not None:
-            file_id = self.ids.file()
-        return file_id
-
     def _checked(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, object]]]:
         checked = []
         for report in reports:
@@ -178,29 +168,25 @@ class Uploads:
         return checked
 
     def _whole_file(self, upload: Upload, parts: Sequence[Part]) -> list[Piece]:
-        reported = [part for part in parts if part.report is not None]
-        if not reported:
+        if not parts:
             raise Problem(problems.UPLOAD_INCOMPLETE, "No part was reported.")
         pieces = []
-        for expected, part in enumerate(reported, start=1):
+        for expected, part in enumerate(parts, start=1):
             if part.number != expected:
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {expected} is missing.")
+            if part.report is None:
+                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} was sent but never reported.")
             if part.blob is None or part.size is None:
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but never sent.")
             if _reported_etag(part) != bare(part.etag or ""):
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Storage gave part {part.number} another ETag.")
-            if part.size < self.min_part_size and part is not reported[-1] and not self._odd_end(reported, part):
+            if part.size < self.min_part_size and any(later.size for later in parts[part.number :]):
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} is too small: only the last one may be.")
             pieces.append(Piece(part.blob, part.size))
         size = sum(piece.size for piece in pieces)
         if upload.size is not None and size != upload.size:
             raise Problem(problems.UPLOAD_INCOMPLETE, f"{size} bytes were reported of the {upload.size} declared.")
         return pieces
-
-    @staticmethod
-    def _odd_end(reported: Sequence[Part], part: Part) -> bool:
-        """True when only empty parts follow."""
-        return all(later.size == 0 for later in reported[part.number :])
 
 
 def _reported_etag(part: Part) -> str | None:

@@ -169,7 +169,7 @@ class UploadModel(RuleBasedStateMachine):
         data = letter * (1 if number == 3 else 3) if whole else letter
         incoming = self.blobs.incoming()
         incoming.write(data)
-        assert self.uploads.keep(self.upload.id, number, incoming, incoming.md5().hexdigest())
+        assert self.uploads.keep(self.upload.id, number, incoming, incoming.md5().hex())
         self.stored[number] = data
 
     @rule(numbers=st.lists(st.integers(0, 4), max_size=4), right=st.booleans(), in_bulk=st.booleans())
@@ -192,7 +192,13 @@ class UploadModel(RuleBasedStateMachine):
         reports = [report(number, etags[number]) for number in extra]
         good = all(number in self.stored and etags[number] == md5(self.stored[number]) for number in etags)
         data = b"".join(self.stored.get(number, b"") for number in sorted(etags))
-        if good and sorted(etags) == list(range(1, len(etags) + 1)) and etags and len(data) == self.size:
+        if (
+            good
+            and set(self.stored) <= set(etags)
+            and sorted(etags) == list(range(1, len(etags) + 1))
+            and etags
+            and len(data) == self.size
+        ):
             file = self.uploads.complete(self.upload, reports)
             assert b"".join(self.blobs.read(self.store.pieces(file.id))) == data
             self.outcomes["completed"] += 1

@@ -158,6 +158,26 @@ def test_completion_refuses_parts_that_were_reported_but_never_sent(client: Clie
     assert code(client.complete(upload_id, [report(1, md5(b"abc"))])) == (409, 8007)
 
 
+def test_completion_refuses_bytes_that_were_sent_but_never_reported(client: Client) -> None:
+    """Where no size was declared, a part without a report would be lost in silence."""
+    upload_id = client.start(part_size=3)["upload_id"]
+    reports = client.put_all(upload_id, b"abcdef", 3)
+    assert code(client.complete(upload_id, reports[:1])) == (409, 8007)
+    assert client.complete(upload_id, reports).status_code == 201
+
+
+def test_completion_refuses_small_parts_before_the_last() -> None:
+    """Storage takes them, S3's rule comes at completion; the last part may be of any size."""
+    with MockServer() as server:
+        client = Client(server)
+        upload_id = client.start()["upload_id"]
+        reports = client.put_all(upload_id, b"abcdef", 3)
+        assert code(client.complete(upload_id, reports)) == (409, 8007)
+        whole = report(1, client.put(upload_id, 1, bytes(5 * 2**20)).headers["ETag"])
+        assert client.complete(upload_id, [whole, reports[1]]).json()["size"] == 5 * 2**20 + 3
+        client.close()
+
+
 def test_completion_refuses_more_bytes_than_declared(client: Client) -> None:
     """The declared size is held against what came."""
     upload_id = client.start(size=3)["upload_id"]
