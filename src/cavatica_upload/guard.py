@@ -129,9 +129,11 @@ class Guard:
         )
         return whole, verdict
 
-    def settle(self, exchange: Exchange, verdict: Verdict, cause: Exception | None) -> float | None:
+    def settle(self, exchange: Exchange, verdict: Verdict, cause: BaseException | None) -> float | None:
         """Raise what the verdict says is to be raised; else return the seconds to pause, None where it is done."""
         if isinstance(verdict, GiveUp):
+            for lower in _causes(cause):
+                lower.__traceback__ = None  # the frames in httpx and below hold the token's header
             raise verdict.error from cause
         if isinstance(verdict, Take):
             return None

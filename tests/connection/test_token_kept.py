@@ -133,6 +133,10 @@ def test_not_in_errors(serve: Serve, client_of: ClientOf, reply: object) -> None
     assert TOKEN not in "".join(traceback.format_exception(error))
     while error is not None:
         assert TOKEN not in repr((error, error.args, error.__dict__))
+        frames = [
+            frame for frame, _ in traceback.walk_tb(error.__traceback__) if "test_" not in frame.f_code.co_filename
+        ]
+        assert not any(TOKEN in repr(value) for frame in frames for value in frame.f_locals.values())
         request = getattr(error, "_request", None)
         assert request is None or TOKEN not in repr(request.headers.raw)
         error = error.__cause__ or error.__context__
