@@ -4,6 +4,7 @@ import functools
 import re
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 import attrs
 import jsonschema_rs
@@ -72,7 +73,16 @@ def operations() -> dict[str, Operation]:
 
 
 def find(method: str, path: str) -> Operation | None:
-    """The operation that a request's method and path (below the base URL, without the query) reach."""
+    """The operation that a request's method and path (below the base URL, without the query) reach.
+
+    None for a path that is not text. A slash after `part` is let pass: the vendor's Python client sends it.
+    """
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeError:
+        return None
+    if method == "POST" and path.endswith("/part/"):
+        path = path.removesuffix("/")
     for operation in operations().values():
         if operation.method == method and operation.pattern.fullmatch(path):
             return operation

@@ -1,0 +1,77 @@
+"""What the suite is told, by environment variables: `make contract BASE_URL=… SEED=…` hands its own on."""
+
+import os
+import random
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Self
+
+import attrs
+
+from tests.contract.document import ROOT
+from tests.contract.target import PROJECT, Target
+
+SEED: Final = 20261122
+REPORTS: Final = ROOT / "reports"
+
+
+class Misuse(Exception):
+    """The suite was told something that it cannot do: one sentence, and what to do instead."""
+
+
+@attrs.frozen
+class Options:
+    """`base_url` None: start a mock. `seed` is the number that repeats a run."""
+
+    seed: int
+    base_url: str | None = None
+    token: str | None = attrs.field(default=None, repr=False)
+    other_token: str | None = attrs.field(default=None, repr=False)
+    project: str | None = None
+    profile: str | None = None
+    only: tuple[str, ...] = ()
+    share: float = 0.5
+    reports: Path = REPORTS
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """From BASE_URL, TOKEN, OTHER_TOKEN, PROJECT, PROFILE, SEED, SHARE, ONLY and REPORTS. Raises Misuse."""
+        project = environ.get("PROJECT") or None
+        if project is not None and project.count("/") != 1:
+            raise Misuse(f"PROJECT={project!r} is not of the form owner/name.")
+        try:
+            share = float(environ.get("SHARE") or 0.5)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            raise Misuse("SHARE is the part of the rate limit that may be used, above 0 and 1 at most: SHARE=0.5")
+        return cls(
+            seed=_seed(environ.get("SEED") or str(SEED)),
+            base_url=(environ.get("BASE_URL") or "").rstrip("/") or None,
+            token=environ.get("TOKEN") or None,
+            other_token=environ.get("OTHER_TOKEN") or None,
+            project=project,
+            profile=environ.get("PROFILE") or None,
+            only=tuple(environ.get("ONLY", "").replace(",", " ").split()),
+            share=share,
+            reports=Path(environ.get("REPORTS") or REPORTS),
+        )
+
+    def given_target(self) -> Target | None:
+        """The server that BASE_URL names, None for a mock of our own. Raises Misuse without a token."""
+        if self.base_url is None:
+            return None
+        if self.token is None:
+            raise Misuse("BASE_URL was given without TOKEN: say both, as in make contract BASE_URL=… TOKEN=…")
+        run = secrets.token_hex(3)
+        return Target(self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run)
+
+
+def _seed(text: str) -> int:
+    if text == "random":
+        return random.SystemRandom().randrange(2**31)
+    try:
+        return int(text)
+    except ValueError:
+        raise Misuse(f"SEED={text!r} is neither a whole number nor `random`.") from None

@@ -1,0 +1,144 @@
+"""Signed URLs: each is good for one method, one part, one upload, and for a time."""
+
+import base64
+import hashlib
+import re
+import time
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from tests.contract.answer import Answer
+from tests.contract.raw.bench import Bench, Claim, claim
+
+CLAIMS: list[Claim] = []
+
+
+def _changed(url: str, **changes: str | None) -> str:
+    """The URL with query parameters changed, or left out where None."""
+    parts = urlsplit(url)
+    query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **changes}
+    return urlunsplit(parts._replace(query=urlencode({k: v for k, v in query.items() if v is not None})))
+
+
+def _grant(bench: Bench, **extra: Any) -> dict[str, Any]:
+    upload = bench.ledger.start(**extra)
+    grant: dict[str, Any] = bench.wire.call("getPartUrl", upload_id=upload.id, part_number=1).expect(200).json()
+    return grant
+
+
+def _refused(answer: Answer, what: str) -> None:
+    if not 400 <= answer.status < 500:
+        raise answer.broken("signed_url", f"{what} is refused")
+
+
+@claim(CLAIMS)
+def etag_is_the_md5(bench: Bench) -> None:
+    """Storage answers a part with a quoted ETag, its MD5; the same part may be put again."""
+    grant = _grant(bench)
+    for content in (b"one", b"two", b""):
+        answer = bench.wire.put(grant, content).expect(200)
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if answer.headers.get("etag") != f'"{md5}"':
+            raise answer.broken("etag", f"ETag {answer.headers.get('etag')} where \"{md5}\" is right")
+
+
+@claim(CLAIMS)
+def tampered_urls(bench: Bench) -> None:
+    """A signed URL in which anything was changed is refused."""
+    grant = _grant(bench)
+    query = dict(parse_qsl(urlsplit(grant["url"]).query))
+    for name, value in query.items():
+        swapped = str(int(value) + 1) if value.isdigit() else value[:-1] + ("0" if value[-1] != "0" else "1")
+        _refused(bench.wire.put({**grant, "url": _changed(grant["url"], **{name: swapped})}, b"x"), f"a changed {name}")
+        _refused(bench.wire.put({**grant, "url": _changed(grant["url"], **{name: None})}, b"x"), f"a URL without {name}")
+    _refused(bench.wire.put({**grant, "url": grant["url"].partition("?")[0]}, b"x"), "a URL without a signature")
+
+
+@claim(CLAIMS)
+def one_method(bench: Bench) -> None:
+    """The URL for a PUT is good for that and for nothing else."""
+    grant = _grant(bench)
+    bench.wire.put(grant, b"secret").expect(200)
+    for method in ("GET", "DELETE", "POST"):
+        _refused(bench.wire.put({**grant, "method": method}, b""), f"{method} with the URL of a PUT")
+
+
+@claim(CLAIMS)
+def expiry(bench: Bench) -> None:
+    """A part URL says when it expires, and that is to come; a moment that was moved is not believed."""
+    grant = _grant(bench)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", grant["expires"]) or grant["expires"] <= now:
+        answer = bench.wire.put(grant, b"x")
+        raise answer.broken("part_url_expiry", f"expires is {grant['expires']}, and it is {now}")
+
+
+@claim(CLAIMS)
+def own_part_only(bench: Bench) -> None:
+    """Each part of each upload has a URL of its own: bytes never get into another part."""
+    one, two = bench.ledger.start(bench.ledger.fitting_size(10**6)), bench.ledger.start(bench.ledger.fitting_size(10**6))
+    urls = {}
+    for upload in (one, two):
+        for number in upload.numbers:
+            grant = bench.wire.call("getPartUrl", upload_id=upload.id, part_number=number).expect(200)
+            urls.setdefault(grant.json()["url"], []).append((upload.id, number))
+            bench.ledger.put(upload, number, grant.json())
+    shared = [owners for owners in urls.values() if len(owners) > 1]
+    if shared:
+        raise grant.broken("part_urls_differ", "two parts have the same URL")
+    for upload in (one, two):
+        parts = [upload.report(number) for number in upload.numbers]
+        file = bench.wire.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201).json()
+        upload.ended = True
+        link = bench.wire.call("getDownloadInfo", file_id=file["id"]).expect(200)
+        if bench.wire.fetch(link.json()["url"]) != b"".join(upload.content(number) for number in upload.numbers):
+            raise link.broken("file_content", "the file is not what was put")
+
+
+@claim(CLAIMS)
+def no_more_bytes_after_the_end(bench: Bench) -> None:
+    """After an abort the part URLs lead nowhere."""
+    upload = bench.ledger.start()
+    grant = bench.wire.call("getPartUrl", upload_id=upload.id, part_number=1).expect(200).json()
+    bench.wire.call("abortUpload", upload_id=upload.id).expect(204)
+    _refused(bench.wire.put(grant, b"x"), "a part of an aborted upload")
+
+
+@claim(CLAIMS)
+def digests(bench: Bench) -> None:
+    """Bytes that do not have the MD5 that was announced for them are not kept."""
+    grant = _grant(bench)
+    for content, right in ((b"bytes", True), (b"other", False)):
+        digest = base64.b64encode(hashlib.md5(b"bytes", usedforsecurity=False).digest()).decode()
+        answer = bench.wire.put({**grant, "headers": {**grant["headers"], "Content-MD5": digest}}, content)
+        if (answer.status == 200) is not right:
+            raise answer.broken("content_md5", "Content-MD5 is checked")
+
+
+@claim(CLAIMS)
+def wrong_etags(bench: Bench) -> None:
+    """Completing asks for the ETags that storage gave: a wrong one, one of another part and none are refused."""
+    for wrong in ("0" * 32, "", hashlib.md5(b"other", usedforsecurity=False).hexdigest()):
+        upload = bench.ledger.start(9)
+        bench.ledger.put_all(upload)
+        parts = [upload.report(number) for number in upload.numbers]
+        parts[-1]["response"]["headers"]["ETag"] = wrong
+        answer = bench.wire.call("completeUpload", upload_id=upload.id, body={"parts": parts})
+        answer.expect(400, 409, check="etag_checked")
+        parts = [upload.report(number) for number in upload.numbers]
+        bench.wire.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
+        upload.ended = True
+
+
+@claim(CLAIMS)
+def missing_parts(bench: Bench) -> None:
+    """Completing asks for every part, put and reported; what is refused stays open and can be mended."""
+    for reported in ([], None):
+        upload = bench.ledger.start(9)
+        body = None if reported is None else {"parts": reported}
+        bench.wire.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
+        bench.ledger.put_all(upload)
+        bench.wire.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
+        parts = [upload.report(number) for number in upload.numbers]
+        bench.wire.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
+        upload.ended = True

@@ -1,0 +1,91 @@
+"""What a run leaves in reports/: a summary in Markdown, and JUnit XML for CI."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.contract import document
+from tests.contract.forced import UNREACHABLE
+from tests.contract.outcome import Outcome
+from tests.contract.tally import Tally
+
+
+def write(folder: Path, outcomes: Sequence[Outcome], seed: int, server: str) -> None:
+    """Write `contract.md` and `contract.xml`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "contract.md").write_text(markdown(outcomes, seed, server))
+    ElementTree.ElementTree(junit(outcomes)).write(folder / "contract.xml", encoding="utf-8", xml_declaration=True)
+
+
+def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
+    """The whole run on one page."""
+    total = Tally.of(outcome.tally for outcome in outcomes)
+    findings = [finding for outcome in outcomes for finding in outcome.findings]
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    lives = total.lives
+    lines = [
+        "# Contract report",
+        "",
+        f"{'FAILED' if findings else 'Passed'}: {server}, seed {seed}, {total.calls} calls and {total.puts} puts in "
+        f"{seconds:.0f} s, {total.calls / max(seconds, 0.001):.0f} calls a second.",
+        f"Uploads started {lives['started']}, completed {lives['completed']}, aborted {lives['aborted']}.",
+        "",
+        "| phase | cases | findings | calls | puts | seconds | calls/s | |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
+        *(_phase(outcome) for outcome in outcomes),
+        "",
+    ]
+    if findings:
+        lines += ["## Findings", ""]
+        for finding in findings:
+            lines += [f"### {finding.check}", "", finding.message, ""]
+            lines += ["```sh", finding.reproduce, "```", ""] if finding.reproduce else []
+    lines += ["## Operations", "", "| operation | calls | statuses seen | declared, never seen |", "|---|---:|---|---|"]
+    missing = total.never_seen()
+    for operation in document.operations().values():
+        seen = total.statuses(operation.id)
+        shown = ", ".join(f"{status} ×{count}" for status, count in seen.items())
+        never = ", ".join(str(status) for name, status in missing if name == operation.id)
+        lines.append(f"| {operation.id} | {sum(seen.values())} | {shown} | {never} |")
+    lines += ["", "Never seen, and why: "]
+    lines += [f"- {name} {status}: {why}." for (name, status), why in UNREACHABLE.items() if (name, status) in missing]
+    return "\n".join(lines) + "\n"
+
+
+def _phase(outcome: Outcome) -> str:
+    calls, seconds = outcome.tally.calls, outcome.seconds
+    facts = ", ".join(_fact(name, value) for name, value in outcome.facts.items())
+    cells = (
+        outcome.phase, len(outcome.claims), len(outcome.findings), calls, outcome.tally.puts, f"{seconds:.1f}",
+        f"{calls / max(seconds, 0.001):.0f}", facts,
+    )  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _fact(name: str, value: object) -> str:
+    if name == "links" and isinstance(value, list):
+        return f"{value[0]} of {value[1]} links"
+    if isinstance(value, dict):
+        return f"{len(value)} kinds of {'outcome' if name == 'reached' else name} reached"
+    return f"{value} {name}"
+
+
+def junit(outcomes: Sequence[Outcome]) -> ElementTree.Element:
+    """One suite a phase, one case a claim."""
+    root = ElementTree.Element("testsuites", name="contract")
+    for outcome in outcomes:
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=outcome.phase, tests=str(len(outcome.claims)), errors="0",
+            failures=str(len(outcome.findings)), time=f"{outcome.seconds:.3f}",
+        )  # fmt: skip
+        for name, finding in outcome.claims:
+            case = ElementTree.SubElement(suite, "testcase", classname=f"contract.{outcome.phase}", name=_clean(name))
+            if finding is not None:
+                failure = ElementTree.SubElement(case, "failure", type=finding.check, message=_clean(finding.message[:500]))
+                failure.text = _clean(f"{finding.message}\n\n{finding.reproduce}")
+    return root
+
+
+def _clean(text: str) -> str:
+    """Without the characters that XML cannot hold."""
+    return "".join(char if char in "\t\n" or " " <= char < "\ud800" or char > "\ue000" else "�" for char in text)

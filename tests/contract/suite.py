@@ -1,0 +1,111 @@
+"""The whole suite on one server: the phases in turn, the floors, the reports."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from tests.contract import forced, gate, raw, report
+from tests.contract.answer import Broken
+from tests.contract.model.play import play
+from tests.contract.model.stage import Stage
+from tests.contract.options import Options
+from tests.contract.outcome import Finding, Outcome
+from tests.contract.raw import bench
+from tests.contract.tally import Tally
+from tests.contract.target import Target, mock_arguments, started
+
+SCENARIOS = 80  # of the stateful phase; about 125 are made. Below it the phase has stopped early, and says success
+WHOLE_LIVES = 20  # uploads that schemathesis carries to the end; about 90 are
+PHASES = ("unit", "stateful", "model", "raw", "forced")
+
+
+def run(options: Options, say: Callable[[str], None] = print) -> int:
+    """Run every phase, write the reports, say how it went. 0: no finding. 1: findings."""
+    with _server(options) as target:
+        say(f"{target.base_url}, seed {options.seed}")
+        outcomes: list[Outcome] = []
+        for name in PHASES:
+            if not options.only or name in options.only:
+                outcome = phase(name, target, options, outcomes)
+                outcomes.append(outcome)
+                say(line(outcome))
+        if target.own and not options.only:
+            forced.demand_everything(outcomes[-1], Tally.of(outcome.tally for outcome in outcomes))
+    report.write(options.reports, outcomes, options.seed, target.base_url)
+    return conclude(outcomes, options, say)
+
+
+def phase(name: str, target: Target, options: Options, before: list[Outcome]) -> Outcome:
+    """One phase by its short name."""
+    seed = options.seed
+    if name == "unit":
+        return gate.run(target, gate.UNIT, seed, reports=options.reports)
+    if name == "stateful":
+        return demanded(gate.run(target, gate.STATEFUL, seed, reports=options.reports), target)
+    if name == "model":
+        return model(target, seed)
+    if name == "raw":
+        return bench.run(target, raw.CLAIMS)
+    return forced.run(target, Tally.of(outcome.tally for outcome in before), seed)
+
+
+def model(target: Target, seed: int, *, examples: int = 60, steps: int = 40, shrink: bool = True) -> Outcome:
+    """The state machine, on a stage of its own."""
+    try:
+        stage = Stage.on(target)
+    except Broken as error:
+        outcome = Outcome("model")
+        outcome.found("a first upload can be started and aborted", Finding.of(error))
+        return outcome
+    with contextlib.closing(stage):
+        return play(stage, seed, examples=examples, steps=steps, shrink=shrink)
+
+
+def demanded(outcome: Outcome, target: Target) -> Outcome:
+    """The floors of the stateful phase: it may stop early and say success."""
+    covered, links = outcome.facts["links"]
+    scenarios, completed = outcome.facts["scenarios"], outcome.tally.lives["completed"]
+    floor = SCENARIOS if target.own else SCENARIOS // 8  # Hypothesis gives up earlier where nothing can be reset
+    outcome.demand("scenarios were played", scenarios >= floor, f"{scenarios} scenarios, {floor} are the least")
+    right = links if target.own else links * 2 // 3
+    outcome.demand("links were followed", links > 0 and covered >= right, f"{covered} of {links} links were followed")
+    least = WHOLE_LIVES if target.own else 1
+    outcome.demand("uploads were completed", completed >= least, f"{completed} uploads were completed, {least} are the least")
+    return outcome
+
+
+def line(outcome: Outcome) -> str:
+    """A phase in one line."""
+    calls = outcome.tally.calls
+    rate = f"{calls / max(outcome.seconds, 0.001):.0f}/s"
+    verdict = f"{len(outcome.findings)} FINDINGS" if outcome.findings else "passed"
+    return f"{outcome.phase:32} {calls:6} calls {outcome.seconds:6.1f} s {rate:>7}  {verdict}"
+
+
+def conclude(outcomes: list[Outcome], options: Options, say: Callable[[str], None]) -> int:
+    """Say what was found and where to read on."""
+    findings = [finding for outcome in outcomes for finding in outcome.findings]
+    for finding in findings:
+        say(f"\n{finding.check}: {finding.message[:1000]}")
+        if finding.reproduce:
+            say("  " + finding.reproduce[:3000].replace("\n", "\n  "))
+    total = Tally.of(outcome.tally for outcome in outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    lives = ", ".join(f"{count} {what}" for what, count in total.lives.items())
+    say(f"\n{total.calls} calls and {total.puts} puts in {seconds:.0f} s; uploads: {lives}.")
+    say(f"Read {options.reports / 'contract.md'}; for CI there is contract.xml beside it.")
+    if findings:
+        say(f"FAILED with {len(findings)} findings. The same again: make contract SEED={options.seed}")
+        return 1
+    say(f"Passed, seed {options.seed}.")
+    return 0
+
+
+@contextlib.contextmanager
+def _server(options: Options) -> Iterator[Target]:
+    """The given server, or a mock for the length of the run."""
+    given = options.given_target()
+    if given is not None:
+        yield given
+        return
+    with started(mock_arguments(options.seed)) as target:
+        yield target
