@@ -138,6 +138,7 @@ __attribute__((target("avx2"))) DEFINE_ADVANCE(16)
 size_t md5_lanes(void)
 {
 #ifdef __x86_64__
+    __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2"))
         return 16;
 #endif

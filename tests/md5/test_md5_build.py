@@ -1,0 +1,95 @@
+"""The build: with a compiler, without one, with one that fails."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from md5_support import COMPILER
+
+from cavatica_upload.md5.library import load
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path("src/cavatica_upload/md5")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """As much of the source tree as a wheel is built from, with nothing compiled."""
+    tree = tmp_path / "tree"
+    without = shutil.ignore_patterns("__pycache__", "*.so")
+    for package in ("src/cavatica_upload/md5", "src/cavatica_mock"):
+        shutil.copytree(ROOT / package, tree / package, ignore=without)
+    for name in ("pyproject.toml", "openapi.yaml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, tree)
+    return tree
+
+
+def run(tree: Path, *words: str, **environment: str) -> str:
+    """Run a Python in the tree, as quiet or loud as it is; what it said."""
+    env: Mapping[str, str] = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ} | environment
+    done = subprocess.run([sys.executable, *words], cwd=tree, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def wheel(tree: Path, **environment: str) -> tuple[Path, str]:
+    """Build a wheel; the wheel, and what was said."""
+    said = run(tree, "-m", "hatchling", "build", "-t", "wheel", **environment)
+    (made,) = (tree / "dist").glob("*.whl")
+    return made, said
+
+
+@pytest.mark.parametrize("compiler", [COMPILER] if COMPILER else [])
+def test_a_wheel_with_the_library(tree: Path, compiler: str) -> None:
+    """With a compiler the wheel is of this platform, for any Python, holds a library that works, and no C."""
+    made, _ = wheel(tree)
+    assert "-py3-none-" in made.name
+    assert not made.name.endswith("-any.whl")
+    names = [name for name in zipfile.ZipFile(made).namelist() if "/md5/" in name]
+    assert "cavatica_upload/md5/liblanes.so" in names
+    assert not [name for name in names if name.endswith(("lanes.c", "build.py"))]
+    with zipfile.ZipFile(made) as archive:
+        library = load(Path(archive.extract("cavatica_upload/md5/liblanes.so", tree)))
+    assert library is not None
+    assert library.lanes >= 8
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"PATH": "/nonexistent"}, "there is no C compiler"),
+        ({"CC": "/nonexistent/cc"}, "/nonexistent/cc failed"),
+        ({"CC": f"{sys.executable} -c 'raise SystemExit(3)'"}, "ended with 3"),
+        ({"CAVATICA_MD5": "hashlib"}, "was asked for"),
+    ],
+    ids=["none", "absent", "failing", "unwanted"],
+)
+def test_a_wheel_without_the_library(tree: Path, environment: dict[str, str], said: str) -> None:
+    """Without a compiler that works the wheel is pure, one line says why, and no old library slips in."""
+    (tree / PACKAGE / "liblanes.so").write_bytes(b"of another day")
+    os.utime(tree / PACKAGE / "liblanes.so", (1, 1))
+    made, told = wheel(tree, **environment)
+    assert made.name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(made).namelist() if name.endswith(".so")]
+    (line,) = [line for line in told.splitlines() if "MD5" in line]
+    assert said in line
+
+
+@pytest.mark.parametrize("compiler", [COMPILER] if COMPILER else [])
+def test_compiled_again_only_where_the_source_is_newer(tree: Path, compiler: str) -> None:
+    """A library that is newer than lanes.c stays; a change of lanes.c makes another."""
+    build = ["-c", f"import runpy; print(runpy.run_path('{PACKAGE}/build.py')['build']())"]
+    library, source = tree / PACKAGE / "liblanes.so", tree / PACKAGE / "lanes.c"
+    assert run(tree, *build) == "None\n"
+    made = library.stat().st_mtime_ns
+    assert run(tree, *build) == "None\n"
+    assert library.stat().st_mtime_ns == made
+    os.utime(source, ns=(made + 1, made + 1))
+    assert run(tree, *build) == "None\n"
+    assert library.stat().st_mtime_ns > made
+    assert sorted(path.name for path in library.parent.glob("liblanes*")) == ["liblanes.so"]

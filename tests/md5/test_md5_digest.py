@@ -1,0 +1,272 @@
+"""Digests of parts that are fed by several threads, against hashlib."""
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from hashlib import md5
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from md5_support import LIBRARY, WIDTHS, pattern
+
+from cavatica_upload.errors import ConfigError
+from cavatica_upload.md5 import PartDigest, digest, implementation, new_digest
+from cavatica_upload.md5.digest import VARIABLE, Choice, HashlibDigest
+from cavatica_upload.md5.library import PATH, Job, Library
+from cavatica_upload.md5.pool import ENOUGH, LaneDigest, Pool
+
+BLOCK = 4096
+some_lanes = pytest.mark.parametrize("lanes", WIDTHS)
+widest = pytest.mark.parametrize("lanes", WIDTHS[-1:])
+
+
+def feed(part: PartDigest, blocks: list[bytes]) -> str:
+    """Hash blocks as a worker does."""
+    for block in blocks:
+        part.update(block)
+    return part.hexdigest()
+
+
+def feed_at_once(parts: list[PartDigest], blocks: list[list[bytes]]) -> list[str | None]:
+    """Hash each part in a thread of its own."""
+    taken: list[str | None] = [None] * len(parts)
+
+    def work(number: int) -> None:
+        taken[number] = feed(parts[number], blocks[number])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(parts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return taken
+
+
+class Held(Library):
+    """A library whose hashing waits until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(PATH)
+        self.begun = threading.Event()
+        self.go = threading.Event()
+
+    def advance(self, jobs: list[Job], lanes: int | None = None) -> None:
+        self.begun.set()
+        self.go.wait()
+        super().advance(jobs, lanes)
+
+
+@some_lanes
+@settings(max_examples=40, deadline=None)
+@given(
+    parts=st.lists(
+        st.lists(st.one_of(st.just(BLOCK), st.sampled_from([0, 1, 63, 64, 65, 128]), st.integers(0, 3 * BLOCK))),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_any_split_over_threads(lanes: int, parts: list[list[int]]) -> None:
+    """Any number of parts, in blocks of any sizes, each fed by its own thread, hash as hashlib does it."""
+    pool = Pool(LIBRARY, lanes)
+    blocks = [[pattern(size, number) for size in sizes] for number, sizes in enumerate(parts)]
+    taken = feed_at_once([LaneDigest(pool) for _ in parts], blocks)
+    assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
+
+
+@pytest.mark.parametrize("forced", ["hashlib", ""])
+def test_whichever_is_chosen(forced: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """new_digest() gives what the environment asks for, implementation() names it, and its MD5s are right."""
+    monkeypatch.setenv(VARIABLE, forced)
+    monkeypatch.setattr(digest, "_choice", Choice())
+    lanes = LIBRARY is not None and not forced
+    assert implementation() == ("lanes" if lanes else "hashlib")
+    assert isinstance(new_digest(), LaneDigest if lanes else HashlibDigest)
+    blocks = [[pattern(BLOCK, number)] * 7 + [b"end"] for number in range(9)]
+    taken = feed_at_once([new_digest() for _ in blocks], blocks)
+    assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
+
+
+def test_hashlib_where_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the library digests are hashlib's, and asking for lanes by force is an error that says what to do."""
+    monkeypatch.setattr(digest, "load", lambda: None)
+    monkeypatch.setattr(digest, "_choice", Choice())
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert feed(new_digest(), [b"ab", b"c"]) == md5(b"abc").hexdigest()
+    monkeypatch.setattr(digest, "_choice", Choice())
+    monkeypatch.setenv(VARIABLE, "lanes")
+    with pytest.raises(ConfigError, match="were not built") as caught:
+        new_digest()
+    assert "compiler" in str(caught.value.hint)
+
+
+def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An implementation that does not exist is refused, each time it is asked for."""
+    monkeypatch.setenv(VARIABLE, "sha1")
+    monkeypatch.setattr(digest, "_choice", Choice())
+    for ask in (new_digest, implementation, new_digest):
+        with pytest.raises(ConfigError, match="'sha1'"):
+            ask()
+
+
+@widest
+def test_going_on_after_a_look(lanes: int) -> None:
+    """hexdigest() takes nothing away: more blocks may follow, and it says the same when asked twice."""
+    part, known = LaneDigest(Pool(LIBRARY, lanes)), md5()
+    for size in (0, 5, 64, 59, 1000, BLOCK):
+        part.update(pattern(size))
+        known.update(pattern(size))
+        assert part.hexdigest() == part.hexdigest() == known.hexdigest()
+
+
+@widest
+def test_who_hashes_takes_the_others_along(lanes: int) -> None:
+    """A digest that must be settled takes a waiting block of the others with it."""
+    pool = Pool(LIBRARY, lanes)
+    first, second = LaneDigest(pool), LaneDigest(pool)
+    first.update(pattern(BLOCK, 1))
+    second.update(pattern(BLOCK, 2))
+    assert len(first.waiting) == 1
+    second.hexdigest()
+    assert not first.waiting
+    assert first.hexdigest() == md5(pattern(BLOCK, 1)).hexdigest()
+
+
+@some_lanes
+def test_enough_to_fill_the_lanes_is_hashed(lanes: int) -> None:
+    """Where as many digests as there are lanes have one block each, nothing is left waiting."""
+    pool = Pool(LIBRARY, lanes)
+    parts = [LaneDigest(pool) for _ in range(lanes)]
+    for part in parts:
+        part.update(pattern(BLOCK))
+    assert not any(part.waiting for part in parts)
+
+
+@widest
+def test_few_blocks_wait(lanes: int) -> None:
+    """However much is fed, a digest keeps only a few blocks: memory stays bounded."""
+    part = LaneDigest(Pool(LIBRARY, lanes))
+    for _ in range(50):
+        part.update(pattern(BLOCK))
+        assert len(part.waiting) < ENOUGH
+
+
+@widest
+def test_a_thread_waits_while_another_hashes(lanes: int) -> None:
+    """While a batch is hashed, a digest of it takes a few more blocks and then holds its thread, until it is done."""
+    library = Held()
+    pool = Pool(library, lanes)
+    slow, other = LaneDigest(pool), LaneDigest(pool)
+    other.update(pattern(BLOCK))
+    returned = []
+
+    def more() -> None:
+        for number in range(20):
+            other.update(pattern(BLOCK))
+            returned.append(number)
+
+    hasher = threading.Thread(target=feed, args=(slow, [pattern(BLOCK)] * ENOUGH))
+    hasher.start()
+    assert library.begun.wait(60)
+    feeder = threading.Thread(target=more)
+    feeder.start()
+    while len(other.waiting) <= ENOUGH:
+        assert feeder.is_alive()
+    assert len(returned) == ENOUGH - 1
+    library.go.set()
+    hasher.join()
+    feeder.join()
+    assert other.hexdigest() == md5(pattern(BLOCK) * 21).hexdigest()
+
+
+@widest
+def test_an_abandoned_digest_goes_with_its_blocks(lanes: int) -> None:
+    """A digest of an attempt that failed is freed at once, and the others go on without it."""
+    pool = Pool(LIBRARY, lanes)
+    gone = LaneDigest(pool)
+    gone.update(pattern(BLOCK))
+    seen = weakref.ref(gone)
+    del gone
+    gc.collect()
+    assert seen() is None
+    assert feed(LaneDigest(pool), [pattern(BLOCK)] * 9) == md5(pattern(BLOCK) * 9).hexdigest()
+
+
+@widest
+def test_a_digest_that_stands_still_holds_up_nobody(lanes: int) -> None:
+    """Digests whose storage is silent, more of them than there are lanes, let the others through."""
+    pool = Pool(LIBRARY, lanes)
+    silent = [LaneDigest(pool) for _ in range(2 * lanes)]
+    for part in silent:
+        part.update(pattern(BLOCK, 3))
+    blocks = [[pattern(BLOCK, number)] * 20 for number in range(4)]
+    taken = feed_at_once([LaneDigest(pool) for _ in blocks], blocks)
+    assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
+    assert {part.hexdigest() for part in silent} == {md5(pattern(BLOCK, 3)).hexdigest()}
+
+
+@widest
+def test_an_interrupt_before_the_hashing(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the thread that was about to hash loses no block of any digest, and nobody waits for it for ever."""
+    library = Library(PATH)
+    pool = Pool(library, lanes)
+    mine, others = LaneDigest(pool), LaneDigest(pool)
+    others.update(pattern(BLOCK, 1))
+    mine.update(pattern(BLOCK, 2))
+
+    def interrupted(jobs: list[Job], lanes: int | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            mine.hexdigest()
+    assert others.hexdigest() == md5(pattern(BLOCK, 1)).hexdigest()
+    assert mine.hexdigest() == md5(pattern(BLOCK, 2)).hexdigest()
+
+
+def run(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a Python of its own, in the middle of whatever threads it starts."""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ
+    )
+
+
+def test_a_forked_child_hashes_by_itself() -> None:
+    """A child that is forked while the parent's pool is locked and busy takes MD5s all the same."""
+    done = run(
+        "import hashlib, os\n"
+        "from cavatica_upload.md5 import digest, implementation, new_digest\n"
+        "new_digest().update(bytes(9999))\n"
+        "pool = digest._choice.pool()\n"
+        "lock = pool._changed if pool else digest._choice._lock\n"
+        "lock.acquire()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    part = new_digest()\n"
+        "    for _ in range(9): part.update(bytes(640))\n"
+        "    os._exit(7 if part.hexdigest() == hashlib.md5(bytes(9 * 640)).hexdigest() else 8)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert done.stdout.strip() == "7", done.stderr
+
+
+def test_the_interpreter_ends_in_the_middle() -> None:
+    """A process whose threads are still hashing ends when its main thread does."""
+    done = run(
+        "import threading\n"
+        "from cavatica_upload.md5 import new_digest\n"
+        "def work():\n"
+        "    part = new_digest()\n"
+        "    while True:\n"
+        "        part.update(bytes(500_000))\n"
+        "        begun.set()\n"
+        "begun = threading.Event()\n"
+        "for _ in range(6): threading.Thread(target=work, daemon=True).start()\n"
+        "begun.wait()\n"
+        "print('done')\n"
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
