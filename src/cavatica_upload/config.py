@@ -32,7 +32,7 @@ class Settings:
     """Base URL with the version and without a slash at the end: `https://cavatica-api.sbgenomics.com/v2`."""
     token: str = attrs.field(repr=False)
     profile: str | None = None
-    source: str = "arguments"
+    source: str = "the arguments"
 
 
 def find_settings(
@@ -56,14 +56,14 @@ def find_settings(
     if profile is not None:
         found = _complete(read_profile(profile, home), wanted, allow_http=allow_http)
         if token is not None:
-            return _settings(token, found.endpoint, f"the token given, and profile {profile}", profile)
+            return _settings(token, found.endpoint, f"the arguments and profile {profile}", profile)
         return _settings(found.token, _agree(found, wanted), found.place, profile)
 
     environ_endpoint = environ.get(ENDPOINT_VARIABLE, "").strip() or None
     beside = normal_endpoint(environ_endpoint, allow_http=allow_http) if environ_endpoint else None
 
     if token is not None:
-        return _settings(token, wanted or beside or CAVATICA, "the token given")
+        return _settings(token, wanted or beside or CAVATICA, "the arguments")
 
     environ_token = environ.get(TOKEN_VARIABLE, "")
     if environ_token:

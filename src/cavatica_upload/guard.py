@@ -1,6 +1,7 @@
 """What both transports have in common: who gets the token, what an attempt looks like, what its end means."""
 
 import logging
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -163,7 +164,7 @@ class Guard:
 
 def loss_of(error: httpx.RequestError, host: str) -> Lost:
     """Say in words what broke, and whether the server may have acted."""
-    text = scrub(str(error)) or type(error).__name__
+    text = re.sub(r"\[Errno -?\d+\] ", "", scrub(str(error))) or type(error).__name__
     match error:
         case httpx.ConnectTimeout():
             return Lost(f"no connection to {host} in time", maybe_acted=False)

@@ -2,13 +2,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from loopback import Loopback, Reply
+from loopback import TOKEN, Loopback, Reply
 
 from cavatica_upload import retry, window
 from cavatica_upload.client import SafeClient
 from cavatica_upload.connection import connect
-
-TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)

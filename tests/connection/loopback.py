@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import attrs
 
+TOKEN = "0123456789abcdef0123456789abcdef"
 Reply = bytes | Callable[[socket.socket], None]
 
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import TOKEN
-from loopback import FILE, UPLOAD, Loopback, answer, close, limited, problem, reset, targets
+from loopback import FILE, TOKEN, UPLOAD, Loopback, answer, close, limited, problem, reset, targets
 
 from cavatica_client.api.uploads import (
     abort_upload,

@@ -12,8 +12,7 @@ from collections.abc import Callable
 import attrs
 import httpx
 import pytest
-from conftest import TOKEN
-from loopback import UPLOAD, Loopback, Request, answer, problem, reset
+from loopback import TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
 
 from cavatica_client.api.uploads import get_upload, list_uploads
 from cavatica_upload import client as client_module
