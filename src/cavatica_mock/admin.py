@@ -15,7 +15,7 @@ PREFIX = "/_mock/"
 
 
 async def answer(mock: "Mock", request: web.BaseRequest, target: str) -> web.Response:
-    if not _from_this_machine(request.remote):
+    if not is_near(request.remote):
         return _json(403, {"message": "The mock's own endpoints are for this machine only."})
     what = target.partition("?")[0].removeprefix(PREFIX)
     if what == "faults" and request.method in ("POST", "GET", "DELETE"):
@@ -46,7 +46,8 @@ async def _faults(mock: "Mock", request: web.BaseRequest) -> web.Response:
     return _json(200, {"items": mock.faults.to_json()})
 
 
-def _from_this_machine(remote: str | None) -> bool:
+def is_near(remote: str | None) -> bool:
+    """True for an address of this machine alone."""
     try:
         return remote is not None and ipaddress.ip_address(remote).is_loopback
     except ValueError:

@@ -137,7 +137,7 @@ class Mock:
         except ConnectionError:
             return wire.gone()
         except Exception:
-            log.exception("The mock failed at %s %s", request.method, request.raw_path)
+            log.exception("The mock failed at %s %s", request.method, request.raw_path.partition("?")[0])
             return self._reply(refused(Problem(problems.BROKEN))).response()
 
     async def _operate(self, request: web.BaseRequest, target: str) -> web.StreamResponse:

@@ -77,7 +77,7 @@ class Storage:
         except ConnectionError:
             raise
         except OSError:  # the disk is full, or a blob is gone
-            log.exception("Storage failed at %s", target)
+            log.exception("Storage failed at %s", path)
             return self._respond(refusal(500, "InternalError", "We encountered an internal error. Please try again."))
         message = "The specified method is not allowed against this resource."
         answer = refusal(405, "MethodNotAllowed", message)

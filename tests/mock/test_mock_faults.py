@@ -9,7 +9,7 @@ import httpx
 import pytest
 from mock_client import Client, code, md5
 
-from cavatica_mock import Fault, MockServer
+from cavatica_mock import Fault, MockServer, admin
 from cavatica_mock.faults import KINDS, Faults
 
 
@@ -240,6 +240,23 @@ def test_faults_over_http(client: Client, server: MockServer) -> None:
     assert len(client.storage.get(f"{origin}/_mock/uploads").json()["items"]) == 1
     assert client.storage.post(f"{origin}/_mock/reset").status_code == 200
     assert (server.uploads(), server.files(), dict(server.calls)) == ([], [], {})
+
+
+@pytest.mark.parametrize(
+    ("address", "near"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("192.0.2.7", False),
+        ("2001:db8::1", False),
+        ("", False),
+    ],
+)
+def test_the_mocks_own_endpoints_are_for_its_machine(address: str, near: bool) -> None:
+    """Whoever can reach the port from elsewhere can neither script faults nor read uploads."""
+    assert admin.is_near(address) == near
+    assert not admin.is_near(None)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from mock_client import Client, md5
+from mock_client import Client, md5, report
 
 from cavatica_mock import MockServer
 from cavatica_mock.blobs import Incoming
@@ -204,3 +206,20 @@ def test_a_client_that_dies_in_a_put_is_no_failure_of_the_mock(
         connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxy".encode())
     assert client.storage.put(url, content=b"abc").status_code == 200
     assert caplog.text == ""
+
+
+def test_puts_of_one_part_at_the_same_time(tmp_path: Path) -> None:
+    """One of them is kept whole, and no bytes of the others stay on disk."""
+    with MockServer(data=tmp_path) as server, ThreadPoolExecutor(8) as pool:
+        user = Client(server)
+        upload_id = user.start(size=2**20)["upload_id"]
+        target = user.part_url(upload_id, 1)
+        bodies = [bytes([number]) * 2**20 for number in range(16)]
+        answers = list(pool.map(lambda body: user.storage.put(target, content=body), bodies))
+        assert {answer.status_code for answer in answers} == {200}
+        (kept,) = server.uploads()[0]["stored_parts"]
+        assert f'"{kept["etag"]}"' in {answer.headers["ETag"] for answer in answers}
+        assert len(list((tmp_path / "blobs").iterdir())) == 1
+        done = user.complete(upload_id, [report(1, kept["etag"])]).json()
+        assert md5(server.file_bytes(done["id"])) == kept["etag"]
+        user.close()
