@@ -29,6 +29,7 @@ from cavatica_upload.transfer import Transfer
 
 TICK = 0.1  # seconds
 MOST_FILES = 64  # open at once
+GATHERING = 0.2  # seconds for requests to gather before the biggest of them is begun
 SMALL_PACE = 0.5  # seconds between small files that slip in beside big ones, so that these keep most of the calls
 
 
@@ -84,11 +85,13 @@ class Engine:
 
     def feed(self, run: Run) -> None:
         """Read requests ahead, and see to it that there is enough to do. The caller's thread reads its iterable."""
+        started = self.context.clock()
         for request in run.read_ahead():
             size = size_of(request)
             with self.lock:
                 run.add(request, size)
-                self.pump()
+                if self.context.clock() - started > GATHERING:
+                    self.pump()
         with self.lock:
             self.pump()
 

@@ -208,6 +208,13 @@ class Steps:
 
     def _part_failed(self, transfer: Transfer, part: Part, error: Exception, target: Target | None) -> None:
         now = self._context.clock()
+        if isinstance(
+            error, Interrupted
+        ):  # the run is stopped, or the file has failed: what becomes of it is said there
+            with self._engine.lock:
+                transfer.give_back(part)
+                self._engine.settle(transfer)
+            return
         with self._engine.lock:
             tries = transfer.tries(part, now)
             again = tries.after(error, self._context.backoff)

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import attrs
+import httpcore
 import httpx
 
 from cavatica_upload import etags
 from cavatica_upload.errors import (
-    ConfigError,
     EtagMismatch,
     Interrupted,
     MissingHeader,
@@ -26,15 +26,15 @@ from cavatica_upload.plan import Part
 from cavatica_upload.problems import scrub
 from cavatica_upload.redaction import redact_logs
 from cavatica_upload.sources import Source
-from cavatica_upload.transport import shared_ssl_context
+from cavatica_upload.wire import Deadline, Wire
 
 CONNECT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
-MAX_CONNECTIONS = 64
 LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
 _S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
+_BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol)
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
 
 
@@ -69,22 +69,15 @@ class Stored:
 class Storage:
     """One connection pool for all parts, without token, cookies, redirects or HTTP/2; proxies from the environment."""
 
-    def __init__(self, *, hashing: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, hashing: bool = True) -> None:
         self._hashing = hashing
-        self._clock = clock
+        self._deadline = Deadline()
         redact_logs()
-        try:
-            self._client = httpx.Client(
-                verify=shared_ssl_context(),
-                follow_redirects=False,
-                timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
-                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
-            )
-        except (ValueError, ImportError, OSError) as error:
-            raise ConfigError(
-                f"The connection to storage cannot be set up: {scrub(str(error))}",
-                "Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE.",
-            ) from error
+        self._client = httpx.Client(
+            transport=Wire(self._deadline),
+            follow_redirects=False,
+            timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
+        )
 
     def put(
         self,
@@ -100,18 +93,16 @@ class Storage:
         """Send a part once and return what storage answered.
 
         `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
-        attempt, `deadline` is a moment of the clock. Raises UrlExpired (ask for another URL), PartRefused,
+        attempt, `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask for another URL), PartRefused,
         MissingHeader, EtagMismatch, StorageError, SourceError or Interrupted.
         """
         digest = new_digest() if self._hashing else None
-        started = self._clock()
+        started = time.monotonic()
 
         def body() -> Iterator[bytes]:
             for block in source.blocks(part.offset, part.size):
                 if stopped():
                     raise Interrupted(f"Part {part.number} was dropped.")
-                if self._clock() > deadline:
-                    raise StorageError(f"Part {part.number} took too long: storage is too slow.", part=part.number)
                 pace(len(block))
                 if digest is not None:
                     digest.update(block)
@@ -121,21 +112,28 @@ class Storage:
         headers = {name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS}
         headers["Content-Length"] = str(part.size)
         try:
-            request = self._client.build_request(target.method, target.url, headers=headers, content=body())
-            answer = self._client.send(request, stream=True)
-            try:
-                said = _beginning(answer)
-            finally:
-                answer.close()
-        except httpx.TimeoutException as error:
+            with self._deadline.set(deadline):
+                request = self._client.build_request(target.method, target.url, headers=headers, content=body())
+                answer = self._client.send(request, stream=True)
+                try:
+                    said = _beginning(answer)
+                finally:
+                    answer.close()
+        except (httpcore.TimeoutException, httpx.TimeoutException) as error:
+            if time.monotonic() >= deadline:
+                raise StorageError(
+                    f"Part {part.number} took too long: storage or the network is too slow.",
+                    "Check the network, or ask for smaller parts.",
+                    part=part.number,
+                ) from error
             raise StorageError(
                 f"Part {part.number} was not taken: storage was silent for too long ({type(error).__name__}).",
                 "Check the network.",
                 part=part.number,
             ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (*_BROKEN, httpx.HTTPError, httpx.InvalidURL) as error:
             raise StorageError(
-                f"Part {part.number} was not taken: {scrub(str(error)) or type(error).__name__}.",
+                f"Part {part.number} was not taken: {scrub(str(error)).rstrip('.') or type(error).__name__}.",
                 "Check the network, and whether a proxy stands in the way.",
                 part=part.number,
             ) from error
@@ -143,7 +141,7 @@ class Storage:
         reported = _wanted(answer.headers, target, part)
         taken = digest.hexdigest() if digest is not None else None
         verified = _agrees(answer.headers, taken, part)
-        return Stored(reported, taken, verified, self._clock() - started)
+        return Stored(reported, taken, verified, time.monotonic() - started)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,0 +1,140 @@
+import contextlib
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_rig import KIB, Rig
+
+from cavatica_upload.receipt import receipts
+
+PART = 16 * KIB
+PARTS = 24
+JOBS = 4
+KILLS = 50
+
+
+class Driver:
+    """A process that uploads files in processes of its own."""
+
+    def __init__(self, rig: Rig) -> None:
+        path = Path(__file__).with_name("engine_driver.py")
+        self._process = subprocess.Popen(
+            [sys.executable, path, rig.mock.base_url, rig.mock.token, rig.state],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in, self._out = self._process.stdin, self._process.stdout
+        self.said: list[str] = []
+
+    def start(self, file: Path, rate: float = 0, jobs: int = JOBS) -> int:
+        """Begin an upload; returns the number of the process."""
+        print(file, PART, rate, jobs, file=self._in, flush=True)
+        return int(self._out.readline().split()[1])
+
+    def end(self) -> int:
+        """Wait for the upload to end; returns its exit status."""
+        for line in self._out:
+            if line.startswith("ended"):
+                return int(line.split()[1])
+            self.said.append(line)
+        raise AssertionError("the driver is gone")
+
+    def close(self) -> None:
+        self._in.close()
+        self._process.wait()
+        self._out.close()
+
+
+@pytest.fixture
+def driver(rig: Rig) -> Iterator[Driver]:
+    made = Driver(rig)
+    yield made
+    made.close()
+
+
+def kill_later(pid: int, seconds: float, number: int = signal.SIGKILL) -> None:
+    """Send a signal after a while, if the process is still there."""
+    if not wait_for_exit(pid, seconds):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def wait_for_exit(pid: int, seconds: float) -> bool:
+    """Wait until a process that is not our child has ended, at most so long; return whether it has."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], seconds)[0])
+    finally:
+        os.close(handle)
+
+
+def test_kill_at_any_moment_loses_nothing_but_what_was_in_flight(rig: Rig, driver: Driver) -> None:
+    """Killed fifty times at random moments, every file arrives whole, and each kill costs at most the parts in flight."""
+    dice = random.Random(7)
+    kills = files = 0
+    while kills < KILLS:
+        files += 1
+        path = rig.file(PARTS * PART - 5, f"file-{files}", seed=files)
+        before, kills_before = rig.mock.bytes_received, kills
+        while True:
+            pid = driver.start(path, rate=1_200_000)
+            kill_later(pid, dice.uniform(0.005, 0.2))
+            status = driver.end()
+            if status == 0:
+                break
+            assert status == -signal.SIGKILL, driver.said
+            kills += 1
+        sent_again = rig.mock.bytes_received - before - path.stat().st_size
+        assert sent_again <= (kills - kills_before) * JOBS * PART
+    kept = list(receipts(rig.state / "receipts"))
+    by_name = {receipt.name: receipt for receipt in kept}
+    assert len(by_name) == files
+    for name, receipt in by_name.items():
+        rig.assert_whole(receipt, rig.folder / name)
+    assert rig.mock.uploads() == []
+
+
+def test_interrupt_reports_and_says_how_to_go_on(rig: Rig, driver: Driver) -> None:
+    """Ctrl-C once finishes what is in flight and reports it; the next run sends the rest and nothing twice."""
+    path = rig.file(PARTS * PART)
+    pid = driver.start(path, rate=600_000)
+    kill_later(pid, 0.3, signal.SIGINT)
+    assert driver.end() == 130
+    assert "Run the same command again" in driver.said[0]
+    (upload,) = rig.mock.uploads()
+    assert 0 < len(upload["parts"]) < PARTS
+    assert rig.mock.bytes_received == len(upload["parts"]) * PART
+    driver.start(path)
+    assert driver.end() == 0
+    assert rig.mock.bytes_received == PARTS * PART
+
+
+def test_two_processes_on_one_file(rig: Rig) -> None:
+    """The second process says that another one is at it, and leaves; the file is whole and there once."""
+    first, second = Driver(rig), Driver(rig)
+    try:
+        path = rig.file(PARTS * PART)
+        first.start(path, rate=600_000)
+        while not rig.mock.uploads():
+            wait_for_exit(os.getpid(), 0.01)
+        second.start(path)
+        assert second.end() == 1
+        assert "UploadBusy" in second.said[0]
+        assert first.end() == 0
+    finally:
+        first.close()
+        second.close()
+    assert len(rig.mock.files()) == 1
+    assert rig.mock.bytes_received == PARTS * PART

@@ -1,0 +1,152 @@
+import threading
+from collections.abc import Iterator
+
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import Interrupted, NameTaken, SourceError, UploadRequest
+from cavatica_upload.errors import Forbidden, Unauthorized
+from cavatica_upload.events import PartSent, UploadStarted
+from cavatica_upload.request import Outcome
+from cavatica_upload.run import WINDOW
+
+
+def request(rig: Rig, number: int, size: int = 100, **options: object) -> UploadRequest:
+    return UploadRequest(
+        source=rig.file(size, f"file-{number:04}", seed=number),
+        destination=PROJECT,
+        part_size=KIB,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_many_files_arrive_whole(rig: Rig) -> None:
+    """Small and big files over one pool: each is whole, and each small one costs three calls."""
+    requests = [request(rig, number, size=9 * KIB if number % 10 == 0 else 100) for number in range(40)]
+    with rig.uploader() as uploader:
+        outcomes = list(uploader.upload_many(requests))
+    assert [outcome.error for outcome in outcomes] == [None] * 40
+    assert {outcome.request for outcome in outcomes} == set(requests)
+    for outcome in outcomes:
+        assert outcome.receipt is not None
+        rig.assert_whole(outcome.receipt, outcome.request.source)  # type: ignore[arg-type]
+    assert rig.api_calls == 36 * 3 + 4 * (9 + 2)
+
+
+def test_failed_file_does_not_stop_the_others(rig: Rig) -> None:
+    """A missing file and a taken name fail alone."""
+    rig.upload(rig.file(10, "file-0001"))
+    requests = [request(rig, number) for number in range(5)]
+    requests.append(UploadRequest(source=rig.folder / "missing", destination=PROJECT))
+    with rig.uploader() as uploader:
+        outcomes = list(uploader.upload_many(requests))
+    errors = {outcome.request.key: type(outcome.error) for outcome in outcomes if outcome.error}
+    assert set(errors.values()) == {NameTaken, SourceError}
+    assert len(outcomes) == 6
+
+
+def test_biggest_files_begin_first(rig: Rig) -> None:
+    """Among files that wait the biggest is begun first."""
+    requests = [request(rig, number, size=(number + 1) * KIB) for number in range(20)]
+    with rig.uploader(jobs=1) as uploader:
+        list(uploader.upload_many(requests))
+    started = [event.size for event in rig.told(UploadStarted) if event.size is not None]
+    assert started[0] == 20 * KIB
+    assert sum(started[:10]) > sum(started[10:])
+
+
+def test_refused_token_stops_the_run(rig: Rig) -> None:
+    """After one 401 nothing else is tried: every file ends with that error."""
+    requests = [request(rig, number) for number in range(100)]
+    with rig.uploader(token="f" * 32) as uploader:
+        outcomes = list(uploader.upload_many(requests))
+    assert len(outcomes) == 100
+    assert {type(outcome.error) for outcome in outcomes} == {Unauthorized}
+    assert rig.api_calls <= 20
+
+
+def test_project_without_rights_stops_the_run(rigged: object) -> None:
+    """Three files refused in a row stop the run."""
+    rig = rigged(projects={PROJECT: False})  # type: ignore[operator]
+    requests = [request(rig, number) for number in range(100)]
+    with rig.uploader() as uploader:
+        outcomes = list(uploader.upload_many(requests))
+    assert {type(outcome.error) for outcome in outcomes} == {Forbidden}
+    assert rig.api_calls <= 30
+
+
+def test_token_that_is_revoked_half_way(rig: Rig) -> None:
+    """When the token stops working in the middle, the file fails with that, and goes on with another one."""
+    path = rig.file(10 * KIB)
+    rig.mock.faults.add(Fault("getPartUrl", "status", status=401, code=90001, after=5, times=None))
+    with pytest.raises(Unauthorized):
+        rig.upload(path, part_size=KIB, uploader={"jobs": 1})
+    rig.mock.faults.clear()
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == 10 * KIB
+
+
+def test_requests_are_read_as_they_are_needed(rig: Rig) -> None:
+    """An endless iterable of requests is read a window ahead, not to its end."""
+    read = 0
+
+    def endless() -> Iterator[UploadRequest]:
+        nonlocal read
+        source = rig.file(1, "same")
+        while True:
+            read += 1
+            yield UploadRequest(source=source, destination=PROJECT, name=f"n{read}")
+
+    with rig.uploader() as uploader:
+        outcomes = uploader.upload_many(endless())
+        for _ in range(5):
+            assert next(outcomes).error is None
+        outcomes.close()
+        uploader.cancel(at_once=True)
+    assert read <= WINDOW + 64
+
+
+def test_threads_do_not_grow_with_files(rig: Rig) -> None:
+    """However many files there are, the threads are those of the pool."""
+    requests = [request(rig, number) for number in range(100)]
+    most = 0
+
+    def listener(_event: object) -> None:
+        nonlocal most
+        most = max(most, sum(thread.name.startswith("cavatica-") for thread in threading.enumerate()))
+
+    with rig.uploader(listeners=[listener]) as uploader:
+        outcomes = list(uploader.upload_many(requests))
+    assert len(outcomes) == 100
+    assert most <= 32 + 8 + 5
+
+
+def test_cancel_ends_what_waits(rig: Rig) -> None:
+    """After cancel() every request has an outcome: done, or interrupted."""
+    requests = [request(rig, number, size=3 * KIB) for number in range(60)]
+    with rig.uploader(jobs=2) as uploader:
+        uploader.listen(lambda event: uploader.cancel() if isinstance(event, PartSent) else None)
+        outcomes: list[Outcome] = list(uploader.upload_many(requests))
+    assert len(outcomes) == 60
+    assert any(isinstance(outcome.error, Interrupted) for outcome in outcomes)
+    assert all(outcome.receipt is not None or isinstance(outcome.error, Interrupted) for outcome in outcomes)
+
+
+def test_uploader_is_used_by_several_threads(rig: Rig) -> None:
+    """Two threads share an uploader, and each gets its own receipts."""
+    paths = [rig.file(5 * KIB, f"t{number}", seed=number) for number in range(6)]
+    receipts = {}
+    with rig.uploader() as uploader:
+
+        def work(index: int) -> None:
+            receipts[index] = uploader.upload(paths[index], PROJECT, part_size=KIB)
+
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for index, receipt in receipts.items():
+        assert receipt is not None
+        rig.assert_whole(receipt, paths[index])

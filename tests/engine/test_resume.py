@@ -1,0 +1,296 @@
+import os
+import sqlite3
+import threading
+from hashlib import md5
+from pathlib import Path
+
+import attrs
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import FileChanged, Interrupted, SourceError, UploadBusy, UsageError
+from cavatica_upload.errors import CavaticaError
+from cavatica_upload.events import Notice, PartSent, UploadStarted
+from cavatica_upload.journal import Journal, JournalError
+
+PARTS = 10
+
+
+@pytest.fixture
+def half(rig: Rig) -> Path:
+    """A file of which an upload stopped after some parts, which were reported."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "status", status=500, after=5, times=None))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB, uploader={"jobs": 1})
+    rig.mock.faults.clear()
+    rig.events.clear()
+    return path
+
+
+def open_parts(rig: Rig) -> list[int]:
+    """The numbers of the parts that the server knows of, of the one upload that is open."""
+    (upload,) = rig.mock.uploads()
+    return sorted(part["part_number"] for part in upload["parts"])
+
+
+def notices(rig: Rig) -> str:
+    return " ".join(event.text for event in rig.told(Notice))
+
+
+def test_second_run_sends_the_rest(rig: Rig, half: Path) -> None:
+    """What an earlier run sent is kept, told, and not counted as sent again."""
+    assert open_parts(rig) == [1, 2, 3, 4, 5]
+    before = rig.mock.bytes_received
+    receipt = rig.upload(half, part_size=KIB)
+    rig.assert_whole(receipt, half)
+    assert rig.mock.bytes_received == before + 5 * KIB
+    (started,) = rig.told(UploadStarted)
+    assert (started.resumed_parts, started.resumed_bytes) == (5, 5 * KIB)
+    assert [part.resumed for part in receipt.parts] == [True] * 5 + [False] * 5
+    assert rig.bytes_told() == 5 * KIB
+    assert notices(rig) == ""
+    assert rig.mock.uploads() == []
+
+
+def test_parts_not_reported_are_reported_not_sent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What storage took and the API was not told of is reported by the next run."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "status", status=500, after=5, times=None))
+    rig.mock.faults.add(Fault("reportUploadedParts", "status", status=500, times=None))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB, uploader={"jobs": 1})
+    assert open_parts(rig) == []
+    rig.mock.faults.clear()
+    before = rig.mock.bytes_received
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == before + 5 * KIB
+
+
+def test_journal_lost_parts_are_proved_by_reading(rig: Rig, half: Path) -> None:
+    """Without a journal the upload is resumed by its id, and its parts are kept because their MD5s are the file's."""
+    (upload,) = rig.mock.uploads()
+    for file in rig.state.glob("journal*"):
+        file.unlink()
+    before = rig.mock.bytes_received
+    rig.assert_whole(rig.upload(half, resume_id=upload["upload_id"]), half)
+    assert rig.mock.bytes_received == before + 5 * KIB
+    assert "5 parts on the server were compared with the file anew: 5 are its bytes" in notices(rig)
+
+
+def test_journal_lost_and_another_file_is_no_mix(rig: Rig, half: Path) -> None:
+    """Parts of other bytes are sent again, so that the file is never a mix."""
+    (upload,) = rig.mock.uploads()
+    for file in rig.state.glob("journal*"):
+        file.unlink()
+    content = bytearray(half.read_bytes())
+    content[10] ^= 1
+    half.write_bytes(content)
+    before = rig.mock.bytes_received
+    rig.assert_whole(rig.upload(half, resume_id=upload["upload_id"]), half)
+    assert rig.mock.bytes_received == before + 6 * KIB
+
+
+def test_resume_by_id_of_another_file(rig: Rig, half: Path) -> None:
+    """An upload of another name, or of another size, does not become a file."""
+    (upload,) = rig.mock.uploads()
+    with pytest.raises(FileChanged, match="begun with another file"):
+        rig.upload(rig.file(PARTS * KIB, "other.bam"), resume_id=upload["upload_id"])
+    for file in rig.state.glob("journal*"):
+        file.unlink()
+    other = rig.file(PARTS * KIB, "other.bam")
+    with pytest.raises(UsageError, match=r"is of 'sample.bam', not of 'other.bam'"):
+        rig.upload(other, resume_id=upload["upload_id"])
+    longer = rig.file(PARTS * KIB + 1, "sample.bam")
+    with pytest.raises(CavaticaError):
+        rig.upload(longer, resume_id=upload["upload_id"])
+    assert rig.mock.files() == []
+
+
+def test_damaged_journal_is_set_aside(rig: Rig, half: Path) -> None:
+    """A journal that is no database is kept beside a new one, and the user is told how to go on."""
+    (upload,) = rig.mock.uploads()
+    (rig.state / "journal.sqlite").write_bytes(b"garbage" * 1000)
+    for left in rig.state.glob("journal.sqlite-*"):
+        left.unlink()
+    rig.assert_whole(rig.upload(half, resume_id=upload["upload_id"]), half)
+    assert "set aside" in notices(rig)
+    assert len(list(rig.state.glob("journal.sqlite.damaged-*"))) == 1
+
+
+def test_upload_gone_starts_anew(rig: Rig, half: Path) -> None:
+    """An upload that somebody aborted is begun anew, saying so."""
+    (upload,) = rig.mock.uploads()
+    with rig.uploader() as uploader:
+        uploader.api.abort_upload(upload["upload_id"])
+    rig.assert_whole(rig.upload(half, part_size=KIB), half)
+    assert "gone on the server; a new one is started" in notices(rig)
+
+
+def test_changed_file_is_refused_until_allowed(rig: Rig, half: Path) -> None:
+    """A file that changed is not resumed; with permission the old upload is aborted and a new one begun."""
+    half.write_bytes(half.read_bytes()[::-1])
+    with pytest.raises(FileChanged, match="modification time") as caught:
+        rig.upload(half, part_size=KIB)
+    assert caught.value.hint is not None
+    assert "--yes" in caught.value.hint
+    (upload,) = rig.mock.uploads()
+    rig.assert_whole(rig.upload(half, part_size=KIB, changed="restart"), half)
+    assert rig.mock.uploads() == []
+    assert "that one is aborted, a new one starts" in notices(rig)
+
+
+def test_replaced_file_is_a_changed_file(rig: Rig, half: Path) -> None:
+    """Another file under the same name, with the same size and time, is noticed by its inode."""
+    times = half.stat().st_mtime_ns
+    other = rig.file(PARTS * KIB, "other", seed=2)
+    os.utime(other, ns=(times, times))
+    other.replace(half)
+    with pytest.raises(FileChanged, match="replaced"):
+        rig.upload(half, part_size=KIB)
+
+
+def test_moved_file_is_the_same_file(rig: Rig, half: Path) -> None:
+    """A file that was moved is resumed: it is the same inode."""
+    moved = half.with_name("moved.bam")
+    half.rename(moved)
+    receipt = rig.upload(moved, name="sample.bam", part_size=KIB)
+    assert rig.told(UploadStarted)[0].resumed_parts == 5
+    assert rig.stored(receipt) == moved.read_bytes()
+
+
+def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None:
+    """A part that somebody replaced on the server is sent again, and the difference is told."""
+    (upload,) = rig.mock.uploads()
+    from cavatica_upload.records import SentPart
+    from cavatica_upload.reports import report_of
+
+    with rig.uploader() as uploader:
+        other = SentPart(2, KIB, None, {"ETag": md5(b"other").hexdigest()})
+        uploader.api.report_parts(upload["upload_id"], [report_of(other)])
+    before = rig.mock.bytes_received
+    rig.assert_whole(rig.upload(half, part_size=KIB), half)
+    assert rig.mock.bytes_received == before + 6 * KIB
+    assert "The server has other bytes of 1 parts than this machine remembers" in notices(rig)
+
+
+def test_completion_that_nobody_saw_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that died between completing and learning of it left a file: the next run finds it, and sends nothing."""
+    path = rig.file(3 * KIB)
+    rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
+    rig.mock.faults.add(Fault("getUpload", "status", status=400, code=90000))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB)
+    before = rig.mock.bytes_received
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == before
+    assert rig.calls["startUpload"] == 1
+
+
+def test_start_that_nobody_saw_is_found(rig: Rig) -> None:
+    """A start whose answer was lost is looked for, and not made twice."""
+    path = rig.file(3 * KIB)
+    rig.mock.faults.add(Fault("startUpload", "lost_answer"))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["startUpload"] == 1
+    assert "was found on the server and is used" in notices(rig)
+
+
+def test_second_uploader_of_a_file_is_told(rig: Rig) -> None:
+    """While one process uploads a file another one is told so, or waits where it wants to."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "delay", seconds=0.5))
+    going = threading.Event()
+
+    def listener(event: object) -> None:
+        if isinstance(event, UploadStarted):
+            going.set()
+
+    first: list[object] = []
+    thread = threading.Thread(
+        target=lambda: first.append(rig.upload(path, part_size=KIB, uploader={"listeners": [listener]}))
+    )
+    thread.start()
+    assert going.wait(10)
+    with pytest.raises(UploadBusy):
+        rig.upload(path, part_size=KIB)
+    waited = rig.upload(path, part_size=KIB, wait=True, if_exists="rename")
+    thread.join()
+    assert len(first) == 1
+    assert waited.name == "_1_sample.bam"
+
+
+def test_lock_files_do_not_pile_up(rig: Rig) -> None:
+    """No lock is left behind by an upload that ended."""
+    rig.upload(rig.file(10))
+    assert list((rig.state / "locks").iterdir()) == []
+
+
+def test_no_secret_is_written(rig: Rig, half: Path) -> None:
+    """Neither the token nor a signed URL is in anything that is kept."""
+    rig.upload(half, part_size=KIB)
+    for file in rig.state.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert rig.mock.token.encode() not in content
+            assert b"ignature" not in content
+
+
+def test_journal_of_a_later_version_is_not_touched(rig: Rig) -> None:
+    """A journal that a later version wrote is refused, and stays as it is."""
+    rig.state.mkdir()
+    with sqlite3.connect(rig.state / "journal.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(CavaticaError, match="later version"):
+        rig.uploader()
+
+
+def test_upload_goes_on_without_a_journal(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the journal cannot be written the upload goes on, and says once what that means."""
+    path = rig.file(PARTS * KIB)
+
+    def full(self: Journal, *_: object) -> None:
+        raise JournalError("The journal cannot be used: disk full.")
+
+    monkeypatch.setattr(Journal, "put", full)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert notices(rig).count("disk full") == 1
+
+
+def test_stopped_upload_goes_on(rig: Rig) -> None:
+    """After cancel() the parts that arrived are reported, the error says how to resume, and the next run goes on."""
+    path = rig.file(PARTS * KIB)
+    with rig.uploader(jobs=1) as uploader:
+
+        def listener(event: object) -> None:
+            if isinstance(event, PartSent) and event.number == 4:
+                uploader.cancel()
+
+        uploader.listen(listener)
+        with pytest.raises(Interrupted, match="of 10 parts are sent") as caught:
+            uploader.upload(path, PROJECT, part_size=KIB)
+    assert caught.value.hint == "Run the same command again to go on from there."
+    sent = len(rig.told(PartSent))
+    assert open_parts(rig) == list(range(1, sent + 1))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == PARTS * KIB
+
+
+def test_unreadable_file_is_told(rig: Rig, half: Path) -> None:
+    """A file that is gone when it should be resumed is an error of one sentence; the upload stays open."""
+    half.unlink()
+    with pytest.raises(SourceError, match="does not exist"):
+        rig.upload(half)
+    assert len(rig.mock.uploads()) == 1
+
+
+def test_identity_survives_another_device_number(rig: Rig, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device may have another number after a reboot: with the path the same, the upload is resumed."""
+    from cavatica_upload import sources
+
+    real = sources._identity
+    monkeypatch.setattr(sources, "_identity", lambda *given: attrs.evolve(real(*given), device=12345))
+    rig.assert_whole(rig.upload(half, part_size=KIB), half)
+    assert rig.told(UploadStarted)[0].resumed_parts == 5

@@ -1,0 +1,287 @@
+import http.server
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import FileChanged, SourceError, StorageError, clock, storage
+from cavatica_upload.events import Event, Notice, PartSent
+
+PARTS = 8
+
+
+@contextmanager
+def after_part(rig: Rig, number: int, action: object) -> Iterator[dict[str, object]]:
+    """Options of an uploader that does something when so many parts are sent."""
+    done = threading.Event()
+
+    def listener(event: Event) -> None:
+        if isinstance(event, PartSent) and event.number >= number and not done.is_set():
+            done.set()
+            action()  # type: ignore[operator]
+
+    yield {"listeners": [rig.events.append, listener], "jobs": 1}
+    assert done.is_set()
+
+
+def test_file_cut_short_while_it_goes_up(rig: Rig) -> None:
+    """A file that becomes shorter is an error at once, and nothing is completed."""
+    path = rig.file(PARTS * KIB)
+    with (
+        after_part(rig, 3, lambda: os.truncate(path, 4 * KIB)) as options,
+        pytest.raises(SourceError, match=r"cut short .* ends at byte 4,096 instead of 8,192"),
+    ):
+        rig.upload(path, part_size=KIB, uploader=options)
+    assert rig.mock.files() == []
+
+
+def test_file_written_to_while_it_goes_up(rig: Rig) -> None:
+    """A file that is written to in place is noticed before anything is completed."""
+    path = rig.file(PARTS * KIB)
+
+    def write() -> None:
+        with path.open("r+b") as file:
+            file.write(b"other")
+
+    with after_part(rig, 3, write) as options, pytest.raises(FileChanged, match="written to"):
+        rig.upload(path, part_size=KIB, uploader=options)
+    assert rig.mock.files() == []
+
+
+def test_file_replaced_while_it_goes_up(rig: Rig) -> None:
+    """Another file put in its place is noticed, too."""
+    path = rig.file(PARTS * KIB)
+    other = rig.file(PARTS * KIB, "other", seed=2)
+    with after_part(rig, 3, lambda: other.replace(path)) as options, pytest.raises(FileChanged):
+        rig.upload(path, part_size=KIB, uploader=options)
+    assert rig.mock.files() == []
+
+
+def test_file_deleted_while_it_goes_up(rig: Rig) -> None:
+    """A file that is deleted when its upload has begun still arrives whole: it is open."""
+    path = rig.file(PARTS * KIB)
+    content = path.read_bytes()
+    with after_part(rig, 3, path.unlink) as options:
+        receipt = rig.upload(path, part_size=KIB, uploader=options)
+    assert rig.stored(receipt) == content
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.mkdir(), "is not a regular file|is a directory"),
+        (lambda path: None, "does not exist"),
+        (lambda path: path.symlink_to("nowhere"), "does not exist"),
+        (lambda path: path.symlink_to("/dev/null"), "is not a regular file"),
+    ],
+)
+def test_what_is_no_file(rig: Rig, make: object, message: str) -> None:
+    """What cannot be uploaded is told in a sentence, before any call."""
+    path = rig.folder / "odd"
+    make(path)  # type: ignore[operator]
+    with pytest.raises(SourceError, match=message):
+        rig.upload(path)
+    assert rig.api_calls == 0
+
+
+def test_read_error_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails in the middle of a part is an error of one sentence, and nothing is completed."""
+    path = rig.file(PARTS * KIB)
+    real = os.pread
+
+    def failing(fd: int, count: int, offset: int) -> bytes:
+        if offset >= 5 * KIB:
+            raise OSError(5, "Input/output error")
+        return real(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(SourceError, match="Input/output error"):
+        rig.upload(path, part_size=KIB)
+    assert rig.mock.files() == []
+
+
+def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig) -> None:
+    """A storage that takes a few bytes a second is given up when the part's time is over, bounded in all."""
+    rig.mock.faults.add(Fault("putPart", "slow", bytes_per_second=1000, times=None))
+    began = time.monotonic()
+    with pytest.raises(StorageError):
+        rig.upload(rig.file(60_000_000), part_size=60_000_000, uploader={"part_deadline": 0.5})
+    assert time.monotonic() - began < 60
+
+
+class Dripping(http.server.BaseHTTPRequestHandler):
+    """Answers a byte at a time, for ever."""
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        try:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not self.server.over.wait(0.02):  # type: ignore[attr-defined]
+                self.wfile.write(b".")
+        except OSError:
+            return
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
+    """An answer whose header never ends is cut off at the part's deadline, though it is never silent."""
+    from cavatica_upload.plan import Part
+    from cavatica_upload.sources import LocalFile
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    server.over = threading.Event()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    store = storage.Storage()
+    source = LocalFile(rig.file(10))
+    try:
+        target = storage.Target("PUT", f"http://127.0.0.1:{server.server_port}/part?signature=x")
+        with pytest.raises(StorageError, match="too long|too slow|silent"):
+            store.put(target, Part(1, 0, 10), source, deadline=time.monotonic() + 0.3)
+    finally:
+        server.over.set()  # type: ignore[attr-defined]
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        source.close()
+        store.close()
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clock_that_is_wrong_by_an_hour(rig: Rig, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With this machine's clock wrong by an hour no URL is asked for twice, and the file is whole."""
+    real = time.time
+    monkeypatch.setattr(clock.time, "time", lambda: real() + hours * 3600)
+    path = rig.file(PARTS * KIB)
+    monkeypatch.setattr(clock.ServerClock.__init__, "__defaults__", (lambda: real() + hours * 3600,))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["getPartUrl"] == PARTS
+
+
+def test_short_lived_urls_are_asked_for_again(rigged: object) -> None:
+    """URLs that live for a second are asked for again when they have expired, and the file is whole."""
+    rig = rigged(part_url_lifetime=1.0)  # type: ignore[operator]
+    path = rig.file(PARTS * KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+def test_disk_full_for_the_journal(rig: Rig) -> None:
+    """With no room for journal and receipt the file still arrives, and both losses are told."""
+    path = rig.file(PARTS * KIB)
+    program = (
+        "import resource, sys\n"
+        "from cavatica_upload import Uploader, Notice\n"
+        "endpoint, token, state, file = sys.argv[1:]\n"
+        "notices = []\n"
+        "listen = lambda event: notices.append(event.text) if isinstance(event, Notice) else None\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.RLIM_INFINITY))\n"
+        "with Uploader(token=token, endpoint=endpoint, state_dir=state, listeners=[listen]) as uploader:\n"
+        "    receipt = uploader.upload(file, 'me/study', part_size=1024)\n"
+        "print(receipt.file_id, receipt.verified, receipt.path)\n"
+        "print(' '.join(notices))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, rig.mock.base_url, rig.mock.token, rig.state, path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, told = done.stdout.splitlines()
+    file_id, verified, kept = first.split()
+    assert (verified, kept) == ("True", "None")
+    assert rig.mock.file_bytes(file_id) == path.read_bytes()
+    assert "journal" in told
+    assert "receipt could not be kept" in told
+
+
+def test_state_folder_that_cannot_be_made(rig: Rig) -> None:
+    """Where there can be no state folder at all the file still arrives, and that is told."""
+    blocked = rig.folder / "blocked"
+    blocked.write_text("a file, not a folder")
+    path = rig.file(10)
+    receipt = rig.upload(path, uploader={"state_dir": blocked / "state"})
+    assert rig.stored(receipt) == path.read_bytes()
+    assert receipt.path is None
+    assert len(rig.told(Notice)) == 2
+
+
+def test_memory_stays_small(rig: Rig) -> None:
+    """A file of one large part needs no more memory than its blocks."""
+    path = rig.folder / "sparse"
+    with path.open("wb") as file:
+        file.truncate(400_000_000)
+    program = (
+        "import resource, sys\n"
+        "from cavatica_upload import Uploader\n"
+        "endpoint, token, state, file = sys.argv[1:]\n"
+        "with Uploader(token=token, endpoint=endpoint, state_dir=state, jobs=4) as uploader:\n"
+        "    uploader.upload(file, 'me/study', part_size=200_000_000)\n"
+        "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, rig.mock.base_url, rig.mock.token, rig.state, path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 100 * 1024  # KiB
+
+
+def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a part of a stream cannot be kept in a temporary file, that is said; nothing is left open."""
+    import io
+
+    from cavatica_upload import spool
+
+    class Full:
+        def write(self, _block: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **_: Full())
+    with pytest.raises(SourceError, match="No space left"):
+        rig.upload(io.BytesIO(b"x" * 10), name="n")
+    assert rig.mock.uploads() == []
+
+
+def test_limits_are_those_of_the_process() -> None:
+    """The tests above leave the limits of this process alone."""
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_permission_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that may no longer be read is told, and its upload stays open for when it may."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "status", status=500, after=3, times=None))
+    with pytest.raises(StorageError):
+        rig.upload(path, part_size=KIB, uploader={"jobs": 1})
+    rig.mock.faults.clear()
+    real = os.open
+
+    def denied(file: str | Path, flags: int, *rest: int) -> int:
+        if Path(file) == path:
+            raise PermissionError(13, "Permission denied")
+        return real(file, flags, *rest)
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "open", denied)
+        with pytest.raises(SourceError, match="permission denied"):
+            rig.upload(path, part_size=KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == PARTS * KIB
+    assert PROJECT
