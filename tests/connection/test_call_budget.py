@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cavatica_mock import MockServer
+from cavatica_upload import budget as budget_module
 from cavatica_upload import shared_window
 from cavatica_upload.api import Api
 from cavatica_upload.budget import CallBudget
@@ -99,8 +100,9 @@ def test_wait_is_told_and_cancelled(make: Callable[..., CallBudget]) -> None:
     assert told[0].reset == NOW + told[0].seconds
 
 
-def test_wait_ends_at_the_reset(make: Callable[..., CallBudget]) -> None:
+def test_wait_ends_at_the_reset(make: Callable[..., CallBudget], monkeypatch: pytest.MonkeyPatch) -> None:
     """After the reset the call goes through by itself."""
+    monkeypatch.setattr(budget_module, "LOOK_AGAIN", 0.01)
     clock = [NOW]
 
     def listener(wait: RateLimitWait) -> None:

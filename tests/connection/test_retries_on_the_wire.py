@@ -203,7 +203,7 @@ def test_final_answers_are_raised_at_once(
     assert caught.value.operation == "getUpload"
 
 
-@pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
+@pytest.mark.parametrize("skew", [-3600.0, 3600.0])
 def test_rate_limit_waits_for_the_reset(serve: Serve, quick: None, skew: float) -> None:
     """A 429 is waited out until the reset, although server and client disagree by an hour about the time."""
     waits: list[RateLimitWait] = []
