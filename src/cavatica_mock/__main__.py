@@ -76,6 +76,7 @@ def main() -> None:
 @click.option(
     "--min-part-size", type=click.IntRange(1, MAX_PART_SIZE), default=MIN_PART_SIZE, show_default=True, help="Bytes."
 )
+@click.option("--part-size", type=click.IntRange(1, MAX_PART_SIZE), help="Bytes; every upload gets it, however small.")
 @click.option(
     "--part-url-lifetime",
     type=click.FloatRange(0, min_open=True),
@@ -95,6 +96,7 @@ def serve(
     projects: dict[str, bool] | None,
     seed: int | None,
     min_part_size: int,
+    part_size: int | None,
     part_url_lifetime: float,
     clock_offset: float,
     verbose: bool,
@@ -110,6 +112,7 @@ def serve(
             data=data,
             seed=seed,
             min_part_size=min_part_size,
+            part_size=part_size,
             part_url_lifetime=part_url_lifetime,
             clock=lambda: time.time() + clock_offset,
         )

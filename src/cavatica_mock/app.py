@@ -59,7 +59,7 @@ class Mock:
         places = Places(store, self.settings.projects)
         signer = Signer(store.setting("signing secret", ids.secret()).encode())
         self._files = Files(store, blobs, places, ids, clock)
-        self._uploads = Uploads(store, blobs, places, ids, clock, self.settings.min_part_size)
+        self._uploads = Uploads(store, blobs, places, ids, clock, self.settings.min_part_size, self.settings.part_size)
         self._storage = Storage(self._uploads, self._files, blobs, signer, self.faults, self.traffic, clock)
         operations = Operations(self.settings, self._uploads, self._files, self._rates, signer)
         document = contract.load(self.settings.min_part_size)

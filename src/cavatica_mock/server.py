@@ -72,6 +72,7 @@ class MockServer:
         seed: int | None = 0,
         projects: Iterable[str] | Mapping[str, bool] | None = None,
         min_part_size: int = MIN_PART_SIZE,
+        part_size: int | None = None,
         part_url_lifetime: float = PART_URL_LIFETIME,
         clock: Callable[[], float] | None = None,
         host: str = "127.0.0.1",
@@ -86,6 +87,7 @@ class MockServer:
             seed=seed,
             projects=None if projects is None else _writable(projects),
             min_part_size=min_part_size,
+            part_size=part_size,
             part_url_lifetime=part_url_lifetime,
             **options,
         )

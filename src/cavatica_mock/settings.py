@@ -30,8 +30,10 @@ class Settings:
     """How the mock behaves. Every token is a user of its own.
 
     `projects` maps `owner/name` to whether it can be written to; None lets any project and folder exist.
-    `rate_limit` is (calls, seconds), None switches it off. `part_url_lifetime` is in seconds, `clock` gives seconds
-    since 1970. With `seed`, ids and signatures are the same in every run.
+    `rate_limit` is (calls, seconds), None switches it off. `part_size` in bytes is what every upload gets whatever it
+    asks for, as long as its file fits into 10,000 parts; it may be tiny, and storage then has no smallest part.
+    `part_url_lifetime` is in seconds, `clock` gives seconds since 1970. With `seed`, ids and signatures are the same
+    in every run.
     """
 
     tokens: tuple[str, ...] = attrs.field(validator=_no_whitespace, repr=False)
@@ -40,6 +42,7 @@ class Settings:
     data: Path | None = None
     seed: int | None = None
     min_part_size: int = MIN_PART_SIZE
+    part_size: int | None = None
     part_url_lifetime: float = PART_URL_LIFETIME
     clock: Callable[[], float] = time.time
 

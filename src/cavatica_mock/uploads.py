@@ -61,6 +61,7 @@ class Uploads:
     ids: Ids
     clock: Callable[[], float]
     min_part_size: int
+    part_size: int | None = None  # what every upload gets, if it is set
 
     def start(self, user: str, wanted: Mapping[str, Any], overwrite: bool) -> Upload:
         place = self.places.destination(wanted.get("project"), wanted.get("parent"))
@@ -81,7 +82,7 @@ class Uploads:
             parent=place.folder,
             name=name,
             size=size,
-            part_size=part_size_for(size, asked, self.min_part_size),
+            part_size=self._part_size(size, asked),
             md5=wanted.get("md5"),
             overwrite=overwrite,
             initiated=now,
@@ -91,6 +92,11 @@ class Uploads:
             self.places.make(place, user, now)
             self.store.add_upload(upload)
         return upload
+
+    def _part_size(self, size: int | None, asked: int | None) -> int:
+        if self.part_size is not None and part_count(size, self.part_size) <= MAX_PARTS:
+            return self.part_size
+        return part_size_for(size, asked, self.min_part_size)
 
     def find(self, user: str, upload_id: str) -> Upload:
         upload = self.store.upload(upload_id)
@@ -180,7 +186,8 @@ class Uploads:
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but never sent.")
             if _reported_etag(part) != bare(part.etag or ""):
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Storage gave part {part.number} another ETag.")
-            if part.size < self.min_part_size and any(later.size for later in parts[part.number :]):
+            smallest = self.min_part_size if self.part_size is None else 0
+            if part.size < smallest and any(later.size for later in parts[part.number :]):
                 raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} is too small: only the last one may be.")
             pieces.append(Piece(part.blob, part.size))
         size = sum(piece.size for piece in pieces)
