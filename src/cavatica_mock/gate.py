@@ -106,7 +106,7 @@ class Gate:
         except Problem as problem:
             answer = refused(problem)
         except Exception:
-            log.exception("The mock failed at %s %s", admitted.request.method, admitted.operation.template)
+            log.exception("The mock failed at %s", admitted.operation.id)
             answer = refused(Problem(problems.BROKEN))
         return attrs.evolve(answer, headers={**answer.headers, **admitted.standing.headers()})
 

@@ -329,7 +329,7 @@ def test_a_failure_of_the_mock_shows_no_traceback(server: MockServer, caplog: py
     answer = client.get("upload/multipart")
     assert code(answer) == (503, 90004)
     assert "Traceback" not in answer.text
-    assert "The mock failed at GET /v2/upload/multipart" in caplog.text
+    assert "The mock failed at listUploads" in caplog.text
     client.close()
 
 
