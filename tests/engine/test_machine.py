@@ -1,0 +1,161 @@
+"""Whatever happens, in whatever order: the file ends whole or the error is told, and nothing is sent twice."""
+
+import random
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_rig import KIB, PROJECT
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from cavatica_mock import Fault, MockServer
+from cavatica_upload import CavaticaError, Event, FileChanged, Interrupted, Uploader, engine, retry, tries
+from cavatica_upload.events import PartSent, UploadStarted
+
+FAULTS = st.one_of(
+    st.builds(
+        Fault,
+        st.just("putPart"),
+        st.sampled_from(["reset", "close", "lost_answer", "corrupt", "no_etag", "expired", "expired_token"]),
+        part=st.one_of(st.none(), st.integers(1, 8)),
+        times=st.integers(1, 10),
+        after=st.integers(0, 4),
+    ),
+    st.builds(
+        Fault,
+        st.sampled_from(["putPart", "startUpload", "getPartUrl", "completeUpload", "getUpload", "listFiles", "*"]),
+        st.just("status"),
+        status=st.sampled_from([400, 401, 403, 500, 502]),
+        times=st.integers(1, 6),
+        after=st.integers(0, 6),
+    ),
+    st.builds(
+        Fault,
+        st.sampled_from(["startUpload", "getPartUrl", "completeUpload", "getUpload", "reportUploadedParts", "*"]),
+        st.sampled_from(["reset", "close", "lost_answer", "truncate", "html", "bad_json"]),
+        times=st.integers(1, 4),
+        after=st.integers(0, 6),
+    ),
+)
+
+
+class UploadLife(RuleBasedStateMachine):
+    """One file, one server, one journal, and everything that can happen to them."""
+
+    @initialize(size=st.integers(0, 8 * KIB), seed=st.integers(0, 1000))
+    def begin(self, size: int, seed: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="engine-machine-"))
+        self.mock = MockServer(min_part_size=1).start()
+        self.path = self.folder / "sample.bam"
+        self.dice = random.Random(seed)
+        self.path.write_bytes(self.dice.randbytes(size))
+        self.sent: Counter[tuple[str, int]] = Counter()
+        self.edited = self.journal_lost = False
+
+    def _upload(self, *, stop_after: int | None = None, at_once: bool = False, **options: Any) -> bool:
+        """Upload; return whether the file arrived. Whatever is raised must be an error of ours."""
+        upload_id = ""
+        count = 0
+
+        def listener(event: Event) -> None:
+            nonlocal upload_id, count
+            if isinstance(event, UploadStarted):
+                upload_id = event.upload_id
+            if isinstance(event, PartSent):
+                count += 1
+                self.sent[upload_id, event.number] += 1
+                if stop_after is not None and count >= stop_after:
+                    uploader.cancel(at_once=at_once)
+
+        uploader = Uploader(
+            token=self.mock.token,
+            endpoint=self.mock.base_url,
+            state_dir=self.folder / "state",
+            listeners=[listener],
+            jobs=3,
+        )
+        try:
+            receipt = uploader.upload(self.path, PROJECT, part_size=KIB, if_exists="overwrite", **options)
+        except CavaticaError as error:
+            assert error.message
+            assert not isinstance(error, FileChanged) or self.edited
+            assert not isinstance(error, Interrupted) or stop_after is not None
+            return False
+        finally:
+            uploader.close()
+        assert receipt is not None
+        assert receipt.verified
+        assert self.mock.file_bytes(receipt.file_id) == self.path.read_bytes()
+        self.edited = False
+        return True
+
+    @rule(fault=FAULTS)
+    def something_will_go_wrong(self, fault: Fault) -> None:
+        self.mock.faults.add(fault)
+
+    @rule()
+    def all_is_well_again(self) -> None:
+        self.mock.faults.clear()
+
+    @rule()
+    def upload(self) -> None:
+        self._upload()
+
+    @rule(parts=st.integers(1, 6), at_once=st.booleans())
+    def upload_and_stop(self, parts: int, at_once: bool) -> None:
+        self._upload(stop_after=parts, at_once=at_once)
+
+    @rule()
+    def upload_anew_if_changed(self) -> None:
+        self._upload(changed="restart")
+
+    @rule(size=st.integers(0, 8 * KIB))
+    def edit(self, size: int) -> None:
+        self.path.write_bytes(self.dice.randbytes(size))
+        self.edited = True
+
+    @rule()
+    def lose_the_journal(self) -> None:
+        for file in (self.folder / "state").glob("journal*"):
+            file.unlink()
+
+    @precondition(lambda self: self.mock.uploads())
+    @rule()
+    def somebody_aborts(self) -> None:
+        self.mock.faults.clear()
+        with Uploader(token=self.mock.token, endpoint=self.mock.base_url, state_dir=self.folder / "other") as uploader:
+            uploader.api.abort_upload(self.mock.uploads()[0]["upload_id"])
+
+    def teardown(self) -> None:
+        """In the end the trouble is over, and one more run brings the file there, whole."""
+        if not hasattr(self, "mock"):
+            return
+        try:
+            self.mock.faults.clear()
+            assert self._upload(changed="restart")
+            assert [number for number, count in self.sent.items() if count > 1] == []
+        finally:
+            self.mock.stop()
+            shutil.rmtree(self.folder)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retry, "FIRST_PAUSE", 0.0005)
+        patch.setattr(retry, "LONGEST_PAUSE", 0.01)
+        patch.setattr(tries, "FIRST_DELAY", 0.0005)
+        patch.setattr(tries, "LONGEST_DELAY", 0.01)
+        patch.setattr(engine, "TICK", 0.005)
+        yield
+
+
+UploadLife.TestCase.settings = settings(
+    max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestUploadLife = UploadLife.TestCase
