@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,9 +55,9 @@ def make_fastq(path: Path, size: int) -> None:
 
 
 @contextlib.contextmanager
-def mock(folder: Path) -> Iterator[tuple[str, str]]:
+def mock(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
     """Runs a mock on a free port; gives its base URL and the token that it made."""
-    command = [BIN / "cavatica-mock", "serve", "--port", "0", "--data", folder]
+    command = [BIN / "cavatica-mock", "serve", "--port", "0", "--data", folder, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             ready = process.stdout.readline() if process.stdout else ""
@@ -89,10 +90,13 @@ def md5_of(stream) -> tuple[str, int]:
 
 def upload(file: Path, address: str, token: str, state: Path) -> str:
     """Uploads a file as a user would; gives the id of the file on the platform."""
-    command = [BIN / "cavatica", "upload", file, "--project", PROJECT]
+    command = ["cavatica", "upload", "--project", PROJECT, "--", file.name]
     settings = {"SB_API_ENDPOINT": address, "SB_AUTH_TOKEN": token, "CAVATICA_STATE_DIR": str(state)}
-    print(f"$ cavatica upload {file.name!r} --project {PROJECT}", flush=True)
-    done = subprocess.run(command, env=os.environ | settings, stdout=subprocess.PIPE, text=True, check=False)
+    print(f"$ {shlex.join(command)}", flush=True)
+    command[0] = str(BIN / command[0])
+    done = subprocess.run(
+        command, cwd=file.parent, env=os.environ | settings, stdout=subprocess.PIPE, text=True, check=False
+    )
     print(done.stdout, end="", flush=True)
     if done.returncode:
         raise StepFailed(f"the uploader ended with exit code {done.returncode}")
@@ -103,9 +107,11 @@ def main() -> int:
     """Runs the demo; gives the exit code."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cavatica-demo-")))
+        options: tuple[str, ...] = ()
         if os.environ.get("FILE"):
             file = Path(os.environ["FILE"])
         else:
+            options = ("--part-size", str(MIB))  # many parts of a small file, so that reports in bulk can be seen
             with step("make a gzipped FASTQ of 64 MiB"):
                 file = folder / "sample-07.R1.fastq.gz"
                 make_fastq(file, 64 * MIB)
@@ -113,7 +119,7 @@ def main() -> int:
             here, size = md5_of(stream)
             print(f"{file.name}: {size} bytes, MD5 {here}")
         with step("start a mock"):
-            address, token = stack.enter_context(mock(folder / "mock"))
+            address, token = stack.enter_context(mock(folder / "mock", *options))
         with step("upload"):
             file_id = upload(file, address, token, folder / "state")
         with step("look at the file on the platform"):
@@ -129,7 +135,7 @@ def main() -> int:
             if back != here:
                 raise StepFailed(f"the MD5s differ: {here} went up, {back} came back")
         with step("what was called how often"):
-            for name, count in sorted(call(f"{address.removesuffix('/v2')}/_mock/calls").items()):
+            for name, count in call(f"{address.removesuffix('/v2')}/_mock/calls")["calls"].items():
                 print(f"{count:6}  {name}")
     print("\nThe file arrived whole.")
     return 0
