@@ -54,7 +54,7 @@ class Held(Library):
         self.begun = threading.Event()
         self.go = threading.Event()
 
-    def advance(self, jobs: list[Job], lanes: int | None = None) -> None:
+    def advance(self, jobs: list[Job], lanes: int = 0) -> None:
         self.begun.set()
         self.go.wait()
         super().advance(jobs, lanes)
@@ -217,7 +217,7 @@ def test_an_interrupt_before_the_hashing(lanes: int, monkeypatch: pytest.MonkeyP
     others.update(pattern(BLOCK, 1))
     mine.update(pattern(BLOCK, 2))
 
-    def interrupted(jobs: list[Job], lanes: int | None = None) -> None:
+    def interrupted(jobs: list[Job], lanes: int = 0) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -72,7 +72,7 @@ def test_a_library_that_errs_is_not_used(lanes: int, monkeypatch: pytest.MonkeyP
     """Code that gives one wrong answer at one width is passed over at loading."""
     right = Library.advance
 
-    def wrong(self: Library, jobs: list[Job], width: int | None = None) -> None:
+    def wrong(self: Library, jobs: list[Job], width: int = 0) -> None:
         right(self, jobs, width)
         if width == lanes:
             jobs[-1].state[3] ^= 1

@@ -16,6 +16,9 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the words of MD5 are little-endian; this machine is not"
 #endif
+#if !defined(__SSE2__) && !defined(__ARM_NEON) && !defined(__ALTIVEC__)
+#error "without a vector unit hashlib is as fast"
+#endif
 
 #define BLOCK 64 /* bytes that MD5 takes at a time */
 
@@ -27,10 +30,10 @@ struct job { /* as library.py has it */
 
 /* RFC 1321 §3.4. A step works on numbers and on vectors of numbers alike; w[i] is word i of each message's block. */
 #define F(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
-#define G(x, y, z) (((x) & (z)) + ((y) & ~(z))) /* no bit in both, so a sum: it starts before x is there */
+#define G(x, y, z) (((x) & (z)) + ((y) & ~(z))) /* no bit is in both; a sum shortens the chain by a tenth */
 #define H(x, y, z) ((x) ^ ((y) ^ (z)))
 #define I(x, y, z) ((y) ^ ((x) | ~(z)))
-#define STEP(f, a, b, c, d, i, k, s)     \
+#define STEP(f, a, b, c, d, i, k, s)        \
     a += w[i] + (uint32_t)(k) + f(b, c, d); \
     a = b + ((a << s) | (a >> (32 - s)))
 #define FOUR(f, s1, s2, s3, s4, i1, k1, i2, k2, i3, k3, i4, k4) \
@@ -110,8 +113,9 @@ static inline __attribute__((always_inline)) void turn(uint32_t *words, size_t l
         vector a, b, c, d;                                                                             \
         for (size_t lane = 0; lane < LANES; lane++) {                                                  \
             const struct job *job = jobs[lane < count ? lane : 0];                                     \
+            const uint32_t *state = job->state;                                                        \
             data[lane] = job->data;                                                                    \
-            a[lane] = job->state[0], b[lane] = job->state[1], c[lane] = job->state[2], d[lane] = job->state[3]; \
+            a[lane] = state[0], b[lane] = state[1], c[lane] = state[2], d[lane] = state[3];            \
         }                                                                                              \
         while (blocks--) {                                                                             \
             const vector a0 = a, b0 = b, c0 = c, d0 = d;                                               \
@@ -145,9 +149,12 @@ size_t md5_lanes(void)
     return 8;
 }
 
-/* Takes all blocks of all jobs, at most so many lanes at once; leaves `blocks` at 0. Reorders the list of jobs. */
+/* Takes all blocks of all jobs and leaves their `blocks` at 0. Reorders the list of jobs. `lanes` is the most to use
+ * at once; 0 leaves that to the machine. */
 void md5_advance(struct job **jobs, size_t count, size_t lanes)
 {
+    if (!lanes || lanes > md5_lanes())
+        lanes = md5_lanes();
     for (;;) {
         size_t left = 0, blocks = SIZE_MAX;
         for (size_t i = 0; i < count; i++)

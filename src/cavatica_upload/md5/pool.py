@@ -46,9 +46,9 @@ class LaneDigest:
 
 
 class Pool:
-    """The digests that have blocks to hash, at most so many side by side."""
+    """The digests that have blocks to hash, at most so many side by side (0: as many as pay)."""
 
-    def __init__(self, library: Library, lanes: int | None = None) -> None:
+    def __init__(self, library: Library, lanes: int = 0) -> None:
         self.library = library
         self._lanes = lanes or library.lanes
         self._changed = threading.Condition(threading.Lock())
