@@ -22,10 +22,11 @@ _FIT = re.compile(r"[^A-Za-z0-9]+")
 class Arrivals:
     """Looks files up among the receipts in a folder. Only receipts of files of the same name are opened.
 
-    `is_there` tells whether a folder (its path below the destination) still has the file with an id.
+    `say` is told when a file has to be read for it. `is_there` tells whether a folder (its path below the destination) still has the file with an id.
     """
 
-    def __init__(self, folder: Path, endpoint: str, is_there: Callable[[str, str], bool]) -> None:
+    def __init__(self, folder: Path, endpoint: str, is_there: Callable[[str, str], bool], say: Callable[[str], None] = lambda _text: None) -> None:
+        self._say = say
         self._endpoint = endpoint
         self._is_there = is_there
         self._paths: defaultdict[str, list[Path]] = defaultdict(list)
@@ -50,7 +51,7 @@ class Arrivals:
                 continue
             if (
                 self._fits(receipt, item, destination, renamed)
-                and _unchanged(receipt, item)
+                and self._unchanged(receipt, item)
                 and self._is_there(item.folder, receipt.file_id)
             ):
                 return receipt
@@ -67,15 +68,15 @@ class Arrivals:
             and os.path.realpath(receipt.source) == os.path.realpath(item.source)
         )
 
-
-def _unchanged(receipt: Receipt, item: Item) -> bool:
-    try:
-        found = Path(item.source).stat()
-        if max(found.st_mtime, found.st_ctime) < datetime.fromisoformat(receipt.started).timestamp():
-            return True
-        return verify(receipt, item.source).ok
-    except (OSError, ValueError, SourceError):
-        return False
+    def _unchanged(self, receipt: Receipt, item: Item) -> bool:
+        try:
+            found = Path(item.source).stat()
+            if max(found.st_mtime, found.st_ctime) < datetime.fromisoformat(receipt.started).timestamp():
+                return True
+            self._say(f"{item.source}: touched since it was uploaded; comparing it with the receipt")
+            return verify(receipt, item.source).ok
+        except (OSError, ValueError, SourceError):
+            return False
 
 
 def _key(name: str) -> str:

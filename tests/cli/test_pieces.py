@@ -273,3 +273,12 @@ def test_bars_draw_what_is_under_way() -> None:
     assert "50 %" in text
     assert "0 of 2 files" in text
     assert "Rate limit reached, going on in 1 min 30 s" in text
+
+
+def test_the_sizes_of_streams_and_urls_are_added_as_they_appear() -> None:
+    """A run is never more than whole."""
+    meter = Meter(2, 0, 0.0, ["s", "u"])
+    meter.take(UploadStarted("s", "1", None, 100, None), 0.0)
+    meter.take(BytesSent("s", 70), 1.0)
+    meter.take(UploadStarted("u", "2", 30, 100, 1), 1.0)
+    assert (meter.done, meter.size) == (70, 100)

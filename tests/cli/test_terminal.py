@@ -8,7 +8,7 @@ import subprocess
 import sys
 from fcntl import ioctl
 from pathlib import Path
-from termios import TIOCSWINSZ
+from termios import TIOCSCTTY, TIOCSWINSZ
 
 import pytest
 from conftest import PROJECT, Machine
@@ -33,7 +33,7 @@ class Terminal:
             stdout=inner,
             stderr=inner,
             start_new_session=True,
-            preexec_fn=lambda: ioctl(0, 0x540E, 0) and None,  # TIOCSCTTY: Ctrl-C is for this process
+            preexec_fn=lambda: ioctl(0, TIOCSCTTY, 0) and None,  # Ctrl-C is for this process
         )
         os.close(inner)
         self.seen = ""

@@ -254,7 +254,7 @@ def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:
     machine.file("run/a.bam", bytes(1001))
     taken = machine.call(*command)
     assert taken.code == 2
-    assert "run/a.bam: there is a a.bam at run already" in taken.err.replace("an a.bam", "a a.bam")
+    assert "run/a.bam: the name a.bam is taken at run" in taken.err
     assert "there since an earlier run" in taken.out
 
 

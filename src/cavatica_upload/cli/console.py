@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -65,6 +66,15 @@ def count_text(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+class _Console(Console):
+    """Standard error; when nobody reads it any more, what would be said is dropped and the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing from now on."""
+        self.quiet = True
+        _lead_nowhere(2)
+
+
 class Output:
     """The two streams of a command, and how much it is to say."""
 
@@ -75,7 +85,7 @@ class Output:
         for stream in (sys.stdout, sys.stderr):  # a name that the locale cannot write must not end the command
             with contextlib.suppress(AttributeError, ValueError):
                 stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        self.console = Console(
+        self.console = _Console(
             stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True, legacy_windows=False
         )
 
@@ -137,17 +147,27 @@ def write_line(text: str) -> None:
 
     When nobody reads it any more (`| head`), the rest goes nowhere and the work goes on.
     """
+    if sys.stdout is None:  # closed by the caller (`>&-`)
+        return
     try:
-        click.echo(text)
-        sys.stdout.flush()
+        with _ONE_LINE:
+            click.echo(text)
+            sys.stdout.flush()
     except BrokenPipeError:
         drop_output()
 
 
+_ONE_LINE = threading.Lock()  # events come from the uploader's threads
+
+
 def drop_output() -> None:
     """Lead standard output nowhere, so that neither later writes nor the flush at the end fail."""
+    _lead_nowhere(1)
+
+
+def _lead_nowhere(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 

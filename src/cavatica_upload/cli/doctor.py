@@ -33,7 +33,7 @@ from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.target import Target
 from cavatica_upload.cli.versions import version_text
 from cavatica_upload.config import Settings, find_settings
-from cavatica_upload.errors import CavaticaError
+from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.journal import Journal, state_dir
 from cavatica_upload.plan import Part
 from cavatica_upload.reports import given
@@ -147,7 +147,8 @@ def _proxy(settings: Settings) -> Iterator[Finding]:
     if bundle:
         there = Path(bundle).is_file()
         text = f"certificates are taken from SSL_CERT_FILE, {bundle}" + ("" if there else ", which is not there")
-        yield Finding("TLS", "note" if there else "wrong", text)
+        error = ConfigError(text, "Correct SSL_CERT_FILE, or unset it.")
+        yield Finding("TLS", "note" if there else "wrong", text, None if there else error)
 
 
 def _api(api: Api, settings: Settings) -> Finding:

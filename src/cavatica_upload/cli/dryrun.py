@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from cavatica_upload.folders import FolderTree
 from cavatica_upload.journal import Journal, state_dir
 from cavatica_upload.metadata import FILES_PER_CALL
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, part_size_for
+from cavatica_upload.records import Entry
 from cavatica_upload.remote import RemoteFile, is_url
 
 WINDOW_CALLS = 1000
@@ -28,7 +30,7 @@ MOST_ROWS = 40
 
 @attrs.frozen
 class PlannedFile:
-    """What would become of a file: `state` is new, resume, there, skip, overwrite, rename or taken."""
+    """What would become of a file: `state` is new, resume, changed, there, skip, overwrite, rename or taken."""
 
     item: Item
     target: str
@@ -100,7 +102,7 @@ class DryRun:
                 try:
                     yield self._plan(item, journal)
                 except CavaticaError as error:
-                    self._problems.append(f"{item.source}: {error.message}")
+                    self._problems.append(f"{item.label}: {error.message}")
         finally:
             journal.close()
 
@@ -114,11 +116,16 @@ class DryRun:
         if folder is not None:
             state = self._state(item, folder)
             for entry in journal.find(self._api.endpoint, folder, item.name) if state == "new" else ():
-                if entry.identity.size == size and item.source != STDIN:
+                if _same(entry, item):
                     done = sum(1 for _ in journal.parts(entry))
                     state, resumed, part_size = "resume", done, entry.part_size
                     parts = Plan(entry.identity.size, part_size).count
                     break
+                state = "changed"
+            if state == "changed" and not self._options.session.yes:
+                self._problems.append(
+                    f"{item.label} changed since its upload was begun; --yes aborts that, and uploads the file as it is."
+                )
         return PlannedFile(item, target, size, part_size, parts, state, resumed)
 
     def _state(self, item: Item, folder: Destination) -> str:
@@ -131,8 +138,8 @@ class DryRun:
             return "new"
         if self._options.if_exists == "fail":
             self._problems.append(
-                f"{item.source}: there is a {item.name} at {path or folder} already; "
-                "choose with --if-exists what is to be done."
+                f"{item.label}: the name {item.name} is taken at {self._options.target.path(item.folder) or folder}; "
+                "decide with --if-exists what is to be done."
             )
             return "taken"
         return self._options.if_exists
@@ -170,7 +177,7 @@ class DryRun:
             parts = count_text(file.parts, "part") if file.parts else "? parts"
             note = {"new": "", "resume": f"  (goes on: {file.resumed_parts} parts are there)"}
             self._output.result(
-                f"{size:>9}  {parts:>12}  {visible(file.item.source)} -> {visible(file.target)}"
+                f"{size:>9}  {parts:>12}  {visible(file.item.label)} -> {visible(file.target)}"
                 + note.get(file.state, f"  ({_WORDS.get(file.state, file.state)})")
             )
         if len(planned) > len(rows):
@@ -196,13 +203,23 @@ _WORDS: Mapping[str, str] = {
     "overwrite": "name taken: would be replaced",
     "rename": "name taken: would get another",
     "taken": "name taken",
+    "changed": "changed since its upload was begun",
 }
+
+
+def _same(entry: Entry, item: Item) -> bool:
+    """Whether an unfinished upload is of the file as it is now."""
+    if item.source == STDIN:
+        return False
+    if is_url(item.source):
+        return entry.identity == RemoteFile(item.source).identity
+    return (entry.identity.size, entry.identity.mtime_ns) == (item.size, Path(item.source).stat().st_mtime_ns)
 
 
 def _record(file: PlannedFile) -> dict[str, Any]:
     return {
         "event": "planned",
-        "file": file.item.source,
+        "file": file.item.label,
         "target": file.target,
         "size": file.size,
         "part_size": file.part_size,

@@ -1,6 +1,7 @@
 """How far a run is, and how fast: pure arithmetic on events, without a clock or a terminal."""
 
 from collections import deque
+from collections.abc import Iterable
 
 import attrs
 
@@ -56,13 +57,14 @@ class FileProgress:
 class Meter:
     """Adds up the events of a run.
 
-    `size` is that of all files together, as far as it is known. Files that are under way are in `active`; a file that
+    `size` is that of all files together, as far as it is known; those of the `unsized` files are added as they appear. Files that are under way are in `active`; a file that
     ended is forgotten, so that the memory does not grow with the number of files.
     """
 
-    def __init__(self, files: int, size: int, now: float) -> None:
+    def __init__(self, files: int, size: int, now: float, unsized: Iterable[FileKey] = ()) -> None:
         self.files = files
         self.size = size
+        self._unsized = set(unsized)
         self.ended = 0
         self.done = 0
         self.active: dict[FileKey, FileProgress] = {}
@@ -80,10 +82,15 @@ class Meter:
                 progress.sent = event.resumed_bytes
                 self.done += event.resumed_bytes
                 self.active[event.file] = progress
+                if event.file in self._unsized and event.size is not None:
+                    self._unsized.discard(event.file)
+                    self.size += event.size
             case BytesSent():
                 self.speed.add(event.count, now)
                 self.done += event.count
                 self.sent += event.count
+                if event.file in self._unsized:  # a stream: all there is of it is what was sent
+                    self.size += event.count
                 if event.file in self.active:
                     self.active[event.file].sent += event.count
                     self.active[event.file].speed.add(event.count, now)

@@ -56,7 +56,8 @@ class Run:
         self._batch = batch
         self._options = options
         self._output = output
-        self._session = Session(output, options.session, files=len(batch.items), size=batch.size)
+        unsized = (item.label for item in batch.items if item.size is None)
+        self._session = Session(output, options.session, files=len(batch.items), size=batch.size, unsized=unsized)
         self._receipts = ReceiptFiles(options.receipt, many=len(batch.items) > 1)
 
     def __call__(self) -> Exit:
@@ -68,7 +69,7 @@ class Run:
         api = uploader.api
         self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in self._batch.folders])
         self._queue = MetadataQueue(api)
-        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint, self._is_there)
+        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint, self._is_there, lambda text: self._output.say(visible(text)))
         log_text(f"Uploading {count_text(len(items), 'file')}, {self._batch.size} bytes, to {visible(str(target))}")
         if self._output.as_json:
             self._output.record(
@@ -94,10 +95,10 @@ class Run:
                 destination = self._tree.get(options.target.path(item.folder))
                 receipt = self._arrivals.find(item, destination, renamed=options.if_exists == "rename")
             except CavaticaError as error:
-                self._session.tally.fail(item.source, error)
+                self._session.tally.fail(item.label, error)
                 continue
             if receipt is not None:
-                self._session.found(item.source, receipt)
+                self._session.found(item.label, receipt)
                 self._edit(item, receipt)  # the run that brought it may have ended before it set the metadata
                 continue
             yield UploadRequest(
@@ -109,7 +110,7 @@ class Run:
                 digest=options.digest,
                 changed="restart" if options.session.yes else "refuse",
                 wait=options.wait,
-                key=item.source if item.source != STDIN else item.name,
+                key=item.label,
                 context=item,
             )
 
@@ -123,7 +124,7 @@ class Run:
 
     def _edit(self, item: Item, receipt: Receipt) -> None:
         metadata, tags = self._options.describes(item)
-        self._note(self._queue.add(FileEdit(receipt.file_id, item.source, metadata, tags)))
+        self._note(self._queue.add(FileEdit(receipt.file_id, item.label, metadata, tags)))
 
     def _note(self, failed: list[EditFailed]) -> None:
         self._session.tally.described = self._queue.done

@@ -47,13 +47,13 @@ def display_for(output: Output, meter: Meter) -> Display:
 
 
 class Session:
-    """One run over `files` files of `size` bytes. Use once; `tally` may be added to until it ends."""
+    """One run over `files` files of `size` bytes, not counting the `unsized`. Use once; `tally` may be added to."""
 
-    def __init__(self, output: Output, options: SessionOptions, *, files: int, size: int) -> None:
+    def __init__(self, output: Output, options: SessionOptions, *, files: int, size: int, unsized: Iterable[str] = ()) -> None:
         self.output = output
         self.tally = Tally(files=files)
         self._options = options
-        self._display = display_for(output, Meter(files, size, time.monotonic()))
+        self._display = display_for(output, Meter(files, size, time.monotonic(), unsized))
 
     def run(
         self,

@@ -1,5 +1,6 @@
 """What a run came to: counts, the files that failed and why, and the command that goes on."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from cavatica_upload.cli.wording import timestamp
 from cavatica_upload.errors import EtagMismatch, NameTaken, NotFound, UploadBusy, UploadGone
 
 MOST_ROWS = 50
+_SIGNED = re.compile(r"://\S*\?")
 _WIDEST_NAME = 48
 
 
@@ -110,7 +112,8 @@ def show(output: Output, tally: Tally, seconds: float, again: str | None) -> Non
     """Write the end of a run to standard error, and under --json as the last line of standard output."""
     resume = again if again and (tally.interrupted or any(_goes_on(failure) for failure in tally.failures)) else None
     if output.as_json:
-        output.record(_record(tally, seconds, resume))
+        signed = resume is not None and _SIGNED.search(resume)  # a URL with a query may be a key
+        output.record(_record(tally, seconds, None if signed else resume))
     if tally.done or tally.well or len(tally.failures) > 1:
         output.say(_counts(tally, seconds))
     _show_failures(output, tally)

@@ -1,6 +1,7 @@
 """`cavatica upload`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,8 @@ def upload(**values: Any) -> int:
         shares = partition(batch.items, shard.count, key=lambda item: item.target, size=lambda item: item.known_size)
         whole, batch.items = len(batch.items), shares[shard.index - 1]
         output.say(f"Share {shard}: {len(batch.items):,} of {count_text(whole, 'file')}.")
+    elif len(batch.items) > 1 and int(os.environ.get("SLURM_ARRAY_TASK_COUNT") or 0) > 1:
+        output.warn("Each task of this Slurm array uploads all of these files; with --shard slurm each takes its share.")
     options = RunOptions(
         target=target,
         session=SessionOptions(
@@ -185,6 +188,8 @@ def _batch(values: dict[str, Any], output: Output) -> Batch | None:
         raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
     if values["paths"].count(STDIN) > 1:
         raise UsageError("Standard input can be uploaded once only.", "Give “-” once.")
+    if STDIN in values["paths"] and sys.stdin is None:
+        raise UsageError("Standard input is closed.", "Pipe something into the command, or name files.")
     problems = [*metadata_problems(dict(values["metadata"])), *tag_problems(values["tags"])]
     rows = []
     if values["manifest"] is not None:

@@ -1,4 +1,27 @@
-"""Events as sentences, for plain output and the log file, and as records, for --json."""
+"""
+Events as sentences, for plain output and the log file, and as records, for --json.
+
+Every record has `event`, and those of a run have `time` (UTC, ISO 8601). Keys are added in later versions, and none is
+renamed or taken away. Sizes are bytes, times seconds; `file` is the path as it was given::
+
+    run_started       files bytes destination shard
+    upload_started    file upload_id size part_size parts resumed_parts resumed_bytes
+    progress          file sent size bytes_per_second            (at most once a second for each file)
+    part_sent         file number size seconds
+    part_retried      file number attempt reason delay
+    parts_reported    file count
+    retrying          operation attempt reason delay
+    rate_limit_wait   seconds reset
+    notice            file text
+    upload_completed  file file_id name project parent size verified receipt
+    already_there     file file_id receipt
+    upload_skipped    file reason
+    upload_failed     file resumable error{kind message hint exit_code}
+    run_finished      files uploaded already_there skipped failed described interrupted bytes bytes_sent seconds
+                      exit_code resume failures[{file error{…}}]
+    problem           message                                    (why nothing was begun)
+    error             kind message hint exit_code                (why the command ended)
+"""
 
 from datetime import UTC, datetime
 from typing import Any
