@@ -34,6 +34,8 @@ class Concurrency:
         self._limit = START if fixed is None else fixed
         self._before: tuple[int, float] | None = None  # the limit and the rate of the window before a change
         self._resting = 0
+        self.rate: float | None = None
+        """Bytes per second in the last window in which all that was allowed was in flight."""
         self._bytes = 0
         self._since = clock()
 
@@ -72,8 +74,6 @@ class Concurrency:
 
         A window in which the limit was not reached says nothing about the limit.
         """
-        if self._fixed is not None:
-            return False
         with self._lock:
             elapsed = self._clock() - self._since
             if elapsed < SHORTEST_WINDOW or (self._bytes < WINDOW_BYTES and elapsed < WINDOW_SECONDS):
@@ -81,6 +81,9 @@ class Concurrency:
             rate = self._bytes / elapsed
             self._begin()
             if busy < self._limit or rate == 0:
+                return False
+            self.rate = rate
+            if self._fixed is not None:
                 return False
             was = self._limit
             self._limit = self._decide(rate)

@@ -323,6 +323,7 @@ class Engine:
         with self.lock:
             if self.concurrency.tick(self._sending):
                 self.pump()
+            self.context.rate = self.concurrency.rate
             while self._later and self._later[0][0] <= now:
                 _, _, transfer, part, target = heapq.heappop(self._later)
                 if part is None:

@@ -98,8 +98,8 @@ class Journal:
             self._prepare(database)
         except BaseException as error:
             database.close()
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                raise _DamagedError from error  # the others: locked, full, not permitted; nothing wrong with the file
+            if isinstance(error, sqlite3.DatabaseError) and _primary(error) not in _NOT_THE_FILE:
+                raise _DamagedError from error
             raise
         return database
 
@@ -239,6 +239,21 @@ _SELECT = (
 )
 
 
+_NOT_THE_FILE = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Trouble around a database (locked, full, not permitted) that says nothing against what is in it."""
 _PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -280,6 +295,10 @@ def _target(destination: Destination) -> str:
 def _destination(target: str) -> Destination:
     kind, _, value = target.partition(":")
     return Destination(project=value) if kind == "project" else Destination(parent=value)
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 def _version(database: sqlite3.Connection) -> int:

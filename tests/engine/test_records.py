@@ -1,0 +1,372 @@
+"""What is kept on disk: the journal, receipts; and sources, from which bytes come."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cavatica_upload import receipt as receipts_of
+from cavatica_upload import sources, verify
+from cavatica_upload.destination import Destination
+from cavatica_upload.errors import SourceError
+from cavatica_upload.journal import Journal, JournalError, state_dir
+from cavatica_upload.md5 import new_digest
+from cavatica_upload.plan import Plan
+from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart, composite
+from cavatica_upload.records import Entry, SentPart
+from cavatica_upload.request import sidecar_md5
+from cavatica_upload.resume import keep
+from cavatica_upload.sources import Identity, LocalFile
+
+PROJECT = Destination(project="me/study")
+
+
+def entry(number: int = 1, **changes: object) -> Entry:
+    made = Entry(
+        upload_id=f"upload-{number}",
+        endpoint="https://api/v2",
+        destination=PROJECT,
+        asked="a",
+        name="a",
+        identity=Identity("/data/a", 100, device=2**63 + 5, inode=2**64 - 1, mtime_ns=3),
+        part_size=10,
+        started="2026-01-01T00:00:00Z",
+    )
+    return attrs.evolve(made, **changes)
+
+
+def sent(number: int, **changes: object) -> SentPart:
+    return attrs.evolve(SentPart(number, 10, "0" * 32, {"ETag": "0" * 32}), **changes)
+
+
+# The journal
+
+
+def test_journal_remembers(tmp_path: Path) -> None:
+    """What was written is read again by another journal on the same folder, and forgotten when asked."""
+    journal = Journal(tmp_path)
+    added = journal.add(entry())
+    journal.put(added, sent(2))
+    journal.put(added, sent(1))
+    journal.mark_reported(added, [1])
+    journal.mark_completing(added)
+    again = Journal(tmp_path)
+    (found,) = again.find("https://api/v2", PROJECT, "a")
+    assert found == attrs.evolve(added, completing=True)
+    assert again.parts(found) == {1: sent(1, reported=True), 2: sent(2)}
+    again.correct(found, [sent(3)], [2])
+    assert set(journal.parts(found)) == {1, 3}
+    journal.forget(found)
+    assert again.entries() == []
+    assert again.parts(found) == {}
+    journal.close()
+    again.close()
+
+
+def test_journal_keeps_uploads_apart(tmp_path: Path) -> None:
+    """Another endpoint, destination or name is another upload."""
+    journal = Journal(tmp_path)
+    others = [
+        entry(2, endpoint="https://other/v2"),
+        entry(3, destination=Destination(parent="5bd7c53ee4b04b8fb1a9f63d")),
+        entry(4, asked="b"),
+    ]
+    for other in others:
+        journal.add(other)
+    assert journal.find("https://api/v2", PROJECT, "a") == []
+    assert {found.upload_id for found in journal.entries()} == {"upload-2", "upload-3", "upload-4"}
+    assert journal.entries()[1].destination == others[1].destination
+    journal.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from cavatica_upload.journal import Journal
+from cavatica_upload.records import SentPart
+journal = Journal(Path(sys.argv[1]))
+(found,) = journal.entries()
+for number in range(int(sys.argv[2]), int(sys.argv[2]) + 50):
+    journal.put(found, SentPart(number, 10, None, {}))
+journal.close()
+"""
+
+
+def test_journal_is_shared_by_processes(tmp_path: Path) -> None:
+    """Three processes write at once, and nothing is lost."""
+    journal = Journal(tmp_path)
+    added = journal.add(entry())
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(first)]) for first in (1, 51, 101)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert set(journal.parts(added)) == set(range(1, 151))
+    journal.close()
+
+
+def test_journal_is_begun_by_many_at_once(tmp_path: Path) -> None:
+    """Several threads may make the journal at the same moment."""
+    journals: list[Journal] = []
+    threads = [threading.Thread(target=lambda: journals.append(Journal(tmp_path))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(journals) == 8
+    journals[0].add(entry())
+    assert len(journals[7].entries()) == 1
+    for journal in journals:
+        journal.close()
+
+
+@pytest.mark.parametrize("where", [0, 30, 4096])
+def test_damage_anywhere_sets_the_journal_aside(tmp_path: Path, where: int) -> None:
+    """A journal that is no database, or a broken one, is moved away whole and begun anew."""
+    journal = Journal(tmp_path)
+    journal.add(entry())
+    journal.close()
+    content = bytearray(journal.path.read_bytes())
+    content[where : where + 200] = b"\xff" * 200
+    journal.path.write_bytes(content)
+    again = Journal(tmp_path)
+    assert again.damaged is not None
+    assert again.damaged.read_bytes() == content
+    assert again.entries() == []
+    again.close()
+
+
+def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
+    """Trouble with the database is one error of this package, not one of SQLite."""
+    journal = Journal(tmp_path)
+    with sqlite3.connect(journal.path) as database:
+        database.execute("DROP TABLE parts")
+    database.close()
+    with pytest.raises(JournalError, match="cannot be used"):
+        journal.put(entry(), sent(1))
+    journal.close()
+    with pytest.raises(JournalError):
+        journal.entries()
+
+
+def test_folder_of_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that is given comes before that of the environment, and that before the user's."""
+    assert state_dir(tmp_path / "given") == tmp_path / "given"
+    assert state_dir() == tmp_path / "state"
+    monkeypatch.delenv("CAVATICA_STATE_DIR")
+    assert state_dir().name == "cavatica-upload"
+
+
+# What is kept when an upload goes on
+
+
+CONTENT = bytes(range(100))
+
+
+def digest(number: int) -> str:
+    part = Plan(100, 10).part(number)
+    taken = new_digest()
+    taken.update(CONTENT[part.offset : part.offset + part.size])
+    return taken.hexdigest()
+
+
+@settings(deadline=None)
+@given(
+    ours=st.dictionaries(st.integers(1, 10), st.sampled_from(["right", "wrong", "opaque", "size"])),
+    theirs=st.dictionaries(st.integers(1, 10), st.sampled_from(["right", "wrong", "opaque", "quoted"])),
+)
+def test_kept_parts_are_proved(
+    tmp_path_factory: pytest.TempPathFactory, ours: dict[int, str], theirs: dict[int, str]
+) -> None:
+    """No part is kept whose bytes on the server may be others, and none that is proved is sent again."""
+    path = tmp_path_factory.getbasetemp() / "content"
+    path.write_bytes(CONTENT)
+    source = LocalFile(path)
+
+    def etag(number: int, kind: str) -> str:
+        return {"right": digest(number), "quoted": f'"{digest(number).upper()}"', "wrong": "f" * 32}.get(
+            kind, "opaque-1"
+        )
+
+    journalled = {
+        number: SentPart(
+            number, 7 if kind == "size" else 10, digest(number), {"ETag": etag(number, kind)}, reported=True
+        )
+        for number, kind in ours.items()
+    }
+    reported = {number: {"etag": etag(number, kind)} for number, kind in theirs.items()}
+    kept = keep(Plan(100, 10), source, journalled, reported).parts
+    source.close()
+    for number in range(1, 11):
+        mine, server = ours.get(number), theirs.get(number)
+        if server in ("right", "quoted"):
+            assert number in kept
+        elif server == "wrong":
+            assert (number in kept) == (mine == "wrong")  # the same ETag in both: what we sent is what is there
+        elif server == "opaque":
+            assert (number in kept) == (mine in ("opaque",))
+        else:
+            assert (number in kept) == (mine not in (None, "size"))
+        if number in kept:
+            assert kept[number].reported == (server is not None)
+
+
+# Receipts
+
+
+def receipt(path: Path, part_size: int = 10, hashed: bool = True) -> Receipt:
+    """The receipt of an upload of the file at `path`."""
+    content = path.read_bytes()
+    parts = []
+    for part in Plan(len(content), part_size):
+        taken = new_digest()
+        taken.update(content[part.offset : part.offset + part.size])
+        value = taken.hexdigest() if hashed else None
+        parts.append(ReceiptPart(part.number, part.size, value, value, verified=hashed))
+    return Receipt(
+        file_id="f1",
+        name="ü b/a",
+        project="me/study",
+        parent=None,
+        source=str(path),
+        upload_id="u1",
+        size=len(content),
+        part_size=part_size,
+        parts=tuple(parts),
+        composite=composite([part.md5 for part in parts if part.md5]) if hashed else None,
+        verified=hashed,
+        not_verified=() if hashed else ("nothing",),
+        digest=FileDigest("sha256", "0" * 64, "computed"),
+        started="2026-01-01T00:00:00Z",
+        finished="2026-01-01T00:00:01Z",
+        endpoint="https://api/v2",
+        contract_version="2.0",
+        tool_version="0.1",
+    )
+
+
+def test_receipt_is_written_whole_and_read_again(tmp_path: Path) -> None:
+    """A receipt comes back from disk as it was; a failed write leaves nothing behind."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    made = receipts_of.write(receipt(path), tmp_path / "receipts")
+    assert made.path is not None
+    assert receipts_of.read(made.path) == made
+    assert json.loads(made.path.read_text())["version"] == 1
+    assert [file.name for file in (tmp_path / "receipts").iterdir()] == [made.path.name]
+    (tmp_path / "receipts" / "other.json").write_text("{}")
+    assert list(receipts_of.receipts(tmp_path / "receipts")) == [made]
+    assert list(receipts_of.receipts(tmp_path / "nowhere")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a receipt"),
+        ("[]", "not a receipt"),
+        ('{"schema": "cavatica-upload receipt", "version": 2}', "version 2"),
+        ('{"schema": "cavatica-upload receipt", "version": 1}', "incomplete"),
+        ('{"schema": "cavatica-upload receipt", "version": 1, "parts": [{}]}', "incomplete"),
+        ('{"schema": "cavatica-upload receipt", "version": 1, "parts": 7}', "incomplete"),
+    ],
+)
+def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
+    """Text that is no receipt is refused in a sentence that names the file."""
+    path = tmp_path / "receipt.json"
+    path.write_text(text)
+    with pytest.raises(SourceError, match=message) as caught:
+        receipts_of.read(path)
+    assert str(path) in caught.value.message
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=50)
+def test_verify_finds_the_part_that_differs(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """One changed byte is found in its part, offline; an unchanged file is found whole."""
+    path = tmp_path_factory.getbasetemp() / "verified"
+    size = data.draw(st.integers(0, 200))
+    path.write_bytes(os.urandom(size))
+    made = receipt(path)
+    assert verify(made, path).ok
+    if size:
+        at = data.draw(st.integers(0, size - 1))
+        content = bytearray(path.read_bytes())
+        content[at] ^= 1
+        path.write_bytes(content)
+        found = verify(made, path)
+        assert not found.ok
+        assert found.wrong_parts == (at // 10 + 1,)
+
+
+def test_verify_says_what_it_cannot_know(tmp_path: Path) -> None:
+    """Another size, a receipt without MD5s and one whose parts do not fit are no success."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    made = receipt(path)
+    shorter = tmp_path / "shorter"
+    shorter.write_bytes(CONTENT[:-1])
+    assert verify(made, shorter).reason == "The file has 99 bytes, and 100 were uploaded."
+    assert "no MD5" in (verify(receipt(path, hashed=False), path).reason or "")
+    assert "do not make up" in (verify(attrs.evolve(made, parts=made.parts[1:]), path).reason or "")
+    with pytest.raises(SourceError, match="does not exist"):
+        verify(made, tmp_path / "missing")
+
+
+# Sources
+
+
+@given(offset=st.integers(0, 99), size=st.integers(0, 100))
+def test_range_of_a_file(tmp_path_factory: pytest.TempPathFactory, offset: int, size: int) -> None:
+    """A range is read as it is on disk; one beyond the end is an error, never short."""
+    path = tmp_path_factory.getbasetemp() / "ranged"
+    path.write_bytes(CONTENT)
+    source = LocalFile(path)
+    if offset + size <= 100:
+        assert b"".join(source.blocks(offset, size)) == CONTENT[offset : offset + size]
+    else:
+        with pytest.raises(SourceError, match="cut short"):
+            list(source.blocks(offset, size))
+    source.close()
+
+
+def test_file_is_read_without_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no pread, threads share the descriptor under a lock."""
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.setattr(sources, "BLOCK", 7)
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT * 50)
+    source = LocalFile(path)
+    read: dict[int, bytes] = {}
+
+    def work(offset: int) -> None:
+        read[offset] = b"".join(source.blocks(offset, 500))
+
+    threads = [threading.Thread(target=work, args=(offset,)) for offset in range(0, 5000, 500)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    source.close()
+    assert b"".join(read[offset] for offset in sorted(read)) == CONTENT * 50
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("d41d8cd98f00b204e9800998ecf8427e  a.bam\n", "d41d8cd98f00b204e9800998ecf8427e"),
+        ("D41D8CD98F00B204E9800998ECF8427E *a.bam", "d41d8cd98f00b204e9800998ecf8427e"),
+        ("d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
+        ("0" * 32 + "  other\nd41d8cd98f00b204e9800998ecf8427e  dir/a.bam\n", "d41d8cd98f00b204e9800998ecf8427e"),
+        ("d41d8cd98f00b204e9800998ecf8427e  other.bam\n", None),
+        ("no checksum here", None),
+        ("", None),
+    ],
+)
+def test_sidecar(text: str, value: str | None) -> None:
+    """A sidecar in the format of md5sum is read; what it says of other files is not."""
+    assert sidecar_md5(Path("/data/a.bam"), text) == value
