@@ -61,14 +61,12 @@ def sdk(arguments: argparse.Namespace) -> Job:
 
 def ours(arguments: argparse.Namespace, *, verify: bool = True) -> Job:
     """The uploader of cavatica-upload."""
-    import httpcore  # noqa: F401 - httpx would import it within the upload
-
     from cavatica_upload import Destination, Uploader
     from cavatica_upload.errors import CavaticaError
 
     def run() -> tuple[str, str]:
         state = arguments.state or Path(tempfile.mkdtemp(prefix="bench-state-"))
-        extra = {"part_deadline": arguments.timeout * 4} if arguments.timeout else {}
+        extra = {"part_deadline": arguments.timeout} if arguments.timeout else {}
         with Uploader(
             token=TOKEN, endpoint=arguments.endpoint, jobs=arguments.jobs, verify=verify, state_dir=state, **extra
         ) as uploader:
@@ -137,7 +135,9 @@ def main() -> None:
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--part-size", type=int)
     parser.add_argument("--jobs", type=int)
-    parser.add_argument("--timeout", type=float, help="seconds without progress that the client should put up with")
+    parser.add_argument(
+        "--timeout", type=float, help="for the SDK seconds of silence, for ours seconds a part may take"
+    )
     parser.add_argument("--state", type=Path, help="where the journal is kept, for runs that go on where another ended")
     arguments = parser.parse_args()
     job = CLIENTS[arguments.client](arguments)

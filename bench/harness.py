@@ -136,7 +136,9 @@ def rounds(clients: Sequence[str], sink: Sink, count: int, *options: str) -> lis
     """
     dice = random.Random(count)
     for client in clients:
-        upload(client, sink, *options)
+        first = upload(client, sink, *options)
+        if not first.whole:
+            print(f"warming up: {client} {first.outcome}: {first.said}", file=sys.stderr)
     result = []
     for _ in range(count):
         order = list(clients)
