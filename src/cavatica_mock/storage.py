@@ -92,7 +92,7 @@ class Storage:
             if early is not None:
                 return early
         grant = self._checked("PUT", key, query)
-        length = _length(request)
+        _check_length(request)
         if self.uploads.store.upload(grant.subject) is None:
             raise _no_such_upload()
         incoming = self.blobs.incoming()
@@ -101,8 +101,6 @@ class Storage:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             await self._receive(request, incoming, fault)
-            if incoming.size != length:
-                raise Refused(400, "IncompleteBody", "The request body ended too soon.")
             _check_digest(request, incoming)
             if fault is not None and fault.then == "corrupt":
                 incoming.flip_a_bit()
@@ -222,8 +220,8 @@ def _no_such_upload() -> Refused:
     return Refused(404, "NoSuchUpload", "The specified multipart upload does not exist; it was completed or aborted.")
 
 
-def _length(request: web.BaseRequest) -> int:
-    """The length of the part. S3 takes no signed PUT in chunks of unknown number, and none without a length."""
+def _check_length(request: web.BaseRequest) -> None:
+    """S3 takes no signed PUT in chunks of unknown number, and none without a length; aiohttp holds the body to it."""
     if "Transfer-Encoding" in request.headers:
         raise Refused(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
     length = request.content_length
@@ -231,7 +229,6 @@ def _length(request: web.BaseRequest) -> int:
         raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
     if length > MAX_PART_SIZE:
         raise Refused(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
-    return length
 
 
 def _check_digest(request: web.BaseRequest, incoming: Incoming) -> None:

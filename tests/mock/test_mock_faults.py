@@ -121,6 +121,10 @@ def test_a_stall_lasts_until_the_client_gives_up(client: Client, server: MockSer
     with pytest.raises(httpx.ReadTimeout):
         client.http.request(method, target, content=b"abc", timeout=0.2)
     assert client.get("upload/multipart").status_code == 200
+    client.close()
+    runner = server._running._runner
+    assert runner is not None
+    wait_for(lambda: runner.server is not None and not runner.server.connections)
 
 
 def test_a_stalled_put_reads_no_more_than_it_says(client: Client, server: MockServer) -> None:

@@ -212,6 +212,21 @@ def test_a_mock_in_the_process_keeps_its_folder_too(tmp_path: Path) -> None:
         other.close()
 
 
+def test_what_a_crash_left_behind_is_swept_away(tmp_path: Path) -> None:
+    """Half-written parts, and whole ones that no row knows; what is known stays."""
+    with MockServer(data=tmp_path) as server:
+        client = Client(server)
+        done = client.upload("a.txt", b"abc")
+        client.put(client.start("b.txt", size=3)["upload_id"], 1, b"xyz")
+        client.close()
+    (tmp_path / "partial" / "half").write_bytes(b"ha")
+    (tmp_path / "blobs" / "unknown").write_bytes(b"whole")
+    with MockServer(data=tmp_path) as server:
+        assert list((tmp_path / "partial").iterdir()) == []
+        assert sorted(path.read_bytes() for path in (tmp_path / "blobs").iterdir()) == [b"abc", b"xyz"]
+        assert server.file_bytes(done["id"]) == b"abc"
+
+
 def test_mocks_side_by_side_do_not_know_each_other() -> None:
     """Each has its own port and state; stopping one leaves the other."""
     with MockServer() as first, MockServer() as second:

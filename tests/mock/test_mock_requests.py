@@ -156,8 +156,21 @@ def test_bodies_of_another_type(client: Client, content_type: str) -> None:
         assert code(answer) == (415, 90008)
 
 
-BODIES = [b"", b"{", b"[", b"\xff\xfe", b'{"name": "\xff"}', b"NaN", b'{"size": Infinity}', b'{"name": "\\ud800"}',
-          b"[" * 100_000, b'{"size": ' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}", "{}".encode("utf-16")]  # fmt: skip
+BODIES = [
+    b"",
+    b" ",
+    b"{",
+    b"[",
+    b"\xff\xfe",
+    b'{"name": "\xff"}',
+    b"NaN",
+    b'{"size": Infinity}',
+    b'{"name": "\\ud800"}',
+    b"[" * 100_000,
+    b'{"size": ' + b"9" * 5000 + b"}",
+    b"\xef\xbb\xbf{}",
+    "{}".encode("utf-16"),
+]
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))

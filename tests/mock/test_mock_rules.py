@@ -249,6 +249,24 @@ def test_an_upload_does_what_the_model_does() -> None:
     assert set(UploadModel.outcomes) == {"completed", "refused", "aborted"}
 
 
+def test_a_transaction_that_fails_leaves_nothing() -> None:
+    """All of it or none of it."""
+    store = Store(None)
+
+    def fail() -> None:
+        with store.transaction():
+            store.add_root("0" * 24, "a/b")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.project_of_root("0" * 24) is None
+    with store.transaction():
+        store.add_root("0" * 24, "a/b")
+    assert store.project_of_root("0" * 24) == "a/b"
+    store.close()
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     pieces=st.lists(st.binary(max_size=9), max_size=6), start=st.integers(0, 60), length=st.none() | st.integers(0, 60)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from mock_client import Client, code, md5, report
 
@@ -299,6 +300,21 @@ def test_the_list_is_paged_and_adds_up(client: Client) -> None:
     assert pages == [["next"], ["next", "prev"], ["prev"]]
     assert client.get("upload/multipart", params={"offset": 7}).json()["items"] == []
     assert len(client.get("upload/multipart").json()["items"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "after", "before"),
+    [(0, 4, None, None), (2, 2, None, 0), (1, 2, 3, 0), (1, 1, 2, 0), (9, 2, None, 7)],
+)
+def test_pages_lead_where_there_is_something(
+    client: Client, offset: int, limit: int, after: int | None, before: int | None
+) -> None:
+    """No link past the end, none before the beginning."""
+    for number in range(4):
+        client.start(f"{number}.bam")
+    page = client.get("upload/multipart", params={"offset": offset, "limit": limit}).json()
+    offsets = {link["rel"]: int(httpx.URL(link["href"]).params["offset"]) for link in page["links"]}
+    assert (offsets.get("next"), offsets.get("prev")) == (after, before)
 
 
 def test_bulk_reports_are_all_or_nothing(client: Client) -> None:
