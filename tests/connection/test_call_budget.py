@@ -145,9 +145,9 @@ def test_threads_share(make: Callable[..., CallBudget]) -> None:
     assert sum(counts) == 297
 
 
-def _take_all(path: Path, start: "threading.Event", results: "multiprocessing.Queue[int]") -> None:
+def _take_all(path: Path, start: "threading.Barrier", results: "multiprocessing.Queue[int]") -> None:
     budget = CallBudget(path, "key", clock=lambda: NOW)
-    start.wait(30)
+    start.wait(60)
     results.put(spent(budget))
     budget.close()
 
@@ -157,20 +157,20 @@ def test_processes_share(tmp_path: Path) -> None:
     path = tmp_path / "budget.db"
     first = CallBudget(path, "key", clock=lambda: NOW)
     other = CallBudget(path, "another key", clock=lambda: NOW)
-    first.observe(headers(400, 400))
+    first.observe(headers(3000, 3000))
     other.observe(headers(50, 50))
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[int] = context.Queue()
-    start = context.Event()
+    start = context.Barrier(3)
     processes = [context.Process(target=_take_all, args=(path, start, results)) for _ in range(3)]
     for process in processes:
         process.start()
-    start.set()
     counts = [results.get(timeout=60) for _ in processes]
     for process in processes:
         process.join(30)
-    assert sum(counts) == 396
-    assert first.remaining == 4
+    assert sum(counts) == 2970
+    assert all(counts)
+    assert first.remaining == 30
     assert other.remaining == 50
     first.close()
     other.close()

@@ -186,3 +186,14 @@ def test_limit_that_comes_late() -> None:
     window, _ = take(window, now, RESERVE)
     window = settle(window, now, window.number, Reading(100, 99, int(now) + 300, 300.0))
     assert window.left == 99
+
+
+def test_calls_in_flight_at_the_end_of_a_window() -> None:
+    """Calls under way when a window ends may be counted in the next one, where they are not free."""
+    now = 1_800_000_000.0
+    window = settle(Window(), now, None, Reading(10, 10, int(now) + 10, 10.0))
+    for _ in range(3):
+        window, _ = take(window, now, RESERVE)
+    window = rolled(window, now + 20)
+    assert window.left == 7
+    assert rolled(window, now + 2000).left == 10, "those of a process that died are forgotten a window later"

@@ -18,7 +18,7 @@ from cavatica_client.api.uploads import get_upload, list_uploads
 from cavatica_upload import client as client_module
 from cavatica_upload.client import SafeClient
 from cavatica_upload.connection import connect
-from cavatica_upload.errors import CavaticaError, UnexpectedAnswer, UsageError
+from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
 
 Serve = Callable[..., Loopback]
 ClientOf = Callable[..., SafeClient]
@@ -138,6 +138,19 @@ def test_not_in_errors(serve: Serve, client_of: ClientOf, reply: object) -> None
         assert not any(TOKEN in repr(value) for frame in frames for value in frame.f_locals.values())
         request = getattr(error, "_request", None)
         assert request is None or TOKEN not in repr(request.headers.raw)
+        error = error.__cause__ or error.__context__
+
+
+def test_not_in_frames(serve: Serve, client_of: ClientOf) -> None:
+    """The frames of a traceback, whose variables error reporters collect, show no token either."""
+    client = client_of(serve(answer(200, UPLOAD))).with_headers({"X-Bad": "a\r\nb"})
+    with pytest.raises(ConnectionFailed, match="cannot be sent") as caught:
+        get_upload.sync("u1", client=client)
+    assert not caught.value.maybe_acted
+    error: BaseException | None = caught.value
+    while error is not None:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_globals is not globals()]
+        assert not any(TOKEN in repr(value) for frame in frames for value in frame.f_locals.values())
         error = error.__cause__ or error.__context__
 
 
