@@ -103,8 +103,10 @@ class Contract:
                     self._table.setdefault(operation.segments, {})[method.upper()] = operation
 
     def match(self, path: str) -> Match | None:
-        """The operations at a path as it came over the wire, without the version. One trailing slash is let pass.
+        """The operations at a path as it came over the wire, without the version.
 
+        A slash after `part` is let pass, because the vendor's Python client sends it. Anywhere else it is an empty
+        segment: `/upload/multipart/` is an upload without an id, not the list of all.
         Every segment is decoded by itself, so `%2F` never makes two of one and `..` is a name like any other.
         """
         if not path.startswith("/"):
@@ -113,7 +115,7 @@ class Contract:
             given = [unquote_to_bytes(segment).decode() for segment in path.split("/")[1:]]
         except UnicodeError:
             return None
-        if len(given) > 1 and given[-1] == "":
+        if given[-2:] == ["part", ""]:
             given.pop()
         for segments, operations in self._table.items():
             if len(segments) != len(given):
