@@ -16,7 +16,10 @@ from tests.contract.target import Target, mock_arguments, started
 
 # Declared, and beyond what the mock does or can be made to do.
 UNREACHABLE: Final = {
-    ("completeUpload", 200): "the document allows it for platforms that answer so; the mock answers 201, the newest source",
+    (
+        "completeUpload",
+        200,
+    ): "the document allows it for platforms that answer so; the mock answers 201, the newest source",
 }
 CALLS_ALLOWED: Final = 4
 FREE: Final = "getRateLimit"

@@ -65,7 +65,20 @@ class Ledger:
 
     def __init__(self, wire: Wire, project: str, run: str) -> None:
         self.wire, self.project, self.run = wire, project, run
+        self._part_size: int | None = None
         self.clear()
+
+    def learn(self) -> None:
+        """Find out which part size the server gives, before anything depends on it. Raises Broken."""
+        probe = self.start(3)
+        self.wire.call("abortUpload", upload_id=probe.id).expect(204)
+        self.clear()
+
+    @property
+    def several(self) -> int:
+        """The size of a file of three parts where parts are small; of a small file where they are not."""
+        small = self._part_size if self._part_size and self._part_size <= SMALL else 7
+        return 3 * small - 3
 
     def clear(self) -> None:
         """Forget everything, as the server does when it is reset."""
@@ -74,7 +87,6 @@ class Ledger:
         self.files: list[str] = []
         self._ids: set[str] = set()
         self._numbers = itertools.count(1)
-        self._part_size: int | None = None
 
     def next_name(self) -> str:
         """A name that nothing on the server has, and that tells whose it is."""
@@ -82,12 +94,11 @@ class Ledger:
 
     def fitting_size(self, wanted: int) -> int:
         """A size of three parts at most where parts are small, and of a few bytes where they are not."""
-        small = self._part_size if self._part_size and self._part_size <= SMALL else 21
-        return wanted % (3 * small + 1)
+        return wanted % (self.several + 4)
 
     def start(self, size: int | None = None, **extra: Any) -> KnownUpload:
         """Start an upload in the project. Raises Broken when the server refuses."""
-        body = {"project": self.project, "name": self.next_name(), "size": self.fitting_size(10**6), **extra}
+        body = {"project": self.project, "name": self.next_name(), "size": self.several, **extra}
         if size is not None:
             body["size"] = size
         answer = self.wire.call("startUpload", body=body).expect(200)

@@ -65,7 +65,9 @@ class Options:
         if self.token is None:
             raise Misuse("BASE_URL was given without TOKEN: say both, as in make contract BASE_URL=… TOKEN=…")
         run = secrets.token_hex(3)
-        return Target(self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run)
+        return Target(
+            self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run
+        )
 
 
 def _seed(text: str) -> int:

@@ -81,7 +81,9 @@ def junit(outcomes: Sequence[Outcome]) -> ElementTree.Element:
         for name, finding in outcome.claims:
             case = ElementTree.SubElement(suite, "testcase", classname=f"contract.{outcome.phase}", name=_clean(name))
             if finding is not None:
-                failure = ElementTree.SubElement(case, "failure", type=finding.check, message=_clean(finding.message[:500]))
+                failure = ElementTree.SubElement(
+                    case, "failure", type=finding.check, message=_clean(finding.message[:500])
+                )
                 failure.text = _clean(f"{finding.message}\n\n{finding.reproduce}")
     return root
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from tests.contract import forced, gate, raw, report
 from tests.contract.answer import Broken
-from tests.contract.model.play import play
+from tests.contract.model.play import EXAMPLES, STEPS, play
 from tests.contract.model.stage import Stage
 from tests.contract.options import Options
 from tests.contract.outcome import Finding, Outcome
@@ -48,7 +48,7 @@ def phase(name: str, target: Target, options: Options, before: list[Outcome]) ->
     return forced.run(target, Tally.of(outcome.tally for outcome in before), seed)
 
 
-def model(target: Target, seed: int, *, examples: int = 60, steps: int = 40, shrink: bool = True) -> Outcome:
+def model(target: Target, seed: int, *, examples: int = EXAMPLES, steps: int = STEPS, shrink: bool = True) -> Outcome:
     """The state machine, on a stage of its own."""
     try:
         stage = Stage.on(target)
@@ -69,7 +69,9 @@ def demanded(outcome: Outcome, target: Target) -> Outcome:
     right = links if target.own else links * 2 // 3
     outcome.demand("links were followed", links > 0 and covered >= right, f"{covered} of {links} links were followed")
     least = WHOLE_LIVES if target.own else 1
-    outcome.demand("uploads were completed", completed >= least, f"{completed} uploads were completed, {least} are the least")
+    outcome.demand(
+        "uploads were completed", completed >= least, f"{completed} uploads were completed, {least} are the least"
+    )
     return outcome
 
 

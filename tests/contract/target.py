@@ -55,7 +55,7 @@ def mock_arguments(seed: int, *, rate_limit: str = "9000000/3600") -> list[str]:
     """The mock's command line: two users, a project for each right, small parts, a limit that counts but is not met."""
     arguments = [sys.executable, "-m", "cavatica_mock", "serve", "--port", "0", "--seed", str(seed)]
     arguments += ["--token", TOKEN, "--token", OTHER_TOKEN, "--rate-limit", rate_limit]
-    arguments += ["--project", PROJECT, "--project", f"{READ_ONLY}:ro", "--min-part-size", "5242880"]
+    arguments += ["--project", PROJECT, "--project", f"{READ_ONLY}:ro", "--part-size", str(PART_SIZE)]
     return arguments
 
 

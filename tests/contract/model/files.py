@@ -31,7 +31,7 @@ class LivesAndFiles(Lives):
         place = world.places[where % len(world.places)]
         names = [known.name for known in world.at(place)]
         name = names[where % len(names)] if old_name and names else stage.name()
-        body = {"name": name, "type": "folder", **({"parent": place} if place else {"project": stage.target.project})}
+        body = {"name": name, "type": "folder", **self.destination(place)}
         answer = stage.wire.call("createFolder", body=body)
         if world.named(place, name) is not None:
             looks.refusal(answer, 409, {5003, 5030})
@@ -59,8 +59,8 @@ class LivesAndFiles(Lives):
     @rule(pick=PICK)
     def find_by_name(self, pick: int) -> None:
         known = list(self.world.files.values())[-1 - pick % len(self.world.files)]
-        query = {"parent": known.place} if known.place else {"project": self.stage.target.project}
-        answer = self.stage.wire.call("listFiles", query={**query, "name": known.name}).expect(200)
+        query = {**self.destination(known.place), "name": known.name}
+        answer = self.stage.wire.call("listFiles", query=query).expect(200)
         looks.same(answer, "found_by_name", [item["id"] for item in answer.json()["items"]], [known.id])
 
     @precondition(any_files)
@@ -79,22 +79,38 @@ class LivesAndFiles(Lives):
         self.reached("metadata merged")
 
     @precondition(any_files)
-    @rule(pick=PICK, old_name=st.booleans())
-    def rename(self, pick: int, old_name: bool) -> None:
+    @rule(pick=PICK)
+    def rename(self, pick: int) -> None:
+        """To the name of a neighbour, which is refused, and to a new one."""
         known = self.file(pick)
-        names = [other.name for other in self.world.at(known.place) if other is not known]
-        name = names[0] if old_name and names else self.stage.name()
-        answer = self.stage.wire.call("editFiles", body={"items": [{"id": known.id, "name": name}]}).expect(200)
-        outcome = answer.json()["items"][0]
-        if old_name and names:
-            looks.same(answer, "rename_conflict", outcome.get("error", {}).get("status"), 409)
-            looks.same(answer, "rename_code", outcome["error"].get("code") in codes.NAME_TAKEN, True)
-            self.reached("rename conflicts")
-        else:
-            looks.same(answer, "renamed", outcome.get("resource", {}).get("name"), name)
-            known.name = name
-            self.reached("file renamed")
-        looks.file(self.stage.wire, known)
+        taken = [other.name for other in self.world.at(known.place) if other is not known][:1]
+        for name in (*taken, self.stage.name()):
+            answer = self.stage.wire.call("editFiles", body={"items": [{"id": known.id, "name": name}]}).expect(200)
+            outcome = answer.json()["items"][0]
+            if name in taken:
+                looks.same(answer, "rename_conflict", outcome.get("error", {}).get("status"), 409)
+                looks.same(answer, "rename_code", outcome["error"].get("code") in codes.NAME_TAKEN, True)
+                self.reached("rename conflicts")
+            else:
+                looks.same(answer, "renamed", outcome.get("resource", {}).get("name"), name)
+                known.name = name
+                self.reached("file renamed")
+            looks.file(self.stage.wire, known)
+
+    @rule(where=PICK)
+    def full_folder(self, where: int) -> None:
+        """A folder in a folder: the outer one stays as long as it is full."""
+        self.make_folder(where, old_name=False)
+        outer = self.world.folders[-1]
+        name = self.stage.name()
+        answer = self.stage.wire.call("createFolder", body={"name": name, "type": "folder", "parent": outer.id})
+        inner = answer.expect(201).json()["id"]
+        self.world.files[inner] = File(inner, outer.id, name, None)
+        looks.refusal(self.stage.wire.call("deleteFile", file_id=outer.id), 409)
+        again = self.stage.wire.call("createFolder", body={"name": name, "type": "folder", "parent": outer.id})
+        looks.refusal(again, 409, {5003, 5030})
+        self.reached("folder kept while full")
+        self.reached("folder conflicts")
 
     @precondition(lambda self: self.world.files)
     @rule(pick=PICK)

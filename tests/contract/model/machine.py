@@ -3,7 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.contract import codes
 from tests.contract.model import looks
@@ -36,6 +36,15 @@ class Lives(RuleBasedStateMachine):
         self.touched = known[-1 - pick % len(known)]
         return self.touched
 
+    def destination(self, place: str) -> dict[str, str]:
+        """Where something is to go, as a request says it."""
+        return {"parent": place} if place else {"project": self.stage.target.project}
+
+    @initialize(parts=st.sampled_from((1, 2, 3)), rest=st.sampled_from((0, 1, -1)), sized=st.booleans())
+    def open_one(self, parts: int, rest: int, sized: bool) -> None:
+        """There is something to play with from the first move on."""
+        self.start(0, parts, rest, sized, old_name=False, overwrite=False)
+
     def any_uploads(self) -> bool:
         return bool(self.world.uploads)
 
@@ -52,8 +61,9 @@ class Lives(RuleBasedStateMachine):
         place = world.places[where % len(world.places)]
         names = [known.name for known in world.at(place)]
         name = names[where % len(names)] if old_name and names else stage.name()
+        sized = sized or not stage.target.own  # nothing says which parts make a file whose size was not told
         size = max(0, (parts - 1) * stage.part_size + 1 + rest) if stage.small else 5 * parts + rest
-        body: dict[str, Any] = {"name": name, **({"parent": place} if place else {"project": stage.target.project})}
+        body: dict[str, Any] = {"name": name, **self.destination(place)}
         if sized:
             body["size"] = size
         answer = stage.wire.call("startUpload", body=body, query={"overwrite": overwrite} if overwrite else {})
@@ -184,13 +194,36 @@ class Lives(RuleBasedStateMachine):
         else:
             self.completed(known, answer.expect(200, 201), content, owed=bool(extra))
 
+    @rule(overwrite=st.booleans(), parts=st.sampled_from((1, 2, 3)), rest=st.sampled_from((0, -1)), where=PICK)
+    def race(self, overwrite: bool, parts: int, rest: int, where: int) -> None:
+        """Two uploads of one name: the second finds that it is taken, or takes it."""
+        self.start(where, parts, rest, sized=True, old_name=False, overwrite=overwrite)
+        assert self.touched is not None
+        first = self.touched
+        body = {"name": first.name, "size": 3, **self.destination(first.place)}
+        query = {"overwrite": True} if overwrite else {}
+        started = self.stage.wire.call("startUpload", body=body, query=query).expect(200).json()
+        rival = Upload(started["upload_id"], first.place, first.name, 3, started["part_size"], overwrite)
+        self.world.uploads[rival.id] = rival
+        self.finish(1, "nothing")
+        self.finish(0, "owed")
+        looks.refusal(self.stage.wire.call("startUpload", body=body), 409, codes.NAME_TAKEN)
+        self.reached("start conflicts")
+
+    @precondition(any_uploads)
+    @rule(pick=PICK, kind=st.sampled_from(("wrong etag", "one missing")))
+    def spoil(self, pick: int, kind: str) -> None:
+        """Try to complete with all parts put and a report that is wrong, or one that is missing."""
+        self.put_all(pick)
+        self.complete(pick, kind)
+
     @precondition(any_uploads)
     @rule(pick=PICK, kind=st.sampled_from(("owed", "everything", "nothing", "null", "empty")))
     def finish(self, pick: int, kind: str) -> None:
         """Straight to the end: without it few uploads would get there."""
         self.put_all(pick)
         if kind in ("nothing", "null", "empty"):
-            self.report_many(pick, twice=kind == "null", bad=False, quoted=kind == "empty")
+            self.report_many(pick, twice=True, bad=False, quoted=kind == "empty")
         self.complete(pick, kind)
 
     def completed(self, known: Upload, answer: Any, content: bytes, *, owed: bool) -> None:

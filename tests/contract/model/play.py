@@ -9,8 +9,8 @@ from tests.contract.model.files import LivesAndFiles
 from tests.contract.model.stage import Stage
 from tests.contract.outcome import Finding, Outcome
 
-EXAMPLES = 60
-STEPS = 40
+EXAMPLES = 100
+STEPS = 30
 
 
 def play(stage: Stage, seed: int, *, examples: int = EXAMPLES, steps: int = STEPS, shrink: bool = True) -> Outcome:

@@ -5,4 +5,6 @@ Each claim is a function with the sentence that it proves as its docstring. `ben
 
 from tests.contract.raw import bodies, headers, limits, lists, paths, queries, rights, storage
 
-CLAIMS = [claim for module in (paths, queries, bodies, headers, rights, storage, lists, limits) for claim in module.CLAIMS]
+CLAIMS = [
+    claim for module in (paths, queries, bodies, headers, rights, storage, lists, limits) for claim in module.CLAIMS
+]

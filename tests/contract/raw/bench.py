@@ -91,6 +91,8 @@ def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outc
     """Try each claim on a server, the next one in spite of a failure unless `first`."""
     outcome = Outcome("raw requests")
     with outcome.timed(), Bench.at(target) as bench:
+        with outcome.claim("a first upload can be started and aborted"):
+            bench.ledger.learn()
         for each in claims:
             if getattr(each, "own", False) and not target.own:
                 continue

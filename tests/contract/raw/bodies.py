@@ -65,14 +65,14 @@ def media_types(bench: Bench) -> None:
 def complete_bodies(bench: Bench) -> None:
     """Every body that real clients complete with is taken: none, `null`, `{}`, an empty list, all parts again."""
     for body in (None, b"", b"null", b"{}", b'{"parts": []}'):
-        upload = bench.ledger.start(9)
+        upload = bench.ledger.start()
         bench.ledger.put_all(upload)
         reports = [upload.report(number) for number in sorted(upload.etags)]
         bench.wire.call("reportUploadedParts", upload_id=upload.id, body={"parts": reports}).expect(200)
         path = f"/upload/multipart/{upload.id}/complete"
         answer = bench.wire.send("POST", path, data=body, headers=JSON if body is not None else None)
         answer.expect(200, 201, check="complete_body")
-    upload = bench.ledger.start(9)
+    upload = bench.ledger.start()
     bench.ledger.put_all(upload)
     reports = [upload.report(number) for number in sorted(upload.etags)]
     for _ in range(2):
@@ -108,7 +108,13 @@ def destinations(bench: Bench) -> None:
     """An upload and a folder go to exactly one place: `project` and `parent` together, or neither, are refused."""
     folder, project = bench.ledger.folder(), bench.target.project
     for operation, extra in (("startUpload", {"size": 1}), ("createFolder", {"type": "folder"})):
-        for place in ({}, {"project": project, "parent": folder}, {"parent": ""}, {"parent": "x" * 24}, {"parent": None}):
+        for place in (
+            {},
+            {"project": project, "parent": folder},
+            {"parent": ""},
+            {"parent": "x" * 24},
+            {"parent": None},
+        ):
             body = {"name": bench.ledger.next_name(), **extra, **place}
             bench.wire.call(operation, body=body).expect(400, check="destination")
         body = {"name": bench.ledger.next_name(), **extra, "parent": bench.ledger.file()}
@@ -122,7 +128,7 @@ def destinations(bench: Bench) -> None:
 def etag_quotes(bench: Bench) -> None:
     """An ETag is the same with its quotes and without: real clients send either."""
     for quote in ('"', ""):
-        upload = bench.ledger.start(9)
+        upload = bench.ledger.start()
         bench.ledger.put_all(upload)
         reports = []
         for number in sorted(upload.etags):
@@ -135,9 +141,14 @@ def etag_quotes(bench: Bench) -> None:
 def bulk_is_whole_or_nothing(bench: Bench) -> None:
     """Of a list with one bad report none is taken, wherever in it the bad one stands."""
     good = {"part_number": 1, "response": {"headers": {"ETag": "d41d8cd98f00b204e9800998ecf8427e"}}}
-    for bad in ({"part_number": 0, **{"response": good["response"]}}, {"part_number": 1}, {}, {**good, "part_number": 9999}):
+    for bad in (
+        {"part_number": 0, **{"response": good["response"]}},
+        {"part_number": 1},
+        {},
+        {**good, "part_number": 9999},
+    ):
         for parts in ([good, bad], [bad, good]):
-            upload = bench.ledger.start(bench.ledger.fitting_size(10))
+            upload = bench.ledger.start()
             bench.wire.call("reportUploadedParts", upload_id=upload.id, body={"parts": parts}).expect(400)
             answer = bench.wire.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
             if answer.json()["uploaded_parts_count"] or answer.json().get("parts"):
@@ -149,7 +160,7 @@ def bulk_equals_one_by_one(bench: Bench) -> None:
     """A report in bulk leaves the same behind as the same reports one by one."""
     shown = []
     for bulk in (True, False):
-        upload = bench.ledger.start(bench.ledger.fitting_size(10**6))
+        upload = bench.ledger.start()
         bench.ledger.put_all(upload)
         reports = [upload.report(number) for number in sorted(upload.etags)]
         if bulk:
@@ -159,6 +170,8 @@ def bulk_equals_one_by_one(bench: Bench) -> None:
                 bench.wire.call("reportUploadedPart", upload_id=upload.id, body=report).expect(200)
         answer = bench.wire.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
         document = answer.json()
-        shown.append((document["uploaded_parts_count"], sorted(document["parts"], key=lambda part: part["part_number"])))
+        shown.append(
+            (document["uploaded_parts_count"], sorted(document["parts"], key=lambda part: part["part_number"]))
+        )
     if shown[0] != shown[1]:
         raise answer.broken("bulk_equals_single", f"{shown[0]} in bulk, {shown[1]} one by one")

@@ -10,7 +10,9 @@ ODD_NAMES = (" ", ".", "..", "a" * 255, "é" * 255, "a\x00b", "a\nb", "\u202e", 
 def odd_names(bench: Bench) -> None:
     """Any name of 1 to 255 characters without a slash is kept as it was given, down to the file."""
     for odd in ODD_NAMES:
-        answer = bench.wire.call("startUpload", body={"project": bench.target.project, "name": odd, "size": 4}).expect(200)
+        answer = bench.wire.call("startUpload", body={"project": bench.target.project, "name": odd, "size": 4}).expect(
+            200
+        )
         started = answer.json()
         upload = bench.ledger.note_started({"size": 4}, started)
         bench.ledger.put_all(upload)
@@ -59,10 +61,14 @@ def largest_files(bench: Bench) -> None:
     for size in (0, 1, 5 * 2**20, 10**12, 5 * 2**40):
         for part_size in (None, 5 * 2**20, 5 * 2**30):
             body = {"project": bench.target.project, "name": bench.ledger.next_name(), "size": size}
-            answer = bench.wire.call("startUpload", body=body if part_size is None else {**body, "part_size": part_size})
+            answer = bench.wire.call(
+                "startUpload", body=body if part_size is None else {**body, "part_size": part_size}
+            )
             started = answer.expect(200).json()
             if -(-size // started["part_size"]) > 10000:
-                raise answer.broken("part_count", f"{size} bytes in parts of {started['part_size']} are over 10,000 parts")
+                raise answer.broken(
+                    "part_count", f"{size} bytes in parts of {started['part_size']} are over 10,000 parts"
+                )
             bench.wire.call("abortUpload", upload_id=started["upload_id"]).expect(204)
 
 

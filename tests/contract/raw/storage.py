@@ -39,7 +39,7 @@ def etag_is_the_md5(bench: Bench) -> None:
         answer = bench.wire.put(grant, content).expect(200)
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if answer.headers.get("etag") != f'"{md5}"':
-            raise answer.broken("etag", f"ETag {answer.headers.get('etag')} where \"{md5}\" is right")
+            raise answer.broken("etag", f'ETag {answer.headers.get("etag")} where "{md5}" is right')
 
 
 @claim(CLAIMS)
@@ -50,7 +50,9 @@ def tampered_urls(bench: Bench) -> None:
     for name, value in query.items():
         swapped = str(int(value) + 1) if value.isdigit() else value[:-1] + ("0" if value[-1] != "0" else "1")
         _refused(bench.wire.put({**grant, "url": _changed(grant["url"], **{name: swapped})}, b"x"), f"a changed {name}")
-        _refused(bench.wire.put({**grant, "url": _changed(grant["url"], **{name: None})}, b"x"), f"a URL without {name}")
+        _refused(
+            bench.wire.put({**grant, "url": _changed(grant["url"], **{name: None})}, b"x"), f"a URL without {name}"
+        )
     _refused(bench.wire.put({**grant, "url": grant["url"].partition("?")[0]}, b"x"), "a URL without a signature")
 
 
@@ -76,7 +78,7 @@ def expiry(bench: Bench) -> None:
 @claim(CLAIMS)
 def own_part_only(bench: Bench) -> None:
     """Each part of each upload has a URL of its own: bytes never get into another part."""
-    one, two = bench.ledger.start(bench.ledger.fitting_size(10**6)), bench.ledger.start(bench.ledger.fitting_size(10**6))
+    one, two = bench.ledger.start(), bench.ledger.start()
     urls = {}
     for upload in (one, two):
         for number in upload.numbers:
@@ -119,7 +121,7 @@ def digests(bench: Bench) -> None:
 def wrong_etags(bench: Bench) -> None:
     """Completing asks for the ETags that storage gave: a wrong one, one of another part and none are refused."""
     for wrong in ("0" * 32, "", hashlib.md5(b"other", usedforsecurity=False).hexdigest()):
-        upload = bench.ledger.start(9)
+        upload = bench.ledger.start()
         bench.ledger.put_all(upload)
         parts = [upload.report(number) for number in upload.numbers]
         parts[-1]["response"]["headers"]["ETag"] = wrong
@@ -134,7 +136,7 @@ def wrong_etags(bench: Bench) -> None:
 def missing_parts(bench: Bench) -> None:
     """Completing asks for every part, put and reported; what is refused stays open and can be mended."""
     for reported in ([], None):
-        upload = bench.ledger.start(9)
+        upload = bench.ledger.start()
         body = None if reported is None else {"parts": reported}
         bench.wire.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
         bench.ledger.put_all(upload)
