@@ -157,6 +157,10 @@ def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
         (("upload", "a.bam", *TO, "--token-file", "none"), 3, "cannot be read"),
         (("upload", "a.bam", *TO, "--profile", "none"), 3, "no credentials file"),
         (("upload", "a.bam", *TO, "--recursiv"), 2, "--recursive"),
+        (("upload", "a.bam", *TO, "--receipt", "/proc/no/"), 2, "cannot be written"),
+        (("upload", "a.bam", *TO, "--log-file", "/proc/no/log"), 2, "cannot be written"),
+        (("uplod", "a.bam", *TO), 2, "'upload'"),
+        ((), 2, "Usage: cavatica"),
     ],
 )
 def test_what_cannot_be_right_is_told_before_anything_is_sent(

@@ -76,6 +76,9 @@ def _run(output: Output, words: list[str]) -> int:
         return result if isinstance(result, int) else int(Exit.DONE)
     except click.exceptions.Exit as ending:
         return ending.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return int(Exit.USAGE)
     except click.UsageError as error:
         return _usage(output, error)
     except click.ClickException as error:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cavatica_upload.cli.exits import exit_of
+from cavatica_upload.cli.hints import hint_of, message_of
 from cavatica_upload.errors import CavaticaError
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -127,7 +128,8 @@ class Output:
 
     def error(self, error: CavaticaError) -> None:
         """Write an error of ours to standard error, and under --json to standard output too."""
-        self.problem(visible(error.message), visible(error.hint) if error.hint else None)
+        hint = hint_of(error)
+        self.problem(visible(message_of(error)), visible(hint) if hint else None)
         if self.as_json:
             self.record({"event": "error", **error_record(error)})
 
@@ -136,8 +138,8 @@ def error_record(error: BaseException) -> dict[str, Any]:
     """Return an error as the keys that --json gives it."""
     return {
         "kind": type(error).__name__,
-        "message": getattr(error, "message", None) or str(error) or type(error).__name__,
-        "hint": getattr(error, "hint", None),
+        "message": message_of(error),
+        "hint": hint_of(error),
         "exit_code": int(exit_of(error)),
     }
 

@@ -20,6 +20,7 @@ from cavatica_upload.api import Api
 from cavatica_upload.budget import CallBudget
 from cavatica_upload.cli.console import Output, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit, exit_of
+from cavatica_upload.cli.hints import hint_of
 from cavatica_upload.cli.options import (
     Command,
     Connection,
@@ -85,7 +86,7 @@ def doctor(project: str | None, parent: str | None, **values: Any) -> int:
 
 
 def _tell(output: Output, finding: Finding) -> None:
-    hint = finding.error.hint if finding.error else None
+    hint = hint_of(finding.error) if finding.error else None
     if output.as_json:
         output.record(
             {"event": "check", "check": finding.check, "grade": finding.grade, "text": finding.text, "hint": hint}
@@ -206,7 +207,7 @@ class _OneByte:
     size: int | None = 1
     identity: Identity | None = None
 
-    def blocks(self, _offset: int, size: int) -> Iterator[bytes]:
+    def blocks(self, offset: int, size: int, block: int = 1) -> Iterator[bytes]:  # noqa: ARG002 - one byte is one block
         """Yield the byte."""
         yield b"?" * size
 

@@ -190,7 +190,8 @@ class DryRun:
             + "."
         )
         least = totals["least_seconds"]
-        self._output.result(
+        if totals["to_send"]:
+            self._output.result(
             f"About {count_text(totals['api_calls'], 'API call')}, at {CALLS_PER_SECOND:.2f} a second over time: "
             + (f"at least {time_text(least)}, however fast the network." if least else "no waiting for the rate limit.")
         )

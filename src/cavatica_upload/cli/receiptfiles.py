@@ -14,7 +14,7 @@ class ReceiptFiles:
     """Keeps receipts at `place`: a folder (one that is there, or a path that ends in a slash) or, for one file, a file.
 
     In a folder, the receipt of `a/b.bam` on the platform is `a/b.bam.receipt.json`. Raises UsageError where there are
-    `many` files and the place is not a folder.
+    `many` files and the place is not a folder, and where nothing can be written.
     """
 
     def __init__(self, place: str | None, *, many: bool) -> None:
@@ -25,6 +25,16 @@ class ReceiptFiles:
                 f"--receipt {place} is one file, and there is more than one receipt to keep.",
                 f"Give a folder: --receipt {place}/",
             )
+        if self._place is not None:
+            folder = self._place if self._folder else self._place.parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"--receipt {place} cannot be written: {error.strerror}.", "Choose another place."
+                ) from error
+            if not os.access(folder, os.W_OK):
+                raise UsageError(f"--receipt {place} cannot be written: no permission.", "Choose another place.")
 
     def keep(self, receipt: Receipt, folder: str) -> None:
         """Write a receipt, whole or not at all; `folder` is where the file is on the platform. Raises OSError."""

@@ -21,7 +21,7 @@ from cavatica_upload.cli.options import (
 from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.session import Session, SessionOptions
 from cavatica_upload.cli.summary import command_line, typed
-from cavatica_upload.cli.uploads import find_entry, open_journal
+from cavatica_upload.cli.uploads import find_entry, get_open, open_journal
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UsageError
 from cavatica_upload.journal import Journal
@@ -78,7 +78,7 @@ def _requests(
             f"Name the file: cavatica uploads resume {upload_id} FILE",
         )
     else:
-        upload = api.get_upload(upload_id)
+        upload = get_open(api, upload_id)
         parent = upload.parent if isinstance(upload.parent, str) else None
         yield UploadRequest(
             source=file,

@@ -10,8 +10,9 @@ import click
 
 from cavatica_upload.cli.console import Output, count_text, error_record, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit, exit_of, exit_of_run, is_resumable
+from cavatica_upload.cli.hints import hint_of, message_of
 from cavatica_upload.cli.wording import timestamp
-from cavatica_upload.errors import EtagMismatch, NameTaken, NotFound, UploadBusy, UploadGone
+from cavatica_upload.errors import EtagMismatch, UploadBusy
 
 MOST_ROWS = 50
 _SIGNED = re.compile(r"://\S*\?")
@@ -34,20 +35,14 @@ class Failure:
     @property
     def message(self) -> str:
         """What happened, in one sentence."""
-        if isinstance(self.error, NameTaken) and not self.before:
-            return "There is a file of this name already."
-        return self.before + (getattr(self.error, "message", None) or str(self.error) or type(self.error).__name__)
+        return self.before + message_of(self.error)
 
     @property
     def hint(self) -> str | None:
         """What to do, in one sentence."""
         if self.before:
             return "Run the same command again: it sets the metadata, and sends no file twice."
-        if isinstance(self.error, NameTaken):
-            return "Decide with --if-exists: skip, overwrite or rename."
-        if isinstance(self.error, NotFound) and not isinstance(self.error, UploadGone):
-            return "Check --project or --parent: what the token may not see looks as if it were not there."
-        return getattr(self.error, "hint", None)
+        return hint_of(self.error)
 
 
 @attrs.define

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import click
 
-from cavatica_client.models import UploadSummary
+from cavatica_client.models import Upload, UploadSummary
 from cavatica_upload.api import Api
 from cavatica_upload.cli.console import Output, count_text, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit
@@ -152,7 +152,7 @@ def show(upload_id: str, **values: Any) -> None:
     """Show one unfinished upload: what the server has of it, and what was sent from here."""
     output, connection = take_output(values), take_connection(values)
     with open_journal() as journal, open_api(connection, output) as api:
-        upload = api.get_upload(upload_id, list_parts=True)
+        upload = get_open(api, upload_id, list_parts=True)
         entry = find_entry(journal, api, upload_id)
         here = journal.parts(entry) if entry else {}
     parts = upload.parts if isinstance(upload.parts, list) else []
@@ -177,6 +177,19 @@ def show(upload_id: str, **values: Any) -> None:
         if value is not None:
             text = {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
             output.result(f"{key.replace('_', ' '):<22}{visible(text)}")
+
+
+def get_open(api: Api, upload_id: str, *, list_parts: bool = False) -> Upload:
+    """Return an open upload; raises UploadGone, saying where to look."""
+    try:
+        return api.get_upload(upload_id, list_parts=list_parts)
+    except UploadGone as error:
+        raise UploadGone(
+            f"There is no unfinished upload {upload_id}: completed, aborted, or never begun.",
+            "“cavatica uploads list” shows what is open.",
+            status=error.status,
+            code=error.code,
+        ) from error
 
 
 def find_entry(journal: Journal, api: Api, upload_id: str) -> Entry | None:
