@@ -169,7 +169,6 @@ def test_processes_share(tmp_path: Path) -> None:
     for process in processes:
         process.join(30)
     assert sum(counts) == 2970
-    assert all(counts)
     assert first.remaining == 30
     assert other.remaining == 50
     first.close()
