@@ -54,11 +54,6 @@ class Concurrency:
         with self._lock:
             self._bytes += count
 
-    def restart(self) -> None:
-        """Begin a window anew: what lies behind says nothing (nothing was there to be sent)."""
-        with self._lock:
-            self._begin()
-
     def failed(self) -> None:
         """Shrink: the network or storage is in trouble."""
         if self._fixed is not None:

@@ -3,7 +3,8 @@
 Two kinds of threads. Workers put parts to storage, as many as `Concurrency` allows; a few call threads make the API's
 calls: they open files, ask for part URLs (one ahead for each worker), report in bulk, complete. A clock thread does
 what is due: retries, reports by age, deadlines, sums of bytes. One lock guards all bookkeeping; nobody waits for the
-network, the disk or a listener while holding it. What is done on the threads is in `steps.py`.
+network, the disk or a listener while holding it. What is
+done on the threads is in `beginnings.py`, `puts.py` and `endings.py`; which file is next in `admission.py`.
 """
 
 import functools
@@ -15,22 +16,23 @@ from collections.abc import Callable
 
 import attrs
 
+from cavatica_upload.admission import Admission, next_transfer
+from cavatica_upload.beginnings import Beginnings
 from cavatica_upload.concurrency import Concurrency
 from cavatica_upload.context import Context
-from cavatica_upload.errors import Interrupted, StorageError
+from cavatica_upload.endings import Endings
+from cavatica_upload.errors import Interrupted
 from cavatica_upload.lanes import CallLane, Urgency
 from cavatica_upload.plan import Part
-from cavatica_upload.request import Outcome, UploadRequest
+from cavatica_upload.puts import Puts
+from cavatica_upload.request import Outcome
 from cavatica_upload.run import Run, size_of
-from cavatica_upload.steps import Steps
 from cavatica_upload.storage import Storage, Target
 from cavatica_upload.throttle import Throttle
 from cavatica_upload.transfer import Transfer
 
 TICK = 0.1  # seconds
-MOST_FILES = 64  # open at once
 GATHERING = 0.2  # seconds for requests to gather before the biggest of them is begun
-SMALL_PACE = 0.5  # seconds between small files that slip in beside big ones, so that these keep most of the calls
 
 
 @attrs.frozen
@@ -57,20 +59,22 @@ class Engine:
     ) -> None:
         self.context = context
         self.concurrency = concurrency
-        self.steps = Steps(self, context, storage, throttle, part_deadline)
+        self.beginnings = Beginnings(self, context)
+        self.puts = Puts(self, context, storage, throttle, part_deadline)
+        self.endings = Endings(self, context)
         self._file_deadline = file_deadline
         self.lock = threading.RLock()
         self._work = threading.Condition(self.lock)
         self._calls = CallLane()
-        self._runs: list[Run] = []
+        self._admission = Admission(concurrency, context.clock)
         self._active: dict[Transfer, Run] = {}
         self._ready: deque[Ready] = deque()
+        self._abandoned: list[Transfer] = []
         self._later: list[tuple[float, int, Transfer, Part | None, Target | None]] = []
         self._order = itertools.count()
         self._fetching = 0
         self._sending = 0
         self._workers = 0
-        self._small_next = 0.0
         self._closed = False
         self._over = threading.Event()
         self._clock = threading.Thread(target=self._tick, name="cavatica-clock", daemon=True)
@@ -81,7 +85,7 @@ class Engine:
     def begin(self, run: Run) -> None:
         """Take up a run."""
         with self.lock:
-            self._runs.append(run)
+            self._admission.runs.append(run)
 
     def feed(self, run: Run) -> None:
         """Read requests ahead, and see to it that there is enough to do. The caller's thread reads its iterable."""
@@ -98,14 +102,15 @@ class Engine:
     def finish(self, run: Run) -> None:
         """Forget a run."""
         with self.lock:
-            self._runs.remove(run)
+            self._admission.runs.remove(run)
 
     def abandon(self, run: Run) -> None:
         """End what is left of a run without waiting for threads that hang in the network."""
         with self.lock:
             for transfer in [transfer for transfer, of in self._active.items() if of is run]:
-                transfer.fail(self._interrupted(transfer))
+                transfer.fail(transfer.interruption())
                 self.end(transfer, Outcome(transfer.request, error=transfer.error))
+                self._abandoned.append(transfer)
 
     def close(self, seconds: float) -> None:
         """End all threads, waiting for each of them up to so many seconds."""
@@ -117,7 +122,11 @@ class Engine:
         self._over.set()
         self._calls.close(seconds)
         self._clock.join(seconds)
-        self.steps.close()
+        self.beginnings.close()
+        self.puts.close()
+        with self.lock:
+            for transfer in self._abandoned:
+                self.endings.let_go(transfer)
 
     # Scheduling; the lock is held
 
@@ -125,16 +134,19 @@ class Engine:
         """Start whatever can be started now."""
         if self.context.stop.stopping.is_set():
             return
-        self._admit()
+        for request, size, run in self._admission.next_files(self._active):
+            begun = Transfer(request, size, self.context.clock())
+            self._active[begun] = run
+            self._call(Urgency.OPEN, self.beginnings.open, begun)
         limit = self.concurrency.limit
         ahead = limit + max(0, limit - self._sending)
         while self._fetching + len(self._ready) < ahead:
-            transfer = self._next_transfer()
+            transfer = next_transfer(self._active)
             if transfer is None:
                 break
             part = transfer.take()
             self._fetching += 1
-            self._call(Urgency.PART_URL, self.steps.fetch_url, transfer, part)
+            self._call(Urgency.PART_URL, self.puts.fetch_url, transfer, part)
         self._staff()
 
     def _staff(self) -> None:
@@ -144,44 +156,6 @@ class Engine:
             threading.Thread(target=self._put_parts, name=f"cavatica-put-{self._workers}", daemon=True).start()
         if self._ready:
             self._work.notify(len(self._ready))
-
-    def _next_transfer(self) -> Transfer | None:
-        """Small files first, since only a few of them are let in beside big ones; else the biggest."""
-        best: Transfer | None = None
-        for transfer in self._active:
-            if not transfer.has_part:
-                continue
-            if transfer.is_small:
-                return transfer
-            if best is None or (transfer.size or 0) > (best.size or 0):
-                best = transfer
-        return best
-
-    def _admit(self) -> None:
-        enough = 2 * self.concurrency.limit
-        waiting = sum(transfer.left if transfer.opened else 1 for transfer in self._active)
-        for run in self._runs:
-            while run.has_waiting and waiting < enough and len(self._active) < MOST_FILES and not self._broken(run):
-                self._open(run, *run.take())
-                waiting += 1
-            if run.has_small and waiting >= enough and self.context.clock() >= self._small_next:
-                self._small_next = self.context.clock() + SMALL_PACE
-                if len(self._active) < MOST_FILES and not self._broken(run):
-                    self._open(run, *run.take(smallest=True))
-
-    def _broken(self, run: Run) -> bool:
-        error = run.circuit.broken_by
-        if error is None:
-            return False
-        for request in run.drain():
-            run.under_way += 1
-            run.end(Outcome(request, error=error))
-        return True
-
-    def _open(self, run: Run, request: UploadRequest, size: int) -> None:
-        transfer = Transfer(request, size, self.context.clock())
-        self._active[transfer] = run
-        self._call(Urgency.OPEN, self.steps.open, transfer)
 
     def _call(self, urgency: Urgency, step: Callable[..., None], *arguments: object) -> None:
         self._calls.submit(urgency, functools.partial(step, *arguments))
@@ -235,19 +209,21 @@ class Engine:
         """See what a file needs next, now that something about it has changed."""
         with self.lock:
             if transfer.ended:
+                if transfer.is_idle:
+                    self.endings.let_go(transfer)
                 return
             now = self.context.clock()
             stopped = transfer.error is not None or self.context.stop.stopping.is_set()
             if transfer.is_idle and transfer.error is None and transfer.all_sent:
                 transfer.busy = True
-                self._call(Urgency.CLOSE, self.steps.finish, transfer)
+                self._call(Urgency.CLOSE, self.endings.finish, transfer)
             elif stopped and transfer.is_idle:
-                transfer.fail(self._interrupted(transfer))
+                transfer.fail(transfer.interruption())
                 transfer.busy = True
-                self._call(Urgency.CLOSE, self.steps.give_up, transfer)
+                self._call(Urgency.CLOSE, self.endings.give_up, transfer)
             elif not stopped and not transfer.reporting and not transfer.all_sent and transfer.checkpoints.due(now):
                 transfer.reporting = True
-                self._call(Urgency.REPORT, self.steps.report, transfer)
+                self._call(Urgency.REPORT, self.endings.report, transfer)
             self.pump()
 
     def end(self, transfer: Transfer, outcome: Outcome) -> None:
@@ -259,18 +235,9 @@ class Engine:
             run = self._active.pop(transfer)
             if outcome.error is not None:
                 run.circuit.failed(outcome.error)
-                self._broken(run)
+                self._admission.end_if_broken(run)
             run.end(outcome)
             self.pump()
-
-    def _interrupted(self, transfer: Transfer) -> Interrupted:
-        count = transfer.opened.plan.count if transfer.opened is not None and transfer.opened.plan is not None else None
-        if count is None:
-            return Interrupted(f"The upload of {transfer.key} was interrupted.", "Run the same command again.")
-        return Interrupted(
-            f"The upload of {transfer.key} was interrupted: {len(transfer.sent):,} of {count:,} parts are sent.",
-            "Run the same command again to go on from there.",
-        )
 
     def _offer(self, ready: Ready) -> None:
         if ready.transfer.error is not None or self.context.stop.stopping.is_set():
@@ -285,7 +252,7 @@ class Engine:
             self._offer(Ready(transfer, part, target))
         else:
             self._fetching += 1
-            self._call(Urgency.PART_URL, self.steps.fetch_url, transfer, part)
+            self._call(Urgency.PART_URL, self.puts.fetch_url, transfer, part)
 
     # Threads
 
@@ -304,7 +271,7 @@ class Engine:
                 self._sending += 1
                 self.pump()  # the next URL is asked for while this part goes out
             try:
-                self.steps.put(ready.transfer, ready.part, ready.target)
+                self.puts.put(ready.transfer, ready.part, ready.target)
             finally:
                 with self.lock:
                     self._sending -= 1
@@ -327,21 +294,13 @@ class Engine:
             while self._later and self._later[0][0] <= now:
                 _, _, transfer, part, target = heapq.heappop(self._later)
                 if part is None:
-                    self._call(Urgency.OPEN, self.steps.open, transfer)
+                    self._call(Urgency.OPEN, self.beginnings.open, transfer)
                 else:
                     self._retry(transfer, part, target)
             for transfer in list(self._active):
-                self._check_deadline(transfer, now)
+                if self._file_deadline is not None and now - transfer.started > self._file_deadline:
+                    transfer.fail(transfer.lateness(self._file_deadline))
                 self.settle(transfer)
-
-    def _check_deadline(self, transfer: Transfer, now: float) -> None:
-        if self._file_deadline is not None and now - transfer.started > self._file_deadline:
-            transfer.fail(
-                StorageError(
-                    f"The upload of {transfer.key} took longer than the {self._file_deadline:,.0f} seconds allowed.",
-                    "Run the same command again to go on from where it is.",
-                )
-            )
 
     def _stop(self) -> None:
         """Give everything back that is not in flight."""
@@ -355,7 +314,7 @@ class Engine:
                     transfer.give_back(part)
                 else:
                     transfer.busy = False
-            for run in self._runs:
+            for run in self._admission.runs:
                 for request in run.drain():
                     run.under_way += 1
                     run.end(Outcome(request, error=Interrupted(f"{request.key} was not begun.", "Run the same again.")))

@@ -17,44 +17,11 @@ from typing import Any
 import attrs
 import platformdirs
 
+from cavatica_upload.database import DamagedError, open_database
 from cavatica_upload.destination import Destination
-from cavatica_upload.errors import CavaticaError, ConfigError
+from cavatica_upload.errors import CavaticaError
 from cavatica_upload.records import Entry, SentPart
 from cavatica_upload.sources import Identity
-
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 30.0  # how long to wait for another process's write
-
-_SCHEMA = """
-CREATE TABLE uploads (
-    id          INTEGER PRIMARY KEY,
-    upload_id   TEXT NOT NULL,
-    endpoint    TEXT NOT NULL,
-    destination TEXT NOT NULL,
-    asked       TEXT NOT NULL,
-    name        TEXT NOT NULL,
-    path        TEXT NOT NULL,
-    size        INTEGER NOT NULL,
-    device      TEXT NOT NULL,
-    inode       TEXT NOT NULL,
-    mtime_ns    INTEGER NOT NULL,
-    tag         TEXT NOT NULL,
-    part_size   INTEGER NOT NULL,
-    started     TEXT NOT NULL,
-    completing  INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (endpoint, upload_id)
-) STRICT;
-CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked);
-CREATE TABLE parts (
-    upload   INTEGER NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
-    number   INTEGER NOT NULL,
-    size     INTEGER NOT NULL,
-    md5      TEXT,
-    headers  TEXT NOT NULL,
-    reported INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (upload, number)
-) STRICT, WITHOUT ROWID;
-"""
 
 
 class JournalError(CavaticaError):
@@ -82,46 +49,15 @@ class Journal:
         self._lock = threading.RLock()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = self._open()
-        except _DamagedError:
+            self._database = open_database(self.path)
+        except DamagedError:
             self.damaged = self._set_aside()
-            self._database = self._open()
+            self._database = open_database(self.path)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(
                 f"The journal {self.path} cannot be opened: {error}.",
                 "Make room or get permission there, or set CAVATICA_STATE_DIR to another folder.",
             ) from error
-
-    def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(database)
-        except BaseException as error:
-            database.close()
-            if isinstance(error, sqlite3.DatabaseError) and _primary(error) not in _NOT_THE_FILE:
-                raise _DamagedError from error
-            raise
-        return database
-
-    def _prepare(self, database: sqlite3.Connection) -> None:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA foreign_keys = ON")
-        version = _version(database)
-        if version == 0:
-            database.execute("BEGIN IMMEDIATE")
-            if _version(database) == 0:  # no other process was faster
-                for statement in _SCHEMA.split(";\n"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            database.execute("COMMIT")
-        elif version > SCHEMA_VERSION:
-            raise ConfigError(
-                f"The journal {self.path} was written by a later version of this program.",
-                "Use that version, or set CAVATICA_STATE_DIR to another folder.",
-            )
-        if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise _DamagedError
 
     def _set_aside(self) -> Path:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -144,10 +80,39 @@ class Journal:
                     "Make room or get permission there, or set CAVATICA_STATE_DIR to another folder.",
                 ) from error
 
+    def starting(self, endpoint: str, destination: Destination, asked: str, name: str, began: float) -> None:
+        """Remember that an upload is about to be started at an epoch second; `add` or another start replaces this."""
+        with self._guarded() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO starts (endpoint, destination, asked, name, began) VALUES (?, ?, ?, ?, ?)",
+                (endpoint, _target(destination), asked, name, began),
+            )
+
+    def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float] | None:
+        """Return the name and the moment of a start after which this machine did not live to see the answer."""
+        with self._guarded() as database:
+            row = database.execute(
+                "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
+                (endpoint, _target(destination), asked),
+            ).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
+        """Forget a start that the server answered with no."""
+        with self._guarded() as database:
+            database.execute(
+                "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
+                (endpoint, _target(destination), asked),
+            )
+
     def add(self, entry: Entry) -> Entry:
         """Remember an upload that was just started; returns the entry with its key."""
         identity = entry.identity
-        with self._guarded() as database:
+        with self._guarded() as database, _transaction(database):
+            database.execute(
+                "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
+                (entry.endpoint, _target(entry.destination), entry.asked),
+            )
             cursor = database.execute(
                 "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, path, size, device, "
                 "inode, mtime_ns, tag, part_size, started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -229,31 +194,12 @@ class Journal:
             self._database.close()
 
 
-class _DamagedError(Exception):
-    """The file is no database, or a broken one."""
-
-
 _SELECT = (
     "SELECT id, upload_id, endpoint, destination, asked, name, path, size, device, inode, mtime_ns, tag, part_size, "
     "started, completing FROM uploads "
 )
 
 
-_NOT_THE_FILE = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
-"""Trouble around a database (locked, full, not permitted) that says nothing against what is in it."""
 _PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -295,11 +241,3 @@ def _target(destination: Destination) -> str:
 def _destination(target: str) -> Destination:
     kind, _, value = target.partition(":")
     return Destination(project=value) if kind == "project" else Destination(parent=value)
-
-
-def _primary(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-
-
-def _version(database: sqlite3.Connection) -> int:
-    return int(database.execute("PRAGMA user_version").fetchone()[0])

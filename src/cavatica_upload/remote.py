@@ -63,21 +63,21 @@ class RemoteFile:
         tag = next((f"{key}:{info[key]}" for key in _TAGS if info.get(key)), "")
         return Identity(path=self._shown, size=int(info["size"]), tag=tag)
 
-    def blocks(self, offset: int, size: int) -> Iterator[bytes]:
+    def blocks(self, offset: int, size: int, block: int = RANGE) -> Iterator[bytes]:  # noqa: ARG002 - a call a block
         """Yield the bytes of a range; raises SourceError where the store gives other than what was asked for."""
         end = offset + size
         while offset < end:
             count = min(RANGE, end - offset)
             try:
-                block: bytes = self._fs.cat_file(self._path, start=offset, end=offset + count)
+                found: bytes = self._fs.cat_file(self._path, start=offset, end=offset + count)
             except Exception as error:  # every store has its own tree of exceptions
                 raise SourceError(f"{self._shown} could not be read: {scrub(str(error))}.") from error
-            if len(block) != count:
+            if len(found) != count:
                 raise SourceError(
-                    f"{self._shown} gave {len(block):,} bytes instead of {count:,} at byte {offset:,}.",
+                    f"{self._shown} gave {len(found):,} bytes instead of {count:,} at byte {offset:,}.",
                     "See that nothing writes to it, then run the same again.",
                 )
-            yield block
+            yield found
             offset += count
 
     def check(self) -> None:

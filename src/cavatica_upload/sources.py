@@ -15,7 +15,7 @@ import attrs
 
 from cavatica_upload.errors import FileChanged, SourceError, UsageError
 
-BLOCK = 512 * 1024  # bytes: measured best between 512 KiB and 1 MiB
+BLOCK = 512 * 1024  # bytes: measured best between 256 KiB and 1 MiB
 
 
 @attrs.frozen
@@ -64,8 +64,8 @@ class Source(Protocol):
     identity: Identity | None
     """None where the source cannot be read a second time."""
 
-    def blocks(self, offset: int, size: int) -> Iterator[bytes]:
-        """Yield the bytes of a range; raises SourceError where they are not there."""
+    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
+        """Yield the bytes of a range, `block` at most at a time; raises SourceError where they are not there."""
 
     def check(self) -> None:
         """Raise FileChanged where the source is no longer what it was when it was opened."""
@@ -92,25 +92,25 @@ class LocalFile:
         self.size: int | None = found.st_size
         self._read = _reader(self._fd)
 
-    def blocks(self, offset: int, size: int) -> Iterator[bytes]:
+    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
         """Yield the bytes of a range; raises SourceError where the file has become shorter or cannot be read."""
         end = offset + size
         read = self._read
         while offset < end:
             try:
-                block = read(min(BLOCK, end - offset), offset)
+                found = read(min(block, end - offset), offset)
             except OSError as error:
                 raise SourceError(
                     f"{self.path} could not be read: {error.strerror}.", "See to the disk, then run the same again."
                 ) from error
-            if not block:
+            if not found:
                 raise SourceError(
                     f"{self.path} was cut short while it was being uploaded: it ends at byte {offset:,} instead of "
                     f"{self.size:,}.",
                     "Let nothing write to a file that is being uploaded; run the same again when it is finished.",
                 )
-            yield block
-            offset += len(block)
+            yield found
+            offset += len(found)
 
     def check(self) -> None:
         """Raise FileChanged where the file (also: the one that now has its path) is no longer the one opened."""

@@ -91,17 +91,17 @@ class Stream:
             ) from error
         return size
 
-    def blocks(self, offset: int, size: int) -> Iterator[bytes]:
+    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
         """Yield the bytes of a part that was cut and not dropped."""
         with self._lock:
             _, spool = self._spooled[offset]
         spool.seek(0)
         while size:
-            block = spool.read(min(BLOCK, size))
-            if not block:
+            found = spool.read(min(block, size))
+            if not found:
                 raise SourceError("A temporary file was cut short.", "See to the disk of TMPDIR.")
-            yield block
-            size -= len(block)
+            yield found
+            size -= len(found)
 
     def drop(self, part: Part) -> None:
         """Remove the temporary file of a part that storage has."""

@@ -45,10 +45,14 @@ class Start:
 
     def start(self) -> Started:
         """Start the upload; raises SkippedFile where a file is there that is to be left alone."""
+        found = self._unanswered()
+        if found is not None:
+            return found
         for name in self._names():
             try:
                 return self._start_as(name)
             except NameTaken as error:
+                self.context.journalled(lambda journal: journal.refused(*self._place), None)
                 if self.request.if_exists == "skip":
                     raise SkippedFile(f"{name} is there already.") from error
                 if self.request.if_exists != "rename":
@@ -74,10 +78,24 @@ class Start:
     def _taken(self, name: str) -> bool:
         return self.context.api.find_file(self.request.destination, name) is not None
 
+    @property
+    def _place(self) -> tuple[str, Destination, str]:
+        return self.context.endpoint, self.request.destination, self.name
+
+    def _unanswered(self) -> Started | None:
+        """Find the upload that an earlier run started and did not live to see the answer of."""
+        if self.size is None:
+            return None
+        before: tuple[str, float] | None = None
+        before = self.context.journalled(lambda journal: journal.unanswered(*self._place), before)
+        return self._lost_start(*before) if before is not None else None
+
     def _start_as(self, name: str) -> Started:
         context, request = self.context, self.request
         wish = part_size_for(self.size, request.part_size, rate=context.rate, calls_per_second=context.calls_per_second)
         began = time.time()
+        if self.size is not None:
+            self.context.journalled(lambda journal: journal.starting(*self._place, name, began), None)
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(

@@ -25,11 +25,12 @@ from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.problems import scrub
 from cavatica_upload.redaction import redact_logs
-from cavatica_upload.sources import Source
+from cavatica_upload.sources import BLOCK, Source
 from cavatica_upload.wire import Deadline, Wire
 
 CONNECT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
+HASHED_BLOCK = 256 * 1024  # bytes: blocks wait to be hashed beside others', and 32 workers must stay below 100 MiB
 LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
@@ -71,6 +72,7 @@ class Storage:
 
     def __init__(self, *, hashing: bool = True) -> None:
         self._hashing = hashing
+        self._block = HASHED_BLOCK if hashing else BLOCK
         self._deadline = Deadline()
         redact_logs()
         self._client = httpx.Client(
@@ -100,7 +102,7 @@ class Storage:
         started = time.monotonic()
 
         def body() -> Iterator[bytes]:
-            for block in source.blocks(part.offset, part.size):
+            for block in source.blocks(part.offset, part.size, self._block):
                 if stopped():
                     raise Interrupted(f"Part {part.number} was dropped.")
                 pace(len(block))

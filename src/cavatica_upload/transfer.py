@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from cavatica_upload.checkpoints import Checkpoints
-from cavatica_upload.errors import IntegrityError, SourceError, UploadGone
+from cavatica_upload.errors import IntegrityError, Interrupted, SourceError, StorageError, UploadGone
 from cavatica_upload.opening import Opened
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import FileDigest
@@ -33,6 +33,7 @@ class Transfer:
         self.busy = True  # a call about the file as a whole is under way: opening, finishing, closing
         self.reporting = False
         self.ended = False
+        self.let_go = False
         self.digest: FileDigest | None = None
         self.digesting = False
         self.sent: dict[int, SentPart] = {}
@@ -153,6 +154,23 @@ class Transfer:
         """Give the file up; the first reason counts."""
         if self.error is None:
             self.error = error
+
+    def interruption(self) -> Interrupted:
+        """Return the error of being stopped, with what is done."""
+        if self.opened is None or self.opened.plan is None:
+            return Interrupted(f"The upload of {self.key} was interrupted.", "Run the same command again.")
+        done = f"{len(self.sent):,} of {self.opened.plan.count:,} parts"
+        return Interrupted(
+            f"The upload of {self.key} was interrupted: {done} are sent.",
+            "Run the same command again to go on from there.",
+        )
+
+    def lateness(self, seconds: float) -> StorageError:
+        """Return the error of having taken longer than allowed."""
+        return StorageError(
+            f"The upload of {self.key} took longer than the {seconds:,.0f} seconds allowed.",
+            "Run the same command again to go on from where it is.",
+        )
 
     @property
     def must_stop(self) -> bool:

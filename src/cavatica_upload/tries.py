@@ -6,8 +6,6 @@ from collections.abc import Callable
 import attrs
 
 from cavatica_upload.errors import (
-    ApiError,
-    CavaticaError,
     Conflict,
     ConnectionFailed,
     EtagMismatch,
@@ -78,8 +76,3 @@ def _passing(error: Exception) -> bool:
     if isinstance(error, Conflict):
         return error.code == RESERVE_FAILED
     return isinstance(error, StorageError | ServerError | RateLimited | ConnectionFailed)
-
-
-def is_hopeless(error: Exception) -> bool:
-    """Return whether the same upload can never go on: nothing is to be gained from running it again."""
-    return not isinstance(error, CavaticaError) or (isinstance(error, ApiError) and error.status == 400)

@@ -6,7 +6,7 @@ import pytest
 from engine_rig import Rig
 
 from cavatica_mock import MockServer
-from cavatica_upload import engine, retry, steps, tries
+from cavatica_upload import beginnings, engine, retry, tries
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tries, "FIRST_DELAY", 0.0005)
     monkeypatch.setattr(tries, "LONGEST_DELAY", 0.01)
     monkeypatch.setattr(engine, "TICK", 0.005)
-    monkeypatch.setattr(steps, "BUSY_PAUSE", 0.01)
+    monkeypatch.setattr(beginnings, "BUSY_PAUSE", 0.01)
 
 
 @pytest.fixture

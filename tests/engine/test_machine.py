@@ -79,15 +79,18 @@ class UploadLife(RuleBasedStateMachine):
             listeners=[listener],
             jobs=3,
         )
+        failed = receipt = None
         try:
             receipt = uploader.upload(self.path, PROJECT, part_size=KIB, if_exists="overwrite", **options)
         except CavaticaError as error:
-            assert error.message
-            assert not isinstance(error, FileChanged) or self.edited
-            assert not isinstance(error, Interrupted) or stop_after is not None
-            return False
+            failed = error
         finally:
             uploader.close()
+        if failed is not None:
+            assert failed.message
+            assert not isinstance(failed, FileChanged) or self.edited
+            assert not isinstance(failed, Interrupted) or stop_after is not None
+            return False
         assert receipt is not None
         assert receipt.verified
         assert self.mock.file_bytes(receipt.file_id) == self.path.read_bytes()

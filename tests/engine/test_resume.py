@@ -135,7 +135,6 @@ def test_changed_file_is_refused_until_allowed(rig: Rig, half: Path) -> None:
         rig.upload(half, part_size=KIB)
     assert caught.value.hint is not None
     assert "--yes" in caught.value.hint
-    (upload,) = rig.mock.uploads()
     rig.assert_whole(rig.upload(half, part_size=KIB, changed="restart"), half)
     assert rig.mock.uploads() == []
     assert "that one is aborted, a new one starts" in notices(rig)
@@ -195,6 +194,24 @@ def test_start_that_nobody_saw_is_found(rig: Rig) -> None:
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.calls["startUpload"] == 1
     assert "was found on the server and is used" in notices(rig)
+
+
+def test_start_that_nobody_lived_to_see_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that died between starting an upload and writing it down left one on the server: it is used."""
+    path = rig.file(3 * KIB)
+    with monkeypatch.context() as context:
+
+        def died(*_: object) -> None:
+            raise MemoryError
+
+        context.setattr(Journal, "add", died)
+        with pytest.raises(MemoryError):
+            rig.upload(path, part_size=KIB)
+    (left,) = rig.mock.uploads()
+    receipt = rig.upload(path, part_size=KIB)
+    assert receipt.upload_id == left["upload_id"]
+    rig.assert_whole(receipt, path)
+    assert rig.calls["startUpload"] == 1
 
 
 def test_second_uploader_of_a_file_is_told(rig: Rig) -> None:

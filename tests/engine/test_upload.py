@@ -23,7 +23,9 @@ def test_file_of_any_size_arrives_whole(rig: Rig, size: int) -> None:
     assert rig.bytes_told() == size
 
 
-@pytest.mark.parametrize("name", ["a b.bam", "ü€𝔘.cram", "100%.txt", "a?b#c+d&e=f.vcf", "'q\"uote.gz", "n" * 250])
+@pytest.mark.parametrize(
+    "name", ["a b.bam", "ü€\U0001f9ec.cram", "100%.txt", "a?b#c+d&e=f.vcf", "'q\"uote.gz", "n" * 250]
+)
 def test_name_arrives_as_it_is(rig: Rig, name: str) -> None:
     """A name is not changed on the way, whatever it means in a URL."""
     path = rig.file(10, name)
@@ -203,13 +205,13 @@ def test_one_part_at_a_time_where_the_platform_says_so(rig: Rig, monkeypatch: py
 
         monkeypatch.setattr(uploader.api, "start_upload", serial)
         at_once: list[int] = []
-        put = uploader._engine.steps.put
+        put = uploader._engine.puts.put
 
         def counted(*args: object) -> None:
             at_once.append(uploader._engine._sending)
             put(*args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(uploader._engine.steps, "put", counted)
+        monkeypatch.setattr(uploader._engine.puts, "put", counted)
         assert uploader.upload(rig.file(20 * KIB), PROJECT, part_size=KIB) is not None
     assert set(at_once) == {1}
     assert len(at_once) == 20
