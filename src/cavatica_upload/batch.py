@@ -15,13 +15,11 @@ import attrs
 from cavatica_upload.errors import UsageError
 from cavatica_upload.globs import Selection
 from cavatica_upload.manifest import ManifestRow
+from cavatica_upload.names import folder_problems, name_problems
 from cavatica_upload.remote import is_url
 
-LONGEST_NAME = 255  # characters
 LARGEST_FILE = 5 * 1024**4
 STDIN = "-"
-
-_FOLDER_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
 
 @attrs.frozen
@@ -281,33 +279,3 @@ def _check(batch: Batch) -> None:
 
 def _same(one: str, other: str) -> bool:
     return one == other or (STDIN not in (one, other) and os.path.realpath(one) == os.path.realpath(other))
-
-
-def name_problems(name: str) -> Iterator[str]:
-    """Yield what is wrong with the name of a file (docs.cavatica.org, Initialize a multipart upload)."""
-    if not name:
-        yield "it needs a name; give one with --name."
-    elif name in (".", "..") or "/" in name:
-        yield f"{name!r} cannot be the name of a file."
-    elif len(name) > LONGEST_NAME:
-        yield f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed; give another with --name."
-    elif not _is_text(name):
-        yield "its name is not valid UTF-8; give another with --name."
-
-
-def folder_problems(name: str) -> Iterator[str]:
-    """Yield what is wrong with the name of a folder (docs.cavatica.org, Create a folder)."""
-    if not name or set(name) - _FOLDER_SIGNS or name in (".", ".."):
-        yield "the platform takes letters, digits, “_”, “-” and “.” in the name of a folder; use another, or --flatten."
-    elif name.startswith("__"):
-        yield "the platform takes no folder whose name begins with “__”; use another, or --exclude it."
-    elif len(name) > LONGEST_NAME:
-        yield f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed."
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

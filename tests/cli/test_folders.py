@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from conftest import PROJECT
+from cli_machine import PROJECT
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import connect

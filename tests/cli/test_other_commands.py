@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Machine
+from cli_machine import PROJECT, Machine
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import connect

@@ -11,7 +11,7 @@ from pathlib import Path
 from termios import TIOCSCTTY, TIOCSWINSZ
 
 import pytest
-from conftest import PROJECT, Machine
+from cli_machine import PROJECT, Machine
 
 from cavatica_mock import Fault
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import pytest
-from conftest import PROJECT, Machine
+from cli_machine import PROJECT, Machine
 
 from cavatica_mock import Fault, MockServer
 
