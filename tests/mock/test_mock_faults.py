@@ -122,9 +122,7 @@ def test_a_stall_lasts_until_the_client_gives_up(client: Client, server: MockSer
         client.http.request(method, target, content=b"abc", timeout=0.2)
     assert client.get("upload/multipart").status_code == 200
     client.close()
-    runner = server._running._runner
-    assert runner is not None
-    wait_for(lambda: runner.server is not None and not runner.server.connections)
+    wait_for(lambda: connections(server) == 0)
 
 
 def test_a_stalled_put_reads_no_more_than_it_says(client: Client, server: MockServer) -> None:
@@ -135,6 +133,17 @@ def test_a_stalled_put_reads_no_more_than_it_says(client: Client, server: MockSe
     with pytest.raises(httpx.WriteTimeout):
         client.storage.put(url, content=bytes(size), timeout=0.3)
     assert server.bytes_received == 100_000
+
+
+def test_a_stalled_put_ends_with_its_client_although_nobody_reads(client: Client, server: MockServer) -> None:
+    """The body lies in the kernel, the server does not look at it, and still learns that the client has gone."""
+    size = 2**20
+    url = client.part_url(client.start(size=size)["upload_id"], 1)
+    server.faults.add(Fault("putPart", "stall"))
+    with pytest.raises(httpx.TimeoutException):
+        client.storage.put(url, content=bytes(size), timeout=0.3)
+    client.close()
+    wait_for(lambda: connections(server) == 0)
 
 
 def test_a_server_with_a_stalled_client_stops_at_once() -> None:
@@ -307,3 +316,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
     pause = threading.Event()
     while not condition():
         pause.wait(0.005)
+
+
+def connections(server: MockServer) -> int:
+    """How many clients the server believes to be there."""
+    runner = server._running._runner
+    assert runner is not None
+    assert runner.server is not None
+    return len(runner.server.connections)
