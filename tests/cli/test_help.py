@@ -1,12 +1,16 @@
 """The help pages, and the last line of defence."""
 
+import json
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from cavatica_upload.cli import run
 from cavatica_upload.cli.app import app
+from cavatica_upload.cli.doctor import clock_finding
 from cavatica_upload.cli.exits import MEANINGS, Exit
 
 
@@ -61,7 +65,7 @@ def test_no_option_takes_a_token() -> None:
 
 
 def test_an_unexpected_exception_is_a_sentence_and_a_trace_in_a_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The user sees no trace, and is told where it is."""
     monkeypatch.setenv("CAVATICA_STATE_DIR", str(tmp_path))
@@ -74,8 +78,7 @@ def test_an_unexpected_exception_is_a_sentence_and_a_trace_in_a_file(
     err = capfd.readouterr().err
     assert "Traceback" not in err
     path = err.partition("trace in ")[2].strip().rstrip(".")
-    with open(path) as file:
-        assert "ZeroDivisionError: oops" in file.read()
+    assert "ZeroDivisionError: oops" in Path(path).read_text()
 
 
 def test_ctrl_c_outside_an_upload_is_a_sentence(
@@ -89,3 +92,38 @@ def test_ctrl_c_outside_an_upload_is_a_sentence(
     monkeypatch.setattr("cavatica_upload.cli.receipts.kept", stop)
     assert run(["receipts"]) == Exit.INTERRUPTED
     assert "Interrupted." in capfd.readouterr().err
+
+
+def test_a_thread_that_fails_is_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No trace from another thread gets into the terminal."""
+    monkeypatch.setenv("CAVATICA_STATE_DIR", str(tmp_path))
+
+    def start(*_words: object) -> list[object]:
+        thread = threading.Thread(target=lambda: 1 // 0)
+        thread.start()
+        thread.join()
+        return []
+
+    monkeypatch.setattr("cavatica_upload.cli.receipts.kept", start)
+    assert run(["receipts"]) == Exit.DONE
+    err = capfd.readouterr().err
+    assert "Traceback" not in err
+    assert "fault of the program (ZeroDivisionError)" in err
+
+
+def test_wrong_usage_is_told_to_machines_too(capfd: pytest.CaptureFixture[str]) -> None:
+    """Under --json the error is an object on standard output as well."""
+    assert run(["receipts", "--json", "--last", "none"]) == Exit.USAGE
+    out, err = capfd.readouterr()
+    assert json.loads(out)["exit_code"] == Exit.USAGE
+    assert "--last" in err
+
+
+@pytest.mark.parametrize(("skew", "grade"), [(0.0, "ok"), (-59.0, "ok"), (3600.0, "wrong"), (-3600.0, "wrong")])
+def test_doctor_notices_a_clock_that_is_wrong(skew: float, grade: str) -> None:
+    """By an hour it is wrong, by seconds it is not."""
+    finding = clock_finding(skew)
+    assert finding.grade == grade
+    assert (finding.error is None) == (grade == "ok")

@@ -23,7 +23,7 @@ from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
 from cavatica_upload.cli.versions import version_text
-from cavatica_upload.errors import CavaticaError
+from cavatica_upload.errors import CavaticaError, UsageError
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
 _EPILOG += """
@@ -61,7 +61,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     output = Output(as_json="--json" in words)
     try:
-        with _sigterm_interrupts():
+        with _sigterm_interrupts(), _threads_fail_in_sentences(output):
             return _run(output, words)
     except (KeyboardInterrupt, click.Abort):  # anywhere outside an upload, which has its own way to stop
         output.problem("Interrupted.", f"The same command goes on: {command_line(words)}" if words else None)
@@ -79,10 +79,10 @@ def _run(output: Output, words: list[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return int(Exit.USAGE)
-    except click.UsageError as error:
-        return _usage(output, error)
     except click.ClickException as error:
-        output.problem(visible(error.format_message()))
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "cavatica"
+        output.error(UsageError(error.format_message(), f"“{where} --help” shows what there is."))
         return int(Exit.USAGE)
     except click.Abort:
         raise
@@ -117,10 +117,18 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _usage(output: Output, error: click.UsageError) -> int:
-    where = error.ctx.command_path if error.ctx else "cavatica"
-    output.problem(visible(error.format_message()), f"“{where} --help” shows what there is.")
-    return int(Exit.USAGE)
+@contextmanager
+def _threads_fail_in_sentences(output: Output) -> Iterator[None]:
+    def told(failure: threading.ExceptHookArgs) -> None:
+        if isinstance(failure.exc_value, Exception):
+            _unexpected(output, failure.exc_value)
+
+    before = threading.excepthook
+    threading.excepthook = told
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _unexpected(output: Output, error: Exception) -> int:

@@ -114,7 +114,7 @@ def _findings(connection: Connection, target: Target | None, output: Output) -> 
         reached = _guarded("API", lambda: _api(api, settings))
         yield reached
         if clock.skew is not None:
-            yield _clock(clock.skew)
+            yield clock_finding(clock.skew)
         if reached.grade != "wrong" and target is not None:
             place = _guarded("project", lambda: _place(api, target))
             yield place
@@ -180,7 +180,8 @@ class _ClockProbe(CallBudget):
         super().observe(headers, number, refused=refused)
 
 
-def _clock(skew: float) -> Finding:
+def clock_finding(skew: float) -> Finding:
+    """Judge a clock that is so many seconds ahead of the server's."""
     if abs(skew) <= SKEW:
         return Finding("clock", "ok", "agrees with the server's")
     text = f"is {time_text(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
