@@ -14,6 +14,7 @@ SHORTEST_WINDOW = 0.25  # seconds: below it a fast network gives noise
 GROWTH = 1.05  # throughput must grow by this for more to be worth it
 STEEP = 1.3  # and where it grows by this, connections are what is scarce: double
 SHRINK = 0.7
+NEARLY = 0.9  # of the limit in flight: between two parts a worker is idle for a moment
 REST_WINDOWS = 15  # after which a level that was the best is doubted again
 
 
@@ -75,7 +76,7 @@ class Concurrency:
                 return False
             rate = self._bytes / elapsed
             self._begin()
-            if busy < self._limit or rate == 0:
+            if busy < self._limit * NEARLY or rate == 0:
                 return False
             self.rate = rate
             if self._fixed is not None:

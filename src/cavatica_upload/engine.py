@@ -125,7 +125,7 @@ class Engine:
         self.beginnings.close()
         self.puts.close()
         with self.lock:
-            for transfer in self._abandoned:
+            for transfer in (*self._abandoned, *self._active):
                 self.endings.let_go(transfer)
 
     # Scheduling; the lock is held

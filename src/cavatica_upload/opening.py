@@ -151,7 +151,14 @@ class _Opening:
         nothing: dict[int, SentPart] = {}
         journalled = self.context.journalled(lambda journal: journal.parts(entry), nothing)
         reported = {part.part_number: headers_of(part) for part in given(upload.parts) or ()}
-        kept = keep(plan, self.source, journalled, reported, stopped=self.context.stop.stopping.is_set)
+        kept = keep(
+            plan,
+            self.source,
+            journalled,
+            reported,
+            hashing=self.context.hashing,
+            stopped=self.context.stop.stopping.is_set,
+        )
         for sentence in kept.differences:
             self._say(sentence)
         if entry.key == 0:

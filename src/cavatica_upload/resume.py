@@ -28,6 +28,7 @@ def keep(
     journalled: Mapping[int, SentPart],
     reported: Mapping[int, Mapping[str, str]],
     *,
+    hashing: bool = True,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Kept:
     """Decide part by part, from the journal and from what the server says was reported (headers by part number).
@@ -37,48 +38,47 @@ def keep(
       part is kept where its MD5 is the server's ETag.
     - The journal has it and the server was not told: kept, and reported with the next report.
     - Anything else is sent (again).
-    Where the two disagree the server is right. Raises Interrupted where `stopped` says so.
+    Where the two disagree the server is right. With `hashing`, a part that was sent without taking its MD5 is read
+    anew, too. Raises Interrupted where `stopped` says so.
     """
     kept: dict[int, SentPart] = {}
-    doubtful: list[Part] = []
+    doubtful: list[tuple[Part, Mapping[str, str], bool]] = []
     differing = 0
     for part in plan:
         ours = journalled.get(part.number)
         if ours is not None and ours.size != part.size:
             ours = None  # cut differently: another upload's part
         theirs = reported.get(part.number)
-        if theirs is None:
-            if ours is not None:
-                kept[part.number] = attrs.evolve(ours, reported=False)
-            continue
-        etag = etags.in_headers(theirs)
-        if ours is not None and etags.same(ours.etag, etag):
-            kept[part.number] = attrs.evolve(ours, reported=True)
+        agreed = ours is not None and (theirs is None or etags.same(ours.etag, etags.in_headers(theirs)))
+        differing += ours is not None and not agreed
+        if ours is not None and agreed and not (hashing and ours.md5 is None and etags.is_md5(ours.etag)):
+            kept[part.number] = attrs.evolve(ours, reported=theirs is not None)
         else:
-            differing += ours is not None
-            if etags.is_md5(etag):
-                doubtful.append(part)
-    proved = _reread(source, doubtful, reported, stopped)
+            headers = theirs if theirs is not None else ours.headers if ours is not None else {}
+            if etags.is_md5(etags.in_headers(headers)):
+                doubtful.append((part, headers, theirs is not None))
+    proved = _reread(source, doubtful, stopped)
     kept |= proved
-    unreported = sum(
+    forgotten = sum(
         journalled[number].reported and not part.reported for number, part in kept.items() if number in journalled
     )
-    return Kept(dict(sorted(kept.items())), tuple(_sentences(differing, len(doubtful), len(proved), unreported)))
+    return Kept(dict(sorted(kept.items())), tuple(_sentences(differing, len(doubtful), len(proved), forgotten)))
 
 
 def _reread(
-    source: Source, parts: list[Part], reported: Mapping[int, Mapping[str, str]], stopped: Callable[[], bool]
+    source: Source, parts: list[tuple[Part, Mapping[str, str], bool]], stopped: Callable[[], bool]
 ) -> dict[int, SentPart]:
-    def read(part: Part) -> SentPart | None:
+    """Return those of the parts whose ETag is the MD5 of their range of the file."""
+
+    def read(doubtful: tuple[Part, Mapping[str, str], bool]) -> SentPart | None:
+        part, headers, reported = doubtful
         digest = new_digest()
         for block in source.blocks(part.offset, part.size):
             if stopped():
                 raise Interrupted.while_waiting("parts to be compared with the server's")
             digest.update(block)
-        headers = reported[part.number]
-        if digest.hexdigest() != etags.bare(etags.in_headers(headers) or ""):
-            return None
-        return SentPart(part.number, part.size, digest.hexdigest(), headers, reported=True)
+        sent = SentPart(part.number, part.size, digest.hexdigest(), headers, reported)
+        return sent if sent.verified else None
 
     if not parts:
         return {}

@@ -7,7 +7,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from cavatica_upload.checkpoints import Checkpoints
-from cavatica_upload.errors import IntegrityError, Interrupted, SourceError, StorageError, UploadGone
+from cavatica_upload.errors import (
+    FileChanged,
+    IntegrityError,
+    Interrupted,
+    SizeMismatch,
+    SourceError,
+    StorageError,
+    UploadGone,
+)
 from cavatica_upload.opening import Opened
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import FileDigest
@@ -195,5 +203,5 @@ class Transfer:
         return (
             self.opened is not None
             and self.opened.source.identity is not None
-            and not isinstance(self.error, UploadGone | IntegrityError)
+            and not isinstance(self.error, UploadGone | FileChanged | SizeMismatch)
         )

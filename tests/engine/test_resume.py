@@ -79,6 +79,17 @@ def test_journal_lost_parts_are_proved_by_reading(rig: Rig, half: Path) -> None:
     assert "5 parts on the server were compared with the file anew: 5 are its bytes" in notices(rig)
 
 
+def test_parts_sent_unchecked_are_checked_later(rig: Rig) -> None:
+    """A run that checks reads anew what an earlier one sent without, and the whole file is proved."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "status", status=500, after=5, times=None))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB, uploader={"jobs": 1, "verify": False})
+    rig.mock.faults.clear()
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == PARTS * KIB
+
+
 def test_journal_lost_and_another_file_is_no_mix(rig: Rig, half: Path) -> None:
     """Parts of other bytes are sent again, so that the file is never a mix."""
     (upload,) = rig.mock.uploads()
