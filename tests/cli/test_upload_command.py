@@ -339,3 +339,19 @@ def test_a_project_that_is_not_there(tmp_path: Any) -> None:
         ended = machine.call("upload", "a.bam", "--project", "mlin/other")
     assert ended.code == 3
     assert "Check --project" in ended.err
+
+
+def test_a_file_that_another_process_brings_meanwhile_is_recognised(machine: Machine) -> None:
+    """One process waits for the other, and then finds that there is nothing left to do."""
+    machine.file("a.bam", bytes(300_000))
+    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=200_000))
+    first = machine.start("upload", "a.bam", *TO, "--json")
+    assert first.stdout is not None
+    next(event for event in lines(first.stdout) if event["event"] == "upload_started")
+    busy = machine.call("upload", "a.bam", *TO)
+    assert (busy.code, "--wait" in busy.err) == (1, True)
+    second = machine.run("upload", "a.bam", *TO, "--wait")
+    out, _ = first.communicate(timeout=30)
+    (file,) = machine.mock.files()
+    assert second.out == f"{file['id']}\ta.bam\n"
+    assert (first.returncode, second.code) == (0, 0), out

@@ -17,11 +17,12 @@ from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.progress import Display, JsonLines, Lines
 from cavatica_upload.cli.summary import Tally, show
 from cavatica_upload.cli.wording import timestamp
-from cavatica_upload.errors import FileChanged
+from cavatica_upload.errors import FileChanged, NameTaken
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.uploader import Outcome, Uploader, UploadRequest
 
 Arrived = Callable[[UploadRequest, Receipt], None]
+Recognise = Callable[[UploadRequest], Receipt | None]
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +50,8 @@ def display_for(output: Output, meter: Meter) -> Display:
 class Session:
     """One run over `files` files of `size` bytes, not counting the `unsized`. Use once; `tally` may be added to."""
 
+    _recognise: Recognise
+
     def __init__(self, output: Output, options: SessionOptions, *, files: int, size: int, unsized: Iterable[str] = ()) -> None:
         self.output = output
         self.tally = Tally(files=files)
@@ -60,11 +63,14 @@ class Session:
         prepare: Callable[[Uploader], Iterable[UploadRequest]],
         arrived: Arrived,
         finish: Callable[[], None] = lambda: None,
+        recognise: Recognise = lambda _request: None,
     ) -> Exit:
         """Upload what `prepare` yields and return the exit code.
 
         `arrived` is told of each file that is there, `finish` is called when all have ended, before the summary.
+        `recognise` is asked of a file whose name is taken: another process may just have brought this very file.
         """
+        self._recognise = recognise
         options, began = self._options, time.monotonic()
         connection = options.connection
         with Uploader(
@@ -83,9 +89,9 @@ class Session:
         log_text(f"Ended with exit code {int(self.tally.code)}")
         return self.tally.code
 
-    def found(self, key: str, receipt: Receipt) -> None:
-        """Count a file that an earlier run brought."""
-        self._display.settle(receipt.size, ended=True)
+    def found(self, key: str, receipt: Receipt, *, ended: bool = True) -> None:
+        """Count a file that another run brought; `ended` where no event has told of its end."""
+        self._display.settle(receipt.size, ended=ended)
         self.tally.there += 1
         if self.output.as_json:
             self.output.record(
@@ -127,7 +133,11 @@ class Session:
     def _take(self, outcome: Outcome, arrived: Arrived) -> None:
         """Count how a file ended, and say it on standard output."""
         key = outcome.request.key
-        if outcome.error is not None:
+        there = self._recognise(outcome.request) if isinstance(outcome.error, NameTaken) else None
+        if there is not None:
+            self.found(key, there, ended=False)
+            arrived(outcome.request, there)
+        elif outcome.error is not None:
             self.tally.fail(key, outcome.error)
         elif outcome.skipped is not None:
             self.tally.skipped += 1

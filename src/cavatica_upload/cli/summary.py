@@ -124,14 +124,14 @@ def _goes_on(failure: Failure) -> bool:
 
 
 def _counts(tally: Tally, seconds: float) -> str:
-    of = f" of {tally.files:,}" if tally.done < tally.files else ""
-    text = f"Uploaded {tally.done:,}{of} {'file' if tally.files == 1 else 'files'}"
+    text = "Nothing was uploaded"
     if tally.done:
+        of = f" of {tally.files:,}" if tally.done < tally.files else ""
+        text = f"Uploaded {tally.done:,}{of} {'file' if tally.files == 1 else 'files'}"
         text += f", {size_text(tally.size)} in {time_text(seconds)}"
         text += f" ({size_text(tally.sent / seconds)}/s)" if tally.sent and seconds > 0 else ""
-    if tally.unverified:
-        text += f"; {tally.unverified:,} not verified, see the receipts"
     others = {
+        "not verified, see the receipts": tally.unverified,
         "already there": tally.there,
         "skipped": tally.skipped,
         "without its metadata" if tally.bare == 1 else "without their metadata": tally.bare,
