@@ -15,7 +15,7 @@ from cavatica_mock.faults import KINDS, Faults
 
 def ask_raw(server: MockServer, request: bytes) -> bytes:
     """Everything that comes back until the server ends the connection; raises ConnectionResetError."""
-    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+    with socket.create_connection((server.host, server.port), timeout=30) as connection:
         connection.sendall(request)
         answer = b""
         while block := connection.recv(65536):
@@ -150,7 +150,7 @@ def test_a_server_with_a_stalled_client_stops_at_once() -> None:
     """Stopping does not wait for those who wait."""
     with MockServer() as server:
         server.faults.add(Fault("listUploads", "stall"))
-        with socket.create_connection((server.host, server.port), timeout=5) as connection:
+        with socket.create_connection((server.host, server.port), timeout=30) as connection:
             connection.sendall(get_raw(server, "upload/multipart"))
             wait_for(lambda: server.calls["listUploads"] == 1)
             server.stop()

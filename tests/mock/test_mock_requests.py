@@ -26,7 +26,7 @@ def raw(
     ]
     if body:
         lines.append(f"Content-Length: {len(body)}")
-    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+    with socket.create_connection((server.host, server.port), timeout=30) as connection:
         connection.sendall("\r\n".join((*lines, "", "")).encode() + body)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, content = answer.partition(b"\r\n\r\n")
@@ -51,7 +51,7 @@ def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
 )  # fmt: skip
 def test_paths_that_lead_nowhere(server: MockServer, target: str) -> None:
     """404, or 403 of storage for want of a signature; an empty id does not lead to the list of all."""
-    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+    with socket.create_connection((server.host, server.port), timeout=30) as connection:
         head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n"
         connection.sendall(head.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -93,7 +93,7 @@ def test_wrong_methods_are_told_the_right_ones(server: MockServer, method: str) 
     for path, allow in (("rate_limit", "GET"), ("upload/multipart/x", "DELETE, GET, POST")):
         if method in allow:
             continue
-        with socket.create_connection((server.host, server.port), timeout=5) as connection:
+        with socket.create_connection((server.host, server.port), timeout=30) as connection:
             connection.sendall(f"{method} /v2/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         assert answer.startswith("HTTP/1.1 405 ")
@@ -324,7 +324,7 @@ def test_a_body_without_end_is_cut_off(client: Client) -> None:
 )
 def test_what_is_not_http_gets_the_platforms_shape_too(server: MockServer, request_bytes: bytes) -> None:
     """400 in JSON, and no word of the parser's."""
-    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+    with socket.create_connection((server.host, server.port), timeout=30) as connection:
         connection.sendall(request_bytes)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
