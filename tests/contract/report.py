@@ -10,11 +10,11 @@ from tests.contract.outcome import Outcome
 from tests.contract.tally import Tally
 
 
-def write(folder: Path, outcomes: Sequence[Outcome], seed: int, server: str) -> None:
-    """Write `contract.md` and `contract.xml`."""
+def write(folder: Path, outcomes: Sequence[Outcome], seed: int, server: str, *, name: str = "contract") -> None:
+    """Write the summary and the JUnit file, `contract.md` and `contract.xml`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "contract.md").write_text(markdown(outcomes, seed, server))
-    ElementTree.ElementTree(junit(outcomes)).write(folder / "contract.xml", encoding="utf-8", xml_declaration=True)
+    (folder / f"{name}.md").write_text(markdown(outcomes, seed, server))
+    ElementTree.ElementTree(junit(outcomes)).write(folder / f"{name}.xml", encoding="utf-8", xml_declaration=True)
 
 
 def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:

@@ -89,12 +89,11 @@ def uploads(wire: Wire, world: World, limit: int, *, alone: bool) -> None:
         same(answer, "listed_name", found[upload_id]["name"], known.name)
 
 
-def place(wire: Wire, world: World, where: str, project: str, limit: int, *, alone: bool) -> None:
+def place(wire: Wire, world: World, where: str, query: Mapping[str, str], limit: int, *, alone: bool) -> None:
     """The files and folders of a place; of a folder by both of the ways to list it."""
-    query = {"parent": where} if where else {"project": project}
     walks = [pages(wire, "listFiles", limit, "id", query=query)]
-    if where:
-        walks.append(pages(wire, "listFolder", limit, "id", file_id=where))
+    if "parent" in query:
+        walks.append(pages(wire, "listFolder", limit, "id", file_id=query["parent"]))
     answer = wire.call("listFiles", query=query).expect(200)
     right = {known.id: known.name for known in world.at(where)}
     for items in walks:

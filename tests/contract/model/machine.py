@@ -36,10 +36,6 @@ class Lives(RuleBasedStateMachine):
         self.touched = known[-1 - pick % len(known)]
         return self.touched
 
-    def destination(self, place: str) -> dict[str, str]:
-        """Where something is to go, as a request says it."""
-        return {"parent": place} if place else {"project": self.stage.target.project}
-
     @initialize(parts=st.sampled_from((1, 2, 3)), rest=st.sampled_from((0, 1, -1)), sized=st.booleans())
     def open_one(self, parts: int, rest: int, sized: bool) -> None:
         """There is something to play with from the first move on."""
@@ -63,7 +59,7 @@ class Lives(RuleBasedStateMachine):
         name = names[where % len(names)] if old_name and names else stage.name()
         sized = sized or not stage.target.own  # nothing says which parts make a file whose size was not told
         size = max(0, (parts - 1) * stage.part_size + 1 + rest) if stage.small else 5 * parts + rest
-        body: dict[str, Any] = {"name": name, **self.destination(place)}
+        body: dict[str, Any] = {"name": name, **self.stage.destination(place)}
         if sized:
             body["size"] = size
         answer = stage.wire.call("startUpload", body=body, query={"overwrite": overwrite} if overwrite else {})
@@ -200,7 +196,7 @@ class Lives(RuleBasedStateMachine):
         self.start(where, parts, rest, sized=True, old_name=False, overwrite=overwrite)
         assert self.touched is not None
         first = self.touched
-        body = {"name": first.name, "size": 3, **self.destination(first.place)}
+        body = {"name": first.name, "size": 3, **self.stage.destination(first.place)}
         query = {"overwrite": True} if overwrite else {}
         started = self.stage.wire.call("startUpload", body=body, query=query).expect(200).json()
         rival = Upload(started["upload_id"], first.place, first.name, 3, started["part_size"], overwrite)
@@ -307,5 +303,5 @@ class Lives(RuleBasedStateMachine):
             return
         for upload_id in list(self.world.uploads):
             cleaned(self.stage.wire.call("abortUpload", upload_id=upload_id))
-        for file in sorted(self.world.files.values(), key=lambda file: file.content is None):
+        for file in (*self.world.plain_files, *reversed(self.world.folders)):
             cleaned(self.stage.wire.call("deleteFile", file_id=file.id))

@@ -32,11 +32,12 @@ class Stage:
     stranger: Wire | None
     part_size: int
     reached: Counter[str] = attrs.field(factory=Counter)
+    home: str = ""  # the folder that stands for the top of the project, where others have things there
     examples: int = 0
     _numbers: "itertools.count[int]" = attrs.field(factory=itertools.count)
 
     @classmethod
-    def on(cls, target: Target, wire: Wire | None = None) -> "Stage":
+    def on(cls, target: Target, wire: Wire | None = None, *, home: str = "") -> "Stage":
         """Find out which part size the server gives to a small file. Raises Broken."""
         wire = wire or target.wire()
         body = {"project": target.project, "name": f"contract-{target.run}-probe", "size": 3}
@@ -44,7 +45,12 @@ class Stage:
         started = answer.json()
         wire.call("abortUpload", upload_id=started["upload_id"]).expect(204)
         stranger = target.wire(token=target.other_token) if target.other_token else None
-        return cls(target, wire, stranger, started["part_size"])
+        return cls(target, wire, stranger, started["part_size"], home=home)
+
+    def destination(self, place: str) -> dict[str, str]:
+        """Where something is to go, as a request says it."""
+        folder = place or self.home
+        return {"parent": folder} if folder else {"project": self.target.project}
 
     @property
     def small(self) -> bool:
@@ -60,7 +66,7 @@ class Stage:
 
     def name(self) -> str:
         """A name that tells whose it is, and that no other run uses."""
-        return f"contract-{self.target.run}-{next(self._numbers)}"
+        return f"contract-{self.target.run}-m{next(self._numbers)}"
 
     def begin(self) -> None:
         """A new example. A mock of our own begins as new, and so does the numbering: an example repeats exactly."""
