@@ -36,7 +36,8 @@ class _Window:
 class RateLimit:
     """Counts calls. A window begins with a token's first call and ends `seconds` later (docs: a fixed interval).
 
-    Without a limit the platform's usual figures are shown and nothing is counted.
+    Without a limit nothing is counted, and -1 is shown, as the platform does for an instance limit that is none: a
+    client that counts for itself would stop at any other figure.
     """
 
     def __init__(self, limit: tuple[int, float] | None, clock: Callable[[], float]) -> None:
@@ -69,4 +70,6 @@ class RateLimit:
         return window
 
     def _standing(self, window: _Window) -> Standing:
+        if not self._counting:
+            return Standing(-1, UNLIMITED, int(window.end))
         return Standing(self._calls, self._calls - window.used, int(window.end))
