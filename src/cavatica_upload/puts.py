@@ -9,6 +9,7 @@ from cavatica_upload.events import PartRetried, PartSent
 from cavatica_upload.part_urls import ask
 from cavatica_upload.plan import Part
 from cavatica_upload.records import SentPart
+from cavatica_upload.sources import BLOCK
 from cavatica_upload.spool import Stream
 from cavatica_upload.storage import Storage, Target
 from cavatica_upload.throttle import Throttle
@@ -16,6 +17,11 @@ from cavatica_upload.transfer import Transfer
 
 if TYPE_CHECKING:
     from cavatica_upload.engine import Engine
+
+MANY = 16
+SMALL_BLOCK = 256 * 1024
+"""Bytes: with more than so many parts in flight blocks are smaller. Each part holds two or three, since blocks wait to
+be hashed beside those of other parts, and all of them must stay below 100 MiB."""
 
 
 class Puts:
@@ -72,6 +78,7 @@ class Puts:
                 target,
                 part,
                 opened.source,
+                block_size=BLOCK if self._engine.concurrency.limit <= MANY else SMALL_BLOCK,
                 on_bytes=on_bytes,
                 pace=self._pace,
                 stopped=lambda: transfer.must_stop or self._context.stop.dropping.is_set(),

@@ -30,7 +30,6 @@ from cavatica_upload.wire import Deadline, Wire
 
 CONNECT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
-HASHED_BLOCK = 256 * 1024  # bytes: blocks wait to be hashed beside others', and 32 workers must stay below 100 MiB
 LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
@@ -72,7 +71,6 @@ class Storage:
 
     def __init__(self, *, hashing: bool = True) -> None:
         self._hashing = hashing
-        self._block = HASHED_BLOCK if hashing else BLOCK
         self._deadline = Deadline()
         redact_logs()
         self._client = httpx.Client(
@@ -87,12 +85,13 @@ class Storage:
         part: Part,
         source: Source,
         *,
+        block_size: int = BLOCK,
         on_bytes: Callable[[int], None] = lambda _count: None,
         pace: Callable[[int], None] = lambda _count: None,
         stopped: Callable[[], bool] = lambda: False,
         deadline: float = float("inf"),
     ) -> Stored:
-        """Send a part once and return what storage answered.
+        """Send a part once, in blocks of `block_size` bytes, and return what storage answered.
 
         `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
         attempt, `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask for another URL), PartRefused,
@@ -102,7 +101,7 @@ class Storage:
         started = time.monotonic()
 
         def body() -> Iterator[bytes]:
-            for block in source.blocks(part.offset, part.size, self._block):
+            for block in source.blocks(part.offset, part.size, block_size):
                 if stopped():
                     raise Interrupted(f"Part {part.number} was dropped.")
                 pace(len(block))
