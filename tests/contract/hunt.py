@@ -19,7 +19,7 @@ from tests.contract.raw import bench
 from tests.contract.tally import Tally
 from tests.contract.target import Target, started
 
-PHASES: Final = ("raw", "forced", "model", "unit", "stateful")
+PHASES: Final = ("raw", "model", "forced", "unit", "stateful")
 
 
 def hunt(name: str, seed: int, phases: Sequence[str] = PHASES) -> dict[str, Any]:

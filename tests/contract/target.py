@@ -71,6 +71,7 @@ def started(arguments: Sequence[str]) -> Iterator[Target]:
     process = subprocess.Popen(
         arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    readers: list[threading.Thread] = []
     try:
         assert process.stdout is not None
         match = READY.search(process.stdout.readline())
@@ -78,7 +79,8 @@ def started(arguments: Sequence[str]) -> Iterator[Target]:
             process.kill()
             raise RuntimeError(f"The mock did not start: {process.communicate()[1].strip()[-500:]}")
         for stream in (process.stdout, process.stderr):
-            threading.Thread(target=_drain, args=(stream,), daemon=True).start()
+            readers.append(threading.Thread(target=_drain, args=(stream,), daemon=True))
+            readers[-1].start()
         yield of_mock(match[1])
     finally:
         if process.poll() is None:
@@ -88,6 +90,11 @@ def started(arguments: Sequence[str]) -> Iterator[Target]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for reader in readers:
+            reader.join()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def _drain(stream: object) -> None:

@@ -17,6 +17,7 @@ from tests.contract.answer import TOKEN_HEADER, Answer, Broken, Request
 from tests.contract.tally import Tally
 
 TIMEOUT: Final = 10.0  # seconds; a mock that takes longer holds its answer back
+IDLE: Final = 1.0  # seconds; a connection that idled longer may be closed, and nothing is ever sent twice
 ABSENT: Final = object()
 
 
@@ -47,6 +48,7 @@ class Wire:
         self._timeout = timeout
         self._countdown = rules.Countdown()
         self._connections: dict[str, http.client.HTTPConnection] = {}
+        self._used: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def call(
@@ -138,17 +140,17 @@ class Wire:
 
     def _exchange(self, request: Request, operation: document.Operation | None) -> Answer:
         began = time.perf_counter()
-        fresh = request.origin not in self._connections
+        if began - self._used.get(request.origin, began) > IDLE:
+            self._drop(request.origin)
         try:
             response, body = self._roundtrip(request)
         except (ConnectionError, http.client.BadStatusLine) as error:
             self._drop(request.origin)
-            if fresh:
-                raise Broken("no_answer", f"{request.method} {request.target}: {error!r}", request.curl()) from error
-            return self._exchange(request, operation)  # the server may close an idle connection at any time
+            raise Broken("no_answer", f"{request.method} {request.target}: {error!r}", request.curl()) from error
         except (OSError, http.client.HTTPException) as error:
             self._drop(request.origin)
             raise Broken("whole_answer", f"{request.method} {request.target}: {error!r}", request.curl()) from error
+        self._used[request.origin] = time.perf_counter()
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(request, operation, response.status, headers, body, time.perf_counter() - began)
 

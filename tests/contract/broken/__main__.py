@@ -6,7 +6,6 @@ import signal
 import sys
 
 from cavatica_mock import MockServer
-
 from tests.contract.broken import DEFECTS
 from tests.contract.broken.proxy import no_defect, serve
 from tests.contract.target import OTHER_TOKEN, PART_SIZE, PROJECT, READ_ONLY, TOKEN

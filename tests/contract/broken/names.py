@@ -89,7 +89,8 @@ async def strings_are_numbers(ask: Ask, way: Way) -> Reply:
 async def names_may_be_missing(ask: Ask, way: Way) -> Reply:
     """An upload without a name is given one."""
     body = ask.json()
-    if ask.operation == "startUpload" and isinstance(body, dict) and "name" not in body:
+    is_json = ask.headers.get("content-type", "").startswith("application/json")
+    if ask.operation == "startUpload" and is_json and isinstance(body, dict) and "name" not in body:
         return await way.on(ask.with_json({**body, "name": f"unnamed-{len(way.memory)}"}))
     return await way.on(ask)
 

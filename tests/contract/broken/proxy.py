@@ -51,10 +51,10 @@ class Ask:
         return steps[3] if len(steps) > 3 and steps[1] == "upload" else ""
 
     def json(self) -> Any:
-        """The body, None where it is no JSON."""
+        """The body, None where it is no JSON that can be read."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def with_json(self, document: object) -> "Ask":
@@ -81,7 +81,7 @@ class Reply:
     def json(self) -> Any:
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def with_json(self, document: object) -> "Reply":

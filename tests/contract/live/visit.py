@@ -8,7 +8,6 @@ from types import FrameType
 
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import ConfigError
-
 from tests.contract import report
 from tests.contract.answer import Answer, Broken
 from tests.contract.ledger import Ledger

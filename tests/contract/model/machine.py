@@ -139,6 +139,7 @@ class Lives(RuleBasedStateMachine):
         seen = (echo["part_number"], looks.bare(echo["response"]["headers"].get("ETag")))
         looks.same(answer, "report_echo", seen, (number, etag))
         known.reported[number] = etag
+        looks.upload(self.stage.wire, known)
         self.reached("reported")
 
     @precondition(any_uploads)
@@ -158,6 +159,7 @@ class Lives(RuleBasedStateMachine):
             return
         answer.expect(200)
         known.reported.update(reports)
+        looks.upload(self.stage.wire, known)
         self.reached("reported many twice" if twice and reports else "reported many")
 
     @precondition(any_uploads)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.contract import document
+from tests.contract.model import looks
 from tests.contract.raw.bench import Bench, Claim, claim
 
 CLAIMS: list[Claim] = []
@@ -142,7 +143,7 @@ def bulk_is_whole_or_nothing(bench: Bench) -> None:
     """Of a list with one bad report none is taken, wherever in it the bad one stands."""
     good = {"part_number": 1, "response": {"headers": {"ETag": "d41d8cd98f00b204e9800998ecf8427e"}}}
     for bad in (
-        {"part_number": 0, **{"response": good["response"]}},
+        {"part_number": 0, "response": good["response"]},
         {"part_number": 1},
         {},
         {**good, "part_number": 9999},
@@ -175,3 +176,18 @@ def bulk_equals_one_by_one(bench: Bench) -> None:
         )
     if shown[0] != shown[1]:
         raise answer.broken("bulk_equals_single", f"{shown[0]} in bulk, {shown[1]} one by one")
+
+
+@claim(CLAIMS)
+def last_report_counts(bench: Bench) -> None:
+    """A part may be reported again: the last report counts, and it is still one part."""
+    upload = bench.ledger.start()
+    bench.ledger.put(upload, 1)
+    right = upload.report(1)
+    wrong = {"part_number": 1, "response": {"headers": {"ETag": "0" * 32}}}
+    for report in (wrong, right, right):
+        bench.wire.call("reportUploadedPart", upload_id=upload.id, body=report).expect(200)
+    answer = bench.wire.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
+    looks.same(answer, "uploaded_parts_count", answer.json()["uploaded_parts_count"], 1)
+    etags = [looks.bare(part["response"]["headers"]["ETag"]) for part in answer.json()["parts"]]
+    looks.same(answer, "last_report", etags, [right["response"]["headers"]["ETag"]])

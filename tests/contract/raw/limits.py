@@ -3,7 +3,7 @@
 from tests.contract.raw.bench import Bench, Claim, claim
 
 CLAIMS: list[Claim] = []
-ODD_NAMES = (" ", ".", "..", "a" * 255, "é" * 255, "a\x00b", "a\nb", "\u202e", "🧬", "con", "a\\b", "-rf", "a%2Fb", "é", "\ufeff", "\U0010ffff", "x;y", "~", "*", "a\tb", "'\"<>&")  # fmt: skip
+ODD_NAMES = (" ", " x ", ".", "..", "a" * 255, "é" * 255, "a\x00b", "a\nb", "\u202e", "🧬", "con", "a\\b", "-rf", "a%2Fb", "é", "\ufeff", "\U0010ffff", "x;y", "~", "*", "a\tb", "'\"<>&")  # fmt: skip
 
 
 @claim(CLAIMS, own=True)
@@ -34,6 +34,8 @@ def bad_names(bench: Bench) -> None:
     project = bench.target.project
     for bad in ("", "a/b", "/", "a" * 256, None, 7, [], {}):
         bench.wire.call("startUpload", body={"project": project, "name": bad, "size": 1}).expect(400, check="bad_name")
+    bench.wire.call("startUpload", body={"project": project, "size": 1}).expect(400, check="missing_name")
+    bench.wire.call("createFolder", body={"project": project, "type": "folder"}).expect(400, check="missing_name")
     for bad in ("", "a/b", "__x", "a b", "é", "a" * 256, None):
         body = {"project": project, "name": bad, "type": "folder"}
         bench.wire.call("createFolder", body=body).expect(400, check="bad_name")

@@ -18,6 +18,9 @@ def odd_booleans(bench: Bench) -> None:
         answer = bench.wire.send("GET", path + spelling).expect(200)
         if ("parts" in answer.json()) != (spelling.lower() == "true"):
             raise answer.broken("boolean", f"list_parts={spelling} was read the other way")
+    answer = bench.wire.call("getUpload", upload_id=upload.id).expect(200)
+    if "parts" in answer.json():
+        raise answer.broken("boolean", "parts are listed that nobody asked for")
     bench.refuse("GET", [path + odd for odd in ODD_BOOLEANS], 400)
     body = {"project": bench.target.project, "name": bench.ledger.next_name(), "size": 1}
     bench.refuse("POST", [f"/upload/multipart?overwrite={odd}" for odd in ODD_BOOLEANS], 400, json_body=body)

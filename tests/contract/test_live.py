@@ -1,0 +1,143 @@
+"""A visit to a platform, with the mock and its rate limit in the platform's place."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cavatica_mock import Fault, MockServer
+from tests.contract.document import ROOT, operations
+from tests.contract.live.allowance import Allowance
+from tests.contract.live.drift import Drift
+from tests.contract.options import Misuse, Options
+from tests.contract.target import PROJECT, TOKEN
+from tests.contract.wire import Wire
+
+LIMIT = 400
+
+
+@pytest.fixture
+def platform() -> Iterator[MockServer]:
+    with MockServer(tokens=(TOKEN,), rate_limit=(LIMIT, 3600), projects=[PROJECT]) as mock:
+        yield mock
+
+
+def visit(platform: MockServer, reports: Path, **environment: str) -> "subprocess.Popen[str]":
+    """The command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.contract", "live"],
+        cwd=ROOT,
+        env={
+            **os.environ, "BASE_URL": platform.base_url, "TOKEN": TOKEN, "PROJECT": PROJECT, "REPORTS": str(reports),
+            "PYTHONUNBUFFERED": "1", **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def test_a_visit_leaves_nothing_behind(platform: MockServer, tmp_path: Path) -> None:
+    """It stays within half of the limit, provokes no 429, shows no token, and takes everything away."""
+    process = visit(platform, tmp_path)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, printed + errors
+    assert platform.uploads() == []
+    assert platform.files() == []
+    assert "0 answers of 429; 0 things left behind" in printed
+    assert sum(platform.calls.values()) < LIMIT / 2
+    assert TOKEN not in printed + errors + (tmp_path / "drift.md").read_text()
+    assert platform.calls.keys() >= operations().keys()
+
+
+def test_ctrl_c_takes_everything_away(platform: MockServer, tmp_path: Path) -> None:
+    """Interrupted in the middle of a part, the visit cleans up and says so by its exit code."""
+    platform.faults.add(Fault("putPart", "stall", times=None))
+    process = visit(platform, tmp_path)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    while not any("may be used here" in line for line in lines):
+        pass
+    while not platform.calls["putPart"]:
+        pass
+    assert platform.uploads()
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, printed + errors
+    assert platform.uploads() == []
+    assert platform.files() == []
+
+
+def test_an_upload_whose_start_was_not_answered_is_found(platform: MockServer, tmp_path: Path) -> None:
+    """By its name, when everything else is cleaned up."""
+    platform.faults.add(Fault("startUpload", "lost_answer", after=1))
+    process = visit(platform, tmp_path)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, printed + errors
+    assert platform.uploads() == []
+
+
+def test_the_drift_report_names_each_key(platform: MockServer, tmp_path: Path) -> None:
+    """A server that says more, or less, or otherwise is told so key by key, without values."""
+    drift = Drift()
+    wire = Wire(platform.base_url, TOKEN, judge=False, watch=drift.observe)
+    body = {"project": PROJECT, "name": "x", "size": 3}
+    wire.call("startUpload", body=body)
+    platform.faults.add(Fault("listUploads", "status", status=418, code=4711))
+    wire.call("listUploads")
+    wire.close()
+    report = drift.markdown("Drift")
+    assert "| listUploads | 418 | `declared status` |" in report
+    assert drift.broken >= 2
+    assert "- startUpload 200: `size`" not in report
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"TOKEN": "t", "BASE_URL": "http://127.0.0.1:1/v2"}, "name a project"),
+        ({"PROJECT": "nonsense"}, "owner/name"),
+        ({"PROJECT": PROJECT, "SHARE": "2"}, "SHARE"),
+        ({"PROJECT": PROJECT, "SEED": "x"}, "SEED"),
+    ],
+)
+def test_a_visit_that_is_not_safe_is_refused(environment: dict[str, str], sentence: str, tmp_path: Path) -> None:
+    """One sentence, exit code 2, and no call."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("PROJECT", "TOKEN", "BASE_URL", "SEED")}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.contract", "live"],
+        cwd=ROOT, env={**clean, **environment, "REPORTS": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_allowance_waits_for_the_next_window(platform: MockServer) -> None:
+    """When the share is spent it sleeps until the reset, and the free call is never held up."""
+    slept: list[float] = []
+    allowance = Allowance(0.01, lambda: 0, lambda _: None, clock=lambda: 0.0, sleep=slept.append)
+    wire = Wire(platform.base_url, TOKEN, before=allowance.before, watch=allowance.observe)
+    for _ in range(4):
+        wire.call("listUploads")
+    assert slept == []
+    wire.call("getRateLimit")
+    assert slept == []
+    wire.call("listUploads")
+    assert len(slept) == 1
+    assert allowance.refused == 0
+    wire.close()
+
+
+def test_options_are_read_from_the_environment() -> None:
+    """As make exports them."""
+    options = Options.read({"BASE_URL": "http://x/v2/", "TOKEN": "t", "PROJECT": "o/p", "SEED": "7"})
+    assert (options.base_url, options.seed, options.project) == ("http://x/v2", 7, "o/p")
+    assert "s3cret" not in repr(Options.read({"TOKEN": "s3cret"}))
+    assert Options.read({"SEED": "random"}).seed >= 0
+    with pytest.raises(Misuse):
+        Options.read({"BASE_URL": "http://x/v2"}).given_target()

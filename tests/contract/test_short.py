@@ -1,0 +1,85 @@
+"""The suite in its short form: the mock passes, over a real socket and as a process of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cavatica_mock import MockServer
+from tests.contract import gate, raw, suite
+from tests.contract.document import operations
+from tests.contract.forced import UNREACHABLE, demand_everything
+from tests.contract.forced import run as force
+from tests.contract.options import SEED
+from tests.contract.outcome import Outcome
+from tests.contract.raw import bench
+from tests.contract.raw.bench import Bench
+from tests.contract.tally import Tally
+from tests.contract.target import (
+    OTHER_TOKEN,
+    PART_SIZE,
+    PROJECT,
+    READ_ONLY,
+    TOKEN,
+    Target,
+    mock_arguments,
+    of_mock,
+    started,
+)
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    """The mock in this process."""
+    projects = {PROJECT: True, READ_ONLY: False}
+    with MockServer(
+        tokens=(TOKEN, OTHER_TOKEN), rate_limit=(9_000_000, 3600), seed=1, projects=projects, part_size=PART_SIZE
+    ) as mock:
+        yield of_mock(mock.base_url)
+
+
+def passed(outcome: Outcome) -> Outcome:
+    """The outcome, which has no findings."""
+    assert not outcome.findings, "\n".join(f"{f.check}: {f.message}\n{f.reproduce}" for f in outcome.findings)
+    return outcome
+
+
+@pytest.mark.parametrize("claim", raw.CLAIMS, ids=bench.sentence)
+def test_raw_requests(claim: bench.Claim, target: Target) -> None:
+    """The claim holds for the mock."""
+    with Bench.at(target) as at:
+        at.wire.reset_mock()
+        at.ledger.learn()
+        claim(at)
+
+
+def test_the_model_agrees_with_the_mock(target: Target) -> None:
+    """In process: the state machine finds no difference, and uploads are completed on the way."""
+    outcome = passed(suite.model(target, SEED, examples=25, steps=20, floor=False))
+    assert outcome.tally.lives["completed"] > 10
+
+
+def test_forced_statuses(target: Target) -> None:
+    """Every status that the document declares can be brought out, but for those that are listed with a reason."""
+    seen = Tally()
+    for operation in operations().values():
+        seen.seen.update((operation.id, status) for status in operation.declared if status < 300)
+    outcome = force(target, seen, SEED)
+    demand_everything(outcome, Tally.of((seen, outcome.tally)))
+    passed(outcome)
+    assert all(status in operations()[name].declared for name, status in UNREACHABLE)
+
+
+def test_schemathesis_as_a_user_runs_it() -> None:
+    """By its command line, on the mock as a process: examples and coverage."""
+    with started(mock_arguments(SEED)) as served:
+        outcome = passed(gate.run(served, ("examples", "coverage"), SEED))
+    assert outcome.facts["cases"] > 500
+    assert {name for name, _ in outcome.tally.seen} >= operations().keys()
+
+
+def test_a_wrong_token_fails_the_run() -> None:
+    """401 is a right answer to anything; a run in which it is the only one is not a success."""
+    with started(mock_arguments(SEED)) as served:
+        stranger = Target(served.base_url, "0" * 32, PROJECT, own=True)
+        outcome = gate.run(stranger, ("examples",), SEED)
+    assert outcome.findings
