@@ -8,7 +8,7 @@ checks a file on disk against a receipt. What can go wrong is drawn in `cavatica
 to stands in `cavatica_upload.events`.
 """
 
-from cavatica_upload.budget import CallBudget
+from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (

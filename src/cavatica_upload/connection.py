@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from cavatica_upload.budget import CallBudget
-from cavatica_upload.client import SafeClient
-from cavatica_upload.config import find_settings
+from cavatica_upload.budget.calls import CallBudget
+from cavatica_upload.config.settings import find_settings
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import Retrying
-from cavatica_upload.guard import Guard, Secret
-from cavatica_upload.redaction import redact_logs
-from cavatica_upload.retry import Policy
+from cavatica_upload.http.client import SafeClient
+from cavatica_upload.http.guard import Guard, Secret
+from cavatica_upload.http.redaction import redact_logs
+from cavatica_upload.http.retry import Policy
 
 
 def connect(

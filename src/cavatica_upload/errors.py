@@ -37,7 +37,7 @@ The codes are those of docs.cavatica.org, API status codes.
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from cavatica_upload.problems import read_problem
+from cavatica_upload.http.problems import read_problem
 
 
 class CavaticaError(Exception):

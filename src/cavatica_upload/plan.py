@@ -107,7 +107,7 @@ def part_size_for(
         return wish
     if size is not None and size <= ONE_PART:
         return ONE_PART
-    needed = 0 if rate is None or calls_per_second <= 0 else int(rate / calls_per_second)
+    needed = 0 if rate is None or calls_per_second <= 0 else int(min(rate / calls_per_second, LARGEST))
     if size is None:
         return min(LARGEST, _round_up(max(STREAM, needed), STEP))
     limit = _divide_up(size, MAX_PARTS)

@@ -9,27 +9,27 @@ from typing import BinaryIO, Self, TypedDict, Unpack
 import httpx
 
 from cavatica_client import AuthenticatedClient
-from cavatica_upload.announcer import Announcer
 from cavatica_upload.api import Api
-from cavatica_upload.budget import CallBudget
-from cavatica_upload.clock import ServerClock
-from cavatica_upload.concurrency import Concurrency
-from cavatica_upload.config import find_settings
+from cavatica_upload.budget.calls import CallBudget
+from cavatica_upload.config.settings import find_settings
 from cavatica_upload.connection import connect
-from cavatica_upload.context import Context
 from cavatica_upload.destination import Destination
-from cavatica_upload.engine import Engine
+from cavatica_upload.engine.announcer import Announcer
+from cavatica_upload.engine.concurrency import Concurrency
+from cavatica_upload.engine.context import Context
+from cavatica_upload.engine.engine import Engine
+from cavatica_upload.engine.run import Run
+from cavatica_upload.engine.stopping import Stop
 from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Listener
-from cavatica_upload.journal import Journal, JournalError
-from cavatica_upload.journal import state_dir as find_state_dir
+from cavatica_upload.http.clock import ServerClock
+from cavatica_upload.journal.journal import Journal, JournalError
+from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import DigestName, IfChanged, IfExists, Outcome, UploadRequest
-from cavatica_upload.run import Run
-from cavatica_upload.stopping import Stop
-from cavatica_upload.storage import Storage
-from cavatica_upload.throttle import Throttle
+from cavatica_upload.storage.client import Storage
+from cavatica_upload.storage.throttle import Throttle
 
 __all__ = ["DigestName", "IfChanged", "IfExists", "Outcome", "UploadOptions", "UploadRequest", "Uploader"]
 

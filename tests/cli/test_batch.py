@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.batch import Item, Rules, collect
-from cavatica_upload.names import folder_problems, name_problems
+from cavatica_upload.batch.files import Item, Rules, collect
+from cavatica_upload.batch.globs import Selection, translate
+from cavatica_upload.batch.manifest import ManifestRow
+from cavatica_upload.batch.names import folder_problems, name_problems
 from cavatica_upload.errors import UsageError
-from cavatica_upload.globs import Selection, translate
-from cavatica_upload.manifest import ManifestRow
 
 
 def make(top: Path, *paths: str, size: int = 3) -> None:

@@ -60,7 +60,9 @@ def test_the_exit_codes_are_on_the_first_page(capfd: pytest.CaptureFixture[str])
 
 def test_no_option_takes_a_token() -> None:
     """A token in a command line can be read by every user of the machine."""
-    options = {name for _, command in ALL.items() for param in command.params for name in param.opts if param.expose_value}
+    options = {
+        name for _, command in ALL.items() for param in command.params for name in param.opts if param.expose_value
+    }
     assert "--token" not in options
 
 

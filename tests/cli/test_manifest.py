@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.manifest import ManifestError, ManifestRow, read_manifest
+from cavatica_upload.batch.manifest import ManifestError, ManifestRow, read_manifest
 
 PLATFORM = """File name,sample_id,case_id,paired_end
 run/a_1.fastq.gz,S-1,,1
@@ -101,7 +101,15 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     """A user who corrects a manifest wants to do it once."""
     text = "file,a.b,ok,ok\nx,1,2\n,1,2,3\ny,1,2,3\ny,1,2,3\nz,1,2,3,4\n" + f"long,,{'v' * 301},\n"
     found = problems(write(tmp_path, text))
-    starts = ["Line 1, column 2", "Line 1: two columns", "Line 2: 3 cells", "Line 3", "Line 6: 5 cells", "Line 5", "Line"]
+    starts = [
+        "Line 1, column 2",
+        "Line 1: two columns",
+        "Line 2: 3 cells",
+        "Line 3",
+        "Line 6: 5 cells",
+        "Line 5",
+        "Line",
+    ]
     assert [start for start, problem in zip(starts, found, strict=False) if not problem.startswith(start)] == []
     assert any(problem.startswith("Line 7") and "301 bytes" in problem for problem in found)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from cavatica_upload import errors
+from cavatica_upload.batch.metadata import metadata_problems
 from cavatica_upload.cli.bars import Bars, Layout, shorten
 from cavatica_upload.cli.console import Output, size_text, time_text, visible
 from cavatica_upload.cli.dryrun import least_seconds
@@ -21,7 +22,6 @@ from cavatica_upload.cli.progress import Lines
 from cavatica_upload.cli.target import Target
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import BytesSent, Event, RateLimitWait, UploadFailed, UploadSkipped, UploadStarted
-from cavatica_upload.metadata import metadata_problems
 
 
 @given(st.text(min_size=1))
@@ -98,7 +98,9 @@ def test_a_project_may_have_folders_behind_it(text: str, target: str) -> None:
     assert str(Target.parse(text, None)) == target
 
 
-@pytest.mark.parametrize("text", ["", "mlin", "mlin/", "/rna", "mlin/rna//a", "mlin/rna/my data", "mlin/rna/../x", "a b/c"])
+@pytest.mark.parametrize(
+    "text", ["", "mlin", "mlin/", "/rna", "mlin/rna//a", "mlin/rna/my data", "mlin/rna/../x", "a b/c"]
+)
 def test_what_is_no_project_is_refused(text: str) -> None:
     """Before anything is sent."""
     with pytest.raises(UsageError):
@@ -214,7 +216,7 @@ class Clock:
 def told(events: list[tuple[float, Event]], capsys: pytest.CaptureFixture[str]) -> list[str]:
     clock = Clock()
     lines = Lines(Output(), Meter(2, 10**9, 0.0), clock)
-    for clock.now, event in events:  # noqa: B020
+    for clock.now, event in events:
         lines(event)
     return capsys.readouterr().err.splitlines()
 

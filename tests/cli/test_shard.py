@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cavatica_upload.batch.shard import FILE_COST, Shard, partition
 from cavatica_upload.errors import UsageError
-from cavatica_upload.shard import FILE_COST, Shard, partition
 
 FILES = st.dictionaries(st.text(min_size=1, max_size=8), st.integers(0, 2**40), max_size=60)
 

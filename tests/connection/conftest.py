@@ -4,9 +4,10 @@ from contextlib import ExitStack
 import pytest
 from loopback import TOKEN, Loopback, Reply
 
-from cavatica_upload import retry, window
-from cavatica_upload.client import SafeClient
+from cavatica_upload.budget import window
 from cavatica_upload.connection import connect
+from cavatica_upload.http import retry
+from cavatica_upload.http.client import SafeClient
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cavatica_mock import MockServer
-from cavatica_upload import budget as budget_module
-from cavatica_upload import shared_window
 from cavatica_upload.api import Api
-from cavatica_upload.budget import CallBudget
+from cavatica_upload.budget import calls as budget_module
+from cavatica_upload.budget import shared_window
+from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.connection import connect
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import RateLimitWait

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cavatica_upload.ratelimit import MARGIN, Reading, read_rate_limit
-from cavatica_upload.window import Window, give_back, reserve_of, rolled, settle, take
+from cavatica_upload.budget.ratelimit import MARGIN, Reading, read_rate_limit
+from cavatica_upload.budget.window import Window, give_back, reserve_of, rolled, settle, take
 
 RESERVE = 0.01
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cavatica_upload import errors
 from cavatica_upload.errors import ApiError, CavaticaError
-from cavatica_upload.problems import LONGEST_REASON, scrub
+from cavatica_upload.http.problems import LONGEST_REASON, scrub
 
 
 @pytest.mark.parametrize(

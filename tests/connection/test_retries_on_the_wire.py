@@ -19,8 +19,7 @@ from cavatica_client.api.uploads import (
     start_upload,
 )
 from cavatica_client.models import HeaderMap, PartReport, PartReportList, PartReportResponse, StartUploadRequest
-from cavatica_upload.budget import CallBudget
-from cavatica_upload.client import SafeClient
+from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.connection import connect
 from cavatica_upload.errors import (
     ApiError,
@@ -33,6 +32,7 @@ from cavatica_upload.errors import (
     UsageError,
 )
 from cavatica_upload.events import RateLimitWait, Retrying
+from cavatica_upload.http.client import SafeClient
 
 Serve = Callable[..., Loopback]
 ClientOf = Callable[..., SafeClient]
@@ -40,6 +40,8 @@ ClientOf = Callable[..., SafeClient]
 REPORT = PartReport(part_number=1, response=PartReportResponse(headers=HeaderMap()))
 HTML = answer(502, b"<html><title>Bad Gateway</title></html>", headers={"Content-Type": "text/html"})
 LOST = {"close": close, "reset": reset, "half": lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{")}
+UNCLEAR = {"html 502": HTML, "status 520": answer(520, b""), "html 200": answer(200, b"<html>"), **LOST}
+"""Answers after which nobody knows whether the server acted."""
 
 
 def start(client: SafeClient) -> object:
@@ -87,7 +89,7 @@ def test_an_asynchronous_read_gets_through(serve: Serve, client_of: ClientOf, tr
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("trouble", [HTML, answer(520), answer(200, b"<html>"), *LOST.values()], ids=str)
+@pytest.mark.parametrize("trouble", UNCLEAR.values(), ids=UNCLEAR.keys())
 @pytest.mark.parametrize("act", [start, complete])
 def test_what_may_have_acted_is_sent_once(
     serve: Serve, client_of: ClientOf, act: Callable[[SafeClient], object], trouble: object
@@ -117,12 +119,10 @@ def test_start_after_a_read_timeout_is_sent_once(serve: Serve, client_of: Client
     assert targets(server.requests) == ["POST /v2/upload/multipart"] * 2
 
 
-@pytest.mark.parametrize(
-    "trouble", [problem(503, 8000), problem(503, 90005), problem(409, 8008), problem(503, 0)], ids=str
-)
-def test_start_that_did_not_act_is_sent_again(serve: Serve, client_of: ClientOf, trouble: bytes) -> None:
+@pytest.mark.parametrize(("status", "code"), [(503, 8000), (503, 90005), (409, 8008), (503, 0)])
+def test_start_that_did_not_act_is_sent_again(serve: Serve, client_of: ClientOf, status: int, code: int) -> None:
     """Where the platform itself says that it did nothing, a start is sent again."""
-    server = serve(trouble, answer(200, UPLOAD))
+    server = serve(problem(status, code), answer(200, UPLOAD))
     assert start(client_of(server)) is not None
     assert len(server.requests) == 2
 
@@ -149,7 +149,7 @@ def test_name_that_is_not_known(quick: None) -> None:
     assert "nowhere.invalid" in caught.value.message
 
 
-@pytest.mark.parametrize("first", [HTML, *LOST.values()], ids=str)
+@pytest.mark.parametrize("first", UNCLEAR.values(), ids=UNCLEAR.keys())
 def test_reports_are_repeated(serve: Serve, client_of: ClientOf, first: object) -> None:
     """Reports, single and in bulk, change nothing the second time, and are sent again with the same body."""
     for send in (
@@ -163,7 +163,9 @@ def test_reports_are_repeated(serve: Serve, client_of: ClientOf, first: object) 
 
 
 @pytest.mark.parametrize(
-    "reply", [answer(200), answer(202), answer(204), answer(201, {}), answer(200, REPORT.to_dict())]
+    "reply",
+    [answer(200), answer(202), answer(204), answer(201, {}), answer(200, REPORT.to_dict())],
+    ids=["200", "202", "204", "201 empty object", "200 echo"],
 )
 def test_reports_acknowledged_in_any_way(serve: Serve, client_of: ClientOf, reply: bytes) -> None:
     """A report is done with whatever success and body the platform answers it."""
@@ -191,6 +193,7 @@ def test_abort_whose_answer_was_lost(serve: Serve, client_of: ClientOf) -> None:
         (problem(404, 8003), UploadGone),
         (answer(404, {"status": "NOT_FOUND"}), ApiError),
     ],
+    ids=["token", "upload", "path"],
 )
 def test_final_answers_are_raised_at_once(
     serve: Serve, client_of: ClientOf, reply: bytes, kind: type[ApiError]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cavatica_upload.budget.ratelimit import LONGEST_WINDOW, MARGIN
 from cavatica_upload.errors import ConnectionFailed, RateLimited, ServerError, UnexpectedAnswer, UploadGone
-from cavatica_upload.operations import ONLY_ONCE, SAFE_TO_REPEAT, Operation, generated_modules, recognise
-from cavatica_upload.ratelimit import LONGEST_WINDOW, MARGIN
-from cavatica_upload.retry import (
+from cavatica_upload.http.operations import ONLY_ONCE, SAFE_TO_REPEAT, Operation, generated_modules, recognise
+from cavatica_upload.http.retry import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     MOST_RATE_LIMITED,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import Loopback, answer, targets
 
-from cavatica_upload.client import SafeClient
 from cavatica_upload.errors import UsageError
-from cavatica_upload.operations import generated_modules, recognise, refuse_unsafe_path
+from cavatica_upload.http.client import SafeClient
+from cavatica_upload.http.operations import generated_modules, recognise, refuse_unsafe_path
 
 MODULES = list(generated_modules())
 BAD = ["", ".", "..", "../x", "a/../b", "/", "a/b", "\\", "..\\..", "a\nb", "a\x00b"]

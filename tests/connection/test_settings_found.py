@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cavatica_upload.config import find_settings
+from cavatica_upload.config.endpoint import CAVATICA, PLATFORMS, normal_endpoint
+from cavatica_upload.config.settings import find_settings
 from cavatica_upload.destination import Destination
-from cavatica_upload.endpoint import CAVATICA, PLATFORMS, normal_endpoint
 from cavatica_upload.errors import ConfigError, UsageError
 
 CGC = PLATFORMS["cgc"]

@@ -15,10 +15,10 @@ import pytest
 from loopback import TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
 
 from cavatica_client.api.uploads import get_upload, list_uploads
-from cavatica_upload import client as client_module
-from cavatica_upload.client import SafeClient
 from cavatica_upload.connection import connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
+from cavatica_upload.http import client as client_module
+from cavatica_upload.http.client import SafeClient
 
 Serve = Callable[..., Loopback]
 ClientOf = Callable[..., SafeClient]

@@ -6,7 +6,8 @@ import pytest
 from engine_rig import Rig
 
 from cavatica_mock import MockServer
-from cavatica_upload import beginnings, engine, retry, tries
+from cavatica_upload.engine import beginnings, engine, tries
+from cavatica_upload.http import retry
 
 
 @pytest.fixture(autouse=True)

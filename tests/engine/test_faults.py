@@ -7,9 +7,11 @@ import pytest
 from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import CavaticaError, StorageError, connection, operations, storage, uploader
+from cavatica_upload import CavaticaError, StorageError, connection, uploader
 from cavatica_upload.errors import EtagMismatch, MissingHeader, PartRefused
 from cavatica_upload.events import PartRetried, UploadFailed
+from cavatica_upload.http import operations
+from cavatica_upload.storage import client as storage
 
 PARTS = 4
 OPERATIONS = ["startUpload", "getPartUrl", "reportUploadedParts", "completeUpload"]

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from cavatica_mock import Fault, MockServer
-from cavatica_upload import CavaticaError, Event, FileChanged, Interrupted, Uploader, engine, retry, tries
+from cavatica_upload import CavaticaError, Event, FileChanged, Interrupted, Uploader
+from cavatica_upload.engine import engine, tries
 from cavatica_upload.events import PartSent, UploadStarted
+from cavatica_upload.http import retry
 
 FAULTS = st.one_of(
     st.builds(

@@ -6,10 +6,10 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import Interrupted, NameTaken, SourceError, UploadRequest
+from cavatica_upload.engine.run import WINDOW
 from cavatica_upload.errors import Forbidden, Unauthorized
 from cavatica_upload.events import PartSent, UploadStarted
 from cavatica_upload.request import Outcome
-from cavatica_upload.run import WINDOW
 
 
 def request(rig: Rig, number: int, size: int = 100, **options: object) -> UploadRequest:

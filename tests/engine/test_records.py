@@ -14,17 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cavatica_upload import receipt as receipts_of
-from cavatica_upload import sources, verify
+from cavatica_upload import verify
 from cavatica_upload.destination import Destination
+from cavatica_upload.engine.resume import keep
 from cavatica_upload.errors import SourceError
-from cavatica_upload.journal import Journal, JournalError, state_dir
+from cavatica_upload.journal.journal import Journal, JournalError, state_dir
+from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart, composite
-from cavatica_upload.records import Entry, SentPart
 from cavatica_upload.request import sidecar_md5
-from cavatica_upload.resume import keep
-from cavatica_upload.sources import Identity, LocalFile
+from cavatica_upload.sources import source as sources
+from cavatica_upload.sources.source import Identity, LocalFile
 
 PROJECT = Destination(project="me/study")
 
@@ -90,8 +91,8 @@ def test_journal_keeps_uploads_apart(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from cavatica_upload.journal import Journal
-from cavatica_upload.records import SentPart
+from cavatica_upload.journal.journal import Journal
+from cavatica_upload.journal.records import SentPart
 journal = Journal(Path(sys.argv[1]))
 (found,) = journal.entries()
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 50):

@@ -12,7 +12,7 @@ from cavatica_mock import Fault
 from cavatica_upload import FileChanged, Interrupted, SourceError, UploadBusy, UsageError
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.events import Notice, PartSent, UploadStarted
-from cavatica_upload.journal import Journal, JournalError
+from cavatica_upload.journal.journal import Journal, JournalError
 
 PARTS = 10
 
@@ -173,8 +173,8 @@ def test_moved_file_is_the_same_file(rig: Rig, half: Path) -> None:
 def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None:
     """A part that somebody replaced on the server is sent again, and the difference is told."""
     (upload,) = rig.mock.uploads()
-    from cavatica_upload.records import SentPart
-    from cavatica_upload.reports import report_of
+    from cavatica_upload.engine.reports import report_of
+    from cavatica_upload.journal.records import SentPart
 
     with rig.uploader() as uploader:
         other = SentPart(2, KIB, None, {"ETag": md5(b"other").hexdigest()})
@@ -316,7 +316,7 @@ def test_unreadable_file_is_told(rig: Rig, half: Path) -> None:
 
 def test_identity_survives_another_device_number(rig: Rig, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device may have another number after a reboot: with the path the same, the upload is resumed."""
-    from cavatica_upload import sources
+    from cavatica_upload.sources import source as sources
 
     real = sources._identity
     monkeypatch.setattr(sources, "_identity", lambda *given: attrs.evolve(real(*given), device=12345))

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload import etags
-from cavatica_upload.announcer import Announcer
-from cavatica_upload.checkpoints import EVERY_SECONDS, Checkpoints
-from cavatica_upload.circuit import Circuit
-from cavatica_upload.clock import ServerClock
-from cavatica_upload.concurrency import MOST, REST_WINDOWS, START, Concurrency
+from cavatica_upload.engine.announcer import Announcer
+from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
+from cavatica_upload.engine.circuit import Circuit
+from cavatica_upload.engine.concurrency import MOST, REST_WINDOWS, START, Concurrency
+from cavatica_upload.engine.tries import ATTEMPTS, LONGEST_DELAY, WRONG_ANSWERS, Tries, full_jitter
 from cavatica_upload.errors import (
     BadRequest,
     Conflict,
@@ -29,10 +28,11 @@ from cavatica_upload.errors import (
     UrlExpired,
 )
 from cavatica_upload.events import BytesSent, Event, Notice
+from cavatica_upload.http.clock import ServerClock
+from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import MIB
-from cavatica_upload.records import SentPart
-from cavatica_upload.throttle import Throttle
-from cavatica_upload.tries import ATTEMPTS, LONGEST_DELAY, WRONG_ANSWERS, Tries, full_jitter
+from cavatica_upload.storage import etags
+from cavatica_upload.storage.throttle import Throttle
 
 
 class Hand:

@@ -13,8 +13,10 @@ import pytest
 from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import FileChanged, SourceError, StorageError, clock, storage
+from cavatica_upload import FileChanged, SourceError, StorageError
 from cavatica_upload.events import Event, Notice, PartSent
+from cavatica_upload.http import clock
+from cavatica_upload.storage import client as storage
 
 PARTS = 8
 
@@ -137,7 +139,7 @@ class Dripping(http.server.BaseHTTPRequestHandler):
 def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
     """An answer whose header never ends is cut off at the part's deadline, though it is never silent."""
     from cavatica_upload.plan import Part
-    from cavatica_upload.sources import LocalFile
+    from cavatica_upload.sources.source import LocalFile
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
     server.over = threading.Event()  # type: ignore[attr-defined]
@@ -244,7 +246,7 @@ def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest
     """Where a part of a stream cannot be kept in a temporary file, that is said; nothing is left open."""
     import io
 
-    from cavatica_upload import spool
+    from cavatica_upload.sources import spool
 
     class Full:
         def write(self, _block: bytes) -> None:

@@ -11,7 +11,7 @@ import click
 
 from cavatica_upload.cli.abort import abort
 from cavatica_upload.cli.completion import completion
-from cavatica_upload.cli.console import Output, drop_output, visible
+from cavatica_upload.cli.console import Output, drop_output
 from cavatica_upload.cli.doctor import doctor
 from cavatica_upload.cli.exits import MEANINGS, Exit, exit_of
 from cavatica_upload.cli.logfile import close_log, log_text, write_trace

@@ -17,7 +17,7 @@ import attrs
 import click
 
 from cavatica_upload.api import Api
-from cavatica_upload.budget import CallBudget
+from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.cli.console import Output, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit, exit_of
 from cavatica_upload.cli.hints import hint_of
@@ -33,14 +33,14 @@ from cavatica_upload.cli.options import (
 from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.target import Target
 from cavatica_upload.cli.versions import version_text
-from cavatica_upload.config import Settings, find_settings
+from cavatica_upload.config.settings import Settings, find_settings
+from cavatica_upload.engine.reports import given
 from cavatica_upload.errors import CavaticaError, ConfigError
-from cavatica_upload.journal import Journal, state_dir
+from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.plan import Part
-from cavatica_upload.reports import given
-from cavatica_upload.sources import Identity
-from cavatica_upload.storage import Storage
-from cavatica_upload.storage import Target as Where
+from cavatica_upload.sources.source import Identity
+from cavatica_upload.storage.client import Storage
+from cavatica_upload.storage.client import Target as Where
 
 SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits
 LITTLE_SPACE = 100 * 1024 * 1024

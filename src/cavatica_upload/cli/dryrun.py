@@ -8,19 +8,19 @@ from typing import Any
 import attrs
 
 from cavatica_upload.api import Api
-from cavatica_upload.arrivals import Arrivals
-from cavatica_upload.batch import STDIN, Batch, Item
+from cavatica_upload.batch.arrivals import Arrivals
+from cavatica_upload.batch.files import STDIN, Batch, Item
+from cavatica_upload.batch.folders import FolderTree
+from cavatica_upload.batch.metadata import FILES_PER_CALL
 from cavatica_upload.cli.console import Output, count_text, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit
 from cavatica_upload.cli.run import RunOptions
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError
-from cavatica_upload.folders import FolderTree
-from cavatica_upload.journal import Journal, state_dir
-from cavatica_upload.metadata import FILES_PER_CALL
+from cavatica_upload.journal.journal import Journal, state_dir
+from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, part_size_for
-from cavatica_upload.records import Entry
-from cavatica_upload.remote import RemoteFile, is_url
+from cavatica_upload.sources.remote import RemoteFile, is_url
 
 WINDOW_CALLS = 1000
 WINDOW_SECONDS = 300
@@ -124,7 +124,7 @@ class DryRun:
                 state = "changed"
             if state == "changed" and not self._options.session.yes:
                 self._problems.append(
-                    f"{item.label} changed since its upload was begun; --yes aborts that, and uploads the file as it is."
+                    f"{item.label} changed since its upload was begun; --yes aborts that and uploads the file as it is."
                 )
         return PlannedFile(item, target, size, part_size, parts, state, resumed)
 
@@ -192,9 +192,13 @@ class DryRun:
         least = totals["least_seconds"]
         if totals["to_send"]:
             self._output.result(
-            f"About {count_text(totals['api_calls'], 'API call')}, at {CALLS_PER_SECOND:.2f} a second over time: "
-            + (f"at least {time_text(least)}, however fast the network." if least else "no waiting for the rate limit.")
-        )
+                f"About {count_text(totals['api_calls'], 'API call')}, at {CALLS_PER_SECOND:.2f} a second over time: "
+                + (
+                    f"at least {time_text(least)}, however fast the network."
+                    if least
+                    else "no waiting for the rate limit."
+                )
+            )
         self._output.say("Dry run: nothing was sent.")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from cavatica_upload.cli.wording import sentence
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import BytesSent, Event
-from cavatica_upload.journal import state_dir
+from cavatica_upload.journal.journal import state_dir
 
 _LOGGER = logging.getLogger("cavatica_upload")
 

@@ -57,8 +57,9 @@ class FileProgress:
 class Meter:
     """Adds up the events of a run.
 
-    `size` is that of all files together, as far as it is known; those of the `unsized` files are added as they appear. Files that are under way are in `active`; a file that
-    ended is forgotten, so that the memory does not grow with the number of files.
+    `size` is that of all files together, as far as it is known; those of the `unsized` files are added as they appear.
+    Files that are under way are in `active`; a file that ended is forgotten, so that the memory does not grow with the
+    number of files.
     """
 
     def __init__(self, files: int, size: int, now: float, unsized: Iterable[FileKey] = ()) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cavatica_upload.api import Api
-from cavatica_upload.budget import CallBudget
+from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.cli.console import Output
 from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.wording import sentence
 from cavatica_upload.connection import connect
-from cavatica_upload.journal import state_dir
+from cavatica_upload.journal.journal import state_dir
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import click
 
 from cavatica_upload.cli.console import size_text, visible
 from cavatica_upload.cli.options import Command, option, output_options, take_output
-from cavatica_upload.journal import state_dir
+from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt import receipts as kept
 

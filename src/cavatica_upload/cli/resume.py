@@ -24,8 +24,8 @@ from cavatica_upload.cli.summary import command_line, typed
 from cavatica_upload.cli.uploads import find_entry, get_open, open_journal
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UsageError
-from cavatica_upload.journal import Journal
-from cavatica_upload.records import Entry
+from cavatica_upload.journal.journal import Journal
+from cavatica_upload.journal.records import Entry
 from cavatica_upload.uploader import UploadRequest
 
 

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from cavatica_upload.api import Api
-from cavatica_upload.arrivals import Arrivals
-from cavatica_upload.batch import STDIN, Batch, Item
+from cavatica_upload.batch.arrivals import Arrivals
+from cavatica_upload.batch.files import STDIN, Batch, Item
+from cavatica_upload.batch.folders import FolderTree
+from cavatica_upload.batch.metadata import EditFailed, FileEdit, MetadataQueue
+from cavatica_upload.batch.shard import Shard
 from cavatica_upload.cli.console import Output, count_text, visible
 from cavatica_upload.cli.exits import Exit
 from cavatica_upload.cli.logfile import log_text
@@ -17,11 +20,8 @@ from cavatica_upload.cli.session import Session, SessionOptions
 from cavatica_upload.cli.target import Target
 from cavatica_upload.cli.wording import timestamp
 from cavatica_upload.errors import CavaticaError, NotFound
-from cavatica_upload.folders import FolderTree
-from cavatica_upload.journal import state_dir
-from cavatica_upload.metadata import EditFailed, FileEdit, MetadataQueue
+from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
-from cavatica_upload.shard import Shard
 from cavatica_upload.uploader import DigestName, IfExists, Uploader, UploadRequest
 
 LOOK_AGAIN = 2.0  # seconds between two looks at the receipts of other processes
@@ -69,9 +69,7 @@ class Run:
 
     def __call__(self) -> Exit:
         """Do it all, show how it ended, and return the exit code; raises what stops the run before it begins."""
-        return self._session.run(
-            self._prepare, self._arrived, lambda: self._note(self._queue.flush()), self._recognise
-        )
+        return self._session.run(self._prepare, self._arrived, lambda: self._note(self._queue.flush()), self._recognise)
 
     def _prepare(self, uploader: Uploader) -> Iterable[UploadRequest]:
         target, items = self._options.target, self._batch.items

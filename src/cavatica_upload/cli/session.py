@@ -52,7 +52,9 @@ class Session:
 
     _recognise: Recognise
 
-    def __init__(self, output: Output, options: SessionOptions, *, files: int, size: int, unsized: Iterable[str] = ()) -> None:
+    def __init__(
+        self, output: Output, options: SessionOptions, *, files: int, size: int, unsized: Iterable[str] = ()
+    ) -> None:
         self.output = output
         self.tally = Tally(files=files)
         self._options = options

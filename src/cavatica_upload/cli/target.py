@@ -2,7 +2,7 @@
 
 import attrs
 
-from cavatica_upload.names import folder_problems
+from cavatica_upload.batch.names import folder_problems
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UsageError
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import click
 
-from cavatica_upload.batch import STDIN, Batch, Rules, collect
+from cavatica_upload.batch.files import STDIN, Batch, Rules, collect
+from cavatica_upload.batch.globs import Selection
+from cavatica_upload.batch.manifest import ManifestError, read_manifest
+from cavatica_upload.batch.metadata import metadata_problems, tag_problems
+from cavatica_upload.batch.shard import Shard, partition
 from cavatica_upload.cli.console import Output, count_text, visible
 from cavatica_upload.cli.dryrun import DryRun
 from cavatica_upload.cli.exits import Exit
@@ -28,10 +32,6 @@ from cavatica_upload.cli.session import SessionOptions
 from cavatica_upload.cli.summary import command_line, typed
 from cavatica_upload.cli.target import Target
 from cavatica_upload.errors import UsageError
-from cavatica_upload.globs import Selection
-from cavatica_upload.manifest import ManifestError, read_manifest
-from cavatica_upload.metadata import metadata_problems, tag_problems
-from cavatica_upload.shard import Shard, partition
 
 MOST_PROBLEMS = 100
 
@@ -155,7 +155,9 @@ def upload(**values: Any) -> int:
         whole, batch.items = len(batch.items), shares[shard.index - 1]
         output.say(f"Share {shard}: {len(batch.items):,} of {count_text(whole, 'file')}.")
     elif len(batch.items) > 1 and int(os.environ.get("SLURM_ARRAY_TASK_COUNT") or 0) > 1:
-        output.warn("Each task of this Slurm array uploads all of these files; with --shard slurm each takes its share.")
+        output.warn(
+            "Each task of this Slurm array uploads all of these files; with --shard slurm each takes its share."
+        )
     options = RunOptions(
         target=target,
         session=SessionOptions(

@@ -23,9 +23,9 @@ from cavatica_upload.cli.options import (
 )
 from cavatica_upload.cli.platform import open_api
 from cavatica_upload.errors import UploadGone
-from cavatica_upload.journal import Journal, state_dir
+from cavatica_upload.journal.journal import Journal, state_dir
+from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import Plan
-from cavatica_upload.records import Entry
 
 
 @click.group(cls=Group)

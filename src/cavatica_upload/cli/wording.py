@@ -1,5 +1,4 @@
-"""
-Events as sentences, for plain output and the log file, and as records, for --json.
+"""Events as sentences, for plain output and the log file, and as records, for --json.
 
 Every record has `event`, and those of a run have `time` (UTC, ISO 8601). Keys are added in later versions, and none is
 renamed or taken away. Sizes are bytes, times seconds; `file` is the path as it was given::

@@ -1,0 +1,233 @@
+"""Lists of files with their metadata: CSV as the platform's own uploader takes it, TSV, and JSON lines.
+
+In CSV and TSV the first row names the columns. The first column is the path of a file, relative to the manifest;
+every other column is a metadata field. An empty cell is no value (docs.cavatica.org, Format of a manifest file).
+
+In JSON lines each line is an object with `path`, and where wanted `name`, `metadata` (an object) and `tags` (a list).
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import attrs
+
+from cavatica_upload.batch.metadata import metadata_problems, tag_problems
+from cavatica_upload.errors import UsageError
+from cavatica_upload.sources.remote import is_url
+
+FORMATS: Mapping[str, str] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+}
+
+
+@attrs.frozen
+class ManifestRow:
+    """One file: `source` is its path, already joined to the manifest's folder, or a URL; `line` counts from 1.
+
+    `folder` is the folder of a path below the manifest's own, as `a/b`, and `""` for any other path.
+    """
+
+    line: int
+    source: str
+    folder: str = ""
+    name: str | None = None
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Manifest:
+    """The rows of a manifest in their order, and the metadata fields that it has columns for."""
+
+    path: Path
+    rows: Sequence[ManifestRow]
+    fields: Sequence[str]
+
+
+class ManifestError(UsageError):
+    """The manifest cannot be used; `problems` has a sentence for each thing wrong, beginning with its line."""
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"The manifest {path} has {count}.", "Correct it and run the same command again.")
+        self.problems = tuple(problems)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest; its format goes by the file's suffix, and is CSV where that says nothing.
+
+    Raises ManifestError with every problem there is, not only the first.
+    """
+    form = FORMATS.get(path.suffix.lower(), "csv")
+    problems: list[str] = []
+    text = _decoded(path)
+    if form == "jsonl":
+        rows = list(_json_rows(text, path.parent, problems))
+    else:
+        rows = list(_table_rows(text, "\t" if form == "tsv" else ",", path.parent, problems))
+    if not rows and not problems:
+        problems.append("There is no file in it.")
+    _check(rows, problems)
+    if problems:
+        raise ManifestError(path, problems)
+    return Manifest(path, rows, tuple(dict.fromkeys(field for row in rows for field in row.metadata)))
+
+
+def _decoded(path: Path) -> str:
+    """Return the text of a manifest: UTF-8, with or without a mark in front, or UTF-16 with one (Excel writes both)."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(path, [f"It cannot be read: {error.strerror or error}."]) from error
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ManifestError(path, [f"Line {line}: this is not UTF-8 text; save the file as “CSV UTF-8”."]) from error
+
+
+def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) -> Iterator[ManifestRow]:
+    records = _records(text, delimiter, problems)
+    line, header = next(records, (1, []))
+    fields = _fields(line, header, delimiter, problems)
+    for line, record in records:
+        extra = [cell for cell in record[len(header) :] if cell]
+        if len(record) < len(header) or extra:
+            cells = "one cell" if len(record) == 1 else f"{len(record)} cells"
+            problems.append(f"Line {line}: {cells}, where the first row has {len(header)}.")
+            continue
+        if not record[0]:
+            problems.append(f"Line {line}: the first cell, the path of the file, is empty.")
+            continue
+        nameless = [n for n, cell in enumerate(record[1 : len(header)], 2) if cell and not header[n - 1].strip()]
+        if nameless:
+            problems.append(f"Line {line}: cell {nameless[0]} has a value, but its column has no name.")
+            continue
+        metadata = {field: record[number - 1] for number, field in fields.items() if record[number - 1]}
+        yield ManifestRow(line, _source(record[0], folder), _folder(record[0]), metadata=metadata)
+
+
+def _records(text: str, delimiter: str, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, each with the number of its first line (a quoted cell may hold line ends)."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(f"Line {line}: {_CSV_ERRORS.get(str(error), str(error))}.")
+            return  # what follows a broken quote cannot be told apart
+        if any(cell.strip() for cell in record):
+            yield line, record
+
+
+_CSV_ERRORS: Mapping[str, str] = {
+    "unexpected end of data": "a quoted cell begins here and never ends",
+    "',' expected after '\"'": "there is text after a closing quote; a quote inside a quoted cell is written twice",
+    "'\t' expected after '\"'": "there is text after a closing quote; a quote inside a quoted cell is written twice",
+    "line contains NUL": "there is a zero byte; this is no text file",
+}
+
+
+def _fields(line: int, header: Sequence[str], delimiter: str, problems: list[str]) -> dict[int, str]:
+    """Return the metadata field of each column that has one; columns count from 1, and the first is the path."""
+    if len(header) == 1:
+        other = next((mark for mark in (";", "\t", ",") if mark in header[0] and mark != delimiter), None)
+        if other:
+            shown = {";": "a semicolon", "\t": "a tab", ",": "a comma"}
+            problems.append(
+                f"Line {line}: one column only, though it has {shown[other]} in it: "
+                f"the cells of this file are to be separated by {shown[delimiter]}."
+            )
+    fields: dict[int, str] = {}
+    seen: set[str] = set()
+    for number, cell in enumerate(header[1:], 2):
+        name = cell.strip()
+        if not name:
+            continue
+        if name in seen:
+            problems.append(f"Line {line}: two columns are called {name!r}.")
+        seen.add(name)
+        wrong = list(metadata_problems({name: ""}))
+        problems.extend(f"Line {line}, column {number}: {sentence}" for sentence in wrong)
+        if not wrong:  # else each row would say so again
+            fields[number] = name
+    return fields
+
+
+_JSON_KEYS = ("path", "name", "metadata", "tags")
+
+
+def _json_rows(text: str, folder: Path, problems: list[str]) -> Iterator[ManifestRow]:
+    for line, entry in enumerate(text.split("\n"), 1):
+        if not entry.strip():
+            continue
+        try:
+            value = json.loads(entry)
+        except (ValueError, RecursionError) as error:
+            problems.append(f"Line {line}: this is not JSON ({getattr(error, 'msg', 'nested too deeply')}).")
+            continue
+        wrong = _wrong_json(value)
+        if wrong:
+            problems.append(f"Line {line}: {wrong}")
+            continue
+        metadata = {key: entry for key, entry in (value.get("metadata") or {}).items() if entry is not None}
+        tags = tuple(value.get("tags") or ())
+        path = value["path"]
+        yield ManifestRow(line, _source(path, folder), _folder(path), value.get("name"), _as_text(metadata), tags)
+
+
+def _wrong_json(value: object) -> str | None:
+    if not isinstance(value, dict):
+        return "this is not an object."
+    if not isinstance(value.get("path"), str) or not value["path"]:
+        return "there is no text under “path”."
+    unknown = [key for key in value if key not in _JSON_KEYS]
+    if unknown:
+        return f"the key {unknown[0]!r} is not known; metadata fields go inside “metadata”."
+    if not isinstance(value.get("name"), str | None) or value.get("name") == "":
+        return "“name” is to be text."
+    if not isinstance(value.get("metadata"), dict | None):
+        return "“metadata” is to be an object."
+    tags = value.get("tags")
+    if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+        return "“tags” is to be a list of texts."
+    return None
+
+
+def _as_text(metadata: Mapping[str, Any]) -> Mapping[str, str]:
+    """Write numbers and truth values as the text that stands in the file; leave what else there is to the checks."""
+    return {
+        key: json.dumps(value) if isinstance(value, bool | int | float) else value for key, value in metadata.items()
+    }
+
+
+def _source(cell: str, folder: Path) -> str:
+    return cell if is_url(cell) else str(folder / cell)
+
+
+def _folder(cell: str) -> str:
+    path = PurePath(cell).parent
+    return "" if is_url(cell) or path.is_absolute() or ".." in path.parts else "/".join(path.parts)
+
+
+def _check(rows: Sequence[ManifestRow], problems: list[str]) -> None:
+    lines: dict[str, int] = {}
+    for row in rows:
+        first = lines.setdefault(row.source, row.line)
+        if first != row.line:
+            problems.append(f"Line {row.line}: {row.source} is already in line {first}.")
+        problems.extend(f"Line {row.line}: {wrong}" for wrong in metadata_problems(row.metadata))
+        problems.extend(f"Line {row.line}: {wrong}" for wrong in tag_problems(row.tags))

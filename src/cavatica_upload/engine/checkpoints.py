@@ -1,0 +1,53 @@
+"""When to report parts in bulk: the API's calls are scarce, and what is not reported hangs on the local journal."""
+
+from collections.abc import Iterable
+
+from cavatica_upload.journal.records import SentPart
+
+EVERY_PARTS = 32
+EVERY_SECONDS = 60.0
+
+
+class Checkpoints:
+    """The parts of one upload that storage took and the API was not told of.
+
+    A report is due when 32 of them have gathered or the oldest is 60 seconds old, but there is never more than one
+    report per 32 parts: N parts cost at most N/32 reports, rounded up. What is left rides along with `complete`.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, SentPart] = {}
+        self._oldest = 0.0
+        self._gathered = 0
+        self._reports = 0
+
+    def add(self, part: SentPart, now: float) -> None:
+        """Gather a part that storage took."""
+        if not self._waiting:
+            self._oldest = now
+        self._waiting[part.number] = part
+        self._gathered += 1
+
+    def due(self, now: float) -> bool:
+        """Return whether a report should go out now."""
+        if not self._waiting or self._reports * EVERY_PARTS >= self._gathered:
+            return False
+        return len(self._waiting) >= EVERY_PARTS or now - self._oldest >= EVERY_SECONDS
+
+    def take(self) -> list[SentPart]:
+        """Take all that waits, for a report."""
+        taken, self._waiting = [self._waiting[number] for number in sorted(self._waiting)], {}
+        self._reports += bool(taken)
+        return taken
+
+    def put_back(self, parts: Iterable[SentPart], now: float) -> None:
+        """Take parts back whose report did not get through."""
+        self._waiting = {part.number: part for part in parts} | self._waiting
+        self._oldest = now
+
+    def discard(self, number: int) -> None:
+        """Forget a part that has to be sent again."""
+        self._waiting.pop(number, None)
+
+    def __len__(self) -> int:
+        return len(self._waiting)

@@ -1,0 +1,88 @@
+"""What all uploads of one run share."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from cavatica_upload.api import Api
+from cavatica_upload.engine.announcer import Announcer
+from cavatica_upload.engine.stopping import Stop
+from cavatica_upload.engine.tries import Backoff, full_jitter
+from cavatica_upload.errors import Interrupted
+from cavatica_upload.events import FileKey, Notice
+from cavatica_upload.http.clock import ServerClock
+from cavatica_upload.journal.journal import Journal, JournalError
+
+T = TypeVar("T")
+
+
+@attrs.define(kw_only=True)
+class Context:
+    """The API, the journal (None where it cannot be used), the listeners, and the run's settings."""
+
+    api: Api
+    endpoint: str
+    journal: Journal | None
+    state: Path
+    announcer: Announcer
+    hashing: bool = True
+    calls_per_second: float = 3.0
+    rate: float | None = None  # bytes per second that went out of late
+    clock: Callable[[], float] = time.monotonic
+    backoff: Backoff = full_jitter
+    server_clock: ServerClock = attrs.field(factory=ServerClock)
+    stop: Stop = attrs.field(factory=Stop)
+
+    @property
+    def receipts(self) -> Path:
+        """The folder of the receipts."""
+        return self.state / "receipts"
+
+    def notice(self, file: FileKey | None, text: str) -> None:
+        """Tell the listeners something that the user may want to know."""
+        self.announcer.tell(Notice(file, text))
+
+    def journalled(self, action: Callable[[Journal], T], otherwise: T) -> T:
+        """Do something with the journal; where it fails, say so once and go on without a journal."""
+        journal = self.journal
+        if journal is None:
+            return otherwise
+        try:
+            return action(journal)
+        except JournalError as error:
+            self.lose_journal(error)
+            return otherwise
+
+    def lose_journal(self, error: JournalError) -> None:
+        """Go on without a journal, saying so the first time."""
+        if self.journal is not None:
+            self.journal = None
+            self.notice(
+                None,
+                f"{error.message} Uploads go on without it; one that is interrupted now can be resumed only by its id. "
+                f"{error.hint or ''}".strip(),
+            )
+
+
+def pause(context: Context, seconds: float) -> None:
+    """Wait; raises Interrupted where the run is stopped meanwhile."""
+    if context.stop.stopping.wait(seconds):
+        raise Interrupted.while_waiting("another try")
+
+
+def now_utc() -> str:
+    """Return the time in UTC, as ISO 8601 with Z."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def version_of(distribution: str) -> str:
+    """Return the version of an installed distribution."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,194 @@
+"""The end of an upload: complete it, prove it, keep the receipt."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from cavatica_upload import receipt
+from cavatica_upload.engine.context import Context, now_utc, pause, version_of
+from cavatica_upload.engine.landed import Landed, find_landed
+from cavatica_upload.engine.opening import Opened
+from cavatica_upload.engine.reports import given, headers_of, report_of
+from cavatica_upload.errors import (
+    CavaticaError,
+    CompleteRefused,
+    IntegrityError,
+    SizeMismatch,
+    UploadGone,
+)
+from cavatica_upload.journal.records import SentPart
+from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
+from cavatica_upload.storage import etags
+
+COMPLETIONS = 5  # of which all but one end without an answer
+
+
+class PartsMissingError(Exception):
+    """The server does not have these parts as they were sent: they are to be sent again."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__(f"{len(numbers)} parts")
+        self.numbers = tuple(numbers)
+
+
+@attrs.frozen(kw_only=True)
+class Finished:
+    """All parts of an upload: what they add up to, and which an earlier run had sent."""
+
+    opened: Opened
+    parts: Mapping[int, SentPart]
+    resumed: frozenset[int]
+    size: int
+    digest: FileDigest | None
+
+
+def finish(context: Context, finished: Finished, unreported: Sequence[SentPart]) -> Receipt:
+    """Complete the upload, with the parts that were not reported, and return the receipt.
+
+    Raises PartsMissingError where the server wants parts again, FileChanged or another IntegrityError before anything
+    is completed that should not be, SizeMismatch where the file that came of it is not the file that was sent.
+    """
+    opened = finished.opened
+    opened.source.check()
+    _check_known(finished)
+    landed = find_landed(context, opened.entry, finished.size) if opened.landed else None
+    if landed is None:
+        context.journalled(lambda journal: journal.mark_completing(opened.entry), None)
+        landed = _complete(context, finished, unreported)
+    if landed.size is not None and landed.size != finished.size:
+        raise SizeMismatch(
+            f"The platform has {landed.size:,} bytes of {opened.entry.name}, and {finished.size:,} were sent.",
+            f"Do not use the file {landed.file_id}; delete it, and upload it again.",
+            expected=finished.size,
+            got=landed.size,
+        )
+    made = _receipt(context, finished, landed)
+    try:
+        made = receipt.write(made, context.receipts)
+    except OSError as error:
+        context.notice(opened.request.key, f"The file is uploaded, but its receipt could not be kept: {error}.")
+    context.journalled(lambda journal: journal.forget(opened.entry), None)
+    return made
+
+
+def _complete(context: Context, finished: Finished, unreported: Sequence[SentPart]) -> Landed:
+    entry = finished.opened.entry
+    rest = list(unreported)
+    refused = False
+    for attempt in range(1, COMPLETIONS + 1):
+        try:
+            file = context.api.complete_upload(entry.upload_id, [report_of(part) for part in rest])
+        except UploadGone as error:
+            return _landed_or_raise(context, finished, error)
+        except CompleteRefused:
+            if refused:
+                raise
+            refused = True
+            rest = _reconcile(context, finished)
+        except CavaticaError as error:
+            if not getattr(error, "maybe_acted", False):
+                raise
+            # The answer was lost. An upload that is gone has become the file; one that is there has not.
+            pause(context, context.backoff(attempt))
+            try:
+                context.api.get_upload(entry.upload_id)
+            except UploadGone as gone:
+                return _landed_or_raise(context, finished, gone)
+            if attempt == COMPLETIONS:
+                raise
+        else:
+            return Landed(file.id, given(file.size), given(file.href))
+    raise AssertionError("unreachable")
+
+
+def _landed_or_raise(context: Context, finished: Finished, error: UploadGone) -> Landed:
+    landed = find_landed(context, finished.opened.entry, finished.size)
+    if landed is None:
+        raise error
+    return landed
+
+
+def _reconcile(context: Context, finished: Finished) -> list[SentPart]:
+    """Ask the server what it has: return the parts to report again, raise PartsMissingError for those to send again."""
+    upload = context.api.get_upload(finished.opened.entry.upload_id, list_parts=True)
+    theirs = {part.part_number: headers_of(part) for part in given(upload.parts) or ()}
+    missing = [part for number, part in finished.parts.items() if number not in theirs]
+    wrong = [
+        number
+        for number, part in finished.parts.items()
+        if number in theirs and not etags.same(part.etag, etags.in_headers(theirs[number]))
+    ]
+    if wrong:
+        context.notice(
+            finished.opened.request.key,
+            f"The server has other bytes of {len(wrong)} parts than were sent; they are sent again.",
+        )
+        raise PartsMissingError(wrong)
+    return missing
+
+
+def _check_known(finished: Finished) -> None:
+    """Compare a known MD5 of the whole file with what was read, as far as that is known."""
+    known, computed = finished.opened.known, finished.digest
+    if known is None:
+        return
+    taken = computed.value if computed is not None and computed.algorithm == "md5" else None
+    if taken is None and len(finished.parts) == 1:
+        taken = next(iter(finished.parts.values())).md5
+    if taken is not None and taken != known.value:
+        raise IntegrityError(
+            f"The MD5 of {finished.opened.request.key} is {taken}, and "
+            f"{'its .md5 file' if known.origin == 'sidecar' else 'the one given'} says {known.value}.",
+            "Find out which is right; the upload is not completed.",
+        )
+
+
+def _receipt(context: Context, finished: Finished, landed: Landed) -> Receipt:
+    opened = finished.opened
+    parts = tuple(
+        ReceiptPart(
+            number=number,
+            size=part.size,
+            md5=part.md5,
+            etag=part.etag,
+            verified=part.verified,
+            resumed=number in finished.resumed,
+        )
+        for number, part in sorted(finished.parts.items())
+    )
+    doubts = _doubts(parts, landed)
+    md5s = [part.md5 for part in parts if part.md5 is not None]
+    return Receipt(
+        file_id=landed.file_id,
+        name=opened.entry.name,
+        project=opened.request.destination.project,
+        parent=opened.request.destination.parent,
+        source=opened.source.identity.path if opened.source.identity is not None else opened.request.key,
+        upload_id=opened.entry.upload_id,
+        size=finished.size,
+        part_size=opened.part_size,
+        parts=parts,
+        composite=receipt.composite(md5s) if len(md5s) == len(parts) else None,
+        verified=not doubts,
+        not_verified=doubts,
+        digest=finished.digest or opened.known,
+        started=opened.entry.started,
+        finished=now_utc(),
+        endpoint=context.endpoint,
+        contract_version=version_of("cavatica-client"),
+        tool_version=version_of("cavatica-upload"),
+        href=landed.href,
+    )
+
+
+def _doubts(parts: Sequence[ReceiptPart], landed: Landed) -> tuple[str, ...]:
+    doubts = []
+    unhashed = sum(part.md5 is None for part in parts)
+    if unhashed:
+        doubts.append(f"No MD5 was taken of {unhashed} of {len(parts)} parts: checking was switched off.")
+    opaque = sum(part.md5 is not None and not part.verified for part in parts)
+    if opaque:
+        doubts.append(f"The ETags of {opaque} of {len(parts)} parts are no MD5s: they prove nothing of the bytes.")
+    if landed.size is None:
+        doubts.append("The platform did not say the size of the file.")
+    return tuple(doubts)

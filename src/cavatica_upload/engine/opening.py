@@ -1,0 +1,264 @@
+"""Opens an upload: finds the one that was begun, or starts one."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from cavatica_upload.engine.context import Context, now_utc
+from cavatica_upload.engine.landed import find_landed
+from cavatica_upload.engine.reports import given, headers_of
+from cavatica_upload.engine.resume import keep
+from cavatica_upload.engine.starting import Start
+from cavatica_upload.errors import FileChanged, SizeMismatch, UploadGone, UsageError
+from cavatica_upload.journal.lock import UploadLock
+from cavatica_upload.journal.records import Entry, SentPart
+from cavatica_upload.plan import Plan, plan_for_answer
+from cavatica_upload.receipt import FileDigest
+from cavatica_upload.request import UploadRequest, sidecar_md5
+from cavatica_upload.sources.source import Identity, Source, open_source
+
+LONGEST_SIDECAR = 64 * 1024
+
+
+@attrs.frozen(kw_only=True)
+class Opened:
+    """An upload that is open on the server, and what of it storage has.
+
+    `plan` is None for a stream. `known` is the MD5 of the whole file where somebody said it beforehand. `landed` means
+    that the upload became a file already, which an earlier run did not live to see.
+    """
+
+    request: UploadRequest
+    source: Source
+    lock: UploadLock
+    entry: Entry
+    plan: Plan | None
+    parallel: bool = True
+    kept: Mapping[int, SentPart] = attrs.field(factory=dict)
+    known: FileDigest | None = None
+    landed: bool = False
+
+    @property
+    def part_size(self) -> int:
+        """In bytes."""
+        return self.entry.part_size
+
+    @property
+    def journalled(self) -> bool:
+        """Whether the journal knows this upload."""
+        return self.entry.key != 0
+
+
+def open_upload(context: Context, request: UploadRequest) -> Opened:
+    """Open a file and its upload on the server.
+
+    Raises SkippedFile where the request says so, UploadBusy where another process has it, FileChanged where an
+    unfinished upload is of another state of the file, and what the API and the disk raise.
+    """
+    source = open_source(request.source)
+    lock = None
+    try:
+        name = request.target_name(source.name)
+        lock = UploadLock(context.state, context.endpoint, request.destination, name)
+        lock.acquire()
+        return _Opening(context, request, source, lock, name).open()
+    except BaseException:
+        source.close()
+        if lock is not None:
+            lock.release()
+        raise
+
+
+@attrs.frozen
+class _Opening:
+    context: Context
+    request: UploadRequest
+    source: Source
+    lock: UploadLock
+    asked: str
+
+    def open(self) -> Opened:
+        if self.request.resume_id is not None:
+            return self._resume(self._entry_by_id(self.request.resume_id))
+        entry = self._unfinished()
+        if entry is not None:
+            try:
+                return self._resume(entry)
+            except UploadGone:
+                landed = self._landed(entry)
+                if landed is not None:
+                    return landed
+                self._say("The upload that was begun is gone on the server; a new one is started.")
+                self._forget(entry)
+        return self._start()
+
+    # What was begun before
+
+    def _unfinished(self) -> Entry | None:
+        identity = self.source.identity
+        if identity is None:
+            return None
+        nothing: list[Entry] = []
+        entries = self.context.journalled(
+            lambda journal: journal.find(self.context.endpoint, self.request.destination, self.asked), nothing
+        )
+        same = next((entry for entry in entries if entry.identity.same_as(identity)), None)
+        if same is None:
+            for entry in entries:
+                if entry.identity.path == identity.path:
+                    self._replace(entry, identity)
+        return same
+
+    def _replace(self, entry: Entry, identity: Identity) -> None:
+        """Give up an upload whose file has changed since, where the request allows it."""
+        difference = entry.identity.difference(identity)
+        if self.request.changed == "refuse":
+            raise FileChanged(
+                f"{self.request.key} changed since its upload was begun: {difference}.",
+                "Allow a new start with --yes (changed='restart' in Python): the unfinished upload "
+                f"{entry.upload_id} is then aborted.",
+            )
+        self._say(f"The file changed since its upload was begun ({difference}): that one is aborted, a new one starts.")
+        with contextlib.suppress(UploadGone):
+            self.context.api.abort_upload(entry.upload_id)
+        self._forget(entry)
+
+    def _entry_by_id(self, upload_id: str) -> Entry:
+        identity = self.source.identity
+        if identity is None:
+            raise UsageError("A stream cannot be resumed: it can be read only once.", "Upload it anew.")
+        nothing: list[Entry] = []
+        for entry in self.context.journalled(lambda journal: journal.entries(), nothing):
+            if (entry.endpoint, entry.upload_id) == (self.context.endpoint, upload_id):
+                if entry.identity.same_as(identity):
+                    return entry
+                raise FileChanged(
+                    f"Upload {upload_id} was begun with another file, or {self.request.key} changed since: "
+                    f"{entry.identity.difference(identity)}.",
+                    "Give the file that was begun with, or abort the upload and start anew.",
+                )
+        return self._entry(upload_id, self.asked, 0)
+
+    def _resume(self, entry: Entry) -> Opened:
+        upload = self.context.api.get_upload(entry.upload_id, list_parts=True)
+        size = self.source.size or 0
+        if entry.key == 0:
+            self._check_stranger(upload.name, given(upload.size), entry.upload_id)
+        plan = plan_for_answer(size, upload.part_size)
+        entry = attrs.evolve(entry, part_size=upload.part_size)
+        nothing: dict[int, SentPart] = {}
+        journalled = self.context.journalled(lambda journal: journal.parts(entry), nothing)
+        reported = {part.part_number: headers_of(part) for part in given(upload.parts) or ()}
+        kept = keep(
+            plan,
+            self.source,
+            journalled,
+            reported,
+            hashing=self.context.hashing,
+            stopped=self.context.stop.stopping.is_set,
+        )
+        for sentence in kept.differences:
+            self._say(sentence)
+        if entry.key == 0:
+            entry = self._remember(entry)
+        changed = [part for number, part in kept.parts.items() if journalled.get(number) != part]
+        stale = [number for number in journalled if number not in kept.parts]
+        if entry.key and (changed or stale):
+            self.context.journalled(lambda journal: journal.correct(entry, changed, stale), None)
+        return self._opened(entry, plan=plan, parallel=upload.parallel_uploads, kept=kept.parts)
+
+    def _check_stranger(self, name: str, size: int | None, upload_id: str) -> None:
+        """See that an upload of which only the id is known can be one of this file."""
+        if name != self.asked:
+            raise UsageError(
+                f"Upload {upload_id} is of {name!r}, not of {self.asked!r}.",
+                "Give the name of the upload with --name, or another upload.",
+            )
+        if size is not None and size != self.source.size:
+            raise SizeMismatch(
+                f"Upload {upload_id} is of a file of {size:,} bytes, and {self.request.key} has {self.source.size:,}.",
+                "Give the file whose upload was begun.",
+                expected=size,
+                got=self.source.size,
+            )
+
+    def _landed(self, entry: Entry) -> Opened | None:
+        """Return the upload as one that is done, where its completion was asked for and the file is there."""
+        if not entry.completing or find_landed(self.context, entry, self.source.size) is None:
+            return None
+        nothing: dict[int, SentPart] = {}
+        parts = self.context.journalled(lambda journal: journal.parts(entry), nothing)
+        plan = Plan(self.source.size or 0, entry.part_size)
+        if len(parts) != plan.count:
+            return None
+        return self._opened(entry, plan=plan, kept=parts, landed=True)
+
+    # What begins now
+
+    def _start(self) -> Opened:
+        size = self.source.size
+        known = self._known_md5()
+        started = Start(self.context, self.request, self.asked, size, known.value if known else None).start()
+        plan = plan_for_answer(size, started.part_size) if size is not None else None
+        entry = self._entry(started.upload_id, started.name, started.part_size)
+        if self.source.identity is not None:
+            entry = self._remember(entry)
+        return self._opened(entry, plan=plan, parallel=started.parallel)
+
+    def _entry(self, upload_id: str, name: str, part_size: int) -> Entry:
+        return Entry(
+            upload_id=upload_id,
+            endpoint=self.context.endpoint,
+            destination=self.request.destination,
+            asked=self.asked,
+            name=name,
+            identity=self.source.identity or Identity(self.request.key, 0),
+            part_size=part_size,
+            started=now_utc(),
+        )
+
+    def _opened(
+        self,
+        entry: Entry,
+        *,
+        plan: Plan | None,
+        parallel: bool = True,
+        kept: Mapping[int, SentPart] | None = None,
+        landed: bool = False,
+    ) -> Opened:
+        return Opened(
+            request=self.request,
+            source=self.source,
+            lock=self.lock,
+            entry=entry,
+            plan=plan,
+            parallel=parallel,
+            kept=kept or {},
+            known=self._known_md5(),
+            landed=landed,
+        )
+
+    def _known_md5(self) -> FileDigest | None:
+        if self.request.md5 is not None:
+            return FileDigest("md5", self.request.md5.lower(), "given")
+        identity = self.source.identity
+        if identity is None or not identity.inode:
+            return None
+        path = Path(identity.path)
+        try:
+            with path.with_name(path.name + ".md5").open(encoding="utf-8", errors="replace") as sidecar:
+                value = sidecar_md5(path, sidecar.read(LONGEST_SIDECAR))
+        except (OSError, ValueError):
+            return None
+        return FileDigest("md5", value, "sidecar") if value is not None else None
+
+    def _remember(self, entry: Entry) -> Entry:
+        return self.context.journalled(lambda journal: journal.add(entry), entry)
+
+    def _forget(self, entry: Entry) -> None:
+        self.context.journalled(lambda journal: journal.forget(entry), None)
+
+    def _say(self, text: str) -> None:
+        self.context.notice(self.request.key, text)

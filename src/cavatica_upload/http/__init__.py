@@ -1,0 +1,1 @@
+"""Between the generated functions and the sockets: the token where it belongs, retries, errors that are raised."""

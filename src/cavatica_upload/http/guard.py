@@ -1,0 +1,213 @@
+"""What both transports have in common: who gets the token, what an attempt looks like, what its end means."""
+
+import logging
+import re
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import attrs
+import httpx
+
+from cavatica_upload.budget.calls import CallBudget
+from cavatica_upload.config.endpoint import same_origin
+from cavatica_upload.errors import Interrupted, UnexpectedAnswer
+from cavatica_upload.events import Retrying
+from cavatica_upload.http.operations import Operation, recognise
+from cavatica_upload.http.problems import scrub
+from cavatica_upload.http.retry import Again, Answer, Exchange, GiveUp, Lost, Policy, Take, Verdict
+
+logger = logging.getLogger(__name__)
+
+TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105  (a name; docs.cavatica.org, The API)
+SECRET_HEADERS = (TOKEN_HEADER, "Authorization", "X-SBG-Session-Id")
+
+
+class Secret:
+    """A text that shows itself to nobody who does not ask for it by name."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a token is not copied or pickled: connect() again where it is needed")
+
+
+class AnswerWithJson(httpx.Response):
+    """An answer whose body, where it is not JSON, is an error of this package and not of the json module."""
+
+    def json(self, **kwargs: Any) -> Any:
+        """Return the body's JSON; raises UnexpectedAnswer where it has none."""
+        try:
+            return super().json(**kwargs)
+        except ValueError as error:
+            failed = UnexpectedAnswer(
+                f"The server answered {self.status_code} without the JSON that belongs to it.",
+                "Check the endpoint, and whether a proxy answers in its place.",
+                status=self.status_code,
+            )
+            failed.maybe_acted = True
+            raise failed from error
+
+
+@attrs.frozen(eq=False)
+class Guard:
+    """Everything that an attempt needs to know, shared by all connections of a client."""
+
+    endpoint: str
+    token: Secret
+    policy: Policy
+    budget: CallBudget
+    on_retry: Callable[[Retrying], None] | None = None
+    cancel: threading.Event | None = None
+
+    def owns(self, url: httpx.URL) -> bool:
+        """Return whether a URL has the API's own scheme, host and port."""
+        return same_origin(self.endpoint, f"{url.scheme}://{url.netloc.decode('ascii')}")
+
+    def exchange(self, request: httpx.Request) -> Exchange:
+        """Begin a call of the API."""
+        path = request.url.raw_path.decode("ascii").split("?", 1)[0]
+        below = path.removeprefix(urlsplit(self.endpoint).path)
+        return Exchange(recognise(request.method, below), self.policy, secrets=(self.token.reveal(),))
+
+    def dressed(self, request: httpx.Request, exchange: Exchange) -> httpx.Request:
+        """Return the request as it is sent: with the token, and with timeouts that the deadline allows."""
+        headers = _without_secrets(request.headers)
+        headers[TOKEN_HEADER] = self.token.reveal()
+        headers.setdefault("Content-Type", "application/json")  # asked for on every call, with a body or without
+        left = max(exchange.time_left, 0.1)
+        timeout = dict(request.extensions.get("timeout", {}))
+        for kind in ("connect", "read", "write", "pool"):
+            seconds = timeout.get(kind)
+            if kind == "read" and seconds is not None:
+                seconds = max(seconds, exchange.operation.patience)
+            timeout[kind] = left if seconds is None else min(seconds, left)
+        return _copy(request, headers, {**request.extensions, "timeout": timeout})
+
+    def undressed(self, request: httpx.Request) -> httpx.Request:
+        """Return the request as another origin may see it."""
+        return _copy(request, _without_secrets(request.headers), dict(request.extensions))
+
+    def lost(self, exchange: Exchange, error: httpx.RequestError, number: int | None) -> Verdict:
+        """Judge an attempt that ended without a whole answer."""
+        loss = loss_of(error, urlsplit(self.endpoint).netloc)
+        if number is not None:
+            if loss.maybe_acted:
+                self.budget.observe({}, number)
+            else:
+                self.budget.give_back(number)
+        logger.debug("%s: %s", exchange.operation.name, loss.reason)
+        return exchange.lost(loss)
+
+    def answered(
+        self, exchange: Exchange, request: httpx.Request, response: httpx.Response, raw: bytes, number: int | None
+    ) -> tuple[httpx.Response, Verdict]:
+        """Judge an answer, and make of it what the caller gets."""
+        status = response.status_code
+        body = httpx.Response(status, headers=response.headers, content=raw).content  # decoded, or DecodingError
+        self.budget.observe(response.headers, number, refused=status == 429)
+        verdict = exchange.answered(Answer(status, response.headers, body))
+        logger.debug("%s: answered %d, %d bytes", exchange.operation.name, status, len(body))
+        if isinstance(verdict, Take) and verdict.instead is not None:
+            says_nothing = body.strip() in (b"", b"{}", b"null")
+            if says_nothing or status != verdict.instead:
+                content = request.content if says_nothing and exchange.operation.echoes else body
+                return AnswerWithJson(verdict.instead, content=content, extensions=response.extensions), verdict
+        whole = AnswerWithJson(
+            status, headers=response.headers, stream=httpx.ByteStream(raw), extensions=response.extensions
+        )
+        return whole, verdict
+
+    def settle(self, exchange: Exchange, verdict: Verdict, cause: BaseException | None) -> float | None:
+        """Raise what the verdict says is to be raised; else return the seconds to pause, None where it is done."""
+        if isinstance(verdict, GiveUp):
+            for lower in _causes(cause):
+                lower.__traceback__ = None  # the frames in httpx and below hold the token's header
+            raise verdict.error from cause
+        if isinstance(verdict, Take):
+            return None
+        self._tell(exchange, verdict)
+        if verdict.rate_limited:
+            exchange.excuse(verdict.delay)
+        return verdict.delay
+
+    def check_cancelled(self, operation: Operation) -> None:
+        """Raise Interrupted where the run was stopped."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Interrupted.while_waiting(f"an answer to {operation.name}")
+
+    def _tell(self, exchange: Exchange, verdict: Again) -> None:
+        logger.info(
+            "%s: %s; again in %.1f s (attempt %d)",
+            exchange.operation.name,
+            verdict.reason,
+            verdict.delay,
+            exchange.attempts + 1,
+        )
+        if verdict.rate_limited:
+            self.budget.announce(verdict.delay)
+        if self.on_retry is not None:
+            self.on_retry(Retrying(exchange.operation.name, exchange.attempts + 1, verdict.reason, verdict.delay))
+
+
+def loss_of(error: httpx.RequestError, host: str) -> Lost:
+    """Say in words what broke, and whether the server may have acted."""
+    text = re.sub(r"\[Errno -?\d+\] ", "", scrub(str(error))) or type(error).__name__
+    match error:
+        case httpx.ConnectTimeout():
+            return Lost(f"no connection to {host} in time", maybe_acted=False)
+        case httpx.PoolTimeout():
+            return Lost("no free connection in time", maybe_acted=False)
+        case httpx.ConnectError() if _caused_by(error, ssl.SSLCertVerificationError):
+            return Lost(
+                f"the certificate of {host} cannot be verified ({text})",
+                maybe_acted=False,
+                hopeless=True,
+                hint="Where a proxy of your network signs certificates, point SSL_CERT_FILE at its authority.",
+            )
+        case httpx.ConnectError():
+            return Lost(f"no connection to {host} ({text})", maybe_acted=False)
+        case httpx.ProxyError():
+            hint = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+            return Lost(f"the proxy did not connect to {host} ({text})", maybe_acted=False, hint=hint)
+        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
+            return Lost(f"the request cannot be sent ({text})", maybe_acted=False, hopeless=True)
+        case httpx.ReadTimeout():
+            return Lost(f"no answer from {host} in time", maybe_acted=True)
+        case httpx.DecodingError():
+            return Lost(f"the answer of {host} cannot be decoded ({text})", maybe_acted=True)
+        case _:
+            return Lost(f"the connection to {host} broke ({text})", maybe_acted=True)
+
+
+def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(cause, kind) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _without_secrets(headers: httpx.Headers) -> httpx.Headers:
+    kept = httpx.Headers(headers)
+    for name in SECRET_HEADERS:
+        kept.pop(name, None)
+    return kept
+
+
+def _copy(request: httpx.Request, headers: httpx.Headers, extensions: dict[str, Any]) -> httpx.Request:
+    return httpx.Request(request.method, request.url, headers=headers, stream=request.stream, extensions=extensions)

@@ -1,0 +1,49 @@
+"""What is known of an upload that is not finished yet."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from cavatica_upload.destination import Destination
+from cavatica_upload.sources.source import Identity
+from cavatica_upload.storage import etags
+
+
+@attrs.frozen
+class SentPart:
+    """A part that storage took: `md5` of the bytes as they were sent (None: not taken), `headers` as storage answered.
+
+    `reported` means that the API was told.
+    """
+
+    number: int
+    size: int
+    md5: str | None
+    headers: Mapping[str, str]
+    reported: bool = False
+
+    @property
+    def etag(self) -> str | None:
+        """The ETag as storage gave it."""
+        return etags.in_headers(self.headers)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the ETag is the MD5 of the bytes that were sent."""
+        return self.md5 is not None and self.etag is not None and etags.bare(self.etag) == self.md5
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """An upload that is not finished as far as the journal knows. `asked` is the name before any renaming."""
+
+    key: int = 0
+    upload_id: str
+    endpoint: str
+    destination: Destination
+    asked: str
+    name: str
+    identity: Identity
+    part_size: int
+    started: str
+    completing: bool = False

@@ -1,0 +1,1 @@
+"""Where bytes come from: a file on disk, a stream, an object behind a URL."""

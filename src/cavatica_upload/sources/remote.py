@@ -1,0 +1,93 @@
+"""An object behind a URL as a source, through fsspec (the extra `remote`): read by ranges, never stored on disk."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cavatica_upload.errors import ConfigError, FileChanged, SourceError
+from cavatica_upload.http.problems import scrub
+from cavatica_upload.sources.source import Identity
+
+RANGE = 2 * 1024 * 1024  # bytes asked for at once: times 32 threads it must stay small
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+(::[^/]*)?://", re.IGNORECASE)
+_TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
+
+
+def is_url(text: str) -> bool:
+    """Return whether a source is a URL rather than a path (`C:\\data` is a path)."""
+    return _URL.match(text) is not None
+
+
+class RemoteFile:
+    """An object of any store that fsspec knows: `s3://` needs s3fs installed, `gs://` gcsfs."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError as error:
+            raise ConfigError(
+                "URLs as sources need fsspec.", "Install it: pip install 'cavatica-upload[remote]'."
+            ) from error
+        self._shown = scrub(url)
+        try:
+            # No listing may be answered from a cache: a change must show.
+            self._fs, self._path = url_to_fs(url, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ConfigError(f"{self._shown} cannot be opened: {scrub(str(error))}") from error
+        self.name: str | None = self._path.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or None
+        self._opened = self._look()
+        self.identity: Identity | None = self._opened
+        self.size: int | None = self._opened.size
+
+    def _look(self) -> Identity:
+        try:
+            self._fs.invalidate_cache()
+            info: dict[str, Any] = self._fs.info(self._path)
+        except FileNotFoundError as error:
+            raise SourceError(f"{self._shown} does not exist.", "Check the URL.") from error
+        except Exception as error:  # every store has its own tree of exceptions
+            raise SourceError(f"{self._shown} cannot be reached: {scrub(str(error))}.") from error
+        if info.get("type", "file") != "file":
+            raise SourceError(f"{self._shown} is not a file.")
+        if info.get("size") is None:
+            raise SourceError(
+                f"{self._shown} does not tell its size.",
+                "Pipe it in instead: `curl … | cavatica upload - --name NAME`.",
+            )
+        if info.get("partial") is False:  # of an HTTP server: it takes no ranges
+            raise SourceError(
+                f"The server of {self._shown} gives no ranges.",
+                "Pipe it in instead: `curl … | cavatica upload - --name NAME`.",
+            )
+        tag = next((f"{key}:{info[key]}" for key in _TAGS if info.get(key)), "")
+        return Identity(path=self._shown, size=int(info["size"]), tag=tag)
+
+    def blocks(self, offset: int, size: int, block: int = RANGE) -> Iterator[bytes]:  # noqa: ARG002 - a call a block
+        """Yield the bytes of a range; raises SourceError where the store gives other than what was asked for."""
+        end = offset + size
+        while offset < end:
+            count = min(RANGE, end - offset)
+            try:
+                found: bytes = self._fs.cat_file(self._path, start=offset, end=offset + count)
+            except Exception as error:  # every store has its own tree of exceptions
+                raise SourceError(f"{self._shown} could not be read: {scrub(str(error))}.") from error
+            if len(found) != count:
+                raise SourceError(
+                    f"{self._shown} gave {len(found):,} bytes instead of {count:,} at byte {offset:,}.",
+                    "See that nothing writes to it, then run the same again.",
+                )
+            yield found
+            offset += count
+
+    def check(self) -> None:
+        """Raise FileChanged where the object is no longer the one opened."""
+        now = self._look()
+        if now != self._opened:
+            raise FileChanged(
+                f"{self._shown} changed while it was being uploaded: {self._opened.difference(now)}.",
+                "Run the same again when nothing writes to it; the unfinished upload is then replaced.",
+            )
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,203 @@
+"""Where bytes come from: a file on disk, a stream, or a remote object.
+
+A source is read by ranges, by several threads at once, in blocks; nothing here holds a whole part in memory.
+"""
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import attrs
+
+from cavatica_upload.errors import FileChanged, SourceError, UsageError
+
+BLOCK = 512 * 1024  # bytes: measured best between 256 KiB and 1 MiB
+
+
+@attrs.frozen
+class Identity:
+    """What makes a source the same as before: an upload is resumed only for an equal one.
+
+    Of a file on disk its device, inode, size and mtime; of a remote object its size and `tag` (ETag, generation or
+    time, whatever its store gives).
+    """
+
+    path: str
+    size: int
+    device: int = 0
+    inode: int = 0
+    mtime_ns: int = 0
+    tag: str = ""
+
+    def same_as(self, other: "Identity") -> bool:
+        """Return whether both are the same bytes, as far as a look from outside can tell.
+
+        The number of a device may change with a reboot (network and logical volumes); then the path must agree.
+        """
+        return (self.size, self.inode, self.mtime_ns, self.tag) == (
+            other.size,
+            other.inode,
+            other.mtime_ns,
+            other.tag,
+        ) and (self.device == other.device or self.path == other.path)
+
+    def difference(self, other: "Identity") -> str:
+        """Say in a few words how `other`, looked at later, differs."""
+        if self.size != other.size:
+            return f"its size went from {self.size:,} to {other.size:,} bytes"
+        if self.mtime_ns != other.mtime_ns:
+            return "it was written to (its modification time is another)"
+        return "it was replaced (it is another file of the same name)"
+
+
+class Source(Protocol):
+    """A source that is open for reading."""
+
+    name: str | None
+    """The last element of its path; None where there is no path."""
+    size: int | None
+    """In bytes; None where only reading to the end will tell."""
+    identity: Identity | None
+    """None where the source cannot be read a second time."""
+
+    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
+        """Yield the bytes of a range, `block` at most at a time; raises SourceError where they are not there."""
+
+    def check(self) -> None:
+        """Raise FileChanged where the source is no longer what it was when it was opened."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class LocalFile:
+    """A regular file on disk, read with `pread`, so that threads share one descriptor."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.name: str | None = self.path.name
+        with _Opening(self.path):
+            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        found = os.fstat(self._fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(self._fd)
+            raise SourceError(f"{self.path} is not a regular file.", _hint_for(found.st_mode))
+        self._absolute = str(self.path.absolute())
+        self._opened = _identity(self._absolute, found)
+        self.identity: Identity | None = self._opened
+        self.size: int | None = found.st_size
+        self._read = _reader(self._fd)
+
+    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
+        """Yield the bytes of a range; raises SourceError where the file has become shorter or cannot be read."""
+        end = offset + size
+        read = self._read
+        while offset < end:
+            try:
+                found = read(min(block, end - offset), offset)
+            except OSError as error:
+                raise SourceError(
+                    f"{self.path} could not be read: {error.strerror}.", "See to the disk, then run the same again."
+                ) from error
+            if not found:
+                raise SourceError(
+                    f"{self.path} was cut short while it was being uploaded: it ends at byte {offset:,} instead of "
+                    f"{self.size:,}.",
+                    "Let nothing write to a file that is being uploaded; run the same again when it is finished.",
+                )
+            yield found
+            offset += len(found)
+
+    def check(self) -> None:
+        """Raise FileChanged where the file (also: the one that now has its path) is no longer the one opened."""
+        now = _identity(self._absolute, os.fstat(self._fd))
+        if now == self._opened:
+            try:
+                now = _identity(self._absolute, Path(self._absolute).stat())
+            except OSError:
+                return  # deleted or out of reach meanwhile: the bytes that were sent are still those of the file
+        if now != self._opened:
+            raise FileChanged(
+                f"{self.path} changed while it was being uploaded: {self._opened.difference(now)}.",
+                "Run the same again when nothing writes to the file; the unfinished upload is then replaced.",
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
+    """Open a path, a URL (with the extra `remote`), or a binary stream.
+
+    A path that is a pipe (a named one, or the shell's `<(…)`) is read as a stream. Raises SourceError.
+    """
+    from cavatica_upload.sources.remote import RemoteFile, is_url
+    from cavatica_upload.sources.spool import Stream
+
+    if not isinstance(source, str | os.PathLike):
+        if not hasattr(source, "read"):
+            raise UsageError(f"A {type(source).__name__} is no path and no binary stream.")
+        return Stream(source)
+    if isinstance(source, str) and is_url(source):
+        return RemoteFile(source)
+    path = Path(source)
+    with _Opening(path):
+        if stat.S_ISFIFO(path.stat().st_mode):
+            return Stream(path.open("rb", buffering=0), own=True)
+    return LocalFile(path)
+
+
+class _Opening:
+    """Turn an OSError of opening a file into a SourceError of one sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, OSError | ValueError):
+            return
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise SourceError(f"{self._path} does not exist.", "Check the path.") from error
+        if isinstance(error, PermissionError):
+            raise SourceError(f"{self._path} may not be read: permission denied.", "Ask its owner.") from error
+        if isinstance(error, IsADirectoryError):  # Windows says PermissionError instead
+            raise SourceError(f"{self._path} is a directory.", "Upload it with --recursive.") from error
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise SourceError("Too many files are open.", "Raise the limit (ulimit -n).") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise SourceError(f"{self._path} could not be opened: {why}.") from error
+
+
+def _hint_for(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "Upload a directory with --recursive."
+    return "Upload a device or a socket through standard input: `cavatica upload - --name NAME`."
+
+
+def _identity(path: str, found: os.stat_result) -> Identity:
+    return Identity(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns)
+
+
+def _reader(fd: int) -> Callable[[int, int], bytes]:
+    if hasattr(os, "pread"):
+
+        def read(count: int, offset: int) -> bytes:
+            return os.pread(fd, count, offset)
+
+        return read
+    lock = threading.Lock()  # Windows: one file position for all threads
+
+    def seek_and_read(count: int, offset: int) -> bytes:
+        with lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.read(fd, count)
+
+    return seek_and_read

@@ -1,0 +1,209 @@
+"""Puts the bytes of a part to a signed URL. Knows nothing of the API and never sees the token.
+
+The body is a generator over blocks of the source, with Content-Length set and the MD5 taken on the way, so that no
+part is ever in memory. What storage answers is checked before anybody may report it.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import attrs
+import httpcore
+import httpx
+
+from cavatica_upload.errors import (
+    EtagMismatch,
+    Interrupted,
+    MissingHeader,
+    PartRefused,
+    StorageError,
+    UrlExpired,
+)
+from cavatica_upload.http.problems import scrub
+from cavatica_upload.http.redaction import redact_logs
+from cavatica_upload.md5 import new_digest
+from cavatica_upload.plan import Part
+from cavatica_upload.sources.source import BLOCK, Source
+from cavatica_upload.storage import etags
+from cavatica_upload.storage.wire import Deadline, Wire
+
+CONNECT_SECONDS = 30.0
+SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
+LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
+
+_S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
+_S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
+_BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol)
+_OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
+
+
+@attrs.frozen
+class Target:
+    """Where and how to put one part, as the platform said: the URL is a key until `expires` (local monotonic seconds).
+
+    `success_codes` empty means any 2xx. `report_headers` are the headers of the answer that the platform wants back.
+    """
+
+    method: str
+    url: str = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    success_codes: frozenset[int] = frozenset()
+    report_headers: tuple[str, ...] = ("ETag",)
+    expires: float = float("inf")
+
+
+@attrs.frozen
+class Stored:
+    """What storage answered to a part: the headers to report, the MD5 of the bytes as sent (None: not taken).
+
+    `verified` means that the ETag is that MD5.
+    """
+
+    headers: Mapping[str, str]
+    md5: str | None
+    verified: bool
+    seconds: float
+
+
+class Storage:
+    """One connection pool for all parts, without token, cookies, redirects or HTTP/2; proxies from the environment."""
+
+    def __init__(self, *, hashing: bool = True) -> None:
+        self._hashing = hashing
+        self._deadline = Deadline()
+        redact_logs()
+        self._client = httpx.Client(
+            transport=Wire(self._deadline),
+            follow_redirects=False,
+            timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
+        )
+
+    def put(
+        self,
+        target: Target,
+        part: Part,
+        source: Source,
+        *,
+        block_size: int = BLOCK,
+        on_bytes: Callable[[int], None] = lambda _count: None,
+        pace: Callable[[int], None] = lambda _count: None,
+        stopped: Callable[[], bool] = lambda: False,
+        deadline: float = float("inf"),
+    ) -> Stored:
+        """Send a part once, in blocks of `block_size` bytes, and return what storage answered.
+
+        `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
+        attempt, `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask for another URL), PartRefused,
+        MissingHeader, EtagMismatch, StorageError, SourceError or Interrupted.
+        """
+        digest = new_digest() if self._hashing else None
+        started = time.monotonic()
+
+        def body() -> Iterator[bytes]:
+            for block in source.blocks(part.offset, part.size, block_size):
+                if stopped():
+                    raise Interrupted(f"Part {part.number} was dropped.")
+                pace(len(block))
+                if digest is not None:
+                    digest.update(block)
+                yield block
+                on_bytes(len(block))
+
+        headers = {name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS}
+        headers["Content-Length"] = str(part.size)
+        try:
+            with self._deadline.set(deadline):
+                request = self._client.build_request(target.method, target.url, headers=headers, content=body())
+                answer = self._client.send(request, stream=True)
+                try:
+                    said = _beginning(answer)
+                finally:
+                    answer.close()
+        except (httpcore.TimeoutException, httpx.TimeoutException) as error:
+            if time.monotonic() >= deadline:
+                raise StorageError(
+                    f"Part {part.number} took too long: storage or the network is too slow.",
+                    "Check the network, or ask for smaller parts.",
+                    part=part.number,
+                ) from error
+            raise StorageError(
+                f"Part {part.number} was not taken: storage was silent for too long ({type(error).__name__}).",
+                "Check the network.",
+                part=part.number,
+            ) from error
+        except (*_BROKEN, httpx.HTTPError, httpx.InvalidURL) as error:
+            raise StorageError(
+                f"Part {part.number} was not taken: {scrub(str(error)).rstrip('.') or type(error).__name__}.",
+                "Check the network, and whether a proxy stands in the way.",
+                part=part.number,
+            ) from error
+        _check_status(answer.status_code, said, target, part)
+        reported = _wanted(answer.headers, target, part)
+        taken = digest.hexdigest() if digest is not None else None
+        verified = _agrees(answer.headers, taken, part)
+        return Stored(reported, taken, verified, time.monotonic() - started)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _beginning(answer: httpx.Response) -> bytes:
+    said = b""
+    for piece in answer.iter_raw():
+        said += piece
+        if len(said) > LONGEST_ANSWER:
+            break
+    return said
+
+
+def _check_status(status: int, said: bytes, target: Target, part: Part) -> None:
+    if status in target.success_codes if target.success_codes else 200 <= status < 300:
+        return
+    code = _S3_CODE.search(said)
+    message = _S3_MESSAGE.search(said)
+    word = code[1].decode("ascii") if code else None
+    reason = scrub(message[1].decode("utf-8", "replace")) if message else ""
+    sentence = f"Storage answered {status} to part {part.number}" + (f" ({word})" if word else "")
+    sentence += f": {reason.rstrip('.')}." if reason else "."
+    expired = status == 403 or (status == 400 and (word == "ExpiredToken" or "expired" in reason.lower()))
+    if expired:
+        raise UrlExpired(sentence, "Run the same command again.", status=status, part=part.number, code=word)
+    raise PartRefused(sentence, "Run the same command again later.", status=status, part=part.number, code=word)
+
+
+def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str]:
+    wanted = {}
+    for name in target.report_headers:
+        value = headers.get(name)
+        if not value:
+            raise MissingHeader(
+                f"Storage took part {part.number} without saying its {name}, which the platform needs.",
+                "Run the same command again; if it goes on, ask the platform's support.",
+                header=name,
+                part=part.number,
+            )
+        # As on the wire but for the quotes: the platform's pages show a bare ETag, and its own clients strip them.
+        wanted[name] = value.strip().strip('"') if name.lower() == "etag" else value
+    return wanted
+
+
+def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
+    etag = headers.get("ETag")
+    if taken is None or etag is None or not etags.is_md5(etag):
+        return False
+    if etags.bare(etag) == taken:
+        return True
+    # docs.aws.amazon.com, Object: with SSE-KMS or SSE-C an ETag looks like an MD5 and is none.
+    if headers.get("x-amz-server-side-encryption", "").startswith("aws:kms") or (
+        "x-amz-server-side-encryption-customer-algorithm" in headers
+    ):
+        return False
+    raise EtagMismatch(
+        f"Part {part.number} arrived damaged: its MD5 is {taken}, and storage has {etags.bare(etag)}.",
+        "Run the same command again; if it goes on, suspect the network, a proxy or this machine's memory.",
+        part=part.number,
+        expected=taken,
+        got=etags.bare(etag),
+    )

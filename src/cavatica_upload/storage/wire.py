@@ -1,0 +1,189 @@
+"""The connections to storage: httpx's, on sockets that know a deadline and send without copying.
+
+httpcore's own stream slices the unsent rest of a block after every send, which copies it again and again, and it knows
+the silence of a connection but no deadline: a server that answers a byte a minute would hold it for ever.
+"""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpcore
+import httpx
+
+from cavatica_upload.errors import ConfigError
+from cavatica_upload.http.proxies import proxy_for
+from cavatica_upload.http.transport import shared_ssl_context
+
+MAX_CONNECTIONS = 64
+IDLE_SECONDS = 15.0  # after which a connection is not used again: storage closes it at 20 or so
+
+
+class Deadline:
+    """A moment of the monotonic clock for what this thread does with its sockets."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    @contextmanager
+    def set(self, moment: float) -> Iterator[None]:
+        """Let no read and no write of this thread go on beyond a moment."""
+        self._here.moment = moment
+        try:
+            yield
+        finally:
+            self._here.moment = float("inf")
+
+    def bound(self, timeout: float | None) -> float | None:
+        """Return the timeout, shortened to what is left; raises TimeoutError where nothing is."""
+        moment: float = getattr(self._here, "moment", float("inf"))
+        if moment == float("inf"):
+            return timeout
+        left = moment - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline is over")
+        return left if timeout is None else min(timeout, left)
+
+
+class Wire(httpx.BaseTransport):
+    """Connections to any host, directly or through the proxy that the environment names for it."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._backend = _Backend(deadline)
+        self._lock = threading.Lock()
+        self._pools: dict[str | None, httpcore.ConnectionPool] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return the answer, its body still to come; raises httpcore's exceptions."""
+        url = request.url
+        answer = self._pool(proxy_for(url.scheme, url.host, url.port)).handle_request(
+            httpcore.Request(
+                method=request.method,
+                url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(status_code=answer.status, headers=answer.headers, stream=_Body(answer.stream))
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.close()
+
+    def _pool(self, proxy: str | None) -> httpcore.ConnectionPool:
+        with self._lock:
+            if proxy not in self._pools:
+                self._pools[proxy] = self._make(proxy)
+            return self._pools[proxy]
+
+    def _make(self, proxy: str | None) -> httpcore.ConnectionPool:
+        options: dict[str, Any] = {
+            "ssl_context": shared_ssl_context(),
+            "max_connections": MAX_CONNECTIONS,
+            "max_keepalive_connections": MAX_CONNECTIONS,
+            "keepalive_expiry": IDLE_SECONDS,
+            "network_backend": self._backend,
+        }
+        if proxy is None:
+            return httpcore.ConnectionPool(**options)
+        try:
+            given = httpx.Proxy(proxy)
+            options |= {"proxy_url": str(given.url), "proxy_auth": given.raw_auth}
+            if given.url.scheme.startswith("socks"):
+                return httpcore.SOCKSProxy(**options)
+            return httpcore.HTTPProxy(**options)
+        except (ImportError, ValueError, httpx.InvalidURL):
+            # Its text is not shown: a proxy's URL may hold a password.
+            raise ConfigError(
+                "The proxy in the environment cannot be used for storage.",
+                "Set HTTPS_PROXY to a URL like http://host:port; for SOCKS install httpx[socks].",
+            ) from None
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, deadline: Deadline) -> None:
+        self._plain = httpcore.SyncBackend()
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+            timeout = self._deadline.bound(timeout)
+        return _Stream(self._plain.connect_tcp(host, port, timeout, local_address, socket_options), self._deadline)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._inner = inner
+        self._deadline = deadline
+        self._socket: socket.socket = inner.get_extra_info("socket")
+        self._through = False  # TLS within TLS, to an https proxy: only the inner stream knows how
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _mapped(httpcore.ReadTimeout, httpcore.ReadError):
+            timeout = self._deadline.bound(timeout)
+            if self._through:
+                return self._inner.read(max_bytes, timeout)
+            self._socket.settimeout(timeout)
+            return self._socket.recv(max_bytes)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        with _mapped(httpcore.WriteTimeout, httpcore.WriteError):
+            if self._through:
+                self._inner.write(buffer, self._deadline.bound(timeout))
+                return
+            rest = memoryview(buffer)
+            while rest:
+                self._socket.settimeout(self._deadline.bound(timeout))
+                rest = rest[self._socket.send(rest) :]
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+            timeout = self._deadline.bound(timeout)
+        twice = isinstance(self._socket, ssl.SSLSocket)
+        stream = _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+        stream._through = twice
+        return stream
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+@contextmanager
+def _mapped(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise late(str(error)) from error
+    except OSError as error:
+        raise broken(str(error)) from error
