@@ -85,7 +85,7 @@ class Answer:
         return Broken(check, f"{self.label} answered {self.status}: {message}", self.request.curl())
 
     def expect(self, *statuses: int, check: str = "expected_status") -> "Answer":
-        """This very answer. Raises Broken when its status is none of these."""
+        """Itself. Raises Broken when its status is none of these."""
         if self.status not in statuses:
             wanted = " or ".join(map(str, statuses))
             raise self.broken(check, f"{wanted} is right here; the body is {self.body[:200]!r}")

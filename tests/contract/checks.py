@@ -18,7 +18,7 @@ from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER, Answer, Request
 from tests.contract.ledger import Ledger
 
-Case = schemathesis.Case
+Case = schemathesis.Case[Any]
 LISTS: Final = {"listUploads", "listFiles", "listFolder"}
 DEFAULT_LIMIT: Final = 50
 PREFIX: Final = urlsplit(os.environ.get("CONTRACT_URL", "/v2")).path.rstrip("/")
@@ -31,7 +31,12 @@ def answer_of(response: Response, case: Case) -> Answer:
     path = target.partition("?")[0]
     body = sent.body.encode() if isinstance(sent.body, str) else sent.body
     request = Request(
-        sent.method or "", "", target, path, dict(sent.headers), body if isinstance(body, bytes) else None
+        sent.method or "",
+        "",
+        target,
+        path,
+        {name: str(value) for name, value in sent.headers.items()},
+        body if isinstance(body, bytes) else None,
     )
     operation = document.find(request.method, path)
     headers = {name.lower(): ", ".join(values) for name, values in response.headers.items()}

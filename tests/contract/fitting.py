@@ -12,7 +12,7 @@ from schemathesis.core.parameters import ParameterLocation
 
 from tests.contract.ledger import KnownUpload, Ledger
 
-Case = schemathesis.Case
+Case = schemathesis.Case[Any]
 Fields = dict[str, Any]
 
 MANY = 4  # parts; more would only take time
@@ -34,7 +34,7 @@ class Fitting:
             return
         phase = meta.phase.name.value
         if self.turn % 4 and not meta.is_negative_at(ParameterLocation.PATH) and not self._linked(phase, case):
-            self._fit_path(operation_id, case)
+            self._fit_path(operation_id, case, phase)
         if operation_id == "listFiles" and self.turn % 4 and not meta.is_negative_at(ParameterLocation.QUERY):
             case.query = self._one_place(case.query)
         body = case.body
@@ -50,12 +50,12 @@ class Fitting:
         ids = {str(value) for value in case.path_parameters.values()}
         return phase == "stateful" and not ids.isdisjoint(self.ledger.everything)
 
-    def _fit_path(self, operation_id: str, case: Case) -> None:
+    def _fit_path(self, operation_id: str, case: Case, phase: str) -> None:
         values: Fields = dict(case.path_parameters)
         if "upload_id" in values:
             upload = self.ledger.open_upload()
             values["upload_id"] = upload.id
-            if "part_number" in values and case.meta.phase.name.value != "coverage":
+            if "part_number" in values and phase != "coverage":
                 values["part_number"] = (int(values["part_number"]) - 1) % upload.count + 1
         if "file_id" in values:
             if operation_id == "deleteFile":

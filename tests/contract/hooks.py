@@ -1,8 +1,8 @@
 """What schemathesis loads, by `hooks` in schemathesis.toml: seeding, fitting, the PUT to storage, and the own checks.
 
 From the environment: CONTRACT_TOKEN, CONTRACT_PROJECT (owner/name that can be written to), CONTRACT_URL (the server's
-base URL), CONTRACT_RUN (part of every name, so that runs do not meet on one server), CONTRACT_RESET (not empty: the server
-is a mock of its own, and may be reset) and CONTRACT_TALLY (a file to write the counts to at the end).
+base URL), CONTRACT_RUN (part of every name, so that runs do not meet on one server), CONTRACT_RESET (not empty: the
+server is a mock of our own, and may be reset) and CONTRACT_TALLY (a file to write the counts to at the end).
 """
 
 import atexit
@@ -26,7 +26,7 @@ from tests.contract.ledger import SMALL, Ledger
 from tests.contract.tally import Tally
 from tests.contract.wire import Wire
 
-Case = schemathesis.Case
+Case = schemathesis.Case[Any]
 
 TOKEN = os.environ["CONTRACT_TOKEN"]
 PROJECT = os.environ.get("CONTRACT_PROJECT", "contract/suite")
@@ -74,7 +74,8 @@ def after_call(context: HookContext, case: Case, response: Response) -> None:
 
 def remember(name: str, case: Case, shown: Any) -> None:
     """Note what an accepted request has changed; put the bytes where a part URL was given."""
-    path, body = case.path_parameters, case.body
+    path: dict[str, Any] = case.path_parameters
+    body: Any = case.body
     upload = ledger.uploads.get(str(path.get("upload_id")))
     if name == "startUpload" and isinstance(body, dict):
         ledger.note_started(body, shown)
@@ -121,7 +122,7 @@ def end_scenario(machine: APIStateMachine) -> None:
         countdown.clear()
 
 
-APIStateMachine.teardown = end_scenario  # type: ignore[method-assign]
+setattr(APIStateMachine, "teardown", end_scenario)  # noqa: B010 - not a method of ours to assign, says mypy
 
 
 @atexit.register

@@ -1,7 +1,7 @@
 """What the suite knows of the uploads and files it made, and the hands to make more of them.
 
-Random ids lead nowhere: a bad body sent to an unknown upload is refused for the wrong reason. So the hooks put the id of
-a real upload into most requests, and tell the ledger what became of it.
+Random ids lead nowhere: a bad body sent to an unknown upload is refused for the wrong reason. So the hooks put the id
+of a real upload into most requests, and tell the ledger what became of it.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ NAME_PREFIX = "contract-"
 
 @attrs.define
 class KnownUpload:
-    """An upload that the server answered for. `etags` is what storage said, `reported` what the API was told: the ETag."""
+    """An upload that the server answered for. `etags` is what storage said, `reported` the ETags the API was told."""
 
     id: str
     size: int | None

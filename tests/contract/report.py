@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from tests.contract import document
 from tests.contract.forced import UNREACHABLE
@@ -14,7 +14,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], seed: int, server: str, *, 
     """Write the summary and the JUnit file, `contract.md` and `contract.xml`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(markdown(outcomes, seed, server))
-    ElementTree.ElementTree(junit(outcomes)).write(folder / f"{name}.xml", encoding="utf-8", xml_declaration=True)
+    ET.ElementTree(junit(outcomes)).write(folder / f"{name}.xml", encoding="utf-8", xml_declaration=True)
 
 
 def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
@@ -26,8 +26,8 @@ def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
     lines = [
         "# Contract report",
         "",
-        f"{'FAILED' if findings else 'Passed'}: {server}, seed {seed}, {total.calls} calls and {total.puts} puts in "
-        f"{seconds:.0f} s, {total.calls / max(seconds, 0.001):.0f} calls a second.",
+        f"{'FAILED' if findings else 'Passed'}: {server}, seed {seed}.",
+        f"{total.calls} calls, {total.puts} puts, {seconds:.0f} s: {total.calls / max(seconds, 0.001):.0f} calls/s.",
         f"Uploads started {lives['started']}, completed {lives['completed']}, aborted {lives['aborted']}.",
         "",
         "| phase | cases | findings | calls | puts | seconds | calls/s | |",
@@ -44,7 +44,7 @@ def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
     missing = total.never_seen()
     for operation in document.operations().values():
         seen = total.statuses(operation.id)
-        shown = ", ".join(f"{status} ×{count}" for status, count in seen.items())
+        shown = ", ".join(f"{status} x {count}" for status, count in seen.items())
         never = ", ".join(str(status) for name, status in missing if name == operation.id)
         lines.append(f"| {operation.id} | {sum(seen.values())} | {shown} | {never} |")
     lines += ["", "Never seen, and why: "]
@@ -70,20 +70,18 @@ def _fact(name: str, value: object) -> str:
     return f"{value} {name}"
 
 
-def junit(outcomes: Sequence[Outcome]) -> ElementTree.Element:
+def junit(outcomes: Sequence[Outcome]) -> ET.Element:
     """One suite a phase, one case a claim."""
-    root = ElementTree.Element("testsuites", name="contract")
+    root = ET.Element("testsuites", name="contract")
     for outcome in outcomes:
-        suite = ElementTree.SubElement(
+        suite = ET.SubElement(
             root, "testsuite", name=outcome.phase, tests=str(len(outcome.claims)), errors="0",
             failures=str(len(outcome.findings)), time=f"{outcome.seconds:.3f}",
         )  # fmt: skip
         for name, finding in outcome.claims:
-            case = ElementTree.SubElement(suite, "testcase", classname=f"contract.{outcome.phase}", name=_clean(name))
+            case = ET.SubElement(suite, "testcase", classname=f"contract.{outcome.phase}", name=_clean(name))
             if finding is not None:
-                failure = ElementTree.SubElement(
-                    case, "failure", type=finding.check, message=_clean(finding.message[:500])
-                )
+                failure = ET.SubElement(case, "failure", type=finding.check, message=_clean(finding.message[:500]))
                 failure.text = _clean(f"{finding.message}\n\n{finding.reproduce}")
     return root
 

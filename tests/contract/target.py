@@ -25,7 +25,7 @@ READY: Final = re.compile(r"ready: (http://\S+)")
 
 @attrs.frozen
 class Target:
-    """Where the server is and who we are there. `own` is True for a mock that nobody else uses and that may be reset."""
+    """Where the server is and who we are there. `own`: a mock that nobody else uses, and that may be reset."""
 
     base_url: str
     token: str = attrs.field(repr=False)

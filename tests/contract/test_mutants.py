@@ -1,5 +1,7 @@
 """The proof of strength in small: a few broken servers are caught, and the suite says what it means by that."""
 
+from typing import Any
+
 import pytest
 
 from tests.contract import mutants
@@ -30,7 +32,7 @@ def test_every_defect_says_what_it_breaks() -> None:
 def test_the_table_tells_survivors() -> None:
     """A mutant that nobody caught stands in the table as such."""
     caught = {"phase": "model", "check": "list_parts", "message": ""}
-    results = [
+    results: list[dict[str, Any]] = [
         {"name": "none", "caught": None, "calls": 9, "seconds": 1.0},
         {"name": "missing_key", "caught": caught, "calls": 3, "seconds": 0.5},
         {"name": "wrong_type", "caught": None, "calls": 9, "seconds": 1.0},

@@ -128,7 +128,7 @@ def defect(defects: dict[str, Defect]) -> Callable[[Defect], Defect]:
     """Add a function to a module's defects, under its name."""
 
     def register(function: Defect) -> Defect:
-        defects[function.__name__] = function  # type: ignore[attr-defined]
+        defects[function.__name__] = function
         return function
 
     return register

@@ -50,8 +50,8 @@ class Allowance:
             return
         seconds = self._reset - self._clock() + 1
         self._say(
-            f"{self._remaining} of {self._limit} calls are left: {self.floor} are others', {kept} are kept for cleaning up. "
-            f"{seconds:.0f} s to wait."
+            f"{self._remaining} of {self._limit} calls are left: {self.floor} are others', {kept} are kept for "
+            f"cleaning up. {seconds:.0f} s to wait."
         )
         self._sleep(seconds)
 

@@ -5,7 +5,8 @@ from hypothesis.stateful import precondition, rule
 
 from tests.contract import codes
 from tests.contract.model import looks
-from tests.contract.model.machine import PICK, Lives
+from tests.contract.model.machine import PICK
+from tests.contract.model.misuse import LivesAndMisuse
 from tests.contract.model.world import File
 
 WORDS = st.dictionaries(
@@ -15,7 +16,7 @@ WORDS = st.dictionaries(
 )
 
 
-class LivesAndFiles(Lives):
+class LivesAndFiles(LivesAndMisuse):
     """All moves."""
 
     def any_files(self) -> bool:

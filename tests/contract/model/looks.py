@@ -1,7 +1,7 @@
 """Compares what a server shows with the world. Each look raises Broken where the two differ."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tests.contract import codes
@@ -21,7 +21,7 @@ def bare(etag: object) -> object:
     return etag.strip('"') if isinstance(etag, str) else etag
 
 
-def refusal(answer: Answer, status: int | tuple[int, ...], allowed: Iterable[int] | None = None) -> None:
+def refusal(answer: Answer, status: int | tuple[int, ...], allowed: Collection[int] | None = None) -> None:
     """Demand an error with one of these statuses and, where the code matters to clients, one of these codes."""
     answer.expect(*((status,) if isinstance(status, int) else status), check="refusal")
     if allowed is not None and answer.code not in allowed:

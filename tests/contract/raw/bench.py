@@ -67,8 +67,10 @@ class Bench:
         path = target.partition("?")[0].removeprefix(parts.path)
         request = Request(method, self.wire.origin, target, path, {}, body or None)
         headers = {name.lower(): value for name, value in response.getheaders()}
-        answer = Answer(request, document.find(method, path), response.status, headers, content, 0.0)
-        self.wire.tally.add(answer.operation.id if answer.operation else None, answer.status)
+        found = document.find(method, path)
+        answer = Answer(request, found, response.status, headers, content, 0.0)
+        # What is no HTTP reaches no operation, whatever its path says.
+        self.wire.tally.add(found.id if found and response.status in found.declared else None, response.status)
         if wrong := rules.tells_secret(answer, [self.target.token]):
             raise answer.broken("token_in_answer", wrong)
         return answer
@@ -78,7 +80,7 @@ Claim = Callable[[Bench], None]
 
 
 def claim(claims: list[Claim], *, own: bool = False) -> Callable[[Claim], Claim]:
-    """Add a function to a module's claims. `own`: only for a mock of ours, because no source says it of the platform."""
+    """Add a function to a module's claims. `own`: only for a mock of ours, as no source says it of the platform."""
 
     def register(function: Claim) -> Claim:
         function.own = own  # type: ignore[attr-defined]

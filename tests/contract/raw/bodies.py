@@ -9,8 +9,8 @@ from tests.contract.raw.bench import Bench, Claim, claim
 CLAIMS: list[Claim] = []
 JSON = {"Content-Type": "application/json"}
 NOT_JSON = (
-    b"", b" ", b"{", b"}", b"[", b"{]", b'{"a":1}x', b"{'a': 1}", b'{"a":NaN}', b'{"a":Infinity}', b"\xff", b"\x00", b"nul",
-    b'{"a": "\xed\xa0\x80"}', b'{"a":1,}', b"// x", b"\xef\xbb\xbf{}x", b"[" * 100_000, b'{"parts": [' * 5000,
+    b"", b" ", b"{", b"}", b"[", b"{]", b'{"a":1}x', b"{'a': 1}", b'{"a":NaN}', b'{"a":Infinity}', b"\xff", b"\x00",
+    b"nul", b'{"a": "\xed\xa0\x80"}', b'{"a":1,}', b"// x", b"\xef\xbb\xbf{}x", b"[" * 100_000, b'{"parts": [' * 5000,
 )  # fmt: skip
 
 

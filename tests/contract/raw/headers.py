@@ -27,7 +27,8 @@ def bad_tokens(bench: Bench) -> None:
     """A token that is wrong, cut, doubled, in another case or in another header lets nobody in."""
     token = bench.target.token
     for line in (
-        f"{TOKEN_HEADER}: {token[:-1]}", f"{TOKEN_HEADER}: {token}0", f"{TOKEN_HEADER}: {token.upper()}", f"{TOKEN_HEADER}:",
+        f"{TOKEN_HEADER}: {token[:-1]}", f"{TOKEN_HEADER}: {token}0", f"{TOKEN_HEADER}: {token.upper()}",
+        f"{TOKEN_HEADER}:",
         f"{TOKEN_HEADER}: {token},{token}", f"{TOKEN_HEADER}: {token} {token}", f"Authorization: Basic {token}",
         f"X-SBG-Auth_Token: {token}", f"X-Auth-Token: {token}", f"Cookie: {TOKEN_HEADER}={token}", f"{TOKEN_HEADER}: %",
     ):  # fmt: skip
@@ -63,13 +64,16 @@ def control_characters(bench: Bench) -> None:
 @claim(CLAIMS)
 def odd_request_lines(bench: Bench) -> None:
     """What is no request line of HTTP is refused."""
-    for line in ("GET", "GET  HTTP/1.1", "G T {v2}/rate_limit HTTP/1.1", "GET {v2}/rate_limit HTTP/9.9", "\x16\x03\x01", "GET {v2}/rate_limit HTTP/1.1x"):  # fmt: skip
+    for line in (
+        "GET", "GET  HTTP/1.1", "G T {v2}/rate_limit HTTP/1.1", "GET {v2}/rate_limit HTTP/9.9", "\x16\x03\x01",
+        "GET {v2}/rate_limit HTTP/1.1x",
+    ):  # fmt: skip
         _no_harm(bench.speak(f"{line}\nHost: x"), repr(line))
 
 
 @claim(CLAIMS)
 def lengths_that_contradict(bench: Bench) -> None:
-    """A body with two lengths, or with a length and chunks, is refused: taking either would let requests be smuggled."""
+    """A body with two lengths, or with a length and chunks, is refused: either could smuggle a request in."""
     head = "POST {v2}/upload/multipart HTTP/1.1\nHost: x\nContent-Type: application/json"
     _no_harm(bench.speak(f"{head}\nContent-Length: 2\nContent-Length: 3", b"{} "), "two lengths")
     _no_harm(bench.speak(f"{head}\nContent-Length: 5\nTransfer-Encoding: chunked", b"0\r\n\r\n"), "a length and chunks")

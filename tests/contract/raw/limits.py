@@ -1,9 +1,14 @@
 """Limits: names, sizes, numbers of things, at the bound and one beyond."""
 
+from typing import Any
+
 from tests.contract.raw.bench import Bench, Claim, claim
 
 CLAIMS: list[Claim] = []
-ODD_NAMES = (" ", " x ", ".", "..", "a" * 255, "é" * 255, "a\x00b", "a\nb", "\u202e", "🧬", "con", "a\\b", "-rf", "a%2Fb", "é", "\ufeff", "\U0010ffff", "x;y", "~", "*", "a\tb", "'\"<>&")  # fmt: skip
+ODD_NAMES = (
+    " ", " x ", ".", "..", "a" * 255, "é" * 255, "a\x00b", "a\nb", "\u202e", "🧬", "con", "a\\b", "-rf", "a%2Fb", "é",
+    "\ufeff", "\U0010ffff", "x;y", "~", "*", "a\tb", "'\"<>&",
+)  # fmt: skip
 
 
 @claim(CLAIMS, own=True)
@@ -32,7 +37,8 @@ def odd_names(bench: Bench) -> None:
 def bad_names(bench: Bench) -> None:
     """A name with a slash, an empty one, one of 256 characters and what is no text are refused."""
     project = bench.target.project
-    for bad in ("", "a/b", "/", "a" * 256, None, 7, [], {}):
+    names: tuple[Any, ...] = ("", "a/b", "/", "a" * 256, None, 7, [], {})
+    for bad in names:
         bench.wire.call("startUpload", body={"project": project, "name": bad, "size": 1}).expect(400, check="bad_name")
     bench.wire.call("startUpload", body={"project": project, "size": 1}).expect(400, check="missing_name")
     bench.wire.call("createFolder", body={"project": project, "type": "folder"}).expect(400, check="missing_name")
@@ -46,7 +52,7 @@ def bad_names(bench: Bench) -> None:
 
 @claim(CLAIMS)
 def sizes(bench: Bench) -> None:
-    """A file has 0 bytes to 5 TiB, a part size 5 MiB to 5 GiB; beyond is refused, and nothing is a number but a number."""
+    """A file has 0 bytes to 5 TiB, a part size 5 MiB to 5 GiB; beyond is refused, and so is what is no number."""
     name = bench.ledger.next_name
     for key, bad in (
         *(("size", bad) for bad in (-1, 5 * 2**40 + 1, 2**63, 1.5, "1", None, True)),
@@ -89,7 +95,9 @@ def edits(bench: Bench) -> None:
     bench.wire.call("editFiles", body={"items": items[:100]}).expect(200)
     bench.wire.call("editFiles", body={"items": items}).expect(400, check="edit_limit")
     bench.wire.call("editFiles", body={"items": []}).expect(400, check="edit_limit")
-    for bad in ({"a.b": "1"}, {"$a": "1"}, {"": "1"}, {"a" * 101: "1"}, {"a": "1" * 301}, {"a": 1}, {"a": []}):
+    keys: tuple[dict[str, Any], ...] = ({"a.b": "1"}, {"$a": "1"}, {"": "1"}, {"a" * 101: "1"})
+    values: tuple[dict[str, Any], ...] = ({"a": "1" * 301}, {"a": 1}, {"a": []})
+    for bad in (*keys, *values):
         body = {"items": [{"id": file, "metadata": bad}]}
         bench.wire.call("editFiles", body=body).expect(400, check="bad_metadata")
     body = {"items": [{"id": file, "metadata": {"é" * 50: "é" * 150}}]}

@@ -5,7 +5,14 @@ from tests.contract.answer import TOKEN_HEADER
 from tests.contract.raw.bench import Bench, Claim, claim
 
 CLAIMS: list[Claim] = []
-ODD_SEGMENTS = ("..", ".", "%2e%2e", "%2E", "%2F", "..%2F..", "a%2Fb", "%00", "%0d%0a", "%", "%zz", "%ff", "{upload_id}", "~", "%20", "*")  # fmt: skip
+ODD_SEGMENTS = (
+    "..", ".", "%2e%2e", "%2E", "%2F", "..%2F..", "a%2Fb", "%00", "%0d%0a", "%", "%zz", "%ff", "{upload_id}", "~",
+    "%20", "*",
+)  # fmt: skip
+ODD_PART_NUMBERS = (
+    "0", "-1", "00", "1.0", "1e0", "+1", "0x1", "1_0", "%31%00", "10001", "2147483648", "9" * 40, "NaN", "%D9%A1",
+    "1%20", "one", "1,2", "1;2",
+)  # fmt: skip
 
 
 @claim(CLAIMS)
@@ -59,8 +66,7 @@ def encoded_ids(bench: Bench) -> None:
 def part_numbers(bench: Bench) -> None:
     """A part number is a whole number from 1 to the last part, and nothing that merely looks like one."""
     upload = bench.ledger.start()
-    odd = ("0", "-1", "00", "1.0", "1e0", "+1", "0x1", "1_0", "%31%00", "10001", "2147483648", "9" * 40, "NaN", "%D9%A1", "1%20", "one", "1,2", "1;2")  # fmt: skip
-    for number in odd:
+    for number in ODD_PART_NUMBERS:
         answer = bench.wire.send("GET", f"/upload/multipart/{upload.id}/part/{number}").expect(400, 404)
         if answer.status == 400 and answer.code not in codes.BAD_PART_NUMBER:
             raise answer.broken("error_code", f"code {answer.code} for a bad part number")

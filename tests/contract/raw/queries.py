@@ -6,7 +6,10 @@ from tests.contract.raw.bench import Bench, Claim, claim
 
 CLAIMS: list[Claim] = []
 ODD_BOOLEANS = ("yes", "1", "on", "0", "no", "off", "", "truee", "null", "%00", "true%20", "%20true", "t", "[]")
-ODD_NUMBERS = ("", "one", "1.5", "1e1", "+1", "0x10", "%00", "NaN", "9" * 30, "-9223372036854775809", "1%20", "%D9%A3", "2147483648")  # fmt: skip
+ODD_NUMBERS = (
+    "", "one", "1.5", "1e1", "+1", "0x10", "%00", "NaN", "9" * 30, "-9223372036854775809", "1%20", "%D9%A3",
+    "2147483648",
+)  # fmt: skip
 
 
 @claim(CLAIMS)

@@ -1,5 +1,7 @@
 """Who may do what: every operation without a token, with a bad one, and on what belongs to others."""
 
+from typing import Any
+
 from tests.contract import codes, document
 from tests.contract.raw import good
 from tests.contract.raw.bench import Bench, Claim, claim
@@ -37,12 +39,12 @@ def strangers_uploads(bench: Bench) -> None:
     bench.ledger.put(upload, 1)
     other = bench.target.other_token
     report = upload.report(1)
-    attempts = [
+    attempts: list[tuple[str, dict[str, Any]]] = [
         ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": report}),
         ("reportUploadedParts", {"body": {"parts": [report]}}), ("completeUpload", {"body": None}), ("abortUpload", {}),
     ]  # fmt: skip
     for operation, arguments in attempts:
-        answer = bench.wire.call(operation, upload_id=upload.id, token=other, **arguments)  # type: ignore[arg-type]
+        answer = bench.wire.call(operation, upload_id=upload.id, token=other, **arguments)
         answer.expect(403, 404, check="object_level_authorization")
     listed = bench.wire.call("listUploads", token=other).expect(200)
     if upload.id in {item["upload_id"] for item in listed.json()["items"]}:
@@ -86,12 +88,13 @@ def after_the_end(bench: Bench) -> None:
     bench.wire.call("completeUpload", upload_id=completed.id, body={"parts": parts}).expect(200, 201)
     report = completed.report(1)
     for upload in (aborted, completed):
-        for operation, arguments in (
+        attempts: list[tuple[str, dict[str, Any]]] = [
             ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": report}),
             ("reportUploadedParts", {"body": {"parts": [report]}}), ("completeUpload", {"body": {"parts": [report]}}),
             ("abortUpload", {}),
-        ):  # fmt: skip
-            answer = bench.wire.call(operation, upload_id=upload.id, **arguments)  # type: ignore[arg-type]
+        ]  # fmt: skip
+        for operation, arguments in attempts:
+            answer = bench.wire.call(operation, upload_id=upload.id, **arguments)
             answer.expect(404, check="use_after_end")
             if answer.code != codes.NO_SUCH_UPLOAD:
                 raise answer.broken("error_code", f"code {answer.code}, and {codes.NO_SUCH_UPLOAD} is right")

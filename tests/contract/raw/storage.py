@@ -79,7 +79,7 @@ def expiry(bench: Bench) -> None:
 def own_part_only(bench: Bench) -> None:
     """Each part of each upload has a URL of its own: bytes never get into another part."""
     one, two = bench.ledger.start(), bench.ledger.start()
-    urls = {}
+    urls: dict[str, list[tuple[str, int]]] = {}
     for upload in (one, two):
         for number in upload.numbers:
             grant = bench.wire.call("getPartUrl", upload_id=upload.id, part_number=number).expect(200)
@@ -135,9 +135,9 @@ def wrong_etags(bench: Bench) -> None:
 @claim(CLAIMS)
 def missing_parts(bench: Bench) -> None:
     """Completing asks for every part, put and reported; what is refused stays open and can be mended."""
-    for reported in ([], None):
+    bodies: tuple[dict[str, Any] | None, ...] = ({"parts": []}, None)
+    for body in bodies:
         upload = bench.ledger.start()
-        body = None if reported is None else {"parts": reported}
         bench.wire.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
         bench.ledger.put_all(upload)
         bench.wire.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
