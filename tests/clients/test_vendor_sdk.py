@@ -87,8 +87,11 @@ def test_a_taken_name_is_an_error_with_the_platforms_words(api: sevenbridges.Api
     assert caught.value.more_info.endswith("#8005")
 
 
-def test_the_rate_limit_is_read(server: MockServer, api: sevenbridges.Api) -> None:
+def test_the_rate_limit_is_read() -> None:
     """From the headers of any call and from the call that is made for it."""
-    limit = api.rate_limit.get()
-    assert (limit.rate.limit, limit.rate.remaining) == (-1, 2**63 - 1)
-    assert api.remaining == 1000
+    with MockServer(rate_limit=(1000, 300)) as server:
+        api = sevenbridges.Api(url=server.base_url, token=server.token, debug=True)
+        limit = api.rate_limit.get()
+        assert (limit.rate.limit, limit.rate.remaining) == (1000, 1000)
+        assert api.remaining == 1000
+        api.session.close()

@@ -24,7 +24,7 @@ def metadata_problems(metadata: Mapping[str, object]) -> Iterator[str]:
         elif any(mark in key for mark in ".$"):
             yield f"the metadata field {key!r} has a “.” or “$” in its name, which is not allowed."
         elif _length(key) > LONGEST_KEY:
-            yield f"the metadata field {key[:20] + '…'!r} has a name of {_length(key)} bytes; {LONGEST_KEY} are allowed."
+            yield f"the metadata field {key[:20] + '…'!r} has a name of {_length(key)} bytes, above {LONGEST_KEY}."
         if not isinstance(value, str):
             yield f"the value of the metadata field {key!r} is not text."
         elif _length(value) > LONGEST_VALUE:
