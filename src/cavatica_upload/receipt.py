@@ -153,8 +153,10 @@ def read(path: Path) -> Receipt:
     """Read a receipt; raises SourceError."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise SourceError(f"The receipt {path} cannot be read: {error}.", "Check the path.") from error
+    except OSError as error:
+        raise SourceError(f"The receipt {path} cannot be read: {error.strerror}.", "Check the path.") from error
+    except ValueError as error:
+        raise SourceError(f"The receipt {path} is not text in UTF-8.", "Check the path.") from error
     try:
         return attrs.evolve(Receipt.from_json(text), path=path)
     except SourceError as error:

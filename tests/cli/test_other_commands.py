@@ -88,7 +88,7 @@ def test_receipts_are_kept_listed_and_verified(machine: Machine) -> None:
     changed = machine.run("verify", "kept/d/a.bam.receipt.json", "d/a.bam", "--json", env=offline)
     assert (changed.code, changed.event("verified")["wrong_parts"]) == (5, [2])
     assert "1 of 3 parts" in changed.err
-    assert machine.call("verify", "kept/d/a.bam.receipt.json", "none").code == 1
+    assert machine.call("verify", "kept/d/a.bam.receipt.json", "none").code == 2
     assert machine.call("upload", "d", "-r", *TO, "--receipt", "one.json").code == 2
 
 
@@ -97,6 +97,7 @@ def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> No
     ended = machine.run("doctor", *TO, "--json")
     assert ended.code == 0
     grades = {event["check"]: event["grade"] for event in ended.events}
+    assert grades.pop("MD5") in ("ok", "note")  # a note where there was no C compiler
     assert grades == dict.fromkeys(["program", "state", "token", "API", "clock", "project", "storage"], "ok")
     assert machine.mock.calls["putPart"] == 1
     assert machine.mock.files() == []
@@ -131,5 +132,5 @@ def test_a_damaged_receipt_is_a_sentence(tmp_path: Path, capfd: pytest.CaptureFi
     from cavatica_upload.cli import run
 
     (tmp_path / "r.json").write_text("{}")
-    assert run(["verify", str(tmp_path / "r.json"), str(tmp_path / "r.json")]) == 1
+    assert run(["verify", str(tmp_path / "r.json"), str(tmp_path / "r.json")]) == 2
     assert "not a receipt" in capfd.readouterr().err

@@ -37,6 +37,7 @@ from cavatica_upload.config.settings import Settings, find_settings
 from cavatica_upload.engine.reports import given
 from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.journal.journal import Journal, state_dir
+from cavatica_upload.md5 import implementation
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.source import Identity
 from cavatica_upload.storage.client import Storage
@@ -68,7 +69,7 @@ class Finding:
 @output_options()
 @connection_options
 def doctor(project: str | None, parent: str | None, **values: Any) -> int:
-    """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxies, disk.
+    """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxies, disk, MD5.
 
     With --project or --parent also: whether files can be put there, and whether storage can be reached. For this, an
     upload of one byte is started, its byte is sent, and the upload is aborted; no file is made.
@@ -102,6 +103,7 @@ def _findings(connection: Connection, target: Target | None, output: Output) -> 
     """Yield the findings in the order in which one thing needs the other; what makes the rest pointless ends it."""
     yield Finding("program", "ok", f"{version_text()}, Python {platform.python_version()}, {sys.platform}")
     yield _guarded("state", _state)
+    yield _guarded("MD5", _md5)
     try:
         settings = find_settings(connection.token, connection.endpoint, connection.profile)
     except CavaticaError as error:
@@ -135,6 +137,12 @@ def _state() -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"journal and receipts in {folder}, {size_text(free)} free"
     return Finding("state", "note" if free < LITTLE_SPACE else "ok", text)
+
+
+def _md5() -> Finding:
+    if implementation() == "lanes":
+        return Finding("MD5", "ok", "of several parts at once, in SIMD lanes")
+    return Finding("MD5", "note", "by hashlib: the lanes, which take less CPU, were not built or not wanted")
 
 
 def _proxy(settings: Settings) -> Iterator[Finding]:

@@ -97,7 +97,13 @@ _WHERE, _WHAT, _HOW, _ABOUT = "Where to", "Which files", "How", "What is kept"
     help="Also take a digest of the whole file, by reading it once more, for the receipt.",
 )
 @option("--dry-run", is_flag=True, section=_HOW, help="Check everything, print the plan, and send nothing.")
-@option("--part-size", type=Size(), metavar="SIZE", section=_HOW, help="Such as 64MiB. Default: planned by file size.")
+@option(
+    "--part-size",
+    type=Size(),
+    metavar="SIZE",
+    section=_HOW,
+    help="Such as 64MiB, from 5MiB to 5GiB; the platform may choose another. Default: planned by file size.",
+)
 @option(
     "--jobs",
     "-j",

@@ -8,6 +8,7 @@ import click
 from cavatica_upload.cli.console import count_text, size_text, visible
 from cavatica_upload.cli.exits import Exit
 from cavatica_upload.cli.options import Command, option, output_options, take_output
+from cavatica_upload.errors import SourceError, UsageError
 from cavatica_upload.receipt import read
 from cavatica_upload.verification import verify as check
 
@@ -26,10 +27,14 @@ from cavatica_upload.verification import verify as check
 def verify(receipt: Path, file: str, jobs: int | None, **values: Any) -> int:
     """Check a file on disk against the receipt of its upload, without the network.
 
-    Exit code 0: it is, byte for byte, what was uploaded. 5: it is not, or the receipt does not prove it.
+    Exit code 0: it is, byte for byte, what was uploaded. 5: it is not, or the receipt does not prove it. 2: one of the
+    two cannot be read.
     """
     output = take_output(values)
-    found = check(read(receipt), file, jobs=jobs)
+    try:
+        found = check(read(receipt), file, jobs=jobs)
+    except SourceError as error:
+        raise UsageError(error.message, error.hint) from error
     if output.as_json:
         output.record(
             {
