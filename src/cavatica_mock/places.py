@@ -41,7 +41,7 @@ class Places:
         return Place(name, root)
 
     def folder(self, folder_id: str, missing: int = problems.PARENT_UNKNOWN) -> Place:
-        """Raises Problem with the code `missing` for a folder that cannot exist, or when the id is a file's."""
+        """Raises Problem with the code `missing` for a folder that cannot exist or is deleted, or for a file's id."""
         file = self.store.file(folder_id)
         if file is not None:
             if not file.folder:
@@ -53,7 +53,7 @@ class Places:
             project = declared.get(folder_id)
         if project is not None:
             return self.project(project)
-        if self.projects is not None:
+        if self.projects is not None or self.store.was_deleted(folder_id):
             raise Problem(missing)
         return Place(UNDECLARED_PROJECT, folder_id, made=False)
 

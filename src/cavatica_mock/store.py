@@ -29,9 +29,11 @@ CREATE TABLE file (
 CREATE TABLE piece (
     file TEXT NOT NULL, position INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
     PRIMARY KEY (file, position)) WITHOUT ROWID;
+CREATE TABLE deleted (id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 EMPTY: Final = """
 DELETE FROM setting; DELETE FROM root; DELETE FROM upload; DELETE FROM part; DELETE FROM file; DELETE FROM piece;
+DELETE FROM deleted;
 """
 SELECT_UPLOAD: Final = (
     "SELECT id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key FROM upload"
@@ -167,6 +169,11 @@ class Store:
     def remove_file(self, file_id: str) -> None:
         self._db.execute("DELETE FROM piece WHERE file = ?", (file_id,))
         self._db.execute("DELETE FROM file WHERE id = ?", (file_id,))
+        self._db.execute("INSERT OR IGNORE INTO deleted VALUES (?)", (file_id,))
+
+    def was_deleted(self, file_id: str) -> bool:
+        """True for a file or folder that was there once."""
+        return self._db.execute("SELECT 1 FROM deleted WHERE id = ?", (file_id,)).fetchone() is not None
 
     def file(self, file_id: str) -> File | None:
         row = self._db.execute(SELECT_FILE + " WHERE id = ?", (file_id,)).fetchone()

@@ -68,6 +68,15 @@ def test_a_folder_that_nobody_made_is_taken_on_trust(client: Client) -> None:
     assert client.get(f"files/{unknown}").json()["type"] == "folder"
 
 
+def test_a_deleted_folder_is_not_taken_on_trust(client: Client) -> None:
+    """It was there and is gone: neither listed nor uploaded to."""
+    made = folder(client, "gone")
+    assert client.delete(f"files/{made}").status_code == 204
+    assert code(client.get(f"files/{made}/list")) == (404, 5002)
+    assert code(client.get("files", params={"parent": made})) == (404, 5026)
+    assert code(client.post("upload/multipart", json={"name": "x", "parent": made, "size": 1})) == (404, 5026)
+
+
 def test_names_that_are_taken_and_names_that_cannot_be(client: Client) -> None:
     """A folder's name is checked by the document and against what is there."""
     folder(client, "batch")
