@@ -16,7 +16,8 @@ from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.errors import UsageError
 from cavatica_upload.http.guard import TOKEN_HEADER, Guard
 from cavatica_upload.http.operations import refuse_unsafe_path
-from cavatica_upload.http.transport import ApiTransport, AsyncApiTransport, shared_ssl_context
+from cavatica_upload.http.tls import shared_ssl_context
+from cavatica_upload.http.transport import ApiTransport, AsyncApiTransport
 
 CONNECT_TIMEOUT = 15.0
 DISTRIBUTION = "cavatica-upload"

@@ -7,7 +7,6 @@ with threads and once with asyncio.
 
 import asyncio
 import contextlib
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,46 +19,36 @@ from cavatica_upload.http.guard import Guard
 from cavatica_upload.http.operations import Operation
 from cavatica_upload.http.proxies import proxy_for
 from cavatica_upload.http.retry import Exchange
+from cavatica_upload.http.tls import ssl_context_for
 
 LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
 LOOK_AGAIN = 0.2
 """Seconds after which an asynchronous wait looks whether it was cancelled."""
 
 Route = TypeVar("Route", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
-_ssl_lock = threading.Lock()
-_ssl_context: ssl.SSLContext | None = None
-
-
-def shared_ssl_context() -> ssl.SSLContext:
-    """Return the one TLS context of this process; making one takes longer than a call of the API."""
-    global _ssl_context
-    with _ssl_lock:
-        if _ssl_context is None:
-            _ssl_context = httpx.create_ssl_context()
-        return _ssl_context
 
 
 class Routes(Generic[Route]):
     """Connections to one origin, and to others as they are asked for: each directly or through its proxy."""
 
-    def __init__(self, make: Callable[[str | None], Route], endpoint: str) -> None:
-        self._make: Callable[[str | None], Route] = make
+    def __init__(self, make: Callable[[str, str | None], Route], endpoint: str) -> None:
+        self._make: Callable[[str, str | None], Route] = make
         self._lock = threading.Lock()
-        self._by_proxy: dict[str | None, Route] = {}
+        self._by_way: dict[tuple[str, str | None], Route] = {}  # scheme and proxy
         self.own: Route = self.to(httpx.URL(endpoint))  # at once: a proxy that cannot be used is told of before a call
 
     def to(self, url: httpx.URL) -> Route:
         """Return the connections that lead to a URL."""
-        proxy = proxy_for(url.scheme, url.host, url.port)
+        way = url.scheme, proxy_for(url.scheme, url.host, url.port)
         with self._lock:
-            if proxy not in self._by_proxy:
-                self._by_proxy[proxy] = self._make(proxy)
-            return self._by_proxy[proxy]
+            if way not in self._by_way:
+                self._by_way[way] = self._make(*way)
+            return self._by_way[way]
 
     def all(self) -> list[Route]:
         """Return what was made, to be closed."""
         with self._lock:
-            return list(self._by_proxy.values())
+            return list(self._by_way.values())
 
 
 class ApiTransport(httpx.BaseTransport):
@@ -196,14 +185,14 @@ def _check_deadline(exchange: Exchange) -> None:
         raise httpx.ReadTimeout("the answer trickles")
 
 
-def _sync_route(proxy: str | None) -> httpx.HTTPTransport:
+def _sync_route(scheme: str, proxy: str | None) -> httpx.HTTPTransport:
     with _proxy_trouble():
-        return httpx.HTTPTransport(verify=shared_ssl_context(), limits=LIMITS, proxy=proxy)
+        return httpx.HTTPTransport(verify=ssl_context_for(scheme), limits=LIMITS, proxy=proxy)
 
 
-def _async_route(proxy: str | None) -> httpx.AsyncHTTPTransport:
+def _async_route(scheme: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
     with _proxy_trouble():
-        return httpx.AsyncHTTPTransport(verify=shared_ssl_context(), limits=LIMITS, proxy=proxy)
+        return httpx.AsyncHTTPTransport(verify=ssl_context_for(scheme), limits=LIMITS, proxy=proxy)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import httpx
 
 from cavatica_upload.errors import ConfigError
 from cavatica_upload.http.proxies import proxy_for
-from cavatica_upload.http.transport import shared_ssl_context
+from cavatica_upload.http.tls import ssl_context_for
 
 MAX_CONNECTIONS = 64
 IDLE_SECONDS = 15.0  # after which a connection is not used again: storage closes it at 20 or so
@@ -55,12 +55,12 @@ class Wire(httpx.BaseTransport):
     def __init__(self, deadline: Deadline) -> None:
         self._backend = _Backend(deadline)
         self._lock = threading.Lock()
-        self._pools: dict[str | None, httpcore.ConnectionPool] = {}
+        self._pools: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}  # by scheme and proxy
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, its body still to come; raises httpcore's exceptions."""
         url = request.url
-        answer = self._pool(proxy_for(url.scheme, url.host, url.port)).handle_request(
+        answer = self._pool(url.scheme, proxy_for(url.scheme, url.host, url.port)).handle_request(
             httpcore.Request(
                 method=request.method,
                 url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -78,15 +78,16 @@ class Wire(httpx.BaseTransport):
         for pool in pools:
             pool.close()
 
-    def _pool(self, proxy: str | None) -> httpcore.ConnectionPool:
+    def _pool(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
+        way = scheme, proxy
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._make(proxy)
-            return self._pools[proxy]
+            if way not in self._pools:
+                self._pools[way] = self._make(scheme, proxy)
+            return self._pools[way]
 
-    def _make(self, proxy: str | None) -> httpcore.ConnectionPool:
+    def _make(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {
-            "ssl_context": shared_ssl_context(),
+            "ssl_context": ssl_context_for(scheme),
             "max_connections": MAX_CONNECTIONS,
             "max_keepalive_connections": MAX_CONNECTIONS,
             "keepalive_expiry": IDLE_SECONDS,
