@@ -67,13 +67,13 @@ def grow(rate: Callable[[int], float], windows: int, fixed: int | None = None) -
 def test_more_connections_where_they_are_scarce() -> None:
     """With every connection capped the limit doubles up to 32, within three windows."""
     _, limits = grow(lambda limit: limit * 40 * MIB, 4)
-    assert limits == [8, 16, 32, 32]
+    assert limits == [16, 32, 32, 32]
 
 
 def test_no_more_connections_where_they_bring_nothing() -> None:
     """On a link that is full the limit goes back to where it was, and rests there."""
     _, limits = grow(lambda _limit: 500 * MIB, 6)
-    assert limits == [8, START, START, START, START, START]
+    assert limits == [16, START, START, START, START, START]
 
 
 def test_a_level_is_doubted_again_after_a_while() -> None:
@@ -89,7 +89,7 @@ def test_errors_shrink_the_limit_but_not_below_one() -> None:
     for _ in range(6):
         concurrency.failed()
         limits.append(concurrency.limit)
-    assert limits == [2, 1, 1, 1, 1, 1]
+    assert limits == [5, 3, 2, 1, 1, 1]
 
 
 def test_fixed_limit_stays() -> None:

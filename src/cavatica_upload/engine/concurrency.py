@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cavatica_upload.plan import MIB
 
-START = 4
+START = 8
 MOST = 32
 WINDOW_BYTES = 20 * MIB
 WINDOW_SECONDS = 2.0
@@ -19,7 +19,7 @@ REST_WINDOWS = 15  # after which a level that was the best is doubted again
 
 
 class Concurrency:
-    """The limit of parts in flight: 4 at first, more while throughput grows, less on errors, from 1 to 32.
+    """The limit of parts in flight: 8 at first, more while throughput grows, less on errors, from 1 to 32.
 
     A window is 20 MiB (and a quarter of a second), or two seconds. After one the limit is doubled; where that brought
     nearly as much, again and again; where it brought less, it grows by two; where it brought nothing, it goes back.
