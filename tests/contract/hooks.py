@@ -127,6 +127,8 @@ setattr(APIStateMachine, "teardown", end_scenario)  # noqa: B010 - not a method 
 
 @atexit.register
 def write_tally() -> None:
+    if not os.environ.get("CONTRACT_RESET"):
+        ledger.tidy()
     tally.update(wire.tally)
     if "CONTRACT_TALLY" in os.environ:
         Path(os.environ["CONTRACT_TALLY"]).write_text(json.dumps(tally.to_json()))

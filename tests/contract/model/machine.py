@@ -58,7 +58,7 @@ class Lives(RuleBasedStateMachine):
         names = [known.name for known in world.at(place)]
         name = names[where % len(names)] if old_name and names else stage.name()
         sized = sized or not stage.target.own  # nothing says which parts make a file whose size was not told
-        size = max(0, (parts - 1) * stage.part_size + 1 + rest) if stage.small else 5 * parts + rest
+        size = max(0, (parts - 1) * stage.part_size + 1 + rest) if stage.small else max(0, 5 * (parts - 1) + 1 + rest)
         body: dict[str, Any] = {"name": name, **self.stage.destination(place)}
         if sized:
             body["size"] = size

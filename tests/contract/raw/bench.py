@@ -33,7 +33,10 @@ class Bench:
     def at(cls, target: Target) -> Iterator["Bench"]:
         wire = target.wire()
         try:
-            yield cls(target, wire, Ledger(wire, target.project, f"{target.run}-raw"))
+            bench = cls(target, wire, Ledger(wire, target.project, f"{target.run}-raw"))
+            yield bench
+            if not target.own:
+                bench.ledger.tidy()
         finally:
             wire.close()
 
