@@ -39,7 +39,7 @@ from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.md5 import implementation
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.source import Identity
+from cavatica_upload.sources.source import Identity, usual_block
 from cavatica_upload.storage.client import Storage
 from cavatica_upload.storage.client import Target as Where
 
@@ -216,7 +216,7 @@ class _OneByte:
     size: int | None = 1
     identity: Identity | None = None
 
-    def blocks(self, offset: int, size: int, block: int = 1) -> Iterator[bytes]:  # noqa: ARG002 - one byte is one block
+    def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:  # noqa: ARG002 - one byte is one block
         """Yield the byte."""
         yield b"?" * size
 

@@ -9,7 +9,6 @@ from cavatica_upload.errors import CavaticaError, Interrupted, StorageError, Url
 from cavatica_upload.events import PartRetried, PartSent
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.source import BLOCK
 from cavatica_upload.sources.spool import Stream
 from cavatica_upload.storage.client import Storage, Target
 from cavatica_upload.storage.part_urls import ask
@@ -18,10 +17,14 @@ from cavatica_upload.storage.throttle import Throttle
 if TYPE_CHECKING:
     from cavatica_upload.engine.engine import Engine
 
-MANY = 16
-SMALL_BLOCK = 256 * 1024
-"""Bytes: with more than so many parts in flight blocks are smaller. Each part holds two or three, since blocks wait to
-be hashed beside those of other parts, and all of them must stay below 100 MiB."""
+LARGEST_BLOCK = 1 << 20
+"""Bytes: half of it costs a tenth more CPU, twice as much brings nothing."""
+BLOCKS_TOGETHER = 24 << 20
+"""Bytes: so much may lie in the blocks of all parts, however many are in flight. The rest of a process takes 45 MiB."""
+BLOCKS_OF_A_PART = 4
+"""One is sent, three wait to be hashed beside those of other parts."""
+STEP = 64 << 10
+"""Bytes: blocks are multiples of it."""
 
 
 class Puts:
@@ -78,7 +81,7 @@ class Puts:
                 target,
                 part,
                 opened.source,
-                block_size=BLOCK if self._engine.concurrency.limit <= MANY else SMALL_BLOCK,
+                block_size=lambda: block_size(self._engine.concurrency.limit),
                 on_bytes=on_bytes,
                 pace=self._pace,
                 stopped=lambda: transfer.must_stop or self._context.stop.dropping.is_set(),
@@ -122,6 +125,12 @@ class Puts:
             PartRetried(transfer.key, part.number, tries.failures + 1, reason, round(again.delay, 3))
         )
         self._engine.again(transfer, part, again.delay, None if again.new_url else target)
+
+
+def block_size(parts: int) -> int:
+    """Return how many bytes to read and send at a time with so many parts in flight."""
+    share = BLOCKS_TOGETHER // (BLOCKS_OF_A_PART * parts)
+    return min(LARGEST_BLOCK, share - share % STEP)
 
 
 def _at_once(_count: int) -> None:

@@ -1,12 +1,12 @@
 """An object behind a URL as a source, through fsspec (the extra `remote`): read by ranges, never stored on disk."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cavatica_upload.errors import ConfigError, FileChanged, SourceError
 from cavatica_upload.http.problems import scrub
-from cavatica_upload.sources.source import Identity
+from cavatica_upload.sources.source import Identity, usual_block
 
 RANGE = 2 * 1024 * 1024  # bytes asked for at once: times 32 threads it must stay small
 
@@ -63,7 +63,12 @@ class RemoteFile:
         tag = next((f"{key}:{info[key]}" for key in _TAGS if info.get(key)), "")
         return Identity(path=self._shown, size=int(info["size"]), tag=tag)
 
-    def blocks(self, offset: int, size: int, block: int = RANGE) -> Iterator[bytes]:  # noqa: ARG002 - a call a block
+    def blocks(
+        self,
+        offset: int,
+        size: int,
+        block: Callable[[], int] = usual_block,  # noqa: ARG002 - a call a block: these are large
+    ) -> Iterator[bytes]:
         """Yield the bytes of a range; raises SourceError where the store gives other than what was asked for."""
         end = offset + size
         while offset < end:

@@ -15,7 +15,12 @@ import attrs
 
 from cavatica_upload.errors import FileChanged, SourceError, UsageError
 
-BLOCK = 512 * 1024  # bytes: measured best between 256 KiB and 1 MiB
+BLOCK = 512 * 1024  # bytes
+
+
+def usual_block() -> int:
+    """Return how many bytes to read at a time where nobody knows better."""
+    return BLOCK
 
 
 @attrs.frozen
@@ -64,8 +69,8 @@ class Source(Protocol):
     identity: Identity | None
     """None where the source cannot be read a second time."""
 
-    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
-        """Yield the bytes of a range, `block` at most at a time; raises SourceError where they are not there."""
+    def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
+        """Yield the bytes of a range, `block()` at most at a time; raises SourceError where they are not there."""
 
     def check(self) -> None:
         """Raise FileChanged where the source is no longer what it was when it was opened."""
@@ -92,13 +97,13 @@ class LocalFile:
         self.size: int | None = found.st_size
         self._read = _reader(self._fd)
 
-    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
+    def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a range; raises SourceError where the file has become shorter or cannot be read."""
         end = offset + size
         read = self._read
         while offset < end:
             try:
-                found = read(min(block, end - offset), offset)
+                found = read(min(block(), end - offset), offset)
             except OSError as error:
                 raise SourceError(
                     f"{self.path} could not be read: {error.strerror}.", "See to the disk, then run the same again."

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from cavatica_upload.errors import SourceError
 from cavatica_upload.plan import MAX_PARTS, Part
-from cavatica_upload.sources.source import BLOCK, Identity
+from cavatica_upload.sources.source import BLOCK, Identity, usual_block
 
 
 class Stream:
@@ -91,13 +91,13 @@ class Stream:
             ) from error
         return size
 
-    def blocks(self, offset: int, size: int, block: int = BLOCK) -> Iterator[bytes]:
+    def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a part that was cut and not dropped."""
         with self._lock:
             _, spool = self._spooled[offset]
         spool.seek(0)
         while size:
-            found = spool.read(min(block, size))
+            found = spool.read(min(block(), size))
             if not found:
                 raise SourceError("A temporary file was cut short.", "See to the disk of TMPDIR.")
             yield found

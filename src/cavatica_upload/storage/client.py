@@ -24,7 +24,7 @@ from cavatica_upload.http.problems import scrub
 from cavatica_upload.http.redaction import redact_logs
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.source import BLOCK, Source
+from cavatica_upload.sources.source import Source, usual_block
 from cavatica_upload.storage import etags
 from cavatica_upload.storage.wire import Deadline, Wire
 
@@ -85,13 +85,13 @@ class Storage:
         part: Part,
         source: Source,
         *,
-        block_size: int = BLOCK,
+        block_size: Callable[[], int] = usual_block,
         on_bytes: Callable[[int], None] = lambda _count: None,
         pace: Callable[[int], None] = lambda _count: None,
         stopped: Callable[[], bool] = lambda: False,
         deadline: float = float("inf"),
     ) -> Stored:
-        """Send a part once, in blocks of `block_size` bytes, and return what storage answered.
+        """Send a part once, in blocks of `block_size()` bytes, and return what storage answered.
 
         `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
         attempt, `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask for another URL), PartRefused,
