@@ -57,6 +57,7 @@ def grow(rate: Callable[[int], float], windows: int, fixed: int | None = None) -
     concurrency = Concurrency(fixed, clock=hand)
     limits = []
     for _ in range(windows):
+        concurrency.sent(0)  # a window begins with its first bytes
         hand.turn(0.5)
         concurrency.sent(max(int(rate(concurrency.limit) * 0.5), 20 * MIB))
         concurrency.tick(concurrency.limit)
@@ -105,10 +106,23 @@ def test_window_in_which_the_limit_was_not_reached_says_nothing() -> None:
     """With fewer parts in flight than allowed the limit is left alone."""
     hand = Hand()
     concurrency = Concurrency(clock=hand)
-    concurrency.sent(100 * MIB)
+    concurrency.sent(0)
     hand.turn(1)
+    concurrency.sent(100 * MIB)
     assert not concurrency.tick(START - 1)
     assert concurrency.limit == START
+
+
+def test_wait_before_the_first_bytes_is_no_low_rate() -> None:
+    """A window begins with its first bytes: the calls before them do not make the next window look better."""
+    hand = Hand()
+    concurrency = Concurrency(clock=hand)
+    hand.turn(60)
+    concurrency.sent(0)
+    hand.turn(1)
+    concurrency.sent(100 * MIB)
+    concurrency.tick(START)
+    assert concurrency.rate == 100 * MIB
 
 
 @given(st.lists(st.tuples(st.sampled_from(["fail", "sent", "tick"]), st.floats(0, 5), st.integers(0, 10**9))))

@@ -38,7 +38,7 @@ class Concurrency:
         self.rate: float | None = None
         """Bytes per second in the last window in which all that was allowed was in flight."""
         self._bytes = 0
-        self._since = clock()
+        self._since: float | None = None  # when the window began: with its first bytes, not with the wait for them
 
     @property
     def limit(self) -> int:
@@ -53,7 +53,10 @@ class Concurrency:
     def sent(self, count: int) -> None:
         """Count bytes that went out."""
         with self._lock:
-            self._bytes += count
+            if self._since is None:
+                self._since = self._clock()
+            else:
+                self._bytes += count
 
     def failed(self) -> None:
         """Shrink: the network or storage is in trouble."""
@@ -71,7 +74,7 @@ class Concurrency:
         A window in which the limit was not reached says nothing about the limit.
         """
         with self._lock:
-            elapsed = self._clock() - self._since
+            elapsed = 0.0 if self._since is None else self._clock() - self._since
             if elapsed < SHORTEST_WINDOW or (self._bytes < WINDOW_BYTES and elapsed < WINDOW_SECONDS):
                 return False
             rate = self._bytes / elapsed
@@ -106,4 +109,4 @@ class Concurrency:
 
     def _begin(self) -> None:
         self._bytes = 0
-        self._since = self._clock()
+        self._since = None

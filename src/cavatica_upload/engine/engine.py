@@ -128,6 +128,11 @@ class Engine:
             for transfer in (*self._abandoned, *self._active):
                 self.endings.let_go(transfer)
 
+    @property
+    def most_in_flight(self) -> int:
+        """How many parts are in flight, or may be at any moment; takes no lock."""
+        return max(self.concurrency.limit, self._sending)
+
     # Scheduling; the lock is held
 
     def pump(self) -> None:

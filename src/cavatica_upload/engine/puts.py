@@ -81,7 +81,7 @@ class Puts:
                 target,
                 part,
                 opened.source,
-                block_size=lambda: block_size(self._engine.concurrency.limit),
+                block_size=lambda: block_size(self._engine.most_in_flight),
                 on_bytes=on_bytes,
                 pace=self._pace,
                 stopped=lambda: transfer.must_stop or self._context.stop.dropping.is_set(),
