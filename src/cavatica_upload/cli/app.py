@@ -34,6 +34,7 @@ Environment:
   CAVATICA_STATE_DIR              where journal and receipts are kept
   CAVATICA_MD5                    lanes or hashlib: how MD5s are taken
   HTTPS_PROXY, NO_PROXY           proxies
+  SSL_CERT_FILE                   certificate authorities of your network
   NO_COLOR                        no colours
 """
 
