@@ -21,8 +21,10 @@ LARGEST_BLOCK = 1 << 20
 """Bytes: half of it costs a tenth more CPU, twice as much brings nothing."""
 BLOCKS_TOGETHER = 24 << 20
 """Bytes: so much may lie in the blocks of all parts, however many are in flight. The rest of a process takes 45 MiB."""
-BLOCKS_OF_A_PART = 4
-"""One is sent, three wait to be hashed beside those of other parts."""
+BLOCKS_SENT = 2
+"""Of a part whose MD5 is not taken: one is sent, and the next is read."""
+BLOCKS_HASHED = 4
+"""Of a part whose MD5 is taken: some wait to be hashed beside those of others."""
 STEP = 64 << 10
 """Bytes: blocks are multiples of it."""
 
@@ -81,7 +83,7 @@ class Puts:
                 target,
                 part,
                 opened.source,
-                block_size=lambda: block_size(self._engine.most_in_flight),
+                block_size=lambda: block_size(self._engine.most_in_flight, hashing=self._context.hashing),
                 on_bytes=on_bytes,
                 pace=self._pace,
                 stopped=lambda: transfer.must_stop or self._context.stop.dropping.is_set(),
@@ -127,9 +129,9 @@ class Puts:
         self._engine.again(transfer, part, again.delay, None if again.new_url else target)
 
 
-def block_size(parts: int) -> int:
+def block_size(parts: int, *, hashing: bool) -> int:
     """Return how many bytes to read and send at a time with so many parts in flight."""
-    share = BLOCKS_TOGETHER // (BLOCKS_OF_A_PART * parts)
+    share = BLOCKS_TOGETHER // (parts * (BLOCKS_HASHED if hashing else BLOCKS_SENT))
     return min(LARGEST_BLOCK, share - share % STEP)
 
 
