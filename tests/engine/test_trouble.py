@@ -14,6 +14,9 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import FileChanged, SourceError, StorageError
+from cavatica_upload.engine.beginnings import Beginnings
+from cavatica_upload.engine.endings import Endings
+from cavatica_upload.engine.puts import Puts
 from cavatica_upload.events import Event, Notice, PartSent
 from cavatica_upload.http import clock
 from cavatica_upload.storage import client as storage
@@ -287,3 +290,15 @@ def test_permission_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.mock.bytes_received == PARTS * KIB
     assert PROJECT
+
+
+@pytest.mark.parametrize("step", ["open", "put", "finish"])
+def test_fault_of_our_own_ends_the_file(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A step that raises what nobody foresaw ends the file with that, instead of leaving it under way for ever."""
+
+    def unforeseen(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr({"open": Beginnings, "put": Puts, "finish": Endings}[step], step, unforeseen)
+    with rig.uploader() as uploader, pytest.raises(RuntimeError, match="unforeseen"):
+        uploader.upload(rig.file(10), PROJECT)

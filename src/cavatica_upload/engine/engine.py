@@ -10,6 +10,7 @@ done on the threads is in `beginnings.py`, `puts.py` and `endings.py`; which fil
 import functools
 import heapq
 import itertools
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from cavatica_upload.plan import Part
 from cavatica_upload.request import Outcome
 from cavatica_upload.storage.client import Storage, Target
 from cavatica_upload.storage.throttle import Throttle
+
+_log = logging.getLogger("cavatica_upload")
 
 TICK = 0.1  # seconds
 GATHERING = 0.2  # seconds for requests to gather before the biggest of them is begun
@@ -94,10 +97,13 @@ class Engine:
             size = size_of(request)
             with self.lock:
                 run.add(request, size)
-                if self.context.clock() - started > GATHERING:
-                    self.pump()
-        with self.lock:
-            self.pump()
+            if self.context.clock() - started > GATHERING:
+                self._begin_files()
+        self._begin_files()
+
+    def _begin_files(self) -> None:
+        """Pump on a thread of the engine's: Ctrl-C cannot cut that off half-way, as it can the caller's thread."""
+        self._calls.submit(Urgency.OPEN, self.pump)
 
     def finish(self, run: Run) -> None:
         """Forget a run."""
@@ -133,10 +139,16 @@ class Engine:
         """How many parts are in flight, or may be at any moment; takes no lock."""
         return max(self.concurrency.limit, self._sending)
 
-    # Scheduling; the lock is held
+    # Scheduling
 
     def pump(self) -> None:
         """Start whatever can be started now."""
+        with self.lock:
+            self._pump()
+
+    # The lock is held
+
+    def _pump(self) -> None:
         if self.context.stop.stopping.is_set():
             return
         for request, size, run in self._admission.next_files(self._active):
@@ -162,8 +174,20 @@ class Engine:
         if self._ready:
             self._work.notify(len(self._ready))
 
-    def _call(self, urgency: Urgency, step: Callable[..., None], *arguments: object) -> None:
-        self._calls.submit(urgency, functools.partial(step, *arguments))
+    def _call(self, urgency: Urgency, step: Callable[..., None], transfer: Transfer, *arguments: object) -> None:
+        self._calls.submit(urgency, functools.partial(self._step, step, transfer, *arguments))
+
+    def _step(self, step: Callable[..., None], transfer: Transfer, *arguments: object) -> None:
+        """Do a step of a file. One that raises, which none should, ends the file instead of leaving it under way."""
+        try:
+            step(transfer, *arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            _log.exception("a step of %s failed", transfer.key)
+            with self.lock:
+                transfer.fail(error)
+                transfer.busy = False
+                self.end(transfer, Outcome(transfer.request, error=error))
+                self.settle(transfer)
 
     # What the steps say; they take the lock
 
@@ -276,7 +300,7 @@ class Engine:
                 self._sending += 1
                 self.pump()  # the next URL is asked for while this part goes out
             try:
-                self.puts.put(ready.transfer, ready.part, ready.target)
+                self._step(self.puts.put, ready.transfer, ready.part, ready.target)
             finally:
                 with self.lock:
                     self._sending -= 1
