@@ -68,13 +68,13 @@ def grow(rate: Callable[[int], float], windows: int, fixed: int | None = None) -
 def test_more_connections_where_they_are_scarce() -> None:
     """With every connection capped the limit doubles up to 32, within three windows."""
     _, limits = grow(lambda limit: limit * 40 * MIB, 4)
-    assert limits == [10, 20, 32, 32]
+    assert limits == [16, 32, 32, 32]
 
 
 def test_no_more_connections_where_they_bring_nothing() -> None:
     """On a link that is full the limit goes back to where it was, and rests there."""
     _, limits = grow(lambda _limit: 500 * MIB, 6)
-    assert limits == [10, START, START, START, START, START]
+    assert limits == [16, START, START, START, START, START]
 
 
 def test_a_level_is_doubted_again_after_a_while() -> None:

@@ -12,8 +12,7 @@ WINDOW_BYTES = 20 * MIB
 WINDOW_SECONDS = 2.0
 SHORTEST_WINDOW = 0.25  # seconds: below it a fast network gives noise
 GROWTH = 1.05  # throughput must grow by this for more to be worth it
-PROBE = 2  # parts more, to see what they bring
-SCARCE = 0.6  # of what they would bring if connections alone were scarce: then they are, and the limit is doubled
+STEEP = 1.3  # and where it grows by this, connections are what is scarce: double
 SHRINK = 0.7
 NEARLY = 0.9  # of the limit in flight: between two parts a worker is idle for a moment
 REST_WINDOWS = 15  # after which a level that was the best is doubted again
@@ -22,9 +21,8 @@ REST_WINDOWS = 15  # after which a level that was the best is doubted again
 class Concurrency:
     """The limit of parts in flight: 8 at first, more while throughput grows, less on errors, from 1 to 32.
 
-    A window is 20 MiB (and a quarter of a second), or two seconds. After one the limit grows by two. Where that brought
-    nearly its share, connections are scarce, and the limit is doubled, again and again; where it brought less, it grows
-    by two; where it brought nothing, it goes back: more threads than are of use cost a busy machine a tenth.
+    A window is 20 MiB (and a quarter of a second), or two seconds. After one the limit is doubled; where that brought
+    nearly as much, again and again; where it brought less, it grows by two; where it brought nothing, it goes back.
     `fixed` pins it.
     """
 
@@ -97,12 +95,14 @@ class Concurrency:
             return limit
         if self._before is None:
             self._before = (limit, rate)
-            return min(MOST, limit + PROBE)
+            return min(MOST, limit + max(2, limit) if limit < MOST // 2 else limit + 2)
         limit_before, rate_before = self._before
+        if rate > rate_before * STEEP:
+            self._before = (limit, rate)
+            return min(MOST, limit * 2)
         if rate > rate_before * GROWTH:
             self._before = (limit, rate)
-            scarce = rate / rate_before - 1 > SCARCE * (limit / limit_before - 1)
-            return min(MOST, limit * 2 if scarce else limit + PROBE)
+            return min(MOST, limit + 2)
         self._before = None
         self._resting = REST_WINDOWS
         return limit_before
