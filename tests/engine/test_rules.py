@@ -51,10 +51,15 @@ class Hand:
 # Concurrency
 
 
-def grow(rate: Callable[[int], float], windows: int, fixed: int | None = None) -> tuple[Concurrency, list[int]]:
-    """Run windows of half a second in which `rate(limit)` bytes a second go out; return the limits."""
+def grow(
+    rate: Callable[[int], float], windows: int, fixed: int | None = None, busy_cores: float = 0
+) -> tuple[Concurrency, list[int]]:
+    """Run windows of half a second in which `rate(limit)` bytes a second go out; return the limits.
+
+    Of the machine's two cores this process keeps `busy_cores` busy.
+    """
     hand = Hand()
-    concurrency = Concurrency(fixed, clock=hand)
+    concurrency = Concurrency(fixed, clock=hand, cpu=lambda: hand() * busy_cores, cores=2)
     limits = []
     for _ in range(windows):
         concurrency.sent(0)  # a window begins with its first bytes
@@ -77,6 +82,14 @@ def test_no_more_connections_where_they_bring_nothing() -> None:
     assert limits == [16, START, START, START, START, START]
 
 
+def test_no_more_connections_where_the_processors_are_busy() -> None:
+    """While this process fills more than half of the machine nothing is tried, whatever more parts might bring."""
+    _, limits = grow(lambda limit: limit * 40 * MIB, 4, busy_cores=1.2)
+    assert limits == [START] * 4
+    _, limits = grow(lambda limit: limit * 40 * MIB, 4, busy_cores=0.8)
+    assert limits == [16, 32, 32, 32]
+
+
 def test_a_level_is_doubted_again_after_a_while() -> None:
     """A network that has become faster is noticed."""
     _, limits = grow(lambda _limit: 500 * MIB, REST_WINDOWS + 4)
@@ -85,7 +98,7 @@ def test_a_level_is_doubted_again_after_a_while() -> None:
 
 def test_errors_shrink_the_limit_but_not_below_one() -> None:
     """Each error takes three tenths, and one part at least stays in flight."""
-    concurrency = Concurrency(clock=Hand())
+    concurrency = Concurrency(clock=Hand(), cpu=float)
     limits = []
     for _ in range(6):
         concurrency.failed()
@@ -105,7 +118,7 @@ def test_fixed_limit_stays() -> None:
 def test_window_in_which_the_limit_was_not_reached_says_nothing() -> None:
     """With fewer parts in flight than allowed the limit is left alone."""
     hand = Hand()
-    concurrency = Concurrency(clock=hand)
+    concurrency = Concurrency(clock=hand, cpu=float)
     concurrency.sent(0)
     hand.turn(1)
     concurrency.sent(100 * MIB)
@@ -116,7 +129,7 @@ def test_window_in_which_the_limit_was_not_reached_says_nothing() -> None:
 def test_wait_before_the_first_bytes_is_no_low_rate() -> None:
     """A window begins with its first bytes: the calls before them do not make the next window look better."""
     hand = Hand()
-    concurrency = Concurrency(clock=hand)
+    concurrency = Concurrency(clock=hand, cpu=float)
     hand.turn(60)
     concurrency.sent(0)
     hand.turn(1)
@@ -129,7 +142,7 @@ def test_wait_before_the_first_bytes_is_no_low_rate() -> None:
 def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, int]]) -> None:
     """Whatever happens, the limit is from 1 to 32."""
     hand = Hand()
-    concurrency = Concurrency(clock=hand)
+    concurrency = Concurrency(clock=hand, cpu=float)
     for step, seconds, count in steps:
         hand.turn(seconds)
         if step == "fail":
