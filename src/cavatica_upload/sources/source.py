@@ -110,8 +110,8 @@ class LocalFile:
                 ) from error
             if not found:
                 raise SourceError(
-                    f"{self.path} was cut short while it was being uploaded: it ends at byte {offset:,} instead of "
-                    f"{self.size:,}.",
+                    f"{self.path} was cut short while it was being uploaded: it has {os.fstat(self._fd).st_size:,} bytes "
+                    f"instead of {self.size:,}.",
                     "Let nothing write to a file that is being uploaded; run the same again when it is finished.",
                 )
             yield found
