@@ -109,9 +109,10 @@ class LocalFile:
                     f"{self.path} could not be read: {error.strerror}.", "See to the disk, then run the same again."
                 ) from error
             if not found:
+                left = os.fstat(self._fd).st_size
                 raise SourceError(
-                    f"{self.path} was cut short while it was being uploaded: it has {os.fstat(self._fd).st_size:,} bytes "
-                    f"instead of {self.size:,}.",
+                    f"{self.path} was cut short while it was being uploaded: it has {left:,} bytes instead of "
+                    f"{self.size:,}.",
                     "Let nothing write to a file that is being uploaded; run the same again when it is finished.",
                 )
             yield found
