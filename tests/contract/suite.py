@@ -7,7 +7,7 @@ from tests.contract import forced, gate, raw, report
 from tests.contract.answer import Broken
 from tests.contract.model.play import EXAMPLES, STEPS, play
 from tests.contract.model.stage import Stage
-from tests.contract.options import Options
+from tests.contract.options import Misuse, Options
 from tests.contract.outcome import Finding, Outcome
 from tests.contract.raw import bench
 from tests.contract.tally import Tally
@@ -112,7 +112,18 @@ def _server(options: Options) -> Iterator[Target]:
     """The given server, or a mock for the length of the run."""
     given = options.given_target()
     if given is not None:
+        _look(given)
         yield given
         return
     with started(mock_arguments(options.seed)) as target:
         yield target
+
+
+def _look(target: Target) -> None:
+    """Raise Misuse where nothing answers or the token is not good: the whole run would say only that, many times."""
+    try:
+        status = target.wire(judge=False).call("getRateLimit").status
+    except Broken as broken:
+        raise Misuse(f"{target.base_url} does not answer. Check BASE_URL.") from broken
+    if status == 401:
+        raise Misuse(f"{target.base_url} does not take the token. Check TOKEN.")
