@@ -34,14 +34,13 @@ from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.target import Target
 from cavatica_upload.cli.versions import version_text
 from cavatica_upload.config.settings import Settings, find_settings
-from cavatica_upload.engine.reports import given
+from cavatica_upload.engine.part_urls import target_of
 from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.md5 import implementation
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.source import Identity, usual_block
 from cavatica_upload.storage.client import Storage
-from cavatica_upload.storage.client import Target as Where
 
 SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits
 LITTLE_SPACE = 100 * 1024 * 1024
@@ -234,14 +233,7 @@ def _storage(api: Api, target: Target) -> Finding:
     storage = Storage()
     try:
         url = api.get_part_url(upload.upload_id, 1)
-        place = Where(
-            method=url.method.upper(),
-            url=url.url,
-            headers={name: str(value) for name, value in url.headers.additional_properties.items()},
-            success_codes=frozenset(given(url.success_codes) or given(url.report.success_codes) or ()),
-            report_headers=tuple(url.report.headers),
-        )
-        stored = storage.put(place, Part(1, 0, 1), _OneByte())
+        stored = storage.put(target_of(url), Part(1, 0, 1), _OneByte())
     finally:
         storage.close()
         api.abort_upload(upload.upload_id)

@@ -8,7 +8,7 @@ from cavatica_upload import receipt
 from cavatica_upload.engine.context import Context, now_utc, pause, version_of
 from cavatica_upload.engine.landed import Landed, find_landed
 from cavatica_upload.engine.opening import Opened
-from cavatica_upload.engine.reports import given, headers_of, report_of
+from cavatica_upload.engine.reports import headers_of, report_of
 from cavatica_upload.errors import (
     CavaticaError,
     CompleteRefused,
@@ -16,6 +16,7 @@ from cavatica_upload.errors import (
     SizeMismatch,
     UploadGone,
 )
+from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.storage import etags
@@ -97,7 +98,7 @@ def _complete(context: Context, finished: Finished, unreported: Sequence[SentPar
             if attempt == COMPLETIONS:
                 raise
         else:
-            return Landed(file.id, given(file.size), given(file.href))
+            return Landed(file.id, known(file.size), known(file.href))
     raise AssertionError("unreachable")
 
 
@@ -111,7 +112,7 @@ def _landed_or_raise(context: Context, finished: Finished, error: UploadGone) ->
 def _reconcile(context: Context, finished: Finished) -> list[SentPart]:
     """Ask the server what it has: return the parts to report again, raise PartsMissingError for those to send again."""
     upload = context.api.get_upload(finished.opened.entry.upload_id, list_parts=True)
-    theirs = {part.part_number: headers_of(part) for part in given(upload.parts) or ()}
+    theirs = {part.part_number: headers_of(part) for part in known(upload.parts) or ()}
     missing = [part for number, part in finished.parts.items() if number not in theirs]
     wrong = [
         number

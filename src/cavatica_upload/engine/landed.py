@@ -5,7 +5,7 @@ from datetime import datetime
 import attrs
 
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.reports import given
+from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import Entry
 
 CLOCK_GRAIN = 5.0  # seconds: times of the platform have whole seconds, and clocks differ
@@ -23,10 +23,10 @@ class Landed:
 def find_landed(context: Context, entry: Entry, size: int | None) -> Landed | None:
     """Find the file that an upload became whose completion was not answered: its name, its size, made since."""
     found = context.api.find_file(entry.destination, entry.name)
-    if found is None or given(found.size) != size:
+    if found is None or known(found.size) != size:
         return None
-    made = given(found.created_on)
+    made = known(found.created_on)
     begun = datetime.fromisoformat(entry.started).timestamp() + context.server_clock.skew
     if made is None or made.timestamp() < begun - CLOCK_GRAIN:
         return None
-    return Landed(found.id, size, given(found.href))
+    return Landed(found.id, size, known(found.href))

@@ -8,10 +8,11 @@ import attrs
 
 from cavatica_upload.engine.context import Context, now_utc
 from cavatica_upload.engine.landed import find_landed
-from cavatica_upload.engine.reports import given, headers_of
+from cavatica_upload.engine.reports import headers_of
 from cavatica_upload.engine.resume import keep
 from cavatica_upload.engine.starting import Start
 from cavatica_upload.errors import FileChanged, SizeMismatch, UploadGone, UsageError
+from cavatica_upload.http.answers import known
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, plan_for_answer
@@ -145,12 +146,12 @@ class _Opening:
         upload = self.context.api.get_upload(entry.upload_id, list_parts=True)
         size = self.source.size or 0
         if entry.key == 0:
-            self._check_stranger(upload.name, given(upload.size), entry.upload_id)
+            self._check_stranger(upload.name, known(upload.size), entry.upload_id)
         plan = plan_for_answer(size, upload.part_size)
         entry = attrs.evolve(entry, part_size=upload.part_size)
         nothing: dict[int, SentPart] = {}
         journalled = self.context.journalled(lambda journal: journal.parts(entry), nothing)
-        reported = {part.part_number: headers_of(part) for part in given(upload.parts) or ()}
+        reported = {part.part_number: headers_of(part) for part in known(upload.parts) or ()}
         kept = keep(
             plan,
             self.source,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cavatica_upload.engine.context import Context
+from cavatica_upload.engine.part_urls import ask
 from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.errors import CavaticaError, Interrupted, StorageError, UrlExpired
 from cavatica_upload.events import PartRetried, PartSent
@@ -11,7 +12,6 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.spool import Stream
 from cavatica_upload.storage.client import Storage, Target
-from cavatica_upload.storage.part_urls import ask
 from cavatica_upload.storage.throttle import Throttle
 
 if TYPE_CHECKING:

@@ -1,13 +1,9 @@
 """Between the records of this package and the models of the generated client."""
 
 from collections.abc import Mapping
-from typing import TypeVar
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse
-from cavatica_client.types import Unset
 from cavatica_upload.journal.records import SentPart
-
-T = TypeVar("T")
 
 
 def report_of(part: SentPart) -> PartReport:
@@ -20,8 +16,3 @@ def report_of(part: SentPart) -> PartReport:
 def headers_of(report: PartReport) -> Mapping[str, str]:
     """Return what storage answered to a part, as it was reported."""
     return {name: str(value) for name, value in report.response.headers.additional_properties.items()}
-
-
-def given(value: T | Unset) -> T | None:
-    """Return the value, or None where the server left it out."""
-    return None if isinstance(value, Unset) else value

@@ -8,8 +8,8 @@ import attrs
 from cavatica_client.models import Upload, UploadSummary
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.engine.reports import given
 from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
+from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import part_size_for
 from cavatica_upload.request import UploadRequest
@@ -145,7 +145,7 @@ def _may_be_in(summary: UploadSummary, destination: Destination) -> bool:
 
 
 def _is_in(upload: Upload, destination: Destination) -> bool:
-    parent = given(upload.parent)
+    parent = known(upload.parent)
     if destination.parent is not None:
         return parent == destination.parent
     # The platform may name the project's root folder here: what can be told is only that it is this project.

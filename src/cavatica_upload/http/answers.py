@@ -43,7 +43,7 @@ def expect(
 
 
 def known(value: Model | Unset) -> Model | None:
-    """Return a field of a model, None where the server left it out."""
+    """Return a field of a model, or None where the server left it out."""
     return None if isinstance(value, Unset) else value
 
 
