@@ -17,8 +17,8 @@ from loopback import TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
 from cavatica_client.api.uploads import get_upload, list_uploads
 from cavatica_upload.connection import connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
-from cavatica_upload.http import client as client_module
 from cavatica_upload.http.client import SafeClient
+from cavatica_upload.versions import USER_AGENT
 
 Serve = Callable[..., Loopback]
 ClientOf = Callable[..., SafeClient]
@@ -248,6 +248,6 @@ def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
 
 def test_user_agent_names_the_version() -> None:
     """The user agent is the distribution and its version."""
-    name, _, version = client_module.user_agent().partition("/")
+    name, _, version = USER_AGENT.partition("/")
     assert name == "cavatica-upload"
     assert version[0].isdigit()

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from cavatica_upload import versions
 from cavatica_upload.cli.abort import abort
 from cavatica_upload.cli.completion import completion
 from cavatica_upload.cli.console import Output, drop_output
@@ -22,7 +23,6 @@ from cavatica_upload.cli.summary import command_line
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
-from cavatica_upload.cli.versions import version_text
 from cavatica_upload.errors import CavaticaError, UsageError
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
@@ -42,7 +42,7 @@ Environment:
 @click.group(
     cls=Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(message=version_text(), help="Show the versions of program and contract, and exit.")
+@click.version_option(message=versions.BOTH, help="Show the versions of program and contract, and exit.")
 def app() -> None:
     """Upload large files to CAVATICA and the Seven Bridges platforms.
 

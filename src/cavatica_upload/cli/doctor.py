@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import attrs
 import click
 
+from cavatica_upload import versions
 from cavatica_upload.api import Api
 from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.cli.console import Output, size_text, time_text, visible
@@ -32,7 +33,6 @@ from cavatica_upload.cli.options import (
 )
 from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.target import Target
-from cavatica_upload.cli.versions import version_text
 from cavatica_upload.config.settings import Settings, find_settings
 from cavatica_upload.engine.part_urls import target_of
 from cavatica_upload.errors import CavaticaError, ConfigError
@@ -100,7 +100,7 @@ def _tell(output: Output, finding: Finding) -> None:
 
 def _findings(connection: Connection, target: Target | None, output: Output) -> Iterator[Finding]:
     """Yield the findings in the order in which one thing needs the other; what makes the rest pointless ends it."""
-    yield Finding("program", "ok", f"{version_text()}, Python {platform.python_version()}, {sys.platform}")
+    yield Finding("program", "ok", f"{versions.BOTH}, Python {platform.python_version()}, {sys.platform}")
     yield _guarded("state", _state)
     yield _guarded("MD5", _md5)
     try:

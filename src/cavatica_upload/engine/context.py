@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,11 +77,3 @@ def pause(context: Context, seconds: float) -> None:
 def now_utc() -> str:
     """Return the time in UTC, as ISO 8601 with Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def version_of(distribution: str) -> str:
-    """Return the version of an installed distribution."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from cavatica_upload import receipt
-from cavatica_upload.engine.context import Context, now_utc, pause, version_of
+from cavatica_upload import receipt, versions
+from cavatica_upload.engine.context import Context, now_utc, pause
 from cavatica_upload.engine.landed import Landed, find_landed
 from cavatica_upload.engine.opening import Opened
 from cavatica_upload.engine.reports import headers_of, report_of
@@ -176,8 +176,8 @@ def _receipt(context: Context, finished: Finished, landed: Landed) -> Receipt:
         started=opened.entry.started,
         finished=now_utc(),
         endpoint=context.endpoint,
-        contract_version=version_of("cavatica-client"),
-        tool_version=version_of("cavatica-upload"),
+        contract_version=versions.CONTRACT,
+        tool_version=versions.TOOL,
         href=landed.href,
     )
 

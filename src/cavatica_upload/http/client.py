@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.metadata
 import ssl
 import threading
 import weakref
@@ -18,9 +17,9 @@ from cavatica_upload.http.guard import TOKEN_HEADER, Guard
 from cavatica_upload.http.operations import refuse_unsafe_path
 from cavatica_upload.http.tls import shared_ssl_context
 from cavatica_upload.http.transport import ApiTransport, AsyncApiTransport
+from cavatica_upload.versions import USER_AGENT
 
 CONNECT_TIMEOUT = 15.0
-DISTRIBUTION = "cavatica-upload"
 
 
 class SafeClient(AuthenticatedClient):
@@ -178,18 +177,10 @@ class SafeClient(AuthenticatedClient):
     def _arguments(self) -> dict[str, Any]:
         return {
             "base_url": self._guard.endpoint,
-            "headers": {"User-Agent": user_agent(), "Accept": "application/json", **self._headers},
+            "headers": {"User-Agent": USER_AGENT, "Accept": "application/json", **self._headers},
             "cookies": self._cookies,
             "timeout": self._timeouts,
         }
-
-
-def user_agent() -> str:
-    """Return what this package calls itself towards servers."""
-    try:
-        return f"{DISTRIBUTION}/{importlib.metadata.version(DISTRIBUTION)}"
-    except importlib.metadata.PackageNotFoundError:
-        return DISTRIBUTION
 
 
 class _Client(httpx.Client):
