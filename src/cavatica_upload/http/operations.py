@@ -7,7 +7,6 @@ contract cannot say is: what a second time would do.
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType, SimpleNamespace
@@ -72,8 +71,9 @@ class Operation:
 def recognise(method: str, path: str) -> Operation:
     """Return the operation behind a method and a raw path below the base URL."""
     method = method.upper()
-    for known, pattern, operation in _operations():
-        if known == method and pattern.fullmatch(path):
+    segments = path.split("/")
+    for known, template, operation in _operations():
+        if known == method and _fits(segments, template):
             return operation
     return Operation(name=f"{method} {path}", repeatable=method in ("GET", "HEAD"), reads=method == "GET")
 
@@ -95,7 +95,7 @@ def refuse_unsafe_path(path: str) -> None:
 
 
 @cache
-def _operations() -> tuple[tuple[str, re.Pattern[str], Operation], ...]:
+def _operations() -> tuple[tuple[str, list[str], Operation], ...]:
     return tuple(_describe(module) for module in generated_modules())
 
 
@@ -107,7 +107,14 @@ def generated_modules() -> Iterator[ModuleType]:
             yield importlib.import_module(found.name)
 
 
-def _describe(module: ModuleType) -> tuple[str, re.Pattern[str], Operation]:
+def _fits(segments: list[str], template: list[str]) -> bool:
+    return len(segments) == len(template) and all(
+        segment == wanted or (wanted == _MARK and segment != "")
+        for segment, wanted in zip(segments, template, strict=True)
+    )
+
+
+def _describe(module: ModuleType) -> tuple[str, list[str], Operation]:
     first, *others = module.__name__.rpartition(".")[2].split("_")
     name = first + "".join(word.capitalize() for word in others)
     # Ask the generated function itself which path it makes, with marks in the place of values.
@@ -119,7 +126,6 @@ def _describe(module: ModuleType) -> tuple[str, re.Pattern[str], Operation]:
         elif parameter.default is parameter.empty:
             values[parameter.name] = SimpleNamespace(to_dict=dict) if parameter.name == "body" else _MARK
     request = module._get_kwargs(**values)  # noqa: SLF001
-    pattern = re.compile(re.escape(request["url"]).replace(_MARK, "[^/]+"))
     method = request["method"].upper()
     operation = Operation(
         name=name,
@@ -131,7 +137,7 @@ def _describe(module: ModuleType) -> tuple[str, re.Pattern[str], Operation]:
         gone_is_done=name in GONE_IS_DONE,
         patience=PATIENCE.get(name, 0.0),
     )
-    return method, pattern, operation
+    return method, request["url"].split("/"), operation
 
 
 _MARK = "00value00"
