@@ -27,6 +27,7 @@ from cavatica_upload.plan import Part
 from cavatica_upload.sources.source import Source, usual_block
 from cavatica_upload.storage import etags
 from cavatica_upload.storage.wire import Deadline, Wire
+from cavatica_upload.versions import USER_AGENT
 
 CONNECT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
@@ -73,11 +74,8 @@ class Storage:
         self._hashing = hashing
         self._deadline = Deadline()
         redact_logs()
-        self._client = httpx.Client(
-            transport=Wire(self._deadline),
-            follow_redirects=False,
-            timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None),
-        )
+        self._wire = Wire(self._deadline)
+        self._timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None).as_dict()
 
     def put(
         self,
@@ -110,12 +108,20 @@ class Storage:
                 yield block
                 on_bytes(len(block))
 
-        headers = {name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS}
+        headers = httpx.Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
+        headers.update({name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS})
         headers["Content-Length"] = str(part.size)
         try:
             with self._deadline.set(deadline):
-                request = self._client.build_request(target.method, target.url, headers=headers, content=body())
-                answer = self._client.send(request, stream=True)
+                answer = self._wire.handle_request(
+                    httpx.Request(
+                        target.method,
+                        target.url,
+                        headers=headers,
+                        content=body(),
+                        extensions={"timeout": self._timeout},
+                    )
+                )
                 try:
                     said = _beginning(answer)
                 finally:
@@ -146,7 +152,7 @@ class Storage:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._wire.close()
 
 
 def _beginning(answer: httpx.Response) -> bytes:

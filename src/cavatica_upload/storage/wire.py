@@ -55,12 +55,13 @@ class Wire(httpx.BaseTransport):
     def __init__(self, deadline: Deadline) -> None:
         self._backend = _Backend(deadline)
         self._lock = threading.Lock()
+        self._ways: dict[tuple[str, str, int | None], httpcore.ConnectionPool] = {}  # by scheme, host and port
         self._pools: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}  # by scheme and proxy
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, its body still to come; raises httpcore's exceptions."""
         url = request.url
-        answer = self._pool(url.scheme, proxy_for(url.scheme, url.host, url.port)).handle_request(
+        answer = self._pool(url).handle_request(
             httpcore.Request(
                 method=request.method,
                 url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -74,16 +75,20 @@ class Wire(httpx.BaseTransport):
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
-            pools, self._pools = list(self._pools.values()), {}
+            pools = list(self._pools.values())
+            self._ways, self._pools = {}, {}
         for pool in pools:
             pool.close()
 
-    def _pool(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
-        way = scheme, proxy
+    def _pool(self, url: httpx.URL) -> httpcore.ConnectionPool:
+        origin = url.scheme, url.host, url.port
         with self._lock:
-            if way not in self._pools:
-                self._pools[way] = self._make(scheme, proxy)
-            return self._pools[way]
+            pool = self._ways.get(origin)
+            if pool is None:  # the environment is read once for a host: reading it takes as long as a small part
+                way = url.scheme, proxy_for(*origin)
+                pool = self._pools.get(way) or self._make(*way)
+                self._ways[origin] = self._pools[way] = pool
+            return pool
 
     def _make(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {
@@ -150,7 +155,7 @@ class _Stream(httpcore.NetworkStream):
             timeout = self._deadline.bound(timeout)
             if self._through:
                 return self._inner.read(max_bytes, timeout)
-            self._socket.settimeout(timeout)
+            self._allow(timeout)
             return self._socket.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -160,11 +165,15 @@ class _Stream(httpcore.NetworkStream):
                 return
             rest = memoryview(buffer)
             while rest:
-                self._socket.settimeout(self._deadline.bound(timeout))
+                self._allow(self._deadline.bound(timeout))
                 rest = rest[self._socket.send(rest) :]
 
     def close(self) -> None:
         self._inner.close()
+
+    def _allow(self, timeout: float | None) -> None:
+        if self._socket.gettimeout() != timeout:  # setting it is a system call, asking for it is none
+            self._socket.settimeout(timeout)
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
