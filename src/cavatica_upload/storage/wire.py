@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpcore
@@ -160,10 +160,17 @@ class _Stream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         with _mapped(httpcore.WriteTimeout, httpcore.WriteError):
+            left = self._deadline.bound(timeout)
             if self._through:
-                self._inner.write(buffer, self._deadline.bound(timeout))
+                self._inner.write(buffer, left)
                 return
             rest = memoryview(buffer)
+            if not isinstance(self._socket, ssl.SSLSocket):
+                # A fast network takes most blocks at once. To ask first whether it would is another system call, and
+                # another turn of waiting for the interpreter's lock.
+                self._allow(0)
+                with suppress(BlockingIOError):
+                    rest = rest[self._socket.send(rest) :]
             while rest:
                 self._allow(self._deadline.bound(timeout))
                 rest = rest[self._socket.send(rest) :]
