@@ -81,8 +81,8 @@ class SharedWindow:
         connection = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
         try:
             # A budget lost in a crash costs nothing, so nothing waits for the disk.
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(_CREATE)
         except BaseException:
             connection.close()
