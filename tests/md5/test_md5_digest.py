@@ -242,7 +242,7 @@ def test_a_forked_child_hashes_by_itself() -> None:
         "from cavatica_upload.md5 import digest, implementation, new_digest\n"
         "new_digest().update(bytes(9999))\n"
         "pool = digest._choice.pool()\n"
-        "lock = pool._changed if pool else digest._choice._lock\n"
+        "lock = pool.lock if pool else digest._choice._lock\n"
         "lock.acquire()\n"
         "child = os.fork()\n"
         "if child == 0:\n"

@@ -30,6 +30,7 @@ class Job(ctypes.Structure):
     def drop(self) -> None:
         """Let go of the data."""
         self.data = b""
+        self.blocks = 0
 
     def copy(self) -> "Job":
         """Another MD5 that goes on from here."""
