@@ -9,13 +9,14 @@ from typing import BinaryIO, Self, TypedDict, Unpack
 import httpx
 
 from cavatica_client import AuthenticatedClient
+from cavatica_upload import md5
 from cavatica_upload.api import Api
 from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.config.settings import find_settings
 from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.announcer import Announcer
-from cavatica_upload.engine.concurrency import Concurrency
+from cavatica_upload.engine.concurrency import START, START_SIDE_BY_SIDE, Concurrency
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.engine import Engine
 from cavatica_upload.engine.run import Run
@@ -84,6 +85,7 @@ class Uploader:
             raise UsageError(f"jobs={jobs}: between 1 and 64 parts can be in flight.")
         if bwlimit is not None and not bwlimit > 0:
             raise UsageError(f"bwlimit={bwlimit}: a limit is more than 0 bytes per second.")
+        start = START_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else START
         state = find_state_dir(state_dir)
         announcer = Announcer(listeners)
         self._stop = Stop()
@@ -132,7 +134,7 @@ class Uploader:
         self._engine = Engine(
             self._context,
             Storage(hashing=verify),
-            Concurrency(jobs),
+            Concurrency(jobs, start=start),
             throttle=Throttle(bwlimit, wait=self._stop.dropping.wait) if bwlimit is not None else None,
             part_deadline=part_deadline,
             file_deadline=file_deadline,

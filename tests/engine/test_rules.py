@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cavatica_upload.engine.announcer import Announcer
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
 from cavatica_upload.engine.circuit import Circuit
-from cavatica_upload.engine.concurrency import MOST, REST_WINDOWS, START, Concurrency
+from cavatica_upload.engine.concurrency import MOST, REST_WINDOWS, START, START_SIDE_BY_SIDE, Concurrency
 from cavatica_upload.engine.tries import ATTEMPTS, LONGEST_DELAY, WRONG_ANSWERS, Tries, full_jitter
 from cavatica_upload.errors import (
     BadRequest,
@@ -73,13 +73,13 @@ def grow(
 def test_more_connections_where_they_are_scarce() -> None:
     """With every connection capped the limit doubles up to 32, within three windows."""
     _, limits = grow(lambda limit: limit * 40 * MIB, 4)
-    assert limits == [16, 32, 32, 32]
+    assert limits == [8, 16, 32, 32]
 
 
 def test_no_more_connections_where_they_bring_nothing() -> None:
     """On a link that is full the limit goes back to where it was, and rests there."""
     _, limits = grow(lambda _limit: 500 * MIB, 6)
-    assert limits == [16, START, START, START, START, START]
+    assert limits == [8, START, START, START, START, START]
 
 
 def test_no_more_connections_where_the_processors_are_busy() -> None:
@@ -87,7 +87,7 @@ def test_no_more_connections_where_the_processors_are_busy() -> None:
     _, limits = grow(lambda limit: limit * 40 * MIB, 4, busy_cores=1.2)
     assert limits == [START] * 4
     _, limits = grow(lambda limit: limit * 40 * MIB, 4, busy_cores=0.8)
-    assert limits == [16, 32, 32, 32]
+    assert limits == [8, 16, 32, 32]
 
 
 def test_a_level_is_doubted_again_after_a_while() -> None:
@@ -98,7 +98,7 @@ def test_a_level_is_doubted_again_after_a_while() -> None:
 
 def test_errors_shrink_the_limit_but_not_below_one() -> None:
     """Each error takes three tenths, and one part at least stays in flight."""
-    concurrency = Concurrency(clock=Hand(), cpu=float)
+    concurrency = Concurrency(start=START_SIDE_BY_SIDE, clock=Hand(), cpu=float)
     limits = []
     for _ in range(6):
         concurrency.failed()

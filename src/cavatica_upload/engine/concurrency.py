@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from cavatica_upload.plan import MIB
 
-START = 8
+START = 4
+START_SIDE_BY_SIDE = 8  # where the MD5s of parts are taken side by side: fewer leave lanes empty
 MOST = 32
 WINDOW_BYTES = 20 * MIB
 WINDOW_SECONDS = 2.0
@@ -21,7 +22,7 @@ REST_WINDOWS = 15  # after which a level that was the best is doubted again
 
 
 class Concurrency:
-    """The limit of parts in flight: 8 at first, more while throughput grows, less on errors, from 1 to 32.
+    """The limit of parts in flight: `start` at first, more while throughput grows, less on errors, from 1 to 32.
 
     A window is 20 MiB (and a quarter of a second), or two seconds. After one the limit is doubled; where that brought
     nearly as much, again and again; where it brought less, it grows by two; where it brought nothing, it goes back.
@@ -33,6 +34,7 @@ class Concurrency:
         self,
         fixed: int | None = None,
         *,
+        start: int = START,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
         cores: int | None = None,
@@ -44,7 +46,7 @@ class Concurrency:
         self._cpu = cpu
         self._cores = cores or _usable_cores()
         self._lock = threading.Lock()
-        self._limit = START if fixed is None else fixed
+        self._limit = start if fixed is None else fixed
         self._before: tuple[int, float] | None = None  # the limit and the rate of the window before a change
         self._resting = 0
         self.rate: float | None = None

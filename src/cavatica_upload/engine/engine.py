@@ -8,14 +8,9 @@ done on the threads is in `beginnings.py`, `puts.py` and `endings.py`; which fil
 """
 
 import functools
-import heapq
-import itertools
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
-
-import attrs
 
 from cavatica_upload.engine.admission import Admission, next_transfer
 from cavatica_upload.engine.beginnings import Beginnings
@@ -23,10 +18,13 @@ from cavatica_upload.engine.concurrency import Concurrency
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.endings import Endings
 from cavatica_upload.engine.lanes import CallLane, Urgency
+from cavatica_upload.engine.later import Later
 from cavatica_upload.engine.puts import Puts
 from cavatica_upload.engine.run import Run, size_of
+from cavatica_upload.engine.supply import Ready, Supply
 from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.errors import Interrupted
+from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
 from cavatica_upload.request import Outcome
 from cavatica_upload.storage.client import Storage, Target
@@ -36,15 +34,6 @@ _log = logging.getLogger("cavatica_upload")
 
 TICK = 0.1  # seconds
 GATHERING = 0.2  # seconds for requests to gather before the biggest of them is begun
-
-
-@attrs.frozen
-class Ready:
-    """A part that can be put: its URL is there."""
-
-    transfer: Transfer
-    part: Part
-    target: Target
 
 
 class Engine:
@@ -71,11 +60,9 @@ class Engine:
         self._calls = CallLane()
         self._admission = Admission(concurrency, context.clock)
         self._active: dict[Transfer, Run] = {}
-        self._ready: deque[Ready] = deque()
+        self._supply = Supply()
+        self._later = Later()
         self._abandoned: list[Transfer] = []
-        self._later: list[tuple[float, int, Transfer, Part | None, Target | None]] = []
-        self._order = itertools.count()
-        self._fetching = 0
         self._sending = 0
         self._workers = 0
         self._closed = False
@@ -156,23 +143,20 @@ class Engine:
             self._active[begun] = run
             self._call(Urgency.OPEN, self.beginnings.open, begun)
         limit = self.concurrency.limit
-        ahead = limit + max(0, limit - self._sending)
-        while self._fetching + len(self._ready) < ahead:
+        while self._supply.missing(limit, self._sending) > 0:
             transfer = next_transfer(self._active)
             if transfer is None:
                 break
-            part = transfer.take()
-            self._fetching += 1
-            self._call(Urgency.PART_URL, self.puts.fetch_url, transfer, part)
+            self._ask_for_url(transfer, transfer.take())
         self._staff()
 
     def _staff(self) -> None:
-        wanted = min(self.concurrency.limit, self._sending + len(self._ready))
+        wanted = min(self.concurrency.limit, self._sending + len(self._supply))
         while self._workers < wanted:
             self._workers += 1
             threading.Thread(target=self._put_parts, name=f"cavatica-put-{self._workers}", daemon=True).start()
-        if self._ready:
-            self._work.notify(len(self._ready))
+        if self._supply:
+            self._work.notify(len(self._supply))
 
     def _call(self, urgency: Urgency, step: Callable[..., None], transfer: Transfer, *arguments: object) -> None:
         self._calls.submit(urgency, functools.partial(self._step, step, transfer, *arguments))
@@ -202,18 +186,25 @@ class Engine:
     def busy_elsewhere(self, transfer: Transfer, seconds: float) -> None:
         """Another process has this file: look again later."""
         with self.lock:
-            heapq.heappush(self._later, (self.context.clock() + seconds, next(self._order), transfer, None, None))
+            self._later.add(self.context.clock() + seconds, transfer)
 
-    def url_came(self, transfer: Transfer, part: Part, target: Target) -> None:
-        """A part can be put."""
+    def url_came(self, transfer: Transfer, part: Part, target: Target, seconds: float) -> None:
+        """A part can be put; to ask for its URL took so many seconds."""
         with self.lock:
-            self._fetching -= 1
+            self._supply.answered(seconds)
             self._offer(Ready(transfer, part, target))
 
     def url_failed(self) -> None:
         """A part has no URL; the step says separately what becomes of it."""
         with self.lock:
-            self._fetching -= 1
+            self._supply.answered(None)
+
+    def part_sent(self, transfer: Transfer, sent: SentPart, seconds: float) -> None:
+        """Storage has a part; to send it took so many seconds."""
+        with self.lock:
+            self._supply.sent(seconds)
+            transfer.done(sent, self.context.clock())
+            self.settle(transfer)
 
     def again(self, transfer: Transfer, part: Part, delay: float, target: Target | None) -> None:
         """Try a part again, with the same URL where there is one."""
@@ -224,8 +215,7 @@ class Engine:
             elif delay <= 0:
                 self._retry(transfer, part, target)
             else:
-                due = self.context.clock() + delay
-                heapq.heappush(self._later, (due, next(self._order), transfer, part, target))
+                self._later.add(self.context.clock() + delay, transfer, part, target)
 
     def lost(self, transfer: Transfer, part: Part, error: Exception) -> None:
         """A part cannot be sent: the file has failed."""
@@ -273,27 +263,30 @@ class Engine:
             ready.transfer.give_back(ready.part)
             self.settle(ready.transfer)
             return
-        self._ready.append(ready)
+        self._supply.add(ready)
         self._staff()
 
     def _retry(self, transfer: Transfer, part: Part, target: Target | None) -> None:
         if target is not None and target.expires > self.context.clock():
             self._offer(Ready(transfer, part, target))
         else:
-            self._fetching += 1
-            self._call(Urgency.PART_URL, self.puts.fetch_url, transfer, part)
+            self._ask_for_url(transfer, part)
+
+    def _ask_for_url(self, transfer: Transfer, part: Part) -> None:
+        self._supply.asking()
+        self._call(Urgency.PART_URL, self.puts.fetch_url, transfer, part)
 
     # Threads
 
     def _put_parts(self) -> None:
         while True:
             with self._work:
-                while not self._closed and (not self._ready or self._sending >= self.concurrency.limit):
+                while not self._closed and (not self._supply or self._sending >= self.concurrency.limit):
                     self._work.wait()
                 if self._closed:
                     self._workers -= 1
                     return
-                ready = self._ready.popleft()
+                ready = self._supply.take()
                 if ready.target.expires <= self.context.clock():
                     self._retry(ready.transfer, ready.part, None)
                     continue
@@ -320,12 +313,11 @@ class Engine:
             if self.concurrency.tick(self._sending):
                 self.pump()
             self.context.rate = self.concurrency.rate
-            while self._later and self._later[0][0] <= now:
-                _, _, transfer, part, target = heapq.heappop(self._later)
-                if part is None:
-                    self._call(Urgency.OPEN, self.beginnings.open, transfer)
+            for due in self._later.due(now):
+                if due.part is None:
+                    self._call(Urgency.OPEN, self.beginnings.open, due.transfer)
                 else:
-                    self._retry(transfer, part, target)
+                    self._retry(due.transfer, due.part, due.target)
             for transfer in list(self._active):
                 if self._file_deadline is not None and now - transfer.started > self._file_deadline:
                     transfer.fail(transfer.lateness(self._file_deadline))
@@ -334,15 +326,13 @@ class Engine:
     def _stop(self) -> None:
         """Give everything back that is not in flight."""
         with self.lock:
-            ready, self._ready = self._ready, deque()
-            later, self._later = self._later, []
-            for item in ready:
-                item.transfer.give_back(item.part)
-            for _, _, transfer, part, _ in later:
-                if part is not None:
-                    transfer.give_back(part)
+            for ready in self._supply.drain():
+                ready.transfer.give_back(ready.part)
+            for due in self._later.drain():
+                if due.part is not None:
+                    due.transfer.give_back(due.part)
                 else:
-                    transfer.busy = False
+                    due.transfer.busy = False
             for run in self._admission.runs:
                 for request in run.drain():
                     run.under_way += 1
