@@ -41,14 +41,15 @@ def notices(rig: Rig) -> str:
 
 def test_second_run_sends_the_rest(rig: Rig, half: Path) -> None:
     """What an earlier run sent is kept, told, and not counted as sent again."""
-    assert open_parts(rig) == [1, 2, 3, 4, 5]
+    there = open_parts(rig)  # mostly the first five: a URL may overtake another
+    assert len(there) == 5
     before = rig.mock.bytes_received
     receipt = rig.upload(half, part_size=KIB)
     rig.assert_whole(receipt, half)
     assert rig.mock.bytes_received == before + 5 * KIB
     (started,) = rig.told(UploadStarted)
     assert (started.resumed_parts, started.resumed_bytes) == (5, 5 * KIB)
-    assert [part.resumed for part in receipt.parts] == [True] * 5 + [False] * 5
+    assert [part.number for part in receipt.parts if part.resumed] == there
     assert rig.bytes_told() == 5 * KIB
     assert notices(rig) == ""
     assert rig.mock.uploads() == []
