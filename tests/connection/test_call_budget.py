@@ -1,6 +1,7 @@
 """The budget of calls as its users meet it: threads, processes, shares, waits."""
 
 import multiprocessing
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -234,3 +235,74 @@ def test_more_calls_than_a_window_has() -> None:
         assert mock.calls["listUploads"] == 14
     assert len(waits) >= 1
     assert retries == []
+
+
+def two_on_a_file(tmp_path: Path, limit: int) -> tuple[CallBudget, CallBudget]:
+    """Two budgets that share a file as two processes do, and know of a fresh window."""
+    one, other = (CallBudget(tmp_path / "budget.db", "key", clock=lambda: NOW) for _ in range(2))
+    one.observe(headers(limit, limit))
+    return one, other
+
+
+def test_several_are_taken_at_a_time_where_there_are_plenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many calls and their answers are few transactions, and the calls are counted all the same."""
+    one, other = two_on_a_file(tmp_path, 1000)
+    transactions = []
+    write = shared_window.SharedWindow._update_file
+    monkeypatch.setattr(
+        shared_window.SharedWindow, "_update_file", lambda *given: (transactions.append(1), write(*given))[1]
+    )
+    for count in range(1, 65):
+        one.observe(headers(1000, 1000 - count), one.acquire())
+    assert len(transactions) == 64 // budget_module.AT_A_TIME
+    assert one.remaining == other.remaining == 1000 - 64
+
+
+def test_what_is_put_by_is_taken_for_others_until_it_is_put_back(tmp_path: Path) -> None:
+    """Nobody else takes a call that was put by, and after close() it is there for everybody."""
+    one, other = two_on_a_file(tmp_path, 1000)
+    one.acquire()
+    assert one.remaining == 999
+    assert other.remaining == 1000 - budget_module.AT_A_TIME
+    one.close()
+    assert other.remaining == 999
+
+
+def test_one_at_a_time_where_few_are_left(tmp_path: Path) -> None:
+    """With less than plenty every call is known to all at once."""
+    one, other = two_on_a_file(tmp_path, budget_module.PLENTY)
+    for count in range(1, 10):
+        one.observe({}, one.acquire())
+        assert other.remaining == budget_module.PLENTY - count
+
+
+def test_an_answer_that_others_must_know_is_not_put_off(tmp_path: Path) -> None:
+    """That few calls are left, or none, is told at once, however many were believed to be left."""
+    one, other = two_on_a_file(tmp_path, 1000)
+    one.observe(headers(1000, 150), one.acquire())
+    assert (other.remaining or 0) <= 150
+    one.observe(headers(1000, 0), one.acquire(), refused=True)
+    assert other.remaining == 0
+
+
+def test_what_was_put_by_ends_with_its_window() -> None:
+    """A call put by is not handed out when its window is over: it is taken from the new one."""
+    now = [NOW]
+    budget = CallBudget(clock=lambda: now[0])
+    budget.observe(headers(1000, 1000))
+    before = budget.acquire()
+    now[0] += 400
+    assert budget.acquire() == before + 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_takes_its_own_calls(tmp_path: Path) -> None:
+    """What a parent had put by when it was forked is handed out by the parent alone."""
+    one, other = two_on_a_file(tmp_path, 1000)
+    one.acquire()
+    child = os.fork()
+    if child == 0:
+        one.acquire()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert other.remaining == 1000 - 2 * budget_module.AT_A_TIME

@@ -62,6 +62,11 @@ def take(window: Window, now: float, reserve: float) -> tuple[Window, float]:
     return window, max(window.ends - now, MARGIN / 10)
 
 
+def put_by(window: Window, count: int) -> Window:
+    """Take so many calls more, for later; it is for the caller to see that there are so many."""
+    return attrs.evolve(window, taken=window.taken + count, flying=window.flying + count)
+
+
 def settle(window: Window, now: float, number: int | None, reading: Reading | None, refused: bool = False) -> Window:
     """Learn from an answer to a call that was taken in window `number` (None: it cost nothing).
 

@@ -116,7 +116,9 @@ class Guard:
     ) -> tuple[httpx.Response, Verdict]:
         """Judge an answer, and make of it what the caller gets."""
         status = response.status_code
-        body = httpx.Response(status, headers=response.headers, content=raw).content  # decoded, or DecodingError
+        body = raw
+        if "Content-Encoding" in response.headers:
+            body = httpx.Response(status, headers=response.headers, content=raw).content  # decoded, or DecodingError
         self.budget.observe(response.headers, number, refused=status == 429)
         verdict = exchange.answered(Answer(status, response.headers, body))
         logger.debug("%s: answered %d, %d bytes", exchange.operation.name, status, len(body))
