@@ -7,6 +7,7 @@ with threads and once with asyncio.
 
 import asyncio
 import contextlib
+import encodings.idna  # noqa: F401 - every look-up of a host needs it, and the first would wait for it
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -82,10 +82,11 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
-    database.execute("PRAGMA foreign_keys = ON")
     version = _version(database)
+    if version == 0:
+        database.execute("PRAGMA synchronous = OFF")  # there is nothing yet that could be lost
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA foreign_keys = ON")
     if version == 0:
         database.execute("BEGIN IMMEDIATE")
         if _version(database) == 0:  # no other process was faster
@@ -98,6 +99,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
             f"The journal {path} was written by a later version of this program.",
             "Use that version, or set CAVATICA_STATE_DIR to another folder.",
         )
+    database.execute("PRAGMA synchronous = NORMAL")
     if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise DamagedError
 
