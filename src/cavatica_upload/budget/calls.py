@@ -39,7 +39,8 @@ class CallBudget:
     machines. `reserve` is the fraction of the limit that is left to others. `listener` is told of every wait.
     `clock` returns epoch seconds.
 
-    A server that announces no limit, or -1, is not limited. Safe to use from many threads.
+    A server that announces no limit, or -1, is not limited. While plenty of calls are left, several are taken from the
+    file at a time: they are this object's until `close()` puts back what it did not use. Safe to use from many threads.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
 """The engine: one pool of threads over all files, fed with parts whose URLs are already there.
 
 Two kinds of threads. Workers put parts to storage, as many as `Concurrency` allows; a few call threads make the API's
-calls: they open files, ask for part URLs (one ahead for each worker), report in bulk, complete. A clock thread does
-what is due: retries, reports by age, deadlines, sums of bytes. One lock guards all bookkeeping; nobody waits for the
-network, the disk or a listener while holding it. What is
-done on the threads is in `beginnings.py`, `puts.py` and `endings.py`; which file is next in `admission.py`.
+calls: they open files, ask for part URLs ahead, report in bulk, complete. A clock thread does what is due: retries,
+reports by age, deadlines, sums of bytes. One lock guards all bookkeeping; nobody waits for the network, the disk or a
+listener while holding it. What is done on the threads is in `beginnings.py`, `puts.py` and `endings.py`, which file is
+next in `admission.py`, how many URLs are asked for in `supply.py`.
 """
 
 import functools
