@@ -298,7 +298,8 @@ def test_deadline_ends_a_trickle(serve: Serve, client_of: ClientOf) -> None:
 def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:
     """Many attempts allowed, little time: the time counts, and the last error is told."""
     server = serve(HTML)
-    with pytest.raises(ServerError, match="Bad Gateway"):
+    # On a busy machine the last answer may come after the deadline: then that is the last error.
+    with pytest.raises((ServerError, ConnectionFailed), match=r"Bad Gateway|in time"):
         get_upload.sync("u1", client=client_of(server, attempts=10_000, deadline=0.5))
     assert 1 < len(server.requests) < 10_000
 
