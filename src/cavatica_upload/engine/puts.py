@@ -9,6 +9,7 @@ from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.errors import CavaticaError, Interrupted, StorageError, UrlExpired
 from cavatica_upload.events import PartRetried, PartSent
 from cavatica_upload.journal.records import SentPart
+from cavatica_upload.md5.pool import ENOUGH
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.spool import Stream
 from cavatica_upload.storage.client import Storage, Target
@@ -23,8 +24,8 @@ BLOCKS_TOGETHER = 24 << 20
 """Bytes: so much may lie in the blocks of all parts, however many are in flight. The rest of a process takes 45 MiB."""
 BLOCKS_SENT = 2
 """Of a part whose MD5 is not taken: one is sent, and the next is read."""
-BLOCKS_HASHED = 6
-"""Of a part whose MD5 is taken: some wait to be hashed beside those of others."""
+BLOCKS_HASHED = ENOUGH + 1
+"""Of a part whose MD5 is taken: so many may wait to be hashed beside those of others, and one is sent."""
 STEP = 64 << 10
 """Bytes: blocks are multiples of it."""
 

@@ -84,7 +84,7 @@ class Wire(httpx.BaseTransport):
         origin = url.scheme, url.host, url.port
         with self._lock:
             pool = self._ways.get(origin)
-            if pool is None:  # the environment is read once for a host: reading it takes as long as a small part
+            if pool is None:  # the environment is read once for a host: that takes a millisecond
                 way = url.scheme, proxy_for(*origin)
                 pool = self._pools.get(way) or self._make(*way)
                 self._ways[origin] = self._pools[way] = pool
