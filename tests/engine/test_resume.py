@@ -294,15 +294,14 @@ def test_stopped_upload_goes_on(rig: Rig) -> None:
     with rig.uploader(jobs=1) as uploader:
 
         def listener(event: object) -> None:
-            if isinstance(event, PartSent) and event.number == 4:
+            if len(rig.told(PartSent)) == 4:
                 uploader.cancel()
 
         uploader.listen(listener)
         with pytest.raises(Interrupted, match="of 10 parts are sent") as caught:
             uploader.upload(path, PROJECT, part_size=KIB)
     assert caught.value.hint == "Run the same command again to go on from there."
-    sent = len(rig.told(PartSent))
-    assert open_parts(rig) == list(range(1, sent + 1))
+    assert open_parts(rig) == sorted(event.number for event in rig.told(PartSent))
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.mock.bytes_received == PARTS * KIB
 
