@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from loopback import FILE, UPLOAD, Loopback, answer, targets
 
@@ -252,7 +252,6 @@ def test_link_to_another_host(serve: Callable[..., Loopback], client_of: Callabl
     assert elsewhere.requests == []
 
 
-@settings(deadline=None)
 @given(
     total=st.integers(0, 40),
     size=st.integers(1, 9),

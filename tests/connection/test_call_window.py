@@ -47,7 +47,7 @@ class Flight:
     headers: dict[str, str]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     limit=st.integers(1, 40),
     length=st.integers(10, 600),
@@ -80,7 +80,6 @@ def test_never_refused(limit: int, length: int, phase: float, skew: float, steps
     assert platform.refused == 0
 
 
-@settings(deadline=None)
 @given(limit=st.integers(3, 2000), length=st.integers(10, 600), elapsed=st.floats(0, 0.9), lag=st.integers(1, 32))
 def test_a_window_can_be_used(limit: int, length: int, elapsed: float, lag: int) -> None:
     """All of a window but its reserve can be used without a wait, with many calls in flight."""
@@ -102,7 +101,6 @@ def test_a_window_can_be_used(limit: int, length: int, elapsed: float, lag: int)
     assert start + length < now + wait <= start + length + MARGIN + 1
 
 
-@settings(deadline=None)
 @given(limit=st.integers(1, 1000), fraction=st.floats(0, 0.99))
 def test_reserve_leaves_something(limit: int, fraction: float) -> None:
     """However small the limit, at least one call can be made."""
@@ -150,7 +148,6 @@ def test_unlimited() -> None:
     assert take(settle(window, 1, None, reading), 1, 0)[1] == 0
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["X-RateLimit-Limit", "x-ratelimit-remaining", "X-RATELIMIT-RESET", "date"]),

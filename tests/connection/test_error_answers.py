@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload import errors
@@ -72,7 +72,6 @@ def test_maintenance() -> None:
     assert not ApiError.from_answer(503, {}, b'{"code": 8000}').maintenance
 
 
-@settings(deadline=None)
 @given(
     status=st.integers(100, 999),
     body=st.one_of(
@@ -93,7 +92,6 @@ def test_any_answer_makes_an_error(status: int, body: bytes, headers: dict[str, 
     assert len(error.message) < LONGEST_REASON + 200
 
 
-@settings(deadline=None)
 @given(before=st.text(max_size=30), query=st.from_regex(r"[A-Za-z0-9&=%+]{1,40}", fullmatch=True))
 def test_query_never_shown(before: str, query: str) -> None:
     """The query of a URL, which signs it, is cut out of whatever a server says."""

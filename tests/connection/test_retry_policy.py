@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.budget.ratelimit import LONGEST_WINDOW, MARGIN
@@ -232,7 +232,6 @@ FAILURES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(
     operation=st.sampled_from(EVERY),
     attempts=st.integers(1, 8),

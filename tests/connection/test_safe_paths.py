@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Loopback, answer, targets
 
@@ -62,7 +62,6 @@ def test_refused_before_sending(
     assert server.requests == []
 
 
-@settings(deadline=None)
 @given(value=st.text(min_size=1, max_size=20), module=st.sampled_from(MODULES))
 def test_what_passes_is_the_same_operation(value: str, module: ModuleType) -> None:
     """Any value either is refused, or leads to the path of the operation that it was meant for."""

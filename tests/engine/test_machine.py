@@ -161,6 +161,6 @@ def _quick() -> Any:
 
 
 UploadLife.TestCase.settings = settings(
-    max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, stateful_step_count=12, suppress_health_check=list(HealthCheck)
 )
 TestUploadLife = UploadLife.TestCase

@@ -176,7 +176,6 @@ def digest(number: int) -> str:
     return taken.hexdigest()
 
 
-@settings(deadline=None)
 @given(
     ours=st.dictionaries(st.integers(1, 10), st.sampled_from(["right", "wrong", "opaque", "size"])),
     theirs=st.dictionaries(st.integers(1, 10), st.sampled_from(["right", "wrong", "opaque", "quoted"])),
@@ -286,7 +285,7 @@ def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_verify_finds_the_part_that_differs(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """One changed byte is found in its part, offline; an unchanged file is found whole."""
     path = tmp_path_factory.getbasetemp() / "verified"

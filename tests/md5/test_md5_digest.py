@@ -61,7 +61,7 @@ class Held(Library):
 
 
 @some_lanes
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     parts=st.lists(
         st.lists(st.one_of(st.just(BLOCK), st.sampled_from([0, 1, 63, 64, 65, 128]), st.integers(0, 3 * BLOCK))),

@@ -209,11 +209,13 @@ class UploadModel(RuleBasedStateMachine):
             assert caught.value.code == 8007
             self.outcomes["refused"] += 1
 
-    @rule()
-    def put_and_report_all(self) -> None:
+    @rule(and_complete=st.booleans())
+    def put_and_report_all(self, and_complete: bool) -> None:
         for number in (1, 2, 3):
             self.put(number, b"c", whole=True)
         self.report([1, 2, 3], right=True, in_bulk=True)
+        if and_complete:
+            self.complete([])
 
     @rule()
     def abort(self) -> None:
@@ -245,7 +247,7 @@ class UploadModel(RuleBasedStateMachine):
 def test_an_upload_does_what_the_model_does() -> None:
     """Whatever the order of calls; and the run saw uploads completed, refused and aborted."""
     UploadModel.outcomes.clear()
-    run_state_machine_as_test(UploadModel, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(UploadModel, settings=settings(max_examples=60, stateful_step_count=25))
     assert set(UploadModel.outcomes) == {"completed", "refused", "aborted"}
 
 
@@ -267,7 +269,7 @@ def test_a_transaction_that_fails_leaves_nothing() -> None:
     store.close()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     pieces=st.lists(st.binary(max_size=9), max_size=6), start=st.integers(0, 60), length=st.none() | st.integers(0, 60)
 )
