@@ -1,5 +1,10 @@
-"""How Hypothesis looks for examples."""
+"""How Hypothesis looks for examples, and certificates for servers on loopback."""
 
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure, and a run that failed can be run again: the examples are the same each time.
@@ -7,3 +12,25 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("random", settings.get_profile("same"), derandomize=False)
 settings.load_profile("same")
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """An authority that no machine trusts."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def authority_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    """Its certificate, for those who are to trust it."""
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """The TLS of a server at 127.0.0.1, with a certificate of this authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context

@@ -6,6 +6,7 @@ import logging
 import re
 import signal
 import sqlite3
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -84,6 +85,10 @@ def main() -> None:
     show_default=True,
     help="Seconds.",
 )
+@click.option(
+    "--certificate", type=click.Path(path_type=Path), help="PEM file with a certificate and its chain: speak https."
+)
+@click.option("--key", type=click.Path(path_type=Path), help="PEM file with its key; otherwise it is in the same file.")
 @click.option("-v", "--verbose", is_flag=True, help="Write a line about every call to standard error.")
 @click.option("--clock-offset", type=float, default=0.0, help="Seconds by which the mock's clock is wrong.")
 def serve(
@@ -98,6 +103,8 @@ def serve(
     min_part_size: int,
     part_size: int | None,
     part_url_lifetime: float,
+    certificate: Path | None,
+    key: Path | None,
     clock_offset: float,
     verbose: bool,
 ) -> None:
@@ -115,6 +122,7 @@ def serve(
             part_size=part_size,
             part_url_lifetime=part_url_lifetime,
             clock=lambda: time.time() + clock_offset,
+            tls=_tls(certificate, key),
         )
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--token") from None
@@ -137,6 +145,25 @@ def serve(
     except sqlite3.Error as error:
         hint = " Is another mock using it?" if "locked" in str(error) else ""
         raise click.ClickException(f"{data} cannot be used as the data folder: {error}.{hint}") from None
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        if key is not None:
+            raise click.UsageError("--key is of use only with --certificate.")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password="")  # a key with a password is refused, not asked about
+    except ssl.SSLError as error:
+        said = (
+            f"{certificate}{f' and {key}' if key else ''}: no certificate in PEM form with the key that belongs to it."
+        )
+        raise click.BadParameter(said, param_hint="--certificate") from error
+    except OSError as error:
+        said = f"{certificate}{f' or {key}' if key else ''} cannot be read: {error.strerror}."
+        raise click.BadParameter(said, param_hint="--certificate") from error
+    return context
 
 
 def _why(error: OSError, host: str, port: int, data: Path | None) -> str:

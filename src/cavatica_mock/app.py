@@ -70,9 +70,9 @@ class Mock:
         server = wire.Server(self._answer, auto_decompress=False, read_bufsize=READ_BUFFER, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        await web.TCPSite(self._runner, host, port, ssl_context=self.settings.tls).start()
         self.port = self._runner.addresses[0][1]
-        self.origin = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self.origin = f"{self.settings.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def close(self) -> None:
         if self._runner is not None:
@@ -209,4 +209,4 @@ class Mock:
     def _origin_for(self, request: web.BaseRequest) -> str:
         """The mock under the name by which the client reached it, so that every href can be followed."""
         host = request.headers.get("Host", "")
-        return f"http://{host}" if HOST.fullmatch(host) else self.origin
+        return f"{self.settings.scheme}://{host}" if HOST.fullmatch(host) else self.origin

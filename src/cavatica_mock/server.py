@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import ssl
 import tempfile
 import threading
 from collections import Counter
@@ -59,7 +60,8 @@ class MockServer:
     """The API on a free port of 127.0.0.1, for the length of a `with` block.
 
     State is in memory and bytes in a temporary folder, unless `data` names a folder that is to be kept. `rate_limit`
-    is (calls, seconds) per token, None for no limit. Raises OSError when it cannot listen or write.
+    is (calls, seconds) per token, None for no limit. With `tls` (a server's context, its certificate loaded) it speaks
+    https. Raises OSError when it cannot listen or write.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class MockServer:
         part_size: int | None = None,
         part_url_lifetime: float = PART_URL_LIFETIME,
         clock: Callable[[], float] | None = None,
+        tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -89,6 +92,7 @@ class MockServer:
             min_part_size=min_part_size,
             part_size=part_size,
             part_url_lifetime=part_url_lifetime,
+            tls=tls,
             **options,
         )
         self.faults = Faults(faults)
@@ -109,7 +113,7 @@ class MockServer:
     @property
     def origin(self) -> str:
         """Scheme, host and port, without a path."""
-        return f"http://{self.host}:{self.port}" if self._mock is None else self._mock.origin
+        return f"{self.settings.scheme}://{self.host}:{self.port}" if self._mock is None else self._mock.origin
 
     @property
     def base_url(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ class Settings:
     `rate_limit` is (calls, seconds), None switches it off. `part_size` in bytes is what every upload gets whatever it
     asks for, as long as its file fits into 10,000 parts; it may be tiny, and storage then has no smallest part.
     `part_url_lifetime` is in seconds, `clock` gives seconds since 1970. With `seed`, ids and signatures are the same
-    in every run.
+    in every run. With `tls` it speaks https and nothing else.
     """
 
     tokens: tuple[str, ...] = attrs.field(validator=_no_whitespace, repr=False)
@@ -45,6 +46,12 @@ class Settings:
     part_size: int | None = None
     part_url_lifetime: float = PART_URL_LIFETIME
     clock: Callable[[], float] = time.time
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def scheme(self) -> str:
+        """That of all URLs: of the API, and of storage."""
+        return "http" if self.tls is None else "https"
 
 
 def made_up_token(seed: int | None) -> str:

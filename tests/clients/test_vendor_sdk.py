@@ -1,6 +1,7 @@
 """The vendor's own Python client, unchanged, against the mock."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def api(server: MockServer) -> Iterator[sevenbridges.Api]:
     client.session.close()
 
 
+@pytest.fixture
+def secure_api(
+    server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[sevenbridges.Api]:
+    """The client as its users make it: it takes no endpoint but https, and trusts whom `requests` trusts."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority_file))
+    with MockServer(min_part_size=1, tls=server_tls) as mock:
+        client = sevenbridges.Api(url=mock.base_url, token=mock.token)
+        yield client
+        client.session.close()
+
+
 def upload(api: sevenbridges.Api, path: Path, **options: object) -> object:
     return api.files.upload(str(path), project="mlin/pilot", **options).result()
 
@@ -41,6 +54,15 @@ def test_files_go_up_whole(api: sevenbridges.Api, server: MockServer, tmp_path: 
     assert (file.id, file.name, file.size) == (kept["id"], "sample one.bin", size)
     assert server.file_bytes(file.id) == data
     assert server.calls["putPart"] == max(1, -(-size // 5))
+
+
+def test_files_go_up_whole_over_https(secure_api: sevenbridges.Api, tmp_path: Path) -> None:
+    """Calls, parts and download, all over TLS."""
+    data = os.urandom(1000)
+    path, back = tmp_path / "sample.bin", tmp_path / "back.bin"
+    path.write_bytes(data)
+    upload(secure_api, path, part_size=300).download(str(back))  # type: ignore[attr-defined]
+    assert back.read_bytes() == data
 
 
 def test_folders_lists_and_overwriting(api: sevenbridges.Api, server: MockServer, tmp_path: Path) -> None:

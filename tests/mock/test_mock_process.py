@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,19 +16,21 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 from mock_client import Client, md5, report
 
 from cavatica_mock import MockServer
 
 COMMAND = [sys.executable, "-m", "cavatica_mock"]
-READY = re.compile(r"cavatica-mock ready: (http://127\.0\.0\.1:\d+)/v2(?: token=([0-9a-f]{32}))?\n")
+READY = re.compile(r"cavatica-mock ready: (https?://127\.0\.0\.1:\d+)/v2(?: token=([0-9a-f]{32}))?\n")
 
 
 class Remote(MockServer):
     """Where a process listens, under the names that the test client uses."""
 
     def __init__(self, origin: str, token: str) -> None:
-        super().__init__(tokens=(token,))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if origin.startswith("https:") else None
+        super().__init__(tokens=(token,), tls=tls)
         self.port = int(origin.rpartition(":")[2])
 
 
@@ -111,6 +114,27 @@ def test_options_reach_the_mock(tmp_path: Path) -> None:
         client.close()
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_it_speaks_https_with_a_certificate(
+    authority: trustme.CA, authority_file: Path, tmp_path: Path, together: bool
+) -> None:
+    """Its ready line and its part URLs say so, and whoever trusts the authority can upload."""
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(certificate, append=True)
+    issued.private_key_pem.write_to_path(certificate if together else key, append=True)
+    options = ["--certificate", str(certificate)] + ([] if together else ["--key", str(key)])
+    with serving(*options) as (_, remote):
+        trusting = ssl.create_default_context(cafile=str(authority_file))
+        assert httpx.get(f"{remote.base_url}/rate_limit", verify=trusting).status_code == 401
+        client = Client(remote)
+        upload_id = client.start("a.txt", size=3)["upload_id"]
+        assert client.part_url(upload_id, 1).startswith(remote.origin)
+        client.upload("b.txt", b"abc")
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("options", "status", "sentence"),
     [
@@ -123,6 +147,9 @@ def test_options_reach_the_mock(tmp_path: Path) -> None:
         (["--host", "203.0.113.1"], 1, "The mock cannot listen at 203.0.113.1:8080"),
         (["--port", "65536"], 2, "65536 is not in the range"),
         (["--min-part-size", "0"], 2, "0 is not in the range"),
+        (["--key", "/nowhere"], 2, "--key is of use only with --certificate"),
+        (["--certificate", "/nowhere"], 2, "/nowhere cannot be read: No such file or directory"),
+        (["--certificate", "/dev/null"], 2, "/dev/null: no certificate in PEM form with the key that belongs to it"),
     ],
 )
 def test_mistakes_get_one_sentence(options: Sequence[str], status: int, sentence: str) -> None:
@@ -157,22 +184,23 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     parts = {number: os.urandom(size) for number in range(1, 41)}
     reported: dict[int, str] = {}
     with serving(*options) as (process, remote):
+        killer = threading.Timer(0.1, process.kill)
         client = Client(remote, checked=False)
         done = client.upload("before.bin", parts[1] + parts[2], part_size=size)
         upload_id = client.start("after.bin", size=size * len(parts), part_size=size)["upload_id"]
         url = client.part_url(upload_id, 40)
-        threading.Timer(0.15, process.kill).start()
         try:
             for number, data in parts.items():
                 etag = client.put(upload_id, number, data).headers["ETag"].strip('"')
                 client.post(f"upload/multipart/{upload_id}/part", json=report(number, etag)).raise_for_status()
                 reported[number] = etag
+                if number == 3:
+                    killer.start()
         except httpx.TransportError:
             pass
         process.kill()
         process.wait()
         client.close()
-    assert reported, "killed before anything was acknowledged: nothing is shown by this run"
     with serving(*options) as (process, remote):
         assert list((tmp_path / "partial").iterdir()) == [], "half-written parts are swept away"
         client = Client(remote, checked=False)
