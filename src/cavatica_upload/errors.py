@@ -18,6 +18,7 @@
     │   ├── ServerError                5xx, known or not (520, 599)
     │   └── UnexpectedAnswer           a redirect, no JSON, or JSON of another shape than the contract's
     ├── ConnectionFailed               no whole answer came
+    │   └── CertificateUntrusted       the certificate of the API or of storage cannot be verified; nothing was sent
     ├── StorageError                   storage (not the API) did not take a part: .part
     │   ├── PartRefused                .status, and .code where storage named one
     │   ├── UrlExpired                 the part URL is no longer valid: ask for another
@@ -195,6 +196,10 @@ class ConnectionFailed(CavaticaError):
         super().__init__(message, hint)
         self.operation = operation
         self.maybe_acted = maybe_acted
+
+
+class CertificateUntrusted(ConnectionFailed):
+    """The certificate of the API's host, or of storage's, cannot be verified; nothing was sent."""
 
 
 class StorageError(CavaticaError):

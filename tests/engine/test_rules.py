@@ -14,6 +14,7 @@ from cavatica_upload.engine.concurrency import MOST, REST_WINDOWS, START, START_
 from cavatica_upload.engine.tries import ATTEMPTS, LONGEST_DELAY, WRONG_ANSWERS, Tries, full_jitter
 from cavatica_upload.errors import (
     BadRequest,
+    CertificateUntrusted,
     Conflict,
     ConnectionFailed,
     EtagMismatch,
@@ -199,6 +200,7 @@ def test_report_is_due_after_a_minute() -> None:
         (PartRefused("bad request", status=400), WRONG_ANSWERS),
         (UrlExpired("expired", status=403), WRONG_ANSWERS + 1),
         (SourceError("cut short"), 1),
+        (CertificateUntrusted("unknown authority"), 1),
         (Unauthorized("token", status=401), 1),
         (BadRequest("bad", status=400), 1),
         (Conflict("other", status=409), 1),
@@ -252,8 +254,16 @@ def test_throttle_needs_a_rate() -> None:
         Throttle(0)
 
 
+@pytest.mark.parametrize("error", [Unauthorized("token", status=401), CertificateUntrusted("unknown authority")])
+def test_what_holds_for_every_file_breaks_the_circuit_at_once(error: Exception) -> None:
+    """A refused token and a certificate that cannot be verified end the run."""
+    circuit = Circuit()
+    circuit.failed(error)
+    assert circuit.broken_by is error
+
+
 def test_circuit() -> None:
-    """A refused token breaks it at once, missing rights after three files in a row, a file's own trouble never."""
+    """Missing rights break it after three files in a row, a file's own trouble never."""
     circuit = Circuit()
     for _ in range(2):
         circuit.failed(Forbidden("no", status=403))
@@ -262,8 +272,10 @@ def test_circuit() -> None:
     circuit.failed(NotFound("no such file", status=404, code=5002))
     circuit.failed(SourceError("missing"))
     assert circuit.broken_by is None
-    circuit.failed(Unauthorized("token", status=401))
-    assert isinstance(circuit.broken_by, Unauthorized)
+    circuit.failed(Forbidden("no", status=403))
+    assert circuit.broken_by is None
+    circuit.failed(Forbidden("no", status=403))
+    assert isinstance(circuit.broken_by, Forbidden)
 
 
 def test_server_clock_is_believed() -> None:

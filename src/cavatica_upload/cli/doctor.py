@@ -7,14 +7,13 @@ import secrets
 import shutil
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import attrs
 import click
+import httpx
 
 from cavatica_upload import versions
 from cavatica_upload.api import Api
@@ -35,7 +34,9 @@ from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.target import Target
 from cavatica_upload.config.settings import Settings, find_settings
 from cavatica_upload.engine.part_urls import target_of
-from cavatica_upload.errors import CavaticaError, ConfigError
+from cavatica_upload.errors import CavaticaError
+from cavatica_upload.http.proxies import proxy_for, shown
+from cavatica_upload.http.tls import shared_ssl_context
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.md5 import implementation
 from cavatica_upload.plan import Part
@@ -68,7 +69,7 @@ class Finding:
 @output_options()
 @connection_options
 def doctor(project: str | None, parent: str | None, **values: Any) -> int:
-    """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxies, disk, MD5.
+    """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxy, certificates, disk, MD5.
 
     With --project or --parent also: whether files can be put there, and whether storage can be reached. For this, an
     upload of one byte is started, its byte is sent, and the upload is aborted; no file is made.
@@ -109,7 +110,10 @@ def _findings(connection: Connection, target: Target | None, output: Output) -> 
         yield Finding("token", "wrong", error.message, error)
         return
     yield Finding("token", "ok", f"found: {settings.source}")
-    yield from _proxy(settings)
+    way = [_guarded("proxy", lambda: _proxy(settings)), _guarded("TLS", _tls)]
+    yield from way
+    if any(finding.grade == "wrong" for finding in way):
+        return
     clock = _ClockProbe(key=CallBudget.key_for(settings.endpoint, settings.token))
     with open_api(connection, output, clock) as api:
         reached = _guarded("API", lambda: _api(api, settings))
@@ -144,19 +148,17 @@ def _md5() -> Finding:
     return Finding("MD5", "note", "by hashlib: the lanes, which take less CPU, were not built or not wanted")
 
 
-def _proxy(settings: Settings) -> Iterator[Finding]:
-    parts = urlsplit(settings.endpoint)
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        shown = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        yield Finding("proxy", "note", f"calls go through {shown.scheme}://{shown.hostname}:{shown.port or '?'}")
+def _proxy(settings: Settings) -> Finding:
+    url = httpx.URL(settings.endpoint)
+    proxy = proxy_for(url.scheme, url.host, url.port)
+    return Finding("proxy", "note", f"calls go through {shown(proxy)}") if proxy else Finding("proxy", "ok", "none")
+
+
+def _tls() -> Finding:
+    shared_ssl_context()
     bundle = os.environ.get("SSL_CERT_FILE")
-    if bundle:
-        there = Path(bundle).is_file()
-        text = f"certificates are taken from SSL_CERT_FILE, {bundle}" + ("" if there else ", which is not there")
-        error = ConfigError(text, "Correct SSL_CERT_FILE, or unset it.")
-        yield Finding("TLS", "note" if there else "wrong", text, None if there else error)
+    text = f"authorities are those of SSL_CERT_FILE, {bundle}" if bundle else "authorities are those of certifi"
+    return Finding("TLS", "note" if bundle else "ok", text)
 
 
 def _api(api: Api, settings: Settings) -> Finding:

@@ -1,13 +1,16 @@
 """Stops a run that cannot succeed, instead of trying a thousand files."""
 
-from cavatica_upload.errors import ConfigError, Forbidden, NotFound, Unauthorized, UploadGone
+from cavatica_upload.errors import CertificateUntrusted, ConfigError, Forbidden, NotFound, Unauthorized, UploadGone
 
 IN_A_ROW = 3
 PROJECT_GONE = frozenset({3002, 5026})  # docs.cavatica.org, API status codes: no such project; no such folder
 
 
 class Circuit:
-    """Broken by a refused token at once, and by three files in a row that were refused for want of rights or place."""
+    """Broken by three files in a row that were refused for want of rights or place.
+
+    A refused token and a certificate that cannot be verified break it at once.
+    """
 
     def __init__(self) -> None:
         self.broken_by: Exception | None = None
@@ -19,7 +22,7 @@ class Circuit:
 
     def failed(self, error: Exception) -> None:
         """Note why a file failed."""
-        if isinstance(error, Unauthorized | ConfigError):
+        if isinstance(error, Unauthorized | ConfigError | CertificateUntrusted):
             self.broken_by = error
         elif isinstance(error, Forbidden) or (
             isinstance(error, NotFound) and not isinstance(error, UploadGone) and error.code in PROJECT_GONE

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import attrs
 
 from cavatica_upload.errors import (
+    CertificateUntrusted,
     Conflict,
     ConnectionFailed,
     EtagMismatch,
@@ -75,4 +76,6 @@ def _passing(error: Exception) -> bool:
     """Whether this is trouble that may be over in a while."""
     if isinstance(error, Conflict):
         return error.code == RESERVE_FAILED
+    if isinstance(error, CertificateUntrusted):
+        return False
     return isinstance(error, StorageError | ServerError | RateLimited | ConnectionFailed)

@@ -1,10 +1,8 @@
 """What both transports have in common: who gets the token, what an attempt looks like, what its end means."""
 
 import logging
-import re
-import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -15,9 +13,9 @@ from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.config.endpoint import same_origin
 from cavatica_upload.errors import Interrupted, UnexpectedAnswer
 from cavatica_upload.events import Retrying
+from cavatica_upload.http.losses import causes, loss_of
 from cavatica_upload.http.operations import Operation, recognise
-from cavatica_upload.http.problems import scrub
-from cavatica_upload.http.retry import Again, Answer, Exchange, GiveUp, Lost, Policy, Take, Verdict
+from cavatica_upload.http.retry import Again, Answer, Exchange, GiveUp, Policy, Take, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +100,7 @@ class Guard:
 
     def lost(self, exchange: Exchange, error: httpx.RequestError, number: int | None) -> Verdict:
         """Judge an attempt that ended without a whole answer."""
-        loss = loss_of(error, urlsplit(self.endpoint).netloc)
+        loss = loss_of(error, httpx.URL(self.endpoint))
         if number is not None:
             if loss.maybe_acted:
                 self.budget.observe({}, number)
@@ -135,7 +133,7 @@ class Guard:
     def settle(self, exchange: Exchange, verdict: Verdict, cause: BaseException | None) -> float | None:
         """Raise what the verdict says is to be raised; else return the seconds to pause, None where it is done."""
         if isinstance(verdict, GiveUp):
-            for lower in _causes(cause):
+            for lower in causes(cause):
                 lower.__traceback__ = None  # the frames in httpx and below hold the token's header
             raise verdict.error from cause
         if isinstance(verdict, Take):
@@ -162,46 +160,6 @@ class Guard:
             self.budget.announce(verdict.delay)
         if self.on_retry is not None:
             self.on_retry(Retrying(exchange.operation.name, exchange.attempts + 1, verdict.reason, verdict.delay))
-
-
-def loss_of(error: httpx.RequestError, host: str) -> Lost:
-    """Say in words what broke, and whether the server may have acted."""
-    text = re.sub(r"\[Errno -?\d+\] ", "", scrub(str(error))) or type(error).__name__
-    match error:
-        case httpx.ConnectTimeout():
-            return Lost(f"no connection to {host} in time", maybe_acted=False)
-        case httpx.PoolTimeout():
-            return Lost("no free connection in time", maybe_acted=False)
-        case httpx.ConnectError() if _caused_by(error, ssl.SSLCertVerificationError):
-            return Lost(
-                f"the certificate of {host} cannot be verified ({text})",
-                maybe_acted=False,
-                hopeless=True,
-                hint="Where a proxy of your network signs certificates, point SSL_CERT_FILE at its authority.",
-            )
-        case httpx.ConnectError():
-            return Lost(f"no connection to {host} ({text})", maybe_acted=False)
-        case httpx.ProxyError():
-            hint = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
-            return Lost(f"the proxy did not connect to {host} ({text})", maybe_acted=False, hint=hint)
-        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
-            return Lost(f"the request cannot be sent ({text})", maybe_acted=False, hopeless=True)
-        case httpx.ReadTimeout():
-            return Lost(f"no answer from {host} in time", maybe_acted=True)
-        case httpx.DecodingError():
-            return Lost(f"the answer of {host} cannot be decoded ({text})", maybe_acted=True)
-        case _:
-            return Lost(f"the connection to {host} broke ({text})", maybe_acted=True)
-
-
-def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
-    return any(isinstance(cause, kind) for cause in _causes(error))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _without_secrets(headers: httpx.Headers) -> httpx.Headers:

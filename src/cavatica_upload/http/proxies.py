@@ -1,6 +1,7 @@
 """Which proxy of the environment leads to a host; the same variables as curl's, and the system's settings."""
 
 import urllib.request
+from urllib.parse import urlsplit
 
 from cavatica_upload.errors import ConfigError
 
@@ -24,3 +25,9 @@ def proxy_for(scheme: str, host: str, port: int | None) -> str | None:
             f"Set {scheme.upper()}_PROXY to a URL like http://host:port.",
         )
     return proxy
+
+
+def shown(proxy: str) -> str:
+    """Return a proxy's URL without the credentials that may be in it."""
+    parts = urlsplit(proxy)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -25,7 +25,14 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from cavatica_upload.budget.ratelimit import MARGIN, wait_asked_for
-from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, RateLimited, UnexpectedAnswer
+from cavatica_upload.errors import (
+    ApiError,
+    CavaticaError,
+    CertificateUntrusted,
+    ConnectionFailed,
+    RateLimited,
+    UnexpectedAnswer,
+)
 from cavatica_upload.http.operations import Operation
 
 FIRST_PAUSE = 0.5
@@ -59,11 +66,15 @@ class Answer:
 
 @attrs.frozen
 class Lost:
-    """No whole answer: why, in words, whether the server may have acted, and whether trying again is pointless."""
+    """No whole answer: why, in words, whether the server may have acted, and whether trying again is pointless.
+
+    `untrusted` is a certificate that cannot be verified.
+    """
 
     reason: str
     maybe_acted: bool
     hopeless: bool = False
+    untrusted: bool = False
     hint: str | None = None
 
 
@@ -135,7 +146,8 @@ class Exchange:
     def lost(self, loss: Lost) -> Verdict:
         """Judge an attempt that brought no whole answer."""
         self._attempts += 1
-        error = ConnectionFailed(
+        kind = CertificateUntrusted if loss.untrusted else ConnectionFailed
+        error = kind(
             f"{self.operation.name} failed: {loss.reason}.",
             loss.hint or "Check the network and the endpoint, and run the same command again.",
             operation=self.operation.name,

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import attrs
-import httpcore
 import httpx
 
 from cavatica_upload.errors import (
+    CavaticaError,
+    CertificateUntrusted,
     EtagMismatch,
     Interrupted,
     MissingHeader,
@@ -20,6 +21,7 @@ from cavatica_upload.errors import (
     StorageError,
     UrlExpired,
 )
+from cavatica_upload.http.losses import loss_of
 from cavatica_upload.http.problems import scrub
 from cavatica_upload.http.redaction import redact_logs
 from cavatica_upload.md5 import new_digest
@@ -35,7 +37,6 @@ LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
 _S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
-_BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, httpcore.UnsupportedProtocol)
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
 
 
@@ -93,7 +94,7 @@ class Storage:
 
         `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
         attempt, `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask for another URL), PartRefused,
-        MissingHeader, EtagMismatch, StorageError, SourceError or Interrupted.
+        MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError or Interrupted.
         """
         digest = new_digest() if self._hashing else None
         started = time.monotonic()
@@ -126,24 +127,14 @@ class Storage:
                     said = _beginning(answer)
                 finally:
                     answer.close()
-        except (httpcore.TimeoutException, httpx.TimeoutException) as error:
-            if time.monotonic() >= deadline:
-                raise StorageError(
-                    f"Part {part.number} took too long: storage or the network is too slow.",
-                    "Check the network, or ask for smaller parts.",
-                    part=part.number,
-                ) from error
+        except httpx.InvalidURL as error:
             raise StorageError(
-                f"Part {part.number} was not taken: storage was silent for too long ({type(error).__name__}).",
-                "Check the network.",
+                f"Part {part.number} was not taken: the URL for it is not one.",
+                "Run the same command again; if it goes on, ask the platform's support.",
                 part=part.number,
             ) from error
-        except (*_BROKEN, httpx.HTTPError, httpx.InvalidURL) as error:
-            raise StorageError(
-                f"Part {part.number} was not taken: {scrub(str(error)).rstrip('.') or type(error).__name__}.",
-                "Check the network, and whether a proxy stands in the way.",
-                part=part.number,
-            ) from error
+        except httpx.RequestError as error:
+            raise _lost(error, target, part, late=time.monotonic() >= deadline) from error
         _check_status(answer.status_code, said, target, part)
         reported = _wanted(answer.headers, target, part)
         taken = digest.hexdigest() if digest is not None else None
@@ -153,6 +144,21 @@ class Storage:
     def close(self) -> None:
         """Close the connections."""
         self._wire.close()
+
+
+def _lost(error: httpx.RequestError, target: Target, part: Part, *, late: bool) -> CavaticaError:
+    if late and isinstance(error, httpx.TimeoutException):
+        return StorageError(
+            f"Part {part.number} took too long: storage or the network is too slow.",
+            "Check the network, or ask for smaller parts.",
+            part=part.number,
+        )
+    loss = loss_of(error, httpx.URL(target.url))
+    sentence = f"Part {part.number} was not taken: {loss.reason}."
+    if loss.untrusted:
+        return CertificateUntrusted(sentence, loss.hint)
+    hint = loss.hint or "Check the network, and whether it lets you reach that host."
+    return StorageError(sentence, hint, part=part.number)
 
 
 def _beginning(answer: httpx.Response) -> bytes:

@@ -22,6 +22,14 @@ from cavatica_upload.http.tls import ssl_context_for
 MAX_CONNECTIONS = 64
 IDLE_SECONDS = 15.0  # after which a connection is not used again: storage closes it at 20 or so
 
+_BROKEN = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
+
 
 class Deadline:
     """A moment of the monotonic clock for what this thread does with its sockets."""
@@ -59,17 +67,18 @@ class Wire(httpx.BaseTransport):
         self._pools: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}  # by scheme and proxy
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return the answer, its body still to come; raises httpcore's exceptions."""
+        """Send a request and return the answer, its body still to come; raises httpx's exceptions."""
         url = request.url
-        answer = self._pool(url).handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
+        with _as_httpx():
+            answer = self._pool(url).handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
             )
-        )
         return httpx.Response(status_code=answer.status, headers=answer.headers, stream=_Body(answer.stream))
 
     def close(self) -> None:
@@ -119,7 +128,8 @@ class _Body(httpx.SyncByteStream):
         self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._stream
+        with _as_httpx():
+            yield from self._stream
 
     def close(self) -> None:
         self._stream.close()
@@ -194,6 +204,16 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Raise httpx's exceptions for httpcore's, which have the same names; they hold no request, whose URL is a key."""
+    try:
+        yield
+    except _BROKEN as error:
+        kind: type[httpx.RequestError] = getattr(httpx, type(error).__name__)
+        raise kind(str(error)) from error
 
 
 @contextmanager

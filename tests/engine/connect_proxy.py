@@ -1,0 +1,76 @@
+"""A proxy as networks have them: it is asked to CONNECT, and then carries bytes that it cannot read."""
+
+import asyncio
+import base64
+import contextlib
+import ssl
+import threading
+from typing import Self
+
+
+class ConnectProxy:
+    """Listens on a free port of 127.0.0.1 for the length of a `with` block; with `tls` it is spoken to in TLS.
+
+    `credentials` are "user:password" that it wants. `asked` are the targets it was asked for, `read` is all it could
+    read: the heads of requests, and what clients sent to it through no tunnel of their own.
+    """
+
+    def __init__(self, *, credentials: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.asked: list[str] = []
+        self.read = b""
+        self._wanted = b"Basic " + base64.b64encode(credentials.encode()) if credentials else None
+        self._tls = tls
+        self._ready, self._loop = threading.Event(), asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """What goes into HTTPS_PROXY, without credentials."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._over = asyncio.Event()
+        server = await asyncio.start_server(self._carry, "127.0.0.1", 0, ssl=self._tls)
+        self._port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._over.wait()
+        server.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.read += head
+            method, target, _ = head.split(b" ", 2)
+            if self._wanted is not None and self._wanted not in head:
+                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            elif method != b"CONNECT":
+                writer.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
+            else:
+                self.asked.append(target.decode())
+                host, _, port = target.decode().rpartition(":")
+                there, back = await asyncio.open_connection(host, int(port))
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await asyncio.gather(_pour(reader, back), _pour(there, writer))
+            await writer.drain()
+        writer.close()
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while block := await reader.read(65536):
+            writer.write(block)
+            await writer.drain()
+    writer.close()

@@ -1,0 +1,139 @@
+"""Uploads as they are outside of tests: over TLS, and through the proxies of hospitals and universities."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from connect_proxy import ConnectProxy
+from engine_rig import KIB, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import StorageError
+from cavatica_upload.engine.tries import ATTEMPTS
+from cavatica_upload.errors import CavaticaError, CertificateUntrusted
+from cavatica_upload.events import Retrying
+from cavatica_upload.http import tls
+from cavatica_upload.plan import Part
+from cavatica_upload.sources.source import LocalFile
+from cavatica_upload.storage.client import Storage, Target
+
+PARTS = 6
+CREDENTIALS = "reader:open-sesame"
+
+
+@pytest.fixture
+def trusted(authority_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SSL_CERT_FILE names the authority."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
+    tls._trusting.cache_clear()
+    yield
+    tls._trusting.cache_clear()
+
+
+@pytest.fixture
+def rig(rigged: Callable[..., Rig], server_tls: ssl.SSLContext) -> Rig:
+    """The mock over TLS."""
+    return rigged(tls=server_tls)
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("jobs", [1, 8])
+def test_file_arrives_whole(rig: Rig, jobs: int) -> None:
+    """Over TLS the file arrives whole and verified, and no part goes twice."""
+    path = rig.file(PARTS * 700 * KIB + 1)
+    rig.assert_whole(rig.upload(path, part_size=700 * KIB, uploader={"jobs": jobs}), path)
+    assert rig.mock.bytes_received == path.stat().st_size
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("fault", [{"then": "reset", "after_bytes": 300 * KIB}, {"then": "close"}, {"then": "corrupt"}])
+def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None:
+    """A connection that breaks within TLS costs one more try of its part, as does a part that arrives damaged."""
+    rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
+    path = rig.file(PARTS * 700 * KIB)
+    rig.assert_whole(rig.upload(path, part_size=700 * KIB), path)
+    assert rig.calls["putPart"] == PARTS + 1
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("fault", [{"then": "slow", "bytes_per_second": 1000}, {"then": "stall", "after_bytes": 100}])
+def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig, fault: dict[str, object]) -> None:
+    """TLS hides no silence: a part that does not get on is given up when its time is over."""
+    rig.mock.faults.add(Fault("putPart", times=None, **fault))  # type: ignore[arg-type]
+    with pytest.raises(StorageError, match="took too long"):
+        rig.upload(rig.file(30_000_000), part_size=30_000_000, uploader={"part_deadline": 0.5})
+    assert 1 <= rig.calls["putPart"] <= ATTEMPTS
+
+
+def test_unknown_authority_is_told_at_once(rig: Rig) -> None:
+    """A certificate that nobody vouches for ends the upload without another try, and says what to do."""
+    with pytest.raises(CertificateUntrusted, match=r"the certificate of .* cannot be verified") as caught:
+        rig.upload(rig.file(1))
+    assert "SSL_CERT_FILE" in str(caught.value.hint)
+    assert rig.api_calls == 0
+    assert rig.told(Retrying) == []
+
+
+def test_unknown_authority_of_storage_is_told(rig: Rig) -> None:
+    """The same for storage, which may have another authority than the API."""
+    source = LocalFile(rig.file(10))
+    store = Storage()
+    try:
+        with pytest.raises(CertificateUntrusted, match=r"the certificate of .* cannot be verified") as caught:
+            store.put(Target("PUT", f"{rig.mock.origin}/part?signature=x"), Part(1, 0, 10), source)
+    finally:
+        store.close()
+        source.close()
+    assert "SSL_CERT_FILE" in str(caught.value.hint)
+    assert "signature=x" not in f"{caught.value!r} {caught.value.hint}"
+
+
+@pytest.mark.usefixtures("trusted")
+def test_certificate_of_another_host_is_told(rigged: Callable[..., Rig], authority: trustme.CA) -> None:
+    """A certificate for another name is no certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("platform.example").configure_cert(context)
+    rig = rigged(tls=context)
+    with pytest.raises(CertificateUntrusted, match="cannot be verified"):
+        rig.upload(rig.file(1))
+    assert rig.api_calls == 0
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_proxy_of_the_environment_is_used(
+    rig: Rig, server_tls: ssl.SSLContext, secure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API and storage go through HTTPS_PROXY, with its credentials; it sees neither token nor signature."""
+    path = rig.file(PARTS * 700 * KIB)
+    with ConnectProxy(credentials=CREDENTIALS, tls=server_tls if secure else None) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
+        rig.assert_whole(rig.upload(path, part_size=700 * KIB), path)
+    assert set(proxy.asked) == {rig.mock.origin.removeprefix("https://")}
+    assert len(proxy.asked) > 2
+    assert rig.mock.token.encode() not in proxy.read
+    assert b"ignature" not in proxy.read
+
+
+@pytest.mark.usefixtures("trusted")
+def test_no_proxy_is_obeyed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts of NO_PROXY are reached directly."""
+    path = rig.file(PARTS * KIB)
+    with ConnectProxy() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert proxy.asked == []
+
+
+@pytest.mark.usefixtures("trusted")
+def test_proxy_that_refuses_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that wants other credentials is an error that names the variables, and not the password."""
+    with ConnectProxy(credentials="other:one") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
+        with pytest.raises(CavaticaError, match="proxy") as caught:
+            rig.upload(rig.file(1))
+    assert "HTTPS_PROXY" in str(caught.value.hint)
+    assert "open-sesame" not in f"{caught.value!r} {caught.value.hint} {rig.events}"
