@@ -98,7 +98,8 @@ def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> No
     assert ended.code == 0
     grades = {event["check"]: event["grade"] for event in ended.events}
     assert grades.pop("MD5") in ("ok", "note")  # a note where there was no C compiler
-    assert grades == dict.fromkeys(["program", "state", "token", "API", "clock", "project", "storage"], "ok")
+    checks = ["program", "state", "token", "proxy", "TLS", "API", "clock", "project", "storage"]
+    assert grades == dict.fromkeys(checks, "ok")
     assert machine.mock.calls["putPart"] == 1
     assert machine.mock.files() == []
     assert machine.mock.uploads() == []
@@ -119,6 +120,34 @@ def test_doctor_says_what_is_wrong(machine: Machine, fault: Fault, check: str, c
     assert ended.code == code
     assert f"WRONG  {check}" in ended.out
     assert machine.mock.uploads() == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "check", "sentence"),
+    [
+        ("SSL_CERT_FILE", "/nowhere", "TLS", "SSL_CERT_FILE, /nowhere, cannot be used: no such file or directory."),
+        ("SSL_CERT_FILE", "/dev/null", "TLS", "SSL_CERT_FILE, /dev/null, cannot be used: there is no certificate in"),
+        ("HTTP_PROXY", "ftp://here", "proxy", "The proxy for http in the environment is of a kind that is not support"),
+    ],
+)
+def test_doctor_says_what_stands_in_the_way(
+    machine: Machine, variable: str, value: str, check: str, sentence: str
+) -> None:
+    """What the environment says of certificates and proxies is looked at before any call."""
+    ended = machine.run("doctor", *TO, env={variable: value})
+    assert ended.code == 3
+    assert f"WRONG  {check}" in ended.out
+    assert sentence in ended.out
+    assert not machine.mock.calls
+
+
+def test_upload_says_that_certificates_cannot_be_read(machine: Machine) -> None:
+    """An SSL_CERT_FILE that is not there is a sentence, and no fault of the program."""
+    machine.file("a.bam")
+    place = {"SSL_CERT_FILE": "/nowhere", "SB_API_ENDPOINT": "https://127.0.0.1:9/v2"}
+    ended = machine.run("upload", "a.bam", *TO, env=place)
+    assert ended.code == 3
+    assert ended.err.startswith("Error: SSL_CERT_FILE, /nowhere, cannot be used: no such file or directory.\n")
 
 
 def test_completion_and_version(machine: Machine) -> None:
