@@ -1,7 +1,9 @@
 """Runs clients against sinks: each sink and each upload in a fresh process."""
 
 import json
+import os
 import random
+import ssl
 import statistics
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from bench.certificates import Certificates
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 600.0  # seconds that one upload may take before it is written down as endless
@@ -39,10 +43,18 @@ class Run:
 
 
 class Sink:
-    """A sink in a process of its own, for uploads of one file."""
+    """A sink in a process of its own, for uploads of one file; with `certificates` it speaks https."""
 
-    def __init__(self, file: Path, *options: str) -> None:
+    def __init__(self, file: Path, *options: str, certificates: Certificates | None = None) -> None:
         self.file = file
+        self.environment = dict(os.environ)
+        self._trust = None
+        if certificates is not None:
+            options = (*options, f"--tls={certificates.server}")
+            # What httpx, requests and curl read, each its own.
+            trusted = dict.fromkeys(["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"], certificates.authority)
+            self.environment |= trusted
+            self._trust = ssl.create_default_context(cafile=certificates.authority)
         command = [sys.executable, "-m", "bench.sink", str(file), *options]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self._process.stdout is None:
@@ -50,7 +62,7 @@ class Sink:
         word, _, port = self._process.stdout.readline().partition(" ")
         if word != "ready":
             raise RuntimeError("the sink did not start")
-        self._origin = f"http://127.0.0.1:{int(port)}"
+        self._origin = f"{'https' if certificates else 'http'}://127.0.0.1:{int(port)}"
 
     @property
     def endpoint(self) -> str:
@@ -72,7 +84,7 @@ class Sink:
         return stats
 
     def _ask(self, what: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self._origin}/_sink/{what}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self._origin}/_sink/{what}", timeout=30, context=self._trust) as answer:
             value: dict[str, Any] = json.load(answer)
             return value
 
@@ -90,7 +102,7 @@ def spawn(client: str, sink: Sink, *options: str) -> subprocess.Popen[str]:
     """Start an upload of the sink's file."""
     command = [sys.executable, "-m", "bench.clients", client, "--endpoint", sink.endpoint, "--file", str(sink.file)]
     pipe = subprocess.PIPE
-    return subprocess.Popen([*command, *options], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen([*command, *options], cwd=ROOT, env=sink.environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def upload(client: str, sink: Sink, *options: str) -> Run:

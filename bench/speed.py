@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.certificates import Certificates
 from bench.files import write_file
 from bench.harness import Run, Sink, median, ratios, rounds
 from bench.tables import MIB, Table
@@ -22,6 +23,7 @@ class Setting:
     size: int  # bytes
     delay: float = 0.0  # seconds an API call takes
     rate: int | None = None  # bytes a second on one connection to storage
+    tls: bool = False
     clients: tuple[str, ...] = (BASE, "ours", "ours-unverified")
 
     @property
@@ -37,13 +39,17 @@ def full() -> list[Setting]:
     return [
         Setting("1 GiB, API calls take 0 ms", gib, clients=every),
         Setting("1 GiB, API calls take 50 ms", gib, delay=0.05),
+        Setting("1 GiB over TLS, API calls take 50 ms", gib, delay=0.05, tls=True),
         Setting("1 GiB, storage takes 40 MiB/s per connection, API calls take 50 ms", gib, delay=0.05, rate=40 * MIB),
     ]
 
 
 def quick() -> list[Setting]:
     """Small enough for every change; shows that all runs, not how fast."""
-    return [Setting("64 MiB, API calls take 5 ms", 64 * MIB, delay=0.005)]
+    return [
+        Setting("64 MiB, API calls take 5 ms", 64 * MIB, delay=0.005),
+        Setting("64 MiB over TLS, API calls take 5 ms", 64 * MIB, delay=0.005, tls=True),
+    ]
 
 
 def measure(settings: Sequence[Setting], count: int) -> tuple[list[Table], list[dict[str, Any]]]:
@@ -52,7 +58,8 @@ def measure(settings: Sequence[Setting], count: int) -> tuple[list[Table], list[
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for setting in settings:
             file = write_file(Path(folder) / "file", setting.size)
-            with Sink(file, *setting.options) as sink:
+            certificates = Certificates.make(Path(folder)) if setting.tls else None
+            with Sink(file, *setting.options, certificates=certificates) as sink:
                 series = rounds(setting.clients, sink, count)
             tables.append(_table(setting, series))
             raw.append({"setting": setting.title, "rounds": [{c: r.as_json() for c, r in s.items()} for s in series]})

@@ -1,11 +1,13 @@
 """As much HTTP/1.1 as the sink needs, on bare sockets, so that the server costs next to no CPU.
 
 On Linux a body is thrown away inside the kernel: `recv` with MSG_TRUNC on a TCP socket drops the bytes without copying
-them (tcp(7)), and MSG_WAITALL returns once for a whole chunk. Elsewhere the bytes are copied into one scratch buffer.
+them (tcp(7)), and MSG_WAITALL returns once for a whole chunk. Elsewhere, and over TLS, the bytes are copied into one
+scratch buffer.
 """
 
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -44,7 +46,8 @@ class Request:
     def swallow(self, count: int) -> int:
         """Throw away at most `count` more bytes of the body; the number of bytes that came."""
         count = min(count, self.unread, CHUNK)
-        got = self.sock.recv_into(SCRATCH, count, SWALLOW) if count else 0
+        flags = 0 if isinstance(self.sock, ssl.SSLSocket) else SWALLOW
+        got = self.sock.recv_into(SCRATCH, count, flags) if count else 0
         if count and not got:
             raise Gone
         self.unread -= got
@@ -103,7 +106,9 @@ def read_request(sock: socket.socket) -> Request | None:
     return Request(sock, method, path, {name.strip().lower(): value.strip() for name, value in pairs}, rest)
 
 
-def serve(handler: Callable[[Request], None], receive_buffer: int | None = None) -> int:
+def serve(
+    handler: Callable[[Request], None], receive_buffer: int | None = None, tls: ssl.SSLContext | None = None
+) -> int:
     """Answer requests on a free port of the loopback for ever, a thread per connection; the port."""
     server = socket.create_server(("127.0.0.1", 0), backlog=256)
     if receive_buffer:  # inherited by the connections; small, so that a slow reader is felt by the writer
@@ -111,12 +116,12 @@ def serve(handler: Callable[[Request], None], receive_buffer: int | None = None)
 
     def converse(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with sock:
-            try:
-                while (request := read_request(sock)) is not None:
+        try:
+            with tls.wrap_socket(sock, server_side=True) if tls else sock as spoken:
+                while (request := read_request(spoken)) is not None:
                     handler(request)
-            except (Gone, OSError):
-                return
+        except (Gone, OSError):
+            return
 
     def accept() -> None:
         while True:
