@@ -110,7 +110,7 @@ class UploadFailed:
 
 @attrs.frozen
 class UploadSkipped:
-    """The file was left alone, on request; `reason` is one sentence."""
+    """The file was left alone, on request or because it is there already; `reason` is one sentence."""
 
     file: FileKey
     reason: str

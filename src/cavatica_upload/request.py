@@ -40,7 +40,8 @@ class UploadRequest:
 
     `name` is the name on the platform (default: the last element of the path); `part_size` a wish in bytes.
     `if_exists` says what to do when a file of that name is there: "fail" (NameTaken), "skip", "overwrite", or "rename"
-    to `_1_name`, `_2_name`, … as the platform does.
+    to `_1_name`, `_2_name`, … as the platform does. Unless it is to be overwritten, a file that has not changed since
+    it was brought there from this machine is not sent again: its receipt is the outcome.
     `md5` is a known MD5 of the whole file (32 hex), sent to the platform at the start; a sidecar `FILE.md5` is found
     without being named. `digest` asks for one to be computed from a read of its own, beside the upload.
     `changed` says what to do when an unfinished upload of this file is known, but the file has changed since:
@@ -86,12 +87,16 @@ class UploadRequest:
 
 @attrs.frozen
 class Outcome:
-    """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence). One of the three."""
+    """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence). One of the three.
+
+    `earlier` says that an earlier run brought the file, whose receipt this is; nothing was sent.
+    """
 
     request: UploadRequest
     receipt: Receipt | None = None
     error: Exception | None = None
     skipped: str | None = None
+    earlier: bool = False
 
 
 def is_hex(text: str, length: int) -> bool:

@@ -37,7 +37,7 @@ class Options(UploaderOptions, UploadOptions, total=False):
 def upload(
     source: str | os.PathLike[str] | BinaryIO, destination: Destination | str, **options: Unpack[Options]
 ) -> Receipt | None:
-    """Upload one file and return its receipt; None where `if_exists="skip"` found the file there.
+    """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
 
     `options` are the arguments of Uploader and the fields of UploadRequest. For several files use an Uploader: it
     shares connections, threads and the call budget. Raises the errors of cavatica_upload.errors.

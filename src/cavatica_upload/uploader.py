@@ -159,7 +159,7 @@ class Uploader:
         destination: Destination | str,
         **options: Unpack[UploadOptions],
     ) -> Receipt | None:
-        """Upload one file and return its receipt; None where `if_exists="skip"` found the file there.
+        """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
 
         `options` are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
         cancel(). After KeyboardInterrupt what is in flight is finished and reported before it is raised on; a second

@@ -227,27 +227,28 @@ def test_start_that_nobody_lived_to_see_is_found(rig: Rig, monkeypatch: pytest.M
 
 
 def test_second_uploader_of_a_file_is_told(rig: Rig) -> None:
-    """While one process uploads a file another one is told so, or waits where it wants to."""
+    """While one process uploads a file another one is told so, or waits for the same receipt where it wants to."""
     path = rig.file(PARTS * KIB)
-    rig.mock.faults.add(Fault("putPart", "delay", seconds=0.5))
-    going = threading.Event()
+    going, go_on = threading.Event(), threading.Event()
 
     def listener(event: object) -> None:
         if isinstance(event, UploadStarted):
             going.set()
+            go_on.wait()
 
     first: list[object] = []
     thread = threading.Thread(
         target=lambda: first.append(rig.upload(path, part_size=KIB, uploader={"listeners": [listener]}))
     )
     thread.start()
-    assert going.wait(10)
+    going.wait()
     with pytest.raises(UploadBusy):
         rig.upload(path, part_size=KIB)
-    waited = rig.upload(path, part_size=KIB, wait=True, if_exists="rename")
+    threading.Timer(0.1, go_on.set).start()
+    waited = rig.upload(path, part_size=KIB, wait=True)
     thread.join()
-    assert len(first) == 1
-    assert waited.name == "_1_sample.bam"
+    assert first == [waited]
+    assert rig.calls["putPart"] == PARTS
 
 
 def test_lock_files_do_not_pile_up(rig: Rig) -> None:
@@ -291,6 +292,7 @@ def test_upload_goes_on_without_a_journal(rig: Rig, monkeypatch: pytest.MonkeyPa
 def test_stopped_upload_goes_on(rig: Rig) -> None:
     """After cancel() the parts that arrived are reported, the error says how to resume, and the next run goes on."""
     path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "delay", seconds=0.5, after=4, times=None))
     with rig.uploader(jobs=1) as uploader:
 
         def listener(event: object) -> None:
@@ -302,6 +304,7 @@ def test_stopped_upload_goes_on(rig: Rig) -> None:
             uploader.upload(path, PROJECT, part_size=KIB)
     assert caught.value.hint == "Run the same command again to go on from there."
     assert open_parts(rig) == sorted(event.number for event in rig.told(PartSent))
+    rig.mock.faults.clear()
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.mock.bytes_received == PARTS * KIB
 

@@ -1,5 +1,6 @@
 import asyncio
 import io
+import os
 import threading
 from hashlib import md5, sha256
 from pathlib import Path
@@ -98,6 +99,7 @@ def test_taken_name(rig: Rig) -> None:
     assert rig.told(UploadSkipped)[0].reason == "sample.bam is there already."
     renamed = rig.upload(path, if_exists="rename")
     assert renamed.name == "_1_sample.bam"
+    path.write_bytes(b"another")
     assert rig.upload(path, if_exists="rename").name == "_2_sample.bam"
     over = rig.upload(path, if_exists="overwrite")
     assert rig.stored(over) == path.read_bytes()
@@ -265,3 +267,32 @@ def test_requests_that_cannot_be_right(options: dict[str, str]) -> None:
     """Impossible requests are refused when they are made."""
     with pytest.raises(UsageError):
         UploadRequest(source="x", destination=PROJECT, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "rename"])
+def test_the_same_again_returns_the_receipt(rig: Rig, if_exists: str) -> None:
+    """A file that has not changed since it was brought is not sent again: what is asked for is done already."""
+    path = rig.file(3 * KIB)
+    first = rig.upload(path, part_size=KIB)
+    assert rig.upload(path, part_size=KIB, if_exists=if_exists) == first
+    assert rig.calls["putPart"] == 3
+    assert len(rig.mock.files()) == 1
+    assert len(rig.told(UploadSkipped)) == 1
+
+
+@pytest.mark.parametrize("change", ["touched", "deleted there", "elsewhere"])
+def test_another_state_is_another_file(rig: Rig, change: str) -> None:
+    """Touched since, or no longer there, or at another place: what the receipt says is no longer known."""
+    path = rig.file(10)
+    first = rig.upload(path)
+    if change == "touched":
+        os.utime(path)
+    elif change == "deleted there":
+        second = rig.upload(path, if_exists="overwrite")
+        assert second.path is not None
+        second.path.unlink()
+    else:
+        assert first.path is not None
+        first.path.write_text(first.to_json().replace(str(path), str(path) + "2"))
+    with pytest.raises(NameTaken):
+        rig.upload(path)

@@ -8,13 +8,13 @@ from typing import Any
 import attrs
 
 from cavatica_upload.api import Api
-from cavatica_upload.batch.arrivals import Arrivals
+from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.metadata import FILES_PER_CALL
 from cavatica_upload.cli.console import Output, count_text, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit
-from cavatica_upload.cli.run import RunOptions
+from cavatica_upload.cli.run import RunOptions, found_before
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import Journal, state_dir
@@ -72,7 +72,7 @@ class DryRun:
         self._api = api
         target = options.target
         self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in batch.folders])
-        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint, self._is_there)
+        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint)
         self._problems: list[str] = []
 
     def __call__(self) -> Exit:
@@ -86,9 +86,6 @@ class DryRun:
         missing = [folder for folder in self._folders() if self._tree.find(folder) is None]
         self._show(planned, missing)
         return Exit.USAGE if self._problems else Exit.DONE
-
-    def _is_there(self, folder: str, file_id: str) -> bool:
-        return self._tree.holds(self._options.target.path(folder), file_id)
 
     def _folders(self) -> list[str]:
         target = self._options.target
@@ -129,7 +126,7 @@ class DryRun:
         return PlannedFile(item, target, size, part_size, parts, state, resumed)
 
     def _state(self, item: Item, folder: Destination) -> str:
-        if self._arrivals.find(item, folder, renamed=self._options.if_exists == "rename"):
+        if found_before(self._arrivals, self._tree, self._options, item, folder):
             return "there"
         path = self._options.target.path(item.folder)
         names = self._tree.names(path) if len(self._batch.items) > 1 else None

@@ -1,13 +1,11 @@
 """One run of `cavatica upload`: a checked batch becomes requests, and files that arrived get their metadata."""
 
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
-from cavatica_upload.api import Api
-from cavatica_upload.batch.arrivals import Arrivals
+from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.metadata import EditFailed, FileEdit, MetadataQueue
@@ -19,12 +17,11 @@ from cavatica_upload.cli.receiptfiles import ReceiptFiles
 from cavatica_upload.cli.session import Session, SessionOptions
 from cavatica_upload.cli.target import Target
 from cavatica_upload.cli.wording import timestamp
-from cavatica_upload.errors import CavaticaError, NotFound
+from cavatica_upload.destination import Destination
+from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.uploader import DigestName, IfExists, Uploader, UploadRequest
-
-LOOK_AGAIN = 2.0  # seconds between two looks at the receipts of other processes
 
 
 @attrs.frozen(kw_only=True)
@@ -49,14 +46,32 @@ class RunOptions:
         return metadata, tuple(dict.fromkeys((*self.tags, *(row.tags if row else ()))))
 
 
+def found_before(
+    arrivals: Arrivals,
+    tree: FolderTree,
+    options: RunOptions,
+    item: Item,
+    destination: Destination,
+    may_compare: Callable[[Item], bool] = lambda _item: True,
+) -> Receipt | None:
+    """Return the receipt of a file that an earlier run has brought; `may_compare` is asked before a file is read."""
+    return arrivals.find(
+        item.source,
+        item.size,
+        item.name,
+        destination,
+        is_there=lambda file_id: tree.holds(options.target.path(item.folder), file_id),
+        renamed=options.if_exists == "rename",
+        compare=lambda: may_compare(item),
+    )
+
+
 class Run:
     """Uploads a batch and sets metadata. Use once; call it for the exit code."""
 
     _tree: FolderTree
     _queue: MetadataQueue
     _arrivals: Arrivals
-    _late: Arrivals
-    _api: Api
 
     def __init__(self, batch: Batch, options: RunOptions, output: Output) -> None:
         self._batch = batch
@@ -64,20 +79,18 @@ class Run:
         self._output = output
         unsized = (item.label for item in batch.items if item.size is None)
         self._session = Session(output, options.session, files=len(batch.items), size=batch.size, unsized=unsized)
-        self._looked = float("-inf")
         self._receipts = ReceiptFiles(options.receipt, many=len(batch.items) > 1)
 
     def __call__(self) -> Exit:
         """Do it all, show how it ended, and return the exit code; raises what stops the run before it begins."""
-        return self._session.run(self._prepare, self._arrived, lambda: self._note(self._queue.flush()), self._recognise)
+        return self._session.run(self._prepare, self._arrived, lambda: self._note(self._queue.flush()))
 
     def _prepare(self, uploader: Uploader) -> Iterable[UploadRequest]:
         target, items = self._options.target, self._batch.items
         api = uploader.api
         self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in self._batch.folders])
         self._queue = MetadataQueue(api)
-        self._api = api
-        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint, self._is_there, self._say)
+        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint)
         log_text(f"Uploading {count_text(len(items), 'file')}, {self._batch.size} bytes, to {visible(str(target))}")
         if self._output.as_json:
             self._output.record(
@@ -92,36 +105,13 @@ class Run:
             )
         return self._requests()
 
-    def _is_there(self, folder: str, file_id: str) -> bool:
-        return self._tree.holds(self._options.target.path(folder), file_id)
-
-    def _say(self, text: str) -> None:
-        self._output.say(visible(text))
-
-    def _recognise(self, request: UploadRequest) -> Receipt | None:
-        """Find the receipt of a file that another process has brought since this run looked for receipts."""
-        if time.monotonic() - self._looked > LOOK_AGAIN:
-            self._late = Arrivals(state_dir() / "receipts", self._api.endpoint, self._exists, self._say)
-            self._looked = time.monotonic()
-        try:
-            return self._late.find(request.context, request.destination)
-        except CavaticaError:
-            return None
-
-    def _exists(self, _folder: str, file_id: str) -> bool:
-        try:
-            self._api.get_file(file_id)
-        except NotFound:
-            return False
-        return True
-
     def _requests(self) -> Iterator[UploadRequest]:
         """Yield what is to be sent, making its folder; what is there already is counted, and what fails is noted."""
         options = self._options
         for item in self._batch.items:
             try:
                 destination = self._tree.get(options.target.path(item.folder))
-                receipt = self._arrivals.find(item, destination, renamed=options.if_exists == "rename")
+                receipt = found_before(self._arrivals, self._tree, options, item, destination, self._may_compare)
             except CavaticaError as error:
                 self._session.tally.fail(item.label, error)
                 continue
@@ -141,6 +131,10 @@ class Run:
                 key=item.label,
                 context=item,
             )
+
+    def _may_compare(self, item: Item) -> bool:
+        self._output.say(visible(f"{item.source}: touched since it was uploaded; comparing it with the receipt"))
+        return True
 
     def _arrived(self, request: UploadRequest, receipt: Receipt) -> None:
         item: Item = request.context

@@ -17,12 +17,11 @@ from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.progress import Display, JsonLines, Lines
 from cavatica_upload.cli.summary import Tally, show
 from cavatica_upload.cli.wording import timestamp
-from cavatica_upload.errors import FileChanged, NameTaken
+from cavatica_upload.errors import FileChanged
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.uploader import Outcome, Uploader, UploadRequest
 
 Arrived = Callable[[UploadRequest, Receipt], None]
-Recognise = Callable[[UploadRequest], Receipt | None]
 
 
 @attrs.frozen(kw_only=True)
@@ -50,8 +49,6 @@ def display_for(output: Output, meter: Meter) -> Display:
 class Session:
     """One run over `files` files of `size` bytes, not counting the `unsized`. Use once; `tally` may be added to."""
 
-    _recognise: Recognise
-
     def __init__(
         self, output: Output, options: SessionOptions, *, files: int, size: int, unsized: Iterable[str] = ()
     ) -> None:
@@ -65,14 +62,11 @@ class Session:
         prepare: Callable[[Uploader], Iterable[UploadRequest]],
         arrived: Arrived,
         finish: Callable[[], None] = lambda: None,
-        recognise: Recognise = lambda _request: None,
     ) -> Exit:
         """Upload what `prepare` yields and return the exit code.
 
         `arrived` is told of each file that is there, `finish` is called when all have ended, before the summary.
-        `recognise` is asked of a file whose name is taken: another process may just have brought this very file.
         """
-        self._recognise = recognise
         options, began = self._options, time.monotonic()
         connection = options.connection
         with Uploader(
@@ -107,7 +101,7 @@ class Session:
             )
             return
         self._tell_id(receipt, key)
-        if self.output.verbose:
+        if self.output.verbose and ended:
             self.output.say(f"{visible(key)}: already there since {receipt.finished}")
 
     def _upload(
@@ -135,10 +129,9 @@ class Session:
     def _take(self, outcome: Outcome, arrived: Arrived) -> None:
         """Count how a file ended, and say it on standard output."""
         key = outcome.request.key
-        there = self._recognise(outcome.request) if isinstance(outcome.error, NameTaken) else None
-        if there is not None:
-            self.found(key, there, ended=False)
-            arrived(outcome.request, there)
+        if outcome.receipt is not None and outcome.earlier:
+            self.found(key, outcome.receipt, ended=False)
+            arrived(outcome.request, outcome.receipt)
         elif outcome.error is not None:
             self.tally.fail(key, outcome.error)
         elif outcome.skipped is not None:

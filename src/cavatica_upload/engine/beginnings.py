@@ -42,7 +42,12 @@ class Beginnings:
             opened = open_upload(self._context, transfer.request)
         except SkippedFile as reason:
             self._context.announcer.tell(UploadSkipped(transfer.key, str(reason)))
-            self._engine.end(transfer, Outcome(transfer.request, skipped=str(reason)))
+            outcome = (
+                Outcome(transfer.request, skipped=str(reason))
+                if reason.receipt is None
+                else Outcome(transfer.request, receipt=reason.receipt, earlier=True)
+            )
+            self._engine.end(transfer, outcome)
             return
         except UploadBusy as error:
             if transfer.request.wait and not self._context.stop.stopping.is_set():

@@ -74,6 +74,6 @@ def pause(context: Context, seconds: float) -> None:
         raise Interrupted.while_waiting("another try")
 
 
-def now_utc() -> str:
-    """Return the time in UTC, as ISO 8601 with Z."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now_utc(timespec: str = "seconds") -> str:
+    """Return the time in UTC, as ISO 8601 with Z; `timespec` is as in datetime.isoformat()."""
+    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

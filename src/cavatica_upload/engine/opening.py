@@ -217,7 +217,7 @@ class _Opening:
             name=name,
             identity=self.source.identity or Identity(self.request.key, 0),
             part_size=part_size,
-            started=now_utc(),
+            started=now_utc("microseconds"),  # what is older than this did not change the file since
         )
 
     def _opened(

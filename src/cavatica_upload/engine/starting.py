@@ -1,17 +1,20 @@
 """Starts an upload, under a name that is free, and only once even where the answer is lost."""
 
+import os
 import time
 from collections.abc import Iterator
 
 import attrs
 
 from cavatica_client.models import Upload, UploadSummary
+from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
+from cavatica_upload.errors import CavaticaError, NameTaken, NotFound, UsageError
 from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import part_size_for
+from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import UploadRequest
 
 STARTS = 5  # of which all but one end without an answer
@@ -20,7 +23,11 @@ CLOCK_GRAIN = 5.0  # seconds: times of the platform have whole seconds, and cloc
 
 
 class SkippedFile(Exception):
-    """The file is left alone, on request; the message says why."""
+    """The file is left alone; the message says why. `receipt` is there where an earlier run has brought it."""
+
+    def __init__(self, reason: str, receipt: Receipt | None = None) -> None:
+        super().__init__(reason)
+        self.receipt = receipt
 
 
 @attrs.frozen
@@ -44,7 +51,7 @@ class Start:
     md5: str | None
 
     def start(self) -> Started:
-        """Start the upload; raises SkippedFile where a file is there that is to be left alone."""
+        """Start the upload; raises SkippedFile where a file is there that is to be left alone, or is this very one."""
         found = self._unanswered()
         if found is not None:
             return found
@@ -53,6 +60,7 @@ class Start:
                 return self._start_as(name)
             except NameTaken as error:
                 self.context.journalled(lambda journal: journal.refused(*self._place), None)
+                self._look_for_receipt()
                 if self.request.if_exists == "skip":
                     raise SkippedFile(f"{name} is there already.") from error
                 if self.request.if_exists != "rename":
@@ -66,14 +74,39 @@ class Start:
             return
         if not self._taken(self.name):
             yield self.name
-        elif self.request.if_exists == "skip":
-            raise SkippedFile(f"{self.name} is there already.")
+        else:
+            self._look_for_receipt()
+            if self.request.if_exists == "skip":
+                raise SkippedFile(f"{self.name} is there already.")
         if self.request.if_exists == "rename":
             for number in range(1, RENAMES):
                 name = f"_{number}_{self.name}"
                 if not self._taken(name):
                     self._say(f"{self.name} is there already; this one is uploaded as {name}.")
                     yield name
+
+    def _look_for_receipt(self) -> None:
+        """Raise SkippedFile where the file that has the name is this one, brought by a run that could not say so."""
+        source = self.request.source
+        if self.size is None or not isinstance(source, str | os.PathLike):
+            return
+        receipt = Arrivals(self.context.receipts, self.context.endpoint).find(
+            os.fspath(source),
+            self.size,
+            self.name,
+            self.request.destination,
+            is_there=self._is_there,
+            renamed=self.request.if_exists == "rename",
+        )
+        if receipt is not None:
+            raise SkippedFile(f"It is there since {receipt.finished}, and has not changed.", receipt)
+
+    def _is_there(self, file_id: str) -> bool:
+        try:
+            self.context.api.get_file(file_id)
+        except NotFound:
+            return False
+        return True
 
     def _taken(self, name: str) -> bool:
         return self.context.api.find_file(self.request.destination, name) is not None
