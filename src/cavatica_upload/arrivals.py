@@ -35,14 +35,14 @@ class Arrivals:
         name: str,
         destination: Destination,
         *,
-        is_there: Callable[[str], bool],
+        is_there: Callable[[Receipt], bool],
         renamed: bool = False,
         compare: Callable[[], bool] = lambda: False,
     ) -> Receipt | None:
         """Return the receipt of this very file of `size` bytes, under this name at this destination.
 
         With `renamed`, also where its name was taken and it got the next free one (`_1_name`). `is_there` tells whether
-        the platform still has the file with an id. The file must be what it was: nothing changed it since the upload
+        the platform still has the file of a receipt. The file must be what it was: nothing changed it since the upload
         began. Where something may have, `compare` says whether it may be read and compared with the receipt's MD5s.
         """
         for path in self._paths.get(_key(name), ()):
@@ -55,7 +55,7 @@ class Arrivals:
                 and receipt.size == size
                 and os.path.realpath(receipt.source) == os.path.realpath(source)
                 and _unchanged(receipt, source, compare)
-                and is_there(receipt.file_id)
+                and is_there(receipt)
             ):
                 return receipt
         return None

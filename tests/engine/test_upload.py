@@ -280,14 +280,14 @@ def test_the_same_again_returns_the_receipt(rig: Rig, if_exists: str) -> None:
     assert len(rig.told(UploadSkipped)) == 1
 
 
-@pytest.mark.parametrize("change", ["touched", "deleted there", "elsewhere"])
+@pytest.mark.parametrize("change", ["touched", "replaced there", "another file"])
 def test_another_state_is_another_file(rig: Rig, change: str) -> None:
-    """Touched since, or no longer there, or at another place: what the receipt says is no longer known."""
+    """Touched since, or replaced on the platform, or uploaded from another place: the name is taken by another file."""
     path = rig.file(10)
     first = rig.upload(path)
     if change == "touched":
         os.utime(path)
-    elif change == "deleted there":
+    elif change == "replaced there":
         second = rig.upload(path, if_exists="overwrite")
         assert second.path is not None
         second.path.unlink()

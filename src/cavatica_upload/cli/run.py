@@ -60,7 +60,7 @@ def found_before(
         item.size,
         item.name,
         destination,
-        is_there=lambda file_id: tree.holds(options.target.path(item.folder), file_id),
+        is_there=lambda receipt: tree.holds(options.target.path(item.folder), receipt.file_id),
         renamed=options.if_exists == "rename",
         compare=lambda: may_compare(item),
     )

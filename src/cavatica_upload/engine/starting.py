@@ -10,7 +10,7 @@ from cavatica_client.models import Upload, UploadSummary
 from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.errors import CavaticaError, NameTaken, NotFound, UsageError
+from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
 from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import part_size_for
@@ -101,12 +101,9 @@ class Start:
         if receipt is not None:
             raise SkippedFile(f"It is there since {receipt.finished}, and has not changed.", receipt)
 
-    def _is_there(self, file_id: str) -> bool:
-        try:
-            self.context.api.get_file(file_id)
-        except NotFound:
-            return False
-        return True
+    def _is_there(self, receipt: Receipt) -> bool:
+        found = self.context.api.find_file(self.request.destination, receipt.name)
+        return found is not None and found.id == receipt.file_id
 
     def _taken(self, name: str) -> bool:
         return self.context.api.find_file(self.request.destination, name) is not None
