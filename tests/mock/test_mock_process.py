@@ -135,6 +135,17 @@ def test_it_speaks_https_with_a_certificate(
         client.close()
 
 
+def test_it_stops_while_clients_are_there(server_tls: ssl.SSLContext, authority_file: Path) -> None:
+    """Connections that clients keep open over TLS end with the mock, and none is left to be warned of."""
+    trusting = ssl.create_default_context(cafile=str(authority_file))
+    for _ in range(5):
+        with MockServer(tls=server_tls) as mock:
+            clients = [httpx.Client(verify=trusting) for _ in range(4)]
+            assert [client.get(f"{mock.base_url}/rate_limit").status_code for client in clients] == [401] * 4
+        for client in clients:
+            client.close()
+
+
 @pytest.mark.parametrize(
     ("options", "status", "sentence"),
     [
