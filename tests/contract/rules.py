@@ -12,6 +12,7 @@ from typing import Final
 from tests.contract import codes, document
 from tests.contract.answer import Answer
 
+UNLIMITED: Final = 2**63 - 1  # calls left where there is no limit
 RATE_HEADERS: Final = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 UNROUTED: Final = frozenset({400, 401, 404, 405})
 NEVER_COUNTED: Final = "getRateLimit"
@@ -63,6 +64,8 @@ def rate_headers(answer: Answer) -> str | None:
     if missing := sorted(required - set(answer.headers)):
         return f"the header {missing[0]} is missing"
     present = [answer.headers[name] for name in RATE_HEADERS if name in answer.headers]
+    if unlimited(answer):
+        present[0] = str(UNLIMITED)
     if not all(value.isascii() and value.isdigit() for value in present):
         return f"rate-limit headers are whole numbers, not {present}"
     if len(present) < len(RATE_HEADERS):
@@ -73,6 +76,11 @@ def rate_headers(answer: Answer) -> str | None:
     if not -60 <= reset - time.time() <= 86400:
         return f"X-RateLimit-Reset is {reset}: seconds since 1970 within a day are right"
     return None
+
+
+def unlimited(answer: Answer) -> bool:
+    """Whether the server says that calls are not limited, as the platform says it of instances: the limit is -1."""
+    return answer.headers.get("x-ratelimit-limit") == "-1"
 
 
 def error_body(answer: Answer) -> str | None:
@@ -140,7 +148,7 @@ class Countdown:
 
     def observe(self, answer: Answer) -> str | None:
         """Say what is wrong with the count after this answer. Calls have to be shown in the order they were made."""
-        if any(name not in answer.headers for name in RATE_HEADERS) or answer.operation is None:
+        if any(name not in answer.headers for name in RATE_HEADERS) or answer.operation is None or unlimited(answer):
             return None
         remaining, reset = int(answer.headers["x-ratelimit-remaining"]), int(answer.headers["x-ratelimit-reset"])
         before, self._last = self._last, (remaining, reset)

@@ -29,6 +29,7 @@ GOOD = [
     answer("startUpload", 200, STARTED),
     answer("getUpload", 404, PROBLEM),
     answer("abortUpload", 204, content_type=None),
+    answer("abortUpload", 204, content_type=None, x_ratelimit_limit="-1", x_ratelimit_remaining=str(2**63 - 1)),
     answer("reportUploadedParts", 200),
     answer("getUpload", 401, {"status": 401, "code": 90001, "message": "No."}, **dict.fromkeys(RATE)),
 ]
@@ -50,6 +51,8 @@ BAD = [
     ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_remaining="1001")),
     ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_reset="1795345200000")),
     ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_limit="many")),
+    ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_limit="-2")),
+    ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_limit="-1", x_ratelimit_remaining="-1")),
 ]
 
 

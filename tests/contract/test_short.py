@@ -1,11 +1,17 @@
 """The suite in its short form: the mock passes, over a real socket and as a process of its own."""
 
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
+import attrs
 import pytest
 
 from cavatica_mock import MockServer
 from tests.contract import gate, raw, suite
+from tests.contract.answer import Broken
 from tests.contract.document import operations
 from tests.contract.forced import UNREACHABLE, demand_everything
 from tests.contract.forced import run as force
@@ -50,6 +56,40 @@ def test_raw_requests(claim: bench.Claim, target: Target) -> None:
         at.wire.reset_mock()
         at.ledger.learn()
         claim(at)
+
+
+def test_raw_requests_over_tls(
+    server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All claims hold over TLS, which every server but a mock speaks, and where calls are not limited."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
+    projects = {PROJECT: True, READ_ONLY: False}
+    with MockServer(
+        tokens=(TOKEN, OTHER_TOKEN), seed=1, projects=projects, part_size=PART_SIZE, tls=server_tls
+    ) as mock:
+        outcome = passed(bench.run(of_mock(mock.base_url), raw.CLAIMS))
+    assert len(outcome.claims) >= len(raw.CLAIMS)
+
+
+def test_no_finding_shows_the_token(target: Target) -> None:
+    """What was sent by hand is shown without the token where the answer breaks off."""
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"
+    with socket.create_server(("127.0.0.1", 0)) as server, Bench.at(target) as at:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(half)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        other = attrs.evolve(at, target=attrs.evolve(target, base_url=f"http://127.0.0.1:{server.getsockname()[1]}/v2"))
+        with pytest.raises(Broken) as caught:
+            other.speak("GET {v2}/rate_limit HTTP/1.1\nHost: {host}")
+        thread.join()
+    assert TOKEN not in f"{caught.value!r} {vars(caught.value)}"
+    assert "X-SBG-Auth-Token: ***" in f"{vars(caught.value)}"
 
 
 def test_the_model_agrees_with_the_mock(target: Target) -> None:

@@ -3,9 +3,10 @@
 import contextlib
 import http.client
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -48,14 +49,15 @@ class Bench:
     def speak(self, head: str, body: bytes = b"", *, token: bool = True) -> Answer | None:
         """Send a request written by hand. None when the server closes the connection without an answer.
 
-        The head is its first line and its headers, lines ending in `\\n`. `{v2}` in it becomes the base URL's path.
+        The head is its first line and its headers, lines ending in `\\n`. `{v2}` and `{host}` in it become the base
+        URL's. It goes over TLS where the base URL says https.
         """
         parts = urlsplit(self.target.base_url)
-        lines = head.replace("{v2}", parts.path).strip("\n").split("\n")
+        lines = head.replace("{v2}", parts.path).replace("{host}", parts.netloc).strip("\n").split("\n")
         if token:
             lines.append(f"{TOKEN_HEADER}: {self.target.token}")
         data = "\r\n".join((*lines, "Connection: close", "", "")).encode("latin-1") + body
-        with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=10) as connection:
+        with _connect(parts) as connection:
             try:
                 connection.sendall(data)
                 response = http.client.HTTPResponse(connection)
@@ -64,7 +66,8 @@ class Bench:
             except (http.client.BadStatusLine, ConnectionError):
                 return None
             except (http.client.HTTPException, OSError) as error:
-                raise Broken("whole_answer", f"{lines[0]}: {error!r}", repr(data)) from error
+                shown = repr(data).replace(self.target.token, "***")
+                raise Broken("whole_answer", f"{lines[0]}: {error!r}", shown) from error
         method, _, rest = lines[0].partition(" ")
         target = rest.rpartition(" ")[0]
         path = target.partition("?")[0].removeprefix(parts.path)
@@ -77,6 +80,14 @@ class Bench:
         if wrong := rules.tells_secret(answer, [self.target.token]):
             raise answer.broken("token_in_answer", wrong)
         return answer
+
+
+def _connect(url: SplitResult) -> socket.socket:
+    host = url.hostname or ""
+    if url.scheme != "https":
+        return socket.create_connection((host, url.port or 80), timeout=10)
+    connection = socket.create_connection((host, url.port or 443), timeout=10)
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
 
 
 Claim = Callable[[Bench], None]

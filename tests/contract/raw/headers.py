@@ -4,7 +4,7 @@ from tests.contract.answer import TOKEN_HEADER, Answer
 from tests.contract.raw.bench import Bench, Claim, claim
 
 CLAIMS: list[Claim] = []
-GET = "GET {v2}/rate_limit HTTP/1.1\nHost: x"
+GET = "GET {v2}/rate_limit HTTP/1.1\nHost: {host}"
 
 
 def _no_harm(answer: Answer | None, what: str) -> None:
@@ -35,7 +35,7 @@ def bad_tokens(bench: Bench) -> None:
         answer = bench.speak(f"{GET}\n{line}", token=False)
         if answer is None or answer.status != 401:
             raise AssertionError(f"{line.partition(':')[0]} (bad): {answer and answer.status} where 401 is right")
-    answer = bench.speak(f"GET {{v2}}/rate_limit?{TOKEN_HEADER}={token} HTTP/1.1\nHost: x", token=False)
+    answer = bench.speak(f"GET {{v2}}/rate_limit?{TOKEN_HEADER}={token} HTTP/1.1\nHost: {{host}}", token=False)
     if answer is None or answer.status != 401:
         raise AssertionError(f"a token in the query: {answer and answer.status} where 401 is right")
 
@@ -54,9 +54,9 @@ def two_tokens(bench: Bench) -> None:
 def control_characters(bench: Bench) -> None:
     """NUL, bare carriage returns and other control characters in head or target are refused."""
     _no_harm(bench.speak(GET + "\nX-Odd: a\x00b"), "NUL in a header")
-    _no_harm(bench.speak("GET {v2}/rate_limit\x00 HTTP/1.1\nHost: x"), "NUL in the target")
-    _no_harm(bench.speak("GET {v2}/rate\tlimit HTTP/1.1\nHost: x"), "a tab in the target")
-    _no_harm(bench.speak("GET {v2}/rate_limit\x01 HTTP/1.1\nHost: x"), "a control character in the target")
+    _no_harm(bench.speak("GET {v2}/rate_limit\x00 HTTP/1.1\nHost: {host}"), "NUL in the target")
+    _no_harm(bench.speak("GET {v2}/rate\tlimit HTTP/1.1\nHost: {host}"), "a tab in the target")
+    _no_harm(bench.speak("GET {v2}/rate_limit\x01 HTTP/1.1\nHost: {host}"), "a control character in the target")
     _no_harm(bench.speak(GET + "\nX Odd: 1"), "a space in a header's name")
     _no_harm(bench.speak(GET + "\n: 1"), "a header without a name")
 
@@ -68,13 +68,13 @@ def odd_request_lines(bench: Bench) -> None:
         "GET", "GET  HTTP/1.1", "G T {v2}/rate_limit HTTP/1.1", "GET {v2}/rate_limit HTTP/9.9", "\x16\x03\x01",
         "GET {v2}/rate_limit HTTP/1.1x",
     ):  # fmt: skip
-        _no_harm(bench.speak(f"{line}\nHost: x"), repr(line))
+        _no_harm(bench.speak(f"{line}\nHost: {{host}}"), repr(line))
 
 
 @claim(CLAIMS)
 def lengths_that_contradict(bench: Bench) -> None:
     """A body with two lengths, or with a length and chunks, is refused: either could smuggle a request in."""
-    head = "POST {v2}/upload/multipart HTTP/1.1\nHost: x\nContent-Type: application/json"
+    head = "POST {v2}/upload/multipart HTTP/1.1\nHost: {host}\nContent-Type: application/json"
     _no_harm(bench.speak(f"{head}\nContent-Length: 2\nContent-Length: 3", b"{} "), "two lengths")
     _no_harm(bench.speak(f"{head}\nContent-Length: 5\nTransfer-Encoding: chunked", b"0\r\n\r\n"), "a length and chunks")
     for odd in ("-1", "+2", "0x2", "2, 2", "two", "9" * 40):
@@ -86,7 +86,7 @@ def lengths_that_contradict(bench: Bench) -> None:
 def chunked_bodies(bench: Bench) -> None:
     """A body in chunks is read like any other."""
     upload = bench.ledger.start()
-    head = f"POST {{v2}}/upload/multipart/{upload.id} HTTP/1.1\nHost: x\nContent-Type: application/json"
+    head = f"POST {{v2}}/upload/multipart/{upload.id} HTTP/1.1\nHost: {{host}}\nContent-Type: application/json"
     answer = bench.speak(f"{head}\nTransfer-Encoding: chunked", b'5\r\n{"par\r\n8\r\nts": []}\r\n0\r\n\r\n')
     if answer is None or answer.status != 200:
         raise AssertionError(f"a chunked body: {answer and answer.status} where 200 is right")
@@ -96,7 +96,7 @@ def chunked_bodies(bench: Bench) -> None:
 def huge_heads(bench: Bench) -> None:
     """A head that is far too large is refused, and the server goes on."""
     _no_harm(bench.speak(f"{GET}\nX-Odd: {'a' * 200_000}"), "a header of 200 kB")
-    _no_harm(bench.speak(f"GET {{v2}}/rate_limit?{'a' * 200_000} HTTP/1.1\nHost: x"), "a target of 200 kB")
+    _no_harm(bench.speak(f"GET {{v2}}/rate_limit?{'a' * 200_000} HTTP/1.1\nHost: {{host}}"), "a target of 200 kB")
     bench.wire.call("getRateLimit").expect(200)
 
 
@@ -115,6 +115,6 @@ def hosts_that_lie(bench: Bench) -> None:
 def empty_posts(bench: Bench) -> None:
     """A POST without a length and without a body is answered at once, not waited for."""
     upload = bench.ledger.start()
-    answer = bench.speak(f"POST {{v2}}/upload/multipart/{upload.id}/complete HTTP/1.1\nHost: x")
+    answer = bench.speak(f"POST {{v2}}/upload/multipart/{upload.id}/complete HTTP/1.1\nHost: {{host}}")
     if answer is None or answer.status not in (409, 411):
         raise AssertionError(f"a POST without a body: {answer and answer.status} where 409 is right")
