@@ -124,6 +124,7 @@ def _look(target: Target) -> None:
     try:
         status = target.wire(judge=False).call("getRateLimit").status
     except Broken as broken:
-        raise Misuse(f"{target.base_url} does not answer. Check BASE_URL.") from broken
+        why = broken.__cause__ or broken.message
+        raise Misuse(f"{target.base_url} does not answer ({why}). Check BASE_URL.") from broken
     if status == 401:
         raise Misuse(f"{target.base_url} does not take the token. Check TOKEN.")

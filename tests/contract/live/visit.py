@@ -103,9 +103,11 @@ class Visit:
         for each in left:
             self.say(f"LEFT BEHIND: {each}")
         allowance = self.allowance
+        left_to_us = "no limit was told"
+        if allowance.lowest is not None:
+            left_to_us = f"at least {allowance.lowest} of {allowance.limit} were left at any time"
         self.say(
-            f"{allowance.used} calls; at least {allowance.lowest} of {allowance.limit} were left at any time; "
-            f"{allowance.refused} answers of 429; {len(left)} things left behind."
+            f"{allowance.used} calls; {left_to_us}; {allowance.refused} answers of 429; {len(left)} things left behind."
         )
         self.say(f"Read {options.reports / 'drift.md'} and live.md beside it.")
         if interrupted:
