@@ -9,7 +9,7 @@ import pytest
 from tests.contract import codes, document, rules
 from tests.contract.answer import Answer, Request
 
-RATE = {"x-ratelimit-limit": "1000", "x-ratelimit-remaining": "9", "x-ratelimit-reset": str(int(time.time()) + 60)}
+RATE = {"x-ratelimit-limit": "1000", "x-ratelimit-remaining": "9", "x-ratelimit-reset": str(int(time.time()) + 3600)}
 JSON = {"content-type": "application/json"}
 PROBLEM = {"status": 404, "code": 8003, "message": "There is no such upload."}
 STARTED = {"upload_id": "a", "project": "o/p", "name": "n", "part_size": 1, "parallel_uploads": True}
