@@ -50,22 +50,32 @@ class ConnectProxy:
         server.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            self.read += head
-            method, target, _ = head.split(b" ", 2)
-            if self._wanted is not None and self._wanted not in head:
-                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-            elif method != b"CONNECT":
-                writer.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
-            else:
-                self.asked.append(target.decode())
-                host, _, port = target.decode().rpartition(":")
-                there, back = await asyncio.open_connection(host, int(port))
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._answer(reader, writer)
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        finally:
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.read += head
+        method, target, _ = head.split(b" ", 2)
+        if self._wanted is not None and self._wanted not in head:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        elif method != b"CONNECT":
+            writer.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
+        else:
+            self.asked.append(target.decode())
+            host, _, port = target.decode().rpartition(":")
+            there, back = await asyncio.open_connection(host, int(port))
+            try:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await asyncio.gather(_pour(reader, back), _pour(there, writer))
-            await writer.drain()
-        writer.close()
+            finally:
+                back.transport.abort()
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -120,7 +120,7 @@ def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig) -> None:
     rig.mock.faults.add(Fault("putPart", "slow", bytes_per_second=1000, times=None))
     with pytest.raises(StorageError):
         rig.upload(rig.file(60_000_000), part_size=60_000_000, uploader={"part_deadline": 0.5})
-    assert 1 <= rig.calls["putPart"] <= ATTEMPTS
+    assert rig.calls["putPart"] <= ATTEMPTS
 
 
 class Dripping(http.server.BaseHTTPRequestHandler):
