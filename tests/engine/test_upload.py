@@ -4,6 +4,7 @@ import os
 import threading
 from hashlib import md5, sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_rig import KIB, PART, PROJECT, Rig
@@ -12,7 +13,9 @@ from cavatica_mock import Fault, MockServer
 from cavatica_upload import Destination, NameTaken, UploadRequest, UsageError, upload, upload_async
 from cavatica_upload.errors import IntegrityError
 from cavatica_upload.events import PartSent, UploadCompleted, UploadSkipped, UploadStarted
+from cavatica_upload.plan import Part
 from cavatica_upload.receipt import Receipt, read, receipts
+from cavatica_upload.storage.client import Storage
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 5 * PART + 17])
@@ -207,13 +210,18 @@ def test_one_part_at_a_time_where_the_platform_says_so(rig: Rig, monkeypatch: py
 
         monkeypatch.setattr(uploader.api, "start_upload", serial)
         at_once: list[int] = []
-        put = uploader._engine.puts.put
+        going: set[int] = set()
+        put = Storage.put
 
-        def counted(*args: object) -> None:
-            at_once.append(uploader._engine._sending)
-            put(*args)  # type: ignore[arg-type]
+        def counted(storage: Storage, target: Any, part: Part, *args: Any, **options: Any) -> Any:
+            going.add(part.number)
+            at_once.append(len(going))
+            try:
+                return put(storage, target, part, *args, **options)
+            finally:
+                going.remove(part.number)
 
-        monkeypatch.setattr(uploader._engine.puts, "put", counted)
+        monkeypatch.setattr(Storage, "put", counted)
         assert uploader.upload(rig.file(20 * KIB), PROJECT, part_size=KIB) is not None
     assert set(at_once) == {1}
     assert len(at_once) == 20
