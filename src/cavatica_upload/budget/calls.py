@@ -86,7 +86,7 @@ class CallBudget:
     def remaining(self) -> int | None:
         """Calls left in this window as far as is known, None where there is no limit."""
         window = self._now()
-        return None if window.limit is None else window.left + self._put_by
+        return None if window.limit is None else window.left + self._in_hand
 
     def acquire(self, cancel: threading.Event | None = None) -> int:
         """Take one call, waiting for the reset where none is left; return the number of the window it was taken from.
@@ -109,7 +109,7 @@ class CallBudget:
         """Take one call if there is one: the number of its window, and 0 or the seconds to wait (nothing is taken)."""
         now = self._clock()
         with self._lock:
-            if self._put_by and now < self._put_by_until and self._put_by_for == os.getpid():
+            if self._in_hand and now < self._put_by_until:
                 self._put_by -= 1
                 return self._put_by_in, 0.0
             more = 0
@@ -163,7 +163,7 @@ class CallBudget:
     def close(self) -> None:
         """Close the file that processes share, after what was put by for this one is put back into it."""
         with self._lock:
-            if self._put_by or self._unsettled:
+            if self._in_hand or self._unsettled:
                 self._update(lambda window: (self._all_put_back(window), None))
                 self._put_by = 0
             self._shared.close()
@@ -172,6 +172,11 @@ class CallBudget:
         now = self._clock()
         with self._lock:
             return self._update(lambda window: (rolled(window, now), None))[0]
+
+    @property
+    def _in_hand(self) -> int:
+        """The calls put by for this process: a fork does not inherit them."""
+        return self._put_by if self._put_by_for == os.getpid() else 0
 
     # The lock is held
 
@@ -194,7 +199,7 @@ class CallBudget:
         return reading is None or (reading.limit is not None and reading.remaining >= PLENTY)
 
     def _all_put_back(self, window: Window) -> Window:
-        for _ in range(self._put_by if self._put_by_for == os.getpid() else 0):
+        for _ in range(self._in_hand):
             window = give_back(window, self._clock(), self._put_by_in)
         return window
 

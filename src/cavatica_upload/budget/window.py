@@ -58,12 +58,12 @@ def take(window: Window, now: float, reserve: float) -> tuple[Window, float]:
     """Take a call from the window; the second value is 0, or the seconds to wait where nothing was taken."""
     window = rolled(window, now)
     if window.limit is None or window.left > reserve_of(window.limit, reserve):
-        return attrs.evolve(window, taken=window.taken + 1, flying=window.flying + 1), 0.0
+        return put_by(window, 1), 0.0
     return window, max(window.ends - now, MARGIN / 10)
 
 
 def put_by(window: Window, count: int) -> Window:
-    """Take so many calls more, for later; it is for the caller to see that there are so many."""
+    """Take so many calls, for now or for later; it is for the caller to see that there are so many."""
     return attrs.evolve(window, taken=window.taken + count, flying=window.flying + count)
 
 
