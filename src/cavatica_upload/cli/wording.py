@@ -22,7 +22,6 @@ renamed or taken away. Sizes are bytes, times seconds; `file` is the path as it 
     error             kind message hint exit_code                (why the command ended)
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -42,6 +41,7 @@ from cavatica_upload.events import (
     UploadSkipped,
     UploadStarted,
 )
+from cavatica_upload.http.clock import now_utc
 
 
 def sentence(event: Event) -> str:
@@ -118,4 +118,4 @@ def record(event: Event) -> dict[str, Any]:
 
 def timestamp() -> str:
     """Return the time now, UTC, ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return now_utc("milliseconds")

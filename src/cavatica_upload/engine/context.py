@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,8 +71,3 @@ def pause(context: Context, seconds: float) -> None:
     """Wait; raises Interrupted where the run is stopped meanwhile."""
     if context.stop.stopping.wait(seconds):
         raise Interrupted.while_waiting("another try")
-
-
-def now_utc(timespec: str = "seconds") -> str:
-    """Return the time in UTC, as ISO 8601 with Z; `timespec` is as in datetime.isoformat()."""
-    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

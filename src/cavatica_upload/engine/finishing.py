@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from cavatica_upload import receipt, versions
-from cavatica_upload.engine.context import Context, now_utc, pause
+from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.landed import Landed, find_landed
 from cavatica_upload.engine.opening import Opened
 from cavatica_upload.engine.reports import headers_of, report_of
@@ -17,6 +17,7 @@ from cavatica_upload.errors import (
     UploadGone,
 )
 from cavatica_upload.http.answers import known
+from cavatica_upload.http.clock import now_utc
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.storage import etags

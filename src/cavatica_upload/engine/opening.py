@@ -6,13 +6,14 @@ from pathlib import Path
 
 import attrs
 
-from cavatica_upload.engine.context import Context, now_utc
+from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.landed import find_landed
 from cavatica_upload.engine.reports import headers_of
 from cavatica_upload.engine.resume import keep
 from cavatica_upload.engine.starting import Start
 from cavatica_upload.errors import FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.http.answers import known
+from cavatica_upload.http.clock import now_utc
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, plan_for_answer

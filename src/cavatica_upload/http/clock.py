@@ -1,4 +1,4 @@
-"""The server's clock, as its answers tell it: this machine's may be wrong by hours."""
+"""The time, as this machine has it, and the server's clock, as its answers tell it: ours may be wrong by hours."""
 
 import threading
 import time
@@ -39,3 +39,8 @@ class ServerClock:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return moment.timestamp() - self.now()
+
+
+def now_utc(timespec: str = "seconds") -> str:
+    """Return this machine's time in UTC, as ISO 8601 with Z; `timespec` is as in datetime.isoformat()."""
+    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
