@@ -67,8 +67,8 @@ class Mock:
 
     async def listen(self, host: str, port: int) -> None:
         """Raises OSError when the address cannot be listened at."""
-        self._server = wire.Server(self._answer, auto_decompress=False, read_bufsize=READ_BUFFER, access_log=None)
-        self._runner = web.ServerRunner(self._server, shutdown_timeout=0.1)
+        server = wire.Server(self._answer, auto_decompress=False, read_bufsize=READ_BUFFER, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=self.settings.tls).start()
         self.port = self._runner.addresses[0][1]
@@ -76,7 +76,8 @@ class Mock:
 
     async def close(self) -> None:
         if self._runner is not None:
-            transports = [connection.transport for connection in self._server.connections]
+            server = self._runner.server
+            transports = [connection.transport for connection in server.connections] if server is not None else []
             await self._runner.cleanup()
             if self.settings.tls is not None:  # they wait for the clients' goodbyes, and the loop is closed by then
                 for transport in transports:

@@ -37,13 +37,14 @@ class Arrivals:
         *,
         is_there: Callable[[Receipt], bool],
         renamed: bool = False,
-        compare: Callable[[], bool] = lambda: False,
+        before_reading: Callable[[], None] | None = None,
     ) -> Receipt | None:
         """Return the receipt of this very file of `size` bytes, under this name at this destination.
 
         With `renamed`, also where its name was taken and it got the next free one (`_1_name`). `is_there` tells whether
         the platform still has the file of a receipt. The file must be what it was: nothing changed it since the upload
-        began. Where something may have, `compare` says whether it may be read and compared with the receipt's MD5s.
+        began. Where something may have, it is read and compared with the receipt's MD5s, after `before_reading` was
+        called; without that, it is another file.
         """
         for path in self._paths.get(_key(name), ()):
             try:
@@ -54,7 +55,7 @@ class Arrivals:
                 self._fits(receipt, name, destination, renamed)
                 and receipt.size == size
                 and os.path.realpath(receipt.source) == os.path.realpath(source)
-                and _unchanged(receipt, source, compare)
+                and _unchanged(receipt, source, before_reading)
                 and is_there(receipt)
             ):
                 return receipt
@@ -70,12 +71,15 @@ class Arrivals:
         )
 
 
-def _unchanged(receipt: Receipt, source: str, compare: Callable[[], bool]) -> bool:
+def _unchanged(receipt: Receipt, source: str, before_reading: Callable[[], None] | None) -> bool:
     try:
         found = Path(source).stat()
         if max(found.st_mtime, found.st_ctime) < datetime.fromisoformat(receipt.started).timestamp():
             return True
-        return compare() and verify(receipt, source).ok
+        if before_reading is None:
+            return False
+        before_reading()
+        return verify(receipt, source).ok
     except (OSError, ValueError, SourceError):
         return False
 

@@ -89,14 +89,13 @@ class UploadRequest:
 class Outcome:
     """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence). One of the three.
 
-    `earlier` says that an earlier run brought the file, whose receipt this is; nothing was sent.
+    Only a file that was skipped because an earlier run has brought it comes with a receipt, too: that run's.
     """
 
     request: UploadRequest
     receipt: Receipt | None = None
     error: Exception | None = None
     skipped: str | None = None
-    earlier: bool = False
 
 
 def is_hex(text: str, length: int) -> bool:

@@ -52,9 +52,10 @@ def found_before(
     options: RunOptions,
     item: Item,
     destination: Destination,
-    may_compare: Callable[[Item], bool] = lambda _item: True,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Receipt | None:
-    """Return the receipt of a file that an earlier run has brought; `may_compare` is asked before a file is read."""
+    """Return the receipt of a file that an earlier run has brought; `say` is told before one has to be read for it."""
+    touched = f"{item.source}: touched since it was uploaded; comparing it with the receipt"
     return arrivals.find(
         item.source,
         item.size,
@@ -62,7 +63,7 @@ def found_before(
         destination,
         is_there=lambda receipt: tree.holds(options.target.path(item.folder), receipt.file_id),
         renamed=options.if_exists == "rename",
-        compare=lambda: may_compare(item),
+        before_reading=lambda: say(visible(touched)),
     )
 
 
@@ -111,7 +112,7 @@ class Run:
         for item in self._batch.items:
             try:
                 destination = self._tree.get(options.target.path(item.folder))
-                receipt = found_before(self._arrivals, self._tree, options, item, destination, self._may_compare)
+                receipt = found_before(self._arrivals, self._tree, options, item, destination, self._output.say)
             except CavaticaError as error:
                 self._session.tally.fail(item.label, error)
                 continue
@@ -131,10 +132,6 @@ class Run:
                 key=item.label,
                 context=item,
             )
-
-    def _may_compare(self, item: Item) -> bool:
-        self._output.say(visible(f"{item.source}: touched since it was uploaded; comparing it with the receipt"))
-        return True
 
     def _arrived(self, request: UploadRequest, receipt: Receipt) -> None:
         item: Item = request.context

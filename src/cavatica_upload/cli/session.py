@@ -129,7 +129,7 @@ class Session:
     def _take(self, outcome: Outcome, arrived: Arrived) -> None:
         """Count how a file ended, and say it on standard output."""
         key = outcome.request.key
-        if outcome.receipt is not None and outcome.earlier:
+        if outcome.receipt is not None and outcome.skipped is not None:
             self.found(key, outcome.receipt, ended=False)
             arrived(outcome.request, outcome.receipt)
         elif outcome.error is not None:

@@ -42,12 +42,7 @@ class Beginnings:
             opened = open_upload(self._context, transfer.request)
         except SkippedFile as reason:
             self._context.announcer.tell(UploadSkipped(transfer.key, str(reason)))
-            outcome = (
-                Outcome(transfer.request, skipped=str(reason))
-                if reason.receipt is None
-                else Outcome(transfer.request, receipt=reason.receipt, earlier=True)
-            )
-            self._engine.end(transfer, outcome)
+            self._engine.end(transfer, Outcome(transfer.request, receipt=reason.receipt, skipped=str(reason)))
             return
         except UploadBusy as error:
             if transfer.request.wait and not self._context.stop.stopping.is_set():
