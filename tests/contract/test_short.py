@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -33,13 +34,16 @@ from tests.contract.target import (
 )
 
 
+def mock_with(**options: Any) -> MockServer:
+    """The mock in this process, as the suite knows it."""
+    projects = {PROJECT: True, READ_ONLY: False}
+    return MockServer(tokens=(TOKEN, OTHER_TOKEN), seed=1, projects=projects, part_size=PART_SIZE, **options)
+
+
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    """The mock in this process."""
-    projects = {PROJECT: True, READ_ONLY: False}
-    with MockServer(
-        tokens=(TOKEN, OTHER_TOKEN), rate_limit=(9_000_000, 3600), seed=1, projects=projects, part_size=PART_SIZE
-    ) as mock:
+    """The mock, with a limit that counts but is not met."""
+    with mock_with(rate_limit=(9_000_000, 3600)) as mock:
         yield of_mock(mock.base_url)
 
 
@@ -63,10 +67,7 @@ def test_raw_requests_over_tls(
 ) -> None:
     """All claims hold over TLS, which every server but a mock speaks, and where calls are not limited."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
-    projects = {PROJECT: True, READ_ONLY: False}
-    with MockServer(
-        tokens=(TOKEN, OTHER_TOKEN), seed=1, projects=projects, part_size=PART_SIZE, tls=server_tls
-    ) as mock:
+    with mock_with(tls=server_tls) as mock:
         outcome = passed(bench.run(of_mock(mock.base_url), raw.CLAIMS))
     assert len(outcome.claims) >= len(raw.CLAIMS)
 

@@ -64,6 +64,14 @@ def accepts(server: MockServer) -> bool:
     return httpx.get(f"{server.base_url}/rate_limit", headers=headers, verify=False).is_success
 
 
+@pytest.fixture
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """A client's context that trusts the authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
 def run(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=30, check=False)
 
@@ -116,7 +124,7 @@ def test_options_reach_the_mock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("together", [True, False])
 def test_it_speaks_https_with_a_certificate(
-    authority: trustme.CA, authority_file: Path, tmp_path: Path, together: bool
+    authority: trustme.CA, trusting: ssl.SSLContext, tmp_path: Path, together: bool
 ) -> None:
     """Its ready line and its part URLs say so, and whoever trusts the authority can upload."""
     issued = authority.issue_cert("127.0.0.1")
@@ -126,7 +134,6 @@ def test_it_speaks_https_with_a_certificate(
     issued.private_key_pem.write_to_path(certificate if together else key, append=True)
     options = ["--certificate", str(certificate)] + ([] if together else ["--key", str(key)])
     with serving(*options) as (_, remote):
-        trusting = ssl.create_default_context(cafile=str(authority_file))
         assert httpx.get(f"{remote.base_url}/rate_limit", verify=trusting).status_code == 401
         client = Client(remote)
         upload_id = client.start("a.txt", size=3)["upload_id"]
@@ -135,9 +142,8 @@ def test_it_speaks_https_with_a_certificate(
         client.close()
 
 
-def test_it_stops_while_clients_are_there(server_tls: ssl.SSLContext, authority_file: Path) -> None:
+def test_it_stops_while_clients_are_there(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     """Connections that clients keep open over TLS end with the mock, and none is left to be warned of."""
-    trusting = ssl.create_default_context(cafile=str(authority_file))
     for _ in range(5):
         with MockServer(tls=server_tls) as mock:
             clients = [httpx.Client(verify=trusting) for _ in range(4)]
