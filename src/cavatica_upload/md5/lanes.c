@@ -103,14 +103,14 @@ static inline __attribute__((always_inline)) void turn(uint32_t *words, size_t l
     }
 }
 
-/* Up to LANES messages; lanes without one do again what lane 0 does, for nothing. */
+/* Up to LANES messages; lanes without one do again what lane 0 does, for nothing. The next blocks are turned while the
+ * chain of these is under way: words read back as soon as they were stored in quarters would wait for the stores. */
 #define DEFINE_ADVANCE(NAME, LANES)                                                                    \
     static void NAME(struct job *const *jobs, size_t count, size_t blocks)                             \
     {                                                                                                  \
         typedef uint32_t vector __attribute__((vector_size(4 * LANES), may_alias));                    \
         const uint8_t *data[LANES];                                                                    \
-        uint32_t words[16][LANES] __attribute__((aligned(4 * LANES)));                                 \
-        const vector *const w = (const vector *)words;                                                 \
+        uint32_t words[2][16][LANES] __attribute__((aligned(4 * LANES)));                              \
         vector a, b, c, d;                                                                             \
         for (size_t lane = 0; lane < LANES; lane++) {                                                  \
             const struct job *job = jobs[lane < count ? lane : 0];                                     \
@@ -118,14 +118,19 @@ static inline __attribute__((always_inline)) void turn(uint32_t *words, size_t l
             data[lane] = job->data;                                                                    \
             a[lane] = state[0], b[lane] = state[1], c[lane] = state[2], d[lane] = state[3];            \
         }                                                                                              \
-        while (blocks--) {                                                                             \
+        for (size_t lane = 0; lane < LANES; lane += 4)                                                 \
+            turn(&words[0][0][lane], LANES, data + lane);                                              \
+        for (size_t n = 0; n < blocks; n++) {                                                          \
+            const vector *const w = (const vector *)words[n & 1];                                      \
             const vector a0 = a, b0 = b, c0 = c, d0 = d;                                               \
-            for (size_t lane = 0; lane < LANES; lane += 4)                                             \
-                turn(&words[0][lane], LANES, data + lane);                                             \
+            if (n + 1 < blocks) {                                                                      \
+                for (size_t lane = 0; lane < LANES; lane++)                                            \
+                    data[lane] += BLOCK;                                                               \
+                for (size_t lane = 0; lane < LANES; lane += 4)                                         \
+                    turn(&words[~n & 1][0][lane], LANES, data + lane);                                 \
+            }                                                                                          \
             ROUNDS;                                                                                    \
             a += a0, b += b0, c += c0, d += d0;                                                        \
-            for (size_t lane = 0; lane < LANES; lane++)                                                \
-                data[lane] += BLOCK;                                                                   \
         }                                                                                              \
         for (size_t lane = 0; lane < count; lane++) {                                                  \
             uint32_t *state = jobs[lane]->state;                                                       \
