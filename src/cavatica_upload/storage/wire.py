@@ -6,10 +6,12 @@ the silence of a connection but no deadline: a server that answers a byte a minu
 
 import socket
 import ssl
+import struct
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore
@@ -29,6 +31,28 @@ _BROKEN = (
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
 )
+
+
+class _Raising:
+    """Turns errors of sockets into httpcore's. Made once: a new one for each block would cost as much as the rest."""
+
+    def __init__(self, late: type[Exception], broken: type[Exception]) -> None:
+        self._late = late
+        self._broken = broken
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, TimeoutError):
+            raise self._late(str(error)) from error
+        if isinstance(error, OSError):
+            raise self._broken(str(error)) from error
+
+
+_CONNECTING = _Raising(httpcore.ConnectTimeout, httpcore.ConnectError)
+_READING = _Raising(httpcore.ReadTimeout, httpcore.ReadError)
+_WRITING = _Raising(httpcore.WriteTimeout, httpcore.WriteError)
 
 
 class Deadline:
@@ -148,7 +172,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+        with _CONNECTING:
             timeout = self._deadline.bound(timeout)
         return _Stream(self._plain.connect_tcp(host, port, timeout, local_address, socket_options), self._deadline)
 
@@ -159,9 +183,12 @@ class _Stream(httpcore.NetworkStream):
         self._deadline = deadline
         self._socket: socket.socket = inner.get_extra_info("socket")
         self._through = False  # TLS within TLS, to an https proxy: only the inner stream knows how
+        # Windows wants another value for the option, and OpenSSL would try again for ever.
+        self._plain = sys.platform != "win32" and not isinstance(self._socket, ssl.SSLSocket)
+        self._patience: float | None = None  # seconds, as the kernel was told
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _mapped(httpcore.ReadTimeout, httpcore.ReadError):
+        with _READING:
             timeout = self._deadline.bound(timeout)
             if self._through:
                 return self._inner.read(max_bytes, timeout)
@@ -169,24 +196,40 @@ class _Stream(httpcore.NetworkStream):
             return self._socket.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with _mapped(httpcore.WriteTimeout, httpcore.WriteError):
+        with _WRITING:
             left = self._deadline.bound(timeout)
             if self._through:
                 self._inner.write(buffer, left)
                 return
+            send = self._send_blocking if self._plain else self._send
             rest = memoryview(buffer)
-            if not isinstance(self._socket, ssl.SSLSocket):
-                # A fast network takes most blocks at once. To ask first whether it would is another system call, and
-                # another turn of waiting for the interpreter's lock.
-                self._allow(0)
-                with suppress(BlockingIOError):
-                    rest = rest[self._socket.send(rest) :]
             while rest:
-                self._allow(self._deadline.bound(timeout))
-                rest = rest[self._socket.send(rest) :]
+                rest = rest[send(rest, self._deadline.bound(timeout)) :]
 
     def close(self) -> None:
         self._inner.close()
+
+    def _send(self, data: memoryview, timeout: float | None) -> int:
+        self._allow(timeout)
+        return self._socket.send(data)
+
+    def _send_blocking(self, data: memoryview, timeout: float | None) -> int:
+        """Let the kernel wait (socket(7), SO_SNDTIMEO): one system call sends a whole block.
+
+        With a timeout of Python's, each piece that fits into the socket's buffer costs a `poll` and a `send`, and
+        either of them another turn of waiting for the interpreter's lock. A call that sent something before its time
+        was over ends well, so silence that begins amid a block is noticed after at most twice the timeout.
+        """
+        self._allow(None)
+        if timeout != self._patience:
+            self._patience = timeout
+            micros = 0 if timeout is None else max(1, int(timeout * 1e6))  # 0 is for ever
+            value = struct.pack("@ll", *divmod(micros, 1_000_000))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+        try:
+            return self._socket.send(data)
+        except BlockingIOError as error:
+            raise TimeoutError("the timeout for sending is over") from error
 
     def _allow(self, timeout: float | None) -> None:
         if self._socket.gettimeout() != timeout:  # setting it is a system call, asking for it is none
@@ -195,7 +238,7 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
+        with _CONNECTING:
             timeout = self._deadline.bound(timeout)
         twice = isinstance(self._socket, ssl.SSLSocket)
         stream = _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout), self._deadline)
@@ -214,13 +257,3 @@ def _as_httpx() -> Iterator[None]:
     except _BROKEN as error:
         kind: type[httpx.RequestError] = getattr(httpx, type(error).__name__)
         raise kind(str(error)) from error
-
-
-@contextmanager
-def _mapped(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise late(str(error)) from error
-    except OSError as error:
-        raise broken(str(error)) from error

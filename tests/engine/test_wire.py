@@ -1,0 +1,62 @@
+"""How the bytes of a part reach a plain connection."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from engine_rig import KIB, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import StorageError
+from cavatica_upload.plan import Part
+from cavatica_upload.sources.source import LocalFile
+from cavatica_upload.storage import client
+from cavatica_upload.storage.client import Storage, Target
+
+PARTS = 6
+PART = 700 * KIB + 1
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """The port of a storage that takes connections and never reads from them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("fault", [{"then": "reset", "after_bytes": 300 * KIB}, {"then": "close"}])
+def test_connection_that_breaks_costs_one_more_try(rig: Rig, fault: dict[str, object], verify: bool) -> None:
+    """A connection that breaks amid a part costs one more try of that part, and the file arrives whole."""
+    rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
+    path = rig.file(PARTS * PART)
+    receipt = rig.upload(path, part_size=PART, uploader={"verify": verify})
+    assert rig.stored(receipt) == path.read_bytes()
+    assert rig.calls["putPart"] == PARTS + 1
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize(
+    ("silence", "left", "said"), [(0.2, float("inf"), "took nothing more"), (60.0, 0.2, "took too long")]
+)
+def test_storage_that_reads_nothing_is_given_up(
+    rig: Rig, deaf: int, verify: bool, silence: float, left: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that takes no more bytes is given up after its silence, or when the part's time is over."""
+    monkeypatch.setattr(client, "SILENCE_SECONDS", silence)
+    path = rig.file(1)
+    os.truncate(path, 64 << 20)  # more than the kernel keeps for a connection
+    source, store = LocalFile(path), Storage(hashing=verify)
+    try:
+        with pytest.raises(StorageError, match=said):
+            store.put(
+                Target("PUT", f"http://127.0.0.1:{deaf}/part"),
+                Part(1, 0, 64 << 20),
+                source,
+                deadline=time.monotonic() + left,
+            )
+    finally:
+        source.close()
+        store.close()
