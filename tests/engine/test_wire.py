@@ -1,5 +1,6 @@
-"""How the bytes of a part reach a plain connection."""
+"""How the bytes of a part reach a plain connection: sent by the kernel where nobody hashes them, and never for ever."""
 
+import errno
 import os
 import socket
 import time
@@ -9,14 +10,18 @@ import pytest
 from engine_rig import KIB, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import StorageError
+from cavatica_upload import SourceError, StorageError
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.source import LocalFile
-from cavatica_upload.storage import client
+from cavatica_upload.storage import client, spans
 from cavatica_upload.storage.client import Storage, Target
+from cavatica_upload.storage.spans import Span, Spans
 
 PARTS = 6
 PART = 700 * KIB + 1
+UNVERIFIED = {"verify": False}
+
+sendfile = pytest.mark.skipif(not spans.POSSIBLE, reason="parts go by sendfile on Linux only")
 
 
 @pytest.fixture
@@ -24,6 +29,81 @@ def deaf() -> Iterator[int]:
     """The port of a storage that takes connections and never reads from them."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The offsets from which files were read."""
+    offsets: list[int] = []
+    real = os.pread
+
+    def reading(fd: int, count: int, offset: int) -> bytes:
+        offsets.append(offset)
+        return real(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", reading)
+    return offsets
+
+
+@sendfile
+def test_unverified_bytes_stay_in_the_kernel(rig: Rig, reads: list[int]) -> None:
+    """Where no MD5 is taken and nothing encrypted, a file arrives whole and none of it is read."""
+    path = rig.file(PARTS * PART)
+    receipt = rig.upload(path, part_size=PART, uploader=UNVERIFIED)
+    assert reads == []
+    assert rig.stored(receipt) == path.read_bytes()
+
+
+@sendfile
+@pytest.mark.parametrize("after", [0, 2])
+def test_file_that_the_kernel_cannot_send_is_read(
+    rig: Rig, reads: list[int], after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel cannot send a file, or no further, the rest is read and sent, and it arrives whole."""
+    real, calls = os.sendfile, []
+
+    def failing(out: int, file: int, offset: int, count: int) -> int:
+        calls.append(offset)
+        if len(calls) > after:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(out, file, offset, count // 2)
+
+    monkeypatch.setattr(os, "sendfile", failing)
+    path = rig.file(PARTS * PART)
+    receipt = rig.upload(path, part_size=PART, uploader=UNVERIFIED)
+    assert len(calls) > after
+    assert reads
+    assert rig.stored(receipt) == path.read_bytes()
+
+
+@sendfile
+def test_disk_that_fails_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails while the kernel sends is an error of the file and not of the network."""
+
+    def failing(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "sendfile", failing)
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(SourceError, match="Input/output error"):
+        rig.upload(rig.file(PART), uploader=UNVERIFIED)
+    assert rig.mock.files() == []
+
+
+@sendfile
+def test_file_cut_short_is_told(rig: Rig) -> None:
+    """A file that ends before its part does is an error of one sentence, whoever sends it."""
+    path = rig.file(PARTS * KIB)
+    part = Part(1, 0, PARTS * KIB)
+    source = LocalFile(path)
+    os.truncate(path, KIB)
+    store = Storage(hashing=False)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(SourceError, match="cut short"):
+            store.put(Target("PUT", f"http://127.0.0.1:{server.getsockname()[1]}/part"), part, source)
+    finally:
+        source.close()
+        store.close()
 
 
 @pytest.mark.parametrize("verify", [True, False])
@@ -60,3 +140,19 @@ def test_storage_that_reads_nothing_is_given_up(
     finally:
         source.close()
         store.close()
+
+
+def test_stand_in_never_goes_out_itself(rig: Rig) -> None:
+    """A stand-in that was changed on its way, or not written at all, is a fault that raises."""
+    source, waiting = LocalFile(rig.file(3 * KIB)), Spans()
+    try:
+        blocks = waiting.blocks(source, 0, 3 * KIB, lambda: KIB)
+        assert waiting.take(next(blocks)) == Span(source, 0, KIB)
+        next(blocks)
+        with pytest.raises(RuntimeError, match="changed"):
+            waiting.take(bytes(KIB + 1))
+        next(blocks)
+        with pytest.raises(RuntimeError, match="not written"):
+            next(blocks)
+    finally:
+        source.close()

@@ -4,6 +4,7 @@ httpcore's own stream slices the unsent rest of a block after every send, which 
 the silence of a connection but no deadline: a server that answers a byte a minute would hold it for ever.
 """
 
+import os
 import socket
 import ssl
 import struct
@@ -20,6 +21,7 @@ import httpx
 from cavatica_upload.errors import ConfigError
 from cavatica_upload.http.proxies import proxy_for
 from cavatica_upload.http.tls import ssl_context_for
+from cavatica_upload.storage.spans import Span, Spans
 
 MAX_CONNECTIONS = 64
 IDLE_SECONDS = 15.0  # after which a connection is not used again: storage closes it at 20 or so
@@ -85,7 +87,8 @@ class Wire(httpx.BaseTransport):
     """Connections to any host, directly or through the proxy that the environment names for it."""
 
     def __init__(self, deadline: Deadline) -> None:
-        self._backend = _Backend(deadline)
+        self.spans = Spans()
+        self._backend = _Backend(deadline, self.spans)
         self._lock = threading.Lock()
         self._ways: dict[tuple[str, str, int | None], httpcore.ConnectionPool] = {}  # by scheme, host and port
         self._pools: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}  # by scheme and proxy
@@ -93,6 +96,7 @@ class Wire(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, its body still to come; raises httpx's exceptions."""
         url = request.url
+        self.spans.forget()
         with _as_httpx():
             answer = self._pool(url).handle_request(
                 httpcore.Request(
@@ -160,9 +164,10 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, spans: Spans) -> None:
         self._plain = httpcore.SyncBackend()
         self._deadline = deadline
+        self._spans = spans
 
     def connect_tcp(
         self,
@@ -174,13 +179,15 @@ class _Backend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         with _CONNECTING:
             timeout = self._deadline.bound(timeout)
-        return _Stream(self._plain.connect_tcp(host, port, timeout, local_address, socket_options), self._deadline)
+        inner = self._plain.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _Stream(inner, self._deadline, self._spans)
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline, spans: Spans) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._spans = spans
         self._socket: socket.socket = inner.get_extra_info("socket")
         self._through = False  # TLS within TLS, to an https proxy: only the inner stream knows how
         # Windows wants another value for the option, and OpenSSL would try again for ever.
@@ -197,29 +204,54 @@ class _Stream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         with _WRITING:
-            left = self._deadline.bound(timeout)
-            if self._through:
-                self._inner.write(buffer, left)
-                return
-            send = self._send_blocking if self._plain else self._send
-            rest = memoryview(buffer)
-            while rest:
-                rest = rest[send(rest, self._deadline.bound(timeout)) :]
+            span = self._spans.take(buffer)
+            if span is None:
+                self._write(buffer, timeout)
+            else:
+                self._write_span(span, timeout)
 
     def close(self) -> None:
         self._inner.close()
 
-    def _send(self, data: memoryview, timeout: float | None) -> int:
-        self._allow(timeout)
-        return self._socket.send(data)
+    def _write(self, data: bytes, timeout: float | None) -> None:
+        if self._through:
+            self._inner.write(data, self._deadline.bound(timeout))
+            return
+        rest = memoryview(data)
+        while rest:
+            if self._plain:
+                with self._kernel_waits(timeout):
+                    sent = self._socket.send(rest)
+            else:
+                self._allow(self._deadline.bound(timeout))
+                sent = self._socket.send(rest)
+            rest = rest[sent:]
 
-    def _send_blocking(self, data: memoryview, timeout: float | None) -> int:
+    def _write_span(self, span: Span, timeout: float | None) -> None:
+        offset, end = span.offset, span.offset + span.size
+        try:
+            while self._plain and offset < end:
+                with self._kernel_waits(timeout):
+                    sent = os.sendfile(self._socket.fileno(), span.source.descriptor, offset, end - offset)
+                if not sent:
+                    break
+                offset += sent
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError:
+            pass  # not every file system can; and where it is the disk or the network, what follows tells which
+        for block in span.source.blocks(offset, end - offset):
+            self._write(block, timeout)
+
+    @contextmanager
+    def _kernel_waits(self, timeout: float | None) -> Iterator[None]:
         """Let the kernel wait (socket(7), SO_SNDTIMEO): one system call sends a whole block.
 
         With a timeout of Python's, each piece that fits into the socket's buffer costs a `poll` and a `send`, and
         either of them another turn of waiting for the interpreter's lock. A call that sent something before its time
         was over ends well, so silence that begins amid a block is noticed after at most twice the timeout.
         """
+        timeout = self._deadline.bound(timeout)
         self._allow(None)
         if timeout != self._patience:
             self._patience = timeout
@@ -227,7 +259,7 @@ class _Stream(httpcore.NetworkStream):
             value = struct.pack("@ll", *divmod(micros, 1_000_000))
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
         try:
-            return self._socket.send(data)
+            yield
         except BlockingIOError as error:
             raise TimeoutError("the timeout for sending is over") from error
 
@@ -241,7 +273,7 @@ class _Stream(httpcore.NetworkStream):
         with _CONNECTING:
             timeout = self._deadline.bound(timeout)
         twice = isinstance(self._socket, ssl.SSLSocket)
-        stream = _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+        stream = _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout), self._deadline, self._spans)
         stream._through = twice
         return stream
 
