@@ -46,8 +46,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @sendfile
-def test_unverified_bytes_stay_in_the_kernel(rig: Rig, reads: list[int]) -> None:
+def test_unverified_bytes_stay_in_the_kernel(rig: Rig, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no MD5 is taken and nothing encrypted, a file arrives whole and none of it is read."""
+    monkeypatch.setattr(spans, "BLOCK", 100_000)  # several a part
     path = rig.file(PARTS * PART)
     receipt = rig.upload(path, part_size=PART, uploader=UNVERIFIED)
     assert reads == []
@@ -142,11 +143,12 @@ def test_storage_that_reads_nothing_is_given_up(
         store.close()
 
 
-def test_stand_in_never_goes_out_itself(rig: Rig) -> None:
+def test_stand_in_never_goes_out_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in that was changed on its way, or not written at all, is a fault that raises."""
+    monkeypatch.setattr(spans, "BLOCK", KIB)
     source, waiting = LocalFile(rig.file(3 * KIB)), Spans()
     try:
-        blocks = waiting.blocks(source, 0, 3 * KIB, lambda: KIB)
+        blocks = waiting.blocks(source, 0, 3 * KIB)
         assert waiting.take(next(blocks)) == Span(source, 0, KIB)
         next(blocks)
         with pytest.raises(RuntimeError, match="changed"):

@@ -90,7 +90,9 @@ class Storage:
         stopped: Callable[[], bool] = lambda: False,
         deadline: float = float("inf"),
     ) -> Stored:
-        """Send a part once, in blocks of `block_size()` bytes, and return what storage answered.
+        """Send a part once and return what storage answered.
+
+        It goes in blocks of `block_size()` bytes, or of `spans.BLOCK` where the kernel sends the file by itself.
 
         `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
         attempt, `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask for another URL), PartRefused,
@@ -149,7 +151,7 @@ class Storage:
         # Bytes that are neither hashed nor encrypted need not come through this process.
         plain = target.url[:5].lower() == "http:"
         if spans.POSSIBLE and plain and not self._hashing and isinstance(source, LocalFile):
-            return self._wire.spans.blocks(source, part.offset, part.size, block_size)
+            return self._wire.spans.blocks(source, part.offset, part.size)
         return source.blocks(part.offset, part.size, block_size)
 
 

@@ -7,7 +7,7 @@ never go out itself.
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import attrs
 
@@ -15,6 +15,9 @@ from cavatica_upload.sources.source import LocalFile
 
 POSSIBLE = sys.platform == "linux"
 """Other systems have it too, each with its own ways to fail."""
+BLOCK = 4 << 20
+"""Bytes that the kernel is asked to send at a time: progress is told after each. They take no memory. Eight times as many
+go a fiftieth faster."""
 
 
 @attrs.frozen
@@ -37,11 +40,11 @@ class Spans:
         self._here = _Here()
         self._stand_in = b""
 
-    def blocks(self, source: LocalFile, offset: int, size: int, block: Callable[[], int]) -> Iterator[bytes]:
-        """Yield stand-ins for a range, `block()` bytes at most at a time; each is to be written before the next."""
+    def blocks(self, source: LocalFile, offset: int, size: int) -> Iterator[bytes]:
+        """Yield stand-ins for a range, `BLOCK` bytes at most at a time; each is to be written before the next."""
         end = offset + size
         while offset < end:
-            count = min(block(), end - offset)
+            count = min(BLOCK, end - offset)
             stand_in = self._stand_in
             if len(stand_in) != count:
                 stand_in = self._stand_in = bytes(count)
