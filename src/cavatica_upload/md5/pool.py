@@ -12,12 +12,11 @@ from collections import deque
 
 from cavatica_upload.md5.library import BLOCK, Job, Library, last_blocks
 
-ENOUGH = 5
+ENOUGH = 3
 """Blocks of one digest that make its thread hash, or wait for the one that hashes: by then the others have brought
-theirs. Fewer leave lanes empty and threads idle: 3 cost a tenth more CPU."""
-AGAIN = 3
-"""Blocks of a digest at which its waiting thread goes on. It then has room for some at once: a change from thread to
-thread for every block cost as much CPU as a tenth of the hashing."""
+theirs. All blocks share what memory there is, so more of them are smaller, and each costs changes of threads."""
+AGAIN = 2
+"""Blocks of a digest at which its waiting thread goes on."""
 
 
 class LaneDigest:

@@ -16,8 +16,8 @@ from cavatica_upload.sources.source import LocalFile
 POSSIBLE = sys.platform == "linux"
 """Other systems have it too, each with its own ways to fail."""
 BLOCK = 4 << 20
-"""Bytes that the kernel is asked to send at a time: progress is told after each. They take no memory. Eight times as many
-go a fiftieth faster."""
+"""Bytes that the kernel is asked to send at a time: progress is told after each. They take no memory. Eight times as
+many go a fiftieth faster."""
 
 
 @attrs.frozen
