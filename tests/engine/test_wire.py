@@ -13,7 +13,7 @@ from cavatica_mock import Fault
 from cavatica_upload import SourceError, StorageError
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.source import LocalFile
-from cavatica_upload.storage import client, spans
+from cavatica_upload.storage import client, spans, wire
 from cavatica_upload.storage.client import Storage, Target
 from cavatica_upload.storage.spans import Span, Spans
 
@@ -120,13 +120,19 @@ def test_connection_that_breaks_costs_one_more_try(rig: Rig, fault: dict[str, ob
 
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize(
-    ("silence", "left", "said"), [(0.2, float("inf"), "took nothing more"), (60.0, 0.2, "took too long")]
+    ("silence", "left", "said"),
+    [
+        (0.2, float("inf"), "took nothing more"),
+        (60.0, 0.2, "took too long"),
+        (2.0, 3.8, "took nothing more"),  # not after twice the time, though something was taken at first
+    ],
 )
 def test_storage_that_reads_nothing_is_given_up(
     rig: Rig, deaf: int, verify: bool, silence: float, left: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that takes no more bytes is given up after its silence, or when the part's time is over."""
     monkeypatch.setattr(client, "SILENCE_SECONDS", silence)
+    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.05)
     path = rig.file(1)
     os.truncate(path, 64 << 20)  # more than the kernel keeps for a connection
     source, store = LocalFile(path), Storage(hashing=verify)

@@ -11,8 +11,9 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -24,6 +25,7 @@ from cavatica_upload.http.tls import ssl_context_for
 from cavatica_upload.storage.spans import Span, Spans
 
 MAX_CONNECTIONS = 64
+LOOK_SECONDS = 5.0  # that the kernel waits for room before silence is timed
 IDLE_SECONDS = 15.0  # after which a connection is not used again: storage closes it at 20 or so
 
 _BROKEN = (
@@ -192,7 +194,7 @@ class _Stream(httpcore.NetworkStream):
         self._through = False  # TLS within TLS, to an https proxy: only the inner stream knows how
         # Windows wants another value for the option, and OpenSSL would try again for ever.
         self._plain = sys.platform != "win32" and not isinstance(self._socket, ssl.SSLSocket)
-        self._patience: float | None = None  # seconds, as the kernel was told
+        self._patience = 0.0  # seconds, as the kernel was told
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with _READING:
@@ -220,8 +222,7 @@ class _Stream(httpcore.NetworkStream):
         rest = memoryview(data)
         while rest:
             if self._plain:
-                with self._kernel_waits(timeout):
-                    sent = self._socket.send(rest)
+                sent = self._in_kernel(partial(self._socket.send, rest), timeout)
             else:
                 self._allow(self._deadline.bound(timeout))
                 sent = self._socket.send(rest)
@@ -229,10 +230,10 @@ class _Stream(httpcore.NetworkStream):
 
     def _write_span(self, span: Span, timeout: float | None) -> None:
         offset, end = span.offset, span.offset + span.size
+        out, file = self._socket.fileno(), span.source.descriptor
         try:
             while self._plain and offset < end:
-                with self._kernel_waits(timeout):
-                    sent = os.sendfile(self._socket.fileno(), span.source.descriptor, offset, end - offset)
+                sent = self._in_kernel(partial(os.sendfile, out, file, offset, end - offset), timeout)
                 if not sent:
                     break
                 offset += sent
@@ -243,25 +244,26 @@ class _Stream(httpcore.NetworkStream):
         for block in span.source.blocks(offset, end - offset):
             self._write(block, timeout)
 
-    @contextmanager
-    def _kernel_waits(self, timeout: float | None) -> Iterator[None]:
-        """Let the kernel wait (socket(7), SO_SNDTIMEO): one system call sends a whole block.
+    def _in_kernel(self, send: Callable[[], int], timeout: float | None) -> int:
+        """Send what goes, while the kernel waits for room (socket(7), SO_SNDTIMEO): one system call a block.
 
         With a timeout of Python's, each piece that fits into the socket's buffer costs a `poll` and a `send`, and
-        either of them another turn of waiting for the interpreter's lock. A call that sent something before its time
-        was over ends well, so silence that begins amid a block is noticed after at most twice the timeout.
+        either of them another turn of waiting for the interpreter's lock. The kernel's counts all waiting of a call,
+        and a call that sent something before it was over ends well; so it is short, and silence is timed here.
         """
-        timeout = self._deadline.bound(timeout)
         self._allow(None)
-        if timeout != self._patience:
-            self._patience = timeout
-            micros = 0 if timeout is None else max(1, int(timeout * 1e6))  # 0 is for ever
-            value = struct.pack("@ll", *divmod(micros, 1_000_000))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
-        try:
-            yield
-        except BlockingIOError as error:
-            raise TimeoutError("the timeout for sending is over") from error
+        end = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            left = self._deadline.bound(end - time.monotonic())
+            if left is None or left <= 0:
+                raise TimeoutError("nothing was taken for too long")
+            patience = min(left, LOOK_SECONDS)
+            if patience != self._patience:
+                self._patience = patience
+                value = struct.pack("@ll", *divmod(max(1, int(patience * 1e6)), 1_000_000))
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+            with suppress(BlockingIOError):
+                return send()
 
     def _allow(self, timeout: float | None) -> None:
         if self._socket.gettimeout() != timeout:  # setting it is a system call, asking for it is none
