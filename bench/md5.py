@@ -2,7 +2,7 @@
 
     python -m bench.md5 [--mib N]
 
-One thread a part hands over blocks of 512 KiB as the uploader's workers do, but sends nothing. CPU seconds are what
+One thread a part hands over blocks as large as the uploader's workers do, but sends nothing. CPU seconds are what
 counts for an upload; the speed is that of hashing alone.
 """
 
@@ -12,21 +12,22 @@ import threading
 import time
 from collections.abc import Callable
 
+from cavatica_upload.engine.puts import block_size
 from cavatica_upload.md5.digest import HashlibDigest, PartDigest
 from cavatica_upload.md5.library import load
 from cavatica_upload.md5.pool import LaneDigest, Pool
 
-BLOCK = 512 << 10
 PARTS = (1, 2, 3, 4, 8, 16)
 
 
 def measure(make: Callable[[], PartDigest], parts: int, mib: int) -> tuple[float, float]:
     """MiB/s, and CPU seconds a GiB, of so many parts that are `mib` together."""
-    blocks = [os.urandom(BLOCK) for _ in range(16)]  # more than a core's own cache holds
+    size = block_size(parts, hashing=True)
+    blocks = [os.urandom(size) for _ in range(16)]  # more than a core's own cache holds
 
     def work(number: int) -> None:
         part = make()
-        for index in range((mib << 20) // BLOCK // parts):
+        for index in range((mib << 20) // size // parts):
             part.update(blocks[(index + number) % len(blocks)])
         part.hexdigest()
 

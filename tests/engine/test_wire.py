@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from engine_rig import KIB, Rig
@@ -92,19 +93,15 @@ def test_disk_that_fails_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @sendfile
-def test_file_cut_short_is_told(rig: Rig) -> None:
+def test_file_cut_short_is_told(rig: Rig, deaf: int) -> None:
     """A file that ends before its part does is an error of one sentence, whoever sends it."""
     path = rig.file(PARTS * KIB)
     part = Part(1, 0, PARTS * KIB)
-    source = LocalFile(path)
-    os.truncate(path, KIB)
-    store = Storage(hashing=False)
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(SourceError, match="cut short"):
-            store.put(Target("PUT", f"http://127.0.0.1:{server.getsockname()[1]}/part"), part, source)
-    finally:
-        source.close()
-        store.close()
+    target = Target("PUT", f"http://127.0.0.1:{deaf}/part")
+    with closing(LocalFile(path)) as source, closing(Storage(hashing=False)) as store:
+        os.truncate(path, KIB)
+        with pytest.raises(SourceError, match="cut short"):
+            store.put(target, part, source)
 
 
 @pytest.mark.parametrize("verify", [True, False])
@@ -135,25 +132,20 @@ def test_storage_that_reads_nothing_is_given_up(
     monkeypatch.setattr(wire, "LOOK_SECONDS", 0.05)
     path = rig.file(1)
     os.truncate(path, 64 << 20)  # more than the kernel keeps for a connection
-    source, store = LocalFile(path), Storage(hashing=verify)
-    try:
-        with pytest.raises(StorageError, match=said):
-            store.put(
-                Target("PUT", f"http://127.0.0.1:{deaf}/part"),
-                Part(1, 0, 64 << 20),
-                source,
-                deadline=time.monotonic() + left,
-            )
-    finally:
-        source.close()
-        store.close()
+    part, target = Part(1, 0, 64 << 20), Target("PUT", f"http://127.0.0.1:{deaf}/part")
+    with (
+        closing(LocalFile(path)) as source,
+        closing(Storage(hashing=verify)) as store,
+        pytest.raises(StorageError, match=said),
+    ):
+        store.put(target, part, source, deadline=time.monotonic() + left)
 
 
 def test_stand_in_never_goes_out_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in that was changed on its way, or not written at all, is a fault that raises."""
     monkeypatch.setattr(spans, "BLOCK", KIB)
-    source, waiting = LocalFile(rig.file(3 * KIB)), Spans()
-    try:
+    waiting = Spans()
+    with closing(LocalFile(rig.file(3 * KIB))) as source:
         blocks = waiting.blocks(source, 0, 3 * KIB)
         assert waiting.take(next(blocks)) == Span(source, 0, KIB)
         next(blocks)
@@ -162,5 +154,3 @@ def test_stand_in_never_goes_out_itself(rig: Rig, monkeypatch: pytest.MonkeyPatc
         next(blocks)
         with pytest.raises(RuntimeError, match="not written"):
             next(blocks)
-    finally:
-        source.close()
