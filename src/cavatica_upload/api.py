@@ -53,11 +53,11 @@ from cavatica_client.models import (
 )
 from cavatica_client.models import FileEdit as EditItem
 from cavatica_client.types import UNSET
-from cavatica_upload.batch.metadata import FileEdit
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ApiError, CavaticaError, UnexpectedAnswer
 from cavatica_upload.http.answers import call, expect, known
 from cavatica_upload.http.pages import PAGE, all_items
+from cavatica_upload.request import FileEdit
 
 
 class Api:

@@ -1,20 +1,19 @@
 """What is asked of the uploader, and how it ended."""
 
 import os
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
 import attrs
 
-from cavatica_upload.destination import Destination
+from cavatica_upload.destination import Destination, name_problem
 from cavatica_upload.errors import UsageError
 from cavatica_upload.receipt import Receipt
 
 IfExists = Literal["fail", "skip", "overwrite", "rename"]
 IfChanged = Literal["refuse", "restart"]
 DigestName = Literal["md5", "sha256"]
-
-LONGEST_NAME = 255  # docs.cavatica.org, Initialize a multipart upload
 
 
 def _destination(value: Destination | str) -> Destination:
@@ -77,12 +76,20 @@ class UploadRequest:
         name = self.name if self.name is not None else source_name
         if not name:
             raise UsageError("A stream needs a name on the platform.", "Give one with --name.")
-        if "/" in name or len(name) > LONGEST_NAME:
-            raise UsageError(
-                f"{name!r} cannot be a name on the platform: no slash, and at most {LONGEST_NAME} characters.",
-                "Give another with --name.",
-            )
+        problem = name_problem(name)
+        if problem:
+            raise UsageError(f"{name!r} cannot be uploaded under this name: {problem}.", "Give another with --name.")
         return name
+
+
+@attrs.frozen
+class FileEdit:
+    """Metadata and tags to set on a file: fields are merged into its metadata; `file` names it in messages."""
+
+    file_id: str
+    file: str = ""
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    tags: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.batch.files import Item, Rules, collect
-from cavatica_upload.batch.globs import Selection, translate
 from cavatica_upload.batch.manifest import ManifestRow
-from cavatica_upload.batch.names import folder_problems, name_problems
+from cavatica_upload.batch.patterns import Selection, translate
+from cavatica_upload.destination import folder_problem, name_problem
 from cavatica_upload.errors import UsageError
 
 
@@ -25,7 +25,7 @@ def make(top: Path, *paths: str, size: int = 3) -> None:
 
 def targets(*paths: Path | str, **rules: object) -> list[str]:
     batch = collect([str(path) for path in paths], rules=Rules(recursive=True, **rules))  # type: ignore[arg-type]
-    assert batch.problems == []
+    assert (batch.problems, batch.bad) == ([], [])
     return sorted(item.target for item in batch.items)
 
 
@@ -56,6 +56,53 @@ def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
     batch = collect([str(tmp_path / "real")], rules=Rules(recursive=True))
     assert sorted(item.target for item in batch.items) == ["real/a", "real/link", "real/more/b"]
     assert [notice for notice in batch.notices if "leads back" in notice]
+
+
+def test_a_fan_of_links_is_entered_once(tmp_path: Path) -> None:
+    """Twenty folders, each with links to all of them: every file is there once, under its real path."""
+    for number in range(20):
+        make(tmp_path, f"d/{number}/a")
+        for other in range(20):
+            (tmp_path / f"d/{number}/to-{other}").symlink_to(tmp_path / f"d/{other}")
+    batch = collect([str(tmp_path / "d")], rules=Rules(recursive=True))
+    assert sorted(item.target for item in batch.items) == sorted(f"d/{number}/a" for number in range(20))
+    assert any("such links" in notice for notice in batch.notices)
+
+
+def test_a_link_to_a_folder_above_brings_nothing_in(tmp_path: Path) -> None:
+    """`loop -> ..` does not pull the neighbours of the folder into the upload."""
+    make(tmp_path, "top/d/a", "top/private/key")
+    (tmp_path / "top/d/loop").symlink_to("..")
+    assert targets(tmp_path / "top/d") == ["d/a"]
+
+
+def test_links_are_left_out_on_request(tmp_path: Path) -> None:
+    """With skip_links neither links to files nor links to folders are uploaded, and it is said."""
+    make(tmp_path, "d/a", "other/b")
+    (tmp_path / "d/file").symlink_to("a")
+    (tmp_path / "d/folder").symlink_to(tmp_path / "other")
+    batch = collect([str(tmp_path / "d")], rules=Rules(recursive=True, skip_links=True))
+    assert [item.target for item in batch.items] == ["d/a"]
+    assert any("d/file is a link and was left out" in notice for notice in batch.notices)
+
+
+def test_names_are_compared_before_the_disk_is_asked(tmp_path: Path) -> None:
+    """A broken link that no pattern takes is no problem, in a folder or named."""
+    make(tmp_path, "d/a.bam")
+    (tmp_path / "d/broken.txt").symlink_to("nowhere")
+    chosen = Selection.of(["*.bam"])
+    assert targets(tmp_path / "d", selection=chosen) == ["d/a.bam"]
+    assert targets(tmp_path / "d/a.bam", tmp_path / "d/broken.txt", selection=chosen) == ["a.bam"]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("~/a.bam", "“~”"), ("a.bam ", "space"), ("a\u00a0b.bam", "no-break space"), ("a.bam", "no such")],
+)
+def test_what_is_overlooked_in_a_path_is_named(tmp_path: Path, path: str, says: str) -> None:
+    """A path that does not exist because of a sign that nobody sees."""
+    batch = collect([], [ManifestRow(2, str(tmp_path / path))])
+    assert says in batch.bad[0].reason
 
 
 def test_what_is_no_file_is_left_out_with_a_notice(tmp_path: Path) -> None:
@@ -89,7 +136,8 @@ def test_what_cannot_be_uploaded_is_a_problem(tmp_path: Path, broken: str) -> No
         make(place, name)
     paths = {"missing": [str(tmp_path / "no")]}.get(broken, [str(place)])
     rules = Rules(recursive=broken != "folder", name="y" * 256 if broken == "long" else None)
-    assert len(collect(paths, rules=rules).problems) == 1
+    found = collect(paths, rules=rules)
+    assert len(found.problems) + len(found.bad) == 1
 
 
 def test_two_files_for_one_place_are_a_problem_and_one_named_twice_is_not(tmp_path: Path) -> None:
@@ -124,7 +172,8 @@ def test_manifest_rows_go_to_one_folder_unless_recursive(tmp_path: Path) -> None
     assert sorted(item.target for item in collect([], rows).items) == ["a", "c"]
     assert sorted(item.target for item in collect([], rows, Rules(recursive=True)).items) == ["c", "r/a"]
     wrong = collect([], [ManifestRow(7, str(tmp_path / "r")), ManifestRow(8, str(tmp_path / "no"))])
-    assert [problem.split(" of ")[0] for problem in wrong.problems] == ["Line 7", "Line 8"]
+    assert wrong.problems[0].startswith("Line 7 of the manifest: ")
+    assert wrong.bad[0].reason.startswith("Line 8 of the manifest: ")
 
 
 def test_urls_have_the_name_of_their_path() -> None:
@@ -184,7 +233,7 @@ def test_sets_and_their_odd_cases(pattern: str, path: str, matches: bool) -> Non
 @given(st.text(max_size=300))
 def test_names_that_are_let_through_can_be_sent(name: str) -> None:
     """No slash, no dots alone, no empty name, at most 255 characters, valid UTF-8."""
-    if not list(name_problems(name)):
+    if name_problem(name) is None:
         assert 1 <= len(name) <= 255
         assert "/" not in name
         assert name.encode()
@@ -194,4 +243,4 @@ def test_names_that_are_let_through_can_be_sent(name: str) -> None:
 def test_folder_names_are_those_of_the_platform(name: str) -> None:
     """Letters, digits, “_”, “-”, “.”, and no “__” in front."""
     good = re.fullmatch(r"[A-Za-z0-9_.-]+", name) and not name.startswith("__") and name not in (".", "..")
-    assert (not list(folder_problems(name))) == bool(good)
+    assert (folder_problem(name) is None) == bool(good)

@@ -9,9 +9,10 @@ from cavatica_mock import Fault, MockServer
 from cavatica_upload import connect
 from cavatica_upload.api import Api
 from cavatica_upload.batch.folders import FolderTree, NotAFolder
-from cavatica_upload.batch.metadata import FileEdit, MetadataQueue
+from cavatica_upload.batch.metadata import MetadataQueue
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ConnectionFailed
+from cavatica_upload.request import FileEdit
 
 ROOT = Destination(project=PROJECT)
 

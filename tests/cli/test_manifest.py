@@ -119,6 +119,11 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     [
         ("m.csv", "", "no file"),
         ("m.csv", "file,a\n", "no file"),
+        ("m.csv", "x.bam,S1\ny.bam,S2\n", "'x.bam'"),
+        ("m.csv", "run/x.bam,S1\n", "is a path"),
+        ("m.tsv", "s3://b/x.bam\tS1\n", "is a path"),
+        ("m.csv", "x.bam\ny.bam\n", "'x.bam'"),
+        ("m.csv", "sample,file\nS1,x\n", "“path”"),
         ("m.csv", "file;a\nx;1\n", "semicolon"),
         ("m.csv", "file\ta\nx\t1\n", "tab"),
         ("m.csv", 'file,a\nx,"1\ny,2\n', "Line 2"),
@@ -140,6 +145,15 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str | bytes, word: str) -> None:
     """Each way to be wrong has a sentence of its own."""
     assert word in " ".join(problems(write(tmp_path, text, name)))
+
+
+def test_a_file_in_place_of_a_column_name_is_told(tmp_path: Path) -> None:
+    """A table without a row of names would lose its first file; every usual name of the column is taken."""
+    (tmp_path / "S1").write_bytes(b"")
+    (found,) = problems(write(tmp_path, "S1,a\nS2,b\n"))
+    assert "'S1' is a path" in found
+    for name in ("path", "File name", "file_name", "FILE", "Filename", "file-path"):
+        assert len(read_manifest(write(tmp_path, f"{name},a\nS2,b\n")).rows) == 1
 
 
 def test_a_manifest_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path) -> None:

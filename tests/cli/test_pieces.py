@@ -19,7 +19,7 @@ from cavatica_upload.cli.exits import Exit, exit_of, exit_of_run
 from cavatica_upload.cli.meter import WINDOW, Meter, Speed
 from cavatica_upload.cli.options import Age, Pair, Size
 from cavatica_upload.cli.progress import Lines
-from cavatica_upload.cli.target import Target
+from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import BytesSent, Event, RateLimitWait, UploadFailed, UploadSkipped, UploadStarted
 

@@ -1,4 +1,4 @@
-"""Many files at once: what the user named becomes a checked list of files, each with its place on the platform.
+"""What the user named becomes a checked list of files, each with its place on the platform.
 
 Nothing is sent from here, and nothing is opened: a file costs one stat. A batch of 250,000 files, the most that the
 platform's own command line takes in one job, needs about 130 MiB.
@@ -12,13 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from cavatica_upload.batch.globs import Selection
 from cavatica_upload.batch.manifest import ManifestRow
-from cavatica_upload.batch.names import folder_problems, name_problems
+from cavatica_upload.batch.patterns import Selection
+from cavatica_upload.batch.walk import FolderWalk
+from cavatica_upload.destination import folder_problem, name_problem
 from cavatica_upload.errors import UsageError
+from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.sources.remote import is_url
 
-LARGEST_FILE = 5 * 1024**4
 STDIN = "-"
 
 
@@ -26,7 +27,7 @@ STDIN = "-"
 class Item:
     """One file of a batch.
 
-    `source` is a path, a URL or `-`; `size` is in bytes, None where only sending will tell. `folder` is the path of
+    `source` is a path, a URL or `-`; `size` is in bytes, None if only sending will tell. `folder` is the path of
     the folder on the platform, from the destination on, `""` for the destination itself.
     """
 
@@ -50,19 +51,29 @@ class Item:
 
     @property
     def known_size(self) -> int:
-        """The size, 0 where it is unknown."""
+        """The size, 0 if it is unknown."""
         return self.size or 0
+
+
+@attrs.frozen
+class BadFile:
+    """A file that cannot be uploaded, and why, in a sentence."""
+
+    file: str
+    reason: str
 
 
 @attrs.define
 class Batch:
-    """The files to upload, the biggest first, and what there is to say about the rest.
+    """The files to upload, the biggest first.
 
-    `problems` are sentences about what makes the batch unfit to begin; `notices` are about what was left out.
+    `problems` are sentences about what is wrong with the batch: nothing is sent while there are any. `bad` are files
+    that cannot be uploaded; `notices` are sentences about what was left out.
     """
 
     items: list[Item] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)
+    bad: list[BadFile] = attrs.field(factory=list)
     notices: list[str] = attrs.field(factory=list)
 
     @property
@@ -84,6 +95,7 @@ class Rules:
 
     recursive: bool = False
     flatten: bool = False
+    skip_links: bool = False
     name: str | None = None
     selection: Selection = attrs.field(factory=Selection)
 
@@ -91,7 +103,7 @@ class Rules:
 def collect(paths: Iterable[str], rows: Iterable[ManifestRow] = (), rules: Rules | None = None) -> Batch:
     """Expand what was named on the command line and in a manifest, check it, and put it in order.
 
-    Raises UsageError where a name is given and there is not exactly one file to bear it.
+    Raises UsageError if a name is given and there is not exactly one file.
     """
     rules = rules or Rules()
     batch = Batch()
@@ -100,7 +112,7 @@ def collect(paths: Iterable[str], rows: Iterable[ManifestRow] = (), rules: Rules
     for row in rows:
         batch.items.extend(_listed(row, rules, batch))
     if rules.name is not None:
-        if len(batch.items) + len(batch.problems) != 1:
+        if len(batch.items) + len(batch.problems) + len(batch.bad) != 1:
             raise UsageError(
                 f"--name is the name of one file, and there are {len(batch.items)}.",
                 "Leave --name out, or upload one file at a time.",
@@ -116,24 +128,27 @@ def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
     if path == STDIN:
         yield Item(STDIN, rules.name or "")
         if rules.name is None:
-            batch.problems.append("What comes from standard input has no name: give one with --name.")
+            batch.problems.append("Standard input has no name; give one with --name.")
         return
     if is_url(path):
         yield _remote(path, rules)
         return
-    found = _stat(path, batch)
+    wanted = rules.selection.takes(_base(path))
+    found = _stat(path, batch, wanted=wanted)
     if found is None:
         return
-    if stat.S_ISDIR(found.st_mode):
+    if rules.skip_links and Path(path).is_symlink():
+        batch.notices.append(f"{path} is a link and was left out (--skip-links).")
+    elif stat.S_ISDIR(found.st_mode):
         if rules.recursive:
             yield from _walk(path, rules, batch)
         else:
-            batch.problems.append(f"{path} is a folder: add --recursive to upload what is in it.")
+            batch.problems.append(f"{path} is a folder; add --recursive to upload the files in it.")
     elif stat.S_ISFIFO(found.st_mode):  # a named one, or the shell's <(…): read as a stream
         yield Item(path, rules.name or "")
         if rules.name is None:
-            batch.problems.append(f"{path} is a pipe, and has no name of its own: give one with --name.")
-    elif rules.selection.takes(_base(path)) and _is_file(path, found, batch, wanted=True):
+            batch.problems.append(f"{path} is a pipe and has no file name; give one with --name.")
+    elif wanted and _is_file(path, found, batch, named=True):
         yield Item(path, _base(path), "", found.st_size)
 
 
@@ -149,7 +164,7 @@ def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
     found = _stat(row.source, batch, where)
     if found and stat.S_ISDIR(found.st_mode):
         batch.problems.append(f"{where}{row.source} is a folder; a manifest lists files.")
-    elif found and _is_file(row.source, found, batch, wanted=True, where=where):
+    elif found and _is_file(row.source, found, batch, named=True, where=where):
         folder = row.folder if rules.recursive and not rules.flatten else ""
         yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
 
@@ -160,67 +175,63 @@ def _remote(url: str, rules: Rules) -> Item:
 
 
 def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """Yield the files below a folder, following links to files and folders, but into no folder twice on one way down.
+    """Yield the files below a folder.
 
     `data` puts a folder `data` on the platform; `data/`, `data/.` and `.` put what is in it (as rsync does).
     """
     inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or top in (".", "..")
     base = "" if inside or rules.flatten else _base(top)
-    empty = 0
-    stack: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(top, "", ())]
-    while stack:
-        folder, relative, above = stack.pop()
-        try:
-            here = Path(folder).stat()
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
-        except OSError as error:
-            batch.problems.append(f"The folder {folder} cannot be read: {_reason(error)}.")
-            continue
-        mark = (here.st_dev, here.st_ino)
-        if mark in above:
-            batch.notices.append(f"{folder} leads back to a folder above it, and was not followed.")
-            continue
-        empty += not entries
-        place = "" if rules.flatten else "/".join(part for part in (base, relative) if part)
-        for entry in entries:
-            path = f"{relative}/{entry.name}" if relative else entry.name
-            if rules.selection.leaves_out(path):
-                continue
-            found = _stat(entry.path, batch)
-            if found is None:
-                continue
-            if stat.S_ISDIR(found.st_mode):
-                stack.append((entry.path, path, (*above, mark)))
-            elif rules.selection.takes(path) and _is_file(entry.path, found, batch):
-                yield Item(entry.path, entry.name, place, found.st_size)
-    if empty:
-        batch.notices.append(f"{empty} empty folder{'s' * (empty > 1)} in {top}: folders are made for files only.")
+    walk = FolderWalk(top, rules.selection, follow_links=not rules.skip_links)
+    for entry, relative in walk:
+        found = _stat(entry, batch)
+        if found is not None and _is_file(entry, found, batch):
+            above = relative.rpartition("/")[0]
+            folder = "" if rules.flatten else "/".join(part for part in (base, above) if part)
+            yield Item(entry, _base(entry), folder, found.st_size)
+    batch.bad += [
+        BadFile(folder, f"The folder {folder} cannot be read: {_reason(error)}.") for folder, error in walk.unreadable
+    ]
+    batch.notices += walk.notices()
 
 
-def _stat(path: str, batch: Batch, where: str = "") -> os.stat_result | None:
+def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> os.stat_result | None:
+    """Return the stat of a path; without one say why in `batch`, unless the file is not `wanted`."""
     try:
         return Path(path).stat()
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
-        reason = "it is a link to something that is not there" if dangling else _reason(error)
-        batch.problems.append(f"{where}{path} cannot be uploaded: {reason}.")
+        reason = "it is a link to something that does not exist" if dangling else _reason(error)
+        if isinstance(error, FileNotFoundError):
+            reason += _odd_signs(path)
     except ValueError:
-        batch.problems.append(f"{where}{path!r} cannot be the path of a file.")
+        reason = "this cannot be the path of a file"
+    if wanted:
+        batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: {reason}."))
     return None
 
 
-def _is_file(path: str, found: os.stat_result, batch: Batch, *, wanted: bool = False, where: str = "") -> bool:
-    """Say whether it can be read as a file; what is not is a problem where it was asked for, else left out."""
+def _odd_signs(path: str) -> str:
+    """Name what is easily overlooked in a path that does not exist."""
+    if any(part.startswith("~") for part in PurePath(path).parts):
+        return " (“~” stands for your home folder in a shell only; write out the path)"
+    if "\u00a0" in path:
+        return " (there is a no-break space in it)"
+    if any(part != part.strip() for part in PurePath(path).parts):
+        return " (there is a space at its beginning or end)"
+    return ""
+
+
+def _is_file(path: str, found: os.stat_result, batch: Batch, *, named: bool = False, where: str = "") -> bool:
+    """Say whether it can be read as a file; anything else is a problem if it was named, and left out in a folder."""
     if not stat.S_ISREG(found.st_mode):
-        text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'no file')}"
-        if wanted:
+        text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
+        if named:
             batch.problems.append(f"{where}{text}; only files can be uploaded (or “-” for standard input).")
         else:
-            batch.notices.append(f"{text}, and was left out.")
+            batch.notices.append(f"{text} and was left out.")
         return False
     if not os.access(path, os.R_OK):
-        batch.problems.append(f"{where}{path} cannot be uploaded: you have no permission to read it.")
+        batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: you have no permission to read it."))
         return False
     return True
 
@@ -246,10 +257,14 @@ def _reason(error: OSError) -> str:
 
 
 def _check(batch: Batch) -> None:
-    """Find what the platform would refuse, and what would land on the same place twice."""
+    """Find what the platform would refuse, and files that would have the same place there."""
     places: dict[str, Item] = {}
     kept: list[Item] = []
     for item in batch.items:
+        reason = _unfit(item)
+        if reason:
+            batch.bad.append(BadFile(item.label, f"{item.label} cannot be uploaded: {reason}."))
+            continue
         other = places.setdefault(item.target, item)
         if other is not item:
             if item.row is None and _same(other.source, item.source):
@@ -259,22 +274,26 @@ def _check(batch: Batch) -> None:
                 "rename one, or upload them to different folders."
             )
         kept.append(item)
-        if item.name or item.size is not None:  # of a stream without a name it was said
-            batch.problems.extend(f"{item.label}: {wrong}" for wrong in name_problems(item.name))
-        if item.known_size > LARGEST_FILE:
-            batch.problems.append(f"{item.label} is larger than 5 TiB, the most that the platform takes.")
-    folders = batch.folders
-    batch.problems.extend(
-        f"The folder {folder} cannot be made: {wrong}"
-        for folder in folders
-        for wrong in folder_problems(folder.rsplit("/", 1)[-1])
-    )
+    batch.items = kept
     batch.problems.extend(
         f"{folder} would be both a folder and the file {places[folder].label}."
-        for folder in folders
+        for folder in batch.folders
         if folder in places
     )
-    batch.items = kept
+
+
+def _unfit(item: Item) -> str | None:
+    """Return why the platform would refuse this file, None if it would not."""
+    if item.size is None and not item.name:
+        return None  # a stream without a name: said before
+    problem = name_problem(item.name)
+    if problem:
+        return problem
+    for folder in item.folder.split("/") if item.folder else ():
+        wrong = folder_problem(folder)
+        if wrong:
+            return f"the folder {folder!r} cannot be made: {wrong}"
+    return "it is larger than 5 TiB, the most that the platform takes" if item.known_size > MAX_FILE_SIZE else None
 
 
 def _same(one: str, other: str) -> bool:

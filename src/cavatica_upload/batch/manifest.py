@@ -2,13 +2,16 @@
 
 In CSV and TSV the first row names the columns. The first column is the path of a file, relative to the manifest;
 every other column is a metadata field. An empty cell is no value (docs.cavatica.org, Format of a manifest file).
+The first column is called `path`, `file`, `file name` or the like: a table without a first row of names would lose
+its first file.
 
-In JSON lines each line is an object with `path`, and where wanted `name`, `metadata` (an object) and `tags` (a list).
+In JSON lines each line is an object with `path`, and optionally `name`, `metadata` (an object) and `tags` (a list).
 """
 
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -57,15 +60,17 @@ class ManifestError(UsageError):
     """The manifest cannot be used; `problems` has a sentence for each thing wrong, beginning with its line."""
 
     def __init__(self, path: Path, problems: Sequence[str]) -> None:
-        count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__(f"The manifest {path} has {count}.", "Correct it and run the same command again.")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        super().__init__(
+            f"The manifest {path} has {count}; nothing was uploaded.", "Correct it, then run the command again."
+        )
         self.problems = tuple(problems)
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest; its format goes by the file's suffix, and is CSV where that says nothing.
+    """Read a manifest; its format goes by the file's suffix, and is CSV if that says nothing.
 
-    Raises ManifestError with every problem there is, not only the first.
+    Raises ManifestError with every problem, not only the first.
     """
     form = FORMATS.get(path.suffix.lower(), "csv")
     problems: list[str] = []
@@ -75,7 +80,7 @@ def read_manifest(path: Path) -> Manifest:
     else:
         rows = list(_table_rows(text, "\t" if form == "tsv" else ",", path.parent, problems))
     if not rows and not problems:
-        problems.append("There is no file in it.")
+        problems.append("It lists no file.")
     _check(rows, problems)
     if problems:
         raise ManifestError(path, problems)
@@ -99,12 +104,14 @@ def _decoded(path: Path) -> str:
 def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) -> Iterator[ManifestRow]:
     records = _records(text, delimiter, problems)
     line, header = next(records, (1, []))
+    if header:
+        problems.extend(f"Line {line}: {wrong}" for wrong in _wrong_first_column(header[0], folder))
     fields = _fields(line, header, delimiter, problems)
     for line, record in records:
         extra = [cell for cell in record[len(header) :] if cell]
         if len(record) < len(header) or extra:
-            cells = "one cell" if len(record) == 1 else f"{len(record)} cells"
-            problems.append(f"Line {line}: {cells}, where the first row has {len(header)}.")
+            cells = "1 cell" if len(record) == 1 else f"{len(record)} cells"
+            problems.append(f"Line {line}: {cells}, but the first row has {len(header)}.")
             continue
         if not record[0]:
             problems.append(f"Line {line}: the first cell, the path of the file, is empty.")
@@ -115,6 +122,33 @@ def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) ->
             continue
         metadata = {field: record[number - 1] for number, field in fields.items() if record[number - 1]}
         yield ManifestRow(line, _source(record[0], folder), _folder(record[0]), metadata=metadata)
+
+
+_FIRST_COLUMN = re.compile(r"(?:full|local|input|source|upload)?(?:file|path)(?:name|path)?s?|name|source|input")
+"""Names of the first column, without case, spaces, “_” and “-”. The platform's own manifests call it “File name”."""
+
+
+def _wrong_first_column(cell: str, folder: Path) -> Iterator[str]:
+    """Yield a sentence if the first cell of the first row is the path of a file, or no name for a column of paths."""
+    if _FIRST_COLUMN.fullmatch(re.sub(r"[\s_-]", "", cell).lower()):
+        return
+    if is_url(cell) or "/" in cell or _exists(folder / cell):
+        yield (
+            f"{cell!r} is a path, but the first row names the columns, so this file would not be uploaded. "
+            "Add a row above it: “path” and the names of the metadata fields."
+        )
+    else:
+        yield (
+            f"the first column is called {cell!r}, and should be called “path”, “file” or “file name”: "
+            "the first row names the columns, and the first column holds the paths."
+        )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _records(text: str, delimiter: str, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -128,7 +162,7 @@ def _records(text: str, delimiter: str, problems: list[str]) -> Iterator[tuple[i
             return
         except csv.Error as error:
             problems.append(f"Line {line}: {_CSV_ERRORS.get(str(error), str(error))}.")
-            return  # what follows a broken quote cannot be told apart
+            return  # after a broken quote the cells are not known
         if any(cell.strip() for cell in record):
             yield line, record
 
@@ -137,7 +171,7 @@ _CSV_ERRORS: Mapping[str, str] = {
     "unexpected end of data": "a quoted cell begins here and never ends",
     "',' expected after '\"'": "there is text after a closing quote; a quote inside a quoted cell is written twice",
     "'\t' expected after '\"'": "there is text after a closing quote; a quote inside a quoted cell is written twice",
-    "line contains NUL": "there is a zero byte; this is no text file",
+    "line contains NUL": "it has a zero byte; this is not a text file",
 }
 
 
@@ -148,8 +182,8 @@ def _fields(line: int, header: Sequence[str], delimiter: str, problems: list[str
         if other:
             shown = {";": "a semicolon", "\t": "a tab", ",": "a comma"}
             problems.append(
-                f"Line {line}: one column only, though it has {shown[other]} in it: "
-                f"the cells of this file are to be separated by {shown[delimiter]}."
+                f"Line {line}: there is only one column, and {shown[other]} in it; "
+                f"separate the cells of this file by {shown[delimiter]}."
             )
     fields: dict[int, str] = {}
     seen: set[str] = set()
@@ -196,19 +230,19 @@ def _wrong_json(value: object) -> str | None:
         return "there is no text under “path”."
     unknown = [key for key in value if key not in _JSON_KEYS]
     if unknown:
-        return f"the key {unknown[0]!r} is not known; metadata fields go inside “metadata”."
+        return f"the key {unknown[0]!r} is unknown; metadata fields go inside “metadata”."
     if not isinstance(value.get("name"), str | None) or value.get("name") == "":
-        return "“name” is to be text."
+        return "“name” must be text."
     if not isinstance(value.get("metadata"), dict | None):
-        return "“metadata” is to be an object."
+        return "“metadata” must be an object."
     tags = value.get("tags")
     if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        return "“tags” is to be a list of texts."
+        return "“tags” must be a list of texts."
     return None
 
 
 def _as_text(metadata: Mapping[str, Any]) -> Mapping[str, str]:
-    """Write numbers and truth values as the text that stands in the file; leave what else there is to the checks."""
+    """Write numbers and truth values as the text in the file; leave other values to the checks."""
     return {
         key: json.dumps(value) if isinstance(value, bool | int | float) else value for key, value in metadata.items()
     }

@@ -6,6 +6,7 @@ from typing import Protocol
 import attrs
 
 from cavatica_upload.errors import CavaticaError
+from cavatica_upload.request import FileEdit
 
 MOST_PAIRS = 1000
 LONGEST_KEY = 100  # bytes of UTF-8
@@ -42,16 +43,6 @@ def tag_problems(tags: Iterable[str]) -> Iterator[str]:
 
 def _length(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
-
-
-@attrs.frozen
-class FileEdit:
-    """What is to be set on a file: fields are merged into its metadata; `file` names it in messages."""
-
-    file_id: str
-    file: str = ""
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
-    tags: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -31,8 +31,8 @@ from cavatica_upload.cli.options import (
     take_output,
 )
 from cavatica_upload.cli.platform import open_api
-from cavatica_upload.cli.target import Target
 from cavatica_upload.config.settings import Settings, find_settings
+from cavatica_upload.destination import Target
 from cavatica_upload.engine.part_urls import target_of
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.http.proxies import proxy_for, shown

@@ -8,19 +8,19 @@ import attrs
 from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.folders import FolderTree
-from cavatica_upload.batch.metadata import EditFailed, FileEdit, MetadataQueue
+from cavatica_upload.batch.metadata import EditFailed, MetadataQueue
 from cavatica_upload.batch.shard import Shard
 from cavatica_upload.cli.console import Output, count_text, visible
 from cavatica_upload.cli.exits import Exit
 from cavatica_upload.cli.logfile import log_text
 from cavatica_upload.cli.receiptfiles import ReceiptFiles
 from cavatica_upload.cli.session import Session, SessionOptions
-from cavatica_upload.cli.target import Target
 from cavatica_upload.cli.wording import timestamp
-from cavatica_upload.destination import Destination
+from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
+from cavatica_upload.request import FileEdit
 from cavatica_upload.uploader import DigestName, IfExists, Uploader, UploadRequest
 
 

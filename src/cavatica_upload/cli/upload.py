@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from cavatica_upload.batch.files import STDIN, Batch, Rules, collect
-from cavatica_upload.batch.globs import Selection
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
 from cavatica_upload.batch.metadata import metadata_problems, tag_problems
+from cavatica_upload.batch.patterns import Selection
 from cavatica_upload.batch.shard import Shard, partition
 from cavatica_upload.cli.console import Output, count_text, visible
 from cavatica_upload.cli.dryrun import DryRun
@@ -30,7 +30,7 @@ from cavatica_upload.cli.platform import open_api
 from cavatica_upload.cli.run import Run, RunOptions
 from cavatica_upload.cli.session import SessionOptions
 from cavatica_upload.cli.summary import command_line, typed
-from cavatica_upload.cli.target import Target
+from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
 
 MOST_PROBLEMS = 100
@@ -217,6 +217,7 @@ def _batch(values: dict[str, Any], output: Output) -> Batch | None:
     batch.problems[:0] = problems
     for notice in batch.notices:
         output.warn(visible(notice))
+    batch.problems += [file.reason for file in batch.bad]
     if batch.problems:
         count = count_text(len(batch.problems), "thing")
         output.problem(f"{count} to put right before anything is sent:")

@@ -1,4 +1,4 @@
-"""Which files of a batch are wanted: patterns as in a shell, on names or on paths."""
+"""Patterns as in a shell, on names or paths: which files of a batch are wanted."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,9 @@ import attrs
 def translate(pattern: str) -> re.Pattern[str]:
     """Compile a pattern: `*` and `?` stay within a folder, `**` crosses folders, `[abc]` and `[!abc]` are sets.
 
-    Upper and lower case differ, on every machine. An open bracket that is never closed is itself.
+    Upper and lower case differ, on every machine. A bracket that is never closed stands for itself.
+
+    `glob.translate` of Python 3.13 does nearly the same and can replace this once 3.12 is not supported any more.
     """
     out = []
     at = 0
@@ -42,10 +44,10 @@ def translate(pattern: str) -> re.Pattern[str]:
 
 @attrs.frozen
 class Selection:
-    """The files that match some `include` pattern (any file, where there is none) and no `exclude` pattern.
+    """The files that match an `include` pattern (any file, if there is none) and no `exclude` pattern.
 
-    A pattern without a slash is held against the name, at any depth; one with a slash against the path from where the
-    walk began. A folder that matches an `exclude` pattern is left out with all that is in it.
+    A pattern without a slash is compared with the name, at any depth; one with a slash with the path below the folder
+    that was named. A folder that matches an `exclude` pattern is left out with all that is in it.
     """
 
     include: Sequence[re.Pattern[str]] = ()
@@ -60,7 +62,7 @@ class Selection:
         return cls([wanted[pattern] for pattern in include], [wanted[pattern] for pattern in exclude], deep)
 
     def takes(self, path: str) -> bool:
-        """Whether a file is wanted; `path` has slashes between its folders, whatever the machine."""
+        """Whether a file is wanted; `path` has slashes between its folders on every machine."""
         return not self.leaves_out(path) and (not self.include or self._matches(self.include, path))
 
     def leaves_out(self, path: str) -> bool:
