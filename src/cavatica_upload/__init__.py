@@ -45,7 +45,7 @@ from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.shortcuts import upload, upload_async
 from cavatica_upload.uploader import Uploader
-from cavatica_upload.verification import Verification, verify
+from cavatica_upload.verify import Verification, verify
 
 __all__ = [
     "ApiError",

@@ -16,7 +16,7 @@ from cavatica_upload.errors import CavaticaError, CertificateUntrusted
 from cavatica_upload.events import Retrying
 from cavatica_upload.http import tls
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.source import LocalFile
+from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage.client import Storage, Target
 
 PARTS = 6

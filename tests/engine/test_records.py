@@ -24,8 +24,9 @@ from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart, composite
 from cavatica_upload.request import sidecar_md5
-from cavatica_upload.sources import source as sources
-from cavatica_upload.sources.source import Identity, LocalFile
+from cavatica_upload.sources import base as sources
+from cavatica_upload.sources.base import Identity
+from cavatica_upload.sources.local import LocalFile
 
 PROJECT = Destination(project="me/study")
 

@@ -319,7 +319,7 @@ def test_unreadable_file_is_told(rig: Rig, half: Path) -> None:
 
 def test_identity_survives_another_device_number(rig: Rig, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device may have another number after a reboot: with the path the same, the upload is resumed."""
-    from cavatica_upload.sources import source as sources
+    from cavatica_upload.sources import local as sources
 
     real = sources._identity
     monkeypatch.setattr(sources, "_identity", lambda *given: attrs.evolve(real(*given), device=12345))

@@ -142,7 +142,7 @@ class Dripping(http.server.BaseHTTPRequestHandler):
 def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
     """An answer whose header never ends is cut off at the part's deadline, though it is never silent."""
     from cavatica_upload.plan import Part
-    from cavatica_upload.sources.source import LocalFile
+    from cavatica_upload.sources.local import LocalFile
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
     server.over = threading.Event()  # type: ignore[attr-defined]
@@ -249,7 +249,7 @@ def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest
     """Where a part of a stream cannot be kept in a temporary file, that is said; nothing is left open."""
     import io
 
-    from cavatica_upload.sources import spool
+    from cavatica_upload.sources import stream
 
     class Full:
         def write(self, _block: bytes) -> None:
@@ -258,7 +258,7 @@ def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest
         def close(self) -> None:
             """Nothing to close."""
 
-    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **_: Full())
+    monkeypatch.setattr(stream.tempfile, "TemporaryFile", lambda **_: Full())
     with pytest.raises(SourceError, match="No space left"):
         rig.upload(io.BytesIO(b"x" * 10), name="n")
     assert rig.mock.uploads() == []

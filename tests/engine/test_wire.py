@@ -13,7 +13,7 @@ from engine_rig import KIB, Rig
 from cavatica_mock import Fault
 from cavatica_upload import SourceError, StorageError
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.source import LocalFile
+from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage import client, spans, wire
 from cavatica_upload.storage.client import Storage, Target
 from cavatica_upload.storage.spans import Span, Spans

@@ -40,7 +40,7 @@ from cavatica_upload.http.tls import shared_ssl_context
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.md5 import implementation
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.source import Identity, usual_block
+from cavatica_upload.sources.base import Identity, usual_block
 from cavatica_upload.storage.client import Storage
 
 SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits

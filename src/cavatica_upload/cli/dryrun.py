@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 
 from cavatica_upload.api import Api
-from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.metadata import FILES_PER_CALL
@@ -20,6 +19,7 @@ from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, part_size_for
+from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.sources.remote import RemoteFile, is_url
 
 WINDOW_CALLS = 1000
@@ -72,7 +72,7 @@ class DryRun:
         self._api = api
         target = options.target
         self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in batch.folders])
-        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint)
+        self._receipt_index = ReceiptIndex(state_dir() / "receipts", api.endpoint)
         self._problems: list[str] = []
 
     def __call__(self) -> Exit:
@@ -126,7 +126,7 @@ class DryRun:
         return PlannedFile(item, target, size, part_size, parts, state, resumed)
 
     def _state(self, item: Item, folder: Destination) -> str:
-        if found_before(self._arrivals, self._tree, self._options, item, folder):
+        if found_before(self._receipt_index, self._tree, self._options, item, folder):
             return "there"
         path = self._options.target.path(item.folder)
         names = self._tree.names(path) if len(self._batch.items) > 1 else None

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
-from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.metadata import EditFailed, MetadataQueue
@@ -20,6 +19,7 @@ from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
+from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import FileEdit
 from cavatica_upload.uploader import DigestName, IfExists, Uploader, UploadRequest
 
@@ -47,7 +47,7 @@ class RunOptions:
 
 
 def found_before(
-    arrivals: Arrivals,
+    receipt_index: ReceiptIndex,
     tree: FolderTree,
     options: RunOptions,
     item: Item,
@@ -56,7 +56,7 @@ def found_before(
 ) -> Receipt | None:
     """Return the receipt of a file that an earlier run has brought; `say` is told before one has to be read for it."""
     touched = f"{item.source}: touched since it was uploaded; comparing it with the receipt"
-    return arrivals.find(
+    return receipt_index.find(
         item.source,
         item.size,
         item.name,
@@ -72,7 +72,7 @@ class Run:
 
     _tree: FolderTree
     _queue: MetadataQueue
-    _arrivals: Arrivals
+    _receipt_index: ReceiptIndex
 
     def __init__(self, batch: Batch, options: RunOptions, output: Output) -> None:
         self._batch = batch
@@ -91,7 +91,7 @@ class Run:
         api = uploader.api
         self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in self._batch.folders])
         self._queue = MetadataQueue(api)
-        self._arrivals = Arrivals(state_dir() / "receipts", api.endpoint)
+        self._receipt_index = ReceiptIndex(state_dir() / "receipts", api.endpoint)
         log_text(f"Uploading {count_text(len(items), 'file')}, {self._batch.size} bytes, to {visible(str(target))}")
         if self._output.as_json:
             self._output.record(
@@ -112,7 +112,7 @@ class Run:
         for item in self._batch.items:
             try:
                 destination = self._tree.get(options.target.path(item.folder))
-                receipt = found_before(self._arrivals, self._tree, options, item, destination, self._output.say)
+                receipt = found_before(self._receipt_index, self._tree, options, item, destination, self._output.say)
             except CavaticaError as error:
                 self._session.tally.fail(item.label, error)
                 continue

@@ -10,7 +10,7 @@ from cavatica_upload.cli.exits import Exit
 from cavatica_upload.cli.options import Command, option, output_options, take_output
 from cavatica_upload.errors import SourceError, UsageError
 from cavatica_upload.receipt import read
-from cavatica_upload.verification import verify as check
+from cavatica_upload.verify import verify as check
 
 
 @click.command(cls=Command, short_help="Check a file on disk against its receipt, offline.")

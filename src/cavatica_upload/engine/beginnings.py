@@ -7,14 +7,14 @@ from hashlib import md5, sha256
 from typing import TYPE_CHECKING
 
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.opening import Opened, open_upload
-from cavatica_upload.engine.starting import SkippedFile
+from cavatica_upload.engine.open import Opened, open_upload
+from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.errors import Interrupted, UploadBusy
 from cavatica_upload.events import UploadFailed, UploadSkipped, UploadStarted
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import Outcome
-from cavatica_upload.sources.spool import Stream
+from cavatica_upload.sources.stream import Stream
 
 if TYPE_CHECKING:
     from cavatica_upload.engine.engine import Engine

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from cavatica_upload.engine.complete import BeginAnew, Finished, SendAgain, complete_upload
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.finishing import Finished, PartsMissingError, finish
 from cavatica_upload.engine.reports import report_of
 from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.errors import CavaticaError, Interrupted, StorageError, UploadGone
@@ -63,24 +63,34 @@ class Endings:
             )
         try:
             with self._context.stop.last_words():
-                receipt = finish(self._context, finished, unreported)
-        except PartsMissingError as wanted:
-            with self._engine.lock:
-                transfer.checkpoints.put_back(unreported, self._context.clock())
-                if transfer.resend(wanted.numbers):
-                    self._engine.settle(transfer)
-                    return
-                transfer.fail(StorageError("The server goes on wanting the same parts again.", "Ask its support."))
-            self._end_failed(transfer)
+                ended = complete_upload(self._context, finished, unreported)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
             with self._engine.lock:
                 transfer.checkpoints.put_back(unreported, self._context.clock())
                 transfer.fail(error)
             self._end_failed(transfer)
-        else:
-            self.let_go(transfer)
-            self._context.announcer.tell(UploadCompleted(transfer.key, receipt))
-            self._engine.end(transfer, Outcome(transfer.request, receipt=receipt))
+            return
+        match ended:
+            case SendAgain(numbers):
+                self._send_again(transfer, numbers, unreported)
+            case BeginAnew(error=reason):
+                self.let_go(transfer)
+                if not self._engine.begin_anew(transfer):
+                    transfer.fail(reason)
+                    self._end_failed(transfer)
+            case receipt:
+                self.let_go(transfer)
+                self._context.announcer.tell(UploadCompleted(transfer.key, receipt))
+                self._engine.end(transfer, Outcome(transfer.request, receipt=receipt))
+
+    def _send_again(self, transfer: Transfer, numbers: tuple[int, ...], unreported: list[SentPart]) -> None:
+        with self._engine.lock:
+            transfer.checkpoints.put_back(unreported, self._context.clock())
+            if transfer.resend(numbers):
+                self._engine.settle(transfer)
+                return
+            transfer.fail(StorageError("The server asks for the same parts again and again.", "Ask its support."))
+        self._end_failed(transfer)
 
     def give_up(self, transfer: Transfer) -> None:
         """Report what is done, so that it is not lost, and end."""

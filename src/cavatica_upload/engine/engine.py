@@ -12,6 +12,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+import attrs
+
 from cavatica_upload.engine.admission import Admission, next_transfer
 from cavatica_upload.engine.beginnings import Beginnings
 from cavatica_upload.engine.concurrency import Concurrency
@@ -257,6 +259,19 @@ class Engine:
                 self._admission.end_if_broken(run)
             run.end(outcome)
             self.pump()
+
+    def begin_anew(self, transfer: Transfer) -> bool:
+        """Open a file anew whose upload was given up; return False if that was done before."""
+        with self.lock:
+            if transfer.anew:
+                return False
+            transfer.ended = True
+            run = self._active.pop(transfer)
+            request = attrs.evolve(transfer.request, resume_id=None)
+            begun = Transfer(request, transfer.size or 0, self.context.clock(), anew=True)
+            self._active[begun] = run
+            self._call(Urgency.OPEN, self.beginnings.open, begun)
+            return True
 
     def _offer(self, ready: Ready) -> None:
         if ready.transfer.error is not None or self.context.stop.stopping.is_set():

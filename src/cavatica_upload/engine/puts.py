@@ -11,7 +11,7 @@ from cavatica_upload.events import PartRetried, PartSent
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.pool import ENOUGH
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.spool import Stream
+from cavatica_upload.sources.stream import Stream
 from cavatica_upload.storage.client import Storage, Target
 from cavatica_upload.storage.throttle import Throttle
 

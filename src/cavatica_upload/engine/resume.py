@@ -10,7 +10,7 @@ from cavatica_upload.errors import Interrupted
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part, Plan
-from cavatica_upload.sources.source import Source
+from cavatica_upload.sources.base import Source
 from cavatica_upload.storage import etags
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from cavatica_upload.engine.checkpoints import Checkpoints
-from cavatica_upload.engine.opening import Opened
+from cavatica_upload.engine.open import Opened
 from cavatica_upload.engine.tries import Tries
 from cavatica_upload.errors import (
     FileChanged,
@@ -30,8 +30,9 @@ RESENDS = 2  # rounds of parts that the server wants again when all seemed done
 class Transfer:
     """One file on its way."""
 
-    def __init__(self, request: UploadRequest, size: int, started: float) -> None:
+    def __init__(self, request: UploadRequest, size: int, started: float, *, anew: bool = False) -> None:
         self.request = request
+        self.anew = anew
         self.started = started
         self.size: int | None = size
         self.opened: Opened | None = None
@@ -70,7 +71,7 @@ class Transfer:
                 self.checkpoints.add(part, now)
         if opened.plan is not None:
             self.size = opened.plan.size
-            if not opened.landed:
+            if not opened.completed:
                 self._fresh = (part for part in opened.plan if part.number not in self.resumed)
                 self._next = next(self._fresh, None)
         else:
@@ -190,7 +191,7 @@ class Transfer:
         """Whether storage has every part."""
         if self.opened is None or self.outstanding or self._again or not self._streamed_all or self._next is not None:
             return False
-        return self.opened.landed or self.opened.plan is None or len(self.sent) == self.opened.plan.count
+        return self.opened.completed or self.opened.plan is None or len(self.sent) == self.opened.plan.count
 
     @property
     def is_idle(self) -> bool:

@@ -21,7 +21,7 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.database import DamagedError, open_database
 from cavatica_upload.journal.records import Entry, SentPart
-from cavatica_upload.sources.source import Identity
+from cavatica_upload.sources.base import Identity
 
 
 class JournalError(CavaticaError):

@@ -26,7 +26,8 @@ from cavatica_upload.http.problems import scrub
 from cavatica_upload.http.redaction import redact_logs
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.source import LocalFile, Source, usual_block
+from cavatica_upload.sources.base import Source, usual_block
+from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage import etags, spans
 from cavatica_upload.storage.wire import Deadline, Wire
 from cavatica_upload.versions import USER_AGENT

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from cavatica_upload.sources.source import LocalFile
+from cavatica_upload.sources.local import LocalFile
 
 POSSIBLE = sys.platform == "linux"
 """Other systems have it too, each with its own ways to fail."""

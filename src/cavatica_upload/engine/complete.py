@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from cavatica_upload import receipt, versions
+from cavatica_upload.engine.completed_file import CompletedFile, find_completed_file
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.engine.landed import Landed, find_landed
-from cavatica_upload.engine.opening import Opened
+from cavatica_upload.engine.open import Opened
 from cavatica_upload.engine.reports import headers_of, report_of
 from cavatica_upload.errors import (
     CavaticaError,
@@ -25,12 +25,21 @@ from cavatica_upload.storage import etags
 COMPLETIONS = 5  # of which all but one end without an answer
 
 
-class PartsMissingError(Exception):
-    """The server does not have these parts as they were sent: they are to be sent again."""
+@attrs.frozen
+class SendAgain:
+    """The server does not have these parts as they were sent: send them again, then complete again."""
 
-    def __init__(self, numbers: Sequence[int]) -> None:
-        super().__init__(f"{len(numbers)} parts")
-        self.numbers = tuple(numbers)
+    numbers: tuple[int, ...]
+
+
+@attrs.frozen
+class BeginAnew:
+    """The upload can never be completed, and was aborted: open the file anew.
+
+    `error` is what to say if that was tried before.
+    """
+
+    error: CavaticaError
 
 
 @attrs.frozen(kw_only=True)
@@ -44,27 +53,32 @@ class Finished:
     digest: FileDigest | None
 
 
-def finish(context: Context, finished: Finished, unreported: Sequence[SentPart]) -> Receipt:
-    """Complete the upload, with the parts that were not reported, and return the receipt.
+def complete_upload(
+    context: Context, finished: Finished, unreported: Sequence[SentPart]
+) -> Receipt | SendAgain | BeginAnew:
+    """Complete the upload, with the parts that were not reported, and return the receipt, or what to do instead.
 
-    Raises PartsMissingError where the server wants parts again, FileChanged or another IntegrityError before anything
-    is completed that should not be, SizeMismatch where the file that came of it is not the file that was sent.
+    Raises FileChanged or another IntegrityError before anything is completed that should not be, SizeMismatch if the
+    file that came of it is not the file that was sent.
     """
     opened = finished.opened
     opened.source.check()
     _check_known(finished)
-    landed = find_landed(context, opened.entry, finished.size) if opened.landed else None
-    if landed is None:
+    file = find_completed_file(context, opened.entry, finished.size) if opened.completed else None
+    if file is None:
         context.journalled(lambda journal: journal.mark_completing(opened.entry), None)
-        landed = _complete(context, finished, unreported)
-    if landed.size is not None and landed.size != finished.size:
+        ended = _complete(context, finished, unreported)
+        if not isinstance(ended, CompletedFile):
+            return ended
+        file = ended
+    if file.size is not None and file.size != finished.size:
         raise SizeMismatch(
-            f"The platform has {landed.size:,} bytes of {opened.entry.name}, and {finished.size:,} were sent.",
-            f"Do not use the file {landed.file_id}; delete it, and upload it again.",
+            f"The platform has {file.size:,} bytes of {opened.entry.name}, and {finished.size:,} were sent.",
+            f"Do not use the file {file.file_id}; delete it, and upload it again.",
             expected=finished.size,
-            got=landed.size,
+            got=file.size,
         )
-    made = _receipt(context, finished, landed)
+    made = _receipt(context, finished, file)
     try:
         made = receipt.write(made, context.receipts)
     except OSError as error:
@@ -73,20 +87,25 @@ def finish(context: Context, finished: Finished, unreported: Sequence[SentPart])
     return made
 
 
-def _complete(context: Context, finished: Finished, unreported: Sequence[SentPart]) -> Landed:
+def _complete(
+    context: Context, finished: Finished, unreported: Sequence[SentPart]
+) -> CompletedFile | SendAgain | BeginAnew:
     entry = finished.opened.entry
     rest = list(unreported)
     refused = False
     for attempt in range(1, COMPLETIONS + 1):
         try:
-            file = context.api.complete_upload(entry.upload_id, [report_of(part) for part in rest])
+            answer = context.api.complete_upload(entry.upload_id, [report_of(part) for part in rest])
         except UploadGone as error:
-            return _landed_or_raise(context, finished, error)
+            return _completed_file_or_raise(context, finished, error)
         except CompleteRefused:
             if refused:
                 raise
             refused = True
-            rest = _reconcile(context, finished)
+            missing = _reconcile(context, finished)
+            if isinstance(missing, SendAgain):
+                return missing
+            rest = missing
         except CavaticaError as error:
             if not getattr(error, "maybe_acted", False):
                 raise
@@ -95,23 +114,23 @@ def _complete(context: Context, finished: Finished, unreported: Sequence[SentPar
             try:
                 context.api.get_upload(entry.upload_id)
             except UploadGone as gone:
-                return _landed_or_raise(context, finished, gone)
+                return _completed_file_or_raise(context, finished, gone)
             if attempt == COMPLETIONS:
                 raise
         else:
-            return Landed(file.id, known(file.size), known(file.href))
+            return CompletedFile(answer.id, known(answer.size), known(answer.href))
     raise AssertionError("unreachable")
 
 
-def _landed_or_raise(context: Context, finished: Finished, error: UploadGone) -> Landed:
-    landed = find_landed(context, finished.opened.entry, finished.size)
-    if landed is None:
+def _completed_file_or_raise(context: Context, finished: Finished, error: UploadGone) -> CompletedFile:
+    file = find_completed_file(context, finished.opened.entry, finished.size)
+    if file is None:
         raise error
-    return landed
+    return file
 
 
-def _reconcile(context: Context, finished: Finished) -> list[SentPart]:
-    """Ask the server what it has: return the parts to report again, raise PartsMissingError for those to send again."""
+def _reconcile(context: Context, finished: Finished) -> list[SentPart] | SendAgain:
+    """Ask the server what it has: return the parts to report again, or those to send again."""
     upload = context.api.get_upload(finished.opened.entry.upload_id, list_parts=True)
     theirs = {part.part_number: headers_of(part) for part in known(upload.parts) or ()}
     missing = [part for number, part in finished.parts.items() if number not in theirs]
@@ -125,7 +144,7 @@ def _reconcile(context: Context, finished: Finished) -> list[SentPart]:
             finished.opened.request.key,
             f"The server has other bytes of {len(wrong)} parts than were sent; they are sent again.",
         )
-        raise PartsMissingError(wrong)
+        return SendAgain(tuple(wrong))
     return missing
 
 
@@ -145,7 +164,7 @@ def _check_known(finished: Finished) -> None:
         )
 
 
-def _receipt(context: Context, finished: Finished, landed: Landed) -> Receipt:
+def _receipt(context: Context, finished: Finished, file: CompletedFile) -> Receipt:
     opened = finished.opened
     parts = tuple(
         ReceiptPart(
@@ -158,10 +177,10 @@ def _receipt(context: Context, finished: Finished, landed: Landed) -> Receipt:
         )
         for number, part in sorted(finished.parts.items())
     )
-    doubts = _doubts(parts, landed)
+    doubts = _doubts(parts, file)
     md5s = [part.md5 for part in parts if part.md5 is not None]
     return Receipt(
-        file_id=landed.file_id,
+        file_id=file.file_id,
         name=opened.entry.name,
         project=opened.request.destination.project,
         parent=opened.request.destination.parent,
@@ -179,11 +198,11 @@ def _receipt(context: Context, finished: Finished, landed: Landed) -> Receipt:
         endpoint=context.endpoint,
         contract_version=versions.CONTRACT,
         tool_version=versions.TOOL,
-        href=landed.href,
+        href=file.href,
     )
 
 
-def _doubts(parts: Sequence[ReceiptPart], landed: Landed) -> tuple[str, ...]:
+def _doubts(parts: Sequence[ReceiptPart], file: CompletedFile) -> tuple[str, ...]:
     doubts = []
     unhashed = sum(part.md5 is None for part in parts)
     if unhashed:
@@ -191,6 +210,6 @@ def _doubts(parts: Sequence[ReceiptPart], landed: Landed) -> tuple[str, ...]:
     opaque = sum(part.md5 is not None and not part.verified for part in parts)
     if opaque:
         doubts.append(f"The ETags of {opaque} of {len(parts)} parts are no MD5s: they prove nothing of the bytes.")
-    if landed.size is None:
+    if file.size is None:
         doubts.append("The platform did not say the size of the file.")
     return tuple(doubts)

@@ -10,14 +10,14 @@ from pathlib import Path
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import SourceError
 from cavatica_upload.receipt import Receipt, read
-from cavatica_upload.verification import verify
+from cavatica_upload.verify import verify
 
 _RECEIPT = re.compile(r"[0-9TZ.]+-(?P<name>.*)-[^-]*\.json")
 _RENAMED = re.compile(r"_[0-9]+_(?P<name>.*)", re.DOTALL)
 _FIT = re.compile(r"[^A-Za-z0-9]+")
 
 
-class Arrivals:
+class ReceiptIndex:
     """Looks files up among the receipts that are in a folder now. Only those of files of the same name are opened."""
 
     def __init__(self, folder: Path, endpoint: str) -> None:

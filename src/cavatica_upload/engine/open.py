@@ -6,11 +6,11 @@ from pathlib import Path
 
 import attrs
 
+from cavatica_upload.engine.completed_file import find_completed_file
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.landed import find_landed
 from cavatica_upload.engine.reports import headers_of
 from cavatica_upload.engine.resume import keep
-from cavatica_upload.engine.starting import Start
+from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.http.answers import known
 from cavatica_upload.http.clock import now_utc
@@ -19,7 +19,8 @@ from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, plan_for_answer
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, sidecar_md5
-from cavatica_upload.sources.source import Identity, Source, open_source
+from cavatica_upload.sources import open_source
+from cavatica_upload.sources.base import Identity, Source
 
 LONGEST_SIDECAR = 64 * 1024
 
@@ -28,8 +29,8 @@ LONGEST_SIDECAR = 64 * 1024
 class Opened:
     """An upload that is open on the server, and what of it storage has.
 
-    `plan` is None for a stream. `known` is the MD5 of the whole file where somebody said it beforehand. `landed` means
-    that the upload became a file already, which an earlier run did not live to see.
+    `plan` is None for a stream. `known` is the MD5 of the whole file if it was said beforehand. `completed` means that
+    the upload became a file already, which an earlier run did not live to see.
     """
 
     request: UploadRequest
@@ -40,7 +41,7 @@ class Opened:
     parallel: bool = True
     kept: Mapping[int, SentPart] = attrs.field(factory=dict)
     known: FileDigest | None = None
-    landed: bool = False
+    completed: bool = False
 
     @property
     def part_size(self) -> int:
@@ -188,14 +189,14 @@ class _Opening:
 
     def _landed(self, entry: Entry) -> Opened | None:
         """Return the upload as one that is done, where its completion was asked for and the file is there."""
-        if not entry.completing or find_landed(self.context, entry, self.source.size) is None:
+        if not entry.completing or find_completed_file(self.context, entry, self.source.size) is None:
             return None
         nothing: dict[int, SentPart] = {}
         parts = self.context.journalled(lambda journal: journal.parts(entry), nothing)
         plan = Plan(self.source.size or 0, entry.part_size)
         if len(parts) != plan.count:
             return None
-        return self._opened(entry, plan=plan, kept=parts, landed=True)
+        return self._opened(entry, plan=plan, kept=parts, completed=True)
 
     # What begins now
 
@@ -228,7 +229,7 @@ class _Opening:
         plan: Plan | None,
         parallel: bool = True,
         kept: Mapping[int, SentPart] | None = None,
-        landed: bool = False,
+        completed: bool = False,
     ) -> Opened:
         return Opened(
             request=self.request,
@@ -239,7 +240,7 @@ class _Opening:
             parallel=parallel,
             kept=kept or {},
             known=self._known_md5(),
-            landed=landed,
+            completed=completed,
         )
 
     def _known_md5(self) -> FileDigest | None:

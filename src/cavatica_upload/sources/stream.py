@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from cavatica_upload.errors import SourceError
 from cavatica_upload.plan import MAX_PARTS, Part
-from cavatica_upload.sources.source import BLOCK, Identity, usual_block
+from cavatica_upload.sources.base import BLOCK, Identity, usual_block
 
 
 class Stream:

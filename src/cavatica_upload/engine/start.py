@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import attrs
 
 from cavatica_client.models import Upload, UploadSummary
-from cavatica_upload.arrivals import Arrivals
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
@@ -15,6 +14,7 @@ from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import part_size_for
 from cavatica_upload.receipt import Receipt
+from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import UploadRequest
 
 STARTS = 5  # of which all but one end without an answer
@@ -90,7 +90,7 @@ class Start:
         source = self.request.source
         if self.size is None or not isinstance(source, str | os.PathLike):
             return
-        receipt = Arrivals(self.context.receipts, self.context.endpoint).find(
+        receipt = ReceiptIndex(self.context.receipts, self.context.endpoint).find(
             os.fspath(source),
             self.size,
             self.name,

@@ -9,7 +9,7 @@ import attrs
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import Receipt, ReceiptPart
-from cavatica_upload.sources.source import LocalFile
+from cavatica_upload.sources.local import LocalFile
 
 
 @attrs.frozen

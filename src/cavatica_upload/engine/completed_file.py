@@ -12,7 +12,7 @@ CLOCK_GRAIN = 5.0  # seconds: times of the platform have whole seconds, and cloc
 
 
 @attrs.frozen
-class Landed:
+class CompletedFile:
     """The file as the server has it."""
 
     file_id: str
@@ -20,7 +20,7 @@ class Landed:
     href: str | None
 
 
-def find_landed(context: Context, entry: Entry, size: int | None) -> Landed | None:
+def find_completed_file(context: Context, entry: Entry, size: int | None) -> CompletedFile | None:
     """Find the file that an upload became whose completion was not answered: its name, its size, made since."""
     found = context.api.find_file(entry.destination, entry.name)
     if found is None or known(found.size) != size:
@@ -29,4 +29,4 @@ def find_landed(context: Context, entry: Entry, size: int | None) -> Landed | No
     begun = datetime.fromisoformat(entry.started).timestamp() + context.server_clock.skew
     if made is None or made.timestamp() < begun - CLOCK_GRAIN:
         return None
-    return Landed(found.id, size, known(found.href))
+    return CompletedFile(found.id, size, known(found.href))

@@ -1,7 +1,4 @@
-"""Where bytes come from: a file on disk, a stream, or a remote object.
-
-A source is read by ranges, by several threads at once, in blocks; nothing here holds a whole part in memory.
-"""
+"""A file on disk as a source."""
 
 import errno
 import os
@@ -9,74 +6,9 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
-import attrs
-
-from cavatica_upload.errors import FileChanged, SourceError, UsageError
-
-BLOCK = 512 * 1024  # bytes
-
-
-def usual_block() -> int:
-    """Return how many bytes to read at a time where nobody knows better."""
-    return BLOCK
-
-
-@attrs.frozen
-class Identity:
-    """What makes a source the same as before: an upload is resumed only for an equal one.
-
-    Of a file on disk its device, inode, size and mtime; of a remote object its size and `tag` (ETag, generation or
-    time, whatever its store gives).
-    """
-
-    path: str
-    size: int
-    device: int = 0
-    inode: int = 0
-    mtime_ns: int = 0
-    tag: str = ""
-
-    def same_as(self, other: "Identity") -> bool:
-        """Return whether both are the same bytes, as far as a look from outside can tell.
-
-        The number of a device may change with a reboot (network and logical volumes); then the path must agree.
-        """
-        return (self.size, self.inode, self.mtime_ns, self.tag) == (
-            other.size,
-            other.inode,
-            other.mtime_ns,
-            other.tag,
-        ) and (self.device == other.device or self.path == other.path)
-
-    def difference(self, other: "Identity") -> str:
-        """Say in a few words how `other`, looked at later, differs."""
-        if self.size != other.size:
-            return f"its size went from {self.size:,} to {other.size:,} bytes"
-        if self.mtime_ns != other.mtime_ns:
-            return "it was written to (its modification time is another)"
-        return "it was replaced (it is another file of the same name)"
-
-
-class Source(Protocol):
-    """A source that is open for reading."""
-
-    name: str | None
-    """The last element of its path; None where there is no path."""
-    size: int | None
-    """In bytes; None where only reading to the end will tell."""
-    identity: Identity | None
-    """None where the source cannot be read a second time."""
-
-    def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
-        """Yield the bytes of a range, `block()` at most at a time; raises SourceError where they are not there."""
-
-    def check(self) -> None:
-        """Raise FileChanged where the source is no longer what it was when it was opened."""
-
-    def close(self) -> None:
-        """Let go of it."""
+from cavatica_upload.errors import FileChanged, SourceError
+from cavatica_upload.sources.base import Identity, usual_block
 
 
 class LocalFile:
@@ -85,7 +17,7 @@ class LocalFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.name: str | None = self.path.name
-        with _Opening(self.path):
+        with Opening(self.path):
             self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
         found = os.fstat(self._fd)
         if not stat.S_ISREG(found.st_mode):
@@ -142,28 +74,7 @@ class LocalFile:
         os.close(self._fd)
 
 
-def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
-    """Open a path, a URL (with the extra `remote`), or a binary stream.
-
-    A path that is a pipe (a named one, or the shell's `<(…)`) is read as a stream. Raises SourceError.
-    """
-    from cavatica_upload.sources.remote import RemoteFile, is_url
-    from cavatica_upload.sources.spool import Stream
-
-    if not isinstance(source, str | os.PathLike):
-        if not hasattr(source, "read"):
-            raise UsageError(f"A {type(source).__name__} is no path and no binary stream.")
-        return Stream(source)
-    if isinstance(source, str) and is_url(source):
-        return RemoteFile(source)
-    path = Path(source)
-    with _Opening(path):
-        if stat.S_ISFIFO(path.stat().st_mode):
-            return Stream(path.open("rb", buffering=0), own=True)
-    return LocalFile(path)
-
-
-class _Opening:
+class Opening:
     """Turn an OSError of opening a file into a SourceError of one sentence."""
 
     def __init__(self, path: Path) -> None:
