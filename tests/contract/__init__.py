@@ -5,6 +5,7 @@
     python -m tests.contract mutants  on servers that are broken on purpose: each has to be caught
 
 Four phases look at one server from four sides: schemathesis' command line sends what the document allows and what it
-forbids (`gate`, `hooks`, `checks`), a state machine compares the server with a small model (`model`), raw requests go
-where no generator goes (`raw`), and scripted faults bring out the statuses that nothing else does (`forced`).
+forbids (`schemathesis`), a state machine compares the server with a small model (`model`), raw requests go
+where no generator goes (`requests`), and scripted faults bring out the statuses that nothing else does
+(`forced_statuses`).
 """

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.contract.options import Misuse, Options
+from tests.contract.options import Options, UsageError
 
 USAGE = """\
 python -m tests.contract run|live|mutants
@@ -25,17 +25,17 @@ def main(arguments: list[str]) -> int:
     try:
         options = Options.read()
         if arguments[0] == "live":
-            from tests.contract import live
+            from tests.contract.live import run as live
 
             return live.run(options)
         if arguments[0] == "mutants":
-            from tests.contract import mutants
+            from tests.contract.mutants import run as mutants
 
             return mutants.run(options)
         from tests.contract import suite
 
         return suite.run(options)
-    except (Misuse, RuntimeError) as error:
+    except (UsageError, RuntimeError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

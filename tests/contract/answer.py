@@ -25,7 +25,7 @@ class Broken(AssertionError):
 
 @attrs.frozen
 class Request:
-    """A request as it went out. `target` is the path with the query, as on the wire; `path` is below the base URL."""
+    """A request as it went out. `target` is the path with the query, as on the api; `path` is below the base URL."""
 
     method: str
     origin: str

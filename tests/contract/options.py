@@ -10,13 +10,13 @@ from typing import Final, Self
 import attrs
 
 from tests.contract.document import ROOT
-from tests.contract.target import PROJECT, Target
+from tests.contract.server import PROJECT, Target
 
 SEED: Final = 20261122
 REPORTS: Final = ROOT / "reports"
 
 
-class Misuse(Exception):
+class UsageError(Exception):
     """The suite was told something that it cannot do: one sentence, and what to do instead."""
 
 
@@ -36,16 +36,16 @@ class Options:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """From BASE_URL, TOKEN, OTHER_TOKEN, PROJECT, PROFILE, SEED, SHARE, ONLY and REPORTS. Raises Misuse."""
+        """From BASE_URL, TOKEN, OTHER_TOKEN, PROJECT, PROFILE, SEED, SHARE, ONLY and REPORTS. Raises UsageError."""
         project = environ.get("PROJECT") or None
         if project is not None and project.count("/") != 1:
-            raise Misuse(f"PROJECT={project!r} is not of the form owner/name.")
+            raise UsageError(f"PROJECT={project!r} is not of the form owner/name.")
         try:
             share = float(environ.get("SHARE") or 0.5)
         except ValueError:
             share = 0.0
         if not 0 < share <= 1:
-            raise Misuse("SHARE is the part of the rate limit that may be used, above 0 and 1 at most: SHARE=0.5")
+            raise UsageError("SHARE is the part of the rate limit that may be used, above 0 and 1 at most: SHARE=0.5")
         return cls(
             seed=_seed(environ.get("SEED") or str(SEED)),
             base_url=(environ.get("BASE_URL") or "").rstrip("/") or None,
@@ -59,11 +59,11 @@ class Options:
         )
 
     def given_target(self) -> Target | None:
-        """The server that BASE_URL names, None for a mock of our own. Raises Misuse without a token."""
+        """The server that BASE_URL names, None for a mock of our own. Raises UsageError without a token."""
         if self.base_url is None:
             return None
         if self.token is None:
-            raise Misuse("BASE_URL was given without TOKEN: say both, as in make contract BASE_URL=… TOKEN=…")
+            raise UsageError("BASE_URL was given without TOKEN: say both, as in make contract BASE_URL=… TOKEN=…")
         run = secrets.token_hex(3)
         return Target(
             self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run
@@ -76,4 +76,4 @@ def _seed(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise Misuse(f"SEED={text!r} is neither a whole number nor `random`.") from None
+        raise UsageError(f"SEED={text!r} is neither a whole number nor `random`.") from None

@@ -5,9 +5,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.contract import document
-from tests.contract.forced import UNREACHABLE
-from tests.contract.outcome import Outcome
-from tests.contract.tally import Tally
+from tests.contract.call_counts import CallCounts
+from tests.contract.findings import Outcome
+from tests.contract.forced_statuses import UNREACHABLE
 
 
 def write(folder: Path, outcomes: Sequence[Outcome], seed: int, server: str, *, name: str = "contract") -> None:
@@ -19,7 +19,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], seed: int, server: str, *, 
 
 def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
     """The whole run on one page."""
-    total = Tally.of(outcome.tally for outcome in outcomes)
+    total = CallCounts.of(outcome.counts for outcome in outcomes)
     findings = [finding for outcome in outcomes for finding in outcome.findings]
     seconds = sum(outcome.seconds for outcome in outcomes)
     lives = total.lives
@@ -53,10 +53,10 @@ def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
 
 
 def _phase(outcome: Outcome) -> str:
-    calls, seconds = outcome.tally.calls, outcome.seconds
+    calls, seconds = outcome.counts.calls, outcome.seconds
     facts = ", ".join(_fact(name, value) for name, value in outcome.facts.items())
     cells = (
-        outcome.phase, len(outcome.claims), len(outcome.findings), calls, outcome.tally.puts, f"{seconds:.1f}",
+        outcome.phase, len(outcome.claims), len(outcome.findings), calls, outcome.counts.puts, f"{seconds:.1f}",
         f"{calls / max(seconds, 0.001):.0f}", facts,
     )  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"

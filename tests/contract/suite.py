@@ -3,15 +3,16 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-from tests.contract import forced, gate, raw, report
+from tests.contract import forced_statuses, report, requests
 from tests.contract.answer import Broken
-from tests.contract.model.play import EXAMPLES, STEPS, play
-from tests.contract.model.stage import Stage
-from tests.contract.options import Misuse, Options
-from tests.contract.outcome import Finding, Outcome
-from tests.contract.raw import bench
-from tests.contract.tally import Tally
-from tests.contract.target import Target, mock_arguments, started
+from tests.contract.call_counts import CallCounts
+from tests.contract.findings import Finding, Outcome
+from tests.contract.model.context import Context
+from tests.contract.model.run import EXAMPLES, STEPS, play
+from tests.contract.options import Options, UsageError
+from tests.contract.requests import client as raw_client
+from tests.contract.schemathesis import run as schemathesis_run
+from tests.contract.server import Target, mock_arguments, started
 
 SCENARIOS = 120  # of the stateful phase; about 180 are made. Below it the phase has stopped early, and says success
 WHOLE_LIVES = 40  # uploads that schemathesis carries to the end; about 130 are
@@ -30,7 +31,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
                 outcomes.append(outcome)
                 say(line(outcome))
         if target.own and not options.only:
-            forced.demand_everything(outcomes[-1], Tally.of(outcome.tally for outcome in outcomes))
+            forced_statuses.demand_everything(outcomes[-1], CallCounts.of(outcome.counts for outcome in outcomes))
     report.write(options.reports, outcomes, options.seed, target.base_url)
     return conclude(outcomes, options, say)
 
@@ -39,34 +40,34 @@ def phase(name: str, target: Target, options: Options, before: list[Outcome]) ->
     """One phase by its short name."""
     seed = options.seed
     if name == "unit":
-        return gate.run(target, gate.UNIT, seed, reports=options.reports)
+        return schemathesis_run.run(target, schemathesis_run.UNIT, seed, reports=options.reports)
     if name == "stateful":
-        return demanded(gate.run(target, gate.STATEFUL, seed, reports=options.reports), target)
+        return demanded(schemathesis_run.run(target, schemathesis_run.STATEFUL, seed, reports=options.reports), target)
     if name == "model":
         return model(target, seed)
     if name == "raw":
-        return bench.run(target, raw.CLAIMS)
-    return forced.run(target, Tally.of(outcome.tally for outcome in before), seed)
+        return raw_client.run(target, requests.CLAIMS)
+    return forced_statuses.run(target, CallCounts.of(outcome.counts for outcome in before), seed)
 
 
 def model(
     target: Target, seed: int, *, examples: int = EXAMPLES, steps: int = STEPS, shrink: bool = True, floor: bool = True
 ) -> Outcome:
-    """The state machine, on a stage of its own."""
+    """The state machine, on a context of its own."""
     try:
-        stage = Stage.on(target)
+        context = Context.on(target)
     except Broken as error:
         outcome = Outcome("model")
         outcome.found("a first upload can be started and aborted", Finding.of(error))
         return outcome
-    with contextlib.closing(stage):
-        return play(stage, seed, examples=examples, steps=steps, shrink=shrink, floor=floor)
+    with contextlib.closing(context):
+        return play(context, seed, examples=examples, steps=steps, shrink=shrink, floor=floor)
 
 
 def demanded(outcome: Outcome, target: Target) -> Outcome:
     """The floors of the stateful phase: it may stop early and say success."""
     covered, links = outcome.facts["links"]
-    scenarios, completed = outcome.facts["scenarios"], outcome.tally.lives["completed"]
+    scenarios, completed = outcome.facts["scenarios"], outcome.counts.lives["completed"]
     floor = SCENARIOS if target.own else SCENARIOS // 12  # Hypothesis gives up earlier where nothing can be reset
     outcome.demand("scenarios were played", scenarios >= floor, f"{scenarios} scenarios, {floor} are the least")
     right = links * LINKS if target.own else links // 2
@@ -82,7 +83,7 @@ def demanded(outcome: Outcome, target: Target) -> Outcome:
 
 def line(outcome: Outcome) -> str:
     """A phase in one line."""
-    calls = outcome.tally.calls
+    calls = outcome.counts.calls
     rate = f"{calls / max(outcome.seconds, 0.001):.0f}/s"
     verdict = f"{len(outcome.findings)} FINDINGS" if outcome.findings else "passed"
     return f"{outcome.phase:32} {calls:6} calls {outcome.seconds:6.1f} s {rate:>7}  {verdict}"
@@ -95,7 +96,7 @@ def conclude(outcomes: list[Outcome], options: Options, say: Callable[[str], Non
         say(f"\n{finding.check}: {finding.message[:1000]}")
         if finding.reproduce:
             say("  " + finding.reproduce[:3000].replace("\n", "\n  "))
-    total = Tally.of(outcome.tally for outcome in outcomes)
+    total = CallCounts.of(outcome.counts for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
     lives = ", ".join(f"{count} {what}" for what, count in total.lives.items())
     say(f"\n{total.calls} calls and {total.puts} puts in {seconds:.0f} s; uploads: {lives}.")
@@ -120,11 +121,11 @@ def _server(options: Options) -> Iterator[Target]:
 
 
 def _look(target: Target) -> None:
-    """Raise Misuse where nothing answers or the token is not good: the whole run would say only that, many times."""
+    """Raise UsageError if nothing answers or the token is refused: the whole run would only repeat that."""
     try:
-        status = target.wire(judge=False).call("getRateLimit").status
+        status = target.api(judge=False).call("getRateLimit").status
     except Broken as broken:
         why = broken.__cause__ or broken.message
-        raise Misuse(f"{target.base_url} does not answer ({why}). Check BASE_URL.") from broken
+        raise UsageError(f"{target.base_url} does not answer ({why}). Check BASE_URL.") from broken
     if status == 401:
-        raise Misuse(f"{target.base_url} does not take the token. Check TOKEN.")
+        raise UsageError(f"{target.base_url} does not take the token. Check TOKEN.")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from cavatica_mock import Fault, MockServer
+from tests.contract.client import ApiClient
 from tests.contract.document import ROOT, operations
-from tests.contract.live.allowance import Allowance
 from tests.contract.live.drift import Drift
-from tests.contract.options import Misuse, Options
-from tests.contract.target import PROJECT, TOKEN
-from tests.contract.wire import Wire
+from tests.contract.live.rate_budget import RateBudget
+from tests.contract.options import Options, UsageError
+from tests.contract.server import PROJECT, TOKEN
 
 LIMIT = 400
 
@@ -84,12 +84,12 @@ def test_an_upload_whose_start_was_not_answered_is_found(platform: MockServer, t
 def test_the_drift_report_names_each_key(platform: MockServer, tmp_path: Path) -> None:
     """A server that says more, or less, or otherwise is told so key by key, without values."""
     drift = Drift()
-    wire = Wire(platform.base_url, TOKEN, judge=False, watch=drift.observe)
+    api = ApiClient(platform.base_url, TOKEN, judge=False, watch=drift.observe)
     body = {"project": PROJECT, "name": "x", "size": 3}
-    wire.call("startUpload", body=body)
+    api.call("startUpload", body=body)
     platform.faults.add(Fault("listUploads", "status", status=418, code=4711))
-    wire.call("listUploads")
-    wire.close()
+    api.call("listUploads")
+    api.close()
     report = drift.markdown("Drift")
     assert "| listUploads | 418 | `declared status` |" in report
     assert drift.broken >= 2
@@ -120,17 +120,17 @@ def test_a_visit_that_is_not_safe_is_refused(environment: dict[str, str], senten
 def test_the_allowance_waits_for_the_next_window(platform: MockServer) -> None:
     """When the share is spent it sleeps until the reset, and the free call is never held up."""
     slept: list[float] = []
-    allowance = Allowance(0.01, lambda: 0, lambda _: None, clock=lambda: 0.0, sleep=slept.append)
-    wire = Wire(platform.base_url, TOKEN, before=allowance.before, watch=allowance.observe)
+    budget = RateBudget(0.01, lambda: 0, lambda _: None, clock=lambda: 0.0, sleep=slept.append)
+    api = ApiClient(platform.base_url, TOKEN, before=budget.before, watch=budget.observe)
     for _ in range(4):
-        wire.call("listUploads")
+        api.call("listUploads")
     assert slept == []
-    wire.call("getRateLimit")
+    api.call("getRateLimit")
     assert slept == []
-    wire.call("listUploads")
+    api.call("listUploads")
     assert len(slept) == 1
-    assert allowance.refused == 0
-    wire.close()
+    assert budget.refused == 0
+    api.close()
 
 
 def test_options_are_read_from_the_environment() -> None:
@@ -139,5 +139,5 @@ def test_options_are_read_from_the_environment() -> None:
     assert (options.base_url, options.seed, options.project) == ("http://x/v2", 7, "o/p")
     assert "s3cret" not in repr(Options.read({"TOKEN": "s3cret"}))
     assert Options.read({"SEED": "random"}).seed >= 0
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         Options.read({"BASE_URL": "http://x/v2"}).given_target()

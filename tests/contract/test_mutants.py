@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract import mutants
-from tests.contract.broken import DEFECTS
-from tests.contract.hunt import hunt
+from tests.contract.mutants import DEFECTS
+from tests.contract.mutants import run as mutants
+from tests.contract.mutants.mutant_run import hunt
 from tests.contract.options import SEED
 
 

@@ -11,17 +11,18 @@ import attrs
 import pytest
 
 from cavatica_mock import MockServer
-from tests.contract import gate, raw, suite
+from tests.contract import requests, suite
 from tests.contract.answer import Broken
+from tests.contract.call_counts import CallCounts
 from tests.contract.document import operations
-from tests.contract.forced import UNREACHABLE, demand_everything
-from tests.contract.forced import run as force
+from tests.contract.findings import Outcome
+from tests.contract.forced_statuses import UNREACHABLE, demand_everything
+from tests.contract.forced_statuses import run as force
 from tests.contract.options import SEED
-from tests.contract.outcome import Outcome
-from tests.contract.raw import bench
-from tests.contract.raw.bench import Bench
-from tests.contract.tally import Tally
-from tests.contract.target import (
+from tests.contract.requests import client as raw_client
+from tests.contract.requests.client import RawClient
+from tests.contract.schemathesis import run as schemathesis_run
+from tests.contract.server import (
     OTHER_TOKEN,
     PART_SIZE,
     PROJECT,
@@ -53,12 +54,12 @@ def passed(outcome: Outcome) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("claim", raw.CLAIMS, ids=bench.sentence)
-def test_raw_requests(claim: bench.Claim, target: Target) -> None:
+@pytest.mark.parametrize("claim", requests.CLAIMS, ids=raw_client.sentence)
+def test_raw_requests(claim: raw_client.Claim, target: Target) -> None:
     """The claim holds for the mock."""
-    with Bench.at(target) as at:
-        at.wire.reset_mock()
-        at.ledger.learn()
+    with RawClient.at(target) as at:
+        at.api.reset_mock()
+        at.known.learn()
         claim(at)
 
 
@@ -68,14 +69,14 @@ def test_raw_requests_over_tls(
     """All claims hold over TLS, which every server but a mock speaks, and where calls are not limited."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
     with mock_with(tls=server_tls) as mock:
-        outcome = passed(bench.run(of_mock(mock.base_url), raw.CLAIMS))
-    assert len(outcome.claims) >= len(raw.CLAIMS)
+        outcome = passed(raw_client.run(of_mock(mock.base_url), requests.CLAIMS))
+    assert len(outcome.claims) >= len(requests.CLAIMS)
 
 
 def test_no_finding_shows_the_token(target: Target) -> None:
     """What was sent by hand is shown without the token where the answer breaks off."""
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"
-    with socket.create_server(("127.0.0.1", 0)) as server, Bench.at(target) as at:
+    with socket.create_server(("127.0.0.1", 0)) as server, RawClient.at(target) as at:
 
         def answer() -> None:
             connection, _ = server.accept()
@@ -96,16 +97,16 @@ def test_no_finding_shows_the_token(target: Target) -> None:
 def test_the_model_agrees_with_the_mock(target: Target) -> None:
     """In process: the state machine finds no difference, and uploads are completed on the way."""
     outcome = passed(suite.model(target, SEED, examples=60, steps=20, floor=False))
-    assert outcome.tally.lives["completed"] > 3
+    assert outcome.counts.lives["completed"] > 3
 
 
 def test_forced_statuses(target: Target) -> None:
     """Every status that the document declares can be brought out, but for those that are listed with a reason."""
-    seen = Tally()
+    seen = CallCounts()
     for operation in operations().values():
         seen.seen.update((operation.id, status) for status in operation.declared if status < 300)
     outcome = force(target, seen, SEED)
-    demand_everything(outcome, Tally.of((seen, outcome.tally)))
+    demand_everything(outcome, CallCounts.of((seen, outcome.counts)))
     passed(outcome)
     assert all(status in operations()[name].declared for name, status in UNREACHABLE)
 
@@ -113,14 +114,14 @@ def test_forced_statuses(target: Target) -> None:
 def test_schemathesis_as_a_user_runs_it() -> None:
     """By its command line, on the mock as a process: examples and coverage."""
     with started(mock_arguments(SEED)) as served:
-        outcome = passed(gate.run(served, ("examples", "coverage"), SEED))
+        outcome = passed(schemathesis_run.run(served, ("examples", "coverage"), SEED))
     assert outcome.facts["cases"] > 500
-    assert {name for name, _ in outcome.tally.seen} >= operations().keys()
+    assert {name for name, _ in outcome.counts.seen} >= operations().keys()
 
 
 def test_a_wrong_token_fails_the_run() -> None:
     """401 is a right answer to anything; a run in which it is the only one is not a success."""
     with started(mock_arguments(SEED)) as served:
         stranger = Target(served.base_url, "0" * 32, PROJECT, own=True)
-        outcome = gate.run(stranger, ("examples",), SEED)
+        outcome = schemathesis_run.run(stranger, ("examples",), SEED)
     assert outcome.findings

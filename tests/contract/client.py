@@ -1,0 +1,190 @@
+"""Sends requests byte for byte as they are written, and judges every answer.
+
+The standard library's client is used because the others tidy a path up (`..`, `%2F`, an empty segment) before sending
+it, and because it is the quickest for many small calls.
+"""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from tests.contract import document, rules
+from tests.contract.answer import TOKEN_HEADER, Answer, Broken, Request
+from tests.contract.call_counts import CallCounts
+
+TIMEOUT: Final = 10.0  # seconds; a mock that takes longer holds its answer back
+IDLE: Final = 1.0  # seconds; a connection that idled longer may be closed, and nothing is ever sent twice
+ABSENT: Final = object()
+
+
+class ApiClient:
+    """One connection to one server. Every answer is counted, judged by `rules`, and handed to `watch`.
+
+    Raises Broken for an answer that breaks a rule, and where there is no whole answer.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        secrets: tuple[str, ...] = (),
+        judge: bool = True,
+        timeout: float = TIMEOUT,
+        before: Callable[[str | None], None] | None = None,
+        watch: Callable[[Answer], None] | None = None,
+    ) -> None:
+        parts = urlsplit(base_url)
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.prefix = parts.path.rstrip("/")
+        self.token = token
+        self.counts = CallCounts()
+        self._secrets = secrets or (token,)
+        self._judge, self._before, self._watch = judge, before, watch
+        self._timeout = timeout
+        self._countdown = rules.Countdown()
+        self._connections: dict[str, http.client.HTTPConnection] = {}
+        self._used: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def call(
+        self,
+        operation_id: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = ABSENT,
+        token: str | None = None,
+        **path: object,
+    ) -> Answer:
+        """Call an operation with well-spelt parameters. `body` is sent as JSON; `token=""` sends none."""
+        operation = document.operations()[operation_id]
+        target = operation.url(**{name: quote(str(value), safe="") for name, value in path.items()})
+        if query:
+            target += "?" + urlencode({name: _spelt(value) for name, value in query.items()})
+        return self.send(operation.method, target, json_body=body, token=token)
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        *,
+        json_body: object = ABSENT,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+    ) -> Answer:
+        """Send a request; `target` is what follows the base URL, and is not touched."""
+        sent = dict(headers or {})
+        token = self.token if token is None else token
+        if token:
+            sent[TOKEN_HEADER] = token
+        if json_body is not ABSENT:
+            data = json.dumps(json_body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        path = target.partition("?")[0]
+        request = Request(method, self.origin, self.prefix + target, path, sent, data)
+        operation = document.find(method, path)
+        with self._lock:
+            if self._before is not None:
+                self._before(operation.id if operation else None)
+            answer = self._exchange(request, operation)
+            self.counts.add(operation.id if operation else None, answer.status)
+            if self._watch is not None:
+                self._watch(answer)
+            if self._judge:
+                rules.judge(answer)
+                if wrong := rules.tells_secret(answer, self._secrets):
+                    raise answer.broken("token_in_answer", wrong)
+                if token == self.token and (wrong := self._countdown.observe(answer)):
+                    raise answer.broken("rate_countdown", wrong)
+        return answer
+
+    def put(self, grant: Mapping[str, Any], data: bytes) -> Answer:
+        """Put bytes to storage as a part URL says: its method, its headers, without the token."""
+        request = self._storage_request(grant["method"], grant["url"], grant["headers"], data)
+        with self._lock:
+            self.counts.puts += 1
+            return self._exchange(request, None)
+
+    def fetch(self, url: str) -> bytes:
+        """Read the bytes behind a download URL, without the token."""
+        answer = self._exchange(self._storage_request("GET", url, {}, None), None)
+        if answer.status != 200:
+            raise answer.broken("download", "a download URL gives the bytes")
+        return answer.body
+
+    def mock(self, method: str, what: str, body: object = ABSENT) -> Answer:
+        """Speak to the mock itself, under /_mock. Nothing is counted or judged."""
+        data = None if body is ABSENT else json.dumps(body).encode()
+        target = f"/_mock/{what}"
+        return self._exchange(Request(method, self.origin, target, target, {}, data), None)
+
+    def reset_mock(self) -> None:
+        """Make the mock as new."""
+        self.mock("POST", "reset")
+        self._countdown.clear()
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    def _storage_request(self, method: str, url: str, headers: Mapping[str, str], data: bytes | None) -> Request:
+        parts = urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        return Request(method, f"{parts.scheme}://{parts.netloc}", target, parts.path, headers, data)
+
+    def _exchange(self, request: Request, operation: document.Operation | None) -> Answer:
+        began = time.perf_counter()
+        if began - self._used.get(request.origin, began) > IDLE:
+            self._drop(request.origin)
+        try:
+            response, body = self._roundtrip(request)
+        except (ConnectionError, http.client.BadStatusLine) as error:
+            self._drop(request.origin)
+            raise Broken("no_answer", f"{request.method} {request.target}: {error!r}", request.curl()) from error
+        except (OSError, http.client.HTTPException) as error:
+            self._drop(request.origin)
+            raise Broken("whole_answer", f"{request.method} {request.target}: {error!r}", request.curl()) from error
+        self._used[request.origin] = time.perf_counter()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(request, operation, response.status, headers, body, time.perf_counter() - began)
+
+    def _roundtrip(self, request: Request) -> tuple[http.client.HTTPResponse, bytes]:
+        connection = self._connections.get(request.origin)
+        if connection is None:
+            parts = urlsplit(request.origin)
+            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+            connection = kind(parts.hostname or "", parts.port, timeout=self._timeout)
+            self._connections[request.origin] = connection
+        connection.putrequest(request.method, request.target, skip_accept_encoding=True)
+        connection.putheader("Accept", "application/json")
+        for name, value in request.headers.items():
+            connection.putheader(name, value)
+        if request.body is not None or request.method in ("POST", "PUT"):
+            connection.putheader("Content-Length", str(len(request.body or b"")))
+        connection.endheaders(request.body)
+        response = connection.getresponse()
+        deadline = time.monotonic() + self._timeout
+        body = bytearray()
+        while block := response.read1(65536):
+            body += block
+            if time.monotonic() > deadline:
+                raise TimeoutError("the body trickles in")
+        if response.length:
+            raise http.client.IncompleteRead(bytes(body), response.length)
+        response.close()
+        return response, bytes(body)
+
+    def _drop(self, origin: str) -> None:
+        connection = self._connections.pop(origin, None)
+        if connection is not None:
+            connection.close()
+
+
+def _spelt(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value

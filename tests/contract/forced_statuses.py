@@ -1,0 +1,83 @@
+"""Brings out the statuses that nothing else does: by the mock's fault scripts, and by a second mock with a small limit.
+
+A fault makes the mock give the status; what is proved is that the answer has the shape that the document promises for
+it. Where the server is not a mock of ours there are no faults, and this phase does nothing.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from tests.contract import document
+from tests.contract.call_counts import CallCounts
+from tests.contract.findings import Finding, Outcome
+from tests.contract.requests.client import RawClient, valid_request
+from tests.contract.server import Target, mock_arguments, started
+
+# Declared, and beyond what the mock does or can be made to do.
+UNREACHABLE: Final = {
+    (
+        "completeUpload",
+        200,
+    ): "the document allows it for platforms that answer so; the mock answers 201, the newest source",
+}
+CALLS_ALLOWED: Final = 4
+FREE: Final = "getRateLimit"
+
+
+def run(target: Target, seen: CallCounts, seed: int) -> Outcome:
+    """Force every declared status that was not seen yet."""
+    outcome = Outcome("forced statuses")
+    if not target.own:
+        return outcome
+    with outcome.timed():
+        limits(outcome, seed)
+        faults(outcome, target, CallCounts.of((seen, outcome.counts)).never_seen())
+    return outcome
+
+
+def limits(outcome: Outcome, seed: int) -> None:
+    """A mock with a small limit refuses every operation but the free one once the limit is spent."""
+    arguments = mock_arguments(seed, rate_limit=f"{CALLS_ALLOWED}/3600")
+    with started(arguments) as limited, RawClient.at(limited) as raw:
+        with outcome.claim(f"{CALLS_ALLOWED} calls are answered, and the next is refused"):
+            for left in reversed(range(CALLS_ALLOWED)):
+                answer = raw.api.call("listUploads").expect(200)
+                if answer.headers["x-ratelimit-remaining"] != str(left):
+                    raise answer.broken("rate_countdown", f"{answer.headers['x-ratelimit-remaining']} left, not {left}")
+        for operation in document.operations().values():
+            path = operation.url(
+                upload_id="x", part_number=1, file_id="0" * 24, project_owner="contract", project_name="suite"
+            )
+            with outcome.claim(f"{operation.id} keeps to the rate limit"):
+                answer = raw.api.send(operation.method, path)
+                answer.expect(200 if operation.id == FREE else 429, check="rate_limit")
+                if answer.headers["x-ratelimit-remaining"] != "0":
+                    raise answer.broken("rate_limit", "no calls remain")
+        with outcome.claim("one token's limit is not another's"):
+            raw.api.call("listUploads", token=limited.other_token).expect(200, check="rate_limit_per_token")
+        outcome.counts.update(raw.api.counts)
+
+
+def faults(outcome: Outcome, target: Target, missing: Iterable[tuple[str, int]]) -> None:
+    """Script each missing status, ask for it with a good request, and judge the answer."""
+    with RawClient.at(target) as raw:
+        for operation_id, status in missing:
+            if status < 400 or (operation_id, status) in UNREACHABLE:
+                continue  # a fault can only refuse
+            with outcome.claim(f"{operation_id} answers {status} as declared"):
+                raw.api.reset_mock()
+                raw.known.clear()
+                request = valid_request(raw, document.operations()[operation_id])
+                raw.api.mock("POST", "faults", {"on": operation_id, "then": "status", "status": status}).expect(200)
+                raw.api.send(**request).expect(status, check="forced_status")
+        raw.api.reset_mock()
+        outcome.counts.update(raw.api.counts)
+
+
+def demand_everything(outcome: Outcome, seen: CallCounts) -> None:
+    """Add a finding for each operation and each declared status that no phase has seen."""
+    for operation_id, status in seen.never_seen():
+        if (operation_id, status) not in UNREACHABLE:
+            message = f"{operation_id} never answered {status}, which the document declares"
+            outcome.found(f"{operation_id} {status} was seen", Finding("never_seen", message))
+    outcome.found("every declared status was looked for", None)

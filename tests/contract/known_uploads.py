@@ -1,0 +1,189 @@
+"""What the suite knows of the uploads and files it made, and the hands to make more of them.
+
+Random ids lead nowhere: a bad body sent to an unknown upload is refused for the wrong reason. So the hooks put the id
+of a real upload into most requests, and tell the known what became of it.
+"""
+
+import contextlib
+import hashlib
+import itertools
+from typing import Any
+
+import attrs
+
+from tests.contract.answer import Broken
+from tests.contract.client import ApiClient
+
+SMALL = 4096  # a part size that a test may send many parts of
+NAME_PREFIX = "contract-"
+
+
+@attrs.define
+class KnownUpload:
+    """An upload that the server answered for. `etags` is what storage said, `reported` the ETags the API was told."""
+
+    id: str
+    size: int | None
+    part_size: int
+    etags: dict[int, str] = attrs.field(factory=dict)
+    reported: dict[int, str | None] = attrs.field(factory=dict)
+    ended: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many parts it has; an empty file is one empty part."""
+        return 10000 if self.size is None else max(1, -(-self.size // self.part_size))
+
+    @property
+    def numbers(self) -> range:
+        """The parts that make the whole file; one part is enough where the size was not told."""
+        return range(1, 2 if self.size is None else self.count + 1)
+
+    def length(self, number: int) -> int:
+        """How many bytes a part has."""
+        if self.size is None:
+            return 5
+        return max(0, min(self.part_size, self.size - (number - 1) * self.part_size))
+
+    def note_report(self, report: dict[str, Any]) -> None:
+        """The API took this report."""
+        headers = {name.lower(): value for name, value in report["response"]["headers"].items()}
+        etag = headers.get("etag")
+        self.reported[int(report["part_number"])] = etag.strip('"') if isinstance(etag, str) else None
+
+    def content(self, number: int) -> bytes:
+        """The bytes of a part: different for each part, the same in every run."""
+        seed = hashlib.sha256(f"{self.size} {number}".encode()).digest()
+        length = self.length(number)
+        return (seed * (length // len(seed) + 1))[:length]
+
+    def report(self, number: int) -> dict[str, Any]:
+        """The report of a part, as the documentation writes it: the ETag without its quotes."""
+        return {"part_number": number, "response": {"headers": {"ETag": self.etags.get(number, "").strip('"')}}}
+
+
+class KnownUploads:
+    """Uploads and folders by id. Its own calls go over `api`, beside those of whoever uses it."""
+
+    def __init__(self, api: ApiClient, project: str, run: str) -> None:
+        self.api, self.project, self.run = api, project, run
+        self._part_size: int | None = None
+        self.clear()
+
+    def learn(self) -> None:
+        """Find out which part size the server gives, before anything depends on it. Raises Broken."""
+        probe = self.start(3)
+        self.api.call("abortUpload", upload_id=probe.id).expect(204)
+        self.clear()
+
+    @property
+    def several(self) -> int:
+        """The size of a file of three parts where parts are small; of a small file where they are not."""
+        small = self._part_size if self._part_size and self._part_size <= SMALL else 7
+        return 3 * small - 3
+
+    def clear(self) -> None:
+        """Forget everything, as the server does when it is reset."""
+        self.uploads: dict[str, KnownUpload] = {}
+        self.folders: list[str] = []
+        self.files: list[str] = []
+        self._ids: set[str] = set()
+        self._numbers = itertools.count(1)
+
+    def next_name(self) -> str:
+        """A name that nothing on the server has, and that tells whose it is."""
+        return f"{NAME_PREFIX}{self.run}-{next(self._numbers)}"
+
+    def fitting_size(self, wanted: int) -> int:
+        """A size of three parts at most where parts are small, and of a few bytes where they are not."""
+        return wanted % (self.several + 4)
+
+    def start(self, size: int | None = None, **extra: Any) -> KnownUpload:
+        """Start an upload in the project. Raises Broken when the server refuses."""
+        body = {"project": self.project, "name": self.next_name(), "size": self.several, **extra}
+        if size is not None:
+            body["size"] = size
+        answer = self.api.call("startUpload", body=body).expect(200)
+        return self.note_started(body, answer.json())
+
+    def note_started(self, body: dict[str, Any], started: dict[str, Any]) -> KnownUpload:
+        size = body.get("size")
+        self._part_size = started["part_size"]
+        upload = KnownUpload(started["upload_id"], None if size is None else int(size), started["part_size"])
+        self.uploads[upload.id] = upload
+        return upload
+
+    def open_upload(self) -> KnownUpload:
+        """The youngest upload that is still open, or a new one."""
+        for upload in reversed(self.uploads.values()):
+            if not upload.ended and len(upload.numbers) <= SMALL:
+                return upload
+        return self.start()
+
+    def put(self, upload: KnownUpload, number: int, grant: dict[str, Any] | None = None) -> str:
+        """Put a part's bytes to storage, and remember the ETag."""
+        if grant is None:
+            grant = self.api.call("getPartUrl", upload_id=upload.id, part_number=number).expect(200).json()
+        answer = self.api.put(grant, upload.content(number))
+        if answer.status not in (grant["report"].get("success_codes") or grant.get("success_codes") or [200]):
+            raise answer.broken("put", "storage refused the bytes of a part")
+        upload.etags[number] = answer.headers.get("etag", "")
+        return upload.etags[number]
+
+    def put_all(self, upload: KnownUpload) -> None:
+        for number in upload.numbers:
+            if number not in upload.etags:
+                self.put(upload, number)
+
+    def complete(self, size: int) -> dict[str, Any]:
+        """A whole life: the completed file's document."""
+        upload = self.start(size)
+        self.put_all(upload)
+        parts = [upload.report(number) for number in sorted(upload.etags)]
+        answer = self.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
+        upload.ended = True
+        file: dict[str, Any] = answer.json()
+        self.note_file(file["id"])
+        return file
+
+    def note_file(self, file_id: str) -> None:
+        self.files.append(file_id)
+        self._ids.add(file_id)
+
+    def note_folder(self, folder_id: str) -> None:
+        self.folders.append(folder_id)
+        self._ids.add(folder_id)
+
+    def file(self) -> str:
+        """The id of a file that is there."""
+        return self.files[-1] if self.files else str(self.complete(11)["id"])
+
+    def folder(self) -> str:
+        """The id of a folder that is there."""
+        return self.folders[-1] if self.folders else self.new_folder()
+
+    def new_folder(self) -> str:
+        body = {"project": self.project, "name": self.next_name(), "type": "folder"}
+        folder: str = self.api.call("createFolder", body=body).expect(201).json()["id"]
+        self.note_folder(folder)
+        return folder
+
+    def tidy(self) -> None:
+        """Take away what is left, on a server that others use too."""
+        with contextlib.suppress(Broken):  # a server that cannot even do this has been found out already
+            for upload in self.uploads.values():
+                if not upload.ended:
+                    self.api.call("abortUpload", upload_id=upload.id)
+            for file_id in (*self.files, *reversed(self.folders)):
+                self.api.call("deleteFile", file_id=file_id)
+        self.clear()
+
+    @property
+    def everything(self) -> set[str]:
+        """Every id that the server gave, of what is there and of what has ended."""
+        return self._ids | self.uploads.keys()
+
+    def forget(self, file_id: str) -> None:
+        """The server has deleted a file or folder."""
+        self.files = [known for known in self.files if known != file_id]
+        self.folders = [known for known in self.folders if known != file_id]

@@ -1,0 +1,129 @@
+"""Compares what a server shows with the model. Each look raises Broken where the two differ."""
+
+import itertools
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tests.contract import codes
+from tests.contract.answer import Answer
+from tests.contract.client import ApiClient
+from tests.contract.model.model import File, Model, Upload
+
+
+def same(answer: Answer, what: str, seen: object, right: object) -> None:
+    """Demand that a value of the answer is the one of the model."""
+    if seen != right:
+        raise answer.broken(what, f"{seen!r:.200} where {right!r:.200} is right")
+
+
+def bare(etag: object) -> object:
+    """An ETag without the quotes that storage puts round it: a server may keep them or not."""
+    return etag.strip('"') if isinstance(etag, str) else etag
+
+
+def refusal(answer: Answer, status: int | tuple[int, ...], allowed: Collection[int] | None = None) -> None:
+    """Demand an error with one of these statuses and, where the code matters to clients, one of these codes."""
+    answer.expect(*((status,) if isinstance(status, int) else status), check="refusal")
+    if allowed is not None and answer.code not in allowed:
+        raise answer.broken("error_code", f"code {answer.code} where one of {sorted(allowed)} is right")
+
+
+def gone(answer: Answer) -> None:
+    """Demand that an upload is not found."""
+    refusal(answer, 404, {codes.NO_SUCH_UPLOAD})
+
+
+def upload(api: ApiClient, known: Upload, list_parts: object = "true") -> Answer:
+    """Look at one upload with its parts."""
+    answer = api.call("getUpload", upload_id=known.id, query={"list_parts": list_parts}).expect(200)
+    shown = answer.json()
+    same(answer, "upload_id", shown["upload_id"], known.id)
+    same(answer, "upload_name", shown["name"], known.name)
+    same(answer, "upload_part_size", shown["part_size"], known.part_size)
+    if "size" in shown:
+        same(answer, "upload_size", shown["size"], known.size)
+    same(answer, "uploaded_parts_count", shown["uploaded_parts_count"], len(known.reported))
+    if str(list_parts).lower() == "true":
+        listed = [(part["part_number"], bare(_etag(part))) for part in shown.get("parts", ())]
+        same(answer, "list_parts", sorted(listed), sorted(known.reported.items()))
+    elif shown.get("parts"):
+        raise answer.broken("list_parts", "parts are listed that were not asked for")
+    return answer
+
+
+def pages(api: ApiClient, operation: str, limit: int, key: str, **arguments: Any) -> list[dict[str, Any]]:
+    """Walk a list a page at a time; demand that sizes, total, offsets and links of the pages add up."""
+    found: list[dict[str, Any]] = []
+    query = dict(arguments.pop("query", {}))
+    for offset in itertools.count(0, limit):
+        answer = api.call(operation, query={**query, "limit": limit, "offset": offset}, **arguments).expect(200)
+        page = answer.json()
+        total = int(answer.headers.get("x-total-matching-query", "-1"))
+        found += page["items"]
+        if total >= 0:
+            same(answer, "page_size", len(page["items"]), max(0, min(limit, total - offset)))
+        _check_links(answer, page, offset, limit, total)
+        if len(page["items"]) < limit or (total >= 0 and offset + limit >= total):
+            break
+    ids = [item[key] for item in found]
+    same(answer, "pages_overlap", sorted(set(ids)), sorted(ids))
+    return found
+
+
+def _check_links(answer: Answer, page: Mapping[str, Any], offset: int, limit: int, total: int) -> None:
+    rels = {link["rel"].lower() for link in page.get("links", ())}
+    if total >= 0 and "links" in page:
+        same(answer, "next_link", "next" in rels, offset + limit < total)
+        if offset == 0:
+            same(answer, "prev_link", "prev" in rels, False)
+
+
+def uploads(api: ApiClient, model: Model, limit: int, *, alone: bool) -> None:
+    """The list of uploads has the open ones, and, where nobody else uploads, no others."""
+    found = {item["upload_id"]: item for item in pages(api, "listUploads", limit, "upload_id")}
+    answer = api.call("listUploads", query={"limit": 100}).expect(200)
+    missing = model.uploads.keys() - found.keys()
+    extra = (found.keys() - model.uploads.keys()) if alone else found.keys() & set(model.ended)
+    same(answer, "listed_uploads", (sorted(missing), sorted(extra)), ([], []))
+    for upload_id, known in model.uploads.items():
+        same(answer, "listed_name", found[upload_id]["name"], known.name)
+
+
+def place(api: ApiClient, model: Model, where: str, query: Mapping[str, str], limit: int, *, alone: bool) -> None:
+    """The files and folders of a place; of a folder by both of the ways to list it."""
+    walks = [pages(api, "listFiles", limit, "id", query=query)]
+    if "parent" in query:
+        walks.append(pages(api, "listFolder", limit, "id", file_id=query["parent"]))
+    answer = api.call("listFiles", query=query).expect(200)
+    right = {known.id: known.name for known in model.at(where)}
+    for items in walks:
+        seen = {item["id"]: item["name"] for item in items}
+        if not alone:
+            seen = {key: name for key, name in seen.items() if key in right or key in model.deleted}
+        same(answer, "listed_files", seen, right)
+
+
+def file(api: ApiClient, known: File) -> None:
+    """A file's or folder's details."""
+    answer = api.call("getFile", file_id=known.id).expect(200)
+    shown = answer.json()
+    same(answer, "file_id", shown["id"], known.id)
+    same(answer, "file_name", shown["name"], known.name)
+    if known.content is not None and "size" in shown:
+        same(answer, "file_size", shown["size"], len(known.content))
+    if known.content is not None and "metadata" in shown:
+        kept = {key: value for key, value in shown["metadata"].items() if value is not None}
+        same(answer, "file_metadata", kept, known.metadata)
+    if known.content is not None and "tags" in shown:
+        same(answer, "file_tags", shown["tags"], known.tags)
+
+
+def content(api: ApiClient, known: File) -> None:
+    """The very bytes that were put."""
+    answer = api.call("getDownloadInfo", file_id=known.id).expect(200)
+    same(answer, "file_content", api.fetch(answer.json()["url"]), known.content)
+
+
+def _etag(part: Mapping[str, Any]) -> object:
+    headers = {name.lower(): value for name, value in part["response"]["headers"].items()}
+    return headers.get("etag")

@@ -1,0 +1,157 @@
+"""What requests may say: names, numbers, bodies."""
+
+import json
+import re
+
+from tests.contract.mutants.proxy import Ask, Defect, Reply, Way, defect
+
+DEFECTS: dict[str, Defect] = {}
+
+
+def _failure(reply: Reply) -> Reply:
+    headers = {**reply.headers, "content-type": "application/json"}
+    body = {"status": 500, "code": 90009, "message": "The request could not be decoded."}
+    return Reply(500, headers, json.dumps(body).encode())
+
+
+@defect(DEFECTS)
+async def fails_on_odd_names(ask: Ask, way: Way) -> Reply:
+    """A name that is not ASCII makes the server fail."""
+    reply = await way.on(ask)
+    body = ask.json()
+    name = body.get("name") if isinstance(body, dict) else ""
+    return _failure(reply) if isinstance(name, str) and not name.isascii() else reply
+
+
+@defect(DEFECTS)
+async def fails_on_deep_json(ask: Ask, way: Way) -> Reply:
+    """Deeply nested JSON makes the server fail."""
+    reply = await way.on(ask)
+    return _failure(reply) if ask.body.count(b"[") > 1000 else reply
+
+
+@defect(DEFECTS)
+async def fails_on_wrong_shapes(ask: Ask, way: Way) -> Reply:
+    """A list where an object is right makes the server fail."""
+    reply = await way.on(ask)
+    return _failure(reply) if isinstance(ask.json(), list) and reply.status == 400 else reply
+
+
+@defect(DEFECTS)
+async def part_zero(ask: Ask, way: Way) -> Reply:
+    """Part 0 is taken for part 1."""
+    return await way.on(ask.with_target(re.sub(r"/part/0+(?=\?|$)", "/part/1", ask.target)))
+
+
+@defect(DEFECTS)
+async def parts_without_end(ask: Ask, way: Way) -> Reply:
+    """A part number beyond the last is given a URL."""
+    reply = await way.on(ask)
+    if ask.operation == "getPartUrl" and reply.status == 400 and re.search(r"/part/[1-9]\d{0,3}$", ask.target):
+        return await way.on(ask.with_target(re.sub(r"/part/\d+$", "/part/1", ask.target)))
+    return reply
+
+
+@defect(DEFECTS)
+async def sizes_below_zero(ask: Ask, way: Way) -> Reply:
+    """A size below zero is taken for none."""
+    body = ask.json()
+    if ask.operation == "startUpload" and isinstance(body, dict) and body.get("size") == -1:
+        return await way.on(ask.with_json({**body, "size": 0}))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def no_empty_files(ask: Ask, way: Way) -> Reply:
+    """A size of 0 is refused."""
+    body = ask.json()
+    if ask.operation == "startUpload" and isinstance(body, dict) and body.get("size") == 0:
+        return await way.on(ask.with_json({**body, "size": -1}))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def whole_floats_refused(ask: Ask, way: Way) -> Reply:
+    """1.0 is no whole number."""
+    if re.search(rb'"part_number": *\d+\.0\b', ask.body):
+        return await way.on(ask.with_json({}))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def strings_are_numbers(ask: Ask, way: Way) -> Reply:
+    """A number may be given as a string."""
+    body = re.sub(rb'("(?:size|part_size|part_number)": *)"(\d+)"', rb"\1\2", ask.body)
+    return await way.on(Ask(ask.method, ask.target, ask.headers, body))
+
+
+@defect(DEFECTS)
+async def names_may_be_missing(ask: Ask, way: Way) -> Reply:
+    """An upload without a name is given one."""
+    body = ask.json()
+    is_json = ask.headers.get("content-type", "").startswith("application/json")
+    if ask.operation == "startUpload" and is_json and isinstance(body, dict) and "name" not in body:
+        return await way.on(ask.with_json({**body, "name": f"unnamed-{len(way.memory)}"}))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def long_names_are_cut(ask: Ask, way: Way) -> Reply:
+    """A name that is too long is cut."""
+    body = ask.json()
+    if ask.operation == "startUpload" and isinstance(body, dict) and len(str(body.get("name"))) > 255:
+        return await way.on(ask.with_json({**body, "name": str(body["name"])[:255]}))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def names_are_trimmed(ask: Ask, way: Way) -> Reply:
+    """White space at the ends of a name is lost."""
+    body = ask.json()
+    if ask.operation == "startUpload" and isinstance(body, dict) and isinstance(body.get("name"), str):
+        return await way.on(ask.with_json({**body, "name": body["name"].strip() or body["name"]}))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def both_places(ask: Ask, way: Way) -> Reply:
+    """Of project and parent together the parent counts."""
+    body = ask.json()
+    if ask.operation == "startUpload" and isinstance(body, dict) and "project" in body and "parent" in body:
+        return await way.on(ask.with_json({key: value for key, value in body.items() if key != "project"}))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def no_null_body(ask: Ask, way: Way) -> Reply:
+    """Completing with `null`, as the vendor's client does, is refused."""
+    if ask.operation == "completeUpload" and ask.body == b"null":
+        return await way.on(ask.with_json([]))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def no_extra_body(ask: Ask, way: Way) -> Reply:
+    """A body with GET, as the vendor's client sends it, is refused."""
+    if ask.method == "GET" and ask.body and ask.operation == "getUpload":
+        return await way.on(ask.with_target(f"/v2/upload/multipart/{ask.upload_id}?list_parts=x"))
+    return await way.on(ask)
+
+
+@defect(DEFECTS)
+async def broken_json_is_mended(ask: Ask, way: Way) -> Reply:
+    """A trailing comma is passed over."""
+    body = re.sub(rb",\s*([}\]])", rb"\1", ask.body)
+    if ask.body.endswith(b"}x"):
+        body = body[:-1]
+    mended = ask.with_json({"parts": []}) if ask.operation == "completeUpload" and body != ask.body else ask
+    return await way.on(mended)
+
+
+@defect(DEFECTS)
+async def a_hundred_and_one_edits(ask: Ask, way: Way) -> Reply:
+    """More than 100 files can be edited in one call."""
+    body = ask.json()
+    if ask.operation == "editFiles" and isinstance(body, dict) and len(body.get("items") or ()) == 101:
+        return await way.on(ask.with_json({"items": body["items"][:100]}))
+    return await way.on(ask)

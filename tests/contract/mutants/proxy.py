@@ -1,0 +1,187 @@
+"""The proxy: requests go to the mock and answers come back, both through the hands of a defect."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiohttp
+import attrs
+from aiohttp import web
+from yarl import URL
+
+from tests.contract import document
+
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server", "host"})
+V2 = "/v2"
+
+
+@attrs.frozen
+class Ask:
+    """A request. `target` is the path with the query, as on the api; header names are in lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """Below the base URL."""
+        return self.target.partition("?")[0].removeprefix(V2)
+
+    @property
+    def query(self) -> str:
+        return self.target.partition("?")[2]
+
+    @property
+    def operation(self) -> str | None:
+        """The operationId."""
+        found = document.find(self.method, self.path) if self.target.startswith(V2) else None
+        return found.id if found else None
+
+    @property
+    def token(self) -> str:
+        return self.headers.get("x-sbg-auth-token", "")
+
+    @property
+    def upload_id(self) -> str:
+        """The segment where an upload's id stands, or nothing."""
+        steps = self.path.split("/")
+        return steps[3] if len(steps) > 3 and steps[1] == "upload" else ""
+
+    def json(self) -> Any:
+        """The body, None where it is no JSON that can be read."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    def with_json(self, document: object) -> "Ask":
+        headers = {**self.headers, "content-type": "application/json"}
+        return attrs.evolve(self, body=json.dumps(document).encode(), headers=headers)
+
+    def with_target(self, target: str) -> "Ask":
+        return attrs.evolve(self, target=target)
+
+    def with_header(self, name: str, value: str | None) -> "Ask":
+        rest = {key: each for key, each in self.headers.items() if key != name}
+        return attrs.evolve(self, headers=rest if value is None else {**rest, name: value})
+
+
+@attrs.frozen
+class Reply:
+    """An answer. `manner` says how it goes out: whole, cut in the middle, trickling, or not at all."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    manner: str = "whole"
+
+    def json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    def with_json(self, document: object) -> "Reply":
+        return attrs.evolve(self, body=json.dumps(document).encode())
+
+    def with_headers(self, **changes: str | None) -> "Reply":
+        """Change headers; `_` stands for `-`, None takes one away."""
+        names = {name.replace("_", "-"): value for name, value in changes.items()}
+        kept = {name: value for name, value in self.headers.items() if name not in names}
+        return attrs.evolve(
+            self, headers={**kept, **{name: value for name, value in names.items() if value is not None}}
+        )
+
+
+class Way:
+    """The way on to the mock, and what a defect remembers from one request to the next."""
+
+    def __init__(self, origin: str, session: aiohttp.ClientSession) -> None:
+        self.origin, self._session = origin, session
+        self.memory: dict[Any, Any] = {}
+
+    async def on(self, ask: Ask) -> Reply:
+        """Send a request to the mock, byte for byte."""
+        url = URL(self.origin + ask.target, encoded=True)
+        data = ask.body if ask.body or ask.method in ("POST", "PUT") else None
+        skip = {"Content-Type"} if "content-type" not in ask.headers else set()
+        async with self._session.request(
+            ask.method, url, headers=dict(ask.headers), data=data, allow_redirects=False, skip_auto_headers=skip
+        ) as answer:
+            body = await answer.read()
+            headers = {n.lower(): value for n, value in answer.headers.items() if n.lower() not in HOP_BY_HOP}
+            return Reply(answer.status, headers, body)
+
+    async def get(self, ask: Ask, path: str) -> Any:
+        """What the mock shows the same user at another path."""
+        headers = {"x-sbg-auth-token": ask.token, "host": ask.headers.get("host", "")}
+        return (await self.on(Ask("GET", V2 + path, headers))).json()
+
+
+Defect = Callable[[Ask, Way], Awaitable[Reply]]
+
+
+def defect(defects: dict[str, Defect]) -> Callable[[Defect], Defect]:
+    """Add a function to a module's defects, under its name."""
+
+    def register(function: Defect) -> Defect:
+        defects[function.__name__] = function
+        return function
+
+    return register
+
+
+async def no_defect(ask: Ask, way: Way) -> Reply:
+    """Nothing is broken: the proxy itself has to pass."""
+    return await way.on(ask)
+
+
+async def serve(origin: str, broken: Defect, ready: Callable[[int], None]) -> None:
+    """Serve until cancelled. `/_mock` is never broken: the suite speaks to the mock there."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        way = Way(origin, session)
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            headers = {name.lower(): value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+            headers["host"] = request.headers.get("Host", "")
+            body = await request.read()
+            ask = Ask(request.method, request.raw_path, headers, body)
+            if ask.target.startswith("/_mock"):
+                if ask.target == "/_mock/reset":
+                    way.memory.clear()
+                reply = await way.on(ask)
+            else:
+                reply = await broken(ask, way)
+            return await _out(request, reply)
+
+        runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ready(runner.addresses[0][1])
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+
+async def _out(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    headers = dict(reply.headers)
+    if reply.manner == "whole":
+        return web.Response(status=reply.status, headers=headers, body=reply.body)
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    if reply.manner != "nothing":
+        response.content_length = len(reply.body)
+        await response.prepare(request)
+        if reply.manner == "cut":
+            await response.write(reply.body[: len(reply.body) // 2])
+        else:  # trickling
+            for index in range(len(reply.body)):
+                await response.write(reply.body[index : index + 1])
+                await asyncio.sleep(0.3)
+    if request.transport is not None:
+        request.transport.close()
+    return response

@@ -1,0 +1,107 @@
+"""Proves the suite: each server that is broken on purpose has to be caught, and the one that is not has to pass.
+
+The defects are in `broken`. Each is hunted by a process of its own, two at a time, the cheap phases first, up to the
+first finding.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+from tests.contract.document import ROOT
+from tests.contract.mutants import DEFECTS
+from tests.contract.mutants.mutant_run import PHASES
+from tests.contract.options import Options, UsageError
+
+UNBROKEN = "none"
+AT_ONCE = 2  # as many as CI has cores
+LONGEST = 240  # seconds for one mutant
+
+# Defects that no answer can show, with the reason. There is none at present.
+BEYOND_REACH: dict[str, str] = {}
+
+# One or two of each kind, each caught within seconds: what `make test` has time for.
+SMOKE = ("missing_key", "strangers_may_look", "bulk_in_pieces", "total_of_the_page", "downloads_are_cut")
+
+
+def run(options: Options, say: Callable[[str], None] = print) -> int:
+    """Hunt every mutant, print and write the table. 0: all were caught, and the unbroken mock passed."""
+    phases = options.only or PHASES
+    unknown = [name for name in phases if name not in PHASES]
+    if unknown:
+        raise UsageError(f"There is no phase {unknown[0]!r}: {', '.join(PHASES)}.")
+    began, results = time.monotonic(), []
+    names = [UNBROKEN, *DEFECTS]
+    say(f"{len(DEFECTS)} mutants and the unbroken mock, seed {options.seed}, phases: {', '.join(phases)}")
+    for result in hunted(names, options.seed, phases):
+        results.append(result)
+        say(line(result))
+    results.sort(key=lambda result: names.index(result["name"]))
+    seconds = time.monotonic() - began
+    survivors = [
+        r["name"] for r in results if r["name"] != UNBROKEN and not r["caught"] and r["name"] not in BEYOND_REACH
+    ]
+    unbroken = results[0]
+    options.reports.mkdir(parents=True, exist_ok=True)
+    (options.reports / "mutants.md").write_text(markdown(results, options.seed, seconds))
+    caught = sum(bool(result["caught"]) for result in results[1:])
+    say(f"\n{caught} of {len(DEFECTS)} caught in {seconds:.0f} s. Read {options.reports / 'mutants.md'}.")
+    if unbroken["caught"]:
+        say(f"The unbroken mock was blamed: {unbroken['caught']}")
+    if survivors:
+        say(f"SURVIVED: {', '.join(survivors)}")
+    return 1 if survivors or unbroken["caught"] else 0
+
+
+def hunted(names: Sequence[str], seed: int, phases: Sequence[str] = PHASES) -> Iterator[dict[str, Any]]:
+    """Hunt these mutants, and yield what became of each as soon as it is known."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for done in as_completed([pool.submit(_hunt, name, seed, phases) for name in names]):
+            yield done.result()
+
+
+def _hunt(name: str, seed: int, phases: Sequence[str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.contract.mutants.mutant_run", name, str(seed), *phases]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, check=False)
+    try:
+        result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        raise RuntimeError(f"The hunt for {name} broke off: {done.stderr.strip()[-1500:]}") from None
+    return result
+
+
+def line(result: dict[str, Any]) -> str:
+    caught = result["caught"]
+    if caught is None:
+        verdict = "passed everything" if result["name"] == UNBROKEN else "SURVIVED"
+    else:
+        verdict = f"{caught['phase']}: {caught['check']}"
+    return f"{result['name']:32} {result['calls']:6} calls {result['seconds']:5.1f} s  {verdict}"
+
+
+def markdown(results: Sequence[dict[str, Any]], seed: int, seconds: float) -> str:
+    """The table."""
+    by_phase = Counter(result["caught"]["phase"] for result in results if result["caught"])
+    lines = [
+        "# Mutants",
+        "",
+        f"{sum(by_phase.values())} of {len(results) - 1} caught in {seconds:.0f} s, seed {seed}; by "
+        + ", ".join(f"{phase} {count}" for phase, count in by_phase.most_common())
+        + ". Each was hunted up to its first finding, cheap phases first.",
+        "",
+        "| mutant | what is broken | caught by | check | calls | seconds |",
+        "|---|---|---|---|---:|---:|",
+    ]
+    for result in results:
+        name, caught = result["name"], result["caught"]
+        broken = "nothing" if name == UNBROKEN else " ".join((DEFECTS[name].__doc__ or "").split())
+        by, check = (caught["phase"], caught["check"]) if caught else ("", BEYOND_REACH.get(name, "not caught"))
+        if name == UNBROKEN and not caught:
+            check = "passes everything"
+        lines.append(f"| {name} | {broken} | {by} | {check} | {result['calls']} | {result['seconds']:.1f} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,193 @@
+"""Bodies: what is no JSON, what only asserts like it, and what real clients send all the same."""
+
+from typing import Any
+
+from tests.contract import document
+from tests.contract.model import asserts
+from tests.contract.requests.client import Claim, RawClient, claim
+
+CLAIMS: list[Claim] = []
+JSON = {"Content-Type": "application/json"}
+NOT_JSON = (
+    b"", b" ", b"{", b"}", b"[", b"{]", b'{"a":1}x', b"{'a': 1}", b'{"a":NaN}', b'{"a":Infinity}', b"\xff", b"\x00",
+    b"nul", b'{"a": "\xed\xa0\x80"}', b'{"a":1,}', b"// x", b"\xef\xbb\xbf{}x", b"[" * 100_000, b'{"parts": [' * 5000,
+)  # fmt: skip
+
+
+def body_operations() -> list[document.Operation]:
+    return [operation for operation in document.operations().values() if operation.takes_body]
+
+
+def _path(raw: RawClient, operation: document.Operation) -> str:
+    upload = raw.known.open_upload()
+    return operation.url(upload_id=upload.id)
+
+
+@claim(CLAIMS)
+def broken_json(raw: RawClient) -> None:
+    """What is not JSON is refused with 400 by every operation that takes a body."""
+    for operation in body_operations():
+        for data in NOT_JSON:
+            if not data and operation.id == "completeUpload":
+                continue
+            answer = raw.api.send(operation.method, _path(raw, operation), data=data, headers=JSON)
+            answer.expect(400, check="broken_json")
+
+
+@claim(CLAIMS)
+def wrong_shapes(raw: RawClient) -> None:
+    """JSON that is no object, or one without what is required, is refused with 400."""
+    shapes: list[Any] = [[], "x", 1, True, 1.5, [{}], {"parts": {}}, {"parts": None}, {"parts": [1]}, {"parts": [[]]}]
+    for operation in body_operations():
+        for shape in shapes:
+            answer = raw.api.send(operation.method, _path(raw, operation), json_body=shape)
+            answer.expect(400, check="wrong_shape")
+        if operation.id != "completeUpload":
+            for shape in ({}, None):
+                raw.api.send(operation.method, _path(raw, operation), json_body=shape).expect(400)
+
+
+@claim(CLAIMS)
+def media_types(raw: RawClient) -> None:
+    """A body whose content type is not JSON is refused with 415; with parameters JSON stays JSON."""
+    upload = raw.known.start()
+    raw.known.put(upload, 1)
+    for operation in body_operations():
+        path = operation.url(upload_id=upload.id)
+        for kind in ("text/plain", "application/xml", "application/x-www-form-urlencoded", "text/json", "x"):
+            answer = raw.api.send(operation.method, path, data=b"{}", headers={"Content-Type": kind})
+            answer.expect(415, check="unsupported_media_type")
+    path = f"/upload/multipart/{upload.id}/part"
+    for kind in ("application/json", "application/json; charset=utf-8", "APPLICATION/JSON"):
+        raw.api.send("POST", path, json_body=upload.report(1), headers={"Content-Type": kind}).expect(200)
+
+
+@claim(CLAIMS)
+def complete_bodies(raw: RawClient) -> None:
+    """Every body that real clients complete with is taken: none, `null`, `{}`, an empty list, all parts again."""
+    for body in (None, b"", b"null", b"{}", b'{"parts": []}'):
+        upload = raw.known.start()
+        raw.known.put_all(upload)
+        reports = [upload.report(number) for number in sorted(upload.etags)]
+        raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": reports}).expect(200)
+        path = f"/upload/multipart/{upload.id}/complete"
+        answer = raw.api.send("POST", path, data=body, headers=JSON if body is not None else None)
+        answer.expect(200, 201, check="complete_body")
+    upload = raw.known.start()
+    raw.known.put_all(upload)
+    reports = [upload.report(number) for number in sorted(upload.etags)]
+    for _ in range(2):
+        raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": reports}).expect(200)
+    raw.api.call("completeUpload", upload_id=upload.id, body={"parts": reports}).expect(200, 201)
+
+
+@claim(CLAIMS)
+def bodies_nobody_asked_for(raw: RawClient) -> None:
+    """A body with GET or DELETE does no harm: the vendor's client sends `null` and `{}` there."""
+    upload = raw.known.start()
+    raw.api.send("GET", f"/upload/multipart/{upload.id}", data=b"null", headers=JSON).expect(200)
+    raw.api.send("GET", "/rate_limit", data=b"null", headers=JSON).expect(200)
+    raw.api.send("DELETE", f"/upload/multipart/{upload.id}", data=b"{}", headers=JSON).expect(204)
+
+
+@claim(CLAIMS)
+def numbers_in_bodies(raw: RawClient) -> None:
+    """7.0 is a whole number in JSON and 1.5, true, "1" and 1e400 are none."""
+    upload = raw.known.start()
+    raw.known.put(upload, 1)
+    path = f"/upload/multipart/{upload.id}/part"
+    report = '{"part_number": %s, "response": {"headers": {"ETag": "%s"}}}'
+    etag = upload.etags[1].strip('"')
+    raw.api.send("POST", path, data=(report % ("1.0", etag)).encode(), headers=JSON).expect(200)
+    for odd in ("1.5", "true", '"1"', "1e400", "-1", "0", "10001", "null", "[1]", "9" * 400):
+        answer = raw.api.send("POST", path, data=(report % (odd, etag)).encode(), headers=JSON)
+        answer.expect(400, check="part_number")
+
+
+@claim(CLAIMS)
+def destinations(raw: RawClient) -> None:
+    """An upload and a folder go to exactly one place: `project` and `parent` together, or neither, are refused."""
+    folder, project = raw.known.folder(), raw.target.project
+    for operation, extra in (("startUpload", {"size": 1}), ("createFolder", {"type": "folder"})):
+        for place in (
+            {},
+            {"project": project, "parent": folder},
+            {"parent": ""},
+            {"parent": "x" * 24},
+            {"parent": None},
+        ):
+            body = {"name": raw.known.next_name(), **extra, **place}
+            raw.api.call(operation, body=body).expect(400, check="destination")
+        body = {"name": raw.known.next_name(), **extra, "parent": raw.known.file()}
+        raw.api.call(operation, body=body).expect(400, 404, check="destination")
+        body = {"name": raw.known.next_name(), **extra, "parent": "f" * 24}
+        if raw.target.own:
+            raw.api.call(operation, body=body).expect(404, check="destination")
+
+
+@claim(CLAIMS)
+def etag_quotes(raw: RawClient) -> None:
+    """An ETag is the same with its quotes and without: real clients send either."""
+    for quote in ('"', ""):
+        upload = raw.known.start()
+        raw.known.put_all(upload)
+        reports = []
+        for number in sorted(upload.etags):
+            etag = quote + upload.etags[number].strip('"') + quote
+            reports.append({"part_number": number, "response": {"headers": {"ETag": etag}}})
+        raw.api.call("completeUpload", upload_id=upload.id, body={"parts": reports}).expect(200, 201)
+
+
+@claim(CLAIMS, own=True)
+def bulk_is_whole_or_nothing(raw: RawClient) -> None:
+    """Of a list with one bad report none is taken, wherever in it the bad one stands."""
+    good = {"part_number": 1, "response": {"headers": {"ETag": "d41d8cd98f00b204e9800998ecf8427e"}}}
+    for bad in (
+        {"part_number": 0, "response": good["response"]},
+        {"part_number": 1},
+        {},
+        {**good, "part_number": 9999},
+    ):
+        for parts in ([good, bad], [bad, good]):
+            upload = raw.known.start()
+            raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": parts}).expect(400)
+            answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
+            if answer.json()["uploaded_parts_count"] or answer.json().get("parts"):
+                raise answer.broken("bulk_atomic", "a part of a refused list was taken")
+
+
+@claim(CLAIMS)
+def bulk_equals_one_by_one(raw: RawClient) -> None:
+    """A report in bulk leaves the same behind as the same reports one by one."""
+    shown = []
+    for bulk in (True, False):
+        upload = raw.known.start()
+        raw.known.put_all(upload)
+        reports = [upload.report(number) for number in sorted(upload.etags)]
+        if bulk:
+            raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": reports}).expect(200)
+        else:
+            for report in reports:
+                raw.api.call("reportUploadedPart", upload_id=upload.id, body=report).expect(200)
+        answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
+        document = answer.json()
+        shown.append(
+            (document["uploaded_parts_count"], sorted(document["parts"], key=lambda part: part["part_number"]))
+        )
+    if shown[0] != shown[1]:
+        raise answer.broken("bulk_equals_single", f"{shown[0]} in bulk, {shown[1]} one by one")
+
+
+@claim(CLAIMS)
+def last_report_counts(raw: RawClient) -> None:
+    """A part may be reported again: the last report counts, and it is still one part."""
+    upload = raw.known.start()
+    raw.known.put(upload, 1)
+    right = upload.report(1)
+    wrong = {"part_number": 1, "response": {"headers": {"ETag": "0" * 32}}}
+    for report in (wrong, right, right):
+        raw.api.call("reportUploadedPart", upload_id=upload.id, body=report).expect(200)
+    answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
+    asserts.same(answer, "uploaded_parts_count", answer.json()["uploaded_parts_count"], 1)
+    etags = [asserts.bare(part["response"]["headers"]["ETag"]) for part in answer.json()["parts"]]
+    asserts.same(answer, "last_report", etags, [right["response"]["headers"]["ETag"]])

@@ -1,0 +1,144 @@
+"""Signed URLs: each is good for one method, one part, one upload, and for a time."""
+
+import base64
+import hashlib
+import re
+import time
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from tests.contract.answer import Answer
+from tests.contract.requests.client import Claim, RawClient, claim
+
+CLAIMS: list[Claim] = []
+
+
+def _changed(url: str, **changes: str | None) -> str:
+    """The URL with query parameters changed, or left out where None."""
+    parts = urlsplit(url)
+    query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **changes}
+    return urlunsplit(parts._replace(query=urlencode({k: v for k, v in query.items() if v is not None})))
+
+
+def _grant(raw: RawClient, **extra: Any) -> dict[str, Any]:
+    upload = raw.known.start(**extra)
+    grant: dict[str, Any] = raw.api.call("getPartUrl", upload_id=upload.id, part_number=1).expect(200).json()
+    return grant
+
+
+def _refused(answer: Answer, what: str) -> None:
+    if not 400 <= answer.status < 500:
+        raise answer.broken("signed_url", f"{what} is refused")
+
+
+@claim(CLAIMS)
+def etag_is_the_md5(raw: RawClient) -> None:
+    """Storage answers a part with a quoted ETag, its MD5; the same part may be put again."""
+    grant = _grant(raw)
+    for content in (b"one", b"two", b""):
+        answer = raw.api.put(grant, content).expect(200)
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if answer.headers.get("etag") != f'"{md5}"':
+            raise answer.broken("etag", f'ETag {answer.headers.get("etag")} where "{md5}" is right')
+
+
+@claim(CLAIMS)
+def tampered_urls(raw: RawClient) -> None:
+    """A signed URL in which anything was changed is refused."""
+    grant = _grant(raw)
+    query = dict(parse_qsl(urlsplit(grant["url"]).query))
+    for name, value in query.items():
+        swapped = str(int(value) + 1) if value.isdigit() else value[:-1] + ("0" if value[-1] != "0" else "1")
+        _refused(raw.api.put({**grant, "url": _changed(grant["url"], **{name: swapped})}, b"x"), f"a changed {name}")
+        _refused(raw.api.put({**grant, "url": _changed(grant["url"], **{name: None})}, b"x"), f"a URL without {name}")
+    _refused(raw.api.put({**grant, "url": grant["url"].partition("?")[0]}, b"x"), "a URL without a signature")
+
+
+@claim(CLAIMS)
+def one_method(raw: RawClient) -> None:
+    """The URL for a PUT is good for that and for nothing else."""
+    grant = _grant(raw)
+    raw.api.put(grant, b"secret").expect(200)
+    for method in ("GET", "DELETE", "POST"):
+        _refused(raw.api.put({**grant, "method": method}, b""), f"{method} with the URL of a PUT")
+
+
+@claim(CLAIMS)
+def expiry(raw: RawClient) -> None:
+    """A part URL says when it expires, and that is to come; a moment that was moved is not believed."""
+    grant = _grant(raw)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", grant["expires"]) or grant["expires"] <= now:
+        answer = raw.api.put(grant, b"x")
+        raise answer.broken("part_url_expiry", f"expires is {grant['expires']}, and it is {now}")
+
+
+@claim(CLAIMS)
+def own_part_only(raw: RawClient) -> None:
+    """Each part of each upload has a URL of its own: bytes never get into another part."""
+    one, two = raw.known.start(), raw.known.start()
+    urls: dict[str, list[tuple[str, int]]] = {}
+    for upload in (one, two):
+        for number in upload.numbers:
+            grant = raw.api.call("getPartUrl", upload_id=upload.id, part_number=number).expect(200)
+            urls.setdefault(grant.json()["url"], []).append((upload.id, number))
+            raw.known.put(upload, number, grant.json())
+    shared = [owners for owners in urls.values() if len(owners) > 1]
+    if shared:
+        raise grant.broken("part_urls_differ", "two parts have the same URL")
+    for upload in (one, two):
+        parts = [upload.report(number) for number in upload.numbers]
+        file = raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201).json()
+        upload.ended = True
+        link = raw.api.call("getDownloadInfo", file_id=file["id"]).expect(200)
+        if raw.api.fetch(link.json()["url"]) != b"".join(upload.content(number) for number in upload.numbers):
+            raise link.broken("file_content", "the file is not what was put")
+
+
+@claim(CLAIMS)
+def no_more_bytes_after_the_end(raw: RawClient) -> None:
+    """After an abort the part URLs lead nowhere."""
+    upload = raw.known.start()
+    grant = raw.api.call("getPartUrl", upload_id=upload.id, part_number=1).expect(200).json()
+    raw.api.call("abortUpload", upload_id=upload.id).expect(204)
+    _refused(raw.api.put(grant, b"x"), "a part of an aborted upload")
+
+
+@claim(CLAIMS)
+def digests(raw: RawClient) -> None:
+    """Bytes that do not have the MD5 that was announced for them are not kept."""
+    grant = _grant(raw)
+    for content, right in ((b"bytes", True), (b"other", False)):
+        digest = base64.b64encode(hashlib.md5(b"bytes", usedforsecurity=False).digest()).decode()
+        answer = raw.api.put({**grant, "headers": {**grant["headers"], "Content-MD5": digest}}, content)
+        if (answer.status == 200) is not right:
+            raise answer.broken("content_md5", "Content-MD5 is checked")
+
+
+@claim(CLAIMS)
+def wrong_etags(raw: RawClient) -> None:
+    """Completing asks for the ETags that storage gave: a wrong one, one of another part and none are refused."""
+    for wrong in ("0" * 32, "", hashlib.md5(b"other", usedforsecurity=False).hexdigest()):
+        upload = raw.known.start()
+        raw.known.put_all(upload)
+        parts = [upload.report(number) for number in upload.numbers]
+        parts[-1]["response"]["headers"]["ETag"] = wrong
+        answer = raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts})
+        answer.expect(400, 409, check="etag_checked")
+        parts = [upload.report(number) for number in upload.numbers]
+        raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
+        upload.ended = True
+
+
+@claim(CLAIMS)
+def missing_parts(raw: RawClient) -> None:
+    """Completing asks for every part, put and reported; what is refused stays open and can be mended."""
+    bodies: tuple[dict[str, Any] | None, ...] = ({"parts": []}, None)
+    for body in bodies:
+        upload = raw.known.start()
+        raw.api.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
+        raw.known.put_all(upload)
+        raw.api.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
+        parts = [upload.report(number) for number in upload.numbers]
+        raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
+        upload.ended = True

@@ -1,0 +1,160 @@
+"""The checks that schemathesis lacks. It loads them through `hooks`; a check returns nothing or raises.
+
+Most are a rule of `rules` on schemathesis' own response. The others know what the known knows.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import schemathesis
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.core.transport import Response
+from schemathesis.generation.meta import CONTENT_TYPE_PROBES, CoverageScenario, coverage_scenario
+
+from tests.contract import document, rules
+from tests.contract.answer import TOKEN_HEADER, Answer, Request
+from tests.contract.known_uploads import KnownUploads
+
+Case = schemathesis.Case[Any]
+LISTS: Final = {"listUploads", "listFiles", "listFolder"}
+DEFAULT_LIMIT: Final = 50
+PREFIX: Final = urlsplit(os.environ.get("CONTRACT_URL", "/v2")).path.rstrip("/")
+
+
+def answer_of(response: Response, case: Case) -> Answer:
+    """Schemathesis' response in the suite's own terms."""
+    sent = response.request
+    target = (sent.path_url or "/").removeprefix(PREFIX)
+    path = target.partition("?")[0]
+    body = sent.body.encode() if isinstance(sent.body, str) else sent.body
+    request = Request(
+        sent.method or "",
+        "",
+        target,
+        path,
+        {name: str(value) for name, value in sent.headers.items()},
+        body if isinstance(body, bytes) else None,
+    )
+    operation = document.find(request.method, path)
+    headers = {name.lower(): ", ".join(values) for name, values in response.headers.items()}
+    return Answer(request, operation, response.status_code, headers, response.content, response.elapsed)
+
+
+def rule_check(rule: Callable[[Answer], str | None], name: str) -> None:
+    """Make a rule a check of schemathesis'."""
+
+    def check(ctx: Any, response: Response, case: Case) -> None:
+        wrong = rule(answer_of(response, case))
+        if wrong is not None:
+            raise AssertionError(f"{name}: {wrong}")
+
+    check.__name__ = name
+    check.__doc__ = rule.__doc__
+    schemathesis.check(check)
+
+
+def register(known: KnownUploads, countdown: rules.Countdown) -> None:
+    """Register every check. `known` and `countdown` are the ones that the hooks keep."""
+    rule_check(rules.error_body, "error_body_conformance")
+    rule_check(rules.media_type, "body_where_declared")
+    rule_check(rules.rate_headers, "rate_limit_headers")
+    token = known.api.token
+
+    @schemathesis.check
+    def rate_limit_counts_down(ctx: Any, response: Response, case: Case) -> None:
+        answer = answer_of(response, case)
+        if answer.request.headers.get(TOKEN_HEADER) == token and (wrong := countdown.observe(answer)):
+            raise AssertionError(wrong)
+
+    @schemathesis.check
+    def token_stays_secret(ctx: Any, response: Response, case: Case) -> None:
+        if wrong := rules.tells_secret(answer_of(response, case), [token]):
+            raise AssertionError(wrong)
+
+    schemathesis.check(unsupported_media_type)
+    schemathesis.check(undeclared_method)
+    schemathesis.check(bad_body_by_itself)
+    schemathesis.check(page_adds_up)
+
+    @schemathesis.check
+    def reported_parts(ctx: Any, response: Response, case: Case) -> None:
+        _reported_parts(known, response, case)
+
+
+def unsupported_media_type(ctx: Any, response: Response, case: Case) -> None:
+    """A body that is not JSON by its content type is refused with 415, unless the path is no good already."""
+    if coverage_scenario(case) in CONTENT_TYPE_PROBES and _takes_body(case) and response.request.body:
+        assert response.status_code in (400, 401, 404, 415), f"{response.status_code} where 415 is right"
+        if coverage_scenario(case) is CoverageScenario.UNSUPPORTED_CONTENT_TYPE:
+            assert response.status_code in (401, 404, 415), f"{response.status_code} where 415 is right"
+
+
+def undeclared_method(ctx: Any, response: Response, case: Case) -> None:
+    """A method that the document does not give to a path is refused with 405 and with the list of those it gives."""
+    if coverage_scenario(case) is not CoverageScenario.UNSPECIFIED_HTTP_METHOD:
+        return
+    answer = answer_of(response, case)
+    declared = document.methods_of(answer.request.path)
+    if not declared:
+        return
+    assert answer.status in (401, 405), f"{answer.request.method} was answered {answer.status}, and 405 is right"
+    if answer.status == 405:
+        allowed = {method.strip() for method in answer.headers.get("allow", "").split(",")} - {"HEAD", "OPTIONS"}
+        assert allowed == declared, f"Allow lists {sorted(allowed)}, the document {sorted(declared)}"
+
+
+def bad_body_by_itself(ctx: Any, response: Response, case: Case) -> None:
+    """A bad body is refused as such, with 400, where everything else of the request is good."""
+    meta = case.meta
+    if (
+        meta is None
+        or coverage_scenario(case) in CONTENT_TYPE_PROBES
+        or not meta.is_negative_at(ParameterLocation.BODY)
+    ):
+        return
+    if all(not info.mode.is_negative for where, info in meta.components.items() if where != ParameterLocation.BODY):
+        allowed = (200, 201, 400, 401, 404, 415)  # accepted: negative_data_rejection judges better whether it is bad
+        assert response.status_code in allowed, f"{response.status_code} where 400 is right"
+
+
+def page_adds_up(ctx: Any, response: Response, case: Case) -> None:
+    """A page has as many items as limit, offset and total say."""
+    operation_id = case.operation.definition.raw.get("operationId")
+    if operation_id not in LISTS or response.status_code != 200 or case.meta is None:
+        return
+    if case.meta.is_negative_at(ParameterLocation.QUERY):
+        return
+    total = response.headers.get("x-total-matching-query")
+    if not total:
+        return
+    limit = int(case.query.get("limit") or DEFAULT_LIMIT)
+    offset = int(case.query.get("offset") or 0)
+    items = json.loads(response.content)["items"]
+    right = max(0, min(limit, int(total[0]) - offset))
+    assert len(items) == right, f"{len(items)} items of {total[0]} at offset {offset}, limit {limit}: {right} are right"
+
+
+def _reported_parts(known: KnownUploads, response: Response, case: Case) -> None:
+    """`list_parts` says what was reported for this upload, and nothing of any other."""
+    if case.operation.definition.raw.get("operationId") != "getUpload" or response.status_code != 200:
+        return
+    upload = known.uploads.get(str(case.path_parameters.get("upload_id")))
+    if upload is None:
+        return
+    shown = json.loads(response.content)
+    count = shown["uploaded_parts_count"]
+    assert count == len(upload.reported), f"uploaded_parts_count is {count}, {len(upload.reported)} were reported"
+    if "parts" in shown:
+        numbers = [int(part["part_number"]) for part in shown["parts"]]
+        assert sorted(numbers) == sorted(upload.reported), f"parts {numbers}, reported {sorted(upload.reported)}"
+        for part in shown["parts"]:
+            seen = part["response"]["headers"].get("ETag")
+            told = upload.reported[int(part["part_number"])]
+            assert seen is None or told is None or seen.strip('"') == told, f"ETag {seen}, and {told} was reported"
+
+
+def _takes_body(case: Case) -> bool:
+    return "requestBody" in case.operation.definition.raw
