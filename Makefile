@@ -45,15 +45,18 @@ bench: install  ## Measure against the vendor's client, side by side
 mock: install  ## Serve the mock: make mock [PORT=8080]
 	@cavatica-mock serve --port $(or $(PORT),8080)
 
-generate: install  ## Write generated/ from openapi.yaml
+generate: install  ## Write generated/ and the uploader's contract.json from openapi.yaml
 	openapi-python-client generate --path openapi.yaml --config generator-config.yml --meta pdm \
 	    --output-path generated --overwrite --fail-on-warning
+	python tools/client_contract.py openapi.yaml src/cavatica_upload/api/contract.json
 
 check-generated: install  ## Fail where generated/ is not what openapi.yaml makes
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 	openapi-python-client generate --path openapi.yaml --config generator-config.yml --meta pdm \
 	    --output-path "$$fresh/generated" --fail-on-warning >/dev/null && \
-	diff -r -x __pycache__ -x .pdm-build "$$fresh/generated" generated && echo "generated/ is what openapi.yaml makes"
+	python tools/client_contract.py openapi.yaml "$$fresh/contract.json" && \
+	diff -r -x __pycache__ -x .pdm-build "$$fresh/generated" generated && \
+	diff "$$fresh/contract.json" src/cavatica_upload/api/contract.json && echo "generated/ is what openapi.yaml makes"
 
 lint: install  ## ruff, mypy --strict, and the contract as a document
 	ruff check .

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from generated_walk import generated_modules, operation_id
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Loopback, answer, targets
 
+from cavatica_upload.api.operations import recognise, refuse_unsafe_path
 from cavatica_upload.errors import UsageError
 from cavatica_upload.http.client import SafeClient
-from cavatica_upload.http.operations import generated_modules, recognise, refuse_unsafe_path
 
 MODULES = list(generated_modules())
 BAD = ["", ".", "..", "../x", "a/../b", "/", "a/b", "\\", "..\\..", "a\nb", "a\x00b"]
@@ -74,8 +75,7 @@ def test_what_passes_is_the_same_operation(value: str, module: ModuleType) -> No
         refuse_unsafe_path(request["url"])
     except UsageError:
         return
-    first, *others = module.__name__.rpartition(".")[2].split("_")
-    assert recognise(request["method"], request["url"]).name == first + "".join(word.title() for word in others)
+    assert recognise(request["method"], request["url"]).name == operation_id(module)
 
 
 @pytest.mark.parametrize("value", ["..a", "a..", "...", "a b", "a%2Fb", "ü", "a?b#c", "~", "%2e%2e"])

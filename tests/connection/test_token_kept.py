@@ -68,7 +68,7 @@ def test_redirect_not_followed_async(serve: Serve, client_of: ClientOf) -> None:
 def test_another_origin_gets_nothing(serve: Serve, client_of: ClientOf) -> None:
     """A request to another origin passes without the token, even where the caller put it into the headers."""
     elsewhere = serve(answer(200, {}))
-    server = serve(answer(200, {}))
+    server = serve(answer(200, {"rate": {"limit": 10, "remaining": 9, "reset": 1}}))
     headers = {"x-sbg-auth-token": TOKEN, "Authorization": f"Bearer {TOKEN}"}
     client = client_of(server).with_headers(headers)
     client.get_httpx_client().put(f"{elsewhere.url}/part?Signature=x", content=b"bytes")

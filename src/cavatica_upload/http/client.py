@@ -5,16 +5,18 @@ import contextlib
 import ssl
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, Self
 
 import httpx
 
 from cavatica_client import AuthenticatedClient
+from cavatica_upload.api.documented import as_documented
+from cavatica_upload.api.operations import refuse_unsafe_path
 from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.errors import UsageError
 from cavatica_upload.http.guard import TOKEN_HEADER, Guard
-from cavatica_upload.http.operations import refuse_unsafe_path
+from cavatica_upload.http.problems import scrub
 from cavatica_upload.http.tls import shared_ssl_context
 from cavatica_upload.http.transport import ApiTransport, AsyncApiTransport
 from cavatica_upload.versions import USER_AGENT
@@ -180,23 +182,40 @@ class SafeClient(AuthenticatedClient):
             "headers": {"User-Agent": USER_AGENT, "Accept": "application/json", **self._headers},
             "cookies": self._cookies,
             "timeout": self._timeouts,
+            "redacted": lambda text: scrub(text, (self._guard.token.reveal(),)),
         }
 
 
 class _Client(httpx.Client):
-    """Looks at a path before httpx resolves the dots in it."""
+    """Looks at a path before httpx resolves the dots in it, and at an answer before a generated function reads it."""
+
+    def __init__(self, redacted: Callable[[str], str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.redacted = redacted
 
     def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
         with _refusing(url):
             return super().build_request(method, url, **kwargs)
+
+    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        response = super().send(request, **kwargs)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url, self.redacted)
 
 
 class _AsyncClient(httpx.AsyncClient):
-    """Looks at a path before httpx resolves the dots in it."""
+    """As `_Client`."""
+
+    def __init__(self, redacted: Callable[[str], str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.redacted = redacted
 
     def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
         with _refusing(url):
             return super().build_request(method, url, **kwargs)
+
+    async def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        response = await super().send(request, **kwargs)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url, self.redacted)
 
 
 class _Borrowed(httpx.BaseTransport):

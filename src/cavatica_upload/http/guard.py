@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
+from cavatica_upload.api.operations import Operation, recognise
 from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.config.endpoint import same_origin
-from cavatica_upload.errors import Interrupted, UnexpectedAnswer
+from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Retrying
 from cavatica_upload.http.losses import causes, loss_of
-from cavatica_upload.http.operations import Operation, recognise
 from cavatica_upload.http.retry import Again, Answer, Exchange, GiveUp, Policy, Take, Verdict
 
 logger = logging.getLogger(__name__)
@@ -40,23 +40,6 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a token is not copied or pickled: connect() again where it is needed")
-
-
-class AnswerWithJson(httpx.Response):
-    """An answer whose body, where it is not JSON, is an error of this package and not of the json module."""
-
-    def json(self, **kwargs: Any) -> Any:
-        """Return the body's JSON; raises UnexpectedAnswer where it has none."""
-        try:
-            return super().json(**kwargs)
-        except ValueError as error:
-            failed = UnexpectedAnswer(
-                f"The server answered {self.status_code} without the JSON that belongs to it.",
-                "Check the endpoint, and whether a proxy answers in its place.",
-                status=self.status_code,
-            )
-            failed.maybe_acted = True
-            raise failed from error
 
 
 @attrs.frozen(eq=False)
@@ -110,7 +93,7 @@ class Guard:
         return exchange.lost(loss)
 
     def answered(
-        self, exchange: Exchange, request: httpx.Request, response: httpx.Response, raw: bytes, number: int | None
+        self, exchange: Exchange, response: httpx.Response, raw: bytes, number: int | None
     ) -> tuple[httpx.Response, Verdict]:
         """Judge an answer, and make of it what the caller gets."""
         status = response.status_code
@@ -121,11 +104,8 @@ class Guard:
         verdict = exchange.answered(Answer(status, response.headers, body))
         logger.debug("%s: answered %d, %d bytes", exchange.operation.name, status, len(body))
         if isinstance(verdict, Take) and verdict.instead is not None:
-            says_nothing = body.strip() in (b"", b"{}", b"null")
-            if says_nothing or status != verdict.instead:
-                content = request.content if says_nothing and exchange.operation.echoes else body
-                return AnswerWithJson(verdict.instead, content=content, extensions=response.extensions), verdict
-        whole = AnswerWithJson(
+            return httpx.Response(verdict.instead, extensions=response.extensions), verdict
+        whole = httpx.Response(
             status, headers=response.headers, stream=httpx.ByteStream(raw), extensions=response.extensions
         )
         return whole, verdict

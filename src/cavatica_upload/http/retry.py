@@ -3,7 +3,7 @@
 An `Exchange` is one call of the API with all its attempts. The transports feed it what happened and do what it says:
 
 ======================================  ====================================================================
-answered 2xx with usable JSON           take it
+answered 2xx, with JSON if it matters   take it
 no connection                           again
 429                                     again after the reset; not counted among the attempts
 503/0, maintenance                      again after a long pause, until the deadline
@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from cavatica_upload.api.operations import Operation
 from cavatica_upload.budget.ratelimit import MARGIN, wait_asked_for
 from cavatica_upload.errors import (
     ApiError,
@@ -33,7 +34,6 @@ from cavatica_upload.errors import (
     RateLimited,
     UnexpectedAnswer,
 )
-from cavatica_upload.http.operations import Operation
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
@@ -43,7 +43,6 @@ MOST_RATE_LIMITED = 12
 # docs.cavatica.org, API status codes: maintenance, rate limit, file service down, upload service down, part not
 # reserved (try again), service unavailable. The platform itself says that it did nothing.
 _NOT_DONE = {0, 1000, 5000, 8000, 8008, 90005}
-_SUCCESSES = (200, 201, 202, 204)
 _FINAL_5XX = {501, 505, 511}  # will be so again: not implemented, HTTP version, a network that wants a login
 
 
@@ -80,7 +79,7 @@ class Lost:
 
 @attrs.frozen
 class Take:
-    """The answer is good; `instead` is the status that the contract has for it, where it may come with another."""
+    """The answer is good; `instead` is the status to answer with where it was one that means success only here."""
 
     instead: int | None = None
 
@@ -159,7 +158,7 @@ class Exchange:
         if 200 <= answer.status < 300:
             trouble = self._trouble(answer)
             if trouble is None:
-                return Take(instead=self.operation.success)
+                return Take()
             self._attempts += 1
             failed = UnexpectedAnswer(
                 f"{self.operation.name} failed: the server answered {answer.status} with {trouble}.",
@@ -175,7 +174,7 @@ class Exchange:
             return self._rate_limited(error, answer)
         self._attempts += 1
         if error.status == 404 and error.code is not None and self._acted and self.operation.gone_is_done:
-            return Take(instead=self.operation.success)
+            return Take(instead=204)
         reason = f"{error.status}" if error.reason is None else f"{error.status}, {error.reason}"
         if error.maintenance:
             return self._pause_or(error, reason, self._uniform(LONGEST_PAUSE / 2, LONGEST_PAUSE))
@@ -214,15 +213,15 @@ class Exchange:
 
     def _trouble(self, answer: Answer) -> str | None:
         """Say what is wrong with a success, None if nothing is."""
-        if answer.status not in _SUCCESSES:
-            return "a status that the contract does not know"
-        if answer.status == 204:
-            return None
-        if not answer.body.strip():
-            # Reports answer with nothing on some platforms.
+        body = answer.body.strip()
+        if not self.operation.needs_body:
+            # The status says it all, whatever else comes. A page is a proxy's, which may have kept the request to
+            # itself: where a second time does no harm, it is made.
+            return "a page of HTML" if body.startswith(b"<") and self.operation.repeatable else None
+        if not body:
             return "nothing" if self.operation.reads else None
         try:
-            json.loads(answer.body)
+            json.loads(body)
         except (ValueError, RecursionError):
             return "something that is not JSON"
         return None

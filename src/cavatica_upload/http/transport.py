@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 import httpx
 
+from cavatica_upload.api.operations import Operation
 from cavatica_upload.errors import ConfigError, Interrupted
 from cavatica_upload.http.guard import Guard
-from cavatica_upload.http.operations import Operation
 from cavatica_upload.http.proxies import proxy_for
 from cavatica_upload.http.retry import Exchange
 from cavatica_upload.http.tls import ssl_context_for
@@ -72,7 +72,7 @@ class ApiTransport(httpx.BaseTransport):
             answer = None
             try:
                 response = self._routes.own.handle_request(guard.dressed(request, exchange))
-                answer, verdict = guard.answered(exchange, request, response, _read(response, exchange), number)
+                answer, verdict = guard.answered(exchange, response, _read(response, exchange), number)
             except httpx.RequestError as error:
                 cause = error
                 verdict = guard.lost(exchange, error, number)
@@ -120,7 +120,7 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
             answer = None
             try:
                 response = await self._routes.own.handle_async_request(guard.dressed(request, exchange))
-                answer, verdict = guard.answered(exchange, request, response, await _aread(response, exchange), number)
+                answer, verdict = guard.answered(exchange, response, await _aread(response, exchange), number)
             except httpx.RequestError as error:
                 cause = error
                 verdict = guard.lost(exchange, error, number)

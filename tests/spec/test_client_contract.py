@@ -1,0 +1,131 @@
+"""The uploader works by the operations and shapes of the document, and a new operation breaks nothing."""
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+import cavatica_upload
+from cavatica_mock import MockServer
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tools" / "client_contract.py"
+SHIPPED = ROOT / "src" / "cavatica_upload" / "api" / "contract.json"
+
+NEW = {
+    "/upload/raw/{upload_id}": {
+        "parameters": [{"name": "upload_id", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "put": {
+            "operationId": "putRaw",
+            "tags": ["uploads"],
+            "requestBody": {
+                "required": True,
+                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            },
+            "responses": {"200": {"description": "x", "content": {"text/csv": {"schema": {"type": "string"}}}}},
+        },
+    },
+    "/upload/form": {
+        "post": {
+            "operationId": "postForm",
+            "tags": ["uploads"],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "multipart/form-data": {
+                        "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+                    }
+                },
+            },
+            "responses": {"202": {"description": "x"}},
+        },
+    },
+    "/upload/many": {
+        "post": {
+            "operationId": "postMany",
+            "tags": ["uploads"],
+            "parameters": [
+                {
+                    "name": "kind",
+                    "in": "query",
+                    "required": True,
+                    "schema": {"$ref": "#/components/schemas/KindOfThing"},
+                }
+            ],
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": {"type": "array", "items": {"type": "string"}}}},
+            },
+            "responses": {
+                "200": {
+                    "description": "x",
+                    "content": {
+                        "application/json": {
+                            "schema": {"type": "array", "items": {"$ref": "#/components/schemas/KindOfThing"}}
+                        }
+                    },
+                }
+            },
+        },
+    },
+}
+
+
+def contract_of(document: dict, folder: Path) -> dict:
+    """What `make generate` writes for a document."""
+    source, target = folder / "openapi.yaml", folder / "contract.json"
+    source.write_text(yaml.safe_dump(document, sort_keys=False))
+    subprocess.run([sys.executable, SCRIPT, source, target], check=True)
+    return json.loads(target.read_text())
+
+
+def test_every_operation_is_known(operations):
+    """The uploader knows each operation of the document, with its method, path and statuses of success."""
+    shipped = {operation["name"]: operation for operation in json.loads(SHIPPED.read_text())["operations"]}
+    assert shipped.keys() == operations.keys()
+    for name, operation in operations.items():
+        assert shipped[name]["successes"].keys() == {status for status in operation["responses"] if status < "300"}
+
+
+def test_what_is_shipped_is_what_the_document_makes(document, tmp_path):
+    """`contract.json` is what `make generate` writes today."""
+    assert contract_of(document, tmp_path) == json.loads(SHIPPED.read_text())
+
+
+def test_operations_of_every_kind_break_no_upload(document, tmp_path):
+    """With binary, multipart and array bodies and a required enum parameter in the document, an upload runs."""
+    document = copy.deepcopy(document)
+    document["paths"] |= NEW
+    document["components"]["schemas"]["KindOfThing"] = {"type": "string", "enum": ["one", "two"]}
+    package = tmp_path / "cavatica_upload"
+    shutil.copytree(Path(cavatica_upload.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    contract = contract_of(document, tmp_path)
+    assert {"putRaw", "postForm", "postMany"} <= {operation["name"] for operation in contract["operations"]}
+    (package / "api" / "contract.json").write_text(json.dumps(contract))
+    generate = [
+        str(Path(sys.executable).with_name("openapi-python-client")),
+        *("generate", "--path", tmp_path / "openapi.yaml", "--config", ROOT / "generator-config.yml"),
+        *("--meta", "none", "--output-path", tmp_path / "cavatica_client", "--fail-on-warning"),
+    ]
+    subprocess.run(generate, check=True, capture_output=True, env={"PATH": str(Path(sys.executable).parent)})
+    (tmp_path / "small.txt").write_bytes(b"a few bytes")
+    with MockServer() as mock:
+        done = subprocess.run(
+            [sys.executable, "-m", "cavatica_upload", "upload", "small.txt", "--project", "mlin/rna-pilot"],
+            cwd=tmp_path,
+            env={
+                "PYTHONPATH": str(tmp_path),
+                "HOME": str(tmp_path),
+                "SB_AUTH_TOKEN": mock.token,
+                "SB_API_ENDPOINT": mock.base_url,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [file["name"] for file in mock.files()] == ["small.txt"]
