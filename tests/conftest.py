@@ -30,7 +30,7 @@ def authority_file(authority: trustme.CA, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    """The TLS of a server at 127.0.0.1, with a certificate of this authority."""
+    """The TLS of a server at 127.0.0.1, or platform.invalid behind a proxy, with a certificate of this authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1", "platform.invalid").configure_cert(context)
     return context

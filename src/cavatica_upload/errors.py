@@ -87,7 +87,7 @@ class ApiError(CavaticaError):
         message: str,
         hint: str | None = None,
         *,
-        status: int,
+        status: int | None = None,
         code: int | None = None,
         reason: str | None = None,
         more_info: str | None = None,

@@ -29,8 +29,9 @@ from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import DigestName, IfChanged, IfExists, Outcome, UploadRequest
-from cavatica_upload.storage.client import Storage
+from cavatica_upload.storage.put import Storage
 from cavatica_upload.storage.throttle import Throttle
+from cavatica_upload.timing import Timing
 
 __all__ = ["DigestName", "IfChanged", "IfExists", "Outcome", "UploadOptions", "UploadRequest", "Uploader"]
 
@@ -80,6 +81,7 @@ class Uploader:
         part_deadline: float | None = 3600.0,
         file_deadline: float | None = None,
         allow_http: bool = False,
+        timing: Timing | None = None,
     ) -> None:
         if jobs is not None and not 1 <= jobs <= 64:
             raise UsageError(f"jobs={jobs}: between 1 and 64 parts can be in flight.")
@@ -133,7 +135,7 @@ class Uploader:
                 )
         self._engine = Engine(
             self._context,
-            Storage(hashing=verify),
+            Storage(hashing=verify, timing=timing),
             Concurrency(jobs, start=start),
             throttle=Throttle(bwlimit, wait=self._stop.dropping.wait) if bwlimit is not None else None,
             part_deadline=part_deadline,

@@ -127,14 +127,17 @@ def test_doctor_says_what_is_wrong(machine: Machine, fault: Fault, check: str, c
     [
         ("SSL_CERT_FILE", "/nowhere", "TLS", "SSL_CERT_FILE, /nowhere, cannot be used: no such file or directory."),
         ("SSL_CERT_FILE", "/dev/null", "TLS", "SSL_CERT_FILE, /dev/null, cannot be used: there is no certificate in"),
-        ("HTTP_PROXY", "ftp://here", "proxy", "The proxy for http in the environment is of a kind that is not support"),
+        ("HTTPS_PROXY", "ftp://here", "proxy", "The proxy for https in the environment is of a kind that is not suppo"),
+        ("HTTPS_PROXY", "http://", "proxy", "The proxy for https in the environment is not a URL."),
+        ("HTTPS_PROXY", "http://[::1", "proxy", "The proxy for https in the environment is not a URL."),
     ],
 )
 def test_doctor_says_what_stands_in_the_way(
     machine: Machine, variable: str, value: str, check: str, sentence: str
 ) -> None:
     """What the environment says of certificates and proxies is looked at before any call."""
-    ended = machine.run("doctor", *TO, env={variable: value})
+    elsewhere = {"SB_API_ENDPOINT": "https://platform.invalid/v2"} if variable == "HTTPS_PROXY" else {}
+    ended = machine.run("doctor", *TO, env={variable: value, **elsewhere})
     assert ended.code == 3
     assert f"WRONG  {check}" in ended.out
     assert sentence in ended.out

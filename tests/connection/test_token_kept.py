@@ -18,6 +18,7 @@ from cavatica_client.api.uploads import get_upload, list_uploads
 from cavatica_upload.connection import connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
 from cavatica_upload.http.client import SafeClient
+from cavatica_upload.http.connections import proxy_for
 from cavatica_upload.versions import USER_AGENT
 
 Serve = Callable[..., Loopback]
@@ -226,23 +227,96 @@ def test_several_event_loops(serve: Serve, client_of: ClientOf) -> None:
 
 def test_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     """Calls go through the proxy of the environment, but for hosts that NO_PROXY names."""
-    proxy, server = serve(answer(200, UPLOAD)), serve(answer(200, UPLOAD))
+    proxy = serve(answer(200, UPLOAD))
     monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{proxy.port}")
-    with connect(TOKEN, server.url) as client:
+    with connect(TOKEN, "http://platform.invalid/v2", allow_http=True) as client:
         get_upload.sync("u1", client=client)
-    assert proxy.requests[0].target == f"{server.url}/upload/multipart/u1"
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with connect(TOKEN, server.url) as client:
+    assert proxy.requests[0].target == "http://platform.invalid/v2/upload/multipart/u1"
+    monkeypatch.setenv("NO_PROXY", "platform.invalid")
+    with (
+        connect(TOKEN, "http://platform.invalid/v2", allow_http=True, attempts=1) as client,
+        pytest.raises(ConnectionFailed, match=r"no connection to platform\.invalid \("),
+    ):
         get_upload.sync("u1", client=client)
-    assert (len(proxy.requests), len(server.requests)) == (1, 1)
+    assert len(proxy.requests) == 1
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "gopher://127.0.0.1", "http://user:pa%ss word@:x"])
+def test_loopback_is_reached_without_a_proxy(
+    serve: Serve, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server on this machine gets its calls directly, so that no proxy reads the token that goes there in clear."""
+    proxy, server = serve(answer(200, UPLOAD)), serve(answer(200, UPLOAD))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+    client = client_of(server)
+    get_upload.sync("u1", client=client)
+
+    async def call() -> None:
+        async with client:
+            await get_upload.asyncio("u1", client=client)
+
+    asyncio.run(call())
+    assert (len(proxy.requests), len(server.requests)) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "host", "direct"),
+    [
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("10.1.2.3:8443", "10.1.2.3:8443", True),
+        ("10.1.2.3:8443", "10.1.2.3", False),
+        ("fd00::/8", "[fd00::7]", True),
+        ("[fd00::7]", "[fd00::7]", True),
+        ("[fd00::7]:443", "[fd00::7]", True),
+        ("[fd00::7]:8443", "[fd00::7]", False),
+        ("fd00::7", "[fd00::8]", False),
+        ("intern.example", "storage.intern.example", True),
+        (".intern.example", "storage.intern.example", True),
+        ("*.intern.example", "storage.INTERN.example", True),
+        ("intern.example", "storage.extern.example", False),
+        ("a.example , 10.0.0.0/8 b.example", "10.1.2.3", True),
+        ("*", "storage.example", True),
+        ("10.0.0.0/99,[,]:,/,::::", "10.1.2.3", False),
+        ("", "10.1.2.3", False),
+    ],
+)
+def test_hosts_that_no_proxy_names(exceptions: str, host: str, direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_PROXY is understood as other programs do: names, parts of names, addresses, networks, ports."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    url = httpx.URL(f"https://{host}/")
+    assert (proxy_for(url.scheme, url.host, url.port) is None) == direct
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
+def test_names_of_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is named, this machine is reached without a proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    url = httpx.URL(f"http://{host}:8080/")
+    assert proxy_for(url.scheme, url.host, url.port) is None
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://127.0.0.1:1080",
+        "gopher://127.0.0.1",
+        "http://user:pa%ss word@:x",
+        "http://user:pa%ss@",
+        "pa%ss: what",
+        "http://[::1",
+        "http://host:99999",
+        "http://ho st\x01",
+        "://",
+    ],
+)
 def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    """A proxy that cannot be used is told of at once, without the password in it."""
-    monkeypatch.setenv("HTTP_PROXY", proxy)
+    """A proxy that cannot be used is reported before any call, without the password in it."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(CavaticaError, match="proxy") as caught:
-        connect(TOKEN, "http://127.0.0.1:1/v2")
+        connect(TOKEN, "https://platform.invalid/v2")
     assert "pa%ss" not in repr(caught.value.__dict__)
 
 

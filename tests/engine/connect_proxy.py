@@ -11,8 +11,9 @@ from typing import Self
 class ConnectProxy:
     """Listens on a free port of 127.0.0.1 for the length of a `with` block; with `tls` it is spoken to in TLS.
 
-    `credentials` are "user:password" that it wants. `asked` are the targets it was asked for, `read` is all it could
-    read: the heads of requests, and what clients sent to it through no tunnel of their own.
+    Whatever host it is asked for, it connects to this machine. `credentials` are "user:password" that it wants.
+    `asked` are the targets it was asked for, `read` is all it could read: the heads of requests, and what clients
+    sent to it through no tunnel of their own.
     """
 
     def __init__(self, *, credentials: str | None = None, tls: ssl.SSLContext | None = None) -> None:
@@ -69,8 +70,8 @@ class ConnectProxy:
             writer.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
         else:
             self.asked.append(target.decode())
-            host, _, port = target.decode().rpartition(":")
-            there, back = await asyncio.open_connection(host, int(port))
+            port = target.decode().rpartition(":")[2]
+            there, back = await asyncio.open_connection("127.0.0.1", int(port))
             try:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await asyncio.gather(_pour(reader, back), _pour(there, writer))

@@ -24,6 +24,7 @@ class Rig:
         self.folder = folder
         self.state = folder / "state"
         self.events: list[Event] = []
+        self.options: dict[str, Any] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -46,7 +47,7 @@ class Rig:
             "state_dir": self.state,
             "listeners": [self.events.append],
         }
-        uploader = Uploader(**{**given, **options})
+        uploader = Uploader(**{**given, **self.options, **options})
         self._stack.callback(uploader.close)
         return uploader
 

@@ -8,10 +8,10 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import CavaticaError, StorageError, connection, uploader
+from cavatica_upload.api import operations
 from cavatica_upload.errors import EtagMismatch, MissingHeader, PartRefused
 from cavatica_upload.events import PartRetried, PartSent, UploadFailed
-from cavatica_upload.http import operations
-from cavatica_upload.storage import client as storage
+from cavatica_upload.timing import Timing
 
 PARTS = 4
 SLOW = {"then": "slow", "bytes_per_second": 5000}
@@ -53,9 +53,9 @@ def named(fault: dict[str, object]) -> str:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Silence is noticed after a second."""
-    monkeypatch.setattr(storage, "SILENCE_SECONDS", 1.0)
+    rig.options["timing"] = Timing(silence=1.0)
     monkeypatch.setattr(uploader, "connect", functools.partial(connection.connect, timeout=1.0))
     monkeypatch.setattr(operations, "PATIENCE", {})
     operations._operations.cache_clear()

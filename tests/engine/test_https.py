@@ -12,12 +12,12 @@ from engine_rig import KIB, Rig
 from cavatica_mock import Fault
 from cavatica_upload import StorageError
 from cavatica_upload.engine.tries import ATTEMPTS
-from cavatica_upload.errors import CavaticaError, CertificateUntrusted
+from cavatica_upload.errors import CavaticaError, CertificateUntrusted, ConnectionFailed
 from cavatica_upload.events import Retrying
-from cavatica_upload.http import tls
+from cavatica_upload.http import connections
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage.client import Storage, Target
+from cavatica_upload.storage.put import Storage, Target
 
 PARTS = 6
 CREDENTIALS = "reader:open-sesame"
@@ -27,9 +27,14 @@ CREDENTIALS = "reader:open-sesame"
 def trusted(authority_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """SSL_CERT_FILE names the authority."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
-    tls._trusting.cache_clear()
+    connections._trusting.cache_clear()
     yield
-    tls._trusting.cache_clear()
+    connections._trusting.cache_clear()
+
+
+def behind_a_proxy(rig: Rig) -> str:
+    """The endpoint as one that only a proxy can reach."""
+    return f"https://platform.invalid:{rig.mock.port}/v2"
 
 
 @pytest.fixture
@@ -110,8 +115,9 @@ def test_proxy_of_the_environment_is_used(
     path = rig.file(PARTS * 700 * KIB)
     with ConnectProxy(credentials=CREDENTIALS, tls=server_tls if secure else None) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
-        rig.assert_whole(rig.upload(path, part_size=700 * KIB), path)
-    assert set(proxy.asked) == {rig.mock.origin.removeprefix("https://")}
+        receipt = rig.upload(path, part_size=700 * KIB, uploader={"endpoint": behind_a_proxy(rig)})
+    rig.assert_whole(receipt, path)
+    assert set(proxy.asked) == {f"platform.invalid:{rig.mock.port}"}
     assert len(proxy.asked) >= 2
     assert rig.mock.token.encode() not in proxy.read
     assert b"ignature" not in proxy.read
@@ -120,10 +126,21 @@ def test_proxy_of_the_environment_is_used(
 @pytest.mark.usefixtures("trusted")
 def test_no_proxy_is_obeyed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hosts of NO_PROXY are reached directly."""
-    path = rig.file(PARTS * KIB)
     with ConnectProxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "platform.invalid")
+        with pytest.raises(ConnectionFailed, match=r"no connection to platform\.invalid"):
+            rig.upload(rig.file(1), uploader={"endpoint": behind_a_proxy(rig)})
+    assert proxy.asked == []
+
+
+@pytest.mark.usefixtures("trusted")
+def test_this_machine_is_reached_without_a_proxy(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """API and storage on loopback are reached directly, whatever the environment says of proxies."""
+    path = rig.file(PARTS * KIB)
+    with ConnectProxy() as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
         rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert proxy.asked == []
 
@@ -134,6 +151,6 @@ def test_proxy_that_refuses_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -
     with ConnectProxy(credentials="other:one") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
         with pytest.raises(CavaticaError, match="proxy") as caught:
-            rig.upload(rig.file(1))
+            rig.upload(rig.file(1), uploader={"endpoint": behind_a_proxy(rig)})
     assert "HTTPS_PROXY" in str(caught.value.hint)
     assert "open-sesame" not in f"{caught.value!r} {caught.value.hint} {rig.events}"

@@ -11,7 +11,7 @@ from cavatica_upload.engine.supply import AT_FIRST, MOST, Ready, Supply
 from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.plan import Part
 from cavatica_upload.request import UploadRequest
-from cavatica_upload.storage.client import Target
+from cavatica_upload.storage.put import Target
 
 TRANSFER = Transfer(UploadRequest(source=Path("file"), destination=Destination(project="a/b")), 1, 0.0)
 PART = Part(1, 0, 1)

@@ -20,7 +20,7 @@ from cavatica_upload.engine.puts import Puts
 from cavatica_upload.engine.tries import ATTEMPTS
 from cavatica_upload.events import Event, Notice, PartSent
 from cavatica_upload.http import clock
-from cavatica_upload.storage import client as storage
+from cavatica_upload.storage import put as storage
 
 PARTS = 8
 

@@ -15,7 +15,7 @@ from cavatica_upload.errors import IntegrityError
 from cavatica_upload.events import PartSent, UploadCompleted, UploadSkipped, UploadStarted
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import Receipt, read, receipts
-from cavatica_upload.storage.client import Storage
+from cavatica_upload.storage.put import Storage
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 5 * PART + 17])

@@ -35,13 +35,12 @@ from cavatica_upload.config.settings import Settings, find_settings
 from cavatica_upload.destination import Target
 from cavatica_upload.engine.part_urls import target_of
 from cavatica_upload.errors import CavaticaError
-from cavatica_upload.http.proxies import proxy_for, shown
-from cavatica_upload.http.tls import shared_ssl_context
+from cavatica_upload.http.connections import proxy_for, shared_ssl_context, shown
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.md5 import implementation
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.base import Identity, usual_block
-from cavatica_upload.storage.client import Storage
+from cavatica_upload.storage.put import Storage
 
 SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits
 LITTLE_SPACE = 100 * 1024 * 1024

@@ -29,7 +29,7 @@ from cavatica_upload.errors import Interrupted
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
 from cavatica_upload.request import Outcome
-from cavatica_upload.storage.client import Storage, Target
+from cavatica_upload.storage.put import Storage, Target
 from cavatica_upload.storage.throttle import Throttle
 
 _log = logging.getLogger("cavatica_upload")

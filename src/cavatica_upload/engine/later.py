@@ -8,7 +8,7 @@ import attrs
 
 from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.plan import Part
-from cavatica_upload.storage.client import Target
+from cavatica_upload.storage.put import Target
 
 
 @attrs.frozen(order=True)

@@ -6,7 +6,7 @@ from cavatica_client.models import PartUrl
 from cavatica_upload.engine.context import Context
 from cavatica_upload.errors import UnexpectedAnswer
 from cavatica_upload.http.answers import known
-from cavatica_upload.storage.client import Target
+from cavatica_upload.storage.put import Target
 
 MARGIN = 10.0  # seconds before its end from which a URL is not begun with any more
 LEAST = 5.0  # seconds for which a URL that has just come is good, whatever the clocks say

@@ -12,7 +12,7 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.pool import ENOUGH
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.stream import Stream
-from cavatica_upload.storage.client import Storage, Target
+from cavatica_upload.storage.put import Storage, Target
 from cavatica_upload.storage.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ class Puts:
         self._storage = storage
         self._pace: Callable[[int], None] = throttle.take if throttle is not None else _at_once
         self._part_deadline = float("inf") if part_deadline is None else part_deadline
-        _keep_memory(BLOCKS_TOGETHER)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -134,15 +133,6 @@ def block_size(parts: int, *, hashing: bool) -> int:
     """Return how many bytes to read and send at a time with so many parts in flight."""
     share = BLOCKS_TOGETHER // (parts * (BLOCKS_HASHED if hashing else BLOCKS_SENT))
     return min(LARGEST_BLOCK, share - share % STEP)
-
-
-def _keep_memory(size: int) -> None:
-    """Have the C library keep so many freed bytes for the next blocks, instead of giving them back after each.
-
-    Getting them again, page by page, costs as much as a tenth of the sending. Freeing a large piece raises glibc's
-    thresholds (mallopt(3), M_MMAP_THRESHOLD); it is never written to, so it takes no memory. Elsewhere it does nothing.
-    """
-    bytes(size)
 
 
 def _at_once(_count: int) -> None:

@@ -11,7 +11,7 @@ import attrs
 
 from cavatica_upload.engine.transfer import Transfer
 from cavatica_upload.plan import Part
-from cavatica_upload.storage.client import Target
+from cavatica_upload.storage.put import Target
 
 RECENT = 8  # calls and parts that are looked back upon
 AT_FIRST = 2  # URLs ahead for each worker, until it is known how long parts take

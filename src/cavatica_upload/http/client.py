@@ -15,9 +15,9 @@ from cavatica_upload.api.documented import as_documented
 from cavatica_upload.api.operations import refuse_unsafe_path
 from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.errors import UsageError
+from cavatica_upload.http.connections import shared_ssl_context
 from cavatica_upload.http.guard import TOKEN_HEADER, Guard
 from cavatica_upload.http.problems import scrub
-from cavatica_upload.http.tls import shared_ssl_context
 from cavatica_upload.http.transport import ApiTransport, AsyncApiTransport
 from cavatica_upload.versions import USER_AGENT
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import httpx
 
+from cavatica_upload.http.connections import proxy_for, shown
 from cavatica_upload.http.problems import scrub
-from cavatica_upload.http.proxies import proxy_for, shown
 from cavatica_upload.http.retry import Lost
 
 CHECK_PROXY = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."

@@ -179,7 +179,7 @@ class Exchange:
         if error.maintenance:
             return self._pause_or(error, reason, self._uniform(LONGEST_PAUSE / 2, LONGEST_PAUSE))
         not_done = error.code in _NOT_DONE
-        if (error.status >= 500 and error.status not in _FINAL_5XX) or (error.status, error.code) == (409, 8008):
+        if (answer.status >= 500 and answer.status not in _FINAL_5XX) or (answer.status, error.code) == (409, 8008):
             return self._again_or(error, reason, may_act=not not_done)
         if error.status in (408, 425):
             return self._again_or(error, reason, may_act=True)

@@ -29,11 +29,6 @@ class LocalFile:
         self.size: int | None = found.st_size
         self._read = _reader(self._fd)
 
-    @property
-    def descriptor(self) -> int:
-        """Of the open file, for sendfile(2)."""
-        return self._fd
-
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a range; raises SourceError where the file has become shorter or cannot be read."""
         end = offset + size

@@ -19,21 +19,21 @@ from cavatica_upload.errors import (
     MissingHeader,
     PartRefused,
     StorageError,
+    UnexpectedAnswer,
     UrlExpired,
 )
+from cavatica_upload.http.connections import Connections
+from cavatica_upload.http.connections import deadline as hold_deadline
 from cavatica_upload.http.losses import loss_of
 from cavatica_upload.http.problems import scrub
 from cavatica_upload.http.redaction import redact_logs
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.base import Source, usual_block
-from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import etags, spans
-from cavatica_upload.storage.wire import Deadline, Wire
+from cavatica_upload.storage import etags
+from cavatica_upload.timing import Timing
 from cavatica_upload.versions import USER_AGENT
 
-CONNECT_SECONDS = 30.0
-SILENCE_SECONDS = 60.0  # of a connection that should take or give bytes
 LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
@@ -72,12 +72,12 @@ class Stored:
 class Storage:
     """One connection pool for all parts, without token, cookies, redirects or HTTP/2; proxies from the environment."""
 
-    def __init__(self, *, hashing: bool = True) -> None:
+    def __init__(self, *, hashing: bool = True, timing: Timing | None = None) -> None:
+        timing = timing or Timing()
         self._hashing = hashing
-        self._deadline = Deadline()
         redact_logs()
-        self._wire = Wire(self._deadline)
-        self._timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=None).as_dict()
+        self._connections = Connections()
+        self._timeout = httpx.Timeout(timing.silence, connect=timing.connect, pool=None).as_dict()
 
     def put(
         self,
@@ -91,19 +91,18 @@ class Storage:
         stopped: Callable[[], bool] = lambda: False,
         deadline: float = float("inf"),
     ) -> Stored:
-        """Send a part once and return what storage answered.
+        """Send a part once, in blocks of `block_size()` bytes, and return what storage answered.
 
-        It goes in blocks of `block_size()` bytes, or of `spans.BLOCK` where the kernel sends the file by itself.
-
-        `on_bytes` is told of each block that went out, `pace` is asked before each (it may wait), `stopped` ends the
-        attempt, `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask for another URL), PartRefused,
-        MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError or Interrupted.
+        `on_bytes` is called with the size of each block that went out, `pace` before each (it may wait). If
+        `stopped()` is true, the attempt ends. `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask
+        for another URL), PartRefused, MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError,
+        ConfigError or Interrupted.
         """
         digest = new_digest() if self._hashing else None
         started = time.monotonic()
 
         def body() -> Iterator[bytes]:
-            for block in self._blocks(target, part, source, block_size):
+            for block in source.blocks(part.offset, part.size, block_size):
                 if stopped():
                     raise Interrupted(f"Part {part.number} was dropped.")
                 pace(len(block))
@@ -112,30 +111,14 @@ class Storage:
                 yield block
                 on_bytes(len(block))
 
-        headers = httpx.Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
-        headers.update({name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS})
-        headers["Content-Length"] = str(part.size)
+        request = self._request(target, part, body())
         try:
-            with self._deadline.set(deadline):
-                answer = self._wire.handle_request(
-                    httpx.Request(
-                        target.method,
-                        target.url,
-                        headers=headers,
-                        content=body(),
-                        extensions={"timeout": self._timeout},
-                    )
-                )
+            with hold_deadline(deadline):
+                answer = self._connections.handle_request(request)
                 try:
                     said = _beginning(answer)
                 finally:
                     answer.close()
-        except httpx.InvalidURL as error:
-            raise StorageError(
-                f"Part {part.number} was not taken: the URL for it is not one.",
-                "Run the same command again; if it goes on, ask the platform's support.",
-                part=part.number,
-            ) from error
         except httpx.RequestError as error:
             raise _lost(error, target, part, late=time.monotonic() >= deadline) from error
         _check_status(answer.status_code, said, target, part)
@@ -146,14 +129,22 @@ class Storage:
 
     def close(self) -> None:
         """Close the connections."""
-        self._wire.close()
+        self._connections.close()
 
-    def _blocks(self, target: Target, part: Part, source: Source, block_size: Callable[[], int]) -> Iterator[bytes]:
-        # Bytes that are neither hashed nor encrypted need not come through this process.
-        plain = target.url[:5].lower() == "http:"
-        if spans.POSSIBLE and plain and not self._hashing and isinstance(source, LocalFile):
-            return self._wire.spans.blocks(source, part.offset, part.size)
-        return source.blocks(part.offset, part.size, block_size)
+    def _request(self, target: Target, part: Part, body: Iterator[bytes]) -> httpx.Request:
+        try:
+            headers = httpx.Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
+            headers.update({name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS})
+            headers["Content-Length"] = str(part.size)
+            return httpx.Request(
+                target.method, target.url, headers=headers, content=body, extensions={"timeout": self._timeout}
+            )
+        except (httpx.InvalidURL, ValueError, TypeError, AttributeError) as error:  # UnicodeError is a ValueError
+            raise UnexpectedAnswer(
+                f"Part {part.number} cannot be sent: the platform gave a URL, method or header for it that is none.",
+                "Ask the platform's support.",
+                operation="getPartUrl",
+            ) from error
 
 
 def _lost(error: httpx.RequestError, target: Target, part: Part, *, late: bool) -> CavaticaError:

@@ -1,0 +1,301 @@
+"""The connections to the API and to storage: TLS, proxies, pools, and a deadline for every read and write.
+
+httpx limits the silence of a connection, not its whole time: a server that sends a byte a minute, or one interim
+answer after another, would hold a thread for ever. `deadline()` does.
+"""
+
+import contextlib
+import contextvars
+import encodings.idna  # noqa: F401 - every look-up of a host needs it, and the first would wait for it
+import functools
+import ipaddress
+import os
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+import httpcore
+import httpx
+
+from cavatica_upload.errors import ConfigError
+
+LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
+SLICE = 64 << 10
+"""Bytes that are written before the deadline is looked at again."""
+
+Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
+
+
+# Pools
+
+
+class Routes(Generic[Pool]):
+    """A pool of connections for every scheme and proxy, made when it is first needed."""
+
+    def __init__(self, make: Callable[[str, str | None], Pool]) -> None:
+        self._make: Callable[[str, str | None], Pool] = make
+        self._lock = threading.Lock()
+        self._by_origin: dict[tuple[str, str, int | None], Pool] = {}
+        self._by_way: dict[tuple[str, str | None], Pool] = {}
+
+    def to(self, url: httpx.URL) -> Pool:
+        """Return the connections that lead to a URL. Raises ConfigError if the proxy for it cannot be used."""
+        origin = url.scheme, url.host, url.port
+        with self._lock:
+            pool = self._by_origin.get(origin)
+            if pool is None:  # the environment is read once for each host: reading it takes as long as a small call
+                way = url.scheme, proxy_for(*origin)
+                pool = self._by_way.get(way) or self._make(*way)
+                self._by_way[way] = self._by_origin[origin] = pool
+            return pool
+
+    def all(self) -> list[Pool]:
+        """Return every pool, to be closed."""
+        with self._lock:
+            return list(self._by_way.values())
+
+
+class Connections(httpx.BaseTransport):
+    """Connections to any host, directly or through its proxy; no cookies, no redirects, no HTTP/2."""
+
+    def __init__(self) -> None:
+        self._routes: Routes[httpx.HTTPTransport] = Routes(_sync_pool)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once and return the answer, its body still to come; raises httpx's exceptions."""
+        return self._routes.to(request.url).handle_request(request)
+
+    def check(self, url: str) -> None:
+        """Raise ConfigError if the proxy or the certificates for a URL cannot be used."""
+        self._routes.to(httpx.URL(url))
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self._routes.all():
+            pool.close()
+
+
+class AsyncConnections(httpx.AsyncBaseTransport):
+    """The same for one event loop."""
+
+    def __init__(self) -> None:
+        self._routes: Routes[httpx.AsyncHTTPTransport] = Routes(_async_pool)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request once and return the answer, its body still to come; raises httpx's exceptions."""
+        return await self._routes.to(request.url).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for pool in self._routes.all():
+            await pool.aclose()
+
+
+def _sync_pool(scheme: str, proxy: str | None) -> httpx.HTTPTransport:
+    with _proxy_errors(scheme):
+        pool = httpx.HTTPTransport(verify=ssl_context_for(scheme), limits=LIMITS, proxy=_proxy(proxy))
+        # httpx has no argument for httpcore's network backend, which is where a deadline can be held.
+        pool._pool._network_backend = _BoundedBackend(pool._pool._network_backend)  # noqa: SLF001
+        return pool
+
+
+def _async_pool(scheme: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
+    with _proxy_errors(scheme):
+        return httpx.AsyncHTTPTransport(verify=ssl_context_for(scheme), limits=LIMITS, proxy=_proxy(proxy))
+
+
+def _proxy(url: str | None) -> httpx.Proxy | None:
+    if url is None:
+        return None
+    return httpx.Proxy(url, ssl_context=shared_ssl_context() if url.lower().startswith("https:") else None)
+
+
+# Deadlines
+
+_deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", default=float("inf"))
+
+
+@contextlib.contextmanager
+def deadline(moment: float) -> Iterator[None]:
+    """Let no synchronous read or write in this block go on beyond a moment of the monotonic clock.
+
+    What does raises httpx's timeouts. Asynchronous code has `asyncio.timeout` for the same.
+    """
+    before = _deadline.set(moment)
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
+def _bounded(timeout: float | None, late: type[Exception]) -> float | None:
+    moment = _deadline.get()
+    if moment == float("inf"):
+        return timeout
+    left = moment - time.monotonic()
+    if left <= 0:
+        raise late("the deadline is over")
+    return left if timeout is None else min(timeout, left)
+
+
+class _BoundedBackend(httpcore.NetworkBackend):
+    def __init__(self, inner: httpcore.NetworkBackend) -> None:
+        self._inner = inner
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        timeout = _bounded(timeout, httpcore.ConnectTimeout)
+        return _BoundedStream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+class _BoundedStream(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _bounded(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        view: Any = memoryview(buffer)  # the inner stream slices what is left after every send, which would copy bytes
+        for start in range(0, len(view), SLICE):
+            self._inner.write(view[start : start + SLICE], _bounded(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        timeout = _bounded(timeout, httpcore.ConnectTimeout)
+        return _BoundedStream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+# TLS
+
+_making = threading.Lock()
+
+
+def shared_ssl_context() -> ssl.SSLContext:
+    """Return the one context that trusts the authorities of this machine; making it takes longer than an API call.
+
+    They are those of SSL_CERT_FILE or SSL_CERT_DIR, else those of the package certifi. Raises ConfigError if they
+    cannot be read.
+    """
+    with _making:
+        return _trusting()
+
+
+def ssl_context_for(scheme: str) -> ssl.SSLContext:
+    """Return the context for connections to URLs of a scheme: over http, which does not use it, one that is quick."""
+    return shared_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@functools.cache
+def _trusting() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one
+        given = os.environ.get("SSL_CERT_FILE")
+        what = f"SSL_CERT_FILE, {given}," if given else "The list of authorities of certifi"
+        why = "there is no certificate in it" if isinstance(error, ssl.SSLError) else (error.strerror or "").lower()
+        raise ConfigError(
+            f"{what} cannot be used: {why or type(error).__name__}.",
+            "Point SSL_CERT_FILE at a file of certificates in PEM form" + (", or unset it." if given else "."),
+        ) from error
+
+
+# Proxies
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
+    """Return the URL of the proxy for a host, None if it is reached directly.
+
+    Looks at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or their lower-case forms, and the system's settings.
+    This machine itself is never reached through a proxy. Raises ConfigError for a proxy that cannot be used; its
+    URL is not shown, since it may hold a password.
+    """
+    port = port or _PORTS.get(scheme)
+    if is_loopback(host) or _excepted(host, port) or urllib.request.proxy_bypass(f"{host}:{port}"):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = (proxies.get(scheme) or proxies.get("all") or "").strip()
+    if not proxy:
+        return None
+    with _proxy_errors(scheme):
+        url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
+        if not url.host or not 0 < (url.port or 1) < 65536:
+            raise ValueError
+        if url.scheme not in ("http", "https", "socks5", "socks5h"):
+            raise ConfigError(
+                f"The proxy for {scheme} in the environment is of a kind that is not supported.",
+                f"Set {scheme.upper()}_PROXY to a URL like http://host:port.",
+            )
+        return str(url)
+
+
+def shown(proxy: str) -> str:
+    """Return a proxy's URL without the credentials that may be in it."""
+    url = httpx.URL(proxy)
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself, by its name or address."""
+    host = host.strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _address(host)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address is not None and (mapped or address).is_loopback
+
+
+def _excepted(host: str, port: int | None) -> bool:
+    """Return whether NO_PROXY has a host in a way that urllib does not know: `10.0.0.0/8`, `[::1]:80`, `*.name`."""
+    address = _address(host)
+    for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").replace(",", " ").split():
+        name, bracket, after = entry.lower().partition("]")
+        if name.startswith("*.") and host.lower().endswith(name[1:]):
+            return True
+        with contextlib.suppress(ValueError):  # of what is no network
+            network = ipaddress.ip_network(name.removeprefix("["), strict=False)
+            if address is not None and address in network and (not bracket or after in ("", f":{port}")):
+                return True
+    return False
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+@contextlib.contextmanager
+def _proxy_errors(scheme: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        raise ConfigError(
+            f"The proxy for {scheme} in the environment is a SOCKS proxy, and the package for those is not installed.",
+            f"Install httpx[socks], or set {scheme.upper()}_PROXY to an HTTP proxy.",
+        ) from None
+    except (httpx.InvalidURL, ValueError):
+        raise ConfigError(
+            f"The proxy for {scheme} in the environment is not a URL.",
+            f"Set {scheme.upper()}_PROXY to a URL like http://host:port.",
+        ) from None
