@@ -5,9 +5,7 @@ It holds no token and no signed URL, and may be handed on.
 """
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from hashlib import md5
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
+from cavatica_upload.disk import private_folder, write_whole
 from cavatica_upload.errors import SourceError
 
 SCHEMA = "cavatica-upload receipt"
@@ -133,19 +132,10 @@ def write(receipt: Receipt, folder: Path) -> Receipt:
 
     Raises OSError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     stamp = receipt.finished.replace(":", "").replace("-", "")
     path = folder / f"{stamp}-{_UNFIT.sub('_', receipt.name)[:80]}-{_UNFIT.sub('_', receipt.file_id)[:40]}.json"
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".receipt-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(receipt.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, receipt.to_json())
     return attrs.evolve(receipt, path=path)
 
 

@@ -22,9 +22,9 @@ from cavatica_upload.engine.engine import Engine
 from cavatica_upload.engine.run import Run
 from cavatica_upload.engine.stopping import Stop
 from cavatica_upload.errors import Interrupted, UsageError
-from cavatica_upload.events import Listener
+from cavatica_upload.events import Listener, Notice
 from cavatica_upload.http.clock import ServerClock
-from cavatica_upload.journal.journal import Journal, JournalError
+from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
@@ -113,7 +113,7 @@ class Uploader:
         self._context = Context(
             api=api,
             endpoint=api.endpoint,
-            journal=None,
+            journal=Journal(state, lambda text: announcer.tell(Notice(None, text))),
             state=state,
             announcer=announcer,
             hashing=verify,
@@ -122,17 +122,6 @@ class Uploader:
             stop=self._stop,
         )
         self._watch_clock(client.get_httpx_client())
-        try:
-            self._context.journal = Journal(state)
-        except JournalError as error:
-            self._context.notice(None, f"{error.message} Uploads go on without it. {error.hint or ''}".strip())
-        else:
-            if self._context.journal.damaged is not None:
-                self._context.notice(
-                    None,
-                    f"The journal was damaged and is set aside as {self._context.journal.damaged}; a new one is begun. "
-                    "Uploads that were under way can be resumed by their id: cavatica uploads list.",
-                )
         self._engine = Engine(
             self._context,
             Storage(hashing=verify, timing=timing),
@@ -231,8 +220,7 @@ class Uploader:
     def close(self) -> None:
         """Stop the threads and close the connections; uploads under way are interrupted."""
         self._engine.close(LAST_WORDS if self._stop.wished > 1 else CLOSING)
-        if self._context.journal is not None:
-            self._context.journal.close()
+        self._context.journal.close()
         if self._own_client:
             self._client.get_httpx_client().close()
 

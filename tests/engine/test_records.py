@@ -18,7 +18,7 @@ from cavatica_upload import verify
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.resume import keep
 from cavatica_upload.errors import SourceError
-from cavatica_upload.journal.journal import Journal, JournalError, state_dir
+from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
@@ -59,10 +59,10 @@ def test_journal_remembers(tmp_path: Path) -> None:
     journal.put(added, sent(2))
     journal.put(added, sent(1))
     journal.mark_reported(added, [1])
-    journal.mark_completing(added)
+    journal.mark_completing(added, "2026-01-01T00:00:00Z")
     again = Journal(tmp_path)
     (found,) = again.find("https://api/v2", PROJECT, "a")
-    assert found == attrs.evolve(added, completing=True)
+    assert found == attrs.evolve(added, completing="2026-01-01T00:00:00Z")
     assert again.parts(found) == {1: sent(1, reported=True), 2: sent(2)}
     again.correct(found, [sent(3)], [2])
     assert set(journal.parts(found)) == {1, 3}
@@ -136,24 +136,135 @@ def test_damage_anywhere_sets_the_journal_aside(tmp_path: Path, where: int) -> N
     content = bytearray(journal.path.read_bytes())
     content[where : where + 200] = b"\xff" * 200
     journal.path.write_bytes(content)
-    again = Journal(tmp_path)
-    assert again.damaged is not None
-    assert again.damaged.read_bytes() == content
+    told: list[str] = []
+    again = Journal(tmp_path, told.append)
+    (aside,) = tmp_path.glob("journal.sqlite.damaged-*")
+    assert aside.read_bytes() == content
+    assert len(told) == 1
+    assert str(aside) in told[0]
     assert again.entries() == []
     again.close()
 
 
 def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
-    """Trouble with the database is one error of this package, not one of SQLite."""
-    journal = Journal(tmp_path)
+    """At the first trouble the journal switches itself off, says so once, and knows nothing from then on."""
+    told: list[str] = []
+    journal = Journal(tmp_path, told.append)
+    added = journal.add(entry())
     with sqlite3.connect(journal.path) as database:
         database.execute("DROP TABLE parts")
     database.close()
-    with pytest.raises(JournalError, match="cannot be used"):
-        journal.put(entry(), sent(1))
+    journal.put(added, sent(1))
+    journal.mark_reported(added, [1])
+    assert (journal.entries(), journal.parts(added)) == ([], {})
+    assert len(told) == 1
+    assert "cannot be used" in told[0]
+    assert journal.trouble
     journal.close()
-    with pytest.raises(JournalError):
-        journal.entries()
+
+
+@pytest.mark.parametrize("number", [2**63, 2**70])
+def test_numbers_beyond_sqlite_are_kept_or_told(tmp_path: Path, number: int) -> None:
+    """Times and sizes of any file are kept; a number that SQLite has no room for is no crash."""
+    told: list[str] = []
+    journal = Journal(tmp_path, told.append)
+    far = entry(identity=Identity("/data/\udcff", 2**62, mtime_ns=number, ctime_ns=-number))
+    assert journal.find("https://api/v2", PROJECT, "a") == []
+    assert [journal.add(far)] == journal.entries()
+    assert told == []
+    journal.add(entry(2, part_size=number))
+    assert journal.entries() == []
+    assert len(told) == 1
+    journal.close()
+
+
+SPOILT = [
+    "UPDATE uploads SET identity = '{'",
+    "UPDATE uploads SET identity = '[]'",
+    "UPDATE uploads SET identity = '{\"path\": 1}'",
+    "UPDATE uploads SET started = 'yesterday'",
+    "UPDATE uploads SET completing = ''",
+    "UPDATE uploads SET destination = 'nowhere'",
+    "UPDATE uploads SET destination = 'parent:../..'",
+    "UPDATE uploads SET part_size = 0",
+    "UPDATE parts SET headers = '7'",
+    "UPDATE parts SET headers = 'x'",
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_spoilt_rows_are_passed_over(tmp_path: Path, spoil: str) -> None:
+    """A row that cannot be read is told once and costs nothing but itself."""
+    told: list[str] = []
+    journal = Journal(tmp_path, told.append)
+    added = journal.add(entry())
+    journal.put(added, sent(1))
+    with sqlite3.connect(journal.path) as database:
+        database.execute(spoil)
+    database.close()
+    other = journal.add(entry(2))
+    journal.put(other, sent(2))
+    for _ in range(2):
+        assert other in journal.entries()
+        assert journal.parts(added) == {} or added not in journal.entries()
+    assert journal.parts(other) == {2: sent(2)}
+    assert len(told) == 1
+    journal.close()
+
+
+VERSION_1 = """
+CREATE TABLE uploads (id INTEGER PRIMARY KEY, upload_id TEXT NOT NULL, endpoint TEXT NOT NULL,
+    destination TEXT NOT NULL, asked TEXT NOT NULL, name TEXT NOT NULL,
+    path TEXT NOT NULL, size INTEGER NOT NULL, device TEXT NOT NULL,
+    inode TEXT NOT NULL, mtime_ns INTEGER NOT NULL, tag TEXT NOT NULL, part_size INTEGER NOT NULL,
+    started TEXT NOT NULL,    completing INTEGER NOT NULL DEFAULT 0, UNIQUE (endpoint, upload_id)) STRICT;
+CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked);
+CREATE TABLE starts (endpoint TEXT NOT NULL, destination TEXT NOT NULL, asked TEXT NOT NULL, name TEXT NOT NULL,
+    began REAL NOT NULL, PRIMARY KEY (endpoint, destination, asked)) STRICT, WITHOUT ROWID;
+CREATE TABLE parts (upload INTEGER NOT NULL REFERENCES uploads (id) ON DELETE CASCADE, number INTEGER NOT NULL,
+    size INTEGER NOT NULL, md5 TEXT, headers TEXT NOT NULL, reported INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (upload, number)) STRICT, WITHOUT ROWID;
+INSERT INTO uploads VALUES (7, 'upload-1', 'https://api/v2', 'project:me/study', 'a', 'a', '/data/a', 100,
+    '9223372036854775813', '18446744073709551615', 3, '', 10, '2026-01-01T00:00:00Z', 1);
+INSERT INTO parts VALUES (7, 2, 10, '00000000000000000000000000000000',
+    '{"ETag": "00000000000000000000000000000000"}', 0);
+PRAGMA user_version = 1;
+PRAGMA journal_mode = WAL;
+"""
+
+
+def test_journal_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    """Uploads and parts that an earlier version remembered are not lost."""
+    database = sqlite3.connect(tmp_path / "journal.sqlite")
+    database.executescript(VERSION_1)
+    database.close()
+    told: list[str] = []
+    journal = Journal(tmp_path, told.append)
+    (found,) = journal.entries()
+    assert found == entry(key=7, completing="2026-01-01T00:00:00Z")
+    assert journal.parts(found) == {2: sent(2)}
+    journal.forget(found)
+    assert journal.parts(found) == {}
+    assert told == []
+    journal.close()
+
+
+def test_state_is_for_this_user_only(tmp_path: Path) -> None:
+    """Folders are 0700 whatever the umask is; what others use, too, is left as it is."""
+    (tmp_path / "empty").mkdir(mode=0o755)
+    old = os.umask(0)
+    try:
+        for folder in ("a/b/state", "empty"):
+            Journal(tmp_path / folder).close()
+    finally:
+        os.umask(old)
+    for folder in ("a", "a/b", "a/b/state", "empty"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o755)
+    (tmp_path / "shared" / "file").touch()
+    Journal(tmp_path / "shared").close()
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755
 
 
 def test_folder_of_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from cavatica_mock import Fault
 from cavatica_upload import FileChanged, Interrupted, SourceError, UploadBusy, UsageError
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.events import Notice, PartSent, UploadStarted
-from cavatica_upload.journal.journal import Journal, JournalError
+from cavatica_upload.journal.journal import Journal
 
 PARTS = 10
 
@@ -277,16 +277,18 @@ def test_journal_of_a_later_version_is_not_touched(rig: Rig) -> None:
         rig.uploader()
 
 
-def test_upload_goes_on_without_a_journal(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the journal cannot be written the upload goes on, and says once what that means."""
+def test_upload_goes_on_without_a_journal(rig: Rig) -> None:
+    """If the journal cannot be written any more the upload goes on, and it is said once what that means."""
     path = rig.file(PARTS * KIB)
 
-    def full(self: Journal, *_: object) -> None:
-        raise JournalError("The journal cannot be used: disk full.")
+    def spoil(event: object) -> None:
+        if isinstance(event, UploadStarted):
+            with sqlite3.connect(rig.state / "journal.sqlite") as database:
+                database.execute("DROP TABLE parts")
+            database.close()
 
-    monkeypatch.setattr(Journal, "put", full)
-    rig.assert_whole(rig.upload(path, part_size=KIB), path)
-    assert notices(rig).count("disk full") == 1
+    rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"listeners": [rig.events.append, spoil]}), path)
+    assert notices(rig).count("cannot be used") == 1
 
 
 def test_stopped_upload_goes_on(rig: Rig) -> None:

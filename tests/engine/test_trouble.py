@@ -58,7 +58,7 @@ def test_file_written_to_while_it_goes_up(rig: Rig) -> None:
         with path.open("r+b") as file:
             file.write(b"other")
 
-    with after_part(rig, 3, write) as options, pytest.raises(FileChanged, match="written to"):
+    with after_part(rig, 3, write) as options, pytest.raises(FileChanged, match="modification time has changed"):
         rig.upload(path, part_size=KIB, uploader=options)
     assert rig.mock.files() == []
 

@@ -34,7 +34,7 @@ from cavatica_upload.cli.platform import open_api
 from cavatica_upload.config.settings import Settings, find_settings
 from cavatica_upload.destination import Target
 from cavatica_upload.engine.part_urls import target_of
-from cavatica_upload.errors import CavaticaError
+from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.http.connections import proxy_for, shared_ssl_context, shown
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.md5 import implementation
@@ -135,7 +135,10 @@ def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
 
 def _state() -> Finding:
     folder = state_dir()
-    Journal(folder).close()
+    journal = Journal(folder)
+    journal.close()
+    if journal.trouble:
+        raise ConfigError(journal.trouble, "Make room or get permission there, or set CAVATICA_STATE_DIR.")
     free = shutil.disk_usage(folder).free
     text = f"journal and receipts in {folder}, {size_text(free)} free"
     return Finding("state", "note" if free < LITTLE_SPACE else "ok", text)

@@ -1,9 +1,9 @@
 """The receipts as the user wants them kept, beside those in the state directory."""
 
 import os
-import tempfile
 from pathlib import Path
 
+from cavatica_upload.disk import write_whole
 from cavatica_upload.errors import UsageError
 from cavatica_upload.receipt import Receipt
 
@@ -42,11 +42,4 @@ class ReceiptFiles:
             return
         path = self._place / folder / f"{receipt.name}{SUFFIX}" if self._folder else self._place
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".receipt-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(receipt.to_json())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, receipt.to_json())

@@ -66,7 +66,7 @@ def complete_upload(
     _check_known(finished)
     file = find_completed_file(context, opened.entry, finished.size) if opened.completed else None
     if file is None:
-        context.journalled(lambda journal: journal.mark_completing(opened.entry), None)
+        context.journal.mark_completing(opened.entry, now_utc())
         ended = _complete(context, finished, unreported)
         if not isinstance(ended, CompletedFile):
             return ended
@@ -83,7 +83,7 @@ def complete_upload(
         made = receipt.write(made, context.receipts)
     except OSError as error:
         context.notice(opened.request.key, f"The file is uploaded, but its receipt could not be kept: {error}.")
-    context.journalled(lambda journal: journal.forget(opened.entry), None)
+    context.journal.forget(opened.entry)
     return made
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import attrs
 
@@ -14,18 +13,16 @@ from cavatica_upload.engine.tries import Backoff, full_jitter
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import FileKey, Notice
 from cavatica_upload.http.clock import ServerClock
-from cavatica_upload.journal.journal import Journal, JournalError
-
-T = TypeVar("T")
+from cavatica_upload.journal.journal import Journal
 
 
 @attrs.define(kw_only=True)
 class Context:
-    """The API, the journal (None where it cannot be used), the listeners, and the run's settings."""
+    """The API, the journal, the listeners, and the run's settings."""
 
     api: Api
     endpoint: str
-    journal: Journal | None
+    journal: Journal
     state: Path
     announcer: Announcer
     hashing: bool = True
@@ -44,27 +41,6 @@ class Context:
     def notice(self, file: FileKey | None, text: str) -> None:
         """Tell the listeners something that the user may want to know."""
         self.announcer.tell(Notice(file, text))
-
-    def journalled(self, action: Callable[[Journal], T], otherwise: T) -> T:
-        """Do something with the journal; where it fails, say so once and go on without a journal."""
-        journal = self.journal
-        if journal is None:
-            return otherwise
-        try:
-            return action(journal)
-        except JournalError as error:
-            self.lose_journal(error)
-            return otherwise
-
-    def lose_journal(self, error: JournalError) -> None:
-        """Go on without a journal, saying so the first time."""
-        if self.journal is not None:
-            self.journal = None
-            self.notice(
-                None,
-                f"{error.message} Uploads go on without it; one that is interrupted now can be resumed only by its id. "
-                f"{error.hint or ''}".strip(),
-            )
 
 
 def pause(context: Context, seconds: float) -> None:

@@ -42,9 +42,7 @@ class Endings:
         if opened is None or not parts:
             return
         self._context.api.report_parts(opened.entry.upload_id, [report_of(part) for part in parts])
-        if opened.journalled:
-            numbers = [part.number for part in parts]
-            self._context.journalled(lambda journal: journal.mark_reported(opened.entry, numbers), None)
+        self._context.journal.mark_reported(opened.entry, [part.number for part in parts])
         self._context.announcer.tell(PartsReported(transfer.key, len(parts)))
 
     def finish(self, transfer: Transfer) -> None:
@@ -111,8 +109,8 @@ class Endings:
         opened = transfer.opened
         error = transfer.error or Interrupted(f"The upload of {transfer.key} was interrupted.")
         if opened is not None:
-            if isinstance(error, UploadGone) and opened.journalled:
-                self._context.journalled(lambda journal: journal.forget(opened.entry), None)
+            if isinstance(error, UploadGone):
+                self._context.journal.forget(opened.entry)
             self.let_go(transfer)
         self._context.announcer.tell(UploadFailed(transfer.key, error, transfer.resumable))
         self._engine.end(transfer, Outcome(transfer.request, error=error))

@@ -48,11 +48,6 @@ class Opened:
         """In bytes."""
         return self.entry.part_size
 
-    @property
-    def journalled(self) -> bool:
-        """Whether the journal knows this upload."""
-        return self.entry.key != 0
-
 
 def open_upload(context: Context, request: UploadRequest) -> Opened:
     """Open a file and its upload on the server.
@@ -103,10 +98,7 @@ class _Opening:
         identity = self.source.identity
         if identity is None:
             return None
-        nothing: list[Entry] = []
-        entries = self.context.journalled(
-            lambda journal: journal.find(self.context.endpoint, self.request.destination, self.asked), nothing
-        )
+        entries = self.context.journal.find(self.context.endpoint, self.request.destination, self.asked)
         same = next((entry for entry in entries if entry.identity.same_as(identity)), None)
         if same is None:
             for entry in entries:
@@ -132,8 +124,7 @@ class _Opening:
         identity = self.source.identity
         if identity is None:
             raise UsageError("A stream cannot be resumed: it can be read only once.", "Upload it anew.")
-        nothing: list[Entry] = []
-        for entry in self.context.journalled(lambda journal: journal.entries(), nothing):
+        for entry in self.context.journal.entries():
             if (entry.endpoint, entry.upload_id) == (self.context.endpoint, upload_id):
                 if entry.identity.same_as(identity):
                     return entry
@@ -151,8 +142,7 @@ class _Opening:
             self._check_stranger(upload.name, known(upload.size), entry.upload_id)
         plan = plan_for_answer(size, upload.part_size)
         entry = attrs.evolve(entry, part_size=upload.part_size)
-        nothing: dict[int, SentPart] = {}
-        journalled = self.context.journalled(lambda journal: journal.parts(entry), nothing)
+        journalled = self.context.journal.parts(entry)
         reported = {part.part_number: headers_of(part) for part in known(upload.parts) or ()}
         kept = keep(
             plan,
@@ -168,8 +158,7 @@ class _Opening:
             entry = self._remember(entry)
         changed = [part for number, part in kept.parts.items() if journalled.get(number) != part]
         stale = [number for number in journalled if number not in kept.parts]
-        if entry.key and (changed or stale):
-            self.context.journalled(lambda journal: journal.correct(entry, changed, stale), None)
+        self.context.journal.correct(entry, changed, stale)
         return self._opened(entry, plan=plan, parallel=upload.parallel_uploads, kept=kept.parts)
 
     def _check_stranger(self, name: str, size: int | None, upload_id: str) -> None:
@@ -191,8 +180,7 @@ class _Opening:
         """Return the upload as one that is done, where its completion was asked for and the file is there."""
         if not entry.completing or find_completed_file(self.context, entry, self.source.size) is None:
             return None
-        nothing: dict[int, SentPart] = {}
-        parts = self.context.journalled(lambda journal: journal.parts(entry), nothing)
+        parts = self.context.journal.parts(entry)
         plan = Plan(self.source.size or 0, entry.part_size)
         if len(parts) != plan.count:
             return None
@@ -218,6 +206,7 @@ class _Opening:
             asked=self.asked,
             name=name,
             identity=self.source.identity or Identity(self.request.key, 0),
+            if_exists=self.request.if_exists,
             part_size=part_size,
             started=now_utc("microseconds"),  # what is older than this did not change the file since
         )
@@ -258,10 +247,10 @@ class _Opening:
         return FileDigest("md5", value, "sidecar") if value is not None else None
 
     def _remember(self, entry: Entry) -> Entry:
-        return self.context.journalled(lambda journal: journal.add(entry), entry)
+        return self.context.journal.add(entry)
 
     def _forget(self, entry: Entry) -> None:
-        self.context.journalled(lambda journal: journal.forget(entry), None)
+        self.context.journal.forget(entry)
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)

@@ -98,8 +98,7 @@ class Puts:
             self._part_failed(transfer, part, error, target)
             return
         sent = SentPart(part.number, part.size, stored.md5, stored.headers)
-        if opened.journalled:  # before anybody is told of it
-            self._context.journalled(lambda journal: journal.put(opened.entry, sent), None)
+        self._context.journal.put(opened.entry, sent)  # before anybody is told of it
         if isinstance(opened.source, Stream):
             opened.source.drop(part)
         self._context.announcer.tell(PartSent(transfer.key, part.number, part.size, stored.seconds))

@@ -11,7 +11,6 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
 from cavatica_upload.http.answers import known
-from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import part_size_for
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
@@ -59,7 +58,7 @@ class Start:
             try:
                 return self._start_as(name)
             except NameTaken as error:
-                self.context.journalled(lambda journal: journal.refused(*self._place), None)
+                self.context.journal.refused(*self._place)
                 self._look_for_receipt()
                 if self.request.if_exists == "skip":
                     raise SkippedFile(f"{name} is there already.") from error
@@ -116,8 +115,7 @@ class Start:
         """Find the upload that an earlier run started and did not live to see the answer of."""
         if self.size is None:
             return None
-        before: tuple[str, float] | None = None
-        before = self.context.journalled(lambda journal: journal.unanswered(*self._place), before)
+        before = self.context.journal.unanswered(*self._place)
         return self._lost_start(*before) if before is not None else None
 
     def _start_as(self, name: str) -> Started:
@@ -125,7 +123,7 @@ class Start:
         wish = part_size_for(self.size, request.part_size, rate=context.rate, calls_per_second=context.calls_per_second)
         began = time.time()
         if self.size is not None:
-            self.context.journalled(lambda journal: journal.starting(*self._place, name, began), None)
+            self.context.journal.starting(*self._place, name, began)
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(
@@ -149,8 +147,7 @@ class Start:
         is like it.
         """
         earliest = began + self.context.server_clock.skew - CLOCK_GRAIN
-        nothing: list[Entry] = []
-        mine = {entry.upload_id for entry in self.context.journalled(lambda journal: journal.entries(), nothing)}
+        mine = {entry.upload_id for entry in self.context.journal.entries()}
         fitting = [
             upload
             for summary in self.context.api.list_uploads()

@@ -36,9 +36,14 @@ class ServerClock:
 
     def seconds_until(self, moment: datetime) -> float:
         """Return how long it is until a moment of the server's clock; without a time zone, UTC is meant."""
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return moment.timestamp() - self.now()
+        return epoch_seconds(moment) - self.now()
+
+
+def epoch_seconds(moment: datetime | str) -> float:
+    """Return a moment (text is ISO 8601) in epoch seconds; without a time zone, UTC is meant. Raises ValueError."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def now_utc(timespec: str = "seconds") -> str:

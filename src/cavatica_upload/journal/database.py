@@ -1,33 +1,38 @@
-"""The journal's tables, and how its file is opened: made where there is none, refused where it is damaged."""
+"""The journal's tables, and how its file is opened: made if there is none, refused if it is damaged.
 
+No WAL: its shared memory does not work over network file systems, where a home folder is shared by the nodes of a
+cluster. A few commits a second are all that is needed; the ordinary rollback journal is as safe, and needs locks only.
+"""
+
+import contextlib
 import sqlite3
 from pathlib import Path
 
 from cavatica_upload.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 30.0  # how long to wait for another process's write
 
-_SCHEMA = """
-CREATE TABLE uploads (
+_UPLOADS = """
+CREATE TABLE {} (
     id          INTEGER PRIMARY KEY,
     upload_id   TEXT NOT NULL,
     endpoint    TEXT NOT NULL,
     destination TEXT NOT NULL,
     asked       TEXT NOT NULL,
     name        TEXT NOT NULL,
-    path        TEXT NOT NULL,
-    size        INTEGER NOT NULL,
-    device      TEXT NOT NULL,
-    inode       TEXT NOT NULL,
-    mtime_ns    INTEGER NOT NULL,
-    tag         TEXT NOT NULL,
+    identity    TEXT NOT NULL,
+    if_exists   TEXT NOT NULL,
     part_size   INTEGER NOT NULL,
     started     TEXT NOT NULL,
-    completing  INTEGER NOT NULL DEFAULT 0,
+    completing  TEXT,
     UNIQUE (endpoint, upload_id)
-) STRICT;
-CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked);
+) STRICT"""
+_INDEX = "CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked)"
+_SCHEMA = (
+    _UPLOADS.format("uploads"),
+    _INDEX,
+    """
 CREATE TABLE starts (
     endpoint    TEXT NOT NULL,
     destination TEXT NOT NULL,
@@ -35,7 +40,8 @@ CREATE TABLE starts (
     name        TEXT NOT NULL,
     began       REAL NOT NULL,
     PRIMARY KEY (endpoint, destination, asked)
-) STRICT, WITHOUT ROWID;
+) STRICT, WITHOUT ROWID""",
+    """
 CREATE TABLE parts (
     upload   INTEGER NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
     number   INTEGER NOT NULL,
@@ -44,8 +50,18 @@ CREATE TABLE parts (
     headers  TEXT NOT NULL,
     reported INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (upload, number)
-) STRICT, WITHOUT ROWID;
-"""
+) STRICT, WITHOUT ROWID""",
+)
+_FROM_VERSION_1 = (
+    _UPLOADS.format("uploads_2"),
+    """
+INSERT INTO uploads_2 SELECT id, upload_id, endpoint, destination, asked, name, json_object('path', path, 'size', size,
+    'device', device, 'inode', inode, 'mtime_ns', mtime_ns, 'ctime_ns', 0, 'tag', tag), 'fail', part_size, started,
+    CASE completing WHEN 0 THEN NULL ELSE started END FROM uploads""",
+    "DROP TABLE uploads",
+    "ALTER TABLE uploads_2 RENAME TO uploads",
+    _INDEX,
+)
 
 _NOT_THE_FILE = frozenset(
     {
@@ -82,26 +98,40 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    if database.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # an earlier version's
+        with contextlib.suppress(sqlite3.OperationalError):  # another process has it open: a later one will do it
+            database.execute("PRAGMA journal_mode = DELETE")
     version = _version(database)
-    if version == 0:
-        database.execute("PRAGMA synchronous = OFF")  # there is nothing yet that could be lost
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA foreign_keys = ON")
-    if version == 0:
-        database.execute("BEGIN IMMEDIATE")
-        if _version(database) == 0:  # no other process was faster
-            for statement in _SCHEMA.split(";\n"):
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        database.execute("COMMIT")
-    elif version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise ConfigError(
             f"The journal {path} was written by a later version of this program.",
             "Use that version, or set CAVATICA_STATE_DIR to another folder.",
         )
+    if version < SCHEMA_VERSION:
+        database.execute("BEGIN IMMEDIATE")
+        version = _version(database)  # another process may have been faster
+        if version < SCHEMA_VERSION:
+            for statement in _FROM_VERSION_1 if version == 1 else _SCHEMA:
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        database.execute("COMMIT")
+    database.execute("PRAGMA foreign_keys = ON")
     database.execute("PRAGMA synchronous = NORMAL")
     if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise DamagedError
+    for query in _EVERY_COLUMN:
+        database.execute(query)
+
+
+SELECT_UPLOADS = (
+    "SELECT id, upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, started, completing "
+    "FROM uploads "
+)
+_EVERY_COLUMN = (
+    SELECT_UPLOADS + "LIMIT 0",
+    "SELECT endpoint, destination, asked, name, began FROM starts LIMIT 0",
+    "SELECT upload, number, size, md5, headers, reported FROM parts LIMIT 0",
+)
 
 
 def _primary(error: sqlite3.Error) -> int:

@@ -1,31 +1,31 @@
-"""The resume record: which uploads are open, and which of their parts storage has, in SQLite (WAL), one per user.
+"""The resume record: which uploads are open, and which of their parts storage has, in SQLite, one per user.
 
 What is committed here survives kill -9. After a power cut the last seconds may be missing (never half there); then
 parts are compared with the server's list as if the journal had been lost. No token and no signed URL is ever kept.
 """
 
+import contextlib
 import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import platformdirs
 
 from cavatica_upload.destination import Destination
-from cavatica_upload.errors import CavaticaError
-from cavatica_upload.journal.database import DamagedError, open_database
+from cavatica_upload.disk import private_folder
+from cavatica_upload.http.clock import epoch_seconds
+from cavatica_upload.journal.database import SELECT_UPLOADS, DamagedError, open_database
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.sources.base import Identity
 
-
-class JournalError(CavaticaError):
-    """The journal cannot be read or written; uploads work without it, but cannot be resumed as cheaply."""
+Result = TypeVar("Result")
 
 
 def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
@@ -39,167 +39,191 @@ def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
 class Journal:
     """The journal in a folder. Safe with several threads, and with several processes at once.
 
-    A journal that is damaged is set aside (`damaged` is then its new path) and begun anew. Raises ConfigError where a
-    later version of this program wrote it, JournalError where it cannot be opened or written.
+    Uploads work without it. When it cannot be opened, read or written, it switches itself off and tells `tell`, once:
+    from then on it remembers nothing and knows nothing, and `trouble` says why. If it is damaged, it is set aside and
+    begun anew; a row that cannot be read is passed over. Both are told, too.
+    Raises ConfigError only, if a later version of this program wrote it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tell: Callable[[str], object] = lambda _text: None) -> None:
         self.path = folder / "journal.sqlite"
-        self.damaged: Path | None = None
+        self.trouble: str | None = None
+        self._tell = tell
         self._lock = threading.RLock()
+        self._database: sqlite3.Connection | None = None
+        self._spoilt_told = False
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = open_database(self.path)
-        except DamagedError:
-            self.damaged = self._set_aside()
-            self._database = open_database(self.path)
-        except (OSError, sqlite3.Error) as error:
-            raise JournalError(
-                f"The journal {self.path} cannot be opened: {error}.",
-                "Make room or get permission there, or set CAVATICA_STATE_DIR to another folder.",
-            ) from error
+            private_folder(folder)
+            try:
+                self._database = open_database(self.path)
+            except DamagedError:
+                aside = self._set_aside()
+                self._database = open_database(self.path)
+                tell(
+                    f"The journal was damaged and is set aside as {aside}; a new one is begun. Uploads that were under "
+                    "way can be resumed by their id: cavatica uploads list."
+                )
+        except (OSError, sqlite3.Error, DamagedError) as error:
+            self._switch_off(f"The journal {self.path} cannot be opened: {error}.")
 
     def _set_aside(self) -> Path:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         self.path.replace(aside)
-        for suffix in ("-wal", "-shm"):
+        for suffix in ("-journal", "-wal", "-shm"):
             left = self.path.with_name(self.path.name + suffix)
             if left.exists():
                 left.replace(aside.with_name(aside.name + suffix))
         return aside
 
-    @contextmanager
-    def _guarded(self) -> Iterator[sqlite3.Connection]:
+    def _switch_off(self, trouble: str) -> None:
+        if self._database is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()
+        self._database = None
+        self.trouble = trouble
+        self._tell(
+            f"{trouble} Uploads go on without it; one that is interrupted now can be resumed only by its id. "
+            "Make room or get permission there, or set CAVATICA_STATE_DIR to another folder."
+        )
+
+    def _use(self, action: Callable[[sqlite3.Connection], Result], otherwise: Result) -> Result:
+        """Do something with the database; return `otherwise` if there is none, or it fails."""
         with self._lock:
+            if self._database is None:
+                return otherwise
             try:
-                yield self._database
-            except sqlite3.Error as error:
-                raise JournalError(
-                    f"The journal {self.path} cannot be used: {error}.",
-                    "Make room or get permission there, or set CAVATICA_STATE_DIR to another folder.",
-                ) from error
+                return action(self._database)
+            except (sqlite3.Error, ValueError, OverflowError) as error:  # ValueError: text that is no Unicode
+                self._switch_off(f"The journal {self.path} cannot be used: {error}.")
+                return otherwise
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._use(lambda database: database.execute(query, values).fetchall(), [])
+
+    def _change(self, *statements: tuple[str, Sequence[Sequence[object]]]) -> int:
+        """Do each statement with each of its rows of values, all or none; return the id of the last row inserted."""
+
+        def change(database: sqlite3.Connection) -> int:
+            last = 0
+            with _transaction(database):
+                for statement, rows in statements:
+                    for values in rows:
+                        last = database.execute(statement, values).lastrowid or 0
+            return last
+
+        return self._use(change, 0)
+
+    def _readable(self, read: Callable[[tuple[Any, ...]], Result], rows: list[tuple[Any, ...]]) -> Iterator[Result]:
+        for row in rows:
+            try:
+                found = read(row)
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                if not self._spoilt_told:
+                    self._spoilt_told = True
+                    self._tell(f"The journal {self.path} has entries that cannot be read; they are passed over.")
+            else:
+                yield found
+
+    # Starts that were not answered
 
     def starting(self, endpoint: str, destination: Destination, asked: str, name: str, began: float) -> None:
         """Remember that an upload is about to be started at an epoch second; `add` or another start replaces this."""
-        with self._guarded() as database:
-            database.execute(
+        self._change(
+            (
                 "INSERT OR REPLACE INTO starts (endpoint, destination, asked, name, began) VALUES (?, ?, ?, ?, ?)",
-                (endpoint, _target(destination), asked, name, began),
+                [(endpoint, _target(destination), asked, name, began)],
             )
+        )
 
     def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float] | None:
         """Return the name and the moment of a start after which this machine did not live to see the answer."""
-        with self._guarded() as database:
-            row = database.execute(
-                "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
-                (endpoint, _target(destination), asked),
-            ).fetchone()
-        return None if row is None else (row[0], row[1])
+        rows = self._rows(
+            "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
+            (endpoint, _target(destination), asked),
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
         """Forget a start that the server answered with no."""
-        with self._guarded() as database:
-            database.execute(
-                "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
-                (endpoint, _target(destination), asked),
-            )
+        self._change((_ANSWERED, [(endpoint, _target(destination), asked)]))
+
+    # Uploads
 
     def add(self, entry: Entry) -> Entry:
         """Remember an upload that was just started; returns the entry with its key."""
-        identity = entry.identity
-        with self._guarded() as database, _transaction(database):
-            database.execute(
-                "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
-                (entry.endpoint, _target(entry.destination), entry.asked),
-            )
-            cursor = database.execute(
-                "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, path, size, device, "
-                "inode, mtime_ns, tag, part_size, started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    entry.upload_id,
-                    entry.endpoint,
-                    _target(entry.destination),
-                    entry.asked,
-                    entry.name,
-                    identity.path,
-                    identity.size,
-                    str(identity.device),
-                    str(identity.inode),
-                    identity.mtime_ns,
-                    identity.tag,
-                    entry.part_size,
-                    entry.started,
-                ),
-            )
-        return attrs.evolve(entry, key=cursor.lastrowid or 0)
+        key = self._change(
+            (_ANSWERED, [(entry.endpoint, _target(entry.destination), entry.asked)]),
+            (_ADD, [_entry_row(entry)]),
+        )
+        return attrs.evolve(entry, key=key)
 
     def find(self, endpoint: str, destination: Destination, asked: str) -> list[Entry]:
         """Return the unfinished uploads to this destination under this name, the latest first."""
-        with self._guarded() as database:
-            rows = database.execute(
-                _SELECT + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
-                (endpoint, _target(destination), asked),
-            ).fetchall()
-        return [_entry(row) for row in rows]
+        rows = self._rows(
+            SELECT_UPLOADS + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
+            (endpoint, _target(destination), asked),
+        )
+        return list(self._readable(_entry, rows))
 
     def entries(self) -> list[Entry]:
         """Return all unfinished uploads, the latest first."""
-        with self._guarded() as database:
-            rows = database.execute(_SELECT + "ORDER BY id DESC").fetchall()
-        return [_entry(row) for row in rows]
+        return list(self._readable(_entry, self._rows(SELECT_UPLOADS + "ORDER BY id DESC")))
 
-    def parts(self, entry: Entry) -> dict[int, SentPart]:
-        """Return the parts of an upload that storage took, by number."""
-        with self._guarded() as database:
-            rows = database.execute(
-                "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number", (entry.key,)
-            ).fetchall()
-        return {row[0]: SentPart(row[0], row[1], row[2], json.loads(row[3]), bool(row[4])) for row in rows}
+    def identify(self, entry: Entry, identity: Identity) -> Entry:
+        """Remember the file as it is now, when its parts were proved to be its bytes; returns the entry."""
+        changed = json.dumps(attrs.asdict(identity))
+        self._change(("UPDATE uploads SET identity = ? WHERE id = ?", [(changed, entry.key)]))
+        return attrs.evolve(entry, identity=identity)
 
-    def put(self, entry: Entry, part: SentPart) -> None:
-        """Remember that storage took a part. A part is written here before it is reported."""
-        with self._guarded() as database:
-            database.execute(_PUT, _part_row(entry, part))
-
-    def mark_reported(self, entry: Entry, numbers: list[int]) -> None:
-        """Remember that the API was told of these parts."""
-        with self._guarded() as database, _transaction(database):
-            database.executemany(
-                "UPDATE parts SET reported = 1 WHERE upload = ? AND number = ?",
-                [(entry.key, number) for number in numbers],
-            )
-
-    def correct(self, entry: Entry, parts: list[SentPart], stale: list[int]) -> None:
-        """Remember what a look at the server showed: it has these `parts`, and not the `stale` ones."""
-        with self._guarded() as database, _transaction(database):
-            database.executemany(_PUT, [_part_row(entry, part) for part in parts])
-            database.executemany(
-                "DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]
-            )
-
-    def mark_completing(self, entry: Entry) -> None:
-        """Remember that completion was asked for: an upload that is gone later may have become a file."""
-        with self._guarded() as database:
-            database.execute("UPDATE uploads SET completing = 1 WHERE id = ?", (entry.key,))
+    def mark_completing(self, entry: Entry, moment: str) -> None:
+        """Remember the server's time of a completion: an upload that is gone later may have become a file."""
+        self._change(("UPDATE uploads SET completing = ? WHERE id = ?", [(moment, entry.key)]))
 
     def forget(self, entry: Entry) -> None:
         """Forget an upload: it became a file, was aborted, or is gone on the server."""
-        with self._guarded() as database:
-            database.execute("DELETE FROM uploads WHERE id = ?", (entry.key,))
+        self._change(("DELETE FROM uploads WHERE id = ?", [(entry.key,)]))
+
+    # Parts
+
+    def parts(self, entry: Entry) -> dict[int, SentPart]:
+        """Return the parts of an upload that storage took, by number."""
+        rows = self._rows(
+            "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number", (entry.key,)
+        )
+        return {part.number: part for part in self._readable(_part, rows)}
+
+    def put(self, entry: Entry, part: SentPart) -> None:
+        """Remember that storage took a part. A part is written here before it is reported."""
+        if entry.key:
+            self._change((_PUT, [_part_row(entry, part)]))
+
+    def mark_reported(self, entry: Entry, numbers: Sequence[int]) -> None:
+        """Remember that the API was told of these parts."""
+        rows = [(entry.key, number) for number in numbers]
+        self._change(("UPDATE parts SET reported = 1 WHERE upload = ? AND number = ?", rows))
+
+    def correct(self, entry: Entry, parts: Sequence[SentPart], stale: Sequence[int]) -> None:
+        """Remember what a look at the server showed: it has these `parts`, and not the `stale` ones."""
+        if entry.key and (parts or stale):
+            self._change(
+                (_PUT, [_part_row(entry, part) for part in parts]),
+                ("DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]),
+            )
 
     def close(self) -> None:
         """Close the database."""
         with self._lock:
-            self._database.close()
+            if self._database is not None:
+                self._database.close()
+            self._database = None
 
 
-_SELECT = (
-    "SELECT id, upload_id, endpoint, destination, asked, name, path, size, device, inode, mtime_ns, tag, part_size, "
-    "started, completing FROM uploads "
+_ADD = (
+    "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, "
+    "started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-
-
+_ANSWERED = "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?"
 _PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -210,16 +234,46 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        database.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # the error that led here is the one to tell
+            database.execute("ROLLBACK")
         raise
+
+
+def _entry_row(entry: Entry) -> tuple[object, ...]:
+    return (
+        entry.upload_id,
+        entry.endpoint,
+        _target(entry.destination),
+        entry.asked,
+        entry.name,
+        json.dumps(attrs.asdict(entry.identity)),
+        entry.if_exists,
+        entry.part_size,
+        entry.started,
+    )
 
 
 def _part_row(entry: Entry, part: SentPart) -> tuple[object, ...]:
     return entry.key, part.number, part.size, part.md5, json.dumps(dict(part.headers)), int(part.reported)
 
 
+def _part(row: tuple[Any, ...]) -> SentPart:
+    headers = json.loads(row[3])
+    if not isinstance(headers, dict):
+        raise TypeError("headers")
+    md5 = row[2] if isinstance(row[2], str) and len(row[2]) == 32 else None
+    return SentPart(
+        int(row[0]), int(row[1]), md5, {str(name): str(value) for name, value in headers.items()}, bool(row[4])
+    )
+
+
 def _entry(row: tuple[Any, ...]) -> Entry:
-    key, upload_id, endpoint, target, asked, name, path, size, device, inode, mtime_ns, tag, part_size = row[:13]
+    key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing = row
+    epoch_seconds(started)
+    if completing is not None:
+        epoch_seconds(completing)
+    if part_size < 1:
+        raise ValueError("part_size")
     return Entry(
         key=key,
         upload_id=upload_id,
@@ -227,10 +281,23 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         destination=_destination(target),
         asked=asked,
         name=name,
-        identity=Identity(path, size, int(device), int(inode), mtime_ns, tag),
+        identity=_identity(json.loads(identity)),
+        if_exists=if_exists,
         part_size=part_size,
-        started=row[13],
-        completing=bool(row[14]),
+        started=started,
+        completing=completing,
+    )
+
+
+def _identity(fields: Mapping[str, Any]) -> Identity:
+    return Identity(
+        path=str(fields["path"]),
+        size=int(fields["size"]),
+        device=int(fields["device"]),
+        inode=int(fields["inode"]),
+        mtime_ns=int(fields["mtime_ns"]),
+        ctime_ns=int(fields["ctime_ns"]),
+        tag=str(fields["tag"]),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import filelock
 
 from cavatica_upload.destination import Destination
+from cavatica_upload.disk import private_folder
 from cavatica_upload.errors import UploadBusy
 
 
@@ -32,7 +33,7 @@ class UploadLock:
     def acquire(self) -> None:
         """Take the lock or raise UploadBusy."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(self._path.parent)
             lock = filelock.FileLock(self._path, timeout=0, thread_local=False)
             lock.acquire()
         except filelock.Timeout as error:

@@ -35,7 +35,12 @@ class SentPart:
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """An upload that is not finished as far as the journal knows. `asked` is the name before any renaming."""
+    """An upload that is not finished as far as the journal knows.
+
+    `asked` is the name before any renaming, `if_exists` what the run that began it was to do with a taken name.
+    `completing` is the server's time when completion was asked for (UTC, ISO 8601), None before. A `key` of 0 means
+    that the journal does not know it.
+    """
 
     key: int = 0
     upload_id: str
@@ -46,4 +51,5 @@ class Entry:
     identity: Identity
     part_size: int
     started: str
-    completing: bool = False
+    if_exists: str = "fail"
+    completing: str | None = None

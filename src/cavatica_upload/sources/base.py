@@ -17,8 +17,9 @@ def usual_block() -> int:
 class Identity:
     """What makes a source the same as before: an upload is resumed only for an equal one.
 
-    Of a file on disk its device, inode, size and mtime; of a remote object its size and `tag` (ETag, generation or
-    time, whatever its store gives).
+    Of a file on disk its device, inode, size, and the times of its last write and of its last change (which nobody can
+    set back), in nanoseconds; of a remote object its size and `tag` (ETag, generation or time, whatever its store
+    gives).
     """
 
     path: str
@@ -26,17 +27,19 @@ class Identity:
     device: int = 0
     inode: int = 0
     mtime_ns: int = 0
+    ctime_ns: int = 0
     tag: str = ""
 
     def same_as(self, other: "Identity") -> bool:
-        """Return whether both are the same bytes, as far as a look from outside can tell.
+        """Return whether nothing touched the bytes in between; if not, only reading them can tell.
 
         The number of a device may change with a reboot (network and logical volumes); then the path must agree.
         """
-        return (self.size, self.inode, self.mtime_ns, self.tag) == (
+        return (self.size, self.inode, self.mtime_ns, self.ctime_ns, self.tag) == (
             other.size,
             other.inode,
             other.mtime_ns,
+            other.ctime_ns,
             other.tag,
         ) and (self.device == other.device or self.path == other.path)
 
@@ -45,8 +48,10 @@ class Identity:
         if self.size != other.size:
             return f"its size went from {self.size:,} to {other.size:,} bytes"
         if self.mtime_ns != other.mtime_ns:
-            return "it was written to (its modification time is another)"
-        return "it was replaced (it is another file of the same name)"
+            return "its modification time has changed"
+        if self.inode != other.inode:
+            return "it was replaced by another file"
+        return "it was written to, or its owner or permissions changed"
 
 
 class Source(Protocol):
