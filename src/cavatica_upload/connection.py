@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cavatica_upload.budget.calls import CallBudget
-from cavatica_upload.config.settings import find_settings
+from cavatica_upload.config import find_settings
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import Retrying
 from cavatica_upload.http.client import SafeClient
-from cavatica_upload.http.guard import Guard, Secret
-from cavatica_upload.http.redaction import redact_logs
+from cavatica_upload.http.guard import Guard
 from cavatica_upload.http.retry import Policy
+from cavatica_upload.redact import Secret, protect, redact_logs
 
 
 def connect(
@@ -45,6 +45,7 @@ def connect(
     settings = find_settings(token, endpoint, profile, allow_http=allow_http)
     if attempts < 1 or deadline <= 0 or timeout <= 0:
         raise UsageError("attempts must be 1 or more, and deadline and timeout more than 0 seconds.")
+    protect(settings.token)
     redact_logs()
     if budget is None:
         budget = CallBudget(budget_store, CallBudget.key_for(settings.endpoint, settings.token))

@@ -3,7 +3,8 @@
 ::
 
     CavaticaError                      .message (what happened), .hint (what to do, or None), .maybe_acted
-    ├── ConfigError                    no usable token, endpoint or profile
+    ├── ConfigError                    no usable token, endpoint, profile, proxy or list of certificates
+    │   └── EndpointError              no endpoint, or one that would send the token in clear; a UsageError, too
     ├── UsageError (ValueError)        a value that cannot be right; nothing was sent
     ├── ApiError                       the API answered, and not with success: .status .code .reason .operation
     │   ├── BadRequest                 400, and the other 4xx without a class of their own
@@ -13,7 +14,8 @@
     │   │   └── UploadGone             404/8003: completed, aborted, or never there
     │   ├── Conflict                   409
     │   │   ├── NameTaken              409/8005, 5003, 5030
-    │   │   └── CompleteRefused        409/8007: parts missing or wrong; the upload stays usable
+    │   │   ├── CompleteRefused        409/8007: parts missing or wrong; the upload stays usable
+    │   │   └── PartNotReserved        409/8008: the platform could not make room for a part; try again
     │   ├── RateLimited                429
     │   ├── ServerError                5xx, known or not (520, 599)
     │   └── UnexpectedAnswer           a redirect, no JSON, or JSON of another shape than the contract's
@@ -35,10 +37,7 @@ Every error can be pickled and copied. No error holds the token, or the query of
 The codes are those of docs.cavatica.org, API status codes.
 """
 
-from collections.abc import Iterable, Mapping
 from typing import Self
-
-from cavatica_upload.http.problems import read_problem
 
 
 class CavaticaError(Exception):
@@ -68,11 +67,15 @@ def _revive(kind: type[CavaticaError], args: tuple[object, ...]) -> CavaticaErro
 
 
 class ConfigError(CavaticaError):
-    """No usable token, endpoint or profile was found."""
+    """No usable token, endpoint, profile, proxy or list of certificates was found."""
 
 
 class UsageError(CavaticaError, ValueError):
     """A value that cannot be right, such as an empty id or a file name with a slash; nothing was sent."""
+
+
+class EndpointError(ConfigError, UsageError):
+    """What was given is no endpoint, or one that would send the token unencrypted to another machine."""
 
 
 class ApiError(CavaticaError):
@@ -80,6 +83,7 @@ class ApiError(CavaticaError):
 
     `reason` is what the platform said, `code` its own number for it (None where the answer was not the platform's,
     but a proxy's for example), `operation` the operationId of the contract, `request_id` for the platform's support.
+    `status` is None if what was wrong did not come with one.
     """
 
     def __init__(
@@ -106,38 +110,6 @@ class ApiError(CavaticaError):
     def maintenance(self) -> bool:
         """Whether the platform says that it is down for maintenance (503 with code 0)."""
         return self.status == 503 and self.code == 0
-
-    @classmethod
-    def from_answer(
-        cls,
-        status: int,
-        headers: Mapping[str, str],
-        body: bytes,
-        operation: str | None = None,
-        *,
-        secrets: Iterable[str] = (),
-    ) -> "ApiError":
-        """Make the fitting error of an answer, whatever its status and body are.
-
-        The body may be the platform's JSON, JSON of another shape (`status` as a word, no `code`: unrouted paths
-        answer so), a proxy's HTML page, or nothing at all. `secrets` are cut out of what the server said.
-        """
-        problem = read_problem(status, headers, body, secrets)
-        kind = _kind(status, problem.code)
-        sentence = f"{operation or 'The request'} failed: the server answered {status}"
-        if problem.code is not None:
-            sentence += f" (code {problem.code})"
-        sentence += f": {problem.reason.rstrip('.')}." if problem.reason else "."
-        return kind(
-            sentence,
-            _hint(status, problem.code, kind),
-            status=status,
-            code=problem.code,
-            reason=problem.reason,
-            more_info=problem.more_info,
-            operation=operation,
-            request_id=problem.request_id,
-        )
 
 
 class BadRequest(ApiError):
@@ -170,6 +142,10 @@ class NameTaken(Conflict):
 
 class CompleteRefused(Conflict):
     """409/8007: the file could not be put together of the parts reported; the upload stays usable."""
+
+
+class PartNotReserved(Conflict):
+    """409/8008: the platform could not make room for a part, did nothing, and asks to try again."""
 
 
 class RateLimited(ApiError):
@@ -285,49 +261,3 @@ class Interrupted(CavaticaError):
     def while_waiting(cls, what: str) -> Self:
         """Make the error of a wait that was cancelled."""
         return cls(f"Interrupted while waiting for {what}.", "Run the same command again to go on.")
-
-
-_KIND_OF_CODE: Mapping[tuple[int, int], type[ApiError]] = {
-    (404, 8003): UploadGone,
-    (409, 8005): NameTaken,
-    (409, 5003): NameTaken,
-    (409, 5030): NameTaken,
-    (409, 8007): CompleteRefused,
-}
-_KIND_OF_STATUS: Mapping[int, type[ApiError]] = {
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    429: RateLimited,
-}
-_HINT_OF_KIND: Mapping[type[ApiError], str] = {
-    Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
-    "this endpoint.",
-    Forbidden: "Ask an administrator of the project for write permission, or use another project.",
-    UploadGone: "Start the upload again.",
-    NameTaken: "Choose another name, or allow the existing one to be replaced.",
-    CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
-    RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
-    ServerError: "The platform is in trouble, try again later.",
-    UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
-}
-
-
-def _kind(status: int, code: int | None) -> type[ApiError]:
-    if code is not None and (status, code) in _KIND_OF_CODE:
-        return _KIND_OF_CODE[status, code]
-    if status in _KIND_OF_STATUS:
-        return _KIND_OF_STATUS[status]
-    if 400 <= status < 500:
-        return BadRequest
-    return ServerError if status >= 500 else UnexpectedAnswer
-
-
-def _hint(status: int, code: int | None, kind: type[ApiError]) -> str | None:
-    if status == 503 and code == 0:
-        return "The platform is down for maintenance, try again later."
-    if code is None and status in (403, 404, 405, 407):
-        # The platform's own refusals carry a code.
-        return _HINT_OF_KIND[UnexpectedAnswer]
-    return _HINT_OF_KIND.get(kind)

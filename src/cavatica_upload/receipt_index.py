@@ -4,9 +4,9 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
+from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import SourceError
 from cavatica_upload.receipt import Receipt, read
@@ -74,7 +74,7 @@ class ReceiptIndex:
 def _unchanged(receipt: Receipt, source: str, before_reading: Callable[[], None] | None) -> bool:
     try:
         found = Path(source).stat()
-        if max(found.st_mtime, found.st_ctime) < datetime.fromisoformat(receipt.started).timestamp():
+        if max(found.st_mtime, found.st_ctime) < epoch_seconds(receipt.started):
             return True
         if before_reading is None:
             return False

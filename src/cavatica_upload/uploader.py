@@ -12,7 +12,8 @@ from cavatica_client import AuthenticatedClient
 from cavatica_upload import md5
 from cavatica_upload.api import Api
 from cavatica_upload.budget.calls import CallBudget
-from cavatica_upload.config.settings import find_settings
+from cavatica_upload.clock import ServerClock
+from cavatica_upload.config import find_settings
 from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.announcer import Announcer
@@ -23,7 +24,6 @@ from cavatica_upload.engine.run import Run
 from cavatica_upload.engine.stopping import Stop
 from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Listener, Notice
-from cavatica_upload.http.clock import ServerClock
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.plan import CALLS_PER_SECOND
@@ -94,6 +94,8 @@ class Uploader:
         self._own_client = client is None
         if client is None:
             settings = find_settings(token, endpoint, profile, allow_http=allow_http)
+            for text in settings.notices:
+                announcer.tell(Notice(None, text))
             budget = CallBudget(
                 state / "budget.sqlite",
                 CallBudget.key_for(settings.endpoint, settings.token),

@@ -121,7 +121,7 @@ API = {"status": 409, "code": 8007}
         (errors.UploadGone("x", status=404), 1),
         (errors.BadRequest("x", status=400), 1),
         (errors.NameTaken("x", status=409), 1),
-        (errors.Conflict("x", status=409, code=8008), 4),
+        (errors.PartNotReserved("x", status=409, code=8008), 4),
         (errors.CompleteRefused("x", status=409), 4),
         (errors.RateLimited("x", status=429), 4),
         (errors.ServerError("x", status=520), 4),

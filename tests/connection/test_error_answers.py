@@ -1,15 +1,20 @@
 """Errors: made of any answer, shown without secrets, pickled and copied whole."""
 
+import base64
 import copy
+import html
+import json
 import pickle
+import urllib.parse
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload import errors
+from cavatica_upload.api.problems import error_of
 from cavatica_upload.errors import ApiError, CavaticaError
-from cavatica_upload.http.problems import LONGEST_REASON, scrub
+from cavatica_upload.redact import LONGEST, protect, scrub
 
 
 @pytest.mark.parametrize(
@@ -25,6 +30,7 @@ from cavatica_upload.http.problems import LONGEST_REASON, scrub
         (409, 8005, errors.NameTaken),
         (409, 5003, errors.NameTaken),
         (409, 8007, errors.CompleteRefused),
+        (409, 8008, errors.PartNotReserved),
         (415, 90008, errors.BadRequest),
         (429, 1000, errors.RateLimited),
         (500, 90009, errors.ServerError),
@@ -36,7 +42,7 @@ from cavatica_upload.http.problems import LONGEST_REASON, scrub
 def test_class_by_status_and_code(status: int, code: int | None, kind: type[ApiError]) -> None:
     """Each status and code that the platform documents has its class."""
     body = b"" if code is None else b'{"status": %d, "code": %d, "message": "Sorry."}' % (status, code)
-    error = ApiError.from_answer(status, {}, body, "getUpload")
+    error = error_of(status, {}, body, "getUpload")
     assert type(error) is kind
     assert (error.status, error.code, error.operation) == (status, code, "getUpload")
 
@@ -44,14 +50,14 @@ def test_class_by_status_and_code(status: int, code: int | None, kind: type[ApiE
 def test_platform_words() -> None:
     """An error of the platform carries its words, its link and the request's id."""
     body = b'{"status": 403, "code": 8001, "message": "Not yours.", "more_info": "http://docs.example/#8001"}'
-    error = ApiError.from_answer(403, {"x-request-ID": "r-1"}, body, "getPartUrl")
+    error = error_of(403, {"x-request-ID": "r-1"}, body, "getPartUrl")
     assert error.message == "getPartUrl failed: the server answered 403 (code 8001): Not yours."
     assert (error.reason, error.more_info, error.request_id) == ("Not yours.", "http://docs.example/#8001", "r-1")
 
 
 def test_unrouted_path() -> None:
     """A 404 whose status is a word and which has no code is NotFound, and not taken for an upload that is gone."""
-    error = ApiError.from_answer(404, {}, b'{"status": "NOT_FOUND", "message": "HTTP 404 Not Found"}', "getUpload")
+    error = error_of(404, {}, b'{"status": "NOT_FOUND", "message": "HTTP 404 Not Found"}', "getUpload")
     assert type(error) is errors.NotFound
     assert error.code is None
     assert "endpoint" in str(error.hint)
@@ -60,7 +66,7 @@ def test_unrouted_path() -> None:
 def test_page_of_a_proxy() -> None:
     """Of an HTML page the title is told, and nothing else."""
     page = b"<html><head><title>Bad\nGateway</title></head><body>secret inner host</body></html>"
-    error = ApiError.from_answer(502, {"Content-Type": "text/html"}, page, "startUpload")
+    error = error_of(502, {"Content-Type": "text/html"}, page, "startUpload")
     assert type(error) is errors.ServerError
     assert "Bad Gateway" in error.message
     assert "inner host" not in error.message
@@ -68,8 +74,8 @@ def test_page_of_a_proxy() -> None:
 
 def test_maintenance() -> None:
     """503 with code 0 is maintenance, 503 with another code is not."""
-    assert ApiError.from_answer(503, {}, b'{"code": 0}').maintenance
-    assert not ApiError.from_answer(503, {}, b'{"code": 8000}').maintenance
+    assert error_of(503, {}, b'{"code": 0}').maintenance
+    assert not error_of(503, {}, b'{"code": 8000}').maintenance
 
 
 @given(
@@ -85,11 +91,11 @@ def test_maintenance() -> None:
 )
 def test_any_answer_makes_an_error(status: int, body: bytes, headers: dict[str, str]) -> None:
     """No status, header or body can make the making of an error fail, or its sentence more than a line."""
-    error = ApiError.from_answer(status, headers, body, "getUpload")
+    error = error_of(status, headers, body, "getUpload")
     assert error.status == status
     assert error.message.endswith(".")
     assert error.message.isprintable()
-    assert len(error.message) < LONGEST_REASON + 200
+    assert len(error.message) < LONGEST + 200
 
 
 @given(before=st.text(max_size=30), query=st.from_regex(r"[A-Za-z0-9&=%+]{1,40}", fullmatch=True))
@@ -99,10 +105,61 @@ def test_query_never_shown(before: str, query: str) -> None:
     assert f"Signature-{query}" not in scrub(f"{before} {signed} done")
 
 
-def test_secrets_cut_out() -> None:
-    """A server that repeats the token does not get it into an error."""
-    error = ApiError.from_answer(401, {}, b'{"message": "Token s3cr3t is no good"}', secrets=["s3cr3t"])
-    assert "s3cr3t" not in repr((error.message, error.reason, error.__dict__))
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "https:\\/\\/bucket.example\\/key?X-Amz-Signature=sEcReT",
+        "the query was X-Amz-Signature=sEcReT&X-Amz-Date=20261122",
+        "Signature%3DsEcReT%26Expires%3D17",
+        "cannot reach http://user:sEcReT@proxy.example:3128",
+        "AWSAccessKeyId=sEcReT was not found",
+    ],
+)
+def test_parts_of_signed_urls_never_shown(shown: str) -> None:
+    """Signatures are cut out of pieces of URLs too, and passwords out of whole ones."""
+    assert "sEcReT" not in scrub(shown)
+
+
+SECRET = "3f9c+/1b=&7d55e0a4<b6"
+ECHOES = {
+    "as it is": SECRET,
+    "upper case": SECRET.upper(),
+    "quoted": urllib.parse.quote(SECRET, safe=""),
+    "form": urllib.parse.quote_plus(SECRET),
+    "HTML": html.escape(SECRET),
+    "JSON in JSON": json.dumps(json.dumps(SECRET))[1:-1],
+    "JSON escapes": "".join(f"\\u{ord(character):04x}" for character in SECRET),
+    "percent": "".join(f"%{ord(character):02X}" for character in SECRET),
+    "hex": SECRET.encode().hex(),
+    **{f"Base64 at {i}": base64.b64encode(b"user:x"[:i] + SECRET.encode()).decode() for i in range(6)},
+    **{f"Base64 for URLs at {i}": base64.urlsafe_b64encode(b"user:x"[:i] + SECRET.encode()).decode() for i in range(3)},
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
+@pytest.mark.parametrize("place", ["message", "more_info", "request id", "title", "location"])
+def test_token_cut_out(echo: str, place: str) -> None:
+    """A server that repeats the token, wherever and in whatever form, does not get it into an error."""
+    protect(SECRET)
+    body: bytes = json.dumps({"message": "No.", "code": 7}).encode()
+    headers, status = {}, 401
+    if place in ("message", "more_info"):
+        body = json.dumps({"code": 7, place: f"Token {echo} is no good"}).encode()
+    elif place == "title":
+        body = f"<html><title>Who is {echo}?</title></html>".encode()
+    elif place == "request id":
+        headers = {"X-Request-ID": echo}
+    else:
+        status, headers = 302, {"Location": f"https://{echo}.example/"}
+    error = error_of(status, headers, body)
+    shown = repr((error.message, error.reason, error.__dict__))
+    assert not any(form in shown for form in (echo, echo[3:-4], SECRET))
+
+
+def test_short_secrets_do_not_spoil_sentences() -> None:
+    """What is too short to be a token is left in the words that it stands in."""
+    protect("e")
+    assert scrub("three trees") == "three trees"
 
 
 def example_of(kind: type[CavaticaError]) -> CavaticaError:

@@ -1,12 +1,14 @@
 """Endpoint and token: where they are found, and what is never put together."""
 
+import copy
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cavatica_upload.config.endpoint import CAVATICA, PLATFORMS, normal_endpoint
-from cavatica_upload.config.settings import find_settings
+from cavatica_upload.config import CAVATICA, PLATFORMS, find_settings, normal_endpoint
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ConfigError, UsageError
 
@@ -104,6 +106,12 @@ def test_token_stays_with_its_host(given: dict[str, Any], environ: dict[str, str
         ({"token": "t", "endpoint": "https://host:99999/v2"}, "neither a URL"),
         ({"token": "t", "endpoint": "https://host/v2?x=1"}, "neither a URL"),
         ({"token": "t", "endpoint": "https://host/../v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://host:0/v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": f"https://{'a' * 70}.example/v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://a..example/v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://[::1/v2"}, "neither a URL"),
+        ({"token": "t", "endpoint": "https://ho\udc80st/v2"}, "neither a URL"),
+        ({"token": "tok\udc80en"}, "characters that no token has"),
         ({"token": "t", "endpoint": "http://cavatica-api.sbgenomics.com/v2"}, "unencrypted"),
     ],
 )
@@ -149,9 +157,58 @@ def test_cavatica_profile_without_default(home: Path) -> None:
     assert find_settings(environ={}, home=home).profile == "cavatica"
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_as_editors_write_them(quote: str, encoding: str, home: Path) -> None:
+    """Quotes around values and marks of encodings are not part of a token or an endpoint."""
+    path = home / ".sevenbridges" / "credentials"
+    path.write_text(
+        f"[default]\nauth_token = {quote}tokenquoted{quote}\napi_endpoint = {quote}{CGC}{quote}\n", encoding=encoding
+    )
+    found = find_settings(environ={}, home=home)
+    assert (found.token, found.endpoint) == ("tokenquoted", CGC)
+    assert find_settings(environ={"SB_AUTH_TOKEN": f"{quote}tokenquoted{quote}"}, home=home).token == "tokenquoted"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+@pytest.mark.parametrize(("mode", "noticed"), [(0o600, False), (0o400, False), (0o666, True), (0o644, True)])
+def test_credentials_that_others_can_read(mode: int, noticed: bool, home: Path) -> None:
+    """A credentials file that other users can read or change is used, and reported with the command that mends it."""
+    path = home / ".sevenbridges" / "credentials"
+    path.chmod(mode)
+    found = find_settings(environ={}, home=home)
+    assert found.token == "tokendefault"
+    assert [f"chmod 600 {path}" in notice for notice in found.notices] == [True] * noticed
+    assert find_settings("t", environ={}, home=home).notices == ()
+
+
+def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody knows the home directory, a token of the environment does, and without one a sentence says so."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
+    assert find_settings(environ={"SB_AUTH_TOKEN": "tokenenv"}).token == "tokenenv"
+    for profile in (None, "cgc"):
+        with pytest.raises(ConfigError, match="home directory") as caught:
+            find_settings(profile=profile, environ={})
+        assert "SB_AUTH_TOKEN" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("wrong", ["cavatic", "http://elsewhere.example/v2"])
+def test_an_endpoint_that_is_none_is_wrong_usage(wrong: str) -> None:
+    """A malformed endpoint is an error of usage, wherever it was found."""
+    for given, environ in (({"endpoint": wrong}, {}), ({}, {"SB_API_ENDPOINT": wrong})):
+        with pytest.raises(UsageError) as caught:
+            find_settings("t", **given, environ=environ)  # type: ignore[arg-type]
+        assert isinstance(caught.value, ConfigError)
+
+
 def test_token_not_in_repr(home: Path) -> None:
-    """Settings can be printed."""
-    assert "tokendefault" not in repr(find_settings(environ={}, home=home))
+    """Settings can be printed, and are neither pickled nor copied."""
+    found = find_settings(environ={}, home=home)
+    assert "tokendefault" not in repr(found)
+    for again in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="find them again"):
+            again(found)
 
 
 @pytest.mark.parametrize(

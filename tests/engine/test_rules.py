@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cavatica_upload.clock import ServerClock
 from cavatica_upload.engine.announcer import Announcer
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
 from cavatica_upload.engine.circuit import Circuit
@@ -21,6 +22,7 @@ from cavatica_upload.errors import (
     Forbidden,
     MissingHeader,
     NotFound,
+    PartNotReserved,
     PartRefused,
     ServerError,
     SourceError,
@@ -29,7 +31,6 @@ from cavatica_upload.errors import (
     UrlExpired,
 )
 from cavatica_upload.events import BytesSent, Event, Notice
-from cavatica_upload.http.clock import ServerClock
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import MIB
 from cavatica_upload.storage import etags
@@ -194,7 +195,7 @@ def test_report_is_due_after_a_minute() -> None:
         (PartRefused("too many", status=429), ATTEMPTS),
         (ServerError("api", status=500), ATTEMPTS),
         (ConnectionFailed("no network"), ATTEMPTS),
-        (Conflict("reserve", status=409, code=8008), ATTEMPTS),
+        (PartNotReserved("reserve", status=409, code=8008), ATTEMPTS),
         (EtagMismatch("damaged"), WRONG_ANSWERS),
         (MissingHeader("no ETag", header="ETag"), WRONG_ANSWERS),
         (PartRefused("bad request", status=400), WRONG_ANSWERS),

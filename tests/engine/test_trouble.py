@@ -13,13 +13,12 @@ import pytest
 from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import FileChanged, SourceError, StorageError
+from cavatica_upload import FileChanged, SourceError, StorageError, clock
 from cavatica_upload.engine.beginnings import Beginnings
 from cavatica_upload.engine.endings import Endings
 from cavatica_upload.engine.puts import Puts
 from cavatica_upload.engine.tries import ATTEMPTS
 from cavatica_upload.events import Event, Notice, PartSent
-from cavatica_upload.http import clock
 from cavatica_upload.storage import put as storage
 
 PARTS = 8

@@ -11,7 +11,7 @@ import httpx
 from cavatica_upload.api.contract import Difference, differences
 from cavatica_upload.api.operations import Operation, recognise
 from cavatica_upload.errors import UnexpectedAnswer
-from cavatica_upload.http.problems import scrub
+from cavatica_upload.redact import scrub
 
 LONGEST_START = 200  # characters of a body that are shown
 

@@ -53,8 +53,9 @@ from cavatica_client.models import (
 )
 from cavatica_client.models import FileEdit as EditItem
 from cavatica_client.types import UNSET
+from cavatica_upload.api.problems import error_of
 from cavatica_upload.destination import Destination
-from cavatica_upload.errors import ApiError, CavaticaError, UnexpectedAnswer
+from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
 from cavatica_upload.http.answers import call, expect, known
 from cavatica_upload.http.pages import PAGE, all_items
 from cavatica_upload.request import FileEdit
@@ -249,6 +250,4 @@ def _edit_error(outcome: dict[str, object]) -> CavaticaError | None:
     if not isinstance(problem, dict):
         return None
     status = problem.get("status")
-    return ApiError.from_answer(
-        status if isinstance(status, int) else 400, {}, json.dumps(problem).encode(), "editFiles"
-    )
+    return error_of(status if isinstance(status, int) else 400, {}, json.dumps(problem).encode(), "editFiles")

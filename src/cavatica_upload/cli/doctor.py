@@ -31,7 +31,7 @@ from cavatica_upload.cli.options import (
     take_output,
 )
 from cavatica_upload.cli.platform import open_api
-from cavatica_upload.config.settings import Settings, find_settings
+from cavatica_upload.config import Settings, find_settings
 from cavatica_upload.destination import Target
 from cavatica_upload.engine.part_urls import target_of
 from cavatica_upload.errors import CavaticaError, ConfigError
@@ -109,6 +109,8 @@ def _findings(connection: Connection, target: Target | None, output: Output) -> 
         yield Finding("token", "wrong", error.message, error)
         return
     yield Finding("token", "ok", f"found: {settings.source}")
+    for notice in settings.notices:
+        yield Finding("token", "note", notice)
     way = [_guarded("proxy", lambda: _proxy(settings)), _guarded("TLS", _tls)]
     yield from way
     if any(finding.grade == "wrong" for finding in way):

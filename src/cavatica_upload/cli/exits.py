@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from enum import IntEnum
 
 from cavatica_upload.errors import (
-    ApiError,
     CavaticaError,
     CompleteRefused,
     ConfigError,
@@ -13,6 +12,7 @@ from cavatica_upload.errors import (
     IntegrityError,
     Interrupted,
     NotFound,
+    PartNotReserved,
     RateLimited,
     ServerError,
     StorageError,
@@ -47,8 +47,6 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.INTERRUPTED: "interrupted; the same command goes on",
 }
 
-_RESERVE_PART = 8008  # 409, "try again": docs.cavatica.org, API status codes
-
 _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (Interrupted, Exit.INTERRUPTED),
     (KeyboardInterrupt, Exit.INTERRUPTED),
@@ -65,6 +63,7 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (ServerError, Exit.NETWORK),
     (UnexpectedAnswer, Exit.NETWORK),
     (CompleteRefused, Exit.NETWORK),
+    (PartNotReserved, Exit.NETWORK),
     (CavaticaError, Exit.FAILED),
 )
 """From the narrow to the wide; the first that fits decides."""
@@ -72,8 +71,6 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
 
 def exit_of(error: BaseException) -> Exit:
     """Return the exit code of a command that ended with this error."""
-    if isinstance(error, ApiError) and error.code == _RESERVE_PART:
-        return Exit.NETWORK
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.INTERNAL)
 
 

@@ -9,6 +9,7 @@ import attrs
 import click
 
 from cavatica_upload.cli.console import Output
+from cavatica_upload.config import read_text
 from cavatica_upload.errors import ConfigError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -157,7 +158,7 @@ def take_connection(values: dict[str, Any]) -> Connection:
 
 def _read_token(path: Path) -> str:
     try:
-        text = path.read_text(encoding="ascii").strip()
+        text = read_text(path).strip()
     except OSError as error:
         raise ConfigError(f"The token file {path} cannot be read: {error.strerror}.", "Check the path.") from error
     except UnicodeDecodeError:

@@ -27,6 +27,7 @@ from typing import Any
 import attrs
 
 from cavatica_upload.cli.console import count_text, error_record, size_text, time_text, visible
+from cavatica_upload.clock import now_utc
 from cavatica_upload.events import (
     BytesSent,
     Event,
@@ -41,7 +42,6 @@ from cavatica_upload.events import (
     UploadSkipped,
     UploadStarted,
 )
-from cavatica_upload.http.clock import now_utc
 
 
 def sentence(event: Event) -> str:

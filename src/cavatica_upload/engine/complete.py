@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from cavatica_upload import receipt, versions
+from cavatica_upload.clock import now_utc
 from cavatica_upload.engine.completed_file import CompletedFile, find_completed_file
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import Opened
@@ -17,7 +18,6 @@ from cavatica_upload.errors import (
     UploadGone,
 )
 from cavatica_upload.http.answers import known
-from cavatica_upload.http.clock import now_utc
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.storage import etags

@@ -1,14 +1,11 @@
 """The file that an upload became."""
 
-from datetime import datetime
-
 import attrs
 
+from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.engine.context import Context
 from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import Entry
-
-CLOCK_GRAIN = 5.0  # seconds: times of the platform have whole seconds, and clocks differ
 
 
 @attrs.frozen
@@ -26,7 +23,7 @@ def find_completed_file(context: Context, entry: Entry, size: int | None) -> Com
     if found is None or known(found.size) != size:
         return None
     made = known(found.created_on)
-    begun = datetime.fromisoformat(entry.started).timestamp() + context.server_clock.skew
-    if made is None or made.timestamp() < begun - CLOCK_GRAIN:
+    begun = epoch_seconds(entry.started) + context.server_clock.skew
+    if made is None or epoch_seconds(made) < begun - CLOCK_GRAIN:
         return None
     return CompletedFile(found.id, size, known(found.href))

@@ -7,12 +7,12 @@ from pathlib import Path
 import attrs
 
 from cavatica_upload.api import Api
+from cavatica_upload.clock import ServerClock
 from cavatica_upload.engine.announcer import Announcer
 from cavatica_upload.engine.stopping import Stop
 from cavatica_upload.engine.tries import Backoff, full_jitter
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import FileKey, Notice
-from cavatica_upload.http.clock import ServerClock
 from cavatica_upload.journal.journal import Journal
 
 

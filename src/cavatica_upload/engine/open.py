@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 
+from cavatica_upload.clock import now_utc
 from cavatica_upload.engine.completed_file import find_completed_file
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.reports import headers_of
@@ -13,7 +14,6 @@ from cavatica_upload.engine.resume import keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.http.answers import known
-from cavatica_upload.http.clock import now_utc
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, plan_for_answer

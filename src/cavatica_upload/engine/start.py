@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from cavatica_client.models import Upload, UploadSummary
+from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
@@ -18,7 +19,6 @@ from cavatica_upload.request import UploadRequest
 
 STARTS = 5  # of which all but one end without an answer
 RENAMES = 1000
-CLOCK_GRAIN = 5.0  # seconds: times of the platform have whole seconds, and clocks differ
 
 
 class SkippedFile(Exception):
@@ -153,7 +153,7 @@ class Start:
             for summary in self.context.api.list_uploads()
             if summary.name == name
             and summary.upload_id not in mine
-            and summary.initiated.timestamp() >= earliest
+            and epoch_seconds(summary.initiated) >= earliest
             and _may_be_in(summary, self.request.destination)
             and (upload := self.context.api.get_upload(summary.upload_id)).uploaded_parts_count == 0
             and _is_in(upload, self.request.destination)

@@ -7,10 +7,10 @@ import attrs
 
 from cavatica_upload.errors import (
     CertificateUntrusted,
-    Conflict,
     ConnectionFailed,
     EtagMismatch,
     MissingHeader,
+    PartNotReserved,
     PartRefused,
     RateLimited,
     ServerError,
@@ -22,7 +22,6 @@ ATTEMPTS = 8
 WRONG_ANSWERS = 4  # of a part that arrives damaged, or without a header that is needed
 FIRST_DELAY = 0.5  # seconds
 LONGEST_DELAY = 60.0
-RESERVE_FAILED = 8008  # docs.cavatica.org, API status codes: the part could not be reserved, try again
 
 Backoff = Callable[[int], float]
 
@@ -74,8 +73,6 @@ class Tries:
 
 def _passing(error: Exception) -> bool:
     """Whether this is trouble that may be over in a while."""
-    if isinstance(error, Conflict):
-        return error.code == RESERVE_FAILED
     if isinstance(error, CertificateUntrusted):
         return False
-    return isinstance(error, StorageError | ServerError | RateLimited | ConnectionFailed)
+    return isinstance(error, PartNotReserved | StorageError | ServerError | RateLimited | ConnectionFailed)

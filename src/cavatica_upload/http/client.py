@@ -17,8 +17,8 @@ from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.errors import UsageError
 from cavatica_upload.http.connections import shared_ssl_context
 from cavatica_upload.http.guard import TOKEN_HEADER, Guard
-from cavatica_upload.http.problems import scrub
 from cavatica_upload.http.transport import ApiTransport, AsyncApiTransport
+from cavatica_upload.redact import scrub
 from cavatica_upload.versions import USER_AGENT
 
 CONNECT_TIMEOUT = 15.0
@@ -182,7 +182,7 @@ class SafeClient(AuthenticatedClient):
             "headers": {"User-Agent": USER_AGENT, "Accept": "application/json", **self._headers},
             "cookies": self._cookies,
             "timeout": self._timeouts,
-            "redacted": lambda text: scrub(text, (self._guard.token.reveal(),)),
+            "redacted": scrub,
         }
 
 

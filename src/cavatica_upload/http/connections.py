@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 import httpcore
 import httpx
 
+from cavatica_upload.config import is_loopback
 from cavatica_upload.errors import ConfigError
 
 LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
@@ -154,7 +155,10 @@ class _BoundedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         timeout = _bounded(timeout, httpcore.ConnectTimeout)
-        return _BoundedStream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        try:
+            return _BoundedStream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        except UnicodeError as error:  # a label of a name is too long to be looked up
+            raise httpcore.ConnectError("no host can have this name") from error
 
 
 class _BoundedStream(httpcore.NetworkStream):
@@ -252,16 +256,6 @@ def shown(proxy: str) -> str:
     """Return a proxy's URL without the credentials that may be in it."""
     url = httpx.URL(proxy)
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine itself, by its name or address."""
-    host = host.strip("[]").rstrip(".").lower()
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    address = _address(host)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address is not None and (mapped or address).is_loopback
 
 
 def _excepted(host: str, port: int | None) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -11,35 +11,17 @@ import httpx
 
 from cavatica_upload.api.operations import Operation, recognise
 from cavatica_upload.budget.calls import CallBudget
-from cavatica_upload.config.endpoint import same_origin
+from cavatica_upload.config import same_origin
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Retrying
-from cavatica_upload.http.losses import causes, loss_of
+from cavatica_upload.http.failures import causes, describe_failure
 from cavatica_upload.http.retry import Again, Answer, Exchange, GiveUp, Policy, Take, Verdict
+from cavatica_upload.redact import Secret
 
 logger = logging.getLogger(__name__)
 
 TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105  (a name; docs.cavatica.org, The API)
 SECRET_HEADERS = (TOKEN_HEADER, "Authorization", "X-SBG-Session-Id")
-
-
-class Secret:
-    """A text that shows itself to nobody who does not ask for it by name."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a token is not copied or pickled: connect() again where it is needed")
 
 
 @attrs.frozen(eq=False)
@@ -61,7 +43,7 @@ class Guard:
         """Begin a call of the API."""
         path = request.url.raw_path.decode("ascii").split("?", 1)[0]
         below = path.removeprefix(urlsplit(self.endpoint).path)
-        return Exchange(recognise(request.method, below), self.policy, secrets=(self.token.reveal(),))
+        return Exchange(recognise(request.method, below), self.policy)
 
     def dressed(self, request: httpx.Request, exchange: Exchange) -> httpx.Request:
         """Return the request as it is sent: with the token, and with timeouts that the deadline allows."""
@@ -83,7 +65,7 @@ class Guard:
 
     def lost(self, exchange: Exchange, error: httpx.RequestError, number: int | None) -> Verdict:
         """Judge an attempt that ended without a whole answer."""
-        loss = loss_of(error, httpx.URL(self.endpoint))
+        loss = describe_failure(error, httpx.URL(self.endpoint))
         if number is not None:
             if loss.maybe_acted:
                 self.budget.observe({}, number)

@@ -25,12 +25,14 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from cavatica_upload.api.operations import Operation
+from cavatica_upload.api.problems import error_of
 from cavatica_upload.budget.ratelimit import MARGIN, wait_asked_for
 from cavatica_upload.errors import (
     ApiError,
     CavaticaError,
     CertificateUntrusted,
     ConnectionFailed,
+    PartNotReserved,
     RateLimited,
     UnexpectedAnswer,
 )
@@ -111,14 +113,12 @@ class Exchange:
         operation: Operation,
         policy: Policy,
         *,
-        secrets: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.operation = operation
         self._policy = policy
-        self._secrets = secrets
         self._clock = clock
         self._wall = wall
         self._uniform = uniform
@@ -167,9 +167,7 @@ class Exchange:
                 operation=self.operation.name,
             )
             return self._again_or(failed, trouble, may_act=True)
-        error = ApiError.from_answer(
-            answer.status, answer.headers, answer.body, self.operation.name, secrets=self._secrets
-        )
+        error = error_of(answer.status, answer.headers, answer.body, self.operation.name)
         if isinstance(error, RateLimited):
             return self._rate_limited(error, answer)
         self._attempts += 1
@@ -179,7 +177,7 @@ class Exchange:
         if error.maintenance:
             return self._pause_or(error, reason, self._uniform(LONGEST_PAUSE / 2, LONGEST_PAUSE))
         not_done = error.code in _NOT_DONE
-        if (answer.status >= 500 and answer.status not in _FINAL_5XX) or (answer.status, error.code) == (409, 8008):
+        if (answer.status >= 500 and answer.status not in _FINAL_5XX) or isinstance(error, PartNotReserved):
             return self._again_or(error, reason, may_act=not not_done)
         if error.status in (408, 425):
             return self._again_or(error, reason, may_act=True)

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 import attrs
 import platformdirs
 
+from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import private_folder
-from cavatica_upload.http.clock import epoch_seconds
 from cavatica_upload.journal.database import SELECT_UPLOADS, DamagedError, open_database
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.sources.base import Identity

@@ -24,11 +24,10 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.http.connections import Connections
 from cavatica_upload.http.connections import deadline as hold_deadline
-from cavatica_upload.http.losses import loss_of
-from cavatica_upload.http.problems import scrub
-from cavatica_upload.http.redaction import redact_logs
+from cavatica_upload.http.failures import describe_failure
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
+from cavatica_upload.redact import redact_logs, scrub
 from cavatica_upload.sources.base import Source, usual_block
 from cavatica_upload.storage import etags
 from cavatica_upload.timing import Timing
@@ -154,7 +153,7 @@ def _lost(error: httpx.RequestError, target: Target, part: Part, *, late: bool) 
             "Check the network, or ask for smaller parts.",
             part=part.number,
         )
-    loss = loss_of(error, httpx.URL(target.url))
+    loss = describe_failure(error, httpx.URL(target.url))
     sentence = f"Part {part.number} was not taken: {loss.reason}."
     if loss.untrusted:
         return CertificateUntrusted(sentence, loss.hint)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import httpx
 
 from cavatica_upload.http.connections import proxy_for, shown
-from cavatica_upload.http.problems import scrub
 from cavatica_upload.http.retry import Lost
+from cavatica_upload.redact import scrub
 
 CHECK_PROXY = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
 CHECK_AUTHORITY = "Where a proxy of your network signs certificates, point SSL_CERT_FILE at its authority."
 
 
-def loss_of(error: httpx.RequestError, url: httpx.URL) -> Lost:
+def describe_failure(error: httpx.RequestError, url: httpx.URL) -> Lost:
     """Say what broke on the way to a URL, of which only the host is named, and whether the server may have acted."""
     host = url.netloc.decode()
     text = re.sub(r"\[Errno -?\d+\] ", "", scrub(str(error))).rstrip(".") or type(error).__name__

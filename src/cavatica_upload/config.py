@@ -1,0 +1,290 @@
+"""Which endpoint, and which token: arguments, then the environment, then the credentials file of the vendor's tools.
+
+A token belongs to one endpoint. What is found in different places is put together only if that cannot send a token
+to a host it was not meant for:
+
+- an explicit profile supplies both, and the environment is not looked at;
+- a token argument goes to the endpoint argument, else to SB_API_ENDPOINT, else to CAVATICA;
+- SB_AUTH_TOKEN goes to SB_API_ENDPOINT, and to CAVATICA if that is not set, whatever any profile says;
+- an endpoint argument that is another host than the one found beside the token is refused, and so is
+  SB_API_ENDPOINT beside the token of a profile for another host.
+"""
+
+import codecs
+import configparser
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import attrs
+
+from cavatica_upload.errors import ConfigError, EndpointError
+from cavatica_upload.redact import protect, scrub
+
+TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105  (a name)
+ENDPOINT_VARIABLE = "SB_API_ENDPOINT"
+CREDENTIALS = Path(".sevenbridges") / "credentials"
+CAVATICA = "https://cavatica-api.sbgenomics.com/v2"
+
+# docs.cavatica.org and its sister sites, The API; China as in the platform's own R package, sevenbridges2.
+PLATFORMS = {
+    "cavatica": CAVATICA,
+    "cgc": "https://cgc-api.sbgenomics.com/v2",
+    "us": "https://api.sbgenomics.com/v2",
+    "eu": "https://eu-api.sbgenomics.com/v2",
+    "bdc": "https://api.sb.biodatacatalyst.nhlbi.nih.gov/v2",
+    "china": "https://api.sevenbridges.cn/v2",
+}
+_PORTS = {"http": 80, "https": 443}
+
+
+@attrs.frozen
+class Settings:
+    """An endpoint, the token for it, and in words where the two were found. It is not pickled, nor copied."""
+
+    endpoint: str
+    """Base URL with the version and without a slash at the end: `https://cavatica-api.sbgenomics.com/v2`."""
+    token: str = attrs.field(repr=False)
+    profile: str | None = None
+    source: str = "the arguments"
+    notices: tuple[str, ...] = ()
+    """What the user should know, such as that others can read the token."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("settings hold a token and are not copied or pickled: find them again where they are needed")
+
+
+def find_settings(
+    token: str | None = None,
+    endpoint: str | None = None,
+    profile: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    home: Path | None = None,
+    allow_http: bool = False,
+) -> Settings:
+    """Find the endpoint and its token.
+
+    `endpoint` is a URL or a platform's short name (`cavatica`, `cgc`, `us`, `eu`, `bdc`, `china`). `http:` is for a
+    server on this machine only, unless `allow_http`. Raises EndpointError for what is no endpoint, and ConfigError
+    if nothing usable is found, if what is found does not fit together, and for a token that no header can hold.
+    """
+    environ = os.environ if environ is None else environ
+    wanted = normal_endpoint(endpoint, allow_http=allow_http) if endpoint is not None else None
+
+    if profile is not None:
+        found = _of_profile(_read_profile(profile, home), wanted, allow_http=allow_http)
+        if token is not None:
+            return _settings(attrs.evolve(found, token=token, place=f"the arguments and profile {profile}"))
+        return _settings(found, wanted)
+
+    set_endpoint = environ.get(ENDPOINT_VARIABLE, "").strip()
+    beside = normal_endpoint(set_endpoint, allow_http=allow_http) if set_endpoint else None
+    if token is not None:
+        return _settings(_Found(token, wanted or beside or CAVATICA, "the arguments"))
+    if set_token := environ.get(TOKEN_VARIABLE, ""):
+        # The token alone says nothing of its host: an endpoint argument is then as good as the default.
+        return _settings(_Found(set_token, beside or wanted or CAVATICA, TOKEN_VARIABLE), wanted)
+    found = _of_profile(_read_profile(None, home), wanted or beside, allow_http=allow_http)
+    return _settings(found, wanted or beside)
+
+
+def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
+    """Return the base URL that `text`, a URL or a platform's short name, stands for.
+
+    The version is added if the URL has no path. Raises EndpointError for what is no endpoint, and for `http:` to
+    another machine unless `allow_http`: the token would be readable on the way.
+    """
+    text = text.strip()
+    if text.lower() in PLATFORMS:
+        return PLATFORMS[text.lower()]
+    try:
+        url = urlsplit(text)
+        port, host = url.port, url.hostname or ""
+        host.encode("idna")  # what a look-up of the name begins with; a label may be too long for it
+    except ValueError:
+        raise _not_an_endpoint(text) from None
+    if (
+        url.scheme not in _PORTS
+        or port == 0
+        or not (host and host.isascii() and text.isprintable())
+        or any(mark in text for mark in " \\?#")
+        or "@" in url.netloc
+        or any(segment in (".", "..") for segment in url.path.split("/"))
+    ):
+        raise _not_an_endpoint(text)
+    if url.scheme == "http" and not allow_http and not is_loopback(host):
+        raise EndpointError(
+            f"The endpoint {url.scheme}://{url.netloc} would send the token unencrypted to another machine.",
+            "Use https, or allow http explicitly if the network in between is yours.",
+        )
+    shown_port = "" if port is None or port == _PORTS[url.scheme] else f":{port}"
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"{url.scheme}://{bracketed}{shown_port}{url.path.rstrip('/') or '/v2'}"
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Return whether two URLs have the same scheme, host and port."""
+    first, second = urlsplit(one), urlsplit(other)
+    return (first.scheme, first.hostname, first.port or _PORTS.get(first.scheme)) == (
+        second.scheme,
+        second.hostname,
+        second.port or _PORTS.get(second.scheme),
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself, by its name or address."""
+    host = host.strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def read_text(path: Path) -> str:
+    """Read a file that an editor of any system may have written: UTF-8, or UTF-16 with its mark at the beginning.
+
+    Raises OSError, and UnicodeDecodeError for what is no text.
+    """
+    raw = path.read_bytes()
+    return raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
+@attrs.frozen
+class _Found:
+    """A token, the endpoint that it is meant for, and where it was found."""
+
+    token: str = attrs.field(repr=False)
+    endpoint: str
+    place: str
+    profile: str | None = None
+    notices: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class _Profile:
+    """A section of the credentials file."""
+
+    name: str
+    path: Path
+    endpoint: str
+    token: str = attrs.field(repr=False)
+
+
+def _of_profile(profile: _Profile, wanted: str | None, *, allow_http: bool) -> _Found:
+    for key, value in (("auth_token", profile.token), ("api_endpoint", profile.endpoint or wanted)):
+        if not value:
+            raise ConfigError(
+                f"Profile {profile.name} in {profile.path} has no {key}.",
+                f"Add the line {key} = {CAVATICA if key == 'api_endpoint' else '…'} below the profile's name.",
+            )
+    own = normal_endpoint(profile.endpoint, allow_http=allow_http) if profile.endpoint else str(wanted)
+    place = f"profile {profile.name} in {profile.path}"
+    return _Found(profile.token, own, place, profile.name, _notices(profile.path))
+
+
+def _settings(found: _Found, wanted: str | None = None) -> Settings:
+    """Check that the token may go to the endpoint, and into a header, and never show it while doing so."""
+    if wanted is not None and not same_origin(found.endpoint, wanted):
+        raise ConfigError(
+            f"The token of {found.place} is for {found.endpoint}, and the endpoint asked for is {wanted}.",
+            "Give a token for that endpoint with it, or leave the endpoint out.",
+        )
+    token = _unquoted(found.token)
+    trouble = None
+    if not token:
+        trouble = "is empty"
+    elif any(character.isspace() for character in token):
+        trouble = "contains white space"
+    elif not all("!" <= character <= "~" for character in token):
+        trouble = "contains characters that no token has"
+    if trouble:
+        raise ConfigError(
+            f"The token from {found.place} {trouble}.",
+            "Copy it again from the platform's developer page, whole and alone.",
+        )
+    protect(token)
+    return Settings(wanted or found.endpoint, token, found.profile, found.place, found.notices)
+
+
+def _read_profile(name: str | None, home: Path | None) -> _Profile:
+    """Read one profile; without a name that of `default`, else that of `cavatica`.
+
+    Keys of other tools are left alone. The file's lines are never shown: they hold tokens.
+    """
+    path = (home or _home()) / CREDENTIALS
+    # Interpolation is off as a token may hold a %. A comment may follow a value after a blank.
+    parser = configparser.ConfigParser(
+        interpolation=None, allow_no_value=True, strict=False, inline_comment_prefixes=("#", ";")
+    )
+    try:
+        parser.read_string(read_text(path))
+    except (FileNotFoundError, NotADirectoryError):
+        if name is None:
+            raise ConfigError(
+                "No token was given or found.",
+                f"Set {TOKEN_VARIABLE} to a token from the platform's developer page, or write it to ~/{CREDENTIALS}.",
+            ) from None
+        raise ConfigError(
+            f"There is no credentials file {path}.", f"Make one with `sb configure`, or set {TOKEN_VARIABLE} instead."
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"The credentials file {path} cannot be read: {error.strerror or 'unknown reason'}.",
+            "Make it readable for you, and for nobody else.",
+        ) from None
+    except (configparser.Error, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None) or next(iter(getattr(error, "errors", ())), (None,))[0]
+        raise ConfigError(
+            f"The credentials file {path} is not an INI file" + (f" (line {line})." if line else "."),
+            "It wants lines like [default], auth_token = …, api_endpoint = ….",
+        ) from None
+    candidates = (name,) if name is not None else ("default", "cavatica")
+    section = next((candidate for candidate in candidates if parser.has_section(candidate)), None)
+    if section is None:
+        there = ", ".join(parser.sections()) or "none"
+        raise ConfigError(f"There is no profile {' or '.join(candidates)} in {path}.", f"Profiles there: {there}.")
+    endpoint, token = (parser.get(section, key, fallback="") or "" for key in ("api_endpoint", "auth_token"))
+    return _Profile(section, path, _unquoted(endpoint), _unquoted(token))
+
+
+def _notices(path: Path) -> tuple[str, ...]:
+    try:
+        mode = path.stat().st_mode & 0o777
+    except OSError:
+        return ()
+    if os.name == "nt" or not mode & 0o077:
+        return ()
+    return (f"Other users of this machine can read or change {path} (mode {mode:04o}). Run: chmod 600 {path}",)
+
+
+def _unquoted(text: str) -> str:
+    """Return a value without the quotes that shells want and INI files do not."""
+    text = text.strip(" \t")
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"No token was given, and the home directory, which may hold ~/{CREDENTIALS}, is not known.",
+            f"Set {TOKEN_VARIABLE}, or HOME.",
+        ) from error
+
+
+def _not_an_endpoint(text: str) -> EndpointError:
+    # A password is not shown, nor a token that was put in the wrong place.
+    shown = "given" if "@" in text or (text.isalnum() and len(text) > 16) else repr(scrub(text))
+    return EndpointError(
+        f"The endpoint {shown} is neither a URL like https://host/v2 nor the short name of a platform.",
+        f"Leave it out for CAVATICA, or give one of {', '.join(PLATFORMS)}, or a base URL.",
+    )
