@@ -182,7 +182,7 @@ class Api:
                 client=self.client,
                 project=destination.project or UNSET,
                 parent=destination.parent or UNSET,
-                name=UNSET if name is None else name,
+                name=UNSET if name is None else [name],
                 limit=PAGE,
                 offset=offset,
             )
