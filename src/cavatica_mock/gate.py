@@ -135,24 +135,25 @@ def _path(admitted: Admitted) -> dict[str, Any]:
         if text in ("", ".", ".."):
             raise Problem(problems.BAD_PATH[parameter.name], f"{parameter.name} is missing.")
         try:
-            values[parameter.name] = parameter.read([text])
+            values[parameter.name] = parameter.read(text)
         except Invalid as invalid:
             raise Problem(problems.BAD_PATH[parameter.name], invalid.why) from None
     return values
 
 
 def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """The declared parameters. Others are ignored, because clients send many."""
+    """Declared parameters, each given once at most; what is not declared is passed over, as clients send much."""
+    declared = {parameter.name: parameter for parameter in operation.of_kind("query")}
     values: dict[str, Any] = {}
-    for parameter in operation.of_kind("query"):
-        name = parameter.name
-        texts = [text for given, text in pairs if given == name]
-        if not texts:
+    for name, text in pairs:
+        if name not in declared:
             continue
         code = problems.BAD_KEY.get((operation.id, name), problems.BAD_REQUEST)
+        if name in values:
+            raise Problem(code, f"{name} is given more than once.")
         try:
-            "".join(texts).encode()
-            values[name] = parameter.read(texts)
+            text.encode()
+            values[name] = declared[name].read(text)
         except UnicodeError:
             raise Problem(code, f"{name} is not UTF-8.") from None
         except Invalid as invalid:

@@ -67,11 +67,8 @@ class Places:
             return self.folder(parent)
         raise Problem(problems.DESTINATION_MISSING)
 
-    def writable(self, project: str) -> bool:
-        return self.projects is None or self.projects.get(project, False)
-
     def check_writable(self, project: str) -> None:
-        if not self.writable(project):
+        if self.projects is not None and not self.projects.get(project, False):
             raise Problem(problems.PROJECT_READ_ONLY, f"{project} can only be read.")
 
     def make(self, place: Place, user: str, now: float) -> None:

@@ -28,6 +28,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.events import (
     BytesSent,
+    Drift,
     Event,
     Listener,
     Notice,
@@ -55,6 +56,7 @@ __all__ = [
     "ConfigError",
     "ConnectionFailed",
     "Destination",
+    "Drift",
     "Event",
     "FileChanged",
     "FileDigest",

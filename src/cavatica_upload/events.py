@@ -124,6 +124,24 @@ class Notice:
     text: str
 
 
+@attrs.frozen
+class Drift:
+    """An answer of the server is not as the API's document has it, and the upload does not need what is different.
+
+    `key` is the path to the value in the answer to `operation` ("the status", "the content type" and "the body" stand
+    for themselves), `came` says what it is. Told once a run for each.
+    """
+
+    operation: str
+    key: str
+    came: str
+
+    @property
+    def text(self) -> str:
+        """The drift as a sentence."""
+        return f"The server answers {self.operation} in another way than documented: {self.key} is {self.came}."
+
+
 Event = (
     UploadStarted
     | PartSent
@@ -136,5 +154,6 @@ Event = (
     | UploadFailed
     | UploadSkipped
     | Notice
+    | Drift
 )
 Listener = Callable[[Event], None]

@@ -111,7 +111,7 @@ class Uploader:
                 allow_http=allow_http,
             )
         self._client = client
-        api = Api(client)
+        api = Api(client, on_drift=announcer.tell)
         self._context = Context(
             api=api,
             endpoint=api.endpoint,

@@ -6,6 +6,7 @@ from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from engine_rig import KIB, PART, PROJECT, Rig
 
@@ -204,9 +205,7 @@ def test_one_part_at_a_time_where_the_platform_says_so(rig: Rig, monkeypatch: py
         start = uploader.api.start_upload
 
         def serial(*args: object, **options: object) -> object:
-            started = start(*args, **options)  # type: ignore[arg-type]
-            started.parallel_uploads = False
-            return started
+            return attrs.evolve(start(*args, **options), parallel_uploads=False)  # type: ignore[arg-type]
 
         monkeypatch.setattr(uploader.api, "start_upload", serial)
         at_once: list[int] = []

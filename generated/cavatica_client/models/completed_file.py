@@ -14,37 +14,28 @@ T = TypeVar("T", bound="CompletedFile")
 
 @_attrs_define
 class CompletedFile:
-    """The file that the upload created."""
+    """The file that an upload has become."""
 
     href: str
     """ The absolute URL of a resource of this API. """
     path: str
-    """ The path of the file on the platform. No other answer contains it. """
+    """ The path of the file among all projects. Told here and nowhere else. """
     id: str
-    """ The id of a file or folder, 24 hexadecimal digits. """
+    """ Names a file or a folder; 24 hexadecimal digits. """
     project: str
-    """ The id of a project, `owner/short-name`. """
+    """ Names a project, as owner and short name with a slash between them. """
     name: str
-    """ The name of a file. Any characters except `/`, at most 255.
-
-    **Inferred:** The limit counts characters, not bytes.
-     """
+    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
     type_: str
-    """ `file` or `folder`, in upper or lower case.
-
-    **Sources disagree:** Most show lower case, some show upper case. Compare without regard to case.
-     """
+    """ `file` or `folder`, in either case. """
     size: int
-    """ The size of a file in bytes, at most 5 TiB. The limit is known from the vendor's clients.
-
-    **Sources disagree:** The vendor's OpenAPI says int32, which is too small for real files.
-     """
+    """ The size of a file in bytes, 5 TiB at most. """
     created_on: datetime.datetime
-    """ A time in UTC, ISO 8601. """
+    """ A moment in UTC, ISO 8601. """
     modified_on: datetime.datetime
-    """ A time in UTC, ISO 8601. """
+    """ A moment in UTC, ISO 8601. """
     parent: str | Unset = UNSET
-    """ The id of a file or folder, 24 hexadecimal digits. """
+    """ Names a file or a folder; 24 hexadecimal digits. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,10 +15,10 @@ T = TypeVar("T", bound="EditFilesRequest")
 
 @_attrs_define
 class EditFilesRequest:
-    """The files to change, and what to change in each."""
+    """What to change in which files."""
 
     items: list[FileEdit]
-    """ One change per file, for at most 100 files. """
+    """ A change for each file, for 100 files at most. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,10 +15,10 @@ T = TypeVar("T", bound="EditFilesResponse")
 
 @_attrs_define
 class EditFilesResponse:
-    """The outcome for each file, in the order of the request."""
+    """What became of each file, in the order asked."""
 
     items: list[FileEditOutcome]
-    """ One outcome per file. """
+    """ An outcome for each file. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,17 +18,14 @@ T = TypeVar("T", bound="FileEditOutcome")
 
 @_attrs_define
 class FileEditOutcome:
-    """The changed file (`resource`), or why it could not be changed (`error`)."""
+    """The file as it is now, or why it could not be changed."""
 
     resource: FileDetails | Unset = UNSET
-    """ A file or folder. A folder has no size.
-
-    **Sources disagree:** The pages differ in how much of a file they show. The answer that creates a folder has no
-    `project`.
-     """
+    """ A file or a folder. Folders have no size, and the pages differ in how much they show of a file. """
     error: ApiError | Unset = UNSET
-    """ Why the call failed. Decide by `code`, or by `status` if there is no code; the wording of `message` may
-    change.
+    """ What went wrong. The platform's own shape; it does not speak problem+json. No client relies on the wording
+    of
+    `message`.
      """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -18,16 +18,12 @@ T = TypeVar("T", bound="RateLimitStatus")
 
 @_attrs_define
 class RateLimitStatus:
-    """The limits of the user.
-
-    **Sources disagree:** The CAVATICA page does not show `instance_limit`.
-
-    """
+    """How many calls may be made."""
 
     rate: Rate
-    """ The API calls of the token. """
+    """ The calls of one token. """
     instance_limit: InstanceLimit | Unset = UNSET
-    """ The computing instances that may run at the same time. """
+    """ The computing instances that may run at once. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

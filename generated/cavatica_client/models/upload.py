@@ -18,49 +18,32 @@ T = TypeVar("T", bound="Upload")
 
 @_attrs_define
 class Upload:
-    """An ongoing upload in detail.
-
-    **Sources disagree:** No documented example has `href`, `parent`, `size` or `md5`; vendor clients read them.
-
-    """
+    """An ongoing upload in detail."""
 
     upload_id: str
-    """ The id of an upload. Opaque; 64 letters and digits in most examples. """
+    """ Names an upload. Opaque; 64 letters and digits in most examples. """
     project: str
-    """ The id of a project, `owner/short-name`. """
+    """ Names a project, as owner and short name with a slash between them. """
     name: str
-    """ The name of a file. Any characters except `/`, at most 255.
-
-    **Inferred:** The limit counts characters, not bytes.
-     """
+    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
     initiated: datetime.datetime
-    """ A time in UTC, ISO 8601. """
+    """ A moment in UTC, ISO 8601. """
     parallel_uploads: bool
-    """ Whether parts may be sent in parallel.
-
-    **Inferred:** If false, send one part at a time. Every example shows true.
-     """
+    """ Whether parts may be sent at the same time; where false, one part at a time. """
     part_size: int
-    """ The size of every part of the upload but the last, in bytes. """
+    """ The size of every part of an upload but the last, in bytes. """
     uploaded_parts_count: int
-    """ The number of different parts that were reported. """
+    """ How many different parts were reported so far. """
     href: str | Unset = UNSET
     """ The absolute URL of a resource of this API. """
     parent: str | Unset = UNSET
-    """ The id of a file or folder, 24 hexadecimal digits. """
+    """ Names a file or a folder; 24 hexadecimal digits. """
     size: int | Unset = UNSET
-    """ The size of a file in bytes, at most 5 TiB. The limit is known from the vendor's clients.
-
-    **Sources disagree:** The vendor's OpenAPI says int32, which is too small for real files.
-     """
+    """ The size of a file in bytes, 5 TiB at most. """
     md5: str | Unset = UNSET
-    """ An MD5 digest as 32 hexadecimal digits. The platform stores it and never checks it against the uploaded
-    bytes.
-     """
+    """ An MD5 digest as 32 hexadecimal digits. """
     parts: list[PartReport] | Unset = UNSET
-    """ The reported parts, each once, if `list_parts` asked for them. Examples are sorted by part number; no page
-    promises that.
-     """
+    """ The reported parts, each once, where `list_parts` asked for them. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The API: its operations as methods, and its answers as the document has them."""
+"""The API: its operations as methods, and its answers, read leniently, as records."""
 
 from cavatica_upload.api.client import Api
 

@@ -1,7 +1,7 @@
 """A success as it came: what is in it, in what way it differs from the document, and the error that it may be."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -28,20 +28,17 @@ NOTHING: Any = _Nothing()
 
 @attrs.frozen(slots=False)
 class Answer:
-    """An answer of the API with a status of success; `redacted` cuts what is secret out of a text."""
+    """An answer of the API with a status of success."""
 
     operation: Operation
     status: int
-    content_type: str
+    headers: Mapping[str, str]
     body: bytes
-    redacted: Callable[[str], str] = scrub
 
     @classmethod
-    def of(cls, response: httpx.Response, operation: Operation, redacted: Callable[[str], str] = scrub) -> "Answer":
+    def of(cls, response: httpx.Response, operation: Operation) -> "Answer":
         """Take what counts from a response that was read."""
-        return cls(
-            operation, response.status_code, response.headers.get("Content-Type", ""), response.content, redacted
-        )
+        return cls(operation, response.status_code, response.headers, response.content)
 
     @cached_property
     def json(self) -> Any:
@@ -68,11 +65,11 @@ class Answer:
         if shape is None or not shape.get("json", True):
             return
         if self.json is NOTHING:
-            yield Difference("the body", "something that is not JSON" if self.body.strip() else "nothing")
+            yield Difference("the body", "not JSON" if self.body.strip() else "empty")
             return
-        kind = self.content_type.partition(";")[0].strip().lower()
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind and kind != "application/json" and not kind.endswith("+json"):
-            yield Difference("the content type", self.redacted(kind))
+            yield Difference("the content type", scrub(kind))
         yield from differences(shape, self.json)
 
     def unexpected(self, what: str) -> UnexpectedAnswer:
@@ -81,7 +78,7 @@ class Answer:
             begins = self.body[: 4 * LONGEST_START].decode("utf-8", "replace")
         else:
             begins = json.dumps(self.json, ensure_ascii=False)  # anew, so that no escape hides a URL from redaction
-        begins = self.redacted(begins)
+        begins = scrub(begins)
         if len(begins) > LONGEST_START:
             begins = begins[: LONGEST_START - 1] + "…"
         error = UnexpectedAnswer(

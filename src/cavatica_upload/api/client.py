@@ -1,80 +1,55 @@
-"""The API's operations as methods that return a value or raise; the one module that imports the generated operations.
+"""The API's operations as methods that return a value or raise.
 
-What may be sent again is decided below (`operations.py`, `retry.py`): a start or a completion whose answer was lost
+What may be sent again is decided below (`operations.py`, the transports): a start or a completion whose answer was lost
 raises an error with `maybe_acted`, and the caller looks what became of it.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import httpx
 
 from cavatica_client import AuthenticatedClient
-from cavatica_client.api.files import (
-    create_folder,
-    delete_file,
-    edit_files,
-    get_download_info,
-    get_file,
-    list_files,
-    list_folder,
-)
-from cavatica_client.api.projects import get_project
-from cavatica_client.api.rate_limit import get_rate_limit
-from cavatica_client.api.uploads import (
-    abort_upload,
-    complete_upload,
-    get_part_url,
-    get_upload,
-    list_uploads,
-    report_uploaded_part,
-    report_uploaded_parts,
-    start_upload,
-)
-from cavatica_client.models import (
+from cavatica_client.models import PartReport
+from cavatica_upload.api import calls
+from cavatica_upload.api.calls import Call
+from cavatica_upload.api.documented import AS_IT_CAME
+from cavatica_upload.api.drifts import Drifts
+from cavatica_upload.api.outcomes import as_edited, log_drift, not_to_be_found, read_answer
+from cavatica_upload.api.pages import Page, Pages
+from cavatica_upload.api.readers import Unclear
+from cavatica_upload.api.records import (
     CompletedFile,
-    CompleteUploadRequest,
-    CreateFolderRequest,
-    DownloadInfo,
-    EditFilesRequest,
-    EditFilesResponse,
     FileDetails,
-    FilePage,
-    Metadata,
-    PageLink,
-    PartReport,
-    PartReportList,
     PartUrl,
     Project,
-    RateLimitStatus,
+    RateLimit,
     StartedUpload,
-    StartUploadRequest,
     Upload,
-    UploadPage,
     UploadSummary,
 )
-from cavatica_client.models import FileEdit as EditItem
-from cavatica_client.types import UNSET
-from cavatica_upload.api.problems import error_of
 from cavatica_upload.destination import Destination
-from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
-from cavatica_upload.http.answers import call, expect, known
-from cavatica_upload.http.pages import PAGE, all_items
+from cavatica_upload.errors import CavaticaError
+from cavatica_upload.events import Drift
 from cavatica_upload.request import FileEdit
 
+T = TypeVar("T")
+Item = TypeVar("Item")
 
-class Api:
-    """The API through a client made by `connect()`.
+
+class Operations:
+    """The API's operations, one method each.
 
     Every method raises the errors of `cavatica_upload.errors`. Ids are those that the platform gave; an empty one,
-    or one with dots or slashes for a name, is refused with UsageError before anything is sent.
+    or one with dots or slashes for a name, is refused with UsageError before anything is sent. Answers are read
+    leniently, into the records of `cavatica_upload.api.records`. Lists are followed page by page as they are read.
     """
 
-    def __init__(self, client: AuthenticatedClient) -> None:
-        self.client = client
+    _drifts: Drifts
 
-    @property
-    def endpoint(self) -> str:
-        """The base URL."""
-        return str(self.client.get_httpx_client().base_url).rstrip("/")
+    def get_httpx_client(self) -> httpx.Client:
+        """Return what requests are sent with."""
+        raise NotImplementedError
 
     # Uploads
 
@@ -88,107 +63,57 @@ class Api:
         overwrite: bool = False,
     ) -> StartedUpload:
         """Start an upload; the part size in the answer rules. Sizes in bytes. Raises NameTaken without `overwrite`."""
-        body = StartUploadRequest(
-            name=name,
-            project=destination.project or UNSET,
-            parent=destination.parent or UNSET,
-            size=UNSET if size is None else size,
-            part_size=UNSET if part_size is None else part_size,
-            md5=md5 or UNSET,
-        )
-        return expect(
-            StartedUpload,
-            "startUpload",
-            start_upload.sync,
-            client=self.client,
-            body=body,
-            overwrite=True if overwrite else UNSET,
-        )
+        return self._call(calls.start_upload(destination, name, size, part_size, md5, overwrite=overwrite))
 
     def list_uploads(self) -> Iterator[UploadSummary]:
         """Yield the uploads that are open on the server, asking for more pages as they are needed."""
-
-        def page(offset: int) -> tuple[Sequence[UploadSummary], list[PageLink] | None]:
-            found = expect(UploadPage, "listUploads", list_uploads.sync, client=self.client, limit=PAGE, offset=offset)
-            return found.items, known(found.links)
-
-        return all_items(page, lambda upload: upload.upload_id)
+        return self._all(calls.list_uploads, lambda upload: upload.upload_id)
 
     def get_upload(self, upload_id: str, list_parts: bool = False) -> Upload:
         """Return an open upload, with the parts reported so far if asked. Raises UploadGone."""
-        return expect(
-            Upload,
-            "getUpload",
-            get_upload.sync,
-            upload_id,
-            client=self.client,
-            list_parts=True if list_parts else UNSET,
-        )
+        return self._call(calls.get_upload(upload_id, list_parts=list_parts))
 
     def get_part_url(self, upload_id: str, number: int) -> PartUrl:
         """Return where and how the bytes of a part (from 1) are to be sent."""
-        return expect(PartUrl, "getPartUrl", get_part_url.sync, upload_id, number, client=self.client)
+        return self._call(calls.get_part_url(upload_id, number))
 
     def report_part(self, upload_id: str, report: PartReport) -> None:
         """Tell the API what storage answered to one part."""
-        call("reportUploadedPart", report_uploaded_part.sync_detailed, upload_id, client=self.client, body=report)
+        self._call(calls.report_part(upload_id, report))
 
     def report_parts(self, upload_id: str, reports: Iterable[PartReport]) -> None:
         """Tell the API what storage answered to many parts, in one call."""
-        body = PartReportList(parts=list(reports))
-        call("reportUploadedParts", report_uploaded_parts.sync_detailed, upload_id, client=self.client, body=body)
+        self._call(calls.report_parts(upload_id, reports))
 
     def complete_upload(self, upload_id: str, reports: Iterable[PartReport] = ()) -> CompletedFile:
         """Finish an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
 
-        An error with `maybe_acted`, or UploadGone after one, may mean that the file is there.
+        Whatever success the server answers, the upload is completed; where it did not say the file's `id`, that has
+        to be looked for. An error with `maybe_acted`, or UploadGone after one, may mean that the file is there.
         """
-        parts = list(reports)
-        return expect(
-            CompletedFile,
-            "completeUpload",
-            complete_upload.sync,
-            upload_id,
-            client=self.client,
-            body=CompleteUploadRequest(parts=parts) if parts else UNSET,
-        )
+        return self._call(calls.complete_upload(upload_id, reports))
 
     def abort_upload(self, upload_id: str) -> None:
         """Give an upload up; storage forgets its parts. Raises UploadGone for one that is not open."""
-        call("abortUpload", abort_upload.sync_detailed, upload_id, client=self.client)
+        self._call(calls.abort_upload(upload_id))
 
     # Files and folders
 
     def get_file(self, file_id: str) -> FileDetails:
         """Return a file or a folder."""
-        return expect(FileDetails, "getFile", get_file.sync, file_id, client=self.client)
+        return self._call(calls.get_file(file_id))
 
-    def download_url(self, file_id: str) -> str:
+    def get_download_url(self, file_id: str) -> str:
         """Return a signed URL of a file's bytes; who has it can read them."""
-        return expect(DownloadInfo, "getDownloadInfo", get_download_info.sync, file_id, client=self.client).url
+        return self._call(calls.get_download_info(file_id))
 
     def delete_file(self, file_id: str) -> None:
         """Delete a file or an empty folder."""
-        call("deleteFile", delete_file.sync_detailed, file_id, client=self.client)
+        self._call(calls.delete_file(file_id))
 
     def list_files(self, destination: Destination, name: str | None = None) -> Iterator[FileDetails]:
         """Yield the files and folders at a destination, those of a name if given."""
-
-        def page(offset: int) -> tuple[Sequence[FileDetails], list[PageLink] | None]:
-            found = expect(
-                FilePage,
-                "listFiles",
-                list_files.sync,
-                client=self.client,
-                project=destination.project or UNSET,
-                parent=destination.parent or UNSET,
-                name=UNSET if name is None else [name],
-                limit=PAGE,
-                offset=offset,
-            )
-            return found.items, known(found.links)
-
-        return all_items(page, lambda file: file.id)
+        return self._all(lambda offset: calls.list_files(destination, name, offset), lambda file: file.id)
 
     def find_file(self, destination: Destination, name: str) -> FileDetails | None:
         """Return the file or folder of exactly this name at a destination, None where there is none."""
@@ -196,58 +121,57 @@ class Api:
 
     def list_folder(self, folder_id: str) -> Iterator[FileDetails]:
         """Yield the files and folders in a folder."""
-
-        def page(offset: int) -> tuple[Sequence[FileDetails], list[PageLink] | None]:
-            found = expect(
-                FilePage, "listFolder", list_folder.sync, folder_id, client=self.client, limit=PAGE, offset=offset
-            )
-            return found.items, known(found.links)
-
-        return all_items(page, lambda file: file.id)
+        return self._all(lambda offset: calls.list_folder(folder_id, offset), lambda file: file.id)
 
     def create_folder(self, destination: Destination, name: str) -> FileDetails:
         """Make a folder. Raises NameTaken."""
-        body = CreateFolderRequest(
-            name=name, type_="folder", project=destination.project or UNSET, parent=destination.parent or UNSET
+        return (
+            self._call(calls.create_folder(destination, name))
+            or self.find_file(destination, name)
+            or not_to_be_found(name)
         )
-        return expect(FileDetails, "createFolder", create_folder.sync, client=self.client, body=body)
 
     def edit_files(self, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
         """Merge metadata into up to 100 files and set tags; the answer has a place for each, None where it was done."""
-        body = EditFilesRequest(items=[_edit_item(edit) for edit in edits])
-        answer = expect(EditFilesResponse, "editFiles", edit_files.sync, client=self.client, body=body)
-        if len(answer.items) != len(edits):
-            raise UnexpectedAnswer(
-                f"editFiles failed: {len(edits)} files were named, and the server answered for {len(answer.items)}.",
-                "Look at the files' metadata on the platform, and run the same command again.",
-                status=200,
-                operation="editFiles",
-            )
-        return [_edit_error(item.to_dict()) for item in answer.items]
+        outcomes = self._call(calls.edit_files(edits))
+        return [
+            as_edited(edit, self.get_file(edit.file_id)) if isinstance(outcome, Unclear) else outcome
+            for edit, outcome in zip(edits, outcomes, strict=True)
+        ]
 
     # The rest
 
     def get_project(self, project: str) -> Project:
         """Return a project, named as owner/name."""
-        owner, _, name = str(Destination(project=project)).partition("/")
-        return expect(Project, "getProject", get_project.sync, owner, name, client=self.client)
+        return self._call(calls.get_project(project))
 
-    def get_rate_limit(self) -> RateLimitStatus:
+    def get_rate_limit(self) -> RateLimit:
         """Return how many calls are left; this one is not counted."""
-        return expect(RateLimitStatus, "getRateLimit", get_rate_limit.sync, client=self.client)
+        return self._call(calls.get_rate_limit())
+
+    def _call(self, call: Call[T]) -> T:
+        client = self.get_httpx_client()
+        response = client.request(**call.request, extensions={AS_IT_CAME: True})
+        return read_answer(call, response, client.base_url, self._drifts)
+
+    def _all(self, page: Callable[[int], Call[Page[Item]]], key: Callable[[Item], str]) -> Iterator[Item]:
+        pages = Pages(key)
+        while not pages.over:
+            yield from pages.take(self._call(page(pages.offset)))
 
 
-def _edit_item(edit: FileEdit) -> EditItem:
-    item = EditItem(id=edit.file_id, tags=list(edit.tags) or UNSET)
-    if edit.metadata:
-        item.metadata = Metadata()
-        item.metadata.additional_properties.update(edit.metadata)
-    return item
+class Api(Operations):
+    """The API through a client made by `connect()`; `on_drift` is told once of each difference from its document."""
 
+    def __init__(self, client: AuthenticatedClient, on_drift: Callable[[Drift], None] = log_drift) -> None:
+        self.client = client
+        self._drifts = Drifts(on_drift)
 
-def _edit_error(outcome: dict[str, object]) -> CavaticaError | None:
-    problem = outcome.get("error")
-    if not isinstance(problem, dict):
-        return None
-    status = problem.get("status")
-    return error_of(status if isinstance(status, int) else 400, {}, json.dumps(problem).encode(), "editFiles")
+    @property
+    def endpoint(self) -> str:
+        """The base URL."""
+        return str(self.get_httpx_client().base_url).rstrip("/")
+
+    def get_httpx_client(self) -> httpx.Client:
+        """Return what requests are sent with."""
+        return self.client.get_httpx_client()

@@ -44,7 +44,7 @@ class ContractOperation:
 
 @attrs.frozen
 class Difference:
-    """What an answer has in another way than the document: `key` is the path to it, `came` says what is there."""
+    """What an answer has in another way than the document: `key` is the path to it, `came` says what it is instead."""
 
     key: str
     came: str
@@ -72,7 +72,7 @@ def differences(shape: Mapping[str, Any] | None, value: object, key: str = "") -
         properties: Mapping[str, Any] = shape.get("properties", {})
         for name in shape.get("required", ()):
             if name not in value:
-                yield Difference(f"{key}.{name}".lstrip("."), "nothing")
+                yield Difference(f"{key}.{name}".lstrip("."), "missing")
         for name, inner in value.items():
             expected = properties.get(name, shape.get("additionalProperties"))
             if expected is not None:
@@ -92,7 +92,7 @@ def _wrong(shape: Mapping[str, Any], value: object) -> str | None:
         try:
             datetime.fromisoformat(value)
         except ValueError:
-            return "text that is not a date in ISO 8601"
+            return "not a date in ISO 8601"
     if ("enum" in shape and value not in shape["enum"]) or ("const" in shape and value != shape["const"]):
         return "another value"
     return None

@@ -4,8 +4,6 @@ They read the statuses and the keys of the document and nothing else; what diffe
 ValueError. Here a neighbouring status is made the document's, and what cannot be read is an error of this package.
 """
 
-from collections.abc import Callable
-
 import httpx
 
 from cavatica_client import models
@@ -17,13 +15,13 @@ ECHOES = {"reportUploadedPart"}
 """Answered with the request's own body by some platforms, with nothing by others."""
 
 
-def as_documented(response: httpx.Response, base: httpx.URL, redacted: Callable[[str], str]) -> httpx.Response:
+def as_documented(response: httpx.Response, base: httpx.URL) -> httpx.Response:
     """Return an answer as the document has it; raises UnexpectedAnswer where the generated code cannot read it."""
     request = response.request
     operation = operation_of(request, base)
     if operation is None or not response.is_success or AS_IT_CAME in request.extensions:
         return response
-    answer = Answer.of(response, operation, redacted)
+    answer = Answer.of(response, operation)
     status = answer.documented_status
     if status is None:
         return response
@@ -48,5 +46,5 @@ def _check(answer: Answer, status: int) -> None:
         model.from_dict(answer.json)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         found = next((one for one in answer.differences() if not one.key.startswith("the ")), None)
-        what = f"with {found.came} in the place of {found.key}" if found else "with JSON that cannot be read"
+        what = f"and {found.key} is {found.came}" if found else "with JSON of another shape"
         raise answer.unexpected(what) from error

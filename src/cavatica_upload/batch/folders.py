@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
-from cavatica_client.models import FileDetails
+from cavatica_upload.api.records import FileDetails
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, NameTaken, NotFound
 
@@ -130,7 +130,7 @@ class FolderTree:
         if path in self._whole or len(self._entries.get(path, ())) >= most:
             return
         entries = list(islice(self._api.list_files(folder), most + 1))
-        self._entries[path] = {entry.name: entry for entry in entries}
+        self._entries[path] = {entry.name: entry for entry in entries if entry.name is not None}
         if len(entries) <= most:
             self._whole.add(path)
 
@@ -150,9 +150,9 @@ class FolderTree:
 
     def _as_folder(self, entry: FileDetails, path: str) -> Destination:
         kind = entry.type_
-        if not isinstance(kind, str):  # some lists leave it out
+        if kind is None:  # some lists leave it out
             kind = self._api.get_file(entry.id).type_
-        if isinstance(kind, str) and kind.lower() != "folder":
+        if kind is not None and kind.lower() != "folder":
             raise NotAFolder(
                 f"{path} is a file on the platform, and a folder of that name is needed.",
                 "Rename one of the two, or upload to another folder.",

@@ -167,12 +167,14 @@ def _tls() -> Finding:
 
 def _api(api: Api, settings: Settings) -> Finding:
     began = time.monotonic()
-    status = api.get_rate_limit().rate
+    status = api.get_rate_limit()
     took = time.monotonic() - began
     text = f"{settings.endpoint} takes the token, answer in {took * 1000:.0f} ms; "
+    if status.limit is None or status.remaining is None:
+        return Finding("API", "note", text + "it did not say how many calls are left")
     if status.limit < 0:
         return Finding("API", "ok", text + "calls are not limited")
-    left = max(0.0, status.reset - time.time())
+    left = max(0.0, (status.reset or 0) - time.time())
     text += f"{status.remaining:,} of {status.limit:,} calls left" + (
         f", all again in {time_text(left)}" if 0 < left < 86400 else ""
     )

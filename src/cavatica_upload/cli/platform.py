@@ -24,6 +24,6 @@ def open_api(connection: Connection, output: Output, budget: CallBudget | None =
         on_retry=lambda event: output.say(sentence(event)) if event.attempt > 2 or output.verbose else None,
     )
     try:
-        yield Api(client)
+        yield Api(client, on_drift=lambda event: output.say(sentence(event)))
     finally:
         client.close()

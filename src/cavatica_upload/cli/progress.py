@@ -10,6 +10,7 @@ from cavatica_upload.cli.meter import Meter
 from cavatica_upload.cli.wording import record, sentence, timestamp
 from cavatica_upload.events import (
     BytesSent,
+    Drift,
     Event,
     FileKey,
     Notice,
@@ -62,7 +63,7 @@ class Display:
 def worth_a_line(event: Event, *, verbose: bool) -> bool:
     """Whether an event is told by itself, beside the progress of the files."""
     match event:
-        case Notice() | RateLimitWait():
+        case Notice() | Drift() | RateLimitWait():
             return True
         case PartRetried(attempt=attempt) | Retrying(attempt=attempt):
             return verbose or attempt > 2

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 import click
 
-from cavatica_client.models import Upload, UploadSummary
 from cavatica_upload.api import Api
+from cavatica_upload.api.records import Upload, UploadSummary
 from cavatica_upload.cli.console import Output, count_text, size_text, time_text, visible
 from cavatica_upload.cli.exits import Exit
 from cavatica_upload.cli.options import (
@@ -58,23 +58,21 @@ class OpenUpload:
     @property
     def age(self) -> float | None:
         """Seconds since it was begun, None where the server no longer knows it."""
-        if self.summary is None:
+        if self.summary is None or self.summary.initiated is None:
             return None
-        began = self.summary.initiated
-        began = began if began.tzinfo else began.replace(tzinfo=UTC)
-        return max(0.0, (datetime.now(UTC) - began).total_seconds())
+        return max(0.0, (datetime.now(UTC) - self.summary.initiated).total_seconds())
 
     @property
     def name(self) -> str:
         """The name that the file will have."""
-        return self.summary.name if self.summary else self.entry.name if self.entry else ""
+        return (self.summary and self.summary.name) or (self.entry.name if self.entry else "")
 
     @property
     def place(self) -> str:
         """The project or folder that the file goes to."""
         if self.summary is None:
             return str(self.entry.destination) if self.entry else ""
-        return self.summary.project or f"folder {self.summary.parent}"
+        return self.summary.project or (f"folder {self.summary.parent}" if self.summary.parent else "")
 
     @property
     def here(self) -> str:
@@ -91,7 +89,7 @@ class OpenUpload:
             "upload_id": self.upload_id,
             "name": self.name,
             "destination": self.place,
-            "initiated": self.summary.initiated.isoformat() if self.summary else None,
+            "initiated": _time(self.summary),
             "on_server": self.summary is not None,
             "begun_here": self.entry is not None,
             "path": self.entry.identity.path if self.entry else None,
@@ -109,6 +107,11 @@ def open_uploads(api: Api, journal: Journal) -> Iterator[OpenUpload]:
         yield OpenUpload(summary.upload_id, summary, entry, _parts(journal, entry))
     for entry in known.values():
         yield OpenUpload(entry.upload_id, None, entry, _parts(journal, entry))
+
+
+def _time(upload: Upload | UploadSummary | None) -> str | None:
+    began = upload.initiated if upload else None
+    return began.isoformat().replace("+00:00", "Z") if began else None
 
 
 def _parts(journal: Journal, entry: Entry | None) -> int:
@@ -155,14 +158,14 @@ def show(upload_id: str, **values: Any) -> None:
         upload = get_open(api, upload_id, list_parts=True)
         entry = find_entry(journal, api, upload_id)
         here = journal.parts(entry) if entry else {}
-    parts = upload.parts if isinstance(upload.parts, list) else []
+    parts = upload.parts or ()
     facts: Mapping[str, Any] = {
         "upload_id": upload.upload_id,
         "name": upload.name,
         "destination": upload.project or upload.parent,
-        "initiated": upload.initiated.isoformat().replace("+00:00", "Z"),
+        "initiated": _time(upload),
         "part_size": upload.part_size,
-        "parts_on_server": max(upload.uploaded_parts_count, len(parts)),
+        "parts_on_server": max(upload.uploaded_parts_count or 0, len(parts)),
         "begun_here": entry is not None,
         "path": entry.identity.path if entry else None,
         "size": entry.identity.size if entry else None,
@@ -170,7 +173,7 @@ def show(upload_id: str, **values: Any) -> None:
         "parts_sent_from_here": len(here) if entry else None,
     }
     if output.as_json:
-        output.record({"event": "upload", **facts, "parts": [part.to_dict() for part in parts]})
+        output.record({"event": "upload", **facts, "parts": [attrs.asdict(part) for part in parts]})
         return
     texts = {key: size_text(value) if key in ("size", "part_size") and value else value for key, value in facts.items()}
     for key, value in texts.items():

@@ -12,6 +12,7 @@ renamed or taken away. Sizes are bytes, times seconds; `file` is the path as it 
     retrying          operation attempt reason delay
     rate_limit_wait   seconds reset
     notice            file text
+    drift             operation key came                         (an answer is not as documented)
     upload_completed  file file_id name project parent size verified receipt
     already_there     file file_id receipt
     upload_skipped    file reason
@@ -30,6 +31,7 @@ from cavatica_upload.cli.console import count_text, error_record, size_text, tim
 from cavatica_upload.clock import now_utc
 from cavatica_upload.events import (
     BytesSent,
+    Drift,
     Event,
     Notice,
     PartRetried,
@@ -79,6 +81,8 @@ def sentence(event: Event) -> str:
             return f"{visible(file)}: skipped. {visible(reason)}"
         case Notice(file, text):
             return f"{visible(file)}: {visible(text)}" if file else visible(text)
+        case Drift():
+            return visible(event.text)
 
 
 _NAMES: dict[type, str] = {
@@ -92,6 +96,7 @@ _NAMES: dict[type, str] = {
     UploadFailed: "upload_failed",
     UploadSkipped: "upload_skipped",
     Notice: "notice",
+    Drift: "drift",
 }
 
 

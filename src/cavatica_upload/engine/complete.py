@@ -15,9 +15,9 @@ from cavatica_upload.errors import (
     CompleteRefused,
     IntegrityError,
     SizeMismatch,
+    UnexpectedAnswer,
     UploadGone,
 )
-from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.storage import etags
@@ -106,19 +106,28 @@ def _complete(
             if isinstance(missing, SendAgain):
                 return missing
             rest = missing
+            continue
         except CavaticaError as error:
             if not getattr(error, "maybe_acted", False):
                 raise
-            # The answer was lost. An upload that is gone has become the file; one that is there has not.
-            pause(context, context.backoff(attempt))
-            try:
-                context.api.get_upload(entry.upload_id)
-            except UploadGone as gone:
-                return _completed_file_or_raise(context, finished, gone)
-            if attempt == COMPLETIONS:
-                raise
+            lost = error
         else:
-            return CompletedFile(answer.id, known(answer.size), known(answer.href))
+            if answer.id is not None:
+                return CompletedFile(answer.id, answer.size, answer.href)
+            lost = UnexpectedAnswer(
+                f"The server did not say which file the upload of {entry.name} became.",
+                "Run the same command again.",
+                status=200,
+                operation="completeUpload",
+            )
+        # The answer was lost. An upload that is gone has become the file; one that is there has not.
+        pause(context, context.backoff(attempt))
+        try:
+            context.api.get_upload(entry.upload_id)
+        except UploadGone as gone:
+            return _completed_file_or_raise(context, finished, gone)
+        if attempt == COMPLETIONS:
+            raise lost
     raise AssertionError("unreachable")
 
 
@@ -132,7 +141,7 @@ def _completed_file_or_raise(context: Context, finished: Finished, error: Upload
 def _reconcile(context: Context, finished: Finished) -> list[SentPart] | SendAgain:
     """Ask the server what it has: return the parts to report again, or those to send again."""
     upload = context.api.get_upload(finished.opened.entry.upload_id, list_parts=True)
-    theirs = {part.part_number: headers_of(part) for part in known(upload.parts) or ()}
+    theirs = {part.part_number: headers_of(part) for part in upload.parts or ()}
     missing = [part for number, part in finished.parts.items() if number not in theirs]
     wrong = [
         number

@@ -4,7 +4,6 @@ import attrs
 
 from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.engine.context import Context
-from cavatica_upload.http.answers import known
 from cavatica_upload.journal.records import Entry
 
 
@@ -20,10 +19,10 @@ class CompletedFile:
 def find_completed_file(context: Context, entry: Entry, size: int | None) -> CompletedFile | None:
     """Find the file that an upload became whose completion was not answered: its name, its size, made since."""
     found = context.api.find_file(entry.destination, entry.name)
-    if found is None or known(found.size) != size:
+    if found is None or found.size != size:
         return None
-    made = known(found.created_on)
+    made = found.created_on
     begun = epoch_seconds(entry.started) + context.server_clock.skew
     if made is None or epoch_seconds(made) < begun - CLOCK_GRAIN:
         return None
-    return CompletedFile(found.id, size, known(found.href))
+    return CompletedFile(found.id, size, found.href)

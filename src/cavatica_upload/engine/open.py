@@ -12,8 +12,7 @@ from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.reports import headers_of
 from cavatica_upload.engine.resume import keep
 from cavatica_upload.engine.start import Start
-from cavatica_upload.errors import FileChanged, SizeMismatch, UploadGone, UsageError
-from cavatica_upload.http.answers import known
+from cavatica_upload.errors import FileChanged, SizeMismatch, UnexpectedAnswer, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, plan_for_answer
@@ -139,11 +138,19 @@ class _Opening:
         upload = self.context.api.get_upload(entry.upload_id, list_parts=True)
         size = self.source.size or 0
         if entry.key == 0:
-            self._check_stranger(upload.name, known(upload.size), entry.upload_id)
-        plan = plan_for_answer(size, upload.part_size)
-        entry = attrs.evolve(entry, part_size=upload.part_size)
+            self._check_stranger(upload.name, upload.size, entry.upload_id)
+        part_size = upload.part_size or entry.part_size
+        if not part_size:
+            raise UnexpectedAnswer(
+                f"The server did not say the part size of upload {entry.upload_id}.",
+                "Abort it (cavatica uploads abort), and upload the file anew.",
+                status=200,
+                operation="getUpload",
+            )
+        plan = plan_for_answer(size, part_size)
+        entry = attrs.evolve(entry, part_size=part_size)
         journalled = self.context.journal.parts(entry)
-        reported = {part.part_number: headers_of(part) for part in known(upload.parts) or ()}
+        reported = {part.part_number: headers_of(part) for part in upload.parts or ()}
         kept = keep(
             plan,
             self.source,
@@ -161,9 +168,9 @@ class _Opening:
         self.context.journal.correct(entry, changed, stale)
         return self._opened(entry, plan=plan, parallel=upload.parallel_uploads, kept=kept.parts)
 
-    def _check_stranger(self, name: str, size: int | None, upload_id: str) -> None:
+    def _check_stranger(self, name: str | None, size: int | None, upload_id: str) -> None:
         """See that an upload of which only the id is known can be one of this file."""
-        if name != self.asked:
+        if name is not None and name != self.asked:
             raise UsageError(
                 f"Upload {upload_id} is of {name!r}, not of {self.asked!r}.",
                 "Give the name of the upload with --name, or another upload.",

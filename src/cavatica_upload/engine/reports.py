@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse
+from cavatica_upload.api.records import ReportedPart
 from cavatica_upload.journal.records import SentPart
 
 
@@ -13,6 +14,6 @@ def report_of(part: SentPart) -> PartReport:
     return PartReport(part_number=part.number, response=PartReportResponse(headers=headers))
 
 
-def headers_of(report: PartReport) -> Mapping[str, str]:
+def headers_of(part: ReportedPart) -> Mapping[str, str]:
     """Return what storage answered to a part, as it was reported."""
-    return {name: str(value) for name, value in report.response.headers.additional_properties.items()}
+    return part.headers

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import attrs
 
-from cavatica_client.models import Upload, UploadSummary
+from cavatica_upload.api.records import Upload, UploadSummary
 from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
-from cavatica_upload.http.answers import known
 from cavatica_upload.plan import part_size_for
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
@@ -153,7 +152,7 @@ class Start:
             for summary in self.context.api.list_uploads()
             if summary.name == name
             and summary.upload_id not in mine
-            and epoch_seconds(summary.initiated) >= earliest
+            and (summary.initiated is None or epoch_seconds(summary.initiated) >= earliest)
             and _may_be_in(summary, self.request.destination)
             and (upload := self.context.api.get_upload(summary.upload_id)).uploaded_parts_count == 0
             and _is_in(upload, self.request.destination)
@@ -161,7 +160,8 @@ class Start:
         if len(fitting) != 1:
             return None
         self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
-        return Started(fitting[0].upload_id, name, fitting[0].part_size, fitting[0].parallel_uploads)
+        found = fitting[0]
+        return Started(found.upload_id, name, found.part_size, found.parallel_uploads) if found.part_size else None
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)
@@ -172,7 +172,7 @@ def _may_be_in(summary: UploadSummary, destination: Destination) -> bool:
 
 
 def _is_in(upload: Upload, destination: Destination) -> bool:
-    parent = known(upload.parent)
+    parent = upload.parent
     if destination.parent is not None:
         return parent == destination.parent
     # The platform may name the project's root folder here: what can be told is only that it is this project.

@@ -5,28 +5,32 @@ import contextlib
 import ssl
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, Self
 
 import httpx
 
 from cavatica_client import AuthenticatedClient
+from cavatica_upload.api.async_client import AsyncApi
+from cavatica_upload.api.client import Operations
 from cavatica_upload.api.documented import as_documented
+from cavatica_upload.api.drifts import Drifts
 from cavatica_upload.api.operations import refuse_unsafe_path
+from cavatica_upload.api.outcomes import log_drift
 from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.errors import UsageError
 from cavatica_upload.http.connections import shared_ssl_context
 from cavatica_upload.http.guard import TOKEN_HEADER, Guard
 from cavatica_upload.http.transport import ApiTransport, AsyncApiTransport
-from cavatica_upload.redact import scrub
 from cavatica_upload.versions import USER_AGENT
 
 CONNECT_TIMEOUT = 15.0
 
 
-class SafeClient(AuthenticatedClient):
+class SafeClient(AuthenticatedClient, Operations):
     """The generated client, whose connections keep the token to themselves; made by `connect()`.
 
+    Every operation of the API is a method of it, and a coroutine of its `aio`; any generated function takes it, too.
     Its own `token` is a placeholder: the real one is known to the transports only. It can be shared by threads, and
     by several event loops one after the other; it cannot be copied or pickled.
     """
@@ -63,6 +67,12 @@ class SafeClient(AuthenticatedClient):
             transport=_Borrowed(self._transport) if self._borrowed else self._transport, **self._arguments()
         )
         self._by_loop: weakref.WeakKeyDictionary[object, _AsyncClient] = weakref.WeakKeyDictionary()
+        self._drifts = Drifts(log_drift)
+
+    @property
+    def aio(self) -> AsyncApi:
+        """The operations of the API as coroutines."""
+        return AsyncApi(self, self._drifts)
 
     @property
     def endpoint(self) -> str:
@@ -182,16 +192,11 @@ class SafeClient(AuthenticatedClient):
             "headers": {"User-Agent": USER_AGENT, "Accept": "application/json", **self._headers},
             "cookies": self._cookies,
             "timeout": self._timeouts,
-            "redacted": scrub,
         }
 
 
 class _Client(httpx.Client):
     """Looks at a path before httpx resolves the dots in it, and at an answer before a generated function reads it."""
-
-    def __init__(self, redacted: Callable[[str], str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.redacted = redacted
 
     def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
         with _refusing(url):
@@ -199,15 +204,11 @@ class _Client(httpx.Client):
 
     def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
         response = super().send(request, **kwargs)
-        return response if kwargs.get("stream") else as_documented(response, self.base_url, self.redacted)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url)
 
 
 class _AsyncClient(httpx.AsyncClient):
     """As `_Client`."""
-
-    def __init__(self, redacted: Callable[[str], str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.redacted = redacted
 
     def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
         with _refusing(url):
@@ -215,7 +216,7 @@ class _AsyncClient(httpx.AsyncClient):
 
     async def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
         response = await super().send(request, **kwargs)
-        return response if kwargs.get("stream") else as_documented(response, self.base_url, self.redacted)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url)
 
 
 class _Borrowed(httpx.BaseTransport):

@@ -86,12 +86,10 @@ def sync_detailed(
 ) -> Response[Any | ApiError]:
     """Delete a file
 
-     Deletes a file or an empty folder.
-
-    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
+     Removes a file or an empty folder from its project.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -119,12 +117,10 @@ def sync(
 ) -> Any | ApiError | None:
     """Delete a file
 
-     Deletes a file or an empty folder.
-
-    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
+     Removes a file or an empty folder from its project.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,12 +143,10 @@ async def asyncio_detailed(
 ) -> Response[Any | ApiError]:
     """Delete a file
 
-     Deletes a file or an empty folder.
-
-    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
+     Removes a file or an empty folder from its project.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -178,12 +172,10 @@ async def asyncio(
 ) -> Any | ApiError | None:
     """Delete a file
 
-     Deletes a file or an empty folder.
-
-    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
+     Removes a file or an empty folder from its project.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -87,13 +87,11 @@ def sync_detailed(
 ) -> Response[ApiError | DownloadInfo]:
     """Get a download URL
 
-     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
-    expires.
-
-    **Inferred:** A folder has no download URL; the answer is 404.
+     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
+    secret.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -121,13 +119,11 @@ def sync(
 ) -> ApiError | DownloadInfo | None:
     """Get a download URL
 
-     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
-    expires.
-
-    **Inferred:** A folder has no download URL; the answer is 404.
+     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
+    secret.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -150,13 +146,11 @@ async def asyncio_detailed(
 ) -> Response[ApiError | DownloadInfo]:
     """Get a download URL
 
-     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
-    expires.
-
-    **Inferred:** A folder has no download URL; the answer is 404.
+     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
+    secret.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -182,13 +176,11 @@ async def asyncio(
 ) -> ApiError | DownloadInfo | None:
     """Get a download URL
 
-     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
-    expires.
-
-    **Inferred:** A folder has no download URL; the answer is 404.
+     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
+    secret.
 
     Args:
-        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        file_id (str): Names a file or a folder; 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

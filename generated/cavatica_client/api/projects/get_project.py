@@ -86,14 +86,11 @@ def sync_detailed(
 ) -> Response[ApiError | Project]:
     """Get details of a project
 
-     Gets a project, with what the token may do in it. Call it before an upload to check that the project
-    exists and
-    that `permissions.write` is true.
+     Tells whether a project exists and is open to the token, before anything is sent to it.
 
     Args:
-        project_owner (str): The owner of the project, before the slash in the project id.
-        project_name (str): The short name of the project, after the slash in the project id. Not
-            the title of the project.
+        project_owner (str): The part of a project id before the slash.
+        project_name (str): The part of a project id after the slash.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -123,14 +120,11 @@ def sync(
 ) -> ApiError | Project | None:
     """Get details of a project
 
-     Gets a project, with what the token may do in it. Call it before an upload to check that the project
-    exists and
-    that `permissions.write` is true.
+     Tells whether a project exists and is open to the token, before anything is sent to it.
 
     Args:
-        project_owner (str): The owner of the project, before the slash in the project id.
-        project_name (str): The short name of the project, after the slash in the project id. Not
-            the title of the project.
+        project_owner (str): The part of a project id before the slash.
+        project_name (str): The part of a project id after the slash.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -155,14 +149,11 @@ async def asyncio_detailed(
 ) -> Response[ApiError | Project]:
     """Get details of a project
 
-     Gets a project, with what the token may do in it. Call it before an upload to check that the project
-    exists and
-    that `permissions.write` is true.
+     Tells whether a project exists and is open to the token, before anything is sent to it.
 
     Args:
-        project_owner (str): The owner of the project, before the slash in the project id.
-        project_name (str): The short name of the project, after the slash in the project id. Not
-            the title of the project.
+        project_owner (str): The part of a project id before the slash.
+        project_name (str): The part of a project id after the slash.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -190,14 +181,11 @@ async def asyncio(
 ) -> ApiError | Project | None:
     """Get details of a project
 
-     Gets a project, with what the token may do in it. Call it before an upload to check that the project
-    exists and
-    that `permissions.write` is true.
+     Tells whether a project exists and is open to the token, before anything is sent to it.
 
     Args:
-        project_owner (str): The owner of the project, before the slash in the project id.
-        project_name (str): The short name of the project, after the slash in the project id. Not
-            the title of the project.
+        project_owner (str): The part of a project id before the slash.
+        project_name (str): The part of a project id after the slash.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -86,12 +86,11 @@ def sync_detailed(
 ) -> Response[Any | ApiError]:
     """Abort an upload
 
-     Ends an upload and deletes its parts from storage.
-
-    **Inferred:** A completed upload cannot be aborted; it is not found.
+     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
+    not found.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -119,12 +118,11 @@ def sync(
 ) -> Any | ApiError | None:
     """Abort an upload
 
-     Ends an upload and deletes its parts from storage.
-
-    **Inferred:** A completed upload cannot be aborted; it is not found.
+     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
+    not found.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,12 +145,11 @@ async def asyncio_detailed(
 ) -> Response[Any | ApiError]:
     """Abort an upload
 
-     Ends an upload and deletes its parts from storage.
-
-    **Inferred:** A completed upload cannot be aborted; it is not found.
+     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
+    not found.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -178,12 +175,11 @@ async def asyncio(
 ) -> Any | ApiError | None:
     """Abort an upload
 
-     Ends an upload and deletes its parts from storage.
-
-    **Inferred:** A completed upload cannot be aborted; it is not found.
+     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
+    not found.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

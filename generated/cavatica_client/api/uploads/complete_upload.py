@@ -83,11 +83,6 @@ def _parse_response(
 
         return response_429
 
-    if response.status_code == 500:
-        response_500 = ApiError.from_dict(response.json())
-
-        return response_500
-
     if response.status_code == 503:
         response_503 = ApiError.from_dict(response.json())
 
@@ -118,22 +113,18 @@ def sync_detailed(
 ) -> Response[ApiError | CompletedFile]:
     """Complete an upload
 
-     Creates the file from the reported parts. Parts that were not reported before can be reported here,
-    so that a
-    file of one part needs three calls in all.
+     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
+    so that an
+    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
+    not the one
+    that storage gave; the upload then stays open.
 
-    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
-    again; a
-    server accepts each of them.
-
-    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
-    and the
-    upload stays open. A completed upload is no longer found under its id.
+    A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
-            if every part was reported.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
+            where none is.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -163,22 +154,18 @@ def sync(
 ) -> ApiError | CompletedFile | None:
     """Complete an upload
 
-     Creates the file from the reported parts. Parts that were not reported before can be reported here,
-    so that a
-    file of one part needs three calls in all.
+     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
+    so that an
+    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
+    not the one
+    that storage gave; the upload then stays open.
 
-    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
-    again; a
-    server accepts each of them.
-
-    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
-    and the
-    upload stays open. A completed upload is no longer found under its id.
+    A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
-            if every part was reported.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
+            where none is.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -203,22 +190,18 @@ async def asyncio_detailed(
 ) -> Response[ApiError | CompletedFile]:
     """Complete an upload
 
-     Creates the file from the reported parts. Parts that were not reported before can be reported here,
-    so that a
-    file of one part needs three calls in all.
+     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
+    so that an
+    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
+    not the one
+    that storage gave; the upload then stays open.
 
-    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
-    again; a
-    server accepts each of them.
-
-    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
-    and the
-    upload stays open. A completed upload is no longer found under its id.
+    A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
-            if every part was reported.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
+            where none is.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -246,22 +229,18 @@ async def asyncio(
 ) -> ApiError | CompletedFile | None:
     """Complete an upload
 
-     Creates the file from the reported parts. Parts that were not reported before can be reported here,
-    so that a
-    file of one part needs three calls in all.
+     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
+    so that an
+    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
+    not the one
+    that storage gave; the upload then stays open.
 
-    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
-    again; a
-    server accepts each of them.
-
-    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
-    and the
-    upload stays open. A completed upload is no longer found under its id.
+    A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
-            if every part was reported.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
+            where none is.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

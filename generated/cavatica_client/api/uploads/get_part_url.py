@@ -91,19 +91,18 @@ def sync_detailed(
 ) -> Response[ApiError | PartUrl]:
     """Get the URL for a part
 
-     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
-    statuses
-    that mean success, and the response headers that the report needs.
+     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
+    the statuses
+    that mean success, and which of the storage's response headers the report has to carry.
 
-    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
-    `expires`, get
-    a new URL: a part can have any number of them.
+    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
+    `expires`,
+    ask again; one part may have many URLs.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): The number of a part, from 1. The last number is the file size divided
-            by the part size, rounded up; for an
-            empty file it is 1.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): Counts the parts of an upload from 1. The last part number is the file
+            size over the part size, rounded up.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -133,19 +132,18 @@ def sync(
 ) -> ApiError | PartUrl | None:
     """Get the URL for a part
 
-     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
-    statuses
-    that mean success, and the response headers that the report needs.
+     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
+    the statuses
+    that mean success, and which of the storage's response headers the report has to carry.
 
-    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
-    `expires`, get
-    a new URL: a part can have any number of them.
+    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
+    `expires`,
+    ask again; one part may have many URLs.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): The number of a part, from 1. The last number is the file size divided
-            by the part size, rounded up; for an
-            empty file it is 1.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): Counts the parts of an upload from 1. The last part number is the file
+            size over the part size, rounded up.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -170,19 +168,18 @@ async def asyncio_detailed(
 ) -> Response[ApiError | PartUrl]:
     """Get the URL for a part
 
-     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
-    statuses
-    that mean success, and the response headers that the report needs.
+     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
+    the statuses
+    that mean success, and which of the storage's response headers the report has to carry.
 
-    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
-    `expires`, get
-    a new URL: a part can have any number of them.
+    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
+    `expires`,
+    ask again; one part may have many URLs.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): The number of a part, from 1. The last number is the file size divided
-            by the part size, rounded up; for an
-            empty file it is 1.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): Counts the parts of an upload from 1. The last part number is the file
+            size over the part size, rounded up.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -210,19 +207,18 @@ async def asyncio(
 ) -> ApiError | PartUrl | None:
     """Get the URL for a part
 
-     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
-    statuses
-    that mean success, and the response headers that the report needs.
+     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
+    the statuses
+    that mean success, and which of the storage's response headers the report has to carry.
 
-    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
-    `expires`, get
-    a new URL: a part can have any number of them.
+    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
+    `expires`,
+    ask again; one part may have many URLs.
 
     Args:
-        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): The number of a part, from 1. The last number is the file size divided
-            by the part size, rounded up; for an
-            empty file it is 1.
+        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): Counts the parts of an upload from 1. The last part number is the file
+            size over the part size, rounded up.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

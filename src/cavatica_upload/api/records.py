@@ -1,0 +1,127 @@
+"""What the API answers, as far as it is used here: None where the server did not say, or said it unreadably.
+
+For every key of the document, and for strictness, there are the models of `cavatica_client`. Sizes are bytes, times are
+UTC.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class StartedUpload:
+    """An upload that has just been started; `part_size` is the server's choice."""
+
+    upload_id: str
+    part_size: int
+    parallel_uploads: bool = True
+    name: str | None = None
+    project: str | None = None
+    parent: str | None = None
+    size: int | None = None
+    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ReportedPart:
+    """A part that was reported, with the headers that storage answered."""
+
+    part_number: int
+    headers: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class Upload:
+    """An open upload; `parts` are those reported, None where they were not asked for, or not told."""
+
+    upload_id: str
+    part_size: int | None = None
+    parallel_uploads: bool = True
+    uploaded_parts_count: int | None = None
+    parts: tuple[ReportedPart, ...] | None = None
+    initiated: datetime | None = None
+    name: str | None = None
+    project: str | None = None
+    parent: str | None = None
+    size: int | None = None
+    md5: str | None = None
+    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class UploadSummary:
+    """An open upload in a list."""
+
+    upload_id: str
+    initiated: datetime | None = None
+    name: str | None = None
+    project: str | None = None
+    parent: str | None = None
+    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PartUrl:
+    """Where and how to put the bytes of a part.
+
+    `success_codes` is empty where the platform named none: then any 2xx is success. `expires` is None where it did not
+    say until when the URL is good.
+    """
+
+    url: str = attrs.field(repr=False)
+    method: str = "PUT"
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    success_codes: tuple[int, ...] = ()
+    report_headers: tuple[str, ...] = ("ETag",)
+    expires: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CompletedFile:
+    """The file that an upload became: completed, whatever of it is not known (`id` None: it has to be looked for)."""
+
+    id: str | None = None
+    name: str | None = None
+    project: str | None = None
+    parent: str | None = None
+    size: int | None = None
+    created_on: datetime | None = None
+    modified_on: datetime | None = None
+    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FileDetails:
+    """A file or a folder; `type_` is "file" or "folder", in either case."""
+
+    id: str
+    name: str | None = None
+    type_: str | None = None
+    size: int | None = None
+    project: str | None = None
+    parent: str | None = None
+    created_on: datetime | None = None
+    modified_on: datetime | None = None
+    metadata: Mapping[str, str | None] | None = None
+    tags: tuple[str, ...] | None = None
+    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Project:
+    """A project; `id` is owner/name, `name` its title."""
+
+    id: str
+    name: str | None = None
+    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RateLimit:
+    """How many calls of the token are left in this window; a `limit` of -1 is none, `reset` is in epoch seconds."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset: int | None = None
