@@ -10,8 +10,8 @@ import pytest
 
 from cavatica_upload.cli import run
 from cavatica_upload.cli.app import app
-from cavatica_upload.cli.doctor import clock_finding
-from cavatica_upload.cli.exits import MEANINGS, Exit
+from cavatica_upload.cli.checks import clock_finding
+from cavatica_upload.cli.exit_codes import MEANINGS, Exit
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -75,7 +75,7 @@ def test_an_unexpected_exception_is_a_sentence_and_a_trace_in_a_file(
     def fail(*_words: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("cavatica_upload.cli.receipts.kept", fail)
+    monkeypatch.setattr("cavatica_upload.receipt.receipts", fail)
     assert run(["receipts"]) == Exit.INTERNAL
     err = capfd.readouterr().err
     assert "Traceback" not in err
@@ -91,7 +91,7 @@ def test_ctrl_c_outside_an_upload_is_a_sentence(
     def stop(*_words: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cavatica_upload.cli.receipts.kept", stop)
+    monkeypatch.setattr("cavatica_upload.receipt.receipts", stop)
     assert run(["receipts"]) == Exit.INTERRUPTED
     assert "Interrupted." in capfd.readouterr().err
 
@@ -108,11 +108,11 @@ def test_a_thread_that_fails_is_a_sentence_too(
         thread.join()
         return []
 
-    monkeypatch.setattr("cavatica_upload.cli.receipts.kept", start)
+    monkeypatch.setattr("cavatica_upload.receipt.receipts", start)
     assert run(["receipts"]) == Exit.DONE
     err = capfd.readouterr().err
     assert "Traceback" not in err
-    assert "fault of the program (ZeroDivisionError)" in err
+    assert "Internal error (ZeroDivisionError)" in err
 
 
 def test_wrong_usage_is_told_to_machines_too(capfd: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def test_resume_goes_on_with_what_was_begun_here(machine: Machine) -> None:
     assert "2 of 3 parts sent from" in mine.out
     ended = machine.call("uploads", "resume")
     assert (ended.code, machine.remote()) == (0, {"a.bam": bytes(300)})
-    assert "Going on with 1 upload." in ended.err
+    assert "Resuming 1 upload." in ended.err
 
 
 def test_uploads_are_aborted_by_id_and_by_age(machine: Machine, api: Api) -> None:

@@ -13,11 +13,12 @@ from rich.console import Console
 from cavatica_upload import errors
 from cavatica_upload.batch.metadata import metadata_problems
 from cavatica_upload.cli.bars import Bars, Layout, shorten
-from cavatica_upload.cli.console import Output, size_text, time_text, visible
-from cavatica_upload.cli.dryrun import least_seconds
-from cavatica_upload.cli.exits import Exit, exit_of, exit_of_run
+from cavatica_upload.cli.dry_run import least_seconds
+from cavatica_upload.cli.exit_codes import Exit, exit_of, exit_of_run
+from cavatica_upload.cli.format import size_text, time_text, visible
 from cavatica_upload.cli.meter import WINDOW, Meter, Speed
-from cavatica_upload.cli.options import Age, Pair, Size
+from cavatica_upload.cli.options import Pair, Size, Span
+from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.progress import Lines
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
@@ -75,11 +76,11 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 def test_ages_and_pairs() -> None:
     """7d is a week; a value may have any sign in it."""
-    assert Age().convert("7d", None, None) == Age().convert("1w", None, None) == 7 * 86400
+    assert Span().convert("7d", None, None) == Span().convert("1w", None, None) == 7 * 86400
     assert Pair().convert("a=b=c", None, None) == ("a", "b=c")
     for wrong in ("7", "d", "7y"):
         with pytest.raises(click.BadParameter):
-            Age().convert(wrong, None, None)
+            Span().convert(wrong, None, None)
     for wrong in ("a", "=b"):
         with pytest.raises(click.BadParameter):
             Pair().convert(wrong, None, None)
@@ -144,11 +145,13 @@ def test_each_error_has_its_exit_code(error: BaseException, code: int) -> None:
 
 @given(st.integers(0, 3), st.lists(st.sampled_from(list(Exit)[1:]), max_size=4))
 def test_the_code_of_a_run(done: int, failures: list[Exit]) -> None:
-    """0 only when nothing failed; 130 whenever it was stopped; a code of its own when all failed alike; else 1."""
+    """0 only if nothing failed; 130 if it was stopped; 4 if only the network failed; the code if all are equal; 1."""
     code = exit_of_run(done, failures)
     assert (code == Exit.DONE) == (not failures)
     if Exit.INTERRUPTED in failures:
         assert code == Exit.INTERRUPTED
+    elif set(failures) == {Exit.NETWORK}:
+        assert code == Exit.NETWORK
     elif failures:
         assert code == (failures[0] if len(set(failures)) == 1 and not done else Exit.FAILED)
 
@@ -194,7 +197,7 @@ def test_resumed_bytes_are_done_and_no_speed() -> None:
     meter.take(UploadStarted("a", "id2", 1000, 100, 10), 10.0)
     assert meter.done == 0
     meter.take(UploadFailed("a", ValueError(), True), 11.0)
-    assert (meter.ended, meter.active) == (1, {})
+    assert (meter.finished, meter.failed, meter.active) == (0, 1, {})
 
 
 def test_a_wait_counts_down() -> None:
@@ -274,7 +277,7 @@ def test_bars_draw_what_is_under_way() -> None:
     text = output.console.file.getvalue()  # type: ignore[attr-defined]
     assert "50 %" in text
     assert "0 of 2 files" in text
-    assert "Rate limit reached, going on in 1 min 30 s" in text
+    assert "API rate limit reached; resuming in 1 min 30 s" in text
 
 
 def test_the_sizes_of_streams_and_urls_are_added_as_they_appear() -> None:

@@ -73,10 +73,10 @@ def test_bars_are_drawn_and_ctrl_c_stops(machine: Machine) -> None:
     assert "\x1b[" in terminal.seen
     assert "━" in terminal.seen
     terminal.type("\x03")
-    terminal.until("Ctrl-C again stops at once")
+    terminal.until("Ctrl-C again stops now")
     terminal.type("\x03")
     assert terminal.close() == 130
-    assert "To go on where this stopped: cavatica upload '[red]a.bam' b.bam" in COLOUR.sub("", terminal.seen)
+    assert "To resume: cavatica upload '[red]a.bam' b.bam" in COLOUR.sub("", terminal.seen)
 
 
 def test_no_color_is_obeyed(machine: Machine) -> None:

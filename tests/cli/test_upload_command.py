@@ -56,7 +56,7 @@ def test_what_to_do_when_the_name_is_taken(machine: Machine) -> None:
     machine.file("a.bam", b"new!")
     refused = machine.run("upload", "a.bam", *TO)
     assert refused.code == 1
-    assert "a.bam: There is a file of this name already.\nDecide with --if-exists" in refused.err
+    assert "a.bam: A file with this name already exists.\nUse --if-exists" in refused.err
     skipped = machine.call("upload", "a.bam", *TO, "--if-exists", "skip")
     assert (skipped.code, skipped.out) == (0, "")
     assert "1 skipped" in skipped.err
@@ -147,7 +147,7 @@ def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
         (("upload", "a.bam"), 2, "--project owner/name"),
         (("upload", "a.bam", "--project", "rna-pilot"), 2, "owner/name"),
         (("upload", "a.bam", *TO, "--parent", "5bd7c53ee4b04b8fb1a9f63d"), 2, "not both"),
-        (("upload", "none.bam", "d", *TO), 2, "2 things to put right"),
+        (("upload", "none.bam", "d", *TO), 2, "2 problems found; nothing was uploaded."),
         (("upload", "a.bam", "d/a.bam", *TO), 2, "both become a.bam"),
         (("upload", "a.bam", *TO, "--part-size", "lots"), 2, "64MiB"),
         (("upload", "a.bam", *TO, "--metadata", "a.b=c"), 2, "“.” or “$”"),
@@ -193,7 +193,7 @@ def test_the_exit_code_says_what_failed(machine: Machine, fault: Fault, code: in
     ended = machine.run("upload", "it's a.bam", *TO)
     assert (ended.code, ended.out) == (code, "")
     assert machine.remote() == {}
-    (again,) = [line for line in ended.err.splitlines() if line.startswith("To go on")] or [None]
+    (again,) = [line for line in ended.err.splitlines() if line.startswith("To resume")] or [None]
     assert (again is not None) == resumable
     if again is not None:
         assert shlex.split(again.partition(": ")[2]) == ["cavatica", "upload", "it's a.bam", *TO]
@@ -259,7 +259,7 @@ def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:
     taken = machine.call(*command)
     assert taken.code == 2
     assert "run/a.bam: the name a.bam is taken at run" in taken.err
-    assert "there since an earlier run" in taken.out
+    assert "already uploaded by an earlier run" in taken.out
 
 
 def test_shares_cover_a_batch(machine: Machine) -> None:
@@ -301,7 +301,7 @@ def test_the_keys_of_json_are_as_documented(machine: Machine) -> None:
         "upload_completed": ["file", "file_id", "name", "parent", "project", "receipt", "size", "verified"],
         "run_finished": [
             "already_there", "bytes", "bytes_sent", "described", "exit_code", "failed", "failures", "files",
-            "interrupted", "resume", "seconds", "skipped", "uploaded",
+            "interrupted", "kept_bytes", "kept_parts", "resume", "seconds", "skipped", "skipped_different", "uploaded",
         ],
     }  # fmt: skip
     assert all(event["time"].endswith("Z") for event in ended.events)

@@ -1,5 +1,5 @@
 """`python -m cavatica_upload.cli` is `cavatica`."""
 
-from cavatica_upload.cli.app import main
+from cavatica_upload.cli import main
 
 main()

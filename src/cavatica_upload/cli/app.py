@@ -1,25 +1,21 @@
 """The command `cavatica`: its parts, and the one place where exceptions become sentences and exit codes."""
 
-import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
-from cavatica_upload import versions
-from cavatica_upload.cli.abort import abort
-from cavatica_upload.cli.completion import completion
-from cavatica_upload.cli.console import Output, drop_output
 from cavatica_upload.cli.doctor import doctor
-from cavatica_upload.cli.exits import MEANINGS, Exit, exit_of
-from cavatica_upload.cli.logfile import close_log, log_text, write_trace
-from cavatica_upload.cli.options import Group
+from cavatica_upload.cli.exit_codes import MEANINGS, Exit, exit_of
+from cavatica_upload.cli.format import command_line
+from cavatica_upload.cli.options import Command, Group
+from cavatica_upload.cli.output import Output, discard_output, write_line
 from cavatica_upload.cli.receipts import receipts
-from cavatica_upload.cli.resume import resume
-from cavatica_upload.cli.summary import command_line
+from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
@@ -39,36 +35,72 @@ Environment:
 """
 
 
+def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from cavatica_upload import versions
+
+        write_line(versions.BOTH)
+        ctx.exit()
+
+
 @click.group(
     cls=Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(message=versions.BOTH, help="Show the versions of program and contract, and exit.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of program and contract, and exit.",
+)
 def app() -> None:
     """Upload large files to CAVATICA and the Seven Bridges platforms.
 
-    Resumable, verified part by part, and thrifty with API calls. The token is looked for in the environment
-    (SB_AUTH_TOKEN) and in ~/.sevenbridges/credentials, where the platform's own tools keep it.
+    Resumes after a crash, verifies every part, stays within the API rate limit. The token is read from the
+    environment (SB_AUTH_TOKEN) or from ~/.sevenbridges/credentials, where the platform's own tools keep it.
     """
+
+
+@click.command(cls=Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that completes commands, options and paths.
+
+    \b
+    bash:  cavatica completion bash >> ~/.bashrc
+    zsh:   cavatica completion zsh >> ~/.zshrc
+    fish:  cavatica completion fish > ~/.config/fish/completions/cavatica.fish
+    """
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"There is no completion for {shell}.")
+    write_line(kind(app, {}, "cavatica", "_CAVATICA_COMPLETE").source())
 
 
 for _command in (upload, uploads, receipts, verify, doctor, completion):
     app.add_command(_command)
-for _command in (resume, abort):
-    uploads.add_command(_command)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; whatever happens is told in sentences."""
+    """Run the command line and return its exit code; whatever happens is said in sentences."""
     words = list(sys.argv[1:] if argv is None else argv)
     output = Output(as_json="--json" in words)
+    SIGNALS.count = 0
     try:
-        with _sigterm_interrupts(), _threads_fail_in_sentences(output):
+        with SIGNALS.handled(), _threads_fail_in_sentences(output):
             return _run(output, words)
     except (KeyboardInterrupt, click.Abort):  # anywhere outside an upload, which has its own way to stop
-        output.problem("Interrupted.", f"The same command goes on: {command_line(words)}" if words else None)
+        output.problem("Interrupted.", f"To run it again: {command_line(words)}" if words else None)
         return int(Exit.INTERRUPTED)
     finally:
-        close_log()
+        _close_log()
+
+
+def _close_log() -> None:
+    module = sys.modules.get("cavatica_upload.cli.logfile")
+    if module is not None:
+        module.close_log()
 
 
 def _run(output: Output, words: list[str]) -> int:
@@ -83,49 +115,31 @@ def _run(output: Output, words: list[str]) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "cavatica"
-        output.error(UsageError(error.format_message(), f"“{where} --help” shows what there is."))
+        output.error(UsageError(error.format_message(), f"See “{where} --help”."))
         return int(Exit.USAGE)
     except click.Abort:
         raise
     except CavaticaError as error:
+        from cavatica_upload.cli.logfile import log_text
+
         log_text(f"{type(error).__name__}: {error.message}")
         output.error(error)
         return int(exit_of(error))
     except BrokenPipeError:
-        drop_output()
+        discard_output()
         return int(Exit.DONE)
     except Exception as error:  # noqa: BLE001  # the last resort: a user is told what to send us, not shown a trace
         return _unexpected(output, error)
 
 
-def main() -> NoReturn:
-    """Be the command `cavatica`."""
-    sys.exit(run())
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @contextmanager
 def _threads_fail_in_sentences(output: Output) -> Iterator[None]:
-    def told(failure: threading.ExceptHookArgs) -> None:
+    def report(failure: threading.ExceptHookArgs) -> None:
         if isinstance(failure.exc_value, Exception):
             _unexpected(output, failure.exc_value)
 
     before = threading.excepthook
-    threading.excepthook = told
+    threading.excepthook = report
     try:
         yield
     finally:
@@ -133,9 +147,11 @@ def _threads_fail_in_sentences(output: Output) -> Iterator[None]:
 
 
 def _unexpected(output: Output, error: Exception) -> int:
+    from cavatica_upload.cli.logfile import write_trace
+
     path = write_trace(error)
     output.problem(
-        f"This is a fault of the program ({type(error).__name__}); what was sent is kept, the same command goes on.",
+        f"Internal error ({type(error).__name__}). Uploaded parts are kept; run the same command to resume.",
         f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere.",
     )
     return int(Exit.INTERNAL)

@@ -1,61 +1,18 @@
 """`cavatica doctor`."""
 
-import email.utils
-import os
-import platform
-import secrets
-import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import attrs
 import click
-import httpx
 
-from cavatica_upload import versions
-from cavatica_upload.api import Api
-from cavatica_upload.budget.calls import CallBudget
-from cavatica_upload.cli.console import Output, size_text, time_text, visible
-from cavatica_upload.cli.exits import Exit, exit_of
-from cavatica_upload.cli.hints import hint_of
-from cavatica_upload.cli.options import (
-    Command,
-    Connection,
-    connection_options,
-    option,
-    output_options,
-    take_connection,
-    take_output,
-)
-from cavatica_upload.cli.platform import open_api
-from cavatica_upload.config import Settings, find_settings
+from cavatica_upload.cli.exit_codes import Exit, exit_of
+from cavatica_upload.cli.format import count_text
+from cavatica_upload.cli.messages import hint_of
+from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
+from cavatica_upload.cli.output import Output
 from cavatica_upload.destination import Target
-from cavatica_upload.engine.part_urls import target_of
-from cavatica_upload.errors import CavaticaError, ConfigError
-from cavatica_upload.http.connections import proxy_for, shared_ssl_context, shown
-from cavatica_upload.journal.journal import Journal, state_dir
-from cavatica_upload.md5 import implementation
-from cavatica_upload.plan import Part
-from cavatica_upload.sources.base import Identity, usual_block
-from cavatica_upload.storage.put import Storage
 
-SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits
-LITTLE_SPACE = 100 * 1024 * 1024
-
-Grade = Literal["ok", "note", "wrong"]
-
-
-@attrs.frozen
-class Finding:
-    """What a check found; `error` is there where something is wrong."""
-
-    check: str
-    grade: Grade
-    text: str
-    error: CavaticaError | None = None
+if TYPE_CHECKING:
+    from cavatica_upload.cli.checks import Finding
 
 
 @click.command(cls=Command, short_help="Check what an upload needs, and say what is wrong.")
@@ -64,28 +21,29 @@ class Finding:
     metavar="OWNER/NAME",
     help="Also look at this project, and send one byte to its storage in an upload that is then aborted.",
 )
-@option("--parent", metavar="ID", help="The same for a folder, by its id.")
+@option("--parent", metavar="ID", help="The same for a folder, by its ID.")
 @output_options()
 @connection_options
-def doctor(project: str | None, parent: str | None, **values: Any) -> int:
+def doctor(project: str | None, parent: str | None, output: Output, connection: Connection) -> int:
     """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxy, certificates, disk, MD5.
 
     With --project or --parent also: whether files can be put there, and whether storage can be reached. For this, an
     upload of one byte is started, its byte is sent, and the upload is aborted; no file is made.
     """
-    output, connection = take_output(values), take_connection(values)
+    from cavatica_upload.cli.checks import findings
+
     target = Target.parse(project, parent) if project or parent else None
     wrong = []
-    for finding in _findings(connection, target, output):
+    for finding in findings(connection, target, output):
         if finding.grade == "wrong":
             wrong.append(exit_of(finding.error) if finding.error else Exit.FAILED)
-        _tell(output, finding)
+        _show(output, finding)
     if not output.as_json:
-        output.say("All is well." if not wrong else f"{len(wrong)} of the checks failed.")
+        output.say("All is well." if not wrong else f"{count_text(len(wrong), 'check')} failed.")
     return int(wrong[0] if wrong else Exit.DONE)
 
 
-def _tell(output: Output, finding: Finding) -> None:
+def _show(output: Output, finding: "Finding") -> None:
     hint = hint_of(finding.error) if finding.error else None
     if output.as_json:
         output.record(
@@ -93,159 +51,6 @@ def _tell(output: Output, finding: Finding) -> None:
         )
         return
     mark = {"ok": "ok", "note": "note", "wrong": "WRONG"}[finding.grade]
-    output.result(f"{mark:<6} {finding.check:<9} {visible(finding.text)}")
+    output.result(f"{mark:<6} {finding.check:<9} {finding.text}")
     if hint:
-        output.result(f"{'':<16} {visible(hint)}")
-
-
-def _findings(connection: Connection, target: Target | None, output: Output) -> Iterator[Finding]:
-    """Yield the findings in the order in which one thing needs the other; what makes the rest pointless ends it."""
-    yield Finding("program", "ok", f"{versions.BOTH}, Python {platform.python_version()}, {sys.platform}")
-    yield _guarded("state", _state)
-    yield _guarded("MD5", _md5)
-    try:
-        settings = find_settings(connection.token, connection.endpoint, connection.profile)
-    except CavaticaError as error:
-        yield Finding("token", "wrong", error.message, error)
-        return
-    yield Finding("token", "ok", f"found: {settings.source}")
-    for notice in settings.notices:
-        yield Finding("token", "note", notice)
-    way = [_guarded("proxy", lambda: _proxy(settings)), _guarded("TLS", _tls)]
-    yield from way
-    if any(finding.grade == "wrong" for finding in way):
-        return
-    clock = _ClockProbe(key=CallBudget.key_for(settings.endpoint, settings.token))
-    with open_api(connection, output, clock) as api:
-        reached = _guarded("API", lambda: _api(api, settings))
-        yield reached
-        if clock.skew is not None:
-            yield clock_finding(clock.skew)
-        if reached.grade != "wrong" and target is not None:
-            place = _guarded("project", lambda: _place(api, target))
-            yield place
-            if place.grade != "wrong":
-                yield _guarded("storage", lambda: _storage(api, target))
-
-
-def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
-    try:
-        return look()
-    except CavaticaError as error:
-        return Finding(check, "wrong", error.message, error)
-
-
-def _state() -> Finding:
-    folder = state_dir()
-    journal = Journal(folder)
-    journal.close()
-    if journal.trouble:
-        raise ConfigError(journal.trouble, "Make room or get permission there, or set CAVATICA_STATE_DIR.")
-    free = shutil.disk_usage(folder).free
-    text = f"journal and receipts in {folder}, {size_text(free)} free"
-    return Finding("state", "note" if free < LITTLE_SPACE else "ok", text)
-
-
-def _md5() -> Finding:
-    if implementation() == "lanes":
-        return Finding("MD5", "ok", "of several parts at once, in SIMD lanes")
-    return Finding("MD5", "note", "by hashlib: the lanes, which take less CPU, were not built or not wanted")
-
-
-def _proxy(settings: Settings) -> Finding:
-    url = httpx.URL(settings.endpoint)
-    proxy = proxy_for(url.scheme, url.host, url.port)
-    return Finding("proxy", "note", f"calls go through {shown(proxy)}") if proxy else Finding("proxy", "ok", "none")
-
-
-def _tls() -> Finding:
-    shared_ssl_context()
-    bundle = os.environ.get("SSL_CERT_FILE")
-    text = f"authorities are those of SSL_CERT_FILE, {bundle}" if bundle else "authorities are those of certifi"
-    return Finding("TLS", "note" if bundle else "ok", text)
-
-
-def _api(api: Api, settings: Settings) -> Finding:
-    began = time.monotonic()
-    status = api.get_rate_limit()
-    took = time.monotonic() - began
-    text = f"{settings.endpoint} takes the token, answer in {took * 1000:.0f} ms; "
-    if status.limit is None or status.remaining is None:
-        return Finding("API", "note", text + "it did not say how many calls are left")
-    if status.limit < 0:
-        return Finding("API", "ok", text + "calls are not limited")
-    left = max(0.0, (status.reset or 0) - time.time())
-    text += f"{status.remaining:,} of {status.limit:,} calls left" + (
-        f", all again in {time_text(left)}" if 0 < left < 86400 else ""
-    )
-    return Finding("API", "note" if status.remaining < status.limit // 10 else "ok", text)
-
-
-class _ClockProbe(CallBudget):
-    """Looks at the date of each answer on its way to the call budget."""
-
-    skew: float | None = None
-
-    def observe(self, headers: Mapping[str, str], number: int | None = None, *, refused: bool = False) -> None:
-        """Take the server's time from an answer."""
-        date = next((value for name, value in headers.items() if name.lower() == "date"), None)
-        parsed = email.utils.parsedate_tz(date) if date else None
-        if parsed:
-            self.skew = time.time() - email.utils.mktime_tz(parsed)
-        super().observe(headers, number, refused=refused)
-
-
-def clock_finding(skew: float) -> Finding:
-    """Judge a clock that is so many seconds ahead of the server's."""
-    if abs(skew) <= SKEW:
-        return Finding("clock", "ok", "agrees with the server's")
-    text = f"is {time_text(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
-    return Finding(
-        "clock",
-        "wrong",
-        text,
-        CavaticaError(text, "Set this machine's clock (NTP); waits for the rate limit and expiry times depend on it."),
-    )
-
-
-def _place(api: Api, target: Target) -> Finding:
-    destination = target.destination
-    if destination.project is not None:
-        return Finding("project", "ok", f"{api.get_project(destination.project).id} can be seen")
-    folder = api.get_file(str(destination.parent))
-    return Finding("folder", "ok", f"{folder.name} in {folder.project} can be seen")
-
-
-class _OneByte:
-    """The source of the upload that tries storage."""
-
-    name: str | None = None
-    size: int | None = 1
-    identity: Identity | None = None
-
-    def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:  # noqa: ARG002 - one byte is one block
-        """Yield the byte."""
-        yield b"?" * size
-
-    def check(self) -> None:
-        """Nothing changes here."""
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
-def _storage(api: Api, target: Target) -> Finding:
-    """Send one byte where files would go, as an upload would, and take it back."""
-    name = f"cavatica-doctor-{secrets.token_hex(8)}"
-    upload = api.start_upload(target.destination, name, 1, 5 * 1024 * 1024)
-    storage = Storage()
-    try:
-        url = api.get_part_url(upload.upload_id, 1)
-        stored = storage.put(target_of(url), Part(1, 0, 1), _OneByte())
-    finally:
-        storage.close()
-        api.abort_upload(upload.upload_id)
-    host = urlsplit(url.url).hostname
-    proof = "and its ETag is the MD5" if stored.verified else "though its ETag is no MD5, so parts cannot be verified"
-    text = f"{host} took a byte in {stored.seconds * 1000:.0f} ms, {proof}; the upload was aborted"
-    return Finding("storage", "ok" if stored.verified else "note", text)
+        output.result(f"{'':<16} {hint}")

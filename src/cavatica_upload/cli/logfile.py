@@ -4,25 +4,36 @@ import logging
 import os
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
-from cavatica_upload.cli.wording import sentence
+from cavatica_upload.cli.format import visible
+from cavatica_upload.cli.messages import sentence
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import BytesSent, Event
-from cavatica_upload.journal.journal import state_dir
 
 _LOGGER = logging.getLogger("cavatica_upload")
+
+
+class _LogFile(logging.StreamHandler[TextIO]):
+    """The handler of --log-file, beside those that a program may have."""
 
 
 def open_log(path: Path) -> None:
     """Append what this package logs to a file from now on. Other packages' logs stay out: they may name signed URLs.
 
-    Raises UsageError where the file cannot be written.
+    A pipe without a reader, a folder and what cannot be written are refused with UsageError.
     """
     try:
-        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"The log file {path} cannot be written: {error.strerror}.", "Choose another.") from error
+        # Without O_NONBLOCK, opening a pipe would wait for its reader.
+        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+        os.set_blocking(number, True)
+        stream = os.fdopen(number, "a", encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"The log file {path} cannot be written: {reason}.", "Choose another path.") from error
+    handler = _LogFile(stream)
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
@@ -31,27 +42,45 @@ def open_log(path: Path) -> None:
     _LOGGER.propagate = False
 
 
+def refuse_overwriting(path: Path | None, option: str, sources: Iterable[str]) -> None:
+    """Raise UsageError if a file to write is one of the files to upload."""
+    if path is None or not path.exists():
+        return
+    found = path.stat()
+    for source in sources:
+        try:
+            same = os.path.samestat(found, Path(source).stat())
+        except (OSError, ValueError):
+            continue
+        if same:
+            raise UsageError(f"{option} {path} is one of the files to upload.", "Choose another path.")
+
+
 def close_log() -> None:
-    """Close the log file, where there is one."""
+    """Close the log file, if there is one."""
     for handler in list(_LOGGER.handlers):
-        _LOGGER.removeHandler(handler)
-        handler.close()
+        if isinstance(handler, _LogFile):
+            _LOGGER.removeHandler(handler)
+            handler.stream.close()
+            handler.close()
 
 
 def log_event(event: Event) -> None:
-    """Write an event to the log, where there is one."""
+    """Write an event to the log, if there is one."""
     if not isinstance(event, BytesSent) and _LOGGER.handlers:
-        _LOGGER.info("%s", sentence(event))
+        log_text(sentence(event))
 
 
 def log_text(text: str) -> None:
-    """Write a line to the log, where there is one."""
+    """Write a line to the log, if there is one."""
     if _LOGGER.handlers:
-        _LOGGER.info("%s", text)
+        _LOGGER.info("%s", visible(text))
 
 
 def write_trace(error: BaseException) -> Path | None:
-    """Write the trace of an unexpected exception to a file of its own and return its path, None where that fails."""
+    """Write the trace of an unexpected exception to a file of its own and return its path, None if that fails."""
+    from cavatica_upload.journal.journal import state_dir
+
     folder = state_dir() / "traces"
     path = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
     try:

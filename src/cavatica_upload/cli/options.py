@@ -1,16 +1,21 @@
 """What several commands take: kinds of values, options in sections, and the ones for connection and output."""
 
+import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
 
-from cavatica_upload.cli.console import Output
-from cavatica_upload.config import read_text
-from cavatica_upload.errors import ConfigError
+from cavatica_upload.cli.output import Output
+from cavatica_upload.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from cavatica_upload.api import Api
+    from cavatica_upload.budget.calls import CallBudget
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -21,9 +26,12 @@ _FACTORS: Mapping[str, int] = {
 }  # fmt: skip
 _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
+FILE = click.Path(path_type=Path, dir_okay=False)
+"""A path of a file, which shells complete."""
+
 
 class Size(click.ParamType[int]):
-    """A number of bytes, such as `64MiB`; `64M` and `64MB` mean the same, since sizes are binary everywhere here."""
+    """A number of bytes, such as `64MiB`; `64M` and `64MB` mean the same: sizes are binary everywhere here."""
 
     name = "size"
 
@@ -44,10 +52,10 @@ class Size(click.ParamType[int]):
         return size
 
 
-class Age(click.ParamType[float]):
+class Span(click.ParamType[float]):
     """A span of time, such as `7d`, in seconds."""
 
-    name = "age"
+    name = "span"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds."""
@@ -110,6 +118,18 @@ def option(*names: str, section: str = "Options", **more: Any) -> Callable[[_Fun
     return click.option(*names, cls=Option, section=section, **more)
 
 
+def stop_option(section: str = "Options") -> Callable[[_Function], _Function]:
+    """Add --stop-within to a command, which gets it as `stop_within`, in seconds."""
+    return option(
+        "--stop-within",
+        type=click.FloatRange(0),
+        default=10.0,
+        metavar="SECONDS",
+        section=section,
+        help="After Ctrl-C or SIGTERM, wait this long for the parts in flight. Default: 10.",
+    )
+
+
 @attrs.frozen(kw_only=True)
 class Connection:
     """Where the platform is, and who we are there."""
@@ -118,25 +138,62 @@ class Connection:
     profile: str | None = None
     token: str | None = attrs.field(default=None, repr=False)
 
-    OPTIONS: ClassVar = ("endpoint", "profile", "token_file", "token")
+    @contextmanager
+    def api(self, output: Output, budget: "CallBudget | None" = None) -> Iterator["Api"]:
+        """Connect to the platform; calls count in the budget that all processes of this user share."""
+        from cavatica_upload.api import Api
+        from cavatica_upload.cli.messages import sentence
+        from cavatica_upload.connection import connect
+        from cavatica_upload.journal.journal import state_dir
+
+        client = connect(
+            self.token,
+            self.endpoint,
+            profile=self.profile,
+            budget=budget,
+            budget_store=state_dir() / "budget.sqlite",
+            on_retry=lambda event: output.say(sentence(event)) if event.attempt > 2 or output.verbose else None,
+        )
+        try:
+            yield Api(client, on_drift=lambda event: output.say(sentence(event)))
+        finally:
+            client.close()
 
 
 def connection_options(function: _Function) -> _Function:
     """Add --profile, --token-file and --endpoint to a command, which gets them as `connection`."""
     section = "Connection"
+
+    @functools.wraps(function)
+    def command(*args: Any, endpoint: str | None, profile: str | None, token_file: Path | None, **values: Any) -> Any:
+        if endpoint is not None:
+            _check_endpoint(endpoint)
+        token = None if token_file is None else _read_token(token_file)
+        return function(*args, connection=Connection(endpoint=endpoint, profile=profile, token=token), **values)
+
     for decorate in (
         option("--endpoint", metavar="URL", section=section, help="Base URL of the API, ending in /v2."),
         option(
             "--token-file",
-            type=click.Path(path_type=Path),
+            type=FILE,
             section=section,
             help="File with the token and nothing else. There is no --token: a command line is seen by all users.",
         ),
         option("--profile", metavar="NAME", section=section, help="Section of ~/.sevenbridges/credentials to use."),
         click.option("--token", hidden=True, expose_value=False, callback=_refuse_token),
     ):
-        function = decorate(function)
-    return function
+        command = decorate(command)
+    return command  # type: ignore[return-value]
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Raise UsageError for a malformed --endpoint."""
+    from cavatica_upload.config import normal_endpoint
+
+    try:
+        normal_endpoint(endpoint)
+    except ConfigError as error:
+        raise UsageError(error.message, error.hint) from error
 
 
 def _refuse_token(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -148,55 +205,53 @@ def _refuse_token(ctx: click.Context, _param: click.Parameter, value: str | None
         )
 
 
-def take_connection(values: dict[str, Any]) -> Connection:
-    """Take the values of `connection_options` out of the parameters of a command."""
-    token_file = values.pop("token_file")
-    return Connection(
-        endpoint=values.pop("endpoint"), profile=values.pop("profile"), token=token_file and _read_token(token_file)
-    )
-
-
 def _read_token(path: Path) -> str:
+    from cavatica_upload.config import read_text
+
     try:
         text = read_text(path).strip()
     except OSError as error:
         raise ConfigError(f"The token file {path} cannot be read: {error.strerror}.", "Check the path.") from error
     except UnicodeDecodeError:
         text = ""
-    if not text or len(text.split()) != 1:
+    if not text.isascii() or len(text.split()) != 1:
         raise ConfigError(f"The token file {path} does not hold one token.", "Put the token in it, and nothing else.")
     return text
 
 
 def output_options(*, progress: bool = False) -> Callable[[_Function], _Function]:
-    """Add --json, --quiet and --verbose (and with `progress` --log-file) to a command."""
+    """Add --json, --quiet and --verbose (and with `progress` --log-file) to a command, which gets them as `output`."""
     section = "Output"
 
     def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def command(
+            *args: Any, as_json: bool, quiet: bool, verbose: bool = False, log_file: Path | None = None, **values: Any
+        ) -> Any:
+            output = Output(as_json=as_json, quiet=quiet, verbose=verbose)
+            if progress:
+                values["log_file"] = log_file
+            return function(*args, output=output, **values)
+
         if progress:
-            function = option(
+            command = option(
                 "--log-file",
-                type=click.Path(path_type=Path),
+                type=FILE,
                 section=section,
                 help="Append all that happens to this file, with times; it holds no token and no signed URL.",
-            )(function)
-            function = option(
-                "--verbose", "-v", is_flag=True, section=section, help="Say more: each part, each retry."
-            )(function)
-        function = option(
+            )(command)
+            command = option("--verbose", "-v", is_flag=True, section=section, help="Say more: each part, each retry.")(
+                command
+            )
+        command = option(
             "--quiet", "-q", is_flag=True, section=section, help="Say nothing on standard error but errors."
-        )(function)
+        )(command)
         return option(
             "--json",
             "as_json",
             is_flag=True,
             section=section,
             help="One JSON object a line on standard output." if progress else "Print JSON.",
-        )(function)
+        )(command)  # type: ignore[return-value]
 
     return decorate
-
-
-def take_output(values: dict[str, Any]) -> Output:
-    """Take the values of `output_options` out of the parameters of a command."""
-    return Output(as_json=values.pop("as_json"), quiet=values.pop("quiet"), verbose=bool(values.pop("verbose", False)))

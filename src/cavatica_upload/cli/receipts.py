@@ -1,20 +1,26 @@
-"""`cavatica receipts`."""
+"""`cavatica receipts`, and receipts kept where the user wants them."""
 
+import os
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavatica_upload.cli.console import size_text, visible
-from cavatica_upload.cli.options import Command, option, output_options, take_output
-from cavatica_upload.journal.journal import state_dir
-from cavatica_upload.receipt import Receipt
-from cavatica_upload.receipt import receipts as kept
+from cavatica_upload.cli.format import size_text
+from cavatica_upload.cli.options import Command, option, output_options
+from cavatica_upload.cli.output import Output
+from cavatica_upload.errors import UsageError
+
+if TYPE_CHECKING:
+    from cavatica_upload.receipt import Receipt
+
+SUFFIX = ".receipt.json"
 
 
 @click.command(cls=Command, short_help="List the receipts of files uploaded from here.")
-@click.argument("name", required=False, metavar="[TEXT]")
+@click.argument("text", required=False, metavar="[TEXT]")
 @option("--last", type=click.IntRange(1), metavar="N", help="Only the last N.")
 @option(
     "--dir",
@@ -24,40 +30,47 @@ from cavatica_upload.receipt import receipts as kept
     help="Look here instead of in the state directory.",
 )
 @output_options()
-def receipts(name: str | None, last: int | None, folder: Path | None, **values: Any) -> None:
+def receipts(text: str | None, last: int | None, folder: Path | None, output: Output) -> None:
     """List the receipts of files that were uploaded from here, the oldest first.
 
-    With TEXT, only those with it in the name, the path, the destination or the file id. Each line has the time, the
-    file id, the size, what was proved, the path on disk and the path of the receipt, with tabs between them.
+    With TEXT, only those with it in the name, the path on disk, the project and folder, or the file ID. Each line has
+    the time, the file ID, the size, what was verified, the path on disk and the path of the receipt, with tabs between
+    them; on a terminal, they are a table.
     """
-    output = take_output(values)
+    from cavatica_upload.journal.journal import state_dir
+    from cavatica_upload.receipt import receipts as read_receipts
+
     place = folder or state_dir() / "receipts"
-    found = (receipt for receipt in kept(place) if name is None or _mentions(receipt, name))
-    listed = list(deque(found, last)) if last else found
-    count = 0
-    for receipt in listed:
-        count += 1
-        if output.as_json:
+    found = (receipt for receipt in read_receipts(place) if text is None or _mentions(receipt, text))
+    listed = list(deque(found, last))
+    if output.as_json:
+        for receipt in listed:
             output.record({"event": "receipt", **_record(receipt)})
-        else:
-            proof = "verified" if receipt.verified else "not verified"
-            fields = (receipt.finished, receipt.file_id, size_text(receipt.size), proof, receipt.source, receipt.path)
-            output.result("\t".join(visible(str(field)) for field in fields))
-    if not count:
-        output.say(f"There is no receipt{' like that' if name else ''} in {place}.")
+    else:
+        headers = ("FINISHED", "FILE ID", "SIZE", "PROOF", "PATH", "RECEIPT")
+        output.results(headers, [_fields(receipt) for receipt in listed])
+    if not listed:
+        output.say(f"No receipt matches {text!r} in {place}." if text else f"There is no receipt in {place}.")
 
 
-def _mentions(receipt: Receipt, text: str) -> bool:
-    fields = (receipt.name, receipt.source, receipt.project, receipt.parent, receipt.file_id)
+def _fields(receipt: "Receipt") -> Sequence[str]:
+    proof = "verified" if receipt.verified else "not verified"
+    return receipt.finished, receipt.file_id, size_text(receipt.size), proof, receipt.source, str(receipt.path)
+
+
+def _mentions(receipt: "Receipt", text: str) -> bool:
+    place = getattr(receipt, "place", None)
+    fields = (receipt.name, receipt.source, place, receipt.project, receipt.parent, receipt.file_id)
     return any(text in field for field in fields if field)
 
 
-def _record(receipt: Receipt) -> dict[str, Any]:
+def _record(receipt: "Receipt") -> dict[str, Any]:
     return {
         "file_id": receipt.file_id,
         "name": receipt.name,
         "project": receipt.project,
         "parent": receipt.parent,
+        "place": getattr(receipt, "place", None),
         "source": receipt.source,
         "size": receipt.size,
         "parts": len(receipt.parts),
@@ -67,3 +80,46 @@ def _record(receipt: Receipt) -> dict[str, Any]:
         "finished": receipt.finished,
         "receipt": str(receipt.path),
     }
+
+
+class ReceiptFiles:
+    """Keeps receipts at `place`: a folder (one that exists, or a path that ends in a slash) or, for one file, a file.
+
+    In a folder, the receipt of `run/b.bam` is `run/b.bam.receipt.json`. Raises UsageError if there are several
+    `sources` and the place is not a folder, if it is one of the sources, and if nothing can be written there.
+    """
+
+    def __init__(self, place: str | None, sources: Sequence[str]) -> None:
+        from cavatica_upload.cli.logfile import refuse_overwriting
+
+        self._place = None if place is None else Path(place)
+        self._folder = place is not None and (place.endswith(("/", os.sep)) or Path(place).is_dir())
+        if self._place is None:
+            return
+        if len(sources) > 1 and not self._folder:
+            raise UsageError(
+                f"--receipt {place} is one file, and there are several receipts to keep.",
+                f"Give a folder: --receipt {place}/",
+            )
+        refuse_overwriting(self._place, "--receipt", sources)
+        folder = self._place if self._folder else self._place.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--receipt {place} cannot be written: {reason}.", "Choose another place.") from error
+        if not os.access(folder if self._folder or not self._place.exists() else self._place, os.W_OK):
+            raise UsageError(f"--receipt {place} cannot be written: no permission.", "Choose another place.")
+
+    def keep(self, receipt: "Receipt", folder: str, name: str) -> None:
+        """Write the receipt of the file `name`, whole or not at all; `folder` is its folder in the batch.
+
+        Raises OSError.
+        """
+        from cavatica_upload.disk import write_whole
+
+        if self._place is None:
+            return
+        path = self._place / folder / f"{name}{SUFFIX}" if self._folder else self._place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, receipt.to_json())

@@ -1,18 +1,16 @@
-"""What a run came to: counts, the files that failed and why, and the command that goes on."""
+"""What a run came to: counts, the files that failed and why, and the command that resumes."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import click
 
-from cavatica_upload.cli.console import Output, count_text, error_record, size_text, time_text, visible
-from cavatica_upload.cli.exits import Exit, exit_of, exit_of_run, is_resumable
-from cavatica_upload.cli.hints import hint_of, message_of
-from cavatica_upload.cli.wording import timestamp
-from cavatica_upload.errors import EtagMismatch, UploadBusy
+from cavatica_upload.cli.exit_codes import Exit, exit_of, exit_of_run, is_resumable
+from cavatica_upload.cli.format import command_line, count_text, size_text, time_text, visible
+from cavatica_upload.cli.messages import error_record, hint_of, message_of, timestamp
+from cavatica_upload.cli.output import Output
 
 MOST_ROWS = 50
 _SIGNED = re.compile(r"://\S*\?")
@@ -47,18 +45,26 @@ class Failure:
 
 @attrs.define
 class Tally:
-    """Counts of a run; `there` are files that were on the platform before, `described` got metadata."""
+    """Counts of a run.
+
+    `there` are files that were on the platform before, `skipped` those left alone because their name is taken,
+    `different` those of them that are not the same file; `described` got metadata. `kept_bytes` and `kept_parts` are
+    what the server keeps of files that are not finished.
+    """
 
     files: int = 0
     done: int = 0
     there: int = 0
     skipped: int = 0
+    different: int = 0
     size: int = 0
     sent: int = 0
     unverified: int = 0
     failures: list[Failure] = attrs.field(factory=list)
     described: int = 0
     stopped: bool = False
+    kept_bytes: int = 0
+    kept_parts: int = 0
 
     def fail(self, file: str, error: BaseException) -> None:
         """Count a failed file; those that were merely interrupted are not worth a row each."""
@@ -84,7 +90,7 @@ class Tally:
 
     def fail_metadata(self, file: str, file_id: str, error: BaseException) -> None:
         """Count a file that is there without the metadata it should have."""
-        self.failures.append(Failure(file, error, f"It is there as {file_id}, but without its metadata: "))
+        self.failures.append(Failure(file, error, f"Uploaded as {file_id}, but without its metadata: "))
 
     @property
     def code(self) -> Exit:
@@ -98,29 +104,37 @@ def typed() -> list[str]:
     return list(click.get_current_context().find_root().obj or ())
 
 
-def command_line(argv: Sequence[str]) -> str:
-    """Return the command as it can be typed again; it never holds a token, since no option takes one."""
-    return shlex.join(["cavatica", *argv])
+def show(output: Output, tally: Tally, seconds: float, resume: Sequence[str] | None) -> None:
+    """Write the end of a run to standard error, and under --json as the last line of standard output.
 
-
-def show(output: Output, tally: Tally, seconds: float, again: str | None) -> None:
-    """Write the end of a run to standard error, and under --json as the last line of standard output."""
-    resume = again if again and (tally.interrupted or any(_goes_on(failure) for failure in tally.failures)) else None
+    `resume` are the words of the command that resumes, None if there is none.
+    """
+    unfinished = tally.interrupted or any(_resumes(failure) for failure in tally.failures)
+    command = command_line(resume) if resume is not None and unfinished else None
     if output.as_json:
-        signed = resume is not None and _SIGNED.search(resume)  # a URL with a query may be a key
-        output.record(_record(tally, seconds, None if signed else resume))
+        signed = command is not None and _SIGNED.search(command)  # a URL with a query may be a key
+        output.record(_record(tally, seconds, None if signed else command))
     if tally.done or tally.well or len(tally.failures) > 1:
         output.say(_counts(tally, seconds))
     _show_failures(output, tally)
     if tally.interrupted:
-        kept = "what was sent is kept" if again else "what comes from standard input has to be sent again"
-        output.problem(f"Interrupted, with {count_text(tally.interrupted, 'file')} to go; {kept}.")
-    if resume:
-        output.hint(f"To go on where this stopped: {resume}")
+        output.problem(_interrupted(tally, resumable=resume is not None))
+    if command:
+        output.hint(f"To resume: {command}")
 
 
-def _goes_on(failure: Failure) -> bool:
-    return bool(failure.before) or is_resumable(failure.code) or isinstance(failure.error, UploadBusy | EtagMismatch)
+def _resumes(failure: Failure) -> bool:
+    return bool(failure.before) or is_resumable(failure.error)
+
+
+def _interrupted(tally: Tally, *, resumable: bool) -> str:
+    """Say how much of an interrupted run is finished."""
+    text = f"Interrupted: {tally.well:,} of {count_text(tally.files, 'file')} finished"
+    if not resumable:
+        return f"{text}. What comes from standard input has to be sent again from its beginning."
+    if tally.kept_parts:
+        text += f"; {count_text(tally.kept_parts, 'part')} ({size_text(tally.kept_bytes)}) of the rest are kept"
+    return f"{text}."
 
 
 def _counts(tally: Tally, seconds: float) -> str:
@@ -133,11 +147,14 @@ def _counts(tally: Tally, seconds: float) -> str:
     others = {
         "not verified, see the receipts": tally.unverified,
         "already there": tally.there,
-        "skipped": tally.skipped,
+        "skipped": tally.skipped - tally.different,
+        "skipped although different": tally.different,
         "without its metadata" if tally.bare == 1 else "without their metadata": tally.bare,
         "failed": len(tally.failures) - tally.bare,
     }
     text += "".join(f"; {count:,} {what}" for what, count in others.items() if count)
+    if tally.described:
+        text += f"; metadata set on {count_text(tally.described, 'file')}"
     return text + "."
 
 
@@ -146,20 +163,20 @@ def _show_failures(output: Output, tally: Tally) -> None:
         return
     if len(tally.failures) == 1:
         failure = tally.failures[0]
-        name = "" if failure.file in failure.message else f"{visible(failure.file)}: "
-        output.problem(name + visible(failure.message), visible(failure.hint) if failure.hint else None)
+        name = "" if failure.file in failure.message else f"{failure.file}: "
+        output.problem(name + failure.message, failure.hint)
         return
     rows = tally.failures[:MOST_ROWS]
     width = min(_WIDEST_NAME, max(len(visible(failure.file)) for failure in rows))
     alike = len({failure.message for failure in tally.failures}) == 1
-    reason = f", all alike: {visible(rows[0].message)}" if alike else ":"
+    reason = f": {rows[0].message}" if alike else ":"
     output.problem(f"{count_text(len(tally.failures), 'file')} failed{reason}")
     for failure in rows:
-        output.hint(f"  {visible(failure.file):<{width}}  {'' if alike else visible(failure.message)}".rstrip())
+        output.hint(f"  {visible(failure.file):<{width}}  {'' if alike else failure.message}".rstrip())
     if len(tally.failures) > len(rows):
         output.hint(f"  … and {len(tally.failures) - len(rows):,} more; --json or --log-file has them all")
     for hint in dict.fromkeys(failure.hint for failure in tally.failures if failure.hint):
-        output.hint(visible(hint))
+        output.hint(hint)
 
 
 def _record(tally: Tally, seconds: float, resume: str | None) -> dict[str, Any]:
@@ -170,11 +187,14 @@ def _record(tally: Tally, seconds: float, resume: str | None) -> dict[str, Any]:
         "uploaded": tally.done,
         "already_there": tally.there,
         "skipped": tally.skipped,
+        "skipped_different": tally.different,
         "failed": len(tally.failures),
         "described": tally.described,
         "interrupted": tally.interrupted,
         "bytes": tally.size,
         "bytes_sent": tally.sent,
+        "kept_parts": tally.kept_parts,
+        "kept_bytes": tally.kept_bytes,
         "seconds": round(seconds, 3),
         "exit_code": int(tally.code),
         "resume": resume,

@@ -1,169 +1,87 @@
-"""`cavatica uploads`: what is open on the server, beside what the journal here knows of it."""
+"""`cavatica uploads`: list, show, resume and abort unfinished uploads."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from cavatica_upload.api import Api
-from cavatica_upload.api.records import Upload, UploadSummary
-from cavatica_upload.cli.console import Output, count_text, size_text, time_text, visible
-from cavatica_upload.cli.exits import Exit
+from cavatica_upload.cli.exit_codes import Exit, exit_of_run
+from cavatica_upload.cli.format import command_line, count_text, size_text, time_text
 from cavatica_upload.cli.options import (
     Command,
+    Connection,
     Group,
+    Span,
     connection_options,
     option,
     output_options,
-    take_connection,
-    take_output,
+    stop_option,
 )
-from cavatica_upload.cli.platform import open_api
-from cavatica_upload.errors import UploadGone
-from cavatica_upload.journal.journal import Journal, state_dir
-from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import Plan
+from cavatica_upload.cli.output import Output, ask
+from cavatica_upload.errors import UsageError
+
+if TYPE_CHECKING:
+    from cavatica_upload.api import Api
+    from cavatica_upload.journal.journal import Journal
+    from cavatica_upload.journal.records import Entry
+    from cavatica_upload.request import UploadRequest
 
 
 @click.group(cls=Group)
 def uploads() -> None:
-    """Look after unfinished uploads: list, show, resume, abort.
+    """List, show, resume and abort unfinished uploads.
 
     An upload that is neither finished nor aborted keeps its parts in storage, and may be billed.
     """
-
-
-@contextmanager
-def open_journal() -> Iterator[Journal]:
-    """Open this user's journal."""
-    journal = Journal(state_dir())
-    try:
-        yield journal
-    finally:
-        journal.close()
-
-
-@attrs.frozen
-class OpenUpload:
-    """An upload on the server (`summary` None: gone there), and what the journal knows (`entry` None: nothing)."""
-
-    upload_id: str
-    summary: UploadSummary | None
-    entry: Entry | None
-    parts_here: int = 0
-
-    @property
-    def age(self) -> float | None:
-        """Seconds since it was begun, None where the server no longer knows it."""
-        if self.summary is None or self.summary.initiated is None:
-            return None
-        return max(0.0, (datetime.now(UTC) - self.summary.initiated).total_seconds())
-
-    @property
-    def name(self) -> str:
-        """The name that the file will have."""
-        return (self.summary and self.summary.name) or (self.entry.name if self.entry else "")
-
-    @property
-    def place(self) -> str:
-        """The project or folder that the file goes to."""
-        if self.summary is None:
-            return str(self.entry.destination) if self.entry else ""
-        return self.summary.project or (f"folder {self.summary.parent}" if self.summary.parent else "")
-
-    @property
-    def here(self) -> str:
-        """What the journal says of it, for people."""
-        if self.entry is None:
-            return "not begun here"
-        count = Plan(self.entry.identity.size, self.entry.part_size).count
-        return f"{self.parts_here} of {count_text(count, 'part')} sent from {visible(self.entry.identity.path)}"
-
-    def record(self) -> dict[str, Any]:
-        """Return it as --json shows it."""
-        return {
-            "event": "upload",
-            "upload_id": self.upload_id,
-            "name": self.name,
-            "destination": self.place,
-            "initiated": _time(self.summary),
-            "on_server": self.summary is not None,
-            "begun_here": self.entry is not None,
-            "path": self.entry.identity.path if self.entry else None,
-            "size": self.entry.identity.size if self.entry else None,
-            "part_size": self.entry.part_size if self.entry else None,
-            "parts_sent": self.parts_here if self.entry else None,
-        }
-
-
-def open_uploads(api: Api, journal: Journal) -> Iterator[OpenUpload]:
-    """Yield the uploads on the server, then those that only the journal knows."""
-    known = {entry.upload_id: entry for entry in journal.entries() if entry.endpoint == api.endpoint}
-    for summary in api.list_uploads():
-        entry = known.pop(summary.upload_id, None)
-        yield OpenUpload(summary.upload_id, summary, entry, _parts(journal, entry))
-    for entry in known.values():
-        yield OpenUpload(entry.upload_id, None, entry, _parts(journal, entry))
-
-
-def _time(upload: Upload | UploadSummary | None) -> str | None:
-    began = upload.initiated if upload else None
-    return began.isoformat().replace("+00:00", "Z") if began else None
-
-
-def _parts(journal: Journal, entry: Entry | None) -> int:
-    return len(journal.parts(entry)) if entry else 0
 
 
 @uploads.command("list", cls=Command, short_help="List unfinished uploads, on the server and here.")
 @option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
 @output_options()
 @connection_options
-def list_(mine: bool, **values: Any) -> None:
+def list_(mine: bool, output: Output, connection: Connection) -> None:
     """List unfinished uploads: those on the server, and what the journal here knows of them.
 
-    Each line has the upload's id, its age, the destination, the name and what was sent from here, with tabs between.
+    Each line has the upload's ID, its age, the destination, the name and what was sent from here, with tabs between;
+    on a terminal, they are a table.
     """
-    output, connection = take_output(values), take_connection(values)
-    count = 0
-    with open_journal() as journal, open_api(connection, output) as api:
-        for upload in open_uploads(api, journal):
-            if mine and upload.entry is None:
-                continue
-            count += 1
-            if output.as_json:
-                output.record(upload.record())
-            else:
-                output.result("\t".join(_fields(upload)))
-    if not count:
+    from cavatica_upload.cli.open_uploads import open_journal, open_uploads
+
+    with open_journal(output) as journal, connection.api(output) as api:
+        found = [upload for upload in open_uploads(api, journal) if upload.entry is not None or not mine]
+    if output.as_json:
+        for upload in found:
+            output.record(upload.record())
+    else:
+        headers = ("UPLOAD ID", "AGE", "DESTINATION", "NAME", "SENT FROM HERE")
+        output.results(headers, [upload.fields() for upload in found])
+    if not found:
         output.say("There is no unfinished upload.")
 
 
-def _fields(upload: OpenUpload) -> tuple[str, ...]:
-    age = f"{time_text(upload.age)} old" if upload.age is not None else "gone on the server"
-    return visible(upload.upload_id), age, visible(upload.place), visible(upload.name), upload.here
-
-
-@uploads.command(cls=Command, short_help="Show what there is of one unfinished upload.")
+@uploads.command(cls=Command, short_help="Show one unfinished upload.")
 @click.argument("upload_id", metavar="ID")
 @output_options()
 @connection_options
-def show(upload_id: str, **values: Any) -> None:
+def show(upload_id: str, output: Output, connection: Connection) -> None:
     """Show one unfinished upload: what the server has of it, and what was sent from here."""
-    output, connection = take_output(values), take_connection(values)
-    with open_journal() as journal, open_api(connection, output) as api:
+    from cavatica_upload.cli.open_uploads import Places, find_entry, get_open, open_journal, time_of
+    from cavatica_upload.plan import Plan
+
+    with open_journal(output) as journal, connection.api(output) as api:
         upload = get_open(api, upload_id, list_parts=True)
         entry = find_entry(journal, api, upload_id)
         here = journal.parts(entry) if entry else {}
+        place = Places(api)(upload.project, upload.parent)
     parts = upload.parts or ()
     facts: Mapping[str, Any] = {
         "upload_id": upload.upload_id,
         "name": upload.name,
-        "destination": upload.project or upload.parent,
-        "initiated": _time(upload),
+        "destination": place,
+        "initiated": time_of(upload),
         "part_size": upload.part_size,
         "parts_on_server": max(upload.uploaded_parts_count or 0, len(parts)),
         "begun_here": entry is not None,
@@ -175,53 +93,166 @@ def show(upload_id: str, **values: Any) -> None:
     if output.as_json:
         output.record({"event": "upload", **facts, "parts": [attrs.asdict(part) for part in parts]})
         return
-    texts = {key: size_text(value) if key in ("size", "part_size") and value else value for key, value in facts.items()}
-    for key, value in texts.items():
-        if value is not None:
-            text = {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-            output.result(f"{key.replace('_', ' '):<22}{visible(text)}")
+    for key, value in facts.items():
+        if value is None:
+            continue
+        is_size = key in ("size", "part_size") and isinstance(value, int)
+        text = ("yes" if value else "no") if isinstance(value, bool) else size_text(value) if is_size else str(value)
+        output.result(f"{key.replace('_', ' '):<22}{text}")
 
 
-def get_open(api: Api, upload_id: str, *, list_parts: bool = False) -> Upload:
-    """Return an open upload; raises UploadGone, saying where to look."""
-    try:
-        return api.get_upload(upload_id, list_parts=list_parts)
-    except UploadGone as error:
-        raise UploadGone(
-            f"There is no unfinished upload {upload_id}: completed, aborted, or never begun.",
-            "“cavatica uploads list” shows what is open.",
-            status=error.status,
-            code=error.code,
-        ) from error
+@uploads.command(cls=Command)
+@click.argument("upload_id", required=False, metavar="[ID]")
+@click.argument("file", required=False, metavar="[FILE]", type=click.Path())
+@option("--yes", "-y", is_flag=True, help="Ask nothing: a file that changed is uploaded anew, the old upload aborted.")
+@option("--jobs", "-j", type=click.IntRange(1, 64), metavar="N", help="Parts to send at the same time.")
+@stop_option()
+@output_options(progress=True)
+@connection_options
+def resume(
+    upload_id: str | None,
+    file: str | None,
+    yes: bool,
+    jobs: int | None,
+    stop_within: float,
+    log_file: Path | None,
+    output: Output,
+    connection: Connection,
+) -> int:
+    """Resume unfinished uploads: all that were begun here, or one.
+
+    With ID and FILE, an upload that was begun on another machine is finished from this file; the parts that are there
+    are compared with the file first. Metadata is set by “cavatica upload” only: to have it set, run that command again.
+    """
+    from cavatica_upload.cli.logfile import open_log, refuse_overwriting
+    from cavatica_upload.cli.open_uploads import open_journal
+    from cavatica_upload.cli.summary import typed
+    from cavatica_upload.cli.upload_run import ListRun, RunOptions
+
+    with open_journal(output) as journal, connection.api(output) as api:
+        requests = list(_requests(api, journal, upload_id, file, yes=yes))
+    if not requests:
+        output.say("There is no unfinished upload of a file that is still here.")
+        return int(Exit.DONE)
+    if log_file:
+        refuse_overwriting(log_file, "--log-file", [str(request.source) for request in requests])
+        open_log(log_file)
+    output.say(f"Resuming {count_text(len(requests), 'upload')}.")
+    options = RunOptions(connection=connection, jobs=jobs, yes=yes, stop_within=stop_within, resume=typed())
+    return int(ListRun(requests, options, output)())
 
 
-def find_entry(journal: Journal, api: Api, upload_id: str) -> Entry | None:
-    """Return what the journal knows of an upload."""
-    entries = (entry for entry in journal.entries() if entry.endpoint == api.endpoint)
-    return next((entry for entry in entries if entry.upload_id == upload_id), None)
+def _requests(
+    api: "Api", journal: "Journal", upload_id: str | None, file: str | None, *, yes: bool
+) -> "Iterable[UploadRequest]":
+    from cavatica_upload.cli.open_uploads import find_entry, get_open
+    from cavatica_upload.destination import Destination
+    from cavatica_upload.request import UploadRequest
 
-
-def abort_one(api: Api, journal: Journal, upload_id: str) -> bool:
-    """Abort an upload and forget it here; False where it was gone already."""
-    try:
-        api.abort_upload(upload_id)
-        there = True
-    except UploadGone:
-        there = False
+    if upload_id is None:
+        for mine in journal.entries():
+            if mine.endpoint == api.endpoint and Path(mine.identity.path).exists():
+                yield _request(mine, yes)
+        return
     entry = find_entry(journal, api, upload_id)
-    if entry:
-        journal.forget(entry)
-    return there
+    if entry is not None and file is None:
+        yield _request(entry, yes)
+    elif file is None:
+        raise UsageError(
+            f"Upload {upload_id} was not begun here, so its file is not known.",
+            f"Name the file: {command_line(['uploads', 'resume', upload_id])} FILE",
+        )
+    else:
+        upload = get_open(api, upload_id)
+        parent = upload.parent
+        yield UploadRequest(
+            source=file,
+            destination=Destination(parent=parent) if parent else Destination(project=upload.project),
+            name=upload.name,
+            resume_id=upload_id,
+            changed="restart" if yes else "refuse",
+            key=file,
+        )
 
 
-def tell_aborted(output: Output, upload_id: str, there: bool) -> Exit:
-    """Say how an abort ended."""
+def _request(entry: "Entry", yes: bool) -> "UploadRequest":
+    from cavatica_upload.request import UploadRequest
+
+    return UploadRequest(
+        source=entry.identity.path,
+        destination=entry.destination,
+        name=entry.asked,
+        if_exists=entry.if_exists,  # type: ignore[arg-type]  # as the run that began it had it
+        changed="restart" if yes else "refuse",
+        key=entry.identity.path,
+    )
+
+
+@uploads.command(cls=Command, short_help="Abort unfinished uploads, by ID or by age.")
+@click.argument("upload_ids", nargs=-1, metavar="[ID]…")
+@option("--older-than", type=Span(), metavar="AGE", help="All uploads begun longer ago than this, such as 7d or 12h.")
+@option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
+@option("--dry-run", is_flag=True, help="Say what would be aborted, and do nothing.")
+@option("--yes", "-y", is_flag=True, help="Do not ask.")
+@output_options()
+@connection_options
+def abort(
+    upload_ids: tuple[str, ...],
+    older_than: float | None,
+    mine: bool,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+    connection: Connection,
+) -> int:
+    """Abort unfinished uploads, by ID or by age: their parts are deleted and cannot be resumed.
+
+    The list that --older-than looks at may hold uploads of other members of your projects; with --mine it holds
+    those of this machine only. Nothing is aborted by age without a question, or --yes.
+    """
+    from cavatica_upload.cli.open_uploads import abort_one, open_journal, open_uploads
+
+    if bool(upload_ids) == (older_than is not None or mine):
+        raise UsageError(
+            "Name the uploads by ID or by age, not both." if upload_ids else "No upload given.",
+            "Give IDs (“cavatica uploads list” shows them), --older-than 7d, or --mine.",
+        )
+    with open_journal(output) as journal, connection.api(output) as api:
+        chosen = list(upload_ids)
+        if not chosen:
+            for upload in open_uploads(api, journal):
+                old = upload.age is not None and (older_than is None or upload.age > older_than)
+                if old and (upload.entry is not None or not mine):
+                    age = time_text(upload.age or 0.0)
+                    output.say(f"  {upload.upload_id}  {age} old  {upload.place}  {upload.name}")
+                    chosen.append(upload.upload_id)
+        if not chosen:
+            output.say("There is nothing to abort.")
+            return int(Exit.DONE)
+        if dry_run:
+            output.say(f"Dry run: {count_text(len(chosen), 'upload')} would be aborted.")
+            return int(Exit.DONE)
+        if not upload_ids and not yes and not _agreed(len(chosen)):
+            output.say("Nothing was aborted.")
+            return int(Exit.DONE)
+        codes = [_say_aborted(output, upload_id, abort_one(api, journal, upload_id)) for upload_id in chosen]
+    return int(exit_of_run(codes.count(Exit.DONE), [code for code in codes if code is not Exit.DONE]))
+
+
+def _agreed(count: int) -> bool:
+    """Ask on a terminal; raises UsageError if nobody can answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError(
+            f"{count_text(count, 'upload')} would be aborted, and nobody is there to agree.", "Add --yes to go ahead."
+        )
+    return ask(f"Abort {count_text(count, 'upload')}? The parts are deleted.")
+
+
+def _say_aborted(output: Output, upload_id: str, there: bool) -> Exit:
     if output.as_json:
         output.record({"event": "aborted", "upload_id": upload_id, "was_there": there})
     elif there:
-        output.result(f"{visible(upload_id)}\taborted")
+        output.result(upload_id, "aborted")
     else:
-        output.problem(
-            f"There is no unfinished upload {visible(upload_id)}; it was completed, aborted, or never begun."
-        )
+        output.problem(f"There is no unfinished upload {upload_id}: it was completed or aborted, or never begun.")
     return Exit.DONE if there else Exit.FAILED

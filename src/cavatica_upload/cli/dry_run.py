@@ -11,14 +11,16 @@ from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.metadata import FILES_PER_CALL
-from cavatica_upload.cli.console import Output, count_text, size_text, time_text, visible
-from cavatica_upload.cli.exits import Exit
-from cavatica_upload.cli.run import RunOptions, found_before
+from cavatica_upload.cli.batch_run import BatchOptions, find_uploaded
+from cavatica_upload.cli.exit_codes import Exit
+from cavatica_upload.cli.format import count_text, size_text, time_text
+from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.upload_run import RunOptions
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import CALLS_PER_SECOND, Plan, part_size_for
+from cavatica_upload.plan import Plan, part_size_for
 from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.sources.remote import RemoteFile, is_url
 
@@ -55,7 +57,7 @@ class PlannedFile:
 
 
 def least_seconds(calls: int, share: float = 1.0) -> float:
-    """Return the seconds that so many calls need at least: 1000 at once, and 1000 more every five minutes.
+    """Return the seconds that `calls` need at least: 1000 immediately, and 1000 more every five minutes.
 
     docs.cavatica.org, API rate limit.
     """
@@ -65,19 +67,20 @@ def least_seconds(calls: int, share: float = 1.0) -> float:
 class DryRun:
     """Looks at each file of a batch and says what a run would do with it."""
 
-    def __init__(self, batch: Batch, options: RunOptions, output: Output, api: Api) -> None:
+    def __init__(self, batch: Batch, about: BatchOptions, options: RunOptions, output: Output, api: Api) -> None:
         self._batch = batch
+        self._about = about
         self._options = options
         self._output = output
         self._api = api
-        target = options.target
+        target = about.target
         self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in batch.folders])
         self._receipt_index = ReceiptIndex(state_dir() / "receipts", api.endpoint)
         self._problems: list[str] = []
 
     def __call__(self) -> Exit:
         """Check, print the plan, and return the exit code."""
-        destination = self._options.target.destination
+        destination = self._about.target.destination
         if destination.project is not None:
             self._api.get_project(destination.project)
         else:
@@ -88,7 +91,7 @@ class DryRun:
         return Exit.USAGE if self._problems else Exit.DONE
 
     def _folders(self) -> list[str]:
-        target = self._options.target
+        target = self._about.target
         own = list(accumulate(filter(None, target.folder.split("/")), "{}/{}".format))
         return own + [target.path(folder) for folder in self._batch.folders]
 
@@ -105,10 +108,10 @@ class DryRun:
 
     def _plan(self, item: Item, journal: Journal) -> PlannedFile:
         size = RemoteFile(item.source).size if is_url(item.source) else item.size
-        part_size = part_size_for(size, self._options.part_size)
+        part_size = part_size_for(size, self._about.part_size)
         parts = Plan(size, part_size).count if size is not None else 0
-        folder = self._tree.find(self._options.target.path(item.folder))
-        target = "/".join(part for part in (str(self._options.target), item.target) if part)
+        folder = self._tree.find(self._about.target.path(item.folder))
+        target = "/".join(part for part in (str(self._about.target), item.target) if part)
         state, resumed = "new", 0
         if folder is not None:
             state = self._state(item, folder)
@@ -119,33 +122,33 @@ class DryRun:
                     parts = Plan(entry.identity.size, part_size).count
                     break
                 state = "changed"
-            if state == "changed" and not self._options.session.yes:
+            if state == "changed" and not self._options.yes:
                 self._problems.append(
-                    f"{item.label} changed since its upload was begun; --yes aborts that and uploads the file as it is."
+                    f"{item.label} changed since its upload was begun; --yes aborts that and uploads it anew."
                 )
         return PlannedFile(item, target, size, part_size, parts, state, resumed)
 
     def _state(self, item: Item, folder: Destination) -> str:
-        if found_before(self._receipt_index, self._tree, self._options, item, folder):
+        if find_uploaded(self._receipt_index, self._tree, self._about, item, folder):
             return "there"
-        path = self._options.target.path(item.folder)
+        path = self._about.target.path(item.folder)
         names = self._tree.names(path) if len(self._batch.items) > 1 else None
         taken = item.name in names if names is not None else self._api.find_file(folder, item.name) is not None
         if not taken:
             return "new"
-        if self._options.if_exists == "fail":
+        if self._about.if_exists == "fail":
             self._problems.append(
-                f"{item.label}: the name {item.name} is taken at {self._options.target.path(item.folder) or folder}; "
-                "decide with --if-exists what is to be done."
+                f"{item.label}: the name {item.name} is taken at {self._about.target.path(item.folder) or folder}; "
+                "use --if-exists skip, overwrite or rename."
             )
             return "taken"
-        return self._options.if_exists
+        return self._about.if_exists
 
     def _show(self, planned: list[PlannedFile], missing: list[str]) -> None:
         calls = sum(file.calls for file in planned) + 2 * len(missing)
-        edits = sum(any(self._options.describes(file.item)) for file in planned)
+        edits = sum(any(self._about.describes(file.item)) for file in planned)
         calls += -(-edits // FILES_PER_CALL)
-        share = self._options.shard.fraction if self._options.shard else 1.0
+        share = self._about.shard.fraction if self._about.shard else 1.0
         totals = {
             "files": len(planned),
             "to_send": sum(file.sends for file in planned),
@@ -155,52 +158,55 @@ class DryRun:
             "folders_to_make": len(missing),
             "api_calls": calls,
             "least_seconds": least_seconds(calls, share),
-            "problems": [*self._batch.problems, *self._problems],
+            "problems": [*(file.reason for file in self._batch.bad), *self._problems],
             "exit_code": int(Exit.USAGE if self._problems else Exit.DONE),
         }
         if self._output.as_json:
             for file in planned:
-                self._output.record(_record(file))
+                self._output.record(_record(file, *self._about.describes(file.item)))
             self._output.record({"event": "plan", **totals})
         else:
             self._print(planned, missing, totals)
         for problem in self._problems:
-            self._output.problem(visible(problem))
+            self._output.problem(problem)
 
     def _print(self, planned: list[PlannedFile], missing: list[str], totals: Mapping[str, Any]) -> None:
         rows = planned if self._output.verbose else planned[:MOST_ROWS]
         for file in rows:
             size = size_text(file.size) if file.size is not None else "?"
             parts = count_text(file.parts, "part") if file.parts else "? parts"
-            note = {"new": "", "resume": f"  (goes on: {file.resumed_parts} parts are there)"}
+            note = {"new": "", "resume": f"  (resumes: {file.resumed_parts} parts uploaded already)"}
             self._output.result(
-                f"{size:>9}  {parts:>12}  {visible(file.item.label)} -> {visible(file.target)}"
+                f"{size:>9}  {parts:>12}  {file.item.label} -> {file.target}"
                 + note.get(file.state, f"  ({_WORDS.get(file.state, file.state)})")
             )
+            described = _description(*self._about.describes(file.item))
+            if described:
+                self._output.result(f"{'':>25}{described}")
         if len(planned) > len(rows):
             self._output.result(f"… and {len(planned) - len(rows):,} more files (--verbose shows all)")
         self._output.result(
             f"{totals['to_send']:,} of {count_text(len(planned), 'file')} to send: {size_text(totals['bytes'])} "
             f"in {count_text(totals['parts'], 'part')}"
-            + (f", of which {totals['resumed_parts']:,} are there" if totals["resumed_parts"] else "")
-            + (f"; {count_text(len(missing), 'folder')} to make" if missing else "")
+            + (f", of which {totals['resumed_parts']:,} are uploaded already" if totals["resumed_parts"] else "")
+            + (f"; {count_text(len(missing), 'folder')} to create" if missing else "")
             + "."
         )
         least = totals["least_seconds"]
         if totals["to_send"]:
             self._output.result(
-                f"About {count_text(totals['api_calls'], 'API call')}, at {CALLS_PER_SECOND:.2f} a second over time: "
+                f"About {count_text(totals['api_calls'], 'API call')}; "
                 + (
-                    f"at least {time_text(least)}, however fast the network."
+                    f"because of the rate limit this takes at least {time_text(least)}."
                     if least
-                    else "no waiting for the rate limit."
+                    else "the rate limit will not slow this down."
                 )
             )
-        self._output.say("Dry run: nothing was sent.")
+        self._output.say("Dry run: nothing was uploaded.")
 
 
 _WORDS: Mapping[str, str] = {
-    "there": "there since an earlier run",
+    "there": "already uploaded by an earlier run, unchanged",
     "skip": "name taken: would be skipped",
     "overwrite": "name taken: would be replaced",
     "rename": "name taken: would get another",
@@ -218,7 +224,13 @@ def _same(entry: Entry, item: Item) -> bool:
     return (entry.identity.size, entry.identity.mtime_ns) == (item.size, Path(item.source).stat().st_mtime_ns)
 
 
-def _record(file: PlannedFile) -> dict[str, Any]:
+def _description(metadata: Mapping[str, str], tags: tuple[str, ...]) -> str:
+    """Write the metadata and tags of a file in one line."""
+    parts = [f"{key}={value}" for key, value in metadata.items()] + ([f"tags: {', '.join(tags)}"] if tags else [])
+    return "; ".join(parts)
+
+
+def _record(file: PlannedFile, metadata: Mapping[str, str], tags: tuple[str, ...]) -> dict[str, Any]:
     return {
         "event": "planned",
         "file": file.item.label,
@@ -229,4 +241,6 @@ def _record(file: PlannedFile) -> dict[str, Any]:
         "resumed_parts": file.resumed_parts,
         "state": file.state,
         "api_calls": file.calls,
+        "metadata": dict(metadata),
+        "tags": list(tags),
     }

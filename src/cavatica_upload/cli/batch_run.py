@@ -1,0 +1,164 @@
+"""Uploads a checked batch: makes folders, keeps receipts where asked, sets metadata."""
+
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, cast
+
+import attrs
+
+from cavatica_upload.api import Api
+from cavatica_upload.batch.files import STDIN, Batch, Item
+from cavatica_upload.batch.folders import FolderTree
+from cavatica_upload.batch.metadata import EditFailed, MetadataQueue
+from cavatica_upload.batch.shard import Shard
+from cavatica_upload.cli.format import count_text
+from cavatica_upload.cli.logfile import log_text
+from cavatica_upload.cli.messages import timestamp
+from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.receipts import ReceiptFiles
+from cavatica_upload.cli.upload_run import RunOptions, UploadRun
+from cavatica_upload.destination import Destination, Target
+from cavatica_upload.errors import CavaticaError, SourceError
+from cavatica_upload.journal.journal import state_dir
+from cavatica_upload.receipt import Receipt
+from cavatica_upload.receipt_index import ReceiptIndex
+from cavatica_upload.request import DigestName, FileEdit, IfExists, UploadRequest
+
+
+@attrs.frozen(kw_only=True)
+class BatchOptions:
+    """What `cavatica upload` was told about the files."""
+
+    target: Target
+    if_exists: IfExists = "fail"
+    part_size: int | None = None
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    tags: tuple[str, ...] = ()
+    shard: Shard | None = None
+    digest: DigestName | None = None
+    receipt: str | None = None
+    wait: bool = False
+    stream: Mapping[str, Any] = attrs.field(factory=dict)
+    """Fields of the UploadRequest of standard input: what it is expected to be."""
+
+    def describes(self, item: Item) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """Return the metadata and tags of a file: the manifest's values go before those of the options."""
+        row = item.row
+        metadata = {**self.metadata, **(row.metadata if row else {})}
+        return metadata, tuple(dict.fromkeys((*self.tags, *(row.tags if row else ()))))
+
+
+class BatchRun(UploadRun):
+    """Uploads a checked batch, keeps receipts where asked, and sets metadata."""
+
+    _tree: FolderTree
+    _queue: MetadataQueue
+    _index: ReceiptIndex
+
+    def __init__(self, batch: Batch, about: BatchOptions, options: RunOptions, output: Output) -> None:
+        unsized = (item.label for item in batch.items if item.size is None)
+        files = len(batch.items) + len(batch.bad)
+        super().__init__(output, options, files=files, size=batch.size, unsized=unsized)
+        self._batch = batch
+        self._about = about
+        self._receipts = ReceiptFiles(about.receipt, [item.source for item in batch.items])
+        for bad in batch.bad:
+            self.tally.fail(bad.file, SourceError(bad.reason))
+
+    def requests(self, api: Api) -> Iterator[UploadRequest]:
+        """Yield what is to be sent, making its folder; files that are there already are counted, failures noted."""
+        about, items = self._about, self._batch.items
+        target = about.target
+        self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in self._batch.folders])
+        self._queue = MetadataQueue(api)
+        self._index = ReceiptIndex(state_dir() / "receipts", api.endpoint)
+        log_text(f"Uploading {count_text(len(items), 'file')}, {self._batch.size} bytes, to {target}")
+        if self.output.as_json:
+            self.output.record(
+                {
+                    "event": "run_started",
+                    "time": timestamp(),
+                    "files": len(items),
+                    "bytes": self._batch.size,
+                    "destination": str(target),
+                    "shard": str(about.shard) if about.shard else None,
+                }
+            )
+        return self._requests()
+
+    def _requests(self) -> Iterator[UploadRequest]:
+        about = self._about
+        for item in self._batch.items:
+            try:
+                destination = self._tree.get(about.target.path(item.folder))
+                receipt = find_uploaded(self._index, self._tree, about, item, destination, self.output.say)
+            except CavaticaError as error:
+                self.tally.fail(item.label, error)
+                continue
+            if receipt is not None:
+                self.found(item.label, receipt)
+                self._keep(item, receipt)  # the run that sent it may have ended before this
+                continue
+            yield UploadRequest(
+                source=standard_input() if item.source == STDIN else item.source,
+                destination=destination,
+                name=item.name,
+                part_size=about.part_size,
+                if_exists=about.if_exists,
+                digest=about.digest,
+                changed="restart" if self.options.yes else "refuse",
+                wait=about.wait,
+                key=item.label,
+                context=item,
+                **(about.stream if item.size is None else {}),
+            )
+
+    def arrived(self, request: UploadRequest, receipt: Receipt) -> None:
+        """Keep the receipt where asked, and set metadata."""
+        self._keep(request.context, receipt)
+
+    def _keep(self, item: Item, receipt: Receipt) -> None:
+        try:
+            self._receipts.keep(receipt, item.folder, item.name)
+        except (OSError, CavaticaError) as error:
+            self.output.warn(f"The receipt of {item.label} could not be kept where you asked: {error}.")
+        metadata, tags = self._about.describes(item)
+        self._note(self._queue.add(FileEdit(receipt.file_id, item.label, metadata, tags)))
+
+    def finish(self) -> None:
+        """Set the metadata that is left."""
+        self._note(self._queue.flush())
+
+    def _note(self, failed: list[EditFailed]) -> None:
+        self.tally.described = self._queue.done
+        for one in failed:
+            self.tally.fail_metadata(one.edit.file, one.edit.file_id, one.error)
+
+
+def find_uploaded(
+    index: ReceiptIndex,
+    tree: FolderTree,
+    about: BatchOptions,
+    item: Item,
+    destination: Destination,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Receipt | None:
+    """Return the receipt of a file that an earlier run uploaded; `say` is told before the file has to be read."""
+    return index.find(
+        item.source,
+        item.size,
+        item.name,
+        destination,
+        is_there=lambda receipt: tree.holds(about.target.path(item.folder), receipt.file_id),
+        renamed=about.if_exists == "rename",
+        before_reading=lambda: say(f"{item.source}: touched since it was uploaded; comparing it with the receipt"),
+    )
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input without a buffer: a thread that waits for it must not hold the buffer's lock at the end."""
+    try:
+        return cast("BinaryIO", io.FileIO(sys.stdin.fileno(), closefd=False))
+    except (OSError, ValueError, AttributeError):
+        return sys.stdin.buffer

@@ -1,0 +1,84 @@
+"""Sizes, times, names and commands as people read them; nothing here upsets a terminal."""
+
+import os
+import shlex
+import unicodedata
+from collections.abc import Sequence
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str) -> str:
+    """Return text that can be printed on one line: what would move the cursor, hide or reverse is written as escapes.
+
+    File names may hold anything but a slash and a zero byte; a terminal obeys some of it.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char == " " or unicodedata.category(char) not in _UNPRINTABLE else _escaped(char) for char in text
+    )
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def size_text(count: float) -> str:
+    """Write bytes in binary units with three figures or so: `812 B`, `1.50 MiB`, `37.2 GiB`."""
+    value, unit = float(count), 0
+    while abs(value) >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    if unit == 0:
+        return f"{count:.0f} B"
+    digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def time_text(seconds: float) -> str:
+    """Write a span of time: `4.2 s`, `58 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{whole // size} {unit}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"
+
+
+def count_text(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 file`, `250,000 files`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return `cavatica` and its arguments as a command that a shell takes when it is pasted.
+
+    It never holds a token, since no option takes one.
+    """
+    return " ".join(["cavatica", *map(_shell_word, words)])
+
+
+def _shell_word(word: str) -> str:
+    """Quote a word; bytes that a terminal does not show are written as `$'\\303'`, which bash, zsh and ksh read."""
+    if visible(word) == word:
+        return shlex.quote(word)
+    signs = {ord("'"): "\\'", ord("\\"): "\\\\"}
+    return (
+        "$'"
+        + "".join(signs.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in os.fsencode(word))
+        + "'"
+    )
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table whose columns are aligned; the last column may be of any width."""
+    shown = [list(headers), *([visible(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(headers) - 1)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in shown
+    ]

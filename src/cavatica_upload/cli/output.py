@@ -1,0 +1,148 @@
+"""What the user sees: results on standard output, all else on standard error, and nothing that upsets a terminal."""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cavatica_upload.cli.format import table, visible
+from cavatica_upload.cli.messages import error_record, hint_of, message_of
+from cavatica_upload.errors import CavaticaError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Output:
+    """The two streams of a command, and how much it is to say. Whatever it is given is shown as one printable line."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        for stream in (sys.stdout, sys.stderr):  # a name that the locale cannot write must not end the command
+            with contextlib.suppress(AttributeError, ValueError):
+                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+    @cached_property
+    def console(self) -> "Console":
+        """Standard error. If nobody reads it any more, what would be said is dropped and the work goes on."""
+        from rich.console import Console  # not needed for --version and --help
+
+        class Stderr(Console):
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+                _discard(2)
+
+        return Stderr(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True, legacy_windows=False)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether standard error is a terminal that can draw, whatever FORCE_COLOR says."""
+        return is_terminal(2) and not self.console.is_dumb_terminal
+
+    def result(self, *fields: str) -> None:
+        """Write a line of what was asked for to standard output, with tabs between its fields."""
+        text = "\t".join(map(visible, fields))
+        if self.on_terminal and is_terminal(1):
+            from rich.text import Text
+
+            self.console.print(Text(text))  # above the bars, if there are any
+        else:
+            write_line(text)
+
+    def results(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write rows to standard output: a table with headers on a terminal, else fields with tabs between them."""
+        if rows and is_terminal(1):
+            for line in table(headers, rows):
+                write_line(line)
+        else:
+            for row in rows:
+                write_line("\t".join(map(visible, row)))
+
+    def record(self, value: Mapping[str, Any]) -> None:
+        """Write one JSON object as a line to standard output."""
+        write_line(json.dumps(value, ensure_ascii=True, default=str))
+
+    def say(self, text: str, style: str = "") -> None:
+        """Write a line about the run to standard error, unless that was not wanted."""
+        if not self.quiet:
+            self._print(text, style)
+
+    def warn(self, text: str) -> None:
+        """Write a line that may matter to standard error."""
+        if not self.quiet:
+            self._print(text, before="Note: ", before_style="yellow")
+
+    def problem(self, text: str, hint: str | None = None) -> None:
+        """Write what happened, and what to do, to standard error, however quiet the command is to be."""
+        self._print(text, before="Error: ", before_style="bold red")
+        if hint:
+            self._print(hint)
+
+    def hint(self, text: str) -> None:
+        """Write a line that belongs to an error."""
+        self._print(text)
+
+    def error(self, error: CavaticaError) -> None:
+        """Write an error of ours to standard error, and under --json to standard output too."""
+        self.problem(message_of(error), hint_of(error))
+        if self.as_json:
+            self.record({"event": "error", **error_record(error)})
+
+    def _print(self, text: str, style: str = "", *, before: str = "", before_style: str = "") -> None:
+        if sys.stderr is None:  # closed by the caller (`2>&-`)
+            return
+        from rich.text import Text
+
+        self.console.print(Text(before, before_style) + Text(visible(text), style))
+
+
+def write_line(text: str) -> None:
+    """Write a line to standard output at once.
+
+    If nobody reads it any more (`| head`), the rest is discarded and the work goes on.
+    """
+    if sys.stdout is None:  # closed by the caller (`>&-`)
+        return
+    try:
+        with _ONE_LINE:
+            click.echo(text)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+
+
+_ONE_LINE = threading.Lock()  # events come from the uploader's threads
+
+
+def discard_output() -> None:
+    """Discard standard output from now on, so that neither later writes nor the flush at the end fail."""
+    _discard(1)
+
+
+def _discard(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def is_terminal(descriptor: int) -> bool:
+    """Whether a descriptor (1: standard output, 2: standard error) is a terminal."""
+    try:
+        return os.isatty(descriptor)
+    except OSError:
+        return False
+
+
+def ask(question: str) -> bool:
+    """Ask on standard error; everything but y and yes is a no. Ctrl-C raises KeyboardInterrupt, as elsewhere."""
+    sys.stderr.write(f"{visible(question)} [y/N]: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
