@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from cavatica_mock import MISSING
 from cavatica_mock.faults import Faults
 from cavatica_mock.places import PROJECT_FORM
 from cavatica_mock.settings import (
@@ -126,7 +127,13 @@ def serve(
         )
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--token") from None
-    from cavatica_mock.server import Serving, new_event_loop  # after the arguments: --help need not wait for aiohttp
+    try:
+        from cavatica_mock.server import (
+            Serving,
+            new_event_loop,
+        )  # after the arguments: --help need not wait for aiohttp
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{MISSING.format(module=error.name).capitalize()}") from None
 
     async def run() -> None:
         async with Serving(settings, Faults(), host, port) as mock:

@@ -1,11 +1,11 @@
 """/_mock: what tests in other languages ask the mock itself. Without a token, from the same machine only."""
 
-import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from cavatica_mock import cors
 from cavatica_mock.faults import Fault
 
 if TYPE_CHECKING:
@@ -15,8 +15,9 @@ PREFIX = "/_mock/"
 
 
 async def answer(mock: "Mock", request: web.BaseRequest, target: str) -> web.Response:
-    if not is_near(request.remote):
-        return _json(403, {"message": "The mock's own endpoints are for this machine only."})
+    refusal = _refusal(request)
+    if refusal is not None:
+        return _json(403, {"message": f"The mock's own endpoints are for this machine only: {refusal}."})
     what = target.partition("?")[0].removeprefix(PREFIX)
     if what == "faults" and request.method in ("POST", "GET", "DELETE"):
         return await _faults(mock, request)
@@ -46,12 +47,19 @@ async def _faults(mock: "Mock", request: web.BaseRequest) -> web.Response:
     return _json(200, {"items": mock.faults.to_json()})
 
 
-def is_near(remote: str | None) -> bool:
-    """True for an address of this machine alone."""
-    try:
-        return remote is not None and ipaddress.ip_address(remote).is_loopback
-    except ValueError:
-        return False
+def _refusal(request: web.BaseRequest) -> str | None:
+    """Why the caller is not of this machine; None if it is.
+
+    A web page from elsewhere can make a browser here call the mock: its `Origin` betrays it, or its `Host` if its name
+    was made to lead here.
+    """
+    if not cors.is_loopback(request.remote):
+        return "this call comes from another"
+    if not cors.is_local_host(request.headers.get("Host", "")):
+        return "the Host header names another"
+    if "Origin" in request.headers and not cors.is_local_origin(request.headers["Origin"]):
+        return "the Origin header names another"
+    return None
 
 
 def _json(status: int, document: dict[str, Any]) -> web.Response:

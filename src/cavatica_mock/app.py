@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-from cavatica_mock import admin, contract, gate, problems, wire
+from cavatica_mock import admin, contract, cors, gate, problems, wire
 from cavatica_mock.blobs import Blobs
 from cavatica_mock.faults import Fault, Faults
 from cavatica_mock.files import Files
@@ -128,7 +128,9 @@ class Mock:
         return [{"part_number": part.number, "size": part.size, "etag": part.etag} for part in parts]
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._route(request)
+        response = cors.preflight(request) or await self._route(request)
+        if not response.prepared:
+            response.headers.update(cors.headers(request))
         if log.isEnabledFor(logging.INFO):  # without the query, which holds signatures
             log.info("%s %s %s", response.status, request.method, request.raw_path.partition("?")[0])
         return response

@@ -33,6 +33,14 @@ KINDS: Final = {
 STORAGE_ONLY: Final = frozenset({"corrupt", "no_etag", "etag", "expired", "expired_token"})
 
 
+def _known_place(_: object, __: "attrs.Attribute[str]", value: str) -> None:
+    from cavatica_mock import contract  # here: it reads openapi.yaml
+
+    places = (*contract.load().operations, PUT_PART, GET_BYTES, ANY_OPERATION)
+    if value not in places:
+        raise ValueError(f"there is no operation {value!r}; there are: {', '.join(places)}")
+
+
 def _known_kind(_: object, __: "attrs.Attribute[str]", value: str) -> None:
     if value not in KINDS:
         raise ValueError(f"no fault is called {value!r}; there are: {', '.join(KINDS)}")
@@ -45,10 +53,10 @@ class Fault:
     `on` is an operationId, "putPart" (bytes to storage), "getBytes" (bytes from storage) or "*" (every API operation);
     `then` is one of KINDS. `after` calls that match pass unharmed first, then `times` are hit (None: all of them).
     `part` narrows getPartUrl and putPart to one part number. The rest are details of single kinds. Raises ValueError
-    or TypeError.
+    or TypeError: a fault that could never happen is refused.
     """
 
-    on: str
+    on: str = attrs.field(validator=_known_place)
     then: str = attrs.field(validator=_known_kind)
     times: int | None = 1
     after: int = 0
@@ -65,6 +73,14 @@ class Fault:
     def __attrs_post_init__(self) -> None:
         if self.then in STORAGE_ONLY and self.on != PUT_PART:
             raise ValueError(f"{self.then!r} can only happen on {PUT_PART!r}, not on {self.on!r}")
+        if self.part is not None and self.on not in (PUT_PART, "getPartUrl"):
+            raise ValueError(f"a fault on {self.on!r} knows no part number; on {PUT_PART!r} and 'getPartUrl' it does")
+        if self.times is not None and self.times < 1:
+            raise ValueError(f"a fault that hits {self.times} times never happens; None means every time")
+        if self.after < 0 or self.after_bytes < 0 or self.seconds < 0:
+            raise ValueError("after, after_bytes and seconds cannot be below 0")
+        if not 200 <= self.status <= 599:
+            raise ValueError(f"status is one from 200 to 599, not {self.status}")
         if self.bytes_per_second <= 0:
             raise ValueError("bytes_per_second must be above 0")
 

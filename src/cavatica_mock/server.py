@@ -28,6 +28,24 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+class Authority:
+    """A certificate authority that nobody trusts yet, and the TLS of a server with a certificate of it."""
+
+    def __init__(self, host: str) -> None:
+        import trustme  # only those who ask for https need to wait for it
+
+        authority = trustme.CA()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(host, "localhost").configure_cert(self.context)
+        self._folder = tempfile.TemporaryDirectory(prefix="cavatica-mock-ca-")
+        self.file = Path(self._folder.name) / "authority.pem"
+        authority.cert_pem.write_to_path(self.file)
+
+    def forget(self) -> None:
+        """Delete the file."""
+        self._folder.cleanup()
+
+
 class Serving:
     """A mock that listens for the length of an `async with` block, in this thread's event loop.
 
@@ -60,8 +78,9 @@ class MockServer:
     """The API on a free port of 127.0.0.1, for the length of a `with` block.
 
     State is in memory and bytes in a temporary folder, unless `data` names a folder that is to be kept. `rate_limit`
-    is (calls, seconds) per token, None for no limit. With `tls` (a server's context, its certificate loaded) it speaks
-    https. Raises OSError when it cannot listen or write.
+    is (calls, seconds) per token, None for no limit. With `https` it speaks TLS with a certificate of an authority of
+    its own, which clients find at `ca_file`; `tls` (a server's context, its certificate loaded) brings another. Raises
+    OSError if it cannot listen or write, ValueError for options that cannot be.
     """
 
     def __init__(
@@ -77,11 +96,13 @@ class MockServer:
         part_size: int | None = None,
         part_url_lifetime: float = PART_URL_LIFETIME,
         clock: Callable[[], float] | None = None,
+        https: bool = False,
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         given: tuple[str, ...] = tuple(tokens)
+        self._authority = Authority(host) if https and tls is None else None
         options: dict[str, Any] = {} if clock is None else {"clock": clock}
         self.settings = Settings(
             tokens=given or (made_up_token(seed),),
@@ -92,7 +113,7 @@ class MockServer:
             min_part_size=min_part_size,
             part_size=part_size,
             part_url_lifetime=part_url_lifetime,
-            tls=tls,
+            tls=tls if self._authority is None else self._authority.context,
             **options,
         )
         self.faults = Faults(faults)
@@ -118,6 +139,16 @@ class MockServer:
     @property
     def base_url(self) -> str:
         return f"{self.origin}/v2"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority, in PEM form, for clients that are to trust it. Gone after `stop()`.
+
+        Raises RuntimeError without `https`.
+        """
+        if self._authority is None:
+            raise RuntimeError("the mock has no authority of its own: use MockServer(https=True)")
+        return self._authority.file
 
     @property
     def calls(self) -> Counter[str]:
@@ -161,6 +192,8 @@ class MockServer:
             return
         loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
+        if self._authority is not None:
+            self._authority.forget()
         self._loop = self._thread = None
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 import attrs
 from aiohttp import web
 
-from cavatica_mock import wire
+from cavatica_mock import cors, wire
 from cavatica_mock.blobs import Blobs, Incoming
 from cavatica_mock.faults import GET_BYTES, PUT_PART, Fault, Faults
 from cavatica_mock.files import Files
@@ -137,7 +137,7 @@ class Storage:
         size = file.size or 0
         asked = _range(request.headers.get("Range"), size)
         start, end = asked or (0, size)
-        response = web.StreamResponse(status=200 if asked is None else 206)
+        response = web.StreamResponse(status=200 if asked is None else 206, headers=cors.headers(request))
         response.content_type = "application/octet-stream"
         response.content_length = end - start
         response.headers["Accept-Ranges"] = "bytes"

@@ -13,6 +13,7 @@ import attrs
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from cavatica_mock import cors
 from cavatica_mock.faults import Fault
 from cavatica_mock.operations import Answer
 from cavatica_mock.problems import BAD_REQUEST, BROKEN, CODES, Problem, code_of, error_body
@@ -160,7 +161,7 @@ async def truncate(request: web.BaseRequest, answer: Reply) -> web.Response:
 
 async def trickle(request: web.BaseRequest, answer: Reply, bytes_per_second: float) -> web.StreamResponse:
     """Send the body at a given speed."""
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response = web.StreamResponse(status=answer.status, headers={**answer.headers, **cors.headers(request)})
     response.content_length = len(answer.body)
     await response.prepare(request)
     step = max(1, int(bytes_per_second * TICK))

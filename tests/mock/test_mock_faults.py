@@ -9,7 +9,7 @@ import httpx
 import pytest
 from mock_client import Client, code, md5
 
-from cavatica_mock import Fault, MockServer, admin
+from cavatica_mock import Fault, MockServer, contract, cors
 from cavatica_mock.faults import KINDS, Faults
 
 
@@ -261,6 +261,7 @@ def test_faults_over_http(client: Client, server: MockServer) -> None:
         ("127.0.0.1", True),
         ("127.9.9.9", True),
         ("::1", True),
+        ("localhost", True),
         ("192.0.2.7", False),
         ("2001:db8::1", False),
         ("", False),
@@ -268,8 +269,8 @@ def test_faults_over_http(client: Client, server: MockServer) -> None:
 )
 def test_the_mocks_own_endpoints_are_for_its_machine(address: str, near: bool) -> None:
     """Whoever can reach the port from elsewhere can neither script faults nor read uploads."""
-    assert admin.is_near(address) == near
-    assert not admin.is_near(None)
+    assert cors.is_loopback(address) == near
+    assert not cors.is_loopback(None)
 
 
 @pytest.mark.parametrize(
@@ -277,13 +278,19 @@ def test_the_mocks_own_endpoints_are_for_its_machine(address: str, near: bool) -
     [
         "nonsense",
         "7",
-        '{"on": "x"}',
-        '{"on": "x", "then": "explode"}',
-        '{"on": "x", "then": "status", "status": "x"}',
-        '{"on": "x", "then": "corrupt"}',
-        '{"on": "x", "then": "status", "colour": 1}',
+        '{"on": "getUpload"}',
+        '{"on": "getUpload", "then": "explode"}',
+        '{"on": "startUplaod", "then": "status"}',
+        '{"on": "", "then": "status"}',
+        '{"on": "getUpload", "then": "status", "status": "x"}',
+        '{"on": "getUpload", "then": "status", "status": 99}',
+        '{"on": "getUpload", "then": "corrupt"}',
+        '{"on": "getUpload", "then": "status", "colour": 1}',
+        '{"on": "getUpload", "then": "status", "part": 1}',
+        '{"on": "getUpload", "then": "status", "times": 0}',
+        '{"on": "getUpload", "then": "status", "after": -1}',
         "[[[",
-        '{"on": "x", "then": "slow", "bytes_per_second": 0}',
+        '{"on": "getUpload", "then": "slow", "bytes_per_second": 0}',
     ],
 )
 def test_faults_that_make_no_sense_are_refused_with_a_sentence(
@@ -294,6 +301,28 @@ def test_faults_that_make_no_sense_are_refused_with_a_sentence(
     assert answer.status_code == 400
     assert answer.json()["message"].startswith("These faults cannot be taken")
     assert server.faults.to_json() == []
+
+
+def test_a_misspelt_operation_is_refused_with_the_operations_there_are(client: Client, server: MockServer) -> None:
+    """A test with a typing error in it fails, instead of passing without its fault; over HTTP too."""
+    with pytest.raises(ValueError, match="there is no operation 'startUplaod'; there are: listUploads, startUpload, "):
+        Fault("startUplaod", "reset")
+    document = {"on": "startUplaod", "then": "reset"}
+    message = client.storage.post(f"{server.origin}/_mock/faults", json=document).json()["message"]
+    assert "there are: listUploads, startUpload, " in message
+    for place in (*contract.load().operations, "putPart", "getBytes", "*"):
+        assert place in message
+        assert Fault(place, "reset").on == place
+
+
+@pytest.mark.parametrize(
+    "details",
+    [{"part": 1}, {"times": 0}, {"times": -1}, {"after": -1}, {"status": 0}, {"seconds": -1}, {"after_bytes": -1}],
+)
+def test_a_fault_that_could_never_happen_is_refused(details: dict[str, int]) -> None:
+    """A part number where there are no parts, no times at all, a status that is none."""
+    with pytest.raises(ValueError, match=r"\w"):
+        Fault("listUploads", "status", **details)
 
 
 def test_a_fault_needs_a_kind_that_exists() -> None:

@@ -52,7 +52,9 @@ def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
 def test_paths_that_lead_nowhere(server: MockServer, target: str) -> None:
     """404, or 403 of storage for want of a signature; an empty id does not lead to the list of all."""
     with socket.create_connection((server.host, server.port), timeout=30) as connection:
-        head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n"
+        head = (
+            f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n"
+        )
         connection.sendall(head.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     expected = b" 403 " if target.startswith("/storage") else b" 404 "
