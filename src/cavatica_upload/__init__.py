@@ -8,85 +8,26 @@ checks a file on disk against a receipt. What can go wrong is drawn in `cavatica
 to stands in `cavatica_upload.events`.
 """
 
-from cavatica_upload.budget.calls import CallBudget
-from cavatica_upload.connection import connect
-from cavatica_upload.destination import Destination
-from cavatica_upload.errors import (
-    ApiError,
-    CavaticaError,
-    ConfigError,
-    ConnectionFailed,
-    FileChanged,
-    IntegrityError,
-    Interrupted,
-    NameTaken,
-    SourceError,
-    StorageError,
-    UploadBusy,
-    UploadGone,
-    UsageError,
-)
-from cavatica_upload.events import (
-    BytesSent,
-    Drift,
-    Event,
-    Listener,
-    Notice,
-    PartRetried,
-    PartSent,
-    PartsReported,
-    RateLimitWait,
-    Retrying,
-    UploadCompleted,
-    UploadFailed,
-    UploadSkipped,
-    UploadStarted,
-)
-from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
-from cavatica_upload.request import Outcome, UploadRequest
-from cavatica_upload.shortcuts import upload, upload_async
-from cavatica_upload.uploader import Uploader
-from cavatica_upload.verify import Verification, verify
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "ApiError",
-    "BytesSent",
-    "CallBudget",
-    "CavaticaError",
-    "ConfigError",
-    "ConnectionFailed",
-    "Destination",
-    "Drift",
-    "Event",
-    "FileChanged",
-    "FileDigest",
-    "IntegrityError",
-    "Interrupted",
-    "Listener",
-    "NameTaken",
-    "Notice",
-    "Outcome",
-    "PartRetried",
-    "PartSent",
-    "PartsReported",
-    "RateLimitWait",
-    "Receipt",
-    "ReceiptPart",
-    "Retrying",
-    "SourceError",
-    "StorageError",
-    "UploadBusy",
-    "UploadCompleted",
-    "UploadFailed",
-    "UploadGone",
-    "UploadRequest",
-    "UploadSkipped",
-    "UploadStarted",
-    "Uploader",
-    "UsageError",
-    "Verification",
-    "connect",
-    "upload",
-    "upload_async",
-    "verify",
-]
+if TYPE_CHECKING:
+    from cavatica_upload.public import *  # noqa: F403
+    from cavatica_upload.public import __all__ as __all__
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names: `cavatica --help` and shell completion need none of them, and start faster without."""
+    if (name.startswith("_") and name != "__all__") or find_spec(f"{__name__}.{name}"):  # a module: let it be imported
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    names = vars(import_module("cavatica_upload.public"))
+    if name not in ("__all__", *names["__all__"]):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals().update({public: names[public] for public in ("__all__", *names["__all__"])})
+    return names[name]
+
+
+def __dir__() -> list[str]:
+    """List the public names, whether they were loaded or not."""
+    return sorted({*globals(), *import_module("cavatica_upload.public").__all__})

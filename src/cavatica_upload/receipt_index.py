@@ -10,7 +10,7 @@ from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import SourceError
 from cavatica_upload.receipt import Receipt, read
-from cavatica_upload.verify import verify
+from cavatica_upload.verification import verify
 
 _RECEIPT = re.compile(r"[0-9TZ.]+-(?P<name>.*)-[^-]*\.json")
 _RENAMED = re.compile(r"_[0-9]+_(?P<name>.*)", re.DOTALL)

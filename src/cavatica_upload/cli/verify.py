@@ -29,7 +29,7 @@ def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
     two cannot be read.
     """
     from cavatica_upload.receipt import read
-    from cavatica_upload.verify import verify as check
+    from cavatica_upload.verification import verify as check
 
     try:
         found = check(read(receipt), file, jobs=jobs)

@@ -1,0 +1,84 @@
+"""The public names, in one place; `cavatica_upload` loads them when the first of them is asked for."""
+
+from cavatica_upload.budget.calls import CallBudget
+from cavatica_upload.connection import connect
+from cavatica_upload.destination import Destination
+from cavatica_upload.errors import (
+    ApiError,
+    CavaticaError,
+    ConfigError,
+    ConnectionFailed,
+    FileChanged,
+    IntegrityError,
+    Interrupted,
+    NameTaken,
+    SourceError,
+    StorageError,
+    UploadBusy,
+    UploadGone,
+    UsageError,
+)
+from cavatica_upload.events import (
+    BytesSent,
+    Drift,
+    Event,
+    Listener,
+    Notice,
+    PartRetried,
+    PartSent,
+    PartsReported,
+    RateLimitWait,
+    Retrying,
+    UploadCompleted,
+    UploadFailed,
+    UploadSkipped,
+    UploadStarted,
+)
+from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
+from cavatica_upload.request import Outcome, UploadRequest
+from cavatica_upload.shortcuts import upload, upload_async
+from cavatica_upload.uploader import Uploader
+from cavatica_upload.verification import Verification, verify
+
+__all__ = [
+    "ApiError",
+    "BytesSent",
+    "CallBudget",
+    "CavaticaError",
+    "ConfigError",
+    "ConnectionFailed",
+    "Destination",
+    "Drift",
+    "Event",
+    "FileChanged",
+    "FileDigest",
+    "IntegrityError",
+    "Interrupted",
+    "Listener",
+    "NameTaken",
+    "Notice",
+    "Outcome",
+    "PartRetried",
+    "PartSent",
+    "PartsReported",
+    "RateLimitWait",
+    "Receipt",
+    "ReceiptPart",
+    "Retrying",
+    "SourceError",
+    "StorageError",
+    "UploadBusy",
+    "UploadCompleted",
+    "UploadFailed",
+    "UploadGone",
+    "UploadRequest",
+    "UploadSkipped",
+    "UploadStarted",
+    "Uploader",
+    "UsageError",
+    "Verification",
+    "connect",
+    "upload",
+    "upload_async",
+    "verify",
+]
