@@ -45,18 +45,28 @@ bench: install  ## Measure against the vendor's client, side by side
 mock: install  ## Serve the mock: make mock [PORT=8080]
 	@cavatica-mock serve --port $(or $(PORT),8080)
 
-generate: install  ## Write generated/ and the uploader's contract.json from openapi.yaml
-	openapi-python-client generate --path openapi.yaml --config generator-config.yml --meta pdm \
-	    --output-path generated --overwrite --fail-on-warning
-	python tools/client_contract.py openapi.yaml src/cavatica_upload/api/contract.json
+# Writes into the folder $(1) what openapi.yaml makes: generated/ and contract.json.
+define from_document
+python tools/client_source.py openapi.yaml "$(1)/openapi.json" && \
+openapi-python-client generate --path "$(1)/openapi.json" --config generator-config.yml --meta pdm \
+    --output-path "$(1)/generated" --fail-on-warning >/dev/null && \
+python tools/client_readme.py openapi.yaml "$(1)/generated/README.md" && \
+python tools/client_contract.py openapi.yaml "$(1)/contract.json"
+endef
 
-check-generated: install  ## Fail where generated/ is not what openapi.yaml makes
+generate: install  ## Write generated/ and the uploader's contract.json from openapi.yaml
+	@rm -rf .generated && mkdir .generated && trap 'rm -rf .generated' EXIT && \
+	{ $(call from_document,.generated) || { echo "Nothing was changed: openapi.yaml cannot be generated from." >&2; exit 1; }; } && \
+	mv generated .generated/before && mv .generated/generated generated && \
+	mv .generated/contract.json src/cavatica_upload/api/contract.json && echo "generated/ is written"
+
+check-generated: install  ## Fail if generated/ is not what openapi.yaml makes
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
-	openapi-python-client generate --path openapi.yaml --config generator-config.yml --meta pdm \
-	    --output-path "$$fresh/generated" --fail-on-warning >/dev/null && \
-	python tools/client_contract.py openapi.yaml "$$fresh/contract.json" && \
-	diff -r -x __pycache__ -x .pdm-build "$$fresh/generated" generated && \
-	diff "$$fresh/contract.json" src/cavatica_upload/api/contract.json && echo "generated/ is what openapi.yaml makes"
+	$(call from_document,$$fresh) && \
+	{ { diff -r -x __pycache__ -x .pdm-build "$$fresh/generated" generated && \
+	    diff "$$fresh/contract.json" src/cavatica_upload/api/contract.json; } || \
+	  { echo "generated/ is not what openapi.yaml makes. Run: make generate" >&2; exit 1; }; } && \
+	echo "generated/ is what openapi.yaml makes"
 
 lint: install  ## ruff, mypy --strict, and the contract as a document
 	ruff check .

@@ -62,7 +62,7 @@ class Mock:
         self._uploads = Uploads(store, blobs, places, ids, clock, self.settings.min_part_size, self.settings.part_size)
         self._storage = Storage(self._uploads, self._files, blobs, signer, self.faults, self.traffic, clock)
         operations = Operations(self.settings, self._uploads, self._files, self._rates, signer)
-        document = contract.load(self.settings.min_part_size)
+        document = contract.load()
         self._gate = Gate(document, operations, gate.users(self.settings.tokens), self._rates)
 
     async def listen(self, host: str, port: int) -> None:

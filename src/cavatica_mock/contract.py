@@ -33,19 +33,29 @@ class Parameter:
     schema: Mapping[str, Any]
     validator: Any = attrs.field(repr=False)
 
-    def read(self, text: str) -> Any:
-        """The value that a text stands for. Raises Invalid."""
-        value: Any = text
+    @property
+    def repeatable(self) -> bool:
+        """Whether the parameter may be given several times, as a list."""
+        return self.schema.get("type") == "array"
+
+    def read(self, texts: Sequence[str]) -> Any:
+        """The value that the texts stand for: a list if the parameter is repeatable. Raises Invalid."""
+        if len(texts) > 1 and not self.repeatable:
+            raise Invalid((self.name,), f"{self.name} is given more than once.")
+        value = list(texts) if self.repeatable else self._value(texts[0])
+        check(self.validator, value, self.name)
+        return value
+
+    def _value(self, text: str) -> str | int | bool:
         if self.schema.get("type") == "integer":
             if not INTEGER.fullmatch(text):
                 raise Invalid((self.name,), f"{self.name} has to be a whole number.")
-            value = int(text)
-        elif self.schema.get("type") == "boolean":
-            value = BOOLEANS.get(text.lower())
-            if value is None:
+            return int(text)
+        if self.schema.get("type") == "boolean":
+            if text.lower() not in BOOLEANS:
                 raise Invalid((self.name,), f"{self.name} has to be true or false.")
-        check(self.validator, value, self.name)
-        return value
+            return BOOLEANS[text.lower()]
+        return text
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -82,17 +92,10 @@ class Match:
 
 
 class Contract:
-    """openapi.yaml, ready to be asked. `min_part_size` lowers what a client may ask for, for tests with tiny parts."""
+    """openapi.yaml, ready to be asked."""
 
-    def __init__(self, document: Mapping[str, Any], min_part_size: int | None = None) -> None:
+    def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
-        self._components = dict(document["components"])
-        if min_part_size is not None:
-            schemas = dict(self._components["schemas"])
-            preferred = dict(schemas["PreferredPartSize"])
-            if preferred.get("minimum", 0) > min_part_size:
-                schemas["PreferredPartSize"] = preferred | {"minimum": min_part_size}
-                self._components["schemas"] = schemas
         self._table: dict[tuple[str, ...], dict[str, Operation]] = {}
         self.operations: dict[str, Operation] = {}
         for template, item in document["paths"].items():
@@ -133,7 +136,7 @@ class Contract:
     def resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a `$ref` leads to, or the node itself. Keys beside the reference are descriptions."""
         while "$ref" in node:
-            target: Any = {"components": self._components}
+            target: Any = self.document
             for key in node["$ref"].removeprefix("#/").split("/"):
                 target = target[key]
             node = target
@@ -141,7 +144,11 @@ class Contract:
 
     def compile(self, schema: Mapping[str, Any], *, formats: bool = False) -> Any:
         dialect = "https://json-schema.org/draft/2020-12/schema"
-        whole = {"$schema": dialect, "allOf": [schema], "components": {"schemas": self._components["schemas"]}}
+        whole = {
+            "$schema": dialect,
+            "allOf": [schema],
+            "components": {"schemas": self.document["components"]["schemas"]},
+        }
         return jsonschema_rs.validator_for(whole, validate_formats=formats)
 
     def _operation(self, template: str, method: str, item: Mapping[str, Any]) -> Operation:
@@ -193,18 +200,12 @@ def check(validator: Any, value: object, *where: str) -> None:
 
 
 @cache
-def load(min_part_size: int | None = None) -> Contract:
+def load() -> Contract:
     """The contract that this package was built with."""
-    return Contract(_document(), min_part_size)
-
-
-@cache
-def _document() -> Mapping[str, Any]:
     packaged = resources.files("cavatica_mock") / "openapi.yaml"
     if packaged.is_file():
         text = packaged.read_text("utf-8")
     else:  # an editable install: the document is where it is written
         text = (Path(__file__).parents[2] / "openapi.yaml").read_text("utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document: Mapping[str, Any] = yaml.load(text, loader)  # noqa: S506
-    return document
+    return Contract(yaml.load(text, loader))  # noqa: S506

@@ -80,7 +80,7 @@ class Files:
 
     def edit(self, wanted: Mapping[str, Any]) -> File:
         """One file's new name, metadata (merged, null removes a key) and tags (put in place of the old ones)."""
-        file = self.store.file(wanted["id"])
+        file = self.store.file(wanted["id"] if "id" in wanted else wanted["file_id"])
         if file is None:
             raise Problem(problems.FILE_UNKNOWN)
         self.places.check_writable(file.project)

@@ -135,25 +135,24 @@ def _path(admitted: Admitted) -> dict[str, Any]:
         if text in ("", ".", ".."):
             raise Problem(problems.BAD_PATH[parameter.name], f"{parameter.name} is missing.")
         try:
-            values[parameter.name] = parameter.read(text)
+            values[parameter.name] = parameter.read([text])
         except Invalid as invalid:
             raise Problem(problems.BAD_PATH[parameter.name], invalid.why) from None
     return values
 
 
 def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Declared parameters, each given once at most; what is not declared is passed over, as clients send much."""
-    declared = {parameter.name: parameter for parameter in operation.of_kind("query")}
+    """The declared parameters. Others are ignored, because clients send many."""
     values: dict[str, Any] = {}
-    for name, text in pairs:
-        if name not in declared:
+    for parameter in operation.of_kind("query"):
+        name = parameter.name
+        texts = [text for given, text in pairs if given == name]
+        if not texts:
             continue
         code = problems.BAD_KEY.get((operation.id, name), problems.BAD_REQUEST)
-        if name in values:
-            raise Problem(code, f"{name} is given more than once.")
         try:
-            text.encode()
-            values[name] = declared[name].read(text)
+            "".join(texts).encode()
+            values[name] = parameter.read(texts)
         except UnicodeError:
             raise Problem(code, f"{name} is not UTF-8.") from None
         except Invalid as invalid:

@@ -122,10 +122,9 @@ class Operations:
         return Answer(HTTPStatus.OK, {"url": self.signer.url(call.origin, grant, self._expiry())})
 
     def list_files(self, call: Call) -> Answer:
-        project, parent, name = (call.query.get(key) for key in ("project", "parent", "name"))
         offset, limit = _window(call)
-        found = self.files.list(project, parent, () if name is None else (name,), offset, limit)
-        asked = {key: value for key, value in (("project", project), ("parent", parent), ("name", name)) if value}
+        asked = {key: call.query[key] for key in ("project", "parent", "name") if key in call.query}
+        found = self.files.list(asked.get("project"), asked.get("parent"), asked.get("name", ()), offset, limit)
         return self._files(call, "/files", asked, found, offset, limit)
 
     def list_folder(self, call: Call) -> Answer:
@@ -135,10 +134,10 @@ class Operations:
 
     def create_folder(self, call: Call) -> Answer:
         folder = self.files.create_folder(call.user, call.body)
-        return Answer(HTTPStatus.CREATED, call.views.file(folder))
+        return Answer(HTTPStatus.OK, call.views.created_folder(folder))
 
     def edit_files(self, call: Call) -> Answer:
-        """Each file is answered for by itself: a refusal of one does not touch the others."""
+        """One outcome per file: a refusal of one does not touch the others."""
         outcomes: list[Document] = []
         for wanted in call.body["items"]:
             try:
@@ -149,7 +148,9 @@ class Operations:
 
     def get_project(self, call: Call) -> Answer:
         name = f"{call.path['project_owner']}/{call.path['project_name']}"
-        return Answer(HTTPStatus.OK, call.views.project(self.files.places.project(name).project))
+        places = self.files.places
+        place = places.project(name)
+        return Answer(HTTPStatus.OK, call.views.project(place.project, place.folder, places.writable(place.project)))
 
     def get_rate_limit(self, call: Call) -> Answer:
         standing = self.rates.look(call.user)
@@ -160,7 +161,7 @@ class Operations:
         return Answer(HTTPStatus.OK, document)
 
     def _files(
-        self, call: Call, path: str, asked: Mapping[str, str], found: tuple[Any, int], offset: int, limit: int
+        self, call: Call, path: str, asked: Mapping[str, Any], found: tuple[Any, int], offset: int, limit: int
     ) -> Answer:
         files, total = found
         items = [call.views.file(file) for file in files if isinstance(file, File)]
@@ -195,7 +196,7 @@ def _window(call: Call) -> tuple[int, int]:
     return call.query.get("offset", 0), call.query.get("limit", DEFAULT_LIMIT)
 
 
-def _page(call: Call, path: str, page: Page, asked: Mapping[str, str] | None = None) -> Answer:
+def _page(call: Call, path: str, page: Page, asked: Mapping[str, Any] | None = None) -> Answer:
     document = call.views.page(path, asked or {}, page)
     return Answer(HTTPStatus.OK, document, {"X-Total-Matching-Query": str(page.total)})
 

@@ -67,8 +67,11 @@ class Places:
             return self.folder(parent)
         raise Problem(problems.DESTINATION_MISSING)
 
+    def writable(self, project: str) -> bool:
+        return self.projects is None or self.projects.get(project, False)
+
     def check_writable(self, project: str) -> None:
-        if self.projects is not None and not self.projects.get(project, False):
+        if not self.writable(project):
             raise Problem(problems.PROJECT_READ_ONLY, f"{project} can only be read.")
 
     def make(self, place: Place, user: str, now: float) -> None:

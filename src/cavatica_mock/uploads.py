@@ -18,7 +18,7 @@ from cavatica_mock.store import Store
 def part_size_for(size: int | None, asked: int | None, smallest: int) -> int:
     """The part size that the server chooses, in bytes.
 
-    What was asked for, where storage can work with it (docs.cavatica.org, Initialize a multipart upload: otherwise the
+    What was asked for, if storage can work with it (docs.cavatica.org, Initialize a multipart upload: otherwise the
     default); raised to whole MiB until the parts are no more than 10,000. A size that is not known counts as 0.
     """
     chosen = asked if asked is not None and smallest <= asked <= MAX_PART_SIZE else DEFAULT_PART_SIZE

@@ -105,15 +105,28 @@ class Views:
             shown["origin"] = {}
         return _known(shown) | {"metadata": dict(file.metadata), "tags": list(file.tags)}
 
-    def project(self, project: str) -> Document:
-        owner, name = project.split("/")
-        return {"href": f"{self.base}/projects/{quote(owner)}/{quote(name)}", "id": project, "name": name}
+    def created_folder(self, folder: File) -> Document:
+        """As the vendor's OpenAPI has it: without `project`, the type in upper case."""
+        shown = self.file(folder)
+        kept = {key: shown[key] for key in ("href", "id", "name", "parent", "created_on", "modified_on")}
+        return kept | {"type": "FOLDER"}
 
-    def page(self, path: str, asked: Mapping[str, str], page: Page) -> Document:
+    def project(self, project: str, root: str, writable: bool) -> Document:
+        owner, name = project.split("/")
+        return {
+            "href": f"{self.base}/projects/{quote(owner)}/{quote(name)}",
+            "id": project,
+            "name": name,
+            "permissions": {"read": True, "copy": True, "write": writable, "execute": writable, "admin": writable},
+            "root_folder": root,
+        }
+
+    def page(self, path: str, asked: Mapping[str, Any], page: Page) -> Document:
         """`asked` are the query parameters besides limit and offset, kept in the links."""
 
         def href(offset: int) -> str:
-            return f"{self.base}{path}?{urlencode({**asked, 'offset': offset, 'limit': page.limit}, quote_via=quote)}"
+            query = urlencode({**asked, "offset": offset, "limit": page.limit}, doseq=True, quote_via=quote)
+            return f"{self.base}{path}?{query}"
 
         links = []
         if page.offset + page.limit < page.total:

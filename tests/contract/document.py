@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -92,6 +93,13 @@ def find(method: str, path: str) -> Operation | None:
 def methods_of(path: str) -> frozenset[str]:
     """The methods that the document gives to a request's path; empty for one that it does not know."""
     return frozenset(operation.method for operation in operations().values() if operation.pattern.fullmatch(path))
+
+
+def links_at(answers: Iterable[tuple[str, int]]) -> int:
+    """How many links the document gives to these answers, each an operation and a status."""
+    items = load()["paths"].values()
+    found = {item[method]["operationId"]: item[method] for item in items for method in METHODS if method in item}
+    return sum(len(resolve(found[name]["responses"][str(status)]).get("links", {})) for name, status in answers)
 
 
 @functools.cache

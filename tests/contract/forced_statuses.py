@@ -19,6 +19,7 @@ UNREACHABLE: Final = {
         "completeUpload",
         200,
     ): "the document allows it for platforms that answer so; the mock answers 201, the newest source",
+    ("createFolder", 201): "the same the other way round: the mock answers 200, as the vendor's OpenAPI",
 }
 CALLS_ALLOWED: Final = 4
 FREE: Final = "getRateLimit"

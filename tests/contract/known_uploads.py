@@ -164,7 +164,7 @@ class KnownUploads:
 
     def new_folder(self) -> str:
         body = {"project": self.project, "name": self.next_name(), "type": "folder"}
-        folder: str = self.api.call("createFolder", body=body).expect(201).json()["id"]
+        folder: str = self.api.call("createFolder", body=body).expect(200, 201).json()["id"]
         self.note_folder(folder)
         return folder
 

@@ -19,7 +19,7 @@ def declared() -> Iterator[Client]:
 
 def folder(client: Client, name: str, **where: str) -> str:
     response = client.post("files", json={"name": name, "type": "folder", **(where or {"project": "mlin/pilot"})})
-    assert response.status_code == 201, response.text
+    assert response.status_code == 200, response.text
     return str(response.json()["id"])
 
 
@@ -83,7 +83,8 @@ def test_names_that_are_taken_and_names_that_cannot_be(client: Client) -> None:
     for body, expected in [
         ({"name": "batch", "type": "folder", "project": "mlin/pilot"}, (409, 5030)),
         ({"name": "__x", "type": "folder", "project": "mlin/pilot"}, (400, 5024)),
-        ({"name": "a b", "type": "folder", "project": "mlin/pilot"}, (400, 5024)),
+        ({"name": "a/b", "type": "folder", "project": "mlin/pilot"}, (400, 5024)),
+        ({"name": "", "type": "folder", "project": "mlin/pilot"}, (400, 5024)),
         ({"name": "x" * 256, "type": "folder", "project": "mlin/pilot"}, (400, 5024)),
         ({"name": "x", "type": "file", "project": "mlin/pilot"}, (400, 5033)),
         ({"name": "x", "type": "folder", "project": "mlin"}, (400, 3012)),
@@ -95,6 +96,19 @@ def test_names_that_are_taken_and_names_that_cannot_be(client: Client) -> None:
         "upload/multipart", json={"name": "batch", "project": "mlin/pilot"}, params={"overwrite": "true"}
     )
     assert code(taken) == (409, 8005), "a folder is never overwritten by a file"
+
+
+@pytest.mark.parametrize("kind", ["folder", "FOLDER", "Folder"])
+@pytest.mark.parametrize("name", ["my new folder", "Größe (2)", "_", "_x", "x__", "é" * 255])
+def test_a_folder_is_made_as_the_vendor_makes_it(client: Client, name: str, kind: str) -> None:
+    """Spaces and upper case are fine; the answer is 200, with the type in upper case and without a project."""
+    where = "c" * 24
+    made = client.post("files", json={"name": name, "parent": where, "type": kind})
+    assert made.status_code == 200
+    shown = made.json()
+    assert shown.keys() == {"href", "id", "name", "parent", "type", "created_on", "modified_on"}
+    assert (shown["name"], shown["parent"], shown["type"]) == (name, where, "FOLDER")
+    assert client.get(shown["href"]).json()["name"] == name
 
 
 def test_a_file_is_no_folder(client: Client) -> None:
@@ -112,6 +126,23 @@ def test_a_list_needs_exactly_one_place(client: Client) -> None:
     assert code(client.get("files", params={"project": "a/b", "parent": "0" * 24})) == (400, 5031)
     assert code(client.get("files", params={"project": "ab"})) == (400, 5005)
     assert code(client.get("files", params={"project": "a/b", "name": "a/b"})) == (400, 5024)
+
+
+def test_a_name_given_twice_means_either(client: Client) -> None:
+    """`name` can be repeated; the links to other pages repeat it too."""
+    for name in ("a b.txt", "c&d.txt", "e.txt"):
+        client.upload(name, b"")
+    wanted = [("project", "mlin/pilot"), ("name", "c&d.txt"), ("name", "a b.txt"), ("name", "nowhere.txt")]
+    page = client.get("files", params=[*wanted, ("limit", "1")])
+    assert page.headers["X-Total-Matching-Query"] == "2"
+    seen = [page.json()["items"][0]["name"]]
+    (onward,) = page.json()["links"]
+    seen += [item["name"] for item in client.get(onward["href"]).json()["items"]]
+    assert seen == ["a b.txt", "c&d.txt"]
+    assert code(client.get("files", params=[*wanted, ("name", "a/b")])) == (400, 5024)
+    assert code(client.get("files", params=[*wanted, ("project", "mlin/other")])) == (400, 5005), (
+        "a place is given once"
+    )
 
 
 def test_a_file_is_deleted_and_a_folder_only_when_empty(client: Client) -> None:
@@ -140,7 +171,10 @@ def test_long_lists_are_paged(client: Client) -> None:
 
 
 def test_many_files_are_edited_in_one_call_each_for_itself(client: Client) -> None:
-    """Metadata is merged, null removes, tags are replaced, names change; one that fails does not touch the others."""
+    """Metadata is merged, null removes, tags are replaced, names change; one that fails does not touch the others.
+
+    A file is named by `id` or by `file_id`.
+    """
     first, second, third = (client.upload(f"{number}.txt", b"1")["id"] for number in range(3))
     body = {
         "items": [
@@ -156,7 +190,7 @@ def test_many_files_are_edited_in_one_call_each_for_itself(client: Client) -> No
     assert items[0]["resource"]["tags"] == ["pilot"]
     assert [item.get("error", {}).get("code") for item in items] == [None, 5002, 5003, 5033, None]
     assert client.get(f"files/{third}").json()["name"] == "renamed.txt"
-    change = {"items": [{"id": first, "metadata": {"case_id": None, "sex": "female"}}]}
+    change = {"items": [{"file_id": first, "metadata": {"case_id": None, "sex": "female"}}]}
     assert client.post("bulk/files/edit", json=change).status_code == 200
     shown = client.get(f"files/{first}").json()
     assert (shown["metadata"], shown["tags"]) == ({"sample_id": "s1", "sex": "female"}, ["pilot"])
@@ -164,23 +198,35 @@ def test_many_files_are_edited_in_one_call_each_for_itself(client: Client) -> No
 
 @pytest.mark.parametrize(
     "items",
-    [[], [{"id": "0" * 24}] * 101, [{"name": "x"}], [{"id": "x"}], [{"id": "0" * 24, "metadata": {"a.b": "x"}}], "x"],
+    [
+        [],
+        [{"id": "0" * 24}] * 101,
+        [{"name": "x"}],
+        [{"id": "x"}],
+        [{"file_id": "x"}],
+        [{"id": "0" * 24, "file_id": "0" * 24}],
+        [{"id": "0" * 24, "metadata": {"a.b": "x"}}],
+        "x",
+    ],
 )
 def test_edits_that_are_refused_as_a_whole(client: Client, items: object) -> None:
     """One to a hundred files, each with an id, metadata by the rules."""
     assert code(client.post("bulk/files/edit", json={"items": items})) == (400, 5033)
 
 
-def test_any_project_exists_where_none_is_declared(client: Client) -> None:
-    """And it is called by its short name."""
+def test_any_project_exists_if_none_is_declared(client: Client) -> None:
+    """It is called by its short name, can be written to, and its root folder can be listed."""
     shown = client.get("projects/mlin/rna-pilot").json()
+    assert shown["permissions"]["write"] is True
+    client.upload("a.txt", b"", project="mlin/rna-pilot")
+    assert names(client, f"files/{shown['root_folder']}/list") == ["a.txt"]
     assert (shown["id"], shown["name"]) == ("mlin/rna-pilot", "rna-pilot")
     assert client.get(shown["href"]).json() == shown
 
 
 def test_declared_projects_are_the_only_ones(declared: Client) -> None:
     """Others are unknown to every operation, and so are folders that nobody made."""
-    assert declared.get("projects/mlin/pilot").status_code == 200
+    assert declared.get("projects/mlin/pilot").json()["permissions"]["write"] is True
     assert code(declared.get("projects/mlin/other")) == (404, 3002)
     assert code(declared.get("files", params={"project": "mlin/other"})) == (404, 3002)
     assert code(declared.get("files", params={"parent": "0" * 24})) == (404, 5026)
@@ -194,5 +240,6 @@ def test_declared_projects_are_the_only_ones(declared: Client) -> None:
 def test_a_read_only_project_refuses_every_write(declared: Client) -> None:
     """403/3001, and reading goes on."""
     assert names(declared, "files", project="mlin/archive") == []
+    assert declared.get("projects/mlin/archive").json()["permissions"]["write"] is False
     for path, body in (("upload/multipart", {}), ("files", {"type": "folder"})):
         assert code(declared.post(path, json={"name": "x", "project": "mlin/archive", **body})) == (403, 3001)

@@ -11,6 +11,7 @@ from mock_client import Client, code, md5, report
 from cavatica_mock import MockServer
 from cavatica_mock.contract import load
 from cavatica_mock.operations import _HANDLERS
+from cavatica_mock.settings import DEFAULT_PART_SIZE
 
 
 def raw(
@@ -210,7 +211,8 @@ def test_bodies_that_cannot_be_decoded(client: Client, body: bytes) -> None:
         ({"name": "x", "project": "a/b", "size": 1.5}, (400, 8013)),
         ({"name": "x", "project": "a/b", "size": "1"}, (400, 8013)),
         ({"name": "x", "project": "a/b", "size": True}, (400, 8013)),
-        ({"name": "x", "project": "a/b", "part_size": 5 * 2**30 + 1}, (400, 8013)),
+        ({"name": "x", "project": "a/b", "part_size": 5242880.5}, (400, 8013)),
+        ({"name": "x", "project": "a/b", "part_size": "5242880"}, (400, 8013)),
         ({"name": "x", "project": "a/b", "md5": "short"}, (400, 8013)),
         ({"name": "x", "project": None}, (400, 8010)),
         ([], (400, 8013)),
@@ -222,6 +224,16 @@ def test_starts_that_are_refused(client: Client, body: Any, expected: tuple[int,
     """Each with its code, and nothing is started."""
     assert code(client.post("upload/multipart", json=body)) == expected
     assert client.server.uploads() == []
+
+
+@pytest.mark.parametrize("asked", [-1, 0, 1, 2**20, 5 * 2**20 - 1, 5 * 2**30 + 1, 6 * 2**30, 2**63])
+def test_a_part_size_that_storage_cannot_use_is_replaced(asked: int) -> None:
+    """By the server's default, as the vendor's page says; one that it can use is kept."""
+    with MockServer() as server:
+        client = Client(server)
+        assert client.start(size=1, part_size=asked)["part_size"] == DEFAULT_PART_SIZE
+        assert client.start(size=1, part_size=5 * 2**20)["part_size"] == 5 * 2**20
+        client.close()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,20 @@
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cavatica_client
 from cavatica_client import api
+from cavatica_mock import MockServer
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACT = Path("src/cavatica_upload/api/contract.json")
 
 
 def snake(name: str) -> str:
@@ -79,3 +87,55 @@ def test_the_version_is_the_documents(document):
     """The client carries the version of the contract that it was made from."""
     text = (Path(cavatica_client.__file__).parents[1] / "pyproject.toml").read_text()
     assert f'version = "{document["info"]["version"]}"' in text
+
+
+def test_the_readme_is_made_from_the_document(document, tmp_path):
+    """The client's README names this API and each operation, in the same bytes every time; its Python runs."""
+    readme = Path(cavatica_client.__file__).parents[1] / "README.md"
+    again = tmp_path / "README.md"
+    subprocess.run([sys.executable, ROOT / "tools" / "client_readme.py", ROOT / "openapi.yaml", again], check=True)
+    assert again.read_bytes() == readme.read_bytes()
+    text = readme.read_text()
+    assert "api.example.com" not in text
+    for module, full_name in modules().items():
+        assert f"`{module}`" in text, module
+        assert f"`{full_name.rpartition('.')[0]}`" in text, module
+    (python,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    with MockServer() as mock:
+        served = python.replace(document["servers"][0]["url"], mock.base_url)
+        served = served.replace("your authentication token", mock.token)
+        done = subprocess.run([sys.executable, "-c", served], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_a_failed_generation_leaves_the_client_alone(tmp_path):
+    """`make generate` writes beside the old client and swaps them when the new one is whole."""
+    for name in ("Makefile", "generator-config.yml", "tools", "generated", "openapi.yaml"):
+        source, target = ROOT / name, tmp_path / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".pdm-build"))
+        else:
+            shutil.copy(source, target)
+    (tmp_path / "src" / "cavatica_upload" / "api").mkdir(parents=True)
+    shutil.copy(ROOT / CONTRACT, tmp_path / CONTRACT)
+    before = {path: path.read_bytes() for path in (tmp_path / "generated").rglob("*") if path.is_file()}
+
+    def make(target: str) -> subprocess.CompletedProcess[str]:
+        """Run a target with the programs of this environment."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        command = ["make", "--assume-old=install", target]
+        return subprocess.run(command, cwd=tmp_path, env={"PATH": path}, check=False, capture_output=True, text=True)
+
+    good = (tmp_path / "openapi.yaml").read_text()
+    (tmp_path / "openapi.yaml").write_text(good.replace("'#/components/schemas/StartedUpload'", "'#/nowhere'"))
+    failed = make("generate")
+    assert failed.returncode != 0
+    assert "Nothing was changed" in failed.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "generated").rglob("*") if path.is_file()} == before
+    (tmp_path / "openapi.yaml").write_text(good.replace("List ongoing uploads", "List uploads"))
+    stale = make("check-generated")
+    assert stale.returncode != 0
+    assert "make generate" in stale.stderr
+    assert make("generate").returncode == 0, "and a good document is generated from"
+    assert make("check-generated").returncode == 0
+    assert "List uploads" in (tmp_path / "generated" / "README.md").read_text()

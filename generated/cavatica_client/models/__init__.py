@@ -10,6 +10,7 @@ from .edit_files_response import EditFilesResponse
 from .file_details import FileDetails
 from .file_edit import FileEdit
 from .file_edit_outcome import FileEditOutcome
+from .file_origin import FileOrigin
 from .file_page import FilePage
 from .file_storage import FileStorage
 from .header_map import HeaderMap
@@ -22,6 +23,7 @@ from .part_report_response import PartReportResponse
 from .part_url import PartUrl
 from .part_url_report import PartUrlReport
 from .project import Project
+from .project_permissions import ProjectPermissions
 from .rate import Rate
 from .rate_limit_status import RateLimitStatus
 from .reserved import Reserved
@@ -42,6 +44,7 @@ __all__ = (
     "FileDetails",
     "FileEdit",
     "FileEditOutcome",
+    "FileOrigin",
     "FilePage",
     "FileStorage",
     "HeaderMap",
@@ -54,6 +57,7 @@ __all__ = (
     "PartUrl",
     "PartUrlReport",
     "Project",
+    "ProjectPermissions",
     "Rate",
     "RateLimitStatus",
     "Reserved",

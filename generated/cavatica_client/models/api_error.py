@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -13,25 +13,24 @@ T = TypeVar("T", bound="ApiError")
 
 @_attrs_define
 class ApiError:
-    """What went wrong. The platform's own shape; it does not speak problem+json. No client relies on the wording of
-    `message`.
+    """Why the call failed. Decide by `code`, or by `status` if there is no code; the wording of `message` may change."""
 
-    """
-
-    status: int | str
-    """ The HTTP status again, as a number; a word where no operation was reached. """
+    status: int
+    """ The HTTP status. """
     message: str
-    """ One sentence for a person. """
+    """ What happened, in a sentence for people. """
     code: int | Unset = UNSET
-    """ The platform's own code, one of those on the page of status codes: 1000 rate limit, 3xxx projects, 5xxx
-    files, 8xxx uploads, 90xxx everything else, 0 maintenance.
+    """ The platform's own code: 1000 rate limit, 3xxx projects, 5xxx files, 8xxx uploads, 90xxx everything else, 0
+    maintenance.
+
+    **Sources disagree:** The older R client swaps 8004 and 8005. Here 8005 means that a file of this name
+    exists.
      """
     more_info: str | Unset = UNSET
-    """ A page that explains the code. """
+    """ The URL of a page about the code. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        status: int | str
         status = self.status
 
         message = self.message
@@ -58,11 +57,7 @@ class ApiError:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-
-        def _parse_status(data: object) -> int | str:
-            return cast(int | str, data)
-
-        status = _parse_status(d.pop("status"))
+        status = d.pop("status")
 
         message = d.pop("message")
 

@@ -17,10 +17,10 @@ T = TypeVar("T", bound="CompleteUploadRequest")
 
 @_attrs_define
 class CompleteUploadRequest:
-    """The reports that are still owed; empty, or null, where none is."""
+    """The reports that are still owed. Leave `parts` out if every part was reported."""
 
     parts: list[PartReport] | Unset = UNSET
-    """ Reports of the parts that were not reported before. Reporting a part again does no harm. """
+    """ Reports of parts that were not reported before. Reporting a part again does no harm. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

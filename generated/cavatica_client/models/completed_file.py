@@ -14,28 +14,37 @@ T = TypeVar("T", bound="CompletedFile")
 
 @_attrs_define
 class CompletedFile:
-    """The file that an upload has become."""
+    """The file that the upload created."""
 
     href: str
     """ The absolute URL of a resource of this API. """
     path: str
-    """ The path of the file among all projects. Told here and nowhere else. """
+    """ The path of the file on the platform. No other answer contains it. """
     id: str
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     project: str
-    """ Names a project, as owner and short name with a slash between them. """
+    """ The id of a project, `owner/short-name`. """
     name: str
-    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
+    """ The name of a file. Any characters except `/`, at most 255.
+
+    **Inferred:** The limit counts characters, not bytes.
+     """
     type_: str
-    """ `file` or `folder`, in either case. """
+    """ `file` or `folder`, in upper or lower case.
+
+    **Sources disagree:** Most show lower case, some show upper case. Compare without regard to case.
+     """
     size: int
-    """ The size of a file in bytes, 5 TiB at most. """
+    """ The size of a file in bytes, at most 5 TiB. The limit is known from the vendor's clients.
+
+    **Sources disagree:** The vendor's OpenAPI says int32, which is too small for real files.
+     """
     created_on: datetime.datetime
-    """ A moment in UTC, ISO 8601. """
+    """ A time in UTC, ISO 8601. """
     modified_on: datetime.datetime
-    """ A moment in UTC, ISO 8601. """
+    """ A time in UTC, ISO 8601. """
     parent: str | Unset = UNSET
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

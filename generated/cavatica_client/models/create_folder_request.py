@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -13,17 +13,27 @@ T = TypeVar("T", bound="CreateFolderRequest")
 
 @_attrs_define
 class CreateFolderRequest:
-    """Which folder to make, and where. Exactly one of `project` and `parent` says where."""
+    """The folder to create, and where: exactly one of `project` and `parent`."""
 
     name: str
-    """ The name of a folder. Letters, digits, `_`, `-` and `.`, 255 at most, not beginning with two underscores.
-    """
-    type_: Literal["folder"]
-    """ What to make; `folder` is the only kind. """
+    """ The name of a folder. Any characters except `/`, at most 255. It must not begin with two underscores.
+
+    **Sources disagree:** The page of this call only forbids two underscores at the beginning, and its example has
+    spaces. The page on imports from volumes allows only letters, digits, `_`, `-` and `.` in the name of a folder;
+    the vendor's R client refuses spaces.
+
+    **Inferred:** `/` is forbidden as in the names of files.
+     """
+    type_: str
+    """ `folder`, in upper or lower case.
+
+    **Sources disagree:** The CAVATICA page sends `FOLDER`, the vendor's OpenAPI and Python client send
+    `folder`.
+     """
     project: str | Unset = UNSET
-    """ Names a project, as owner and short name with a slash between them. """
+    """ The id of a project, `owner/short-name`. """
     parent: str | Unset = UNSET
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,9 +65,7 @@ class CreateFolderRequest:
         d = dict(src_dict)
         name = d.pop("name")
 
-        type_ = cast(Literal["folder"], d.pop("type"))
-        if type_ != "folder":
-            raise ValueError(f"type must match const 'folder', got '{type_}'")
+        type_ = d.pop("type")
 
         project = d.pop("project", UNSET)
 

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="DownloadInfo")
 
 @_attrs_define
 class DownloadInfo:
-    """Where the bytes of a file can be read."""
+    """Where the bytes of the file can be read."""
 
     url: str
     """ A signed URL. A secret until it expires. """

@@ -15,10 +15,10 @@ T = TypeVar("T", bound="EditFilesRequest")
 
 @_attrs_define
 class EditFilesRequest:
-    """What to change in which files."""
+    """The files to change, and what to change in each."""
 
     items: list[FileEdit]
-    """ A change for each file, for 100 files at most. """
+    """ One change per file, for at most 100 files. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,10 +15,10 @@ T = TypeVar("T", bound="EditFilesResponse")
 
 @_attrs_define
 class EditFilesResponse:
-    """What became of each file, in the order asked."""
+    """The outcome for each file, in the order of the request."""
 
     items: list[FileEditOutcome]
-    """ An outcome for each file. """
+    """ One outcome per file. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

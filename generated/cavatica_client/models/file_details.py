@@ -10,9 +10,9 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.file_origin import FileOrigin
     from ..models.file_storage import FileStorage
     from ..models.metadata import Metadata
-    from ..models.reserved import Reserved
 
 
 T = TypeVar("T", bound="FileDetails")
@@ -20,34 +20,49 @@ T = TypeVar("T", bound="FileDetails")
 
 @_attrs_define
 class FileDetails:
-    """A file or a folder. Folders have no size, and the pages differ in how much they show of a file."""
+    """A file or folder. A folder has no size.
+
+    **Sources disagree:** The pages differ in how much of a file they show. The answer that creates a folder has no
+    `project`.
+
+    """
 
     href: str
     """ The absolute URL of a resource of this API. """
     id: str
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     name: str
-    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
-    project: str
-    """ Names a project, as owner and short name with a slash between them. """
+    """ The name of a file. Any characters except `/`, at most 255.
+
+    **Inferred:** The limit counts characters, not bytes.
+     """
     type_: str | Unset = UNSET
-    """ `file` or `folder`, in either case. """
+    """ `file` or `folder`, in upper or lower case.
+
+    **Sources disagree:** Most show lower case, some show upper case. Compare without regard to case.
+     """
     size: int | Unset = UNSET
-    """ The size of a file in bytes, 5 TiB at most. """
+    """ The size of a file in bytes, at most 5 TiB. The limit is known from the vendor's clients.
+
+    **Sources disagree:** The vendor's OpenAPI says int32, which is too small for real files.
+     """
+    project: str | Unset = UNSET
+    """ The id of a project, `owner/short-name`. """
     parent: str | Unset = UNSET
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     created_on: datetime.datetime | Unset = UNSET
-    """ A moment in UTC, ISO 8601. """
+    """ A time in UTC, ISO 8601. """
     modified_on: datetime.datetime | Unset = UNSET
-    """ A moment in UTC, ISO 8601. """
+    """ A time in UTC, ISO 8601. """
     storage: FileStorage | Unset = UNSET
-    """ Where the bytes of a file lie. """
-    origin: Reserved | Unset = UNSET
-    """ An object that the platform reserves for later use. """
+    """ Where the bytes of the file are stored. """
+    origin: FileOrigin | Unset = UNSET
+    """ The task or data set that created the file. Empty for an uploaded file. """
     metadata: Metadata | Unset = UNSET
-    """ Metadata by key. 1000 keys at most, each of 100 bytes at most and without `.` and `$`. """
+    """ Metadata by key. At most 1000 keys; a key has at most 100 bytes of UTF-8, and neither `.` nor `$`.
+     """
     tags: list[str] | Unset = UNSET
-    """ Words to find a file by. """
+    """ Words to find the file by. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,11 +72,11 @@ class FileDetails:
 
         name = self.name
 
-        project = self.project
-
         type_ = self.type_
 
         size = self.size
+
+        project = self.project
 
         parent = self.parent
 
@@ -96,13 +111,14 @@ class FileDetails:
                 "href": href,
                 "id": id,
                 "name": name,
-                "project": project,
             }
         )
         if type_ is not UNSET:
             field_dict["type"] = type_
         if size is not UNSET:
             field_dict["size"] = size
+        if project is not UNSET:
+            field_dict["project"] = project
         if parent is not UNSET:
             field_dict["parent"] = parent
         if created_on is not UNSET:
@@ -122,9 +138,9 @@ class FileDetails:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.file_origin import FileOrigin  # noqa: PLC0415
         from ..models.file_storage import FileStorage  # noqa: PLC0415
         from ..models.metadata import Metadata  # noqa: PLC0415
-        from ..models.reserved import Reserved  # noqa: PLC0415
 
         d = dict(src_dict)
         href = d.pop("href")
@@ -133,11 +149,11 @@ class FileDetails:
 
         name = d.pop("name")
 
-        project = d.pop("project")
-
         type_ = d.pop("type", UNSET)
 
         size = d.pop("size", UNSET)
+
+        project = d.pop("project", UNSET)
 
         parent = d.pop("parent", UNSET)
 
@@ -163,11 +179,11 @@ class FileDetails:
             storage = FileStorage.from_dict(_storage)
 
         _origin = d.pop("origin", UNSET)
-        origin: Reserved | Unset
+        origin: FileOrigin | Unset
         if isinstance(_origin, Unset):
             origin = UNSET
         else:
-            origin = Reserved.from_dict(_origin)
+            origin = FileOrigin.from_dict(_origin)
 
         _metadata = d.pop("metadata", UNSET)
         metadata: Metadata | Unset
@@ -182,9 +198,9 @@ class FileDetails:
             href=href,
             id=id,
             name=name,
-            project=project,
             type_=type_,
             size=size,
+            project=project,
             parent=parent,
             created_on=created_on,
             modified_on=modified_on,

@@ -17,20 +17,33 @@ T = TypeVar("T", bound="FileEdit")
 
 @_attrs_define
 class FileEdit:
-    """What to change in one file. Keys that are left out stay as they are."""
+    """What to change in one file, named by exactly one of `id` and `file_id`.
 
-    id: str
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    **Sources disagree:** The pages of CAVATICA and BioData Catalyst send `file_id`, the vendor's Python client
+    sends `id`.
+
+    """
+
+    id: str | Unset = UNSET
+    """ The id of a file or folder, 24 hexadecimal digits. """
+    file_id: str | Unset = UNSET
+    """ The id of a file or folder, 24 hexadecimal digits. """
     name: str | Unset = UNSET
-    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
+    """ The name of a file. Any characters except `/`, at most 255.
+
+    **Inferred:** The limit counts characters, not bytes.
+     """
     metadata: Metadata | Unset = UNSET
-    """ Metadata by key. 1000 keys at most, each of 100 bytes at most and without `.` and `$`. """
+    """ Metadata by key. At most 1000 keys; a key has at most 100 bytes of UTF-8, and neither `.` nor `$`.
+     """
     tags: list[str] | Unset = UNSET
-    """ Words to find a file by. """
+    """ Words to find the file by. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
+
+        file_id = self.file_id
 
         name = self.name
 
@@ -44,11 +57,11 @@ class FileEdit:
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update(
-            {
-                "id": id,
-            }
-        )
+        field_dict.update({})
+        if id is not UNSET:
+            field_dict["id"] = id
+        if file_id is not UNSET:
+            field_dict["file_id"] = file_id
         if name is not UNSET:
             field_dict["name"] = name
         if metadata is not UNSET:
@@ -63,7 +76,9 @@ class FileEdit:
         from ..models.metadata import Metadata  # noqa: PLC0415
 
         d = dict(src_dict)
-        id = d.pop("id")
+        id = d.pop("id", UNSET)
+
+        file_id = d.pop("file_id", UNSET)
 
         name = d.pop("name", UNSET)
 
@@ -78,6 +93,7 @@ class FileEdit:
 
         file_edit = cls(
             id=id,
+            file_id=file_id,
             name=name,
             metadata=metadata,
             tags=tags,

@@ -18,14 +18,17 @@ T = TypeVar("T", bound="FileEditOutcome")
 
 @_attrs_define
 class FileEditOutcome:
-    """The file as it is now, or why it could not be changed."""
+    """The changed file (`resource`), or why it could not be changed (`error`)."""
 
     resource: FileDetails | Unset = UNSET
-    """ A file or a folder. Folders have no size, and the pages differ in how much they show of a file. """
+    """ A file or folder. A folder has no size.
+
+    **Sources disagree:** The pages differ in how much of a file they show. The answer that creates a folder has no
+    `project`.
+     """
     error: ApiError | Unset = UNSET
-    """ What went wrong. The platform's own shape; it does not speak problem+json. No client relies on the wording
-    of
-    `message`.
+    """ Why the call failed. Decide by `code`, or by `status` if there is no code; the wording of `message` may
+    change.
      """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

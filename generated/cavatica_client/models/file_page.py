@@ -21,9 +21,9 @@ class FilePage:
     href: str
     """ The absolute URL of a resource of this API. """
     items: list[FileDetails]
-    """ The files and folders of this page. """
+    """ The files and folders on this page. """
     links: list[PageLink]
-    """ Where the pages before and after this one are. """
+    """ Links to the next and the previous page. Empty if this is the only page. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

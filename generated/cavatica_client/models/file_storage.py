@@ -13,12 +13,12 @@ T = TypeVar("T", bound="FileStorage")
 
 @_attrs_define
 class FileStorage:
-    """Where the bytes of a file lie."""
+    """Where the bytes of the file are stored."""
 
     type_: str
     """ `PLATFORM`, or `VOLUME` for a bucket that a user attached. """
     hosted_on_locations: list[str] | Unset = UNSET
-    """ The cloud regions that hold the bytes. """
+    """ The cloud regions that store the bytes. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

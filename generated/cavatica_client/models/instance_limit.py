@@ -11,12 +11,14 @@ T = TypeVar("T", bound="InstanceLimit")
 
 @_attrs_define
 class InstanceLimit:
-    """The computing instances that may run at once."""
+    """The computing instances that may run at the same time."""
 
     limit: int
-    """ How many may run; -1 where there is no limit. """
+    """ The number that may run; -1 means no limit. """
     remaining: int
-    """ How many more may be started. """
+    """ The number that may still be started. Without a limit, the largest 64-bit integer, which JavaScript cannot
+    represent exactly.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

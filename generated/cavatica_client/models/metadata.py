@@ -11,7 +11,7 @@ T = TypeVar("T", bound="Metadata")
 
 @_attrs_define
 class Metadata:
-    """Metadata by key. 1000 keys at most, each of 100 bytes at most and without `.` and `$`."""
+    """Metadata by key. At most 1000 keys; a key has at most 100 bytes of UTF-8, and neither `.` nor `$`."""
 
     additional_properties: dict[str, None | str] = _attrs_field(init=False, factory=dict)
 

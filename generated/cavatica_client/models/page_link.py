@@ -11,12 +11,12 @@ T = TypeVar("T", bound="PageLink")
 
 @_attrs_define
 class PageLink:
-    """Leads from one page of a list to another."""
+    """A link from one page of a list to another."""
 
     href: str
     """ The absolute URL of a resource of this API. """
     rel: str
-    """ Which page, `next` or `prev`, in any case. """
+    """ Which page it is, `next` or `prev`, in upper or lower case. """
     method: str
     """ The HTTP method to use. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

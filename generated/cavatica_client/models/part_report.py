@@ -15,11 +15,17 @@ T = TypeVar("T", bound="PartReport")
 
 @_attrs_define
 class PartReport:
-    """Tells that storage has taken a part, and what it answered."""
+    """What storage answered to the bytes of one part.
+
+    **Inferred:** Both keys are required. The vendor's OpenAPI requires neither, but a report without them says
+    nothing.
+
+    """
 
     part_number: int
-    """ Counts the parts of an upload from 1. The last part number is the file size over the part size, rounded up.
-    """
+    """ The number of a part, from 1. The last number is the file size divided by the part size, rounded up; for an
+    empty file it is 1.
+     """
     response: PartReportResponse
     """ What storage answered. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

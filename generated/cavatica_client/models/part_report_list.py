@@ -18,7 +18,8 @@ class PartReportList:
     """The reports of many parts."""
 
     parts: list[PartReport]
-    """ A report for each part. How many may stand in one call is not documented; an upload has 10000 at most. """
+    """ One report per part. No page limits the length of the list; an upload has at most 10 000 parts.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

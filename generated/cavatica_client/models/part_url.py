@@ -19,20 +19,25 @@ T = TypeVar("T", bound="PartUrl")
 
 @_attrs_define
 class PartUrl:
-    """How to put the bytes of one part into storage."""
+    """How to send the bytes of one part to storage.
+
+    **Sources disagree:** `success_codes` stands at the top level in the tables of the pages, and inside `report` in
+    their examples. Look in both places.
+
+    """
 
     method: str
-    """ The HTTP method to use; `PUT` in every example. """
+    """ The HTTP method to use, `PUT` in every example. """
     url: str
     """ The signed storage URL. A secret until it expires. """
     expires: datetime.datetime
-    """ A moment in UTC, ISO 8601. """
+    """ A time in UTC, ISO 8601. """
     headers: HeaderMap
     """ HTTP headers by name. """
     report: PartUrlReport
-    """ What a report of the part has to carry. """
+    """ What the report of the part has to contain. """
     success_codes: list[int] | Unset = UNSET
-    """ The HTTP statuses by which storage tells that it took the bytes. """
+    """ The HTTP statuses by which storage says that it accepted the bytes. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,12 +17,12 @@ T = TypeVar("T", bound="PartUrlReport")
 
 @_attrs_define
 class PartUrlReport:
-    """What a report of the part has to carry."""
+    """What the report of the part has to contain."""
 
     headers: list[str]
-    """ The names of the storage's response headers that go into the report. """
+    """ The names of the response headers of storage to report. """
     success_codes: list[int] | Unset = UNSET
-    """ The HTTP statuses by which storage tells that it took the bytes. """
+    """ The HTTP statuses by which storage says that it accepted the bytes. """
     body: Reserved | Unset = UNSET
     """ An object that the platform reserves for later use. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

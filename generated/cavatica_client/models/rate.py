@@ -11,14 +11,21 @@ T = TypeVar("T", bound="Rate")
 
 @_attrs_define
 class Rate:
-    """The calls of one token."""
+    """The API calls of the token."""
 
     limit: int
-    """ The calls that may be made in one window, 1000 in 5 minutes. """
+    """ The number of calls allowed in one window: 1000 in 5 minutes.
+
+    **Sources disagree:** The window is 5 minutes on most pages and in the clients, an hour on the page of
+    CAVATICA.
+     """
     remaining: int
-    """ The calls that are left in this window. """
+    """ The number of calls left in this window. """
     reset: int
-    """ When the next window begins, in seconds since 1970. """
+    """ When the next window begins, in seconds since 1970.
+
+    **Sources disagree:** The example on the CAVATICA page is in milliseconds; all others are in seconds.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,12 +18,16 @@ T = TypeVar("T", bound="RateLimitStatus")
 
 @_attrs_define
 class RateLimitStatus:
-    """How many calls may be made."""
+    """The limits of the user.
+
+    **Sources disagree:** The CAVATICA page does not show `instance_limit`.
+
+    """
 
     rate: Rate
-    """ The calls of one token. """
+    """ The API calls of the token. """
     instance_limit: InstanceLimit | Unset = UNSET
-    """ The computing instances that may run at once. """
+    """ The computing instances that may run at the same time. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,22 +13,39 @@ T = TypeVar("T", bound="StartUploadRequest")
 
 @_attrs_define
 class StartUploadRequest:
-    """What is to be uploaded, and where to. Exactly one of `project` and `parent` says where."""
+    """The file to upload, and its destination: exactly one of `project` and `parent`.
+
+    **Sources disagree:** The pages of the Cancer Genomics Cloud and BioData Catalyst require `project`. The page of
+    CAVATICA, the vendor's OpenAPI and every client take either.
+
+    """
 
     name: str
-    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
+    """ The name of a file. Any characters except `/`, at most 255.
+
+    **Inferred:** The limit counts characters, not bytes.
+     """
     project: str | Unset = UNSET
-    """ Names a project, as owner and short name with a slash between them. """
+    """ The id of a project, `owner/short-name`. """
     parent: str | Unset = UNSET
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     size: int | Unset = UNSET
-    """ The size of a file in bytes, 5 TiB at most. """
+    """ The size of a file in bytes, at most 5 TiB. The limit is known from the vendor's clients.
+
+    **Sources disagree:** The vendor's OpenAPI says int32, which is too small for real files.
+     """
     part_size: int | Unset = UNSET
-    """ The part size a client asks for, in bytes, from 5 MiB to 5 GiB. A preference: the server may choose another,
-    and the one in its answer counts.
+    """ The part size that the client asks for, in bytes. Storage can work with 5 MiB to 5 GiB. The server replaces
+    a
+    value that does not suit it by its default. Use the part size in the answer.
+
+    **Sources disagree:** In the vendor's OpenAPI an upload keeps 5 MiB; the Java client (2017) says that the server
+    replaces anything below 32 MB by 256 MB or more. No page names the default.
      """
     md5: str | Unset = UNSET
-    """ An MD5 digest as 32 hexadecimal digits. """
+    """ An MD5 digest as 32 hexadecimal digits. The platform stores it and never checks it against the uploaded
+    bytes.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

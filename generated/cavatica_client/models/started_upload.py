@@ -13,24 +13,38 @@ T = TypeVar("T", bound="StartedUpload")
 
 @_attrs_define
 class StartedUpload:
-    """An upload that has just been started."""
+    """An upload that was just started.
+
+    **Sources disagree:** No documented example has `href` or `parent`. The vendor's Java client needs `href`, the R
+    client reads `parent`.
+
+    """
 
     upload_id: str
-    """ Names an upload. Opaque; 64 letters and digits in most examples. """
+    """ The id of an upload. Opaque; 64 letters and digits in most examples. """
     project: str
-    """ Names a project, as owner and short name with a slash between them. """
+    """ The id of a project, `owner/short-name`. """
     name: str
-    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
+    """ The name of a file. Any characters except `/`, at most 255.
+
+    **Inferred:** The limit counts characters, not bytes.
+     """
     part_size: int
-    """ The size of every part of an upload but the last, in bytes. """
+    """ The size of every part of the upload but the last, in bytes. """
     parallel_uploads: bool
-    """ Whether parts may be sent at the same time; where false, one part at a time. """
+    """ Whether parts may be sent in parallel.
+
+    **Inferred:** If false, send one part at a time. Every example shows true.
+     """
     href: str | Unset = UNSET
     """ The absolute URL of a resource of this API. """
     parent: str | Unset = UNSET
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     size: int | Unset = UNSET
-    """ The size of a file in bytes, 5 TiB at most. """
+    """ The size of a file in bytes, at most 5 TiB. The limit is known from the vendor's clients.
+
+    **Sources disagree:** The vendor's OpenAPI says int32, which is too small for real files.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,32 +18,49 @@ T = TypeVar("T", bound="Upload")
 
 @_attrs_define
 class Upload:
-    """An ongoing upload in detail."""
+    """An ongoing upload in detail.
+
+    **Sources disagree:** No documented example has `href`, `parent`, `size` or `md5`; vendor clients read them.
+
+    """
 
     upload_id: str
-    """ Names an upload. Opaque; 64 letters and digits in most examples. """
+    """ The id of an upload. Opaque; 64 letters and digits in most examples. """
     project: str
-    """ Names a project, as owner and short name with a slash between them. """
+    """ The id of a project, `owner/short-name`. """
     name: str
-    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
+    """ The name of a file. Any characters except `/`, at most 255.
+
+    **Inferred:** The limit counts characters, not bytes.
+     """
     initiated: datetime.datetime
-    """ A moment in UTC, ISO 8601. """
+    """ A time in UTC, ISO 8601. """
     parallel_uploads: bool
-    """ Whether parts may be sent at the same time; where false, one part at a time. """
+    """ Whether parts may be sent in parallel.
+
+    **Inferred:** If false, send one part at a time. Every example shows true.
+     """
     part_size: int
-    """ The size of every part of an upload but the last, in bytes. """
+    """ The size of every part of the upload but the last, in bytes. """
     uploaded_parts_count: int
-    """ How many different parts were reported so far. """
+    """ The number of different parts that were reported. """
     href: str | Unset = UNSET
     """ The absolute URL of a resource of this API. """
     parent: str | Unset = UNSET
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     size: int | Unset = UNSET
-    """ The size of a file in bytes, 5 TiB at most. """
+    """ The size of a file in bytes, at most 5 TiB. The limit is known from the vendor's clients.
+
+    **Sources disagree:** The vendor's OpenAPI says int32, which is too small for real files.
+     """
     md5: str | Unset = UNSET
-    """ An MD5 digest as 32 hexadecimal digits. """
+    """ An MD5 digest as 32 hexadecimal digits. The platform stores it and never checks it against the uploaded
+    bytes.
+     """
     parts: list[PartReport] | Unset = UNSET
-    """ The reported parts, each once, where `list_parts` asked for them. """
+    """ The reported parts, each once, if `list_parts` asked for them. Examples are sorted by part number; no page
+    promises that.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,14 +18,18 @@ T = TypeVar("T", bound="UploadPage")
 
 @_attrs_define
 class UploadPage:
-    """A page of ongoing uploads."""
+    """A page of ongoing uploads.
+
+    **Sources disagree:** The documented example has no `href` and no `links`; the Go and Java clients expect both.
+
+    """
 
     items: list[UploadSummary]
-    """ The uploads of this page. """
+    """ The uploads on this page. """
     href: str | Unset = UNSET
     """ The absolute URL of a resource of this API. """
     links: list[PageLink] | Unset = UNSET
-    """ Where the pages before and after this one are. """
+    """ Links to the next and the previous page. Empty if this is the only page. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,17 +17,20 @@ class UploadSummary:
     """An ongoing upload in a list."""
 
     upload_id: str
-    """ Names an upload. Opaque; 64 letters and digits in most examples. """
+    """ The id of an upload. Opaque; 64 letters and digits in most examples. """
     project: str
-    """ Names a project, as owner and short name with a slash between them. """
+    """ The id of a project, `owner/short-name`. """
     name: str
-    """ The name of a file on the platform. Any characters but a slash, 255 at most. """
+    """ The name of a file. Any characters except `/`, at most 255.
+
+    **Inferred:** The limit counts characters, not bytes.
+     """
     initiated: datetime.datetime
-    """ A moment in UTC, ISO 8601. """
+    """ A time in UTC, ISO 8601. """
     href: str | Unset = UNSET
     """ The absolute URL of a resource of this API. """
     parent: str | Unset = UNSET
-    """ Names a file or a folder; 24 hexadecimal digits. """
+    """ The id of a file or folder, 24 hexadecimal digits. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def list_files(destination: Destination, name: str | None, offset: int) -> Call[
     request = _list_files._get_kwargs(
         project=destination.project or UNSET,
         parent=destination.parent or UNSET,
-        name=UNSET if name is None else name,
+        name=UNSET if name is None else [name],
         limit=PAGE,
         offset=offset,
     )

@@ -78,7 +78,7 @@ class Visit:
         self.api.call("getProject", project_owner=owner, project_name=name).expect(200)
         known = KnownUploads(self.api, self.target.project, self.target.run)
         body = {"project": self.target.project, "name": f"contract-{self.target.run}-home", "type": "folder"}
-        home: str = self.api.call("createFolder", body=body).expect(201).json()["id"]
+        home: str = self.api.call("createFolder", body=body).expect(200, 201).json()["id"]
         walk = Outcome("walk")
         self.outcomes.append(walk)
         with walk.timed():

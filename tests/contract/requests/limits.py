@@ -40,21 +40,21 @@ def bad_names(raw: RawClient) -> None:
         raw.api.call("startUpload", body={"project": project, "name": bad, "size": 1}).expect(400, check="bad_name")
     raw.api.call("startUpload", body={"project": project, "size": 1}).expect(400, check="missing_name")
     raw.api.call("createFolder", body={"project": project, "type": "folder"}).expect(400, check="missing_name")
-    for bad in ("", "a/b", "__x", "a b", "é", "a" * 256, None):
+    for bad in ("", "a/b", "__x", "a" * 256, None):
         body = {"project": project, "name": bad, "type": "folder"}
         raw.api.call("createFolder", body=body).expect(400, check="bad_name")
-    for bad in ("file", "Folder", "", None):
+    for bad in ("file", "folders", "", None):
         body = {"project": project, "name": raw.known.next_name(), "type": bad}
         raw.api.call("createFolder", body=body).expect(400, check="bad_type")
 
 
 @claim(CLAIMS)
 def sizes(raw: RawClient) -> None:
-    """A file has 0 bytes to 5 TiB, a part size 5 MiB to 5 GiB; beyond is refused, and so is what is no number."""
+    """A file has 0 bytes to 5 TiB; beyond is refused, and so is what is no number."""
     name = raw.known.next_name
     for key, bad in (
         *(("size", bad) for bad in (-1, 5 * 2**40 + 1, 2**63, 1.5, "1", None, True)),
-        *(("part_size", bad) for bad in (0, -1, 5 * 2**20 - 1, 5 * 2**30 + 1, 2**63, 5242880.5, "5242880", None)),
+        *(("part_size", bad) for bad in (5242880.5, "5242880", None)),
         *(("md5", bad) for bad in ("", "x" * 32, "0" * 31, "0" * 33, 0, None)),
     ):
         body = {"project": raw.target.project, "name": name(), "size": 1, key: bad}
@@ -63,9 +63,9 @@ def sizes(raw: RawClient) -> None:
 
 @claim(CLAIMS)
 def largest_files(raw: RawClient) -> None:
-    """The part size of an answer makes a file of any size fit into 10,000 parts."""
+    """The part size of an answer makes a file of any size fit into 10,000 parts, whatever part size is asked for."""
     for size in (0, 1, 5 * 2**20, 10**12, 5 * 2**40):
-        for part_size in (None, 5 * 2**20, 5 * 2**30):
+        for part_size in (None, 5 * 2**20, 5 * 2**30, 0, -1, 2**20, 6 * 2**30):
             body = {"project": raw.target.project, "name": raw.known.next_name(), "size": size}
             answer = raw.api.call("startUpload", body=body if part_size is None else {**body, "part_size": part_size})
             started = answer.expect(200).json()

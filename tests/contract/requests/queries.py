@@ -53,16 +53,27 @@ def odd_numbers(raw: RawClient) -> None:
 
 @claim(CLAIMS, own=True)
 def doubled_keys(raw: RawClient) -> None:
-    """A key given twice is refused: taking the first or the last would be a guess."""
+    """A key given twice is refused, if it is not repeatable: taking the first or the last would be a guess."""
     upload = raw.known.start()
     project = quote(raw.target.project)
     raw.refuse("GET", [
         "/upload/multipart?limit=1&limit=2",
         "/upload/multipart?offset=0&offset=0",
         f"/upload/multipart/{upload.id}?list_parts=true&list_parts=false",
-        f"/files?project={project}&name=a&name=b",
         f"/files?project={project}&project={project}",
     ], 400)  # fmt: skip
+
+
+@claim(CLAIMS)
+def names_or(raw: RawClient) -> None:
+    """`name` is repeatable: files that have any of the names are listed."""
+    folder = raw.known.new_folder()
+    for name in ("a", "b", "c"):
+        raw.api.call("createFolder", body={"parent": folder, "name": name, "type": "folder"}).expect(200, 201)
+    answer = raw.api.send("GET", f"/files?parent={folder}&name=c&name=a&name=x").expect(200)
+    found = {item["name"] for item in answer.json()["items"]}
+    if found != {"a", "c"}:
+        raise answer.broken("names_or", f"of the names a and c, {sorted(found)} were listed")
 
 
 @claim(CLAIMS)

@@ -80,7 +80,9 @@ class CaseSeeding:
         if operation_id in ("startUpload", "createFolder"):
             return self._placed(operation_id, body, stateful=stateful)
         if operation_id == "editFiles" and self.turn % 4:
-            return {**body, "items": [{**item, "id": self.known.file()} for item in body["items"]]}
+            keys = ["file_id" if "file_id" in item else "id" for item in body["items"]]
+            items = zip(body["items"], keys, strict=True)
+            return {**body, "items": [{**item, key: self.known.file()} for item, key in items]}
         if upload is None or upload.ended or not self.turn % 4:
             return body
         if operation_id == "reportUploadedPart":

@@ -31,6 +31,11 @@ def _get_kwargs(
 
 
 def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ApiError | FileDetails | None:
+    if response.status_code == 200:
+        response_200 = FileDetails.from_dict(response.json())
+
+        return response_200
+
     if response.status_code == 201:
         response_201 = FileDetails.from_dict(response.json())
 
@@ -71,6 +76,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_429
 
+    if response.status_code == 500:
+        response_500 = ApiError.from_dict(response.json())
+
+        return response_500
+
     if response.status_code == 503:
         response_503 = ApiError.from_dict(response.json())
 
@@ -100,11 +110,16 @@ def sync_detailed(
 ) -> Response[ApiError | FileDetails]:
     """Create a folder
 
-     Makes a folder in the root of a project (`project`) or in another folder (`parent`).
+     Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
+
+    **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
+    case. An
+    earlier version of this document had 201, as the other calls that create something. Clients should
+    accept both.
 
     Args:
-        body (CreateFolderRequest): Which folder to make, and where. Exactly one of `project` and
-            `parent` says where.
+        body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
+            `parent`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -132,11 +147,16 @@ def sync(
 ) -> ApiError | FileDetails | None:
     """Create a folder
 
-     Makes a folder in the root of a project (`project`) or in another folder (`parent`).
+     Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
+
+    **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
+    case. An
+    earlier version of this document had 201, as the other calls that create something. Clients should
+    accept both.
 
     Args:
-        body (CreateFolderRequest): Which folder to make, and where. Exactly one of `project` and
-            `parent` says where.
+        body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
+            `parent`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -159,11 +179,16 @@ async def asyncio_detailed(
 ) -> Response[ApiError | FileDetails]:
     """Create a folder
 
-     Makes a folder in the root of a project (`project`) or in another folder (`parent`).
+     Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
+
+    **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
+    case. An
+    earlier version of this document had 201, as the other calls that create something. Clients should
+    accept both.
 
     Args:
-        body (CreateFolderRequest): Which folder to make, and where. Exactly one of `project` and
-            `parent` says where.
+        body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
+            `parent`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -189,11 +214,16 @@ async def asyncio(
 ) -> ApiError | FileDetails | None:
     """Create a folder
 
-     Makes a folder in the root of a project (`project`) or in another folder (`parent`).
+     Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
+
+    **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
+    case. An
+    earlier version of this document had 201, as the other calls that create something. Clients should
+    accept both.
 
     Args:
-        body (CreateFolderRequest): Which folder to make, and where. Exactly one of `project` and
-            `parent` says where.
+        body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
+            `parent`.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -86,10 +86,12 @@ def sync_detailed(
 ) -> Response[Any | ApiError]:
     """Delete a file
 
-     Removes a file or an empty folder from its project.
+     Deletes a file or an empty folder.
+
+    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -117,10 +119,12 @@ def sync(
 ) -> Any | ApiError | None:
     """Delete a file
 
-     Removes a file or an empty folder from its project.
+     Deletes a file or an empty folder.
+
+    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,10 +147,12 @@ async def asyncio_detailed(
 ) -> Response[Any | ApiError]:
     """Delete a file
 
-     Removes a file or an empty folder from its project.
+     Deletes a file or an empty folder.
+
+    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,10 +178,12 @@ async def asyncio(
 ) -> Any | ApiError | None:
     """Delete a file
 
-     Removes a file or an empty folder from its project.
+     Deletes a file or an empty folder.
+
+    **Inferred:** A folder that is not empty is not deleted; the answer is 409.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

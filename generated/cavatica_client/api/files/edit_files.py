@@ -63,6 +63,11 @@ def _parse_response(
 
         return response_429
 
+    if response.status_code == 500:
+        response_500 = ApiError.from_dict(response.json())
+
+        return response_500
+
     if response.status_code == 503:
         response_503 = ApiError.from_dict(response.json())
 
@@ -92,12 +97,18 @@ def sync_detailed(
 ) -> Response[ApiError | EditFilesResponse]:
     """Edit details of many files
 
-     Changes names, metadata and tags of up to 100 files in one call. Metadata is merged into what a file
-    has; a
-    key with the value `null` is removed. Each file is answered for by itself, in the order asked.
+     Changes names, metadata and tags of up to 100 files. Metadata keys are added to those that a file
+    has; the value
+    `null` removes a key. Tags replace the file's tags. The answer has one outcome per file, in the
+    order of the
+    request; if one file cannot be changed, the others still are.
+
+    **Sources disagree:** The CAVATICA page says that details which are left out stay as they are, the
+    BioData
+    Catalyst page says that they are erased. Send every detail that has to stay.
 
     Args:
-        body (EditFilesRequest): What to change in which files.
+        body (EditFilesRequest): The files to change, and what to change in each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -125,12 +136,18 @@ def sync(
 ) -> ApiError | EditFilesResponse | None:
     """Edit details of many files
 
-     Changes names, metadata and tags of up to 100 files in one call. Metadata is merged into what a file
-    has; a
-    key with the value `null` is removed. Each file is answered for by itself, in the order asked.
+     Changes names, metadata and tags of up to 100 files. Metadata keys are added to those that a file
+    has; the value
+    `null` removes a key. Tags replace the file's tags. The answer has one outcome per file, in the
+    order of the
+    request; if one file cannot be changed, the others still are.
+
+    **Sources disagree:** The CAVATICA page says that details which are left out stay as they are, the
+    BioData
+    Catalyst page says that they are erased. Send every detail that has to stay.
 
     Args:
-        body (EditFilesRequest): What to change in which files.
+        body (EditFilesRequest): The files to change, and what to change in each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -153,12 +170,18 @@ async def asyncio_detailed(
 ) -> Response[ApiError | EditFilesResponse]:
     """Edit details of many files
 
-     Changes names, metadata and tags of up to 100 files in one call. Metadata is merged into what a file
-    has; a
-    key with the value `null` is removed. Each file is answered for by itself, in the order asked.
+     Changes names, metadata and tags of up to 100 files. Metadata keys are added to those that a file
+    has; the value
+    `null` removes a key. Tags replace the file's tags. The answer has one outcome per file, in the
+    order of the
+    request; if one file cannot be changed, the others still are.
+
+    **Sources disagree:** The CAVATICA page says that details which are left out stay as they are, the
+    BioData
+    Catalyst page says that they are erased. Send every detail that has to stay.
 
     Args:
-        body (EditFilesRequest): What to change in which files.
+        body (EditFilesRequest): The files to change, and what to change in each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -184,12 +207,18 @@ async def asyncio(
 ) -> ApiError | EditFilesResponse | None:
     """Edit details of many files
 
-     Changes names, metadata and tags of up to 100 files in one call. Metadata is merged into what a file
-    has; a
-    key with the value `null` is removed. Each file is answered for by itself, in the order asked.
+     Changes names, metadata and tags of up to 100 files. Metadata keys are added to those that a file
+    has; the value
+    `null` removes a key. Tags replace the file's tags. The answer has one outcome per file, in the
+    order of the
+    request; if one file cannot be changed, the others still are.
+
+    **Sources disagree:** The CAVATICA page says that details which are left out stay as they are, the
+    BioData
+    Catalyst page says that they are erased. Send every detail that has to stay.
 
     Args:
-        body (EditFilesRequest): What to change in which files.
+        body (EditFilesRequest): The files to change, and what to change in each.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

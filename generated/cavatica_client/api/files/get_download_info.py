@@ -87,11 +87,13 @@ def sync_detailed(
 ) -> Response[ApiError | DownloadInfo]:
     """Get a download URL
 
-     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
-    secret.
+     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
+    expires.
+
+    **Inferred:** A folder has no download URL; the answer is 404.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -119,11 +121,13 @@ def sync(
 ) -> ApiError | DownloadInfo | None:
     """Get a download URL
 
-     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
-    secret.
+     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
+    expires.
+
+    **Inferred:** A folder has no download URL; the answer is 404.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -146,11 +150,13 @@ async def asyncio_detailed(
 ) -> Response[ApiError | DownloadInfo]:
     """Get a download URL
 
-     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
-    secret.
+     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
+    expires.
+
+    **Inferred:** A folder has no download URL; the answer is 404.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -176,11 +182,13 @@ async def asyncio(
 ) -> ApiError | DownloadInfo | None:
     """Get a download URL
 
-     Gives a signed URL from which the bytes of a file can be read, without the token. The URL is a
-    secret.
+     Gets a signed URL for the bytes of a file. The URL needs no token; treat it as a secret until it
+    expires.
+
+    **Inferred:** A folder has no download URL; the answer is 404.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -85,10 +85,10 @@ def sync_detailed(
 ) -> Response[ApiError | FileDetails]:
     """Get details of a file
 
-     Tells what the platform knows of a file or a folder. The `href` of a completed upload leads here.
+     Gets the details of a file or folder. The `href` in the answer to a completion leads here.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -116,10 +116,10 @@ def sync(
 ) -> ApiError | FileDetails | None:
     """Get details of a file
 
-     Tells what the platform knows of a file or a folder. The `href` of a completed upload leads here.
+     Gets the details of a file or folder. The `href` in the answer to a completion leads here.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -142,10 +142,10 @@ async def asyncio_detailed(
 ) -> Response[ApiError | FileDetails]:
     """Get details of a file
 
-     Tells what the platform knows of a file or a folder. The `href` of a completed upload leads here.
+     Gets the details of a file or folder. The `href` in the answer to a completion leads here.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -171,10 +171,10 @@ async def asyncio(
 ) -> ApiError | FileDetails | None:
     """Get details of a file
 
-     Tells what the platform knows of a file or a folder. The `href` of a completed upload leads here.
+     Gets the details of a file or folder. The `href` in the answer to a completion leads here.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

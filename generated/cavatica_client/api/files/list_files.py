@@ -14,7 +14,7 @@ def _get_kwargs(
     *,
     project: str | Unset = UNSET,
     parent: str | Unset = UNSET,
-    name: str | Unset = UNSET,
+    name: list[str] | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -25,7 +25,11 @@ def _get_kwargs(
 
     params["parent"] = parent
 
-    params["name"] = name
+    json_name: list[str] | Unset = UNSET
+    if not isinstance(name, Unset):
+        json_name = name
+
+    params["name"] = json_name
 
     params["limit"] = limit
 
@@ -98,23 +102,23 @@ def sync_detailed(
     client: AuthenticatedClient,
     project: str | Unset = UNSET,
     parent: str | Unset = UNSET,
-    name: str | Unset = UNSET,
+    name: list[str] | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
 ) -> Response[ApiError | FilePage]:
     """List files
 
-     Lists the files and folders in the root of a project (`project`) or in a folder (`parent`), a page
-    at a time;
-    with `name` only those of that name. Exactly one of the two says where.
+     Lists the files and folders at the top level of a project (`project`) or in a folder (`parent`), one
+    page at a
+    time. Give exactly one of the two. With `name`, lists only those of the given names.
 
     Args:
-        project (str | Unset): Names a project, as owner and short name with a slash between them.
-        parent (str | Unset): Names a file or a folder; 24 hexadecimal digits.
-        name (str | Unset): The name of a file on the platform. Any characters but a slash, 255 at
-            most.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        project (str | Unset): The id of a project, `owner/short-name`.
+        parent (str | Unset): The id of a file or folder, 24 hexadecimal digits.
+        name (list[str] | Unset): List only files and folders that have exactly one of these
+            names.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -144,23 +148,23 @@ def sync(
     client: AuthenticatedClient,
     project: str | Unset = UNSET,
     parent: str | Unset = UNSET,
-    name: str | Unset = UNSET,
+    name: list[str] | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
 ) -> ApiError | FilePage | None:
     """List files
 
-     Lists the files and folders in the root of a project (`project`) or in a folder (`parent`), a page
-    at a time;
-    with `name` only those of that name. Exactly one of the two says where.
+     Lists the files and folders at the top level of a project (`project`) or in a folder (`parent`), one
+    page at a
+    time. Give exactly one of the two. With `name`, lists only those of the given names.
 
     Args:
-        project (str | Unset): Names a project, as owner and short name with a slash between them.
-        parent (str | Unset): Names a file or a folder; 24 hexadecimal digits.
-        name (str | Unset): The name of a file on the platform. Any characters but a slash, 255 at
-            most.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        project (str | Unset): The id of a project, `owner/short-name`.
+        parent (str | Unset): The id of a file or folder, 24 hexadecimal digits.
+        name (list[str] | Unset): List only files and folders that have exactly one of these
+            names.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -185,23 +189,23 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     project: str | Unset = UNSET,
     parent: str | Unset = UNSET,
-    name: str | Unset = UNSET,
+    name: list[str] | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
 ) -> Response[ApiError | FilePage]:
     """List files
 
-     Lists the files and folders in the root of a project (`project`) or in a folder (`parent`), a page
-    at a time;
-    with `name` only those of that name. Exactly one of the two says where.
+     Lists the files and folders at the top level of a project (`project`) or in a folder (`parent`), one
+    page at a
+    time. Give exactly one of the two. With `name`, lists only those of the given names.
 
     Args:
-        project (str | Unset): Names a project, as owner and short name with a slash between them.
-        parent (str | Unset): Names a file or a folder; 24 hexadecimal digits.
-        name (str | Unset): The name of a file on the platform. Any characters but a slash, 255 at
-            most.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        project (str | Unset): The id of a project, `owner/short-name`.
+        parent (str | Unset): The id of a file or folder, 24 hexadecimal digits.
+        name (list[str] | Unset): List only files and folders that have exactly one of these
+            names.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -229,23 +233,23 @@ async def asyncio(
     client: AuthenticatedClient,
     project: str | Unset = UNSET,
     parent: str | Unset = UNSET,
-    name: str | Unset = UNSET,
+    name: list[str] | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
 ) -> ApiError | FilePage | None:
     """List files
 
-     Lists the files and folders in the root of a project (`project`) or in a folder (`parent`), a page
-    at a time;
-    with `name` only those of that name. Exactly one of the two says where.
+     Lists the files and folders at the top level of a project (`project`) or in a folder (`parent`), one
+    page at a
+    time. Give exactly one of the two. With `name`, lists only those of the given names.
 
     Args:
-        project (str | Unset): Names a project, as owner and short name with a slash between them.
-        parent (str | Unset): Names a file or a folder; 24 hexadecimal digits.
-        name (str | Unset): The name of a file on the platform. Any characters but a slash, 255 at
-            most.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        project (str | Unset): The id of a project, `owner/short-name`.
+        parent (str | Unset): The id of a file or folder, 24 hexadecimal digits.
+        name (list[str] | Unset): List only files and folders that have exactly one of these
+            names.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

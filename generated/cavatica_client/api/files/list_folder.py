@@ -97,12 +97,12 @@ def sync_detailed(
 ) -> Response[ApiError | FilePage]:
     """List a folder
 
-     Lists the files and folders in a folder, a page at a time.
+     Lists the files and folders in a folder, one page at a time.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -134,12 +134,12 @@ def sync(
 ) -> ApiError | FilePage | None:
     """List a folder
 
-     Lists the files and folders in a folder, a page at a time.
+     Lists the files and folders in a folder, one page at a time.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -166,12 +166,12 @@ async def asyncio_detailed(
 ) -> Response[ApiError | FilePage]:
     """List a folder
 
-     Lists the files and folders in a folder, a page at a time.
+     Lists the files and folders in a folder, one page at a time.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -201,12 +201,12 @@ async def asyncio(
 ) -> ApiError | FilePage | None:
     """List a folder
 
-     Lists the files and folders in a folder, a page at a time.
+     Lists the files and folders in a folder, one page at a time.
 
     Args:
-        file_id (str): Names a file or a folder; 24 hexadecimal digits.
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        file_id (str): The id of a file or folder, 24 hexadecimal digits.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -86,11 +86,14 @@ def sync_detailed(
 ) -> Response[ApiError | Project]:
     """Get details of a project
 
-     Tells whether a project exists and is open to the token, before anything is sent to it.
+     Gets a project, with what the token may do in it. Call it before an upload to check that the project
+    exists and
+    that `permissions.write` is true.
 
     Args:
-        project_owner (str): The part of a project id before the slash.
-        project_name (str): The part of a project id after the slash.
+        project_owner (str): The owner of the project, before the slash in the project id.
+        project_name (str): The short name of the project, after the slash in the project id. Not
+            the title of the project.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -120,11 +123,14 @@ def sync(
 ) -> ApiError | Project | None:
     """Get details of a project
 
-     Tells whether a project exists and is open to the token, before anything is sent to it.
+     Gets a project, with what the token may do in it. Call it before an upload to check that the project
+    exists and
+    that `permissions.write` is true.
 
     Args:
-        project_owner (str): The part of a project id before the slash.
-        project_name (str): The part of a project id after the slash.
+        project_owner (str): The owner of the project, before the slash in the project id.
+        project_name (str): The short name of the project, after the slash in the project id. Not
+            the title of the project.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -149,11 +155,14 @@ async def asyncio_detailed(
 ) -> Response[ApiError | Project]:
     """Get details of a project
 
-     Tells whether a project exists and is open to the token, before anything is sent to it.
+     Gets a project, with what the token may do in it. Call it before an upload to check that the project
+    exists and
+    that `permissions.write` is true.
 
     Args:
-        project_owner (str): The part of a project id before the slash.
-        project_name (str): The part of a project id after the slash.
+        project_owner (str): The owner of the project, before the slash in the project id.
+        project_name (str): The short name of the project, after the slash in the project id. Not
+            the title of the project.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,11 +190,14 @@ async def asyncio(
 ) -> ApiError | Project | None:
     """Get details of a project
 
-     Tells whether a project exists and is open to the token, before anything is sent to it.
+     Gets a project, with what the token may do in it. Call it before an upload to check that the project
+    exists and
+    that `permissions.write` is true.
 
     Args:
-        project_owner (str): The part of a project id before the slash.
-        project_name (str): The part of a project id after the slash.
+        project_owner (str): The owner of the project, before the slash in the project id.
+        project_name (str): The short name of the project, after the slash in the project id. Not
+            the title of the project.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

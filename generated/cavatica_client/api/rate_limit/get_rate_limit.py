@@ -66,9 +66,9 @@ def sync_detailed(
 ) -> Response[ApiError | RateLimitStatus]:
     """Get the rate limit status
 
-     Tells how many calls the token has left and when the count starts again. This call itself is not
-    counted, and
-    so is a cheap way to try a token.
+     Gets how many calls the token has left, and when the count starts again. This call does not count,
+    so it is a
+    cheap way to check a token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -93,9 +93,9 @@ def sync(
 ) -> ApiError | RateLimitStatus | None:
     """Get the rate limit status
 
-     Tells how many calls the token has left and when the count starts again. This call itself is not
-    counted, and
-    so is a cheap way to try a token.
+     Gets how many calls the token has left, and when the count starts again. This call does not count,
+    so it is a
+    cheap way to check a token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -116,9 +116,9 @@ async def asyncio_detailed(
 ) -> Response[ApiError | RateLimitStatus]:
     """Get the rate limit status
 
-     Tells how many calls the token has left and when the count starts again. This call itself is not
-    counted, and
-    so is a cheap way to try a token.
+     Gets how many calls the token has left, and when the count starts again. This call does not count,
+    so it is a
+    cheap way to check a token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -141,9 +141,9 @@ async def asyncio(
 ) -> ApiError | RateLimitStatus | None:
     """Get the rate limit status
 
-     Tells how many calls the token has left and when the count starts again. This call itself is not
-    counted, and
-    so is a cheap way to try a token.
+     Gets how many calls the token has left, and when the count starts again. This call does not count,
+    so it is a
+    cheap way to check a token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -86,11 +86,12 @@ def sync_detailed(
 ) -> Response[Any | ApiError]:
     """Abort an upload
 
-     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
-    not found.
+     Ends an upload and deletes its parts from storage.
+
+    **Inferred:** A completed upload cannot be aborted; it is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,11 +119,12 @@ def sync(
 ) -> Any | ApiError | None:
     """Abort an upload
 
-     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
-    not found.
+     Ends an upload and deletes its parts from storage.
+
+    **Inferred:** A completed upload cannot be aborted; it is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -145,11 +147,12 @@ async def asyncio_detailed(
 ) -> Response[Any | ApiError]:
     """Abort an upload
 
-     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
-    not found.
+     Ends an upload and deletes its parts from storage.
+
+    **Inferred:** A completed upload cannot be aborted; it is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -175,11 +178,12 @@ async def asyncio(
 ) -> Any | ApiError | None:
     """Abort an upload
 
-     Ends an upload and throws away what storage holds of it. A completed upload cannot be aborted: it is
-    not found.
+     Ends an upload and deletes its parts from storage.
+
+    **Inferred:** A completed upload cannot be aborted; it is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -83,6 +83,11 @@ def _parse_response(
 
         return response_429
 
+    if response.status_code == 500:
+        response_500 = ApiError.from_dict(response.json())
+
+        return response_500
+
     if response.status_code == 503:
         response_503 = ApiError.from_dict(response.json())
 
@@ -113,18 +118,22 @@ def sync_detailed(
 ) -> Response[ApiError | CompletedFile]:
     """Complete an upload
 
-     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
-    so that an
-    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
-    not the one
-    that storage gave; the upload then stays open.
+     Creates the file from the reported parts. Parts that were not reported before can be reported here,
+    so that a
+    file of one part needs three calls in all.
 
-    A completed upload is no longer found under its id.
+    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
+    again; a
+    server accepts each of them.
+
+    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
+    and the
+    upload stays open. A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
-            where none is.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
+            if every part was reported.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -154,18 +163,22 @@ def sync(
 ) -> ApiError | CompletedFile | None:
     """Complete an upload
 
-     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
-    so that an
-    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
-    not the one
-    that storage gave; the upload then stays open.
+     Creates the file from the reported parts. Parts that were not reported before can be reported here,
+    so that a
+    file of one part needs three calls in all.
 
-    A completed upload is no longer found under its id.
+    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
+    again; a
+    server accepts each of them.
+
+    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
+    and the
+    upload stays open. A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
-            where none is.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
+            if every part was reported.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -190,18 +203,22 @@ async def asyncio_detailed(
 ) -> Response[ApiError | CompletedFile]:
     """Complete an upload
 
-     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
-    so that an
-    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
-    not the one
-    that storage gave; the upload then stays open.
+     Creates the file from the reported parts. Parts that were not reported before can be reported here,
+    so that a
+    file of one part needs three calls in all.
 
-    A completed upload is no longer found under its id.
+    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
+    again; a
+    server accepts each of them.
+
+    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
+    and the
+    upload stays open. A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
-            where none is.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
+            if every part was reported.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -229,18 +246,22 @@ async def asyncio(
 ) -> ApiError | CompletedFile | None:
     """Complete an upload
 
-     Makes the file out of the reported parts. Parts that were not reported before can be reported here,
-    so that an
-    upload of one part costs three calls. Fails with a conflict where parts are missing or an ETag is
-    not the one
-    that storage gave; the upload then stays open.
+     Creates the file from the reported parts. Parts that were not reported before can be reported here,
+    so that a
+    file of one part needs three calls in all.
 
-    A completed upload is no longer found under its id.
+    The body is optional. Real clients send none, `null`, `{}`, an empty list, or a report of every part
+    again; a
+    server accepts each of them.
+
+    **Inferred:** If parts are missing, or an ETag is not the one that storage gave, the answer is 409
+    and the
+    upload stays open. A completed upload is no longer found under its id.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (CompleteUploadRequest | Unset): The reports that are still owed; empty, or null,
-            where none is.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (CompleteUploadRequest | Unset): The reports that are still owed. Leave `parts` out
+            if every part was reported.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -91,18 +91,19 @@ def sync_detailed(
 ) -> Response[ApiError | PartUrl]:
     """Get the URL for a part
 
-     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
-    the statuses
-    that mean success, and which of the storage's response headers the report has to carry.
+     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
+    statuses
+    that mean success, and the response headers that the report needs.
 
-    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
-    `expires`,
-    ask again; one part may have many URLs.
+    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
+    `expires`, get
+    a new URL: a part can have any number of them.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): Counts the parts of an upload from 1. The last part number is the file
-            size over the part size, rounded up.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): The number of a part, from 1. The last number is the file size divided
+            by the part size, rounded up; for an
+            empty file it is 1.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -132,18 +133,19 @@ def sync(
 ) -> ApiError | PartUrl | None:
     """Get the URL for a part
 
-     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
-    the statuses
-    that mean success, and which of the storage's response headers the report has to carry.
+     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
+    statuses
+    that mean success, and the response headers that the report needs.
 
-    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
-    `expires`,
-    ask again; one part may have many URLs.
+    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
+    `expires`, get
+    a new URL: a part can have any number of them.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): Counts the parts of an upload from 1. The last part number is the file
-            size over the part size, rounded up.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): The number of a part, from 1. The last number is the file size divided
+            by the part size, rounded up; for an
+            empty file it is 1.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -168,18 +170,19 @@ async def asyncio_detailed(
 ) -> Response[ApiError | PartUrl]:
     """Get the URL for a part
 
-     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
-    the statuses
-    that mean success, and which of the storage's response headers the report has to carry.
+     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
+    statuses
+    that mean success, and the response headers that the report needs.
 
-    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
-    `expires`,
-    ask again; one part may have many URLs.
+    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
+    `expires`, get
+    a new URL: a part can have any number of them.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): Counts the parts of an upload from 1. The last part number is the file
-            size over the part size, rounded up.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): The number of a part, from 1. The last number is the file size divided
+            by the part size, rounded up; for an
+            empty file it is 1.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -207,18 +210,19 @@ async def asyncio(
 ) -> ApiError | PartUrl | None:
     """Get the URL for a part
 
-     Gives a signed storage URL for one part, and how to use it: the HTTP method, the headers to send,
-    the statuses
-    that mean success, and which of the storage's response headers the report has to carry.
+     Gets a signed storage URL for one part, and how to use it: the HTTP method, the headers to send, the
+    statuses
+    that mean success, and the response headers that the report needs.
 
-    The URL is a secret until it expires. It needs no token, and the token must not be sent to it. After
-    `expires`,
-    ask again; one part may have many URLs.
+    Treat the URL as a secret until it expires. It needs no token; never send the token to it. After
+    `expires`, get
+    a new URL: a part can have any number of them.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        part_number (int): Counts the parts of an upload from 1. The last part number is the file
-            size over the part size, rounded up.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        part_number (int): The number of a part, from 1. The last number is the file size divided
+            by the part size, rounded up; for an
+            empty file it is 1.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

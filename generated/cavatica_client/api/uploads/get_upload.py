@@ -93,13 +93,16 @@ def sync_detailed(
 ) -> Response[ApiError | Upload]:
     """Get details of an upload
 
-     Tells the part size of an upload and how many of its parts were reported, and with `list_parts`
+     Gets the part size of an ongoing upload and the number of parts that were reported; with
+    `list_parts`, also
     which ones.
-    Only for ongoing uploads: one that was completed or aborted is not found.
+
+    **Inferred:** A completed or aborted upload is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        list_parts (bool | Unset): List the reported parts too. The server default is false.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        list_parts (bool | Unset): Include the reported parts in the answer. If absent, they are
+            not included.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -129,13 +132,16 @@ def sync(
 ) -> ApiError | Upload | None:
     """Get details of an upload
 
-     Tells the part size of an upload and how many of its parts were reported, and with `list_parts`
+     Gets the part size of an ongoing upload and the number of parts that were reported; with
+    `list_parts`, also
     which ones.
-    Only for ongoing uploads: one that was completed or aborted is not found.
+
+    **Inferred:** A completed or aborted upload is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        list_parts (bool | Unset): List the reported parts too. The server default is false.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        list_parts (bool | Unset): Include the reported parts in the answer. If absent, they are
+            not included.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -160,13 +166,16 @@ async def asyncio_detailed(
 ) -> Response[ApiError | Upload]:
     """Get details of an upload
 
-     Tells the part size of an upload and how many of its parts were reported, and with `list_parts`
+     Gets the part size of an ongoing upload and the number of parts that were reported; with
+    `list_parts`, also
     which ones.
-    Only for ongoing uploads: one that was completed or aborted is not found.
+
+    **Inferred:** A completed or aborted upload is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        list_parts (bool | Unset): List the reported parts too. The server default is false.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        list_parts (bool | Unset): Include the reported parts in the answer. If absent, they are
+            not included.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -194,13 +203,16 @@ async def asyncio(
 ) -> ApiError | Upload | None:
     """Get details of an upload
 
-     Tells the part size of an upload and how many of its parts were reported, and with `list_parts`
+     Gets the part size of an ongoing upload and the number of parts that were reported; with
+    `list_parts`, also
     which ones.
-    Only for ongoing uploads: one that was completed or aborted is not found.
+
+    **Inferred:** A completed or aborted upload is not found.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        list_parts (bool | Unset): List the reported parts too. The server default is false.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        list_parts (bool | Unset): Include the reported parts in the answer. If absent, they are
+            not included.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

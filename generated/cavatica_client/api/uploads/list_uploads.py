@@ -89,13 +89,17 @@ def sync_detailed(
 ) -> Response[ApiError | UploadPage]:
     """List ongoing uploads
 
-     Lists the uploads that were started and neither completed nor aborted, a page at a time.
+     Lists the uploads that were started and neither completed nor aborted, one page at a time.
 
-    Whether the uploads of other members of a project are shown too is not documented.
+    No source says whether this includes uploads of other members of a project.
+
+    **Inferred:** The call is paged like every other list. No page gives it parameters; the vendor's R
+    client sends
+    `limit` and `offset`.
 
     Args:
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -125,13 +129,17 @@ def sync(
 ) -> ApiError | UploadPage | None:
     """List ongoing uploads
 
-     Lists the uploads that were started and neither completed nor aborted, a page at a time.
+     Lists the uploads that were started and neither completed nor aborted, one page at a time.
 
-    Whether the uploads of other members of a project are shown too is not documented.
+    No source says whether this includes uploads of other members of a project.
+
+    **Inferred:** The call is paged like every other list. No page gives it parameters; the vendor's R
+    client sends
+    `limit` and `offset`.
 
     Args:
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -156,13 +164,17 @@ async def asyncio_detailed(
 ) -> Response[ApiError | UploadPage]:
     """List ongoing uploads
 
-     Lists the uploads that were started and neither completed nor aborted, a page at a time.
+     Lists the uploads that were started and neither completed nor aborted, one page at a time.
 
-    Whether the uploads of other members of a project are shown too is not documented.
+    No source says whether this includes uploads of other members of a project.
+
+    **Inferred:** The call is paged like every other list. No page gives it parameters; the vendor's R
+    client sends
+    `limit` and `offset`.
 
     Args:
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -190,13 +202,17 @@ async def asyncio(
 ) -> ApiError | UploadPage | None:
     """List ongoing uploads
 
-     Lists the uploads that were started and neither completed nor aborted, a page at a time.
+     Lists the uploads that were started and neither completed nor aborted, one page at a time.
 
-    Whether the uploads of other members of a project are shown too is not documented.
+    No source says whether this includes uploads of other members of a project.
+
+    **Inferred:** The call is paged like every other list. No page gives it parameters; the vendor's R
+    client sends
+    `limit` and `offset`.
 
     Args:
-        limit (int | Unset): How many items a page has at most. The server default is 50.
-        offset (int | Unset): How many items to pass over. The server default is 0.
+        limit (int | Unset): The most items that the page may have. If absent, 50.
+        offset (int | Unset): The number of items to skip. If absent, 0.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -69,6 +69,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_429
 
+    if response.status_code == 500:
+        response_500 = ApiError.from_dict(response.json())
+
+        return response_500
+
     if response.status_code == 503:
         response_503 = ApiError.from_dict(response.json())
 
@@ -99,13 +104,23 @@ def sync_detailed(
 ) -> Response[ApiError | PartReport]:
     """Report an uploaded part
 
-     Reports one part that storage has taken: its number, and the response headers that the part URL
-    named. A part
-    may be reported again; the last report counts. To report many parts, report them in one call.
+     Reports one part that storage has accepted: its number, and the response headers that the part URL
+    named. To
+    report several parts, use one call for all of them.
+
+    **Inferred:** A part may be reported again; the last report counts.
+
+    **Sources disagree:** The vendor's Python client and a Go client send a slash at the end of the
+    path; the R and
+    Java clients and the pages do not. A server accepts both.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (PartReport): Tells that storage has taken a part, and what it answered.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (PartReport): What storage answered to the bytes of one part.
+
+            **Inferred:** Both keys are required. The vendor's OpenAPI requires neither, but a report
+            without them says
+            nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -135,13 +150,23 @@ def sync(
 ) -> ApiError | PartReport | None:
     """Report an uploaded part
 
-     Reports one part that storage has taken: its number, and the response headers that the part URL
-    named. A part
-    may be reported again; the last report counts. To report many parts, report them in one call.
+     Reports one part that storage has accepted: its number, and the response headers that the part URL
+    named. To
+    report several parts, use one call for all of them.
+
+    **Inferred:** A part may be reported again; the last report counts.
+
+    **Sources disagree:** The vendor's Python client and a Go client send a slash at the end of the
+    path; the R and
+    Java clients and the pages do not. A server accepts both.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (PartReport): Tells that storage has taken a part, and what it answered.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (PartReport): What storage answered to the bytes of one part.
+
+            **Inferred:** Both keys are required. The vendor's OpenAPI requires neither, but a report
+            without them says
+            nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -166,13 +191,23 @@ async def asyncio_detailed(
 ) -> Response[ApiError | PartReport]:
     """Report an uploaded part
 
-     Reports one part that storage has taken: its number, and the response headers that the part URL
-    named. A part
-    may be reported again; the last report counts. To report many parts, report them in one call.
+     Reports one part that storage has accepted: its number, and the response headers that the part URL
+    named. To
+    report several parts, use one call for all of them.
+
+    **Inferred:** A part may be reported again; the last report counts.
+
+    **Sources disagree:** The vendor's Python client and a Go client send a slash at the end of the
+    path; the R and
+    Java clients and the pages do not. A server accepts both.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (PartReport): Tells that storage has taken a part, and what it answered.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (PartReport): What storage answered to the bytes of one part.
+
+            **Inferred:** Both keys are required. The vendor's OpenAPI requires neither, but a report
+            without them says
+            nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -200,13 +235,23 @@ async def asyncio(
 ) -> ApiError | PartReport | None:
     """Report an uploaded part
 
-     Reports one part that storage has taken: its number, and the response headers that the part URL
-    named. A part
-    may be reported again; the last report counts. To report many parts, report them in one call.
+     Reports one part that storage has accepted: its number, and the response headers that the part URL
+    named. To
+    report several parts, use one call for all of them.
+
+    **Inferred:** A part may be reported again; the last report counts.
+
+    **Sources disagree:** The vendor's Python client and a Go client send a slash at the end of the
+    path; the R and
+    Java clients and the pages do not. A server accepts both.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
-        body (PartReport): Tells that storage has taken a part, and what it answered.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
+        body (PartReport): What storage answered to the bytes of one part.
+
+            **Inferred:** Both keys are required. The vendor's OpenAPI requires neither, but a report
+            without them says
+            nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

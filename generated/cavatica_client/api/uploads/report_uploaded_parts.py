@@ -68,6 +68,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_429
 
+    if response.status_code == 500:
+        response_500 = ApiError.from_dict(response.json())
+
+        return response_500
+
     if response.status_code == 503:
         response_503 = ApiError.from_dict(response.json())
 
@@ -96,18 +101,17 @@ def sync_detailed(
 ) -> Response[Any | ApiError]:
     """Report uploaded parts
 
-     Reports many parts in one call, each as it would be reported alone. Cheaper than a call for each
-    part, by as
-    many calls as there are parts but one.
+     Reports many parts that storage has accepted. One call instead of one per part.
 
-    The list is taken whole or not at all: with one bad entry no entry counts. (The documentation is
-    silent on
-    this point; the mock behaves so, and a client must not rely on less.) Where a part number stands
-    twice, its
-    last entry counts.
+    **Inferred:** The call takes all reports or none: one bad report refuses the whole list. If a part
+    number
+    appears twice, its last report counts.
+
+    **Sources disagree:** Some pages spell the content type `application_json`, a typing error. Send
+    `application/json`.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
         body (PartReportList): The reports of many parts.
 
     Raises:
@@ -138,18 +142,17 @@ def sync(
 ) -> Any | ApiError | None:
     """Report uploaded parts
 
-     Reports many parts in one call, each as it would be reported alone. Cheaper than a call for each
-    part, by as
-    many calls as there are parts but one.
+     Reports many parts that storage has accepted. One call instead of one per part.
 
-    The list is taken whole or not at all: with one bad entry no entry counts. (The documentation is
-    silent on
-    this point; the mock behaves so, and a client must not rely on less.) Where a part number stands
-    twice, its
-    last entry counts.
+    **Inferred:** The call takes all reports or none: one bad report refuses the whole list. If a part
+    number
+    appears twice, its last report counts.
+
+    **Sources disagree:** Some pages spell the content type `application_json`, a typing error. Send
+    `application/json`.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
         body (PartReportList): The reports of many parts.
 
     Raises:
@@ -175,18 +178,17 @@ async def asyncio_detailed(
 ) -> Response[Any | ApiError]:
     """Report uploaded parts
 
-     Reports many parts in one call, each as it would be reported alone. Cheaper than a call for each
-    part, by as
-    many calls as there are parts but one.
+     Reports many parts that storage has accepted. One call instead of one per part.
 
-    The list is taken whole or not at all: with one bad entry no entry counts. (The documentation is
-    silent on
-    this point; the mock behaves so, and a client must not rely on less.) Where a part number stands
-    twice, its
-    last entry counts.
+    **Inferred:** The call takes all reports or none: one bad report refuses the whole list. If a part
+    number
+    appears twice, its last report counts.
+
+    **Sources disagree:** Some pages spell the content type `application_json`, a typing error. Send
+    `application/json`.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
         body (PartReportList): The reports of many parts.
 
     Raises:
@@ -215,18 +217,17 @@ async def asyncio(
 ) -> Any | ApiError | None:
     """Report uploaded parts
 
-     Reports many parts in one call, each as it would be reported alone. Cheaper than a call for each
-    part, by as
-    many calls as there are parts but one.
+     Reports many parts that storage has accepted. One call instead of one per part.
 
-    The list is taken whole or not at all: with one bad entry no entry counts. (The documentation is
-    silent on
-    this point; the mock behaves so, and a client must not rely on less.) Where a part number stands
-    twice, its
-    last entry counts.
+    **Inferred:** The call takes all reports or none: one bad report refuses the whole list. If a part
+    number
+    appears twice, its last report counts.
+
+    **Sources disagree:** Some pages spell the content type `application_json`, a typing error. Send
+    `application/json`.
 
     Args:
-        upload_id (str): Names an upload. Opaque; 64 letters and digits in most examples.
+        upload_id (str): The id of an upload. Opaque; 64 letters and digits in most examples.
         body (PartReportList): The reports of many parts.
 
     Raises:

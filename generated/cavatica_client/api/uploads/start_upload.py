@@ -81,6 +81,11 @@ def _parse_response(
 
         return response_429
 
+    if response.status_code == 500:
+        response_500 = ApiError.from_dict(response.json())
+
+        return response_500
+
     if response.status_code == 503:
         response_503 = ApiError.from_dict(response.json())
 
@@ -111,17 +116,34 @@ def sync_detailed(
 ) -> Response[ApiError | StartedUpload]:
     """Start an upload
 
-     Reserves an upload of one file into a project (`project`) or into a folder (`parent`), and tells the
-    part size
-    to use. Nothing is visible in the project until the upload is completed.
+     Starts the upload of one file into a project (`project`) or a folder (`parent`). The answer contains
+    the upload
+    id and the part size to use, which may differ from the one asked for.
 
-    The call has no idempotency key: when its answer is lost, look in the list of uploads before
-    starting again.
+    There is no idempotency key. If the answer is lost, look for the upload in the list of uploads
+    before you start
+    another.
+
+    An empty file is uploaded as one empty part, number 1.
+
+    **Inferred:** Nothing is visible in the project until the upload is completed. With `overwrite`, the
+    old file
+    stays until then.
+
+    **Sources disagree:** A name that is taken is an error on the pages; the Java client (2017) says
+    that the server
+    adds a prefix instead. The pages also differ on whether a name is unique in its project or in its
+    folder.
 
     Args:
-        overwrite (bool | Unset): Replace a file of the same name. The server default is false.
-        body (StartUploadRequest): What is to be uploaded, and where to. Exactly one of `project`
-            and `parent` says where.
+        overwrite (bool | Unset): Replace a file that has the same name. If absent or false, a
+            name that is taken is a conflict.
+        body (StartUploadRequest): The file to upload, and its destination: exactly one of
+            `project` and `parent`.
+
+            **Sources disagree:** The pages of the Cancer Genomics Cloud and BioData Catalyst require
+            `project`. The page of
+            CAVATICA, the vendor's OpenAPI and every client take either.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -151,17 +173,34 @@ def sync(
 ) -> ApiError | StartedUpload | None:
     """Start an upload
 
-     Reserves an upload of one file into a project (`project`) or into a folder (`parent`), and tells the
-    part size
-    to use. Nothing is visible in the project until the upload is completed.
+     Starts the upload of one file into a project (`project`) or a folder (`parent`). The answer contains
+    the upload
+    id and the part size to use, which may differ from the one asked for.
 
-    The call has no idempotency key: when its answer is lost, look in the list of uploads before
-    starting again.
+    There is no idempotency key. If the answer is lost, look for the upload in the list of uploads
+    before you start
+    another.
+
+    An empty file is uploaded as one empty part, number 1.
+
+    **Inferred:** Nothing is visible in the project until the upload is completed. With `overwrite`, the
+    old file
+    stays until then.
+
+    **Sources disagree:** A name that is taken is an error on the pages; the Java client (2017) says
+    that the server
+    adds a prefix instead. The pages also differ on whether a name is unique in its project or in its
+    folder.
 
     Args:
-        overwrite (bool | Unset): Replace a file of the same name. The server default is false.
-        body (StartUploadRequest): What is to be uploaded, and where to. Exactly one of `project`
-            and `parent` says where.
+        overwrite (bool | Unset): Replace a file that has the same name. If absent or false, a
+            name that is taken is a conflict.
+        body (StartUploadRequest): The file to upload, and its destination: exactly one of
+            `project` and `parent`.
+
+            **Sources disagree:** The pages of the Cancer Genomics Cloud and BioData Catalyst require
+            `project`. The page of
+            CAVATICA, the vendor's OpenAPI and every client take either.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -186,17 +225,34 @@ async def asyncio_detailed(
 ) -> Response[ApiError | StartedUpload]:
     """Start an upload
 
-     Reserves an upload of one file into a project (`project`) or into a folder (`parent`), and tells the
-    part size
-    to use. Nothing is visible in the project until the upload is completed.
+     Starts the upload of one file into a project (`project`) or a folder (`parent`). The answer contains
+    the upload
+    id and the part size to use, which may differ from the one asked for.
 
-    The call has no idempotency key: when its answer is lost, look in the list of uploads before
-    starting again.
+    There is no idempotency key. If the answer is lost, look for the upload in the list of uploads
+    before you start
+    another.
+
+    An empty file is uploaded as one empty part, number 1.
+
+    **Inferred:** Nothing is visible in the project until the upload is completed. With `overwrite`, the
+    old file
+    stays until then.
+
+    **Sources disagree:** A name that is taken is an error on the pages; the Java client (2017) says
+    that the server
+    adds a prefix instead. The pages also differ on whether a name is unique in its project or in its
+    folder.
 
     Args:
-        overwrite (bool | Unset): Replace a file of the same name. The server default is false.
-        body (StartUploadRequest): What is to be uploaded, and where to. Exactly one of `project`
-            and `parent` says where.
+        overwrite (bool | Unset): Replace a file that has the same name. If absent or false, a
+            name that is taken is a conflict.
+        body (StartUploadRequest): The file to upload, and its destination: exactly one of
+            `project` and `parent`.
+
+            **Sources disagree:** The pages of the Cancer Genomics Cloud and BioData Catalyst require
+            `project`. The page of
+            CAVATICA, the vendor's OpenAPI and every client take either.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -224,17 +280,34 @@ async def asyncio(
 ) -> ApiError | StartedUpload | None:
     """Start an upload
 
-     Reserves an upload of one file into a project (`project`) or into a folder (`parent`), and tells the
-    part size
-    to use. Nothing is visible in the project until the upload is completed.
+     Starts the upload of one file into a project (`project`) or a folder (`parent`). The answer contains
+    the upload
+    id and the part size to use, which may differ from the one asked for.
 
-    The call has no idempotency key: when its answer is lost, look in the list of uploads before
-    starting again.
+    There is no idempotency key. If the answer is lost, look for the upload in the list of uploads
+    before you start
+    another.
+
+    An empty file is uploaded as one empty part, number 1.
+
+    **Inferred:** Nothing is visible in the project until the upload is completed. With `overwrite`, the
+    old file
+    stays until then.
+
+    **Sources disagree:** A name that is taken is an error on the pages; the Java client (2017) says
+    that the server
+    adds a prefix instead. The pages also differ on whether a name is unique in its project or in its
+    folder.
 
     Args:
-        overwrite (bool | Unset): Replace a file of the same name. The server default is false.
-        body (StartUploadRequest): What is to be uploaded, and where to. Exactly one of `project`
-            and `parent` says where.
+        overwrite (bool | Unset): Replace a file that has the same name. If absent or false, a
+            name that is taken is a conflict.
+        body (StartUploadRequest): The file to upload, and its destination: exactly one of
+            `project` and `parent`.
+
+            **Sources disagree:** The pages of the Cancer Genomics Cloud and BioData Catalyst require
+            `project`. The page of
+            CAVATICA, the vendor's OpenAPI and every client take either.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
