@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from cavatica_upload.engine.puts import block_size
+from cavatica_upload.engine.send_part import block_size
 from cavatica_upload.md5.digest import HashlibDigest, PartDigest
 from cavatica_upload.md5.library import load
 from cavatica_upload.md5.pool import LaneDigest, Pool

@@ -27,6 +27,7 @@ def connect(
     budget_store: Path | None = None,
     attempts: int = 5,
     deadline: float = 900.0,
+    retry_for: float = 0.0,
     on_retry: Callable[[Retrying], None] | None = None,
     cancel: threading.Event | None = None,
     allow_http: bool = False,
@@ -35,7 +36,8 @@ def connect(
 
     `token`, `endpoint`, `profile` and `allow_http`: as in `find_settings`. `timeout` is how long the server may be
     silent, in seconds. A call is tried `attempts` times, and for `deadline` seconds in all, waits for the rate limit
-    not counted; `on_retry` is told before every pause. Setting `cancel` ends every wait with Interrupted. Calls are
+    not counted; while no answer comes at all, for `retry_for` seconds at least, `deadline` or not. `on_retry` is
+    called before every pause. Setting `cancel` ends every wait with Interrupted. Calls are
     counted in `budget`, or in one of this client's own, shared with other processes through the file `budget_store`.
 
     With this client every generated function raises the errors of `cavatica_upload.errors`, and never returns an
@@ -52,7 +54,7 @@ def connect(
     guard = Guard(
         endpoint=settings.endpoint,
         token=Secret(settings.token),
-        policy=Policy(attempts=attempts, deadline=deadline),
+        policy=Policy(attempts=attempts, deadline=max(deadline, 2 * retry_for), retry_for=retry_for),
         budget=budget,
         on_retry=on_retry,
         cancel=cancel,

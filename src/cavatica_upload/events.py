@@ -1,4 +1,4 @@
-"""What happened, as frozen records: the uploader tells them, anybody listens.
+"""What happened, as frozen records: the uploader emits them, anybody listens.
 
 A listener is a callable of one argument. Listeners are called one event at a time, from the uploader's own threads:
 they need no lock of their own, and they should be quick, since the upload waits for them.
@@ -6,13 +6,17 @@ they need no lock of their own, and they should be quick, since the upload waits
 No event holds a token or a signed URL.
 """
 
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from cavatica_upload.receipt import Receipt
 
 FileKey = str
+
+_log = logging.getLogger("cavatica_upload")
 
 
 @attrs.frozen
@@ -57,7 +61,7 @@ class PartRetried:
 class BytesSent:
     """So many more bytes of a file went to storage since the last such event.
 
-    Told a few times a second, not once a block. Negative where a part has to be sent again: then the bytes of the
+    Emitted a few times a second, not once a block. Negative where a part has to be sent again: then the bytes of the
     failed attempt are taken back, so that the sum over a file is always what storage has or is getting.
     """
 
@@ -89,6 +93,19 @@ class Retrying:
     attempt: int
     reason: str
     delay: float
+
+
+@attrs.frozen
+class Outage:
+    """Neither the API nor storage has answered for `seconds`; `parts` wait to be tried again. What is sent is kept.
+
+    Emitted after ten seconds, then once a minute, and at the end with `over`.
+    """
+
+    seconds: float
+    parts: int
+    reason: str
+    over: bool = False
 
 
 @attrs.frozen
@@ -150,6 +167,7 @@ Event = (
     | PartsReported
     | RateLimitWait
     | Retrying
+    | Outage
     | UploadCompleted
     | UploadFailed
     | UploadSkipped
@@ -157,3 +175,45 @@ Event = (
     | Drift
 )
 Listener = Callable[[Event], None]
+
+
+class Emitter:
+    """Calls every listener with every event. A listener that raises is logged and stays; the upload goes on."""
+
+    def __init__(self, listeners: Sequence[Listener] = ()) -> None:
+        self._listeners = list(listeners)
+        self._lock = threading.RLock()  # a listener may cause an event itself
+        self._counts: dict[FileKey, int] = {}
+        self._counting = threading.Lock()
+
+    def listen(self, listener: Listener) -> None:
+        """Call this listener too, from now on."""
+        with self._lock:
+            self._listeners.append(listener)
+
+    def emit(self, event: Event) -> None:
+        """Emit an event, after the bytes that were counted before it."""
+        with self._lock:
+            self.flush()
+            self._call(event)
+
+    def add_bytes(self, file: FileKey, count: int) -> None:
+        """Count bytes of a file; cheap enough to be called for every block."""
+        with self._counting:
+            self._counts[file] = self._counts.get(file, 0) + count
+
+    def flush(self) -> None:
+        """Emit the bytes counted since the last time."""
+        with self._lock:
+            with self._counting:
+                counts, self._counts = self._counts, {}
+            for file, count in counts.items():
+                if count:
+                    self._call(BytesSent(file, count))
+
+    def _call(self, event: Event) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - a listener's fault must not cost the upload
+                _log.exception("a listener failed on %s", type(event).__name__)

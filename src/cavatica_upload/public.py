@@ -24,6 +24,7 @@ from cavatica_upload.events import (
     Event,
     Listener,
     Notice,
+    Outage,
     PartRetried,
     PartSent,
     PartsReported,
@@ -36,8 +37,7 @@ from cavatica_upload.events import (
 )
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.request import Outcome, UploadRequest
-from cavatica_upload.shortcuts import upload, upload_async
-from cavatica_upload.uploader import Uploader
+from cavatica_upload.uploader import Uploader, upload, upload_async
 from cavatica_upload.verification import Verification, verify
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "Listener",
     "NameTaken",
     "Notice",
+    "Outage",
     "Outcome",
     "PartRetried",
     "PartSent",

@@ -17,3 +17,21 @@ class Timing:
     """… up to this."""
     reset_margin: float = 1.0
     """Waited beyond the reset of the rate limit: it and the Date header are cut to whole seconds."""
+    tick: float = 0.1
+    """Between two looks of the engine at what is due."""
+    gathering: float = 0.2
+    """For requests to gather before the biggest of them is begun."""
+    busy: float = 1.0
+    """Until another look at a file that another process is uploading."""
+    small_file: float = 0.5
+    """Between small files that are begun beside big ones, so that these keep most of the calls."""
+    stream_end: float = 0.25
+    """Between the end of a stream and its completion: what ended the stream may be about to stop this process, too."""
+    final_calls: float = 5.0
+    """After a stop, for what is stored to be reported once no part is in flight any more."""
+    closing: float = 10.0
+    """For threads to end when the uploader is closed; a tenth of it after a stop."""
+    first_outage: float = 10.0
+    """Without any answer until listeners are told …"""
+    later_outages: float = 60.0
+    """… and between two times that they are told again."""

@@ -1,10 +1,14 @@
 """Upload files: one, or as many as there are, over one pool of threads."""
 
+import asyncio
+import functools
 import os
 import queue
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from types import TracebackType
-from typing import BinaryIO, Self, TypedDict, Unpack
+from typing import Any, BinaryIO, Self, TypedDict, Unpack
 
 import httpx
 
@@ -16,14 +20,16 @@ from cavatica_upload.clock import ServerClock
 from cavatica_upload.config import find_settings
 from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
-from cavatica_upload.engine.announcer import Announcer
-from cavatica_upload.engine.concurrency import START, START_SIDE_BY_SIDE, Concurrency
+from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_SIDE_BY_SIDE, Concurrency
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.engine import Engine
+from cavatica_upload.engine.outage import OutageWatch
+from cavatica_upload.engine.part_retry import full_jitter
+from cavatica_upload.engine.parts import PartPool
 from cavatica_upload.engine.run import Run
-from cavatica_upload.engine.stopping import Stop
+from cavatica_upload.engine.stop import Stop
 from cavatica_upload.errors import Interrupted, UsageError
-from cavatica_upload.events import Listener, Notice
+from cavatica_upload.events import Emitter, Listener, Notice, Retrying
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.plan import CALLS_PER_SECOND
@@ -33,11 +39,22 @@ from cavatica_upload.storage.put import Storage
 from cavatica_upload.storage.throttle import Throttle
 from cavatica_upload.timing import Timing
 
-__all__ = ["DigestName", "IfChanged", "IfExists", "Outcome", "UploadOptions", "UploadRequest", "Uploader"]
+__all__ = [
+    "DigestName",
+    "IfChanged",
+    "IfExists",
+    "Options",
+    "Outcome",
+    "UploadOptions",
+    "UploadRequest",
+    "Uploader",
+    "UploaderOptions",
+    "upload",
+    "upload_async",
+]
+
 
 LOOK = 0.1  # seconds between looks whether the run was stopped
-LAST_WORDS = 1.0  # seconds for threads to end once everything is dropped
-CLOSING = 10.0  # seconds for threads to end otherwise
 
 
 class UploadOptions(TypedDict, total=False):
@@ -62,7 +79,12 @@ class Uploader:
     (default: adapts between 1 and 32), `bwlimit` caps the sum of all parts in bytes per second, `verify=False` takes
     no MD5s. `state_dir` is where the journal, the receipts and the shared call budget live (default:
     `CAVATICA_STATE_DIR`, else the user's state directory). `share` is the share of the call budget, for runs that
-    are spread over several machines. Deadlines are in seconds; None means none.
+    are spread over several machines. Deadlines are in seconds; None means none. `retry_for` is how many seconds a
+    part or a call is tried again while nothing answers, `stop_within` how many parts in flight may take to end after
+    a stop. With `executor` the parts of files on disk are sent by `send_part` on it (processes, other machines that
+    see the same paths); calls of the API stay here, and `bwlimit` does not hold for them.
+
+    An Uploader belongs to the process that made it: after a fork its methods raise UsageError.
     """
 
     def __init__(
@@ -80,6 +102,9 @@ class Uploader:
         share: float = 1.0,
         part_deadline: float | None = 3600.0,
         file_deadline: float | None = None,
+        retry_for: float = 300.0,
+        stop_within: float = 10.0,
+        executor: Executor | None = None,
         allow_http: bool = False,
         timing: Timing | None = None,
     ) -> None:
@@ -87,64 +112,98 @@ class Uploader:
             raise UsageError(f"jobs={jobs}: between 1 and 64 parts can be in flight.")
         if bwlimit is not None and not bwlimit > 0:
             raise UsageError(f"bwlimit={bwlimit}: a limit is more than 0 bytes per second.")
-        start = START_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else START
+        for option, seconds in (("retry_for", retry_for), ("stop_within", stop_within)):
+            if not seconds >= 0:
+                raise UsageError(f"{option}={seconds}: a time is 0 seconds or more.")
+        timing = timing or Timing()
         state = find_state_dir(state_dir)
-        announcer = Announcer(listeners)
-        self._stop = Stop()
+        self._process = os.getpid()
+        self._events = events = Emitter(listeners)
+        self._stop = Stop(within=stop_within, final_calls=timing.final_calls)
         self._own_client = client is None
+        clock = time.monotonic
+        outage = OutageWatch(events, timing, clock)
+
+        def on_retry(retrying: Retrying) -> None:
+            outage.failed(retrying.reason)
+            events.emit(retrying)
+
         if client is None:
             settings = find_settings(token, endpoint, profile, allow_http=allow_http)
             for text in settings.notices:
-                announcer.tell(Notice(None, text))
+                events.emit(Notice(None, text))
             budget = CallBudget(
                 state / "budget.sqlite",
                 CallBudget.key_for(settings.endpoint, settings.token),
                 share=share,
-                listener=announcer.tell,
+                listener=events.emit,
             )
             client = connect(
                 settings.token,
                 settings.endpoint,
                 budget=budget,
-                on_retry=announcer.tell,
+                retry_for=retry_for,
+                on_retry=on_retry,
                 cancel=self._stop.calls,
                 allow_http=allow_http,
             )
         self._client = client
-        api = Api(client, on_drift=announcer.tell)
-        self._context = Context(
+        api = Api(client, on_drift=events.emit)
+        self._context = context = Context(
             api=api,
             endpoint=api.endpoint,
-            journal=Journal(state, lambda text: announcer.tell(Notice(None, text))),
+            journal=Journal(state, lambda text: events.emit(Notice(None, text))),
             state=state,
-            announcer=announcer,
+            events=events,
+            outage=outage,
             hashing=verify,
             calls_per_second=CALLS_PER_SECOND * share,
+            clock=clock,
+            timing=timing,
+            backoff=functools.partial(full_jitter, first=timing.first_backoff, longest=timing.longest_backoff),
+            retry_for=retry_for,
             server_clock=ServerClock(),
             stop=self._stop,
         )
-        self._watch_clock(client.get_httpx_client())
-        self._engine = Engine(
-            self._context,
+        self._watch_answers(client.get_httpx_client())
+        quick_limit = QUICK_LIMIT_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else QUICK_LIMIT
+        concurrency = Concurrency(jobs, quick_limit=quick_limit, paced=bwlimit is not None)
+        parts = PartPool(
+            context,
             Storage(hashing=verify, timing=timing),
-            Concurrency(jobs, start=start),
+            concurrency,
             throttle=Throttle(bwlimit, wait=self._stop.dropping.wait) if bwlimit is not None else None,
             part_deadline=part_deadline,
-            file_deadline=file_deadline,
+            executor=executor,
         )
+        self._engine = Engine(context, concurrency, parts, file_deadline=file_deadline)
 
-    def _watch_clock(self, client: httpx.Client) -> None:
-        clock = self._context.server_clock
-        client.event_hooks["response"].append(lambda answer: clock.observe(answer.headers.get("Date")))
+    def _watch_answers(self, client: httpx.Client) -> None:
+        context = self._context
+
+        def answered(answer: httpx.Response) -> None:
+            context.outage.answered()
+            context.server_clock.observe(answer.headers.get("Date"))
+
+        client.event_hooks["response"].append(answered)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise UsageError(
+                "This Uploader was made before the process was forked: its threads and connections stayed behind.",
+                "Make a new Uploader in the child process.",
+            )
 
     @property
     def api(self) -> Api:
         """The API, over this uploader's connections and budget."""
+        self._check_process()
         return self._context.api
 
     def listen(self, listener: Listener) -> None:
         """Call this listener too, from now on."""
-        self._context.announcer.add(listener)
+        self._check_process()
+        self._events.listen(listener)
 
     def upload(
         self,
@@ -171,11 +230,13 @@ class Uploader:
         `requests` is read a few thousand at a time, so that it may be endless. A failed file does not stop the
         others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent.
         """
+        self._check_process()
         run = Run(requests)
         self._engine.begin(run)
         try:
             while True:
-                self._feed(run)
+                if not run.exhausted and not self._stop.requested:
+                    self._engine.feed(run)
                 outcome = self._next(run)
                 if outcome is None:
                     return
@@ -186,24 +247,18 @@ class Uploader:
         finally:
             self._engine.finish(run)
 
-    def _feed(self, run: Run) -> None:
-        if not run.exhausted and not self._stop.wished:
-            self._engine.feed(run)
-
     def _next(self, run: Run) -> Outcome | None:
         """Wait for a file to end; None when there will be no other."""
         while True:
-            over = run.over or (self._stop.wished > 0 and not run.under_way)
+            over = run.over or (self._stop.requested and not run.under_way)
             try:
                 return run.outcomes.get(timeout=LOOK)
             except queue.Empty:
                 if over:
                     return None
-                if self._stop.dropping.is_set():
-                    self._engine.abandon(run)
 
     def _wind_up(self, run: Run) -> None:
-        """End a run gently after Ctrl-C; a second one ends it at once."""
+        """End a run in order after Ctrl-C; a second one drops what is in flight."""
         try:
             self.cancel()
             while run.under_way:
@@ -212,16 +267,20 @@ class Uploader:
             self.cancel(at_once=True)
 
     def cancel(self, at_once: bool = False) -> None:
-        """Stop: take no new parts, let those in flight finish, report them; `at_once` drops what is in flight too.
+        """Stop: begin nothing and complete nothing any more; report what is stored.
 
-        May be called from any thread and from a signal handler. Unfinished uploads stay open on the server and raise
-        (or end with) Interrupted, whose hint says how to resume. The uploader takes nothing new afterwards.
+        Parts in flight get `stop_within` seconds to end, then they are dropped; `at_once` drops them now. May be
+        called from any thread and from a signal handler. Unfinished uploads stay open on the server and raise (or end
+        with) Interrupted, whose hint says how to resume. The uploader takes nothing new afterwards.
         """
-        self._stop.wish(at_once=at_once)
+        self._stop.request(at_once=at_once)
 
     def close(self) -> None:
         """Stop the threads and close the connections; uploads under way are interrupted."""
-        self._engine.close(LAST_WORDS if self._stop.wished > 1 else CLOSING)
+        if os.getpid() != self._process:
+            return  # the process that made it closes it
+        closing = self._context.timing.closing
+        self._engine.close(closing / 10 if self._stop.at_once else closing)
         self._context.journal.close()
         if self._own_client:
             self._client.get_httpx_client().close()
@@ -233,3 +292,70 @@ class Uploader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class UploaderOptions(TypedDict, total=False):
+    """The keyword arguments of Uploader."""
+
+    token: str | None
+    endpoint: str | None
+    profile: str | None
+    client: AuthenticatedClient | None
+    jobs: int | None
+    bwlimit: float | None
+    verify: bool
+    state_dir: str | os.PathLike[str] | None
+    listeners: Sequence[Listener]
+    share: float
+    part_deadline: float | None
+    file_deadline: float | None
+    retry_for: float
+    stop_within: float
+    executor: Executor | None
+    allow_http: bool
+    timing: Timing | None
+
+
+class Options(UploaderOptions, UploadOptions, total=False):
+    """All options of one upload."""
+
+
+def upload(
+    source: str | os.PathLike[str] | BinaryIO, destination: Destination | str, **options: Unpack[Options]
+) -> Receipt | None:
+    """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
+
+    `options` are the arguments of Uploader and the fields of UploadRequest. For several files use an Uploader: it
+    shares connections, threads and the call budget. Raises the errors of cavatica_upload.errors.
+    """
+    for_uploader, for_upload = _split(options)
+    with Uploader(**for_uploader) as uploader:
+        return uploader.upload(source, destination, **for_upload)
+
+
+async def upload_async(
+    source: str | os.PathLike[str] | BinaryIO, destination: Destination | str, **options: Unpack[Options]
+) -> Receipt | None:
+    """Upload one file in a thread and return its receipt, as `upload()` does.
+
+    When the task is cancelled, what is in flight is dropped, and the upload can be resumed. Listeners are called in
+    other threads than the event loop's.
+    """
+    for_uploader, for_upload = _split(options)
+    uploader = await asyncio.to_thread(Uploader, **for_uploader)
+    try:
+        return await asyncio.to_thread(uploader.upload, source, destination, **for_upload)
+    except asyncio.CancelledError:
+        uploader.cancel(at_once=True)
+        raise
+    finally:
+        await asyncio.shield(asyncio.to_thread(uploader.close))
+
+
+def _split(options: Options) -> tuple[Any, Any]:
+    own = UploaderOptions.__annotations__
+    given = dict(options)
+    return (
+        {name: value for name, value in given.items() if name in own},
+        {name: value for name, value in given.items() if name not in own},
+    )

@@ -6,7 +6,6 @@ import pytest
 from engine_rig import Rig
 
 from cavatica_mock import MockServer
-from cavatica_upload.engine import beginnings, engine, tries
 from cavatica_upload.http import retry
 
 
@@ -22,14 +21,10 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between tries are a thousandth of what they are; how they are drawn is tested by itself."""
+    """Pauses between tries of a call are a thousandth of what they are; how they are drawn is tested by itself."""
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.0005)
     monkeypatch.setattr(retry, "LONGEST_PAUSE", 0.01)
     monkeypatch.setattr(retry, "MARGIN", 0.01)
-    monkeypatch.setattr(tries, "FIRST_DELAY", 0.0005)
-    monkeypatch.setattr(tries, "LONGEST_DELAY", 0.01)
-    monkeypatch.setattr(engine, "TICK", 0.005)
-    monkeypatch.setattr(beginnings, "BUSY_PAUSE", 0.01)
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ from typing import Any, Self
 from cavatica_mock import MockServer
 from cavatica_upload import Event, Receipt, Uploader
 from cavatica_upload.events import BytesSent
+from cavatica_upload.timing import Timing
 
 PROJECT = "me/study"
 KIB = 1024
 PART = 64 * KIB
+QUICK = Timing(first_backoff=0.0005, longest_backoff=0.01, tick=0.005, busy=0.01, small_file=0.01, stream_end=0.01)
+"""Pauses are a thousandth of what they are; how they are drawn is tested by itself."""
 
 
 class Rig:
@@ -46,6 +49,8 @@ class Rig:
             "endpoint": self.mock.base_url,
             "state_dir": self.state,
             "listeners": [self.events.append],
+            "retry_for": 0,
+            "timing": QUICK,
         }
         uploader = Uploader(**{**given, **self.options, **options})
         self._stack.callback(uploader.close)

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_rig import KIB, PROJECT
+from engine_rig import KIB, PROJECT, QUICK
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import CavaticaError, Event, FileChanged, Interrupted, Uploader
-from cavatica_upload.engine import engine, tries
 from cavatica_upload.events import PartSent, UploadStarted
 from cavatica_upload.http import retry
 
@@ -80,6 +79,8 @@ class UploadLife(RuleBasedStateMachine):
             state_dir=self.folder / "state",
             listeners=[listener],
             jobs=3,
+            retry_for=0,
+            timing=QUICK,
         )
         failed = receipt = None
         try:
@@ -154,9 +155,6 @@ def _quick() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retry, "FIRST_PAUSE", 0.0005)
         patch.setattr(retry, "LONGEST_PAUSE", 0.01)
-        patch.setattr(tries, "FIRST_DELAY", 0.0005)
-        patch.setattr(tries, "LONGEST_DELAY", 0.01)
-        patch.setattr(engine, "TICK", 0.005)
         yield
 
 

@@ -6,8 +6,8 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import Interrupted, NameTaken, SourceError, UploadRequest
-from cavatica_upload.engine.admission import MOST_FILES
-from cavatica_upload.engine.run import WINDOW
+from cavatica_upload.engine.parts import MOST_WORKERS
+from cavatica_upload.engine.run import FIRST_FILES, MOST_FILES, WINDOW
 from cavatica_upload.errors import Forbidden, Unauthorized
 from cavatica_upload.events import PartSent, UploadCompleted, UploadStarted
 from cavatica_upload.request import Outcome
@@ -53,7 +53,7 @@ def test_biggest_files_begin_first(rig: Rig) -> None:
     with rig.uploader(jobs=1) as uploader:
         list(uploader.upload_many(requests))
     started = [event.size for event in rig.told(UploadStarted) if event.size is not None]
-    assert 20 * KIB in started[:3]  # begun beside the next and a small one: their answers may overtake its own
+    assert 20 * KIB in started[:FIRST_FILES]  # begun beside the next ones: their answers may overtake its own
     assert sum(started[:10]) > sum(started[10:])
 
 
@@ -120,7 +120,7 @@ def test_threads_do_not_grow_with_files(rig: Rig) -> None:
     with rig.uploader(listeners=[listener]) as uploader:
         outcomes = list(uploader.upload_many(requests))
     assert len(outcomes) == 100
-    assert most <= 32 + 8 + 5
+    assert most <= MOST_FILES + MOST_WORKERS + 1
 
 
 def test_cancel_ends_what_waits(rig: Rig) -> None:

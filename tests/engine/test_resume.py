@@ -174,7 +174,7 @@ def test_moved_file_is_the_same_file(rig: Rig, half: Path) -> None:
 def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None:
     """A part that somebody replaced on the server is sent again, and the difference is told."""
     (upload,) = rig.mock.uploads()
-    from cavatica_upload.engine.reports import report_of
+    from cavatica_upload.engine.checkpoints import report_of
     from cavatica_upload.journal.records import SentPart
 
     with rig.uploader() as uploader:

@@ -1,6 +1,5 @@
 """The engine's rules by themselves: no sockets, no threads, a clock in the hand."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -8,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.clock import ServerClock
-from cavatica_upload.engine.announcer import Announcer
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
-from cavatica_upload.engine.circuit import Circuit
-from cavatica_upload.engine.concurrency import MOST, REST_WINDOWS, START, START_SIDE_BY_SIDE, Concurrency
-from cavatica_upload.engine.tries import ATTEMPTS, LONGEST_DELAY, WRONG_ANSWERS, Tries, full_jitter
+from cavatica_upload.engine.part_retry import ATTEMPTS, WRONG_ANSWERS, PartAttempts, full_jitter
+from cavatica_upload.engine.run import CircuitBreaker
 from cavatica_upload.errors import (
     BadRequest,
     CertificateUntrusted,
@@ -30,9 +27,8 @@ from cavatica_upload.errors import (
     Unauthorized,
     UrlExpired,
 )
-from cavatica_upload.events import BytesSent, Event, Notice
+from cavatica_upload.events import BytesSent, Emitter, Event, Notice
 from cavatica_upload.journal.records import SentPart
-from cavatica_upload.plan import MIB
 from cavatica_upload.storage import etags
 from cavatica_upload.storage.throttle import Throttle
 
@@ -48,112 +44,6 @@ class Hand:
 
     def turn(self, seconds: float) -> None:
         self.now += seconds
-
-
-# Concurrency
-
-
-def grow(
-    rate: Callable[[int], float], windows: int, fixed: int | None = None, busy_cores: float = 0
-) -> tuple[Concurrency, list[int]]:
-    """Run windows of half a second in which `rate(limit)` bytes a second go out; return the limits.
-
-    Of the machine's two cores this process keeps `busy_cores` busy.
-    """
-    hand = Hand()
-    concurrency = Concurrency(fixed, clock=hand, cpu=lambda: hand() * busy_cores, cores=2)
-    limits = []
-    for _ in range(windows):
-        concurrency.sent(0)  # a window begins with its first bytes
-        hand.turn(0.5)
-        concurrency.sent(max(int(rate(concurrency.limit) * 0.5), 20 * MIB))
-        concurrency.tick(concurrency.limit)
-        limits.append(concurrency.limit)
-    return concurrency, limits
-
-
-def test_more_connections_where_they_are_scarce() -> None:
-    """With every connection capped the limit doubles up to 32, within three windows."""
-    _, limits = grow(lambda limit: limit * 40 * MIB, 4)
-    assert limits == [8, 16, 32, 32]
-
-
-def test_no_more_connections_where_they_bring_nothing() -> None:
-    """On a link that is full the limit goes back to where it was, and rests there."""
-    _, limits = grow(lambda _limit: 500 * MIB, 6)
-    assert limits == [8, START, START, START, START, START]
-
-
-def test_no_more_connections_where_the_processors_are_busy() -> None:
-    """While this process fills more than half of the machine nothing is tried, whatever more parts might bring."""
-    _, limits = grow(lambda limit: limit * 40 * MIB, 4, busy_cores=1.2)
-    assert limits == [START] * 4
-    _, limits = grow(lambda limit: limit * 40 * MIB, 4, busy_cores=0.8)
-    assert limits == [8, 16, 32, 32]
-
-
-def test_a_level_is_doubted_again_after_a_while() -> None:
-    """A network that has become faster is noticed."""
-    _, limits = grow(lambda _limit: 500 * MIB, REST_WINDOWS + 4)
-    assert limits[-1] != START or limits[-2] != START
-
-
-def test_errors_shrink_the_limit_but_not_below_one() -> None:
-    """Each error takes three tenths, and one part at least stays in flight."""
-    concurrency = Concurrency(start=START_SIDE_BY_SIDE, clock=Hand(), cpu=float)
-    limits = []
-    for _ in range(6):
-        concurrency.failed()
-        limits.append(concurrency.limit)
-    assert limits == [5, 3, 2, 1, 1, 1]
-
-
-def test_fixed_limit_stays() -> None:
-    """A limit that was set is not touched by throughput nor by errors."""
-    concurrency, limits = grow(lambda limit: limit * 40 * MIB, 5, fixed=7)
-    concurrency.failed()
-    assert {*limits, concurrency.limit} == {7}
-    with pytest.raises(ValueError, match="at least one"):
-        Concurrency(0)
-
-
-def test_window_in_which_the_limit_was_not_reached_says_nothing() -> None:
-    """With fewer parts in flight than allowed the limit is left alone."""
-    hand = Hand()
-    concurrency = Concurrency(clock=hand, cpu=float)
-    concurrency.sent(0)
-    hand.turn(1)
-    concurrency.sent(100 * MIB)
-    assert not concurrency.tick(START - 1)
-    assert concurrency.limit == START
-
-
-def test_wait_before_the_first_bytes_is_no_low_rate() -> None:
-    """A window begins with its first bytes: the calls before them do not make the next window look better."""
-    hand = Hand()
-    concurrency = Concurrency(clock=hand, cpu=float)
-    hand.turn(60)
-    concurrency.sent(0)
-    hand.turn(1)
-    concurrency.sent(100 * MIB)
-    concurrency.tick(START)
-    assert concurrency.rate == 100 * MIB
-
-
-@given(st.lists(st.tuples(st.sampled_from(["fail", "sent", "tick"]), st.floats(0, 5), st.integers(0, 10**9))))
-def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, int]]) -> None:
-    """Whatever happens, the limit is from 1 to 32."""
-    hand = Hand()
-    concurrency = Concurrency(clock=hand, cpu=float)
-    for step, seconds, count in steps:
-        hand.turn(seconds)
-        if step == "fail":
-            concurrency.failed()
-        elif step == "sent":
-            concurrency.sent(count)
-        else:
-            concurrency.tick(concurrency.limit)
-        assert 1 <= concurrency.limit <= MOST
 
 
 # Checkpoints
@@ -193,9 +83,9 @@ def test_report_is_due_after_a_minute() -> None:
         (StorageError("reset"), ATTEMPTS),
         (PartRefused("slow down", status=503), ATTEMPTS),
         (PartRefused("too many", status=429), ATTEMPTS),
-        (ServerError("api", status=500), ATTEMPTS),
-        (ConnectionFailed("no network"), ATTEMPTS),
-        (PartNotReserved("reserve", status=409, code=8008), ATTEMPTS),
+        (ServerError("api", status=500), 1),  # a call of the API was tried several times already
+        (ConnectionFailed("no network"), 1),
+        (PartNotReserved("reserve", status=409, code=8008), 1),
         (EtagMismatch("damaged"), WRONG_ANSWERS),
         (MissingHeader("no ETag", header="ETag"), WRONG_ANSWERS),
         (PartRefused("bad request", status=400), WRONG_ANSWERS),
@@ -209,19 +99,19 @@ def test_report_is_due_after_a_minute() -> None:
     ],
 )
 def test_every_error_is_tried_a_bounded_number_of_times(error: Exception, tries: int) -> None:
-    """Trouble that may pass is tried eight times, wrong answers four times, the rest once."""
-    so_far = Tries(started=0.0)
+    """Trouble of storage that may pass is tried eight times, wrong answers four times, the rest once."""
+    so_far = PartAttempts(retry_for=0.0, deadline=float("inf"))
     count = 1
-    while so_far.after(error, lambda _failures: 0.0) is not None:
+    while so_far.decide(error, 0.0, lambda _failures: 0.0) is not None:
         count += 1
     assert count == tries
 
 
 def test_first_refused_url_is_no_failure() -> None:
     """A URL that has expired is asked for anew at once; a second time it is trouble."""
-    tries = Tries(started=0.0)
-    first = tries.after(UrlExpired("expired", status=403), lambda failures: float(failures))
-    second = tries.after(UrlExpired("expired", status=403), lambda failures: float(failures))
+    attempts = PartAttempts(retry_for=0.0, deadline=float("inf"))
+    first = attempts.decide(UrlExpired("expired", status=403), 0.0, lambda failures: float(failures))
+    second = attempts.decide(UrlExpired("expired", status=403), 0.0, lambda failures: float(failures))
     assert first is not None
     assert second is not None
     assert (first.delay, first.new_url, second.delay, second.new_url) == (0.0, True, 1.0, True)
@@ -230,7 +120,7 @@ def test_first_refused_url_is_no_failure() -> None:
 @given(st.integers(1, 1000))
 def test_delays_are_bounded(failures: int) -> None:
     """However many failures, a delay is between nothing and a minute."""
-    assert 0 <= full_jitter(failures) <= min(LONGEST_DELAY, 0.5 * 2 ** min(failures - 1, 20))
+    assert 0 <= full_jitter(failures) <= min(60.0, 0.5 * 2 ** min(failures - 1, 20))
 
 
 # The rest
@@ -258,25 +148,25 @@ def test_throttle_needs_a_rate() -> None:
 @pytest.mark.parametrize("error", [Unauthorized("token", status=401), CertificateUntrusted("unknown authority")])
 def test_what_holds_for_every_file_breaks_the_circuit_at_once(error: Exception) -> None:
     """A refused token and a certificate that cannot be verified end the run."""
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     circuit.failed(error)
-    assert circuit.broken_by is error
+    assert circuit.error is error
 
 
 def test_circuit() -> None:
     """Missing rights break it after three files in a row, a file's own trouble never."""
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     for _ in range(2):
         circuit.failed(Forbidden("no", status=403))
     circuit.succeeded()
     circuit.failed(NotFound("no project", status=404, code=3002))
     circuit.failed(NotFound("no such file", status=404, code=5002))
     circuit.failed(SourceError("missing"))
-    assert circuit.broken_by is None
+    assert circuit.error is None
     circuit.failed(Forbidden("no", status=403))
-    assert circuit.broken_by is None
+    assert circuit.error is None
     circuit.failed(Forbidden("no", status=403))
-    assert isinstance(circuit.broken_by, Forbidden)
+    assert isinstance(circuit.error, Forbidden)
 
 
 def test_server_clock_is_believed() -> None:
@@ -313,11 +203,11 @@ def test_etags_are_compared_bare(etag: str, bare: str) -> None:
 def test_bytes_are_told_in_sums_before_what_follows_them() -> None:
     """Listeners hear of bytes in sums, and always before the event that came after them."""
     heard: list[Event] = []
-    announcer = Announcer([heard.append])
+    emitter = Emitter([heard.append])
     for count in (5, 6, -1):
-        announcer.count("a", count)
-    announcer.count("b", 3)
-    announcer.count("b", -3)
-    announcer.tell(Notice("a", "hello"))
-    announcer.flush()
+        emitter.add_bytes("a", count)
+    emitter.add_bytes("b", 3)
+    emitter.add_bytes("b", -3)
+    emitter.emit(Notice("a", "hello"))
+    emitter.flush()
     assert heard == [BytesSent("a", 10), Notice("a", "hello")]

@@ -14,10 +14,8 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import FileChanged, SourceError, StorageError, clock
-from cavatica_upload.engine.beginnings import Beginnings
-from cavatica_upload.engine.endings import Endings
-from cavatica_upload.engine.puts import Puts
-from cavatica_upload.engine.tries import ATTEMPTS
+from cavatica_upload.engine import file_upload, parts
+from cavatica_upload.engine.part_retry import ATTEMPTS
 from cavatica_upload.events import Event, Notice, PartSent
 from cavatica_upload.storage import put as storage
 
@@ -295,9 +293,14 @@ def test_permission_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fault_of_our_own_ends_the_file(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """A step that raises what nobody foresaw ends the file with that, instead of leaving it under way for ever."""
 
-    def unforeseen(*_: object) -> None:
+    def unforeseen(*_: object, **__: object) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr({"open": Beginnings, "put": Puts, "finish": Endings}[step], step, unforeseen)
+    room, name = {
+        "open": (file_upload, "open_upload"),
+        "put": (parts, "send_part"),
+        "finish": (file_upload, "complete_upload"),
+    }[step]
+    monkeypatch.setattr(room, name, unforeseen)
     with rig.uploader() as uploader, pytest.raises(RuntimeError, match="unforeseen"):
         uploader.upload(rig.file(10), PROJECT)

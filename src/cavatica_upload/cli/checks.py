@@ -22,7 +22,7 @@ from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.output import Output
 from cavatica_upload.config import Settings, find_settings
 from cavatica_upload.destination import Target
-from cavatica_upload.engine.part_urls import target_of
+from cavatica_upload.engine.part_url import target_of
 from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.http.connections import proxy_for, shared_ssl_context, shown
 from cavatica_upload.journal.journal import Journal, state_dir

@@ -15,6 +15,7 @@ from cavatica_upload.events import (
     Drift,
     Event,
     Notice,
+    Outage,
     PartRetried,
     PartSent,
     PartsReported,
@@ -117,6 +118,11 @@ def sentence(event: Event) -> str:
             return f"API rate limit reached; resuming in {time_text(seconds)}"
         case Retrying(operation, attempt, reason, delay):
             return in_plain_words(f"{operation} failed ({reason.rstrip('.')}); try {attempt} in {time_text(delay)}")
+        case Outage(seconds, _, _, True):
+            return f"The connection is back after {time_text(seconds)}"
+        case Outage(seconds, parts, reason):
+            waiting = f"; {count_text(parts, 'part')} waiting" if parts else ""
+            return f"No connection for {time_text(seconds)} ({in_plain_words(reason)}){waiting}"
         case UploadCompleted(file, receipt):
             proof = "verified" if receipt.verified else "not verified"
             return f"{file}: done, {size_text(receipt.size)}, {proof}, file ID {receipt.file_id}"
@@ -137,6 +143,7 @@ _NAMES: dict[type, str] = {
     PartsReported: "parts_reported",
     RateLimitWait: "rate_limit_wait",
     Retrying: "retrying",
+    Outage: "outage",
     UploadCompleted: "upload_completed",
     UploadFailed: "upload_failed",
     UploadSkipped: "upload_skipped",

@@ -15,6 +15,7 @@ from cavatica_upload.events import (
     Event,
     FileKey,
     Notice,
+    Outage,
     PartRetried,
     RateLimitWait,
     Retrying,
@@ -62,7 +63,7 @@ class Display:
 
 def worth_a_line(event: Event, *, verbose: bool) -> bool:
     """Whether an event gets a line of its own, beside the progress of the files."""
-    return isinstance(event, Notice | Drift | RateLimitWait) or (
+    return isinstance(event, Notice | Drift | RateLimitWait | Outage) or (
         verbose and not isinstance(event, BytesSent | UploadFailed)
     )
 

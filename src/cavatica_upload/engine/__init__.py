@@ -1,7 +1,7 @@
-"""The machinery under `Uploader`: one pool of threads over all files, from the start of an upload to its receipt.
+"""The machinery under `Uploader`: from the start of an upload to its receipt.
 
-The life of one upload: `opening` (finds the one that was begun, or has `starting` start one; `resume` decides what is
-kept), `puts` (parts to storage), `finishing` (completes, proves, leaves the receipt). `engine` deals these out to
-threads; `transfer` is the state of one upload, `run` that of one call of the uploader. Rules without threads, clocks or
-sockets: `checkpoints`, `circuit`, `concurrency`, `tries`.
+`engine` begins files; each has a thread that follows `file_upload` from top to bottom: `open` (finds the upload that
+was begun, or has `start` start one; `resume` decides what is kept), `parts` (one pool of workers for all files, which
+run `send_part`), `complete` (completes, proves, writes the receipt). `run` holds the requests of one call of the
+uploader. Rules without threads, clocks or sockets: `checkpoints`, `concurrency`, `part_retry`.
 """

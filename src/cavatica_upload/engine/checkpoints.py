@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from cavatica_client.models import HeaderMap, PartReport, PartReportResponse
 from cavatica_upload.journal.records import SentPart
 
 EVERY_PARTS = 32
@@ -51,3 +52,10 @@ class Checkpoints:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+
+def report_of(part: SentPart) -> PartReport:
+    """Return what the API wants to know of a part."""
+    headers = HeaderMap()
+    headers.additional_properties.update(part.headers)
+    return PartReport(part_number=part.number, response=PartReportResponse(headers=headers))

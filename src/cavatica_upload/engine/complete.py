@@ -6,10 +6,10 @@ import attrs
 
 from cavatica_upload import receipt, versions
 from cavatica_upload.clock import now_utc
+from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.completed_file import CompletedFile, find_completed_file
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import Opened
-from cavatica_upload.engine.reports import headers_of, report_of
 from cavatica_upload.errors import (
     CavaticaError,
     CompleteRefused,
@@ -141,7 +141,7 @@ def _completed_file_or_raise(context: Context, finished: Finished, error: Upload
 def _reconcile(context: Context, finished: Finished) -> list[SentPart] | SendAgain:
     """Ask the server what it has: return the parts to report again, or those to send again."""
     upload = context.api.get_upload(finished.opened.entry.upload_id, list_parts=True)
-    theirs = {part.part_number: headers_of(part) for part in upload.parts or ()}
+    theirs = {part.part_number: part.headers for part in upload.parts or ()}
     missing = [part for number, part in finished.parts.items() if number not in theirs]
     wrong = [
         number

@@ -8,12 +8,13 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.clock import ServerClock
-from cavatica_upload.engine.announcer import Announcer
-from cavatica_upload.engine.stopping import Stop
-from cavatica_upload.engine.tries import Backoff, full_jitter
+from cavatica_upload.engine.outage import OutageWatch
+from cavatica_upload.engine.part_retry import Backoff, full_jitter
+from cavatica_upload.engine.stop import Stop
 from cavatica_upload.errors import Interrupted
-from cavatica_upload.events import FileKey, Notice
+from cavatica_upload.events import Emitter, FileKey, Notice
 from cavatica_upload.journal.journal import Journal
+from cavatica_upload.timing import Timing
 
 
 @attrs.define(kw_only=True)
@@ -24,12 +25,15 @@ class Context:
     endpoint: str
     journal: Journal
     state: Path
-    announcer: Announcer
+    events: Emitter
+    outage: OutageWatch
     hashing: bool = True
     calls_per_second: float = 3.0
     rate: float | None = None  # bytes per second that went out of late
     clock: Callable[[], float] = time.monotonic
+    timing: Timing = attrs.field(factory=Timing)
     backoff: Backoff = full_jitter
+    retry_for: float = 300.0  # seconds
     server_clock: ServerClock = attrs.field(factory=ServerClock)
     stop: Stop = attrs.field(factory=Stop)
 
@@ -40,7 +44,7 @@ class Context:
 
     def notice(self, file: FileKey | None, text: str) -> None:
         """Tell the listeners something that the user may want to know."""
-        self.announcer.tell(Notice(file, text))
+        self.events.emit(Notice(file, text))
 
 
 def pause(context: Context, seconds: float) -> None:

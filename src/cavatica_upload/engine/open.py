@@ -9,7 +9,6 @@ import attrs
 from cavatica_upload.clock import now_utc
 from cavatica_upload.engine.completed_file import find_completed_file
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.reports import headers_of
 from cavatica_upload.engine.resume import keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import FileChanged, SizeMismatch, UnexpectedAnswer, UploadGone, UsageError
@@ -150,7 +149,7 @@ class _Opening:
         plan = plan_for_answer(size, part_size)
         entry = attrs.evolve(entry, part_size=part_size)
         journalled = self.context.journal.parts(entry)
-        reported = {part.part_number: headers_of(part) for part in upload.parts or ()}
+        reported = {part.part_number: part.headers for part in upload.parts or ()}
         kept = keep(
             plan,
             self.source,

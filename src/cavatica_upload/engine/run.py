@@ -3,27 +3,102 @@
 import bisect
 import os
 import queue
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cavatica_upload.engine.circuit import Circuit
+import attrs
+
+from cavatica_upload.errors import (
+    CertificateUntrusted,
+    ConfigError,
+    Forbidden,
+    Interrupted,
+    NotFound,
+    Unauthorized,
+    UploadGone,
+)
 from cavatica_upload.plan import MAX_FILE_SIZE, ONE_PART
 from cavatica_upload.request import Outcome, UploadRequest
 
 WINDOW = 2000  # requests read ahead
+FIRST_FILES = 4  # open at a time until some were opened well: what fails for all fails for few
+MOST_FILES = 32  # open at a time
+IN_A_ROW = 3
+PROJECT_GONE = frozenset({3002, 5026})  # docs.cavatica.org, API status codes: no such project; no such folder
+
+
+class CircuitBreaker:
+    """Stops a run that cannot succeed, instead of trying a thousand files.
+
+    Open after three files in a row that were refused for want of rights or place, and at once after a refused token
+    or a certificate that cannot be verified. `error` is then why.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self._in_a_row = 0
+
+    def succeeded(self) -> None:
+        """Note that a file was opened or completed."""
+        self._in_a_row = 0
+
+    def failed(self, error: Exception) -> None:
+        """Note why a file failed."""
+        if isinstance(error, Unauthorized | ConfigError | CertificateUntrusted):
+            self.error = error
+        elif isinstance(error, Forbidden) or (
+            isinstance(error, NotFound) and not isinstance(error, UploadGone) and error.code in PROJECT_GONE
+        ):
+            self._in_a_row += 1
+            if self._in_a_row >= IN_A_ROW:
+                self.error = error
+
+
+@attrs.define(eq=False)
+class OpenFile:
+    """A file that was begun, and how far it is: its thread writes these, and others may look."""
+
+    run: "Run"
+    request: UploadRequest
+    left: int
+    """Bytes that wait to be sent, roughly."""
+    sent: int = 0
+    """Parts that storage has."""
+    parts: int | None = None
+    """All parts, None if not known."""
+    all_sent: bool = False
+
+    @property
+    def key(self) -> str:
+        """The file's name in events."""
+        return self.request.key
+
+    def interruption(self) -> Interrupted:
+        """Return the error of being stopped, with what is done."""
+        if self.parts is None:
+            return Interrupted(f"The upload of {self.key} was interrupted.", "Run the same command again.")
+        return Interrupted(
+            f"The upload of {self.key} was interrupted: {self.sent:,} of {self.parts:,} parts are sent.",
+            "Run the same command again to go on from there.",
+        )
 
 
 class Run:
     """A window over requests, sorted by size, so that neither memory nor threads grow with their number."""
 
     def __init__(self, requests: Iterable[UploadRequest]) -> None:
-        self.circuit = Circuit()
         self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self.under_way = 0
         self.exhausted = False
         self._requests = iter(requests)
+        self._lock = threading.Lock()
+        self._breaker = CircuitBreaker()
         self._waiting: list[tuple[int, int, UploadRequest]] = []
         self._count = 0
+        self._open: set[OpenFile] = set()
+        self._most = FIRST_FILES
+
+    # For the caller's thread
 
     def read_ahead(self) -> Iterator[UploadRequest]:
         """Yield requests to be added, until the window is full; the caller's iterable may take its time."""
@@ -34,41 +109,75 @@ class Run:
                 return
             yield request
 
-    def add(self, request: UploadRequest, size: int) -> None:
+    def add(self, request: UploadRequest) -> None:
         """Add a request to the window."""
-        self._count += 1
-        bisect.insort(self._waiting, (size, -self._count, request), key=lambda item: item[:2])
+        size = size_of(request)
+        with self._lock:
+            self._count += 1
+            bisect.insort(self._waiting, (size, -self._count, request), key=lambda item: item[:2])
 
     @property
-    def has_waiting(self) -> bool:
-        """Whether a request waits to be begun."""
-        return bool(self._waiting)
-
-    @property
-    def has_small(self) -> bool:
-        """Whether a file that is one part waits."""
-        return bool(self._waiting) and self._waiting[0][0] <= ONE_PART
+    def under_way(self) -> bool:
+        """Whether files were begun that have not ended."""
+        return bool(self._open)
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come of it but what lies in `outcomes`."""
-        return self.exhausted and not self._waiting and not self.under_way
+        with self._lock:
+            return self.exhausted and not self._waiting and not self._open
 
-    def take(self, *, smallest: bool = False) -> tuple[UploadRequest, int]:
-        """Take the biggest file (or the smallest); `has_waiting` must be true."""
-        size, _, request = self._waiting.pop(0 if smallest else -1)
-        self.under_way += 1
-        return request, size
+    # For the engine
 
-    def drain(self) -> list[UploadRequest]:
-        """Take all that waits, without beginning it."""
-        drained, self._waiting = [item[2] for item in self._waiting], []
-        return drained
+    def take(self, *, smallest: bool = False) -> OpenFile | None:
+        """Begin the biggest file, or with `smallest` one that is one part; None if none may be begun now."""
+        with self._lock:
+            if self._breaker.error is not None:
+                self._reject_waiting()
+            if not self._waiting or len(self._open) >= self._most:
+                return None
+            if smallest and self._waiting[0][0] > ONE_PART:
+                return None
+            size, _, request = self._waiting.pop(0 if smallest else -1)
+            file = OpenFile(self, request, size)
+            self._open.add(file)
+            return file
 
-    def end(self, outcome: Outcome) -> None:
-        """Note how a request that was taken ended."""
-        self.under_way -= 1
-        self.outcomes.put(outcome)
+    def opened(self) -> None:
+        """Note that a file was opened: one more may be open at a time."""
+        with self._lock:
+            self._breaker.succeeded()
+            self._most = min(MOST_FILES, self._most + 1)
+
+    def end(self, file: OpenFile, outcome: Outcome) -> None:
+        """Note how a file ended; once."""
+        with self._lock:
+            if file not in self._open:
+                return
+            self._open.remove(file)
+            if outcome.error is not None:
+                self._breaker.failed(outcome.error)
+            self.outcomes.put(outcome)
+            if self._breaker.error is not None:
+                self._reject_waiting()
+
+    def stop(self) -> None:
+        """End what waits."""
+        with self._lock:
+            self._reject_waiting()
+
+    def abandon(self) -> None:
+        """End what is under way without waiting for it."""
+        for file in list(self._open):
+            self.end(file, Outcome(file.request, error=file.interruption()))
+
+    # The lock is held
+
+    def _reject_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for _, _, request in waiting:
+            error = self._breaker.error or Interrupted(f"{request.key} was not begun.", "Run the same command again.")
+            self.outcomes.put(Outcome(request, error=error))
 
 
 def size_of(request: UploadRequest) -> int:

@@ -50,10 +50,14 @@ _FINAL_5XX = {501, 505, 511}  # will be so again: not implemented, HTTP version,
 
 @attrs.frozen
 class Policy:
-    """How persistent to be: `attempts` in all, and seconds for a call with all its pauses but those of rate limits."""
+    """How persistent to be: `attempts` in all, and seconds for a call with all its pauses but those of rate limits.
+
+    While no answer comes at all, a call that may be repeated is tried for `retry_for` seconds at least.
+    """
 
     attempts: int = 5
     deadline: float = 900.0
+    retry_for: float = 0.0
 
 
 @attrs.frozen
@@ -151,7 +155,8 @@ class Exchange:
             loss.hint or "Check the network and the endpoint, and run the same command again.",
             operation=self.operation.name,
         )
-        return self._again_or(error, loss.reason, may_act=loss.maybe_acted, final=loss.hopeless)
+        patient = self._clock() - self._started < self._policy.retry_for
+        return self._again_or(error, loss.reason, may_act=loss.maybe_acted, final=loss.hopeless, patient=patient)
 
     def answered(self, answer: Answer) -> Verdict:
         """Judge an answer by its status, the platform's code in it, and what came before it."""
@@ -191,11 +196,14 @@ class Exchange:
         delay = self._uniform(0, LONGEST_PAUSE) if asked is None else asked + MARGIN + self._uniform(0, 1)
         return Again(delay, "the rate limit is reached", rate_limited=True)
 
-    def _again_or(self, error: CavaticaError, reason: str, *, may_act: bool, final: bool = False) -> Verdict:
+    def _again_or(
+        self, error: CavaticaError, reason: str, *, may_act: bool, final: bool = False, patient: bool = False
+    ) -> Verdict:
         self._acted = self._acted or (may_act and not self.operation.reads)
-        if final or self._attempts >= self._policy.attempts or (may_act and not self.operation.repeatable):
+        exhausted = self._attempts >= self._policy.attempts and not patient
+        if final or exhausted or (may_act and not self.operation.repeatable):
             return self._give_up(error)
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._attempts - 1))
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._attempts - 1, 20))
         return self._pause_or(error, reason, self._uniform(0, longest))
 
     def _pause_or(self, error: CavaticaError, reason: str, delay: float) -> Verdict:

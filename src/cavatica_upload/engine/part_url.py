@@ -1,4 +1,4 @@
-"""Part URLs: asked for just in time, kept until they expire by the server's clock."""
+"""Where a part goes: its URL is asked for just in time, and kept until it expires by the server's clock."""
 
 import attrs
 
@@ -11,7 +11,7 @@ LEAST = 5.0  # seconds for which a URL that has just come is good, whatever the 
 UNKNOWN = 300.0  # seconds for which a URL is good whose end the platform did not say; storage refuses it if not
 
 
-def ask(context: Context, upload_id: str, number: int) -> Target:
+def part_url(context: Context, upload_id: str, number: int) -> Target:
     """Ask for the URL of a part; raises what the API raises."""
     answer = context.api.get_part_url(upload_id, number)
     lifetime = UNKNOWN if answer.expires is None else context.server_clock.seconds_until(answer.expires) - MARGIN

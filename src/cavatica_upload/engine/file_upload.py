@@ -1,0 +1,310 @@
+"""The upload of one file, from top to bottom: open or resume, send what is missing, complete."""
+
+import contextlib
+import logging
+import queue
+from collections.abc import Iterable
+
+import attrs
+
+from cavatica_upload.engine.checkpoints import Checkpoints, report_of
+from cavatica_upload.engine.complete import BeginAnew, Finished, SendAgain, complete_upload
+from cavatica_upload.engine.concurrency import MOST
+from cavatica_upload.engine.context import Context
+from cavatica_upload.engine.open import Opened, open_upload
+from cavatica_upload.engine.parts import Ended, FileParts, GivenBack, PartFailed, PartPool
+from cavatica_upload.engine.reading import Reading, ReadingEnded
+from cavatica_upload.engine.run import OpenFile
+from cavatica_upload.engine.start import SkippedFile
+from cavatica_upload.errors import (
+    CavaticaError,
+    FileChanged,
+    IntegrityError,
+    Interrupted,
+    SizeMismatch,
+    SourceError,
+    StorageError,
+    UploadBusy,
+    UploadGone,
+)
+from cavatica_upload.events import PartsReported, UploadCompleted, UploadFailed, UploadSkipped, UploadStarted
+from cavatica_upload.journal.records import SentPart
+from cavatica_upload.plan import Part
+from cavatica_upload.receipt import FileDigest, Receipt
+from cavatica_upload.request import Outcome, UploadRequest
+from cavatica_upload.sources.stream import Stream
+
+LOOK = 1.0  # seconds between looks at the clock: for reports by age, and for the deadline of the file
+RESENDS = 2  # rounds of parts that the server wants again when all seemed sent
+DROPPING = (IntegrityError, SourceError, UploadGone)
+"""After these what is in flight is of no use any more."""
+
+_log = logging.getLogger("cavatica_upload")
+
+
+@attrs.frozen
+class Shared:
+    """What the uploads of all files share."""
+
+    context: Context
+    parts: PartPool
+    file_deadline: float | None = None
+
+
+def upload_file(shared: Shared, file: OpenFile) -> Outcome:
+    """Upload a file and return how it ended. Never raises."""
+    context = shared.context
+    request = file.request
+    began_anew = False
+    while True:
+        opened = None
+        try:
+            opened = _open(context, attrs.evolve(request, resume_id=None) if began_anew else request)
+            file.run.opened()
+            upload = FileUpload(shared, file, opened)
+            ended = upload.run()
+            if isinstance(ended, BeginAnew):
+                _begin_anew_or_raise(opened, ended, again=began_anew)
+                began_anew = True
+                continue
+        except SkippedFile as reason:
+            context.events.emit(UploadSkipped(file.key, str(reason)))
+            return Outcome(request, receipt=reason.receipt, skipped=str(reason))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
+            if not isinstance(error, CavaticaError):
+                _log.exception("the upload of %s failed", file.key)
+            context.events.emit(UploadFailed(file.key, error, _is_resumable(opened, error)))
+            return Outcome(request, error=error)
+        finally:
+            if opened is not None:
+                opened.source.close()
+                opened.lock.release()
+        context.events.emit(UploadCompleted(file.key, ended))
+        return Outcome(request, receipt=ended)
+
+
+def _open(context: Context, request: UploadRequest) -> Opened:
+    while True:
+        try:
+            return open_upload(context, request)
+        except UploadBusy:
+            if not request.wait or context.stop.stopping.wait(context.timing.busy):
+                raise
+
+
+def _begin_anew_or_raise(opened: Opened, ended: BeginAnew, *, again: bool) -> None:
+    if again or isinstance(opened.source, Stream):
+        raise ended.error
+
+
+def _is_resumable(opened: Opened | None, error: Exception) -> bool:
+    """Whether the same upload again would go on where this one stopped."""
+    if opened is None:
+        return isinstance(error, Interrupted)
+    return opened.source.identity is not None and not isinstance(error, UploadGone | FileChanged | SizeMismatch)
+
+
+class FileUpload:
+    """An upload that is open on the server: sends what is missing, reports it, completes."""
+
+    def __init__(self, shared: Shared, file: OpenFile, opened: Opened) -> None:
+        self._context = context = shared.context
+        self._pool = shared.parts
+        self._late_at = None if shared.file_deadline is None else context.clock() + shared.file_deadline
+        self._file_deadline = shared.file_deadline
+        self._file = file
+        self._opened = opened
+        self._sent: dict[int, SentPart] = dict(opened.kept)
+        self._resumed = frozenset(opened.kept)
+        self._size = 0 if opened.plan is None else opened.plan.size
+        self._digest: FileDigest | None = None
+        self._checkpoints = Checkpoints()
+        for part in opened.kept.values():
+            if not part.reported:
+                self._checkpoints.add(part, context.clock())
+        file.parts = None if opened.plan is None else opened.plan.count
+        file.sent = len(self._sent)
+        file.left = 0
+        self._happened: queue.SimpleQueue[Ended | Part | ReadingEnded | None] = queue.SimpleQueue()
+        self._parts = FileParts(file.key, opened, file.run, MOST if opened.parallel else 1, self._happened.put)
+        self._reading = Reading(opened, file.request.digest, self._happened.put, self._is_over)
+
+    def run(self) -> Receipt | BeginAnew:
+        """Send, complete, and send again what the server says it does not have."""
+        opened = self._opened
+        self._context.events.emit(
+            UploadStarted(
+                file=self._file.key,
+                upload_id=opened.entry.upload_id,
+                size=opened.source.size,
+                part_size=opened.part_size,
+                parts=opened.plan.count if opened.plan is not None else None,
+                resumed_parts=len(opened.kept),
+                resumed_bytes=sum(part.size for part in opened.kept.values()),
+            )
+        )
+        missing = () if opened.completed else [part for part in opened.plan or () if part.number not in self._sent]
+        reading = self._reading.start()
+        try:
+            for _ in range(1 + RESENDS):
+                self._send(missing, reading=reading)
+                ended = self._complete()
+                if not isinstance(ended, SendAgain):
+                    return ended
+                missing, reading = self._take_back(ended.numbers), False
+            return self._abandon()
+        except Exception as error:
+            self._give_up(error)
+            raise
+        finally:
+            self._pool.withdraw(self._parts)
+
+    # Send
+
+    def _send(self, missing: Iterable[Part], *, reading: bool) -> None:
+        """Return when storage has all parts; raise why it will not have them, once no part is in flight any more."""
+        under_way = self._hand_over(missing)
+        error: Exception | None = None
+        while under_way or (reading and error is None):
+            try:
+                ended = self._happened.get(timeout=LOOK)
+            except queue.Empty:
+                ended = None
+            match ended:
+                case Part():
+                    under_way += self._hand_over([ended])
+                case ReadingEnded(size, digest, failed):
+                    reading, self._digest, error = False, digest, error or failed
+                    self._size = self._size or size
+                case SentPart():
+                    under_way -= 1
+                    self._take(ended)
+                case PartFailed(error=failed):
+                    under_way -= 1
+                    error = error or failed
+                case GivenBack():
+                    under_way -= 1
+            error = error or self._reason_to_end()
+            if error is not None:
+                under_way -= len(self._pool.withdraw(self._parts, drop=isinstance(error, DROPPING)))
+                if self._context.stop.abandoning.is_set():
+                    break
+            elif (under_way or reading) and self._checkpoints.due(self._context.clock()):
+                self._report()
+        self._file.all_sent = True
+        if error is not None:
+            raise error
+
+    def _hand_over(self, parts: Iterable[Part]) -> int:
+        parts = list(parts)
+        self._file.all_sent = False
+        self._file.left += sum(part.size for part in parts)
+        self._pool.add(self._parts, parts)
+        return len(parts)
+
+    def _take(self, part: SentPart) -> None:
+        self._sent[part.number] = part
+        self._checkpoints.add(part, self._context.clock())
+        self._file.sent = len(self._sent)
+        self._file.left -= part.size
+        self._reading.stored()
+
+    def _reason_to_end(self) -> Exception | None:
+        if self._context.stop.requested:
+            return self._file.interruption()
+        if self._late_at is not None and self._context.clock() > self._late_at:
+            return StorageError(
+                f"The upload of {self._file.key} took longer than the {self._file_deadline:,.0f} seconds allowed.",
+                "Run the same command again to go on from where it is.",
+            )
+        return None
+
+    def _is_over(self) -> bool:
+        return self._parts.withdrawn or self._context.stop.requested
+
+    # Report
+
+    def _report(self) -> None:
+        """Report the parts that storage took, many at once; a report that fails is made with the next."""
+        parts = self._checkpoints.take()
+        if not parts:
+            return
+        try:
+            self._context.api.report_parts(self._opened.entry.upload_id, [report_of(part) for part in parts])
+        except CavaticaError as error:
+            self._checkpoints.put_back(parts, self._context.clock())
+            if isinstance(error, UploadGone):
+                raise
+            return
+        self._context.journal.mark_reported(self._opened.entry, [part.number for part in parts])
+        self._context.events.emit(PartsReported(self._file.key, len(parts)))
+
+    def _give_up(self, error: Exception) -> None:
+        """Report what is stored, so that it is not lost."""
+        if isinstance(error, UploadGone):
+            self._context.journal.forget(self._opened.entry)
+            return
+        with contextlib.suppress(Exception), self._context.stop.allow_final_calls():
+            if self._opened.source.identity is None:  # a stream cannot be read again
+                self._context.api.abort_upload(self._opened.entry.upload_id)
+            else:
+                self._report()
+
+    # Complete
+
+    def _complete(self) -> Receipt | SendAgain | BeginAnew:
+        """Complete the upload, unless the run is stopped: then nothing is completed any more."""
+        stop = self._context.stop
+        if isinstance(self._opened.source, Stream):
+            stop.stopping.wait(self._context.timing.stream_end)
+        if stop.requested:
+            raise self._file.interruption()
+        unreported = self._checkpoints.take()
+        finished = Finished(
+            opened=self._opened,
+            parts=dict(self._sent),
+            resumed=self._resumed,
+            size=self._size,
+            digest=self._digest,
+        )
+        try:
+            ended = complete_upload(self._context, finished, unreported)
+        except Exception as error:
+            self._checkpoints.put_back(unreported, self._context.clock())
+            if isinstance(error, Interrupted):
+                raise self._file.interruption() from error
+            raise
+        if isinstance(ended, SendAgain):
+            self._checkpoints.put_back(unreported, self._context.clock())
+        return ended
+
+    def _take_back(self, numbers: Iterable[int]) -> list[Part]:
+        """Return the parts that have to be sent again."""
+        plan = self._opened.plan
+        if plan is None:
+            raise StorageError(
+                "The server lost parts of the stream, and a stream can be read only once.",
+                "Run the command that makes the stream again.",
+            )
+        numbers = frozenset(numbers)
+        for number in numbers:
+            self._sent.pop(number, None)
+            self._checkpoints.discard(number)
+        self._resumed -= numbers
+        self._file.sent = len(self._sent)
+        return [plan.part(number) for number in sorted(numbers)]
+
+    def _abandon(self) -> BeginAnew:
+        """Abort an upload of which the server wants the same parts again and again."""
+        self._context.notice(
+            self._file.key, "The server asks for the same parts again and again: the upload is aborted, and begun anew."
+        )
+        with contextlib.suppress(UploadGone):
+            self._context.api.abort_upload(self._opened.entry.upload_id)
+        self._context.journal.forget(self._opened.entry)
+        return BeginAnew(
+            StorageError(
+                f"The server asks for the same parts of {self._file.key} again and again.",
+                "Ask the platform's support.",
+            )
+        )

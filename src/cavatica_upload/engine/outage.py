@@ -1,0 +1,58 @@
+"""Notices that nothing answers any more, so that one line can say so instead of one for each part."""
+
+import threading
+from collections.abc import Callable
+
+import attrs
+
+from cavatica_upload.events import Emitter, Outage
+from cavatica_upload.timing import Timing
+
+JUST_NOW = 0.2  # seconds: what fails so soon after an answer was answered itself
+
+
+@attrs.define(eq=False)
+class OutageWatch:
+    """Knows when the API or storage last answered and what failed since. `tick()` emits Outage when it is due."""
+
+    events: Emitter
+    timing: Timing
+    clock: Callable[[], float]
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _answered: float = attrs.field(default=float("-inf"), init=False)
+    _since: float | None = attrs.field(default=None, init=False)
+    _reason: str = attrs.field(default="", init=False)
+    _told: Outage | None = attrs.field(default=None, init=False)
+
+    def answered(self) -> None:
+        """Note that the API or storage answered, whatever it was."""
+        with self._lock:
+            self._answered = self.clock()
+            self._since = None
+
+    def failed(self, reason: str) -> None:
+        """Note that something failed without an answer."""
+        with self._lock:
+            now = self.clock()
+            if now - self._answered >= JUST_NOW:
+                self._since = now if self._since is None else self._since
+                self._reason = reason.rstrip(".")
+
+    def tick(self, parts: int) -> None:
+        """Emit what is due; `parts` wait to be tried again."""
+        with self._lock:
+            event = self._due(parts)
+        if event is not None:
+            self.events.emit(event)
+
+    def _due(self, parts: int) -> Outage | None:
+        told = self._told
+        if self._since is None:
+            self._told = None
+            return None if told is None else attrs.evolve(told, parts=0, over=True)
+        seconds = self.clock() - self._since
+        due = self.timing.first_outage if told is None else told.seconds + self.timing.later_outages
+        if seconds < due:
+            return None
+        self._told = Outage(seconds, parts, self._reason)
+        return self._told

@@ -1,0 +1,351 @@
+"""One pool of workers that sends the parts of all files.
+
+A worker takes a part, asks for its URL, and only then takes a slot to send: the URLs of the next parts are there when
+slots become free. It tries again by itself, without a slot while it waits, and writes down what storage has before it
+gives the slot back. What came of a part lies in a queue of the file's.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+
+import attrs
+
+from cavatica_upload.engine.concurrency import Concurrency, Flight
+from cavatica_upload.engine.context import Context
+from cavatica_upload.engine.open import Opened
+from cavatica_upload.engine.part_retry import PartAttempts
+from cavatica_upload.engine.part_url import part_url
+from cavatica_upload.engine.send_part import PartTask, block_size, send_part, send_part_elsewhere
+from cavatica_upload.errors import (
+    CavaticaError,
+    ConnectionFailed,
+    EtagMismatch,
+    Interrupted,
+    MissingHeader,
+    PartRefused,
+    StorageError,
+    UrlExpired,
+)
+from cavatica_upload.events import PartRetried, PartSent
+from cavatica_upload.journal.records import SentPart
+from cavatica_upload.plan import Part
+from cavatica_upload.sources.local import LocalFile
+from cavatica_upload.sources.stream import Stream
+from cavatica_upload.storage.put import Storage, Target
+from cavatica_upload.storage.throttle import Throttle
+
+AHEAD = 8  # parts at most that have their URL and wait for a slot
+MOST_WORKERS = 64
+
+
+@attrs.frozen
+class PartFailed:
+    """A part that cannot be sent."""
+
+    part: Part
+    error: Exception
+
+
+@attrs.frozen
+class GivenBack:
+    """A part that was not sent, as the run or its file ends."""
+
+    part: Part
+
+
+Ended = SentPart | PartFailed | GivenBack
+
+
+@attrs.define(eq=False)
+class FileParts:
+    """The parts of one open file: those that wait are the pool's, what came of the others is `put` into a queue.
+
+    None there means: look again. `run` is whatever the files of one run have in common; `most` bounds how many parts of
+    the file are under way.
+    """
+
+    key: str
+    opened: Opened
+    run: object
+    most: int
+    put: Callable[[Ended | None], object]
+    waiting: list[tuple[int, Part]] = attrs.field(factory=list)
+    under_way: int = 0
+    withdrawn: bool = False
+    dropped: bool = False
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the file is one part."""
+        return self.opened.plan is not None and self.opened.plan.count == 1
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Roughly."""
+        return len(self.waiting) * self.opened.part_size
+
+
+class PartPool:
+    """Sends the parts of all files. Owns its threads and its lock."""
+
+    def __init__(
+        self,
+        context: Context,
+        storage: Storage,
+        concurrency: Concurrency,
+        *,
+        throttle: Throttle | None = None,
+        part_deadline: float | None = None,
+        executor: Executor | None = None,
+    ) -> None:
+        self._context = context
+        self._storage = storage
+        self._concurrency = concurrency
+        self.pace: Callable[[int], None] = throttle.take if throttle is not None else lambda _count: None
+        self._part_deadline = float("inf") if part_deadline is None else part_deadline
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)  # workers without a part
+        self._slot = threading.Condition(self._lock)  # workers with a part: for a slot, or for their pause to end
+        self._files: list[FileParts] = []
+        self._threads = 0
+        self._idle = 0
+        self._busy = 0  # workers with a part that do not pause
+        self._pausing = 0
+        self._sending = 0
+        self._closed = False
+
+    # For the threads of files
+
+    def add(self, file: FileParts, parts: Iterable[Part]) -> None:
+        """Send more parts of a file, the lowest numbers first."""
+        with self._lock:
+            if file not in self._files:
+                self._files.append(file)
+            for part in parts:
+                heapq.heappush(file.waiting, (part.number, part))
+            self._staff()
+
+    def withdraw(self, file: FileParts, *, drop: bool = False) -> list[Part]:
+        """Take the waiting parts of a file back; `drop` those in flight, too, which end soon."""
+        with self._lock:
+            if file in self._files:
+                self._files.remove(file)
+            file.withdrawn = True
+            file.dropped = file.dropped or drop
+            waiting, file.waiting = [part for _, part in file.waiting], []
+            self._slot.notify_all()
+            return waiting
+
+    # For the engine
+
+    def wake(self) -> None:
+        """Look again: the limit has changed, or the run is stopped."""
+        with self._lock:
+            self._staff()
+            self._slot.notify_all()
+            if self._context.stop.requested:
+                for file in self._files:
+                    file.put(None)
+
+    @property
+    def pausing(self) -> int:
+        """Parts that failed and wait to be tried again."""
+        return self._pausing
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many parts are in flight, or may be at any moment; takes no lock."""
+        return max(self._concurrency.limit, self._sending)
+
+    def close(self) -> None:
+        """End the threads that have nothing to do, and the others as soon as they are done."""
+        with self._lock:
+            self._closed = True
+            self._work.notify_all()
+            self._slot.notify_all()
+        self._storage.close()
+
+    # The lock is held
+
+    def _staff(self) -> None:
+        limit = self._concurrency.limit
+        free = limit + min(limit, AHEAD) - self._busy
+        wanted = min(free, sum(len(file.waiting) for file in self._files))
+        if self._idle:
+            self._work.notify(min(wanted, self._idle) if wanted > 0 else 0)
+        for _ in range(min(wanted - self._idle, MOST_WORKERS - self._threads)):
+            self._threads += 1
+            threading.Thread(target=self._run, name=f"cavatica-part-{self._threads}", daemon=True).start()
+
+    def _take(self) -> tuple[FileParts, Part] | None:
+        """Take the part to send next: of the run with the fewest under way, of a small file, or of the biggest."""
+        limit = self._concurrency.limit
+        if self._busy >= limit + min(limit, AHEAD) or self._context.stop.requested:
+            return None
+        files = [file for file in self._files if file.waiting and file.under_way < file.most]
+        if not files:
+            return None
+        of_run: dict[object, int] = {}
+        for file in self._files:
+            of_run[file.run] = of_run.get(file.run, 0) + file.under_way
+        file = min(files, key=lambda file: (of_run[file.run], not file.is_small, -file.bytes_waiting))
+        file.under_way += 1
+        return file, heapq.heappop(file.waiting)[1]
+
+    # Threads
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+                while (taken := self._take()) is None and not self._closed:
+                    self._work.wait()
+                self._idle -= 1
+                if taken is None:
+                    self._threads -= 1
+                    return
+                self._busy += 1
+            file, part = taken
+            try:
+                ended = self._send(file, part)
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                ended = PartFailed(part, error)
+            with self._lock:
+                self._busy -= 1
+                file.under_way -= 1
+                self._staff()
+            file.put(ended)
+
+    def _send(self, file: FileParts, part: Part) -> Ended:
+        """Send a part, as often as it takes."""
+        context = self._context
+        attempts = PartAttempts(retry_for=context.retry_for, deadline=float("inf"))
+        target: Target | None = None
+        while True:
+            try:
+                if target is None or target.expires <= context.clock():
+                    target = part_url(context, file.opened.entry.upload_id, part.number)
+                if not self._take_slot(file):
+                    return GivenBack(part)
+                try:
+                    attempts.deadline = min(attempts.deadline, context.clock() + self._part_deadline)
+                    if target.expires > context.clock():
+                        return self._attempt(file, part, target, attempts.deadline)
+                finally:
+                    self._free_slot()
+            except Interrupted:
+                return GivenBack(part)
+            except Exception as error:  # noqa: BLE001 - judged by its kind
+                self._judge_network(error)
+                decision = None if file.withdrawn else attempts.decide(error, context.clock(), context.backoff)
+                if decision is None:
+                    return PartFailed(part, _with_attempts(error, attempts.failures))
+                reason = error.message if isinstance(error, CavaticaError) else str(error)
+                context.events.emit(
+                    PartRetried(file.key, part.number, attempts.failures + 1, reason, round(decision.delay, 3))
+                )
+                if decision.new_url:
+                    target = None
+                if not self._pause(file, decision.delay):
+                    return GivenBack(part)
+
+    def _judge_network(self, error: Exception) -> None:
+        if isinstance(error, StorageError) and not isinstance(error, UrlExpired):
+            self._concurrency.failed()
+        if isinstance(error, PartRefused | MissingHeader | EtagMismatch):
+            self._context.outage.answered()
+        elif isinstance(error, StorageError | ConnectionFailed):
+            self._context.outage.failed(error.message)
+
+    def _attempt(self, file: FileParts, part: Part, target: Target, deadline: float) -> SentPart:
+        context, opened = self._context, file.opened
+        path = str(opened.source.path) if isinstance(opened.source, LocalFile) else None
+        seconds = None if deadline == float("inf") else deadline - context.clock()
+        task = PartTask(part, target, path, context.hashing, seconds)
+        watch = _Watch(self, context, file, self._concurrency.begin(part.size))
+        began = context.clock()
+        try:
+            if self._executor is not None and path is not None:
+                sent = send_part_elsewhere(self._executor, task, watch)
+            else:
+                sent = send_part(task, storage=self._storage, source=opened.source, watch=watch)
+            watch.ended(stored=True)
+        except BaseException:
+            watch.ended(stored=False)
+            raise
+        context.outage.answered()
+        context.journal.put(opened.entry, sent)  # before anybody learns of it, and before the slot is free
+        if isinstance(opened.source, Stream):
+            opened.source.drop(part)
+        context.events.emit(PartSent(file.key, part.number, part.size, context.clock() - began))
+        return sent
+
+    def _take_slot(self, file: FileParts) -> bool:
+        """Wait until a part of this file may be sent; False if it is no longer to be sent."""
+        with self._lock:
+            while not self._unwanted(file):
+                if self._sending < self._concurrency.limit:
+                    self._sending += 1
+                    return True
+                self._slot.wait()
+            return False
+
+    def _free_slot(self) -> None:
+        with self._lock:
+            self._sending -= 1
+            self._slot.notify_all()
+
+    def _pause(self, file: FileParts, seconds: float) -> bool:
+        """Wait, while another worker may take a part; False if this one is no longer to be sent."""
+        until = self._context.clock() + seconds
+        with self._lock:
+            self._busy -= 1
+            self._pausing += 1
+            self._staff()
+            while not self._unwanted(file) and (left := until - self._context.clock()) > 0:
+                self._slot.wait(left)
+            self._pausing -= 1
+            self._busy += 1
+            return not self._unwanted(file)
+
+    def _unwanted(self, file: FileParts) -> bool:
+        return file.withdrawn or self._closed or self._context.stop.requested
+
+
+class _Watch:
+    """Follows one attempt."""
+
+    def __init__(self, pool: PartPool, context: Context, file: FileParts, flight: Flight) -> None:
+        self._pool = pool
+        self._context = context
+        self._file = file
+        self._flight = flight
+        self._count = 0
+        self.pace = pool.pace
+
+    def block_size(self) -> int:
+        return block_size(self._pool.most_in_flight, hashing=self._context.hashing)
+
+    def sent(self, count: int) -> None:
+        self._count += count
+        self._context.events.add_bytes(self._file.key, count)
+        if self._flight.sent(count):
+            self._pool.wake()
+
+    def stopped(self) -> bool:
+        return self._file.dropped or self._context.stop.dropping.is_set()
+
+    def ended(self, *, stored: bool) -> None:
+        self._flight.ended(stored=stored)
+        if not stored:
+            self._context.events.add_bytes(self._file.key, -self._count)
+
+
+def _with_attempts(error: Exception, failures: int) -> Exception:
+    if isinstance(error, StorageError) and failures > 1:
+        error.message = f"{error.message.rstrip('.')} (given up after {failures} attempts)."
+        error.args = (error.message,)
+    return error

@@ -1,0 +1,135 @@
+"""One attempt at one part, as a function of values: it can run on any thread, in any process, on any machine."""
+
+import functools
+import os
+import time
+from concurrent.futures import Executor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Protocol
+
+import attrs
+
+from cavatica_upload.errors import Interrupted
+from cavatica_upload.journal.records import SentPart
+from cavatica_upload.md5.pool import ENOUGH
+from cavatica_upload.plan import Part
+from cavatica_upload.sources.base import Source, usual_block
+from cavatica_upload.sources.local import LocalFile
+from cavatica_upload.storage.put import Storage, Target
+
+LOOK = 0.1  # seconds between looks whether a part that is sent elsewhere is still wanted
+LARGEST_BLOCK = 2 << 20
+"""Bytes: half of it costs a twentieth more CPU; more brings little, and makes the progress on a slow network coarse."""
+BLOCKS_TOGETHER = 24 << 20
+"""Bytes: so much may lie in the blocks of all parts, however many are in flight. The rest of a process takes 45 MiB."""
+BLOCKS_SENT = 2
+"""Of a part whose MD5 is not taken: one is sent, and the next is read."""
+BLOCKS_HASHED = ENOUGH + 1
+"""Of a part whose MD5 is taken: so many may wait to be hashed beside those of others, and one is sent."""
+STEP = 64 << 10
+"""Bytes: blocks are multiples of it."""
+
+
+@attrs.frozen
+class PartTask:
+    """A part and where it goes. Can be pickled; holds no token. The URL in `target` is a key until it expires.
+
+    `path` is the file on disk, None if the bytes come from elsewhere; `verify` says to take the MD5 of the bytes and
+    to compare it with storage's ETag; `deadline` is in seconds from the moment of the attempt.
+    """
+
+    part: Part
+    target: Target
+    path: str | None
+    verify: bool = True
+    deadline: float | None = None
+
+
+class Watch(Protocol):
+    """How an attempt in this process is followed: paced, counted and stopped."""
+
+    def block_size(self) -> int:
+        """How many bytes to read and send at a time."""
+
+    def pace(self, count: int, /) -> None:
+        """Wait until so many more bytes may go out."""
+
+    def sent(self, count: int, /) -> None:
+        """Count bytes that went out."""
+
+    def stopped(self) -> bool:
+        """Whether to drop the part."""
+
+
+class Unwatched:
+    """An attempt that nobody follows."""
+
+    def block_size(self) -> int:
+        """As much as is usual."""
+        return usual_block()
+
+    def pace(self, _count: int, /) -> None:
+        """Wait for nothing."""
+
+    def sent(self, _count: int, /) -> None:
+        """Count nothing."""
+
+    def stopped(self) -> bool:
+        """Never."""
+        return False
+
+
+def send_part(
+    task: PartTask, *, storage: Storage | None = None, source: Source | None = None, watch: Watch | None = None
+) -> SentPart:
+    """Send a part once and return what storage has of it.
+
+    Without `storage` the connections of this process are used, without `source` the file at `task.path` is opened.
+    Raises UrlExpired (ask for another URL), PartRefused, MissingHeader, EtagMismatch, StorageError,
+    CertificateUntrusted, SourceError, and Interrupted if `watch` stopped it.
+    """
+    if source is None:
+        opened = LocalFile(task.path or "")
+        try:
+            return send_part(task, storage=storage, source=opened, watch=watch)
+        finally:
+            opened.close()
+    storage = storage or _storage(os.getpid(), verify=task.verify)
+    watch = watch or Unwatched()
+    stored = storage.put(
+        task.target,
+        task.part,
+        source,
+        block_size=watch.block_size,
+        on_bytes=watch.sent,
+        pace=watch.pace,
+        stopped=watch.stopped,
+        deadline=float("inf") if task.deadline is None else time.monotonic() + task.deadline,
+    )
+    return SentPart(task.part.number, task.part.size, stored.md5, stored.headers)
+
+
+@functools.cache
+def _storage(_process: int, *, verify: bool) -> Storage:
+    return Storage(hashing=verify)
+
+
+def send_part_elsewhere(executor: Executor, task: PartTask, watch: Watch) -> SentPart:
+    """Have a part sent by an executor; its bytes are counted when it is done."""
+    future = executor.submit(send_part, task)
+    while True:
+        try:
+            sent = future.result(timeout=LOOK)
+        except FutureTimeoutError:
+            if watch.stopped():
+                future.cancel()
+                raise Interrupted(f"Part {task.part.number} was dropped.") from None
+        else:
+            watch.sent(sent.size)
+            return sent
+
+
+def block_size(parts: int, *, hashing: bool) -> int:
+    """Return how many bytes to read and send at a time with so many parts in flight."""
+    share = BLOCKS_TOGETHER // (parts * (BLOCKS_HASHED if hashing else BLOCKS_SENT))
+    return min(LARGEST_BLOCK, share - share % STEP)

@@ -1,0 +1,207 @@
+"""How many parts are in flight, on links that are simulated: no sockets, no threads, a clock in the hand."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cavatica_upload.engine.concurrency import LEAST, MOST, QUICK_LIMIT, REST, Concurrency, Flight
+from cavatica_upload.plan import MIB
+
+STEP = 0.05  # seconds
+PART = 32 * MIB
+
+
+class Hand:
+    """A clock that is turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@attrs.define
+class Sending:
+    """A part in flight."""
+
+    flight: Flight
+    left: float
+    latency: float
+
+
+@attrs.define
+class Link:
+    """A link of `rate` bytes a second in all and `each` for a connection; every part waits `latency` for its answer.
+
+    `buffer` bytes of each connection are taken at once, however slow the link is.
+    """
+
+    rate: float = float("inf")
+    each: float = float("inf")
+    latency: float = 0.0
+    buffer: float = 0.0
+    busy_cores: float = 0.0
+    fixed: int | None = None
+    concurrency: Concurrency = attrs.field(init=False)
+    hand: Hand = attrs.field(factory=Hand, init=False)
+    sending: list[Sending] = attrs.field(factory=list, init=False)
+    stored: int = attrs.field(default=0, init=False)
+    count: int = attrs.field(default=0, init=False)
+    limits: list[int] = attrs.field(factory=list, init=False)
+    unfinished: float = attrs.field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.concurrency = Concurrency(self.fixed, clock=self.hand, cpu=lambda: self.hand() * self.busy_cores, cores=2)
+
+    def run(self, seconds: float, size: int = PART, failing: bool = False) -> None:
+        """Send parts of a size, as many at a time as is allowed."""
+        until = self.hand.now + seconds
+        while self.hand.now < until:
+            while len(self.sending) < self.concurrency.limit:
+                self.count += 1
+                latency = self.latency * (0.5 + self.count % 11 / 10)  # no two parts end at the same moment for long
+                self.sending.append(Sending(self.concurrency.begin(size), size, latency))
+            self.hand.now += STEP
+            each = min(self.rate / len(self.sending), self.each)
+            for part in list(self.sending):
+                went = min(part.left, each * STEP)
+                if part.left == part.flight.size:  # what the buffers take shows as sent, and is not
+                    part.flight.sent(int(min(self.buffer, part.left)))
+                part.left -= went
+                if part.left > self.buffer:
+                    part.flight.sent(int(went))
+                part.latency -= STEP if part.left <= 0 else 0
+                if part.left <= 0 and part.latency <= 0:
+                    self.sending.remove(part)
+                    part.flight.ended(stored=not failing)
+                    self.stored += 1
+            self.unfinished = max(self.unfinished, sum(size - part.left for part in self.sending))
+            self.concurrency.tick()
+            self.limits.append(self.concurrency.limit)
+
+
+@pytest.mark.parametrize("buffer", [0, 10 * MIB])
+@pytest.mark.parametrize("rate", [1e6, 5e6, 15e6, 20e6])
+def test_slow_link_loses_at_most_two_parts(rate: float, buffer: int) -> None:
+    """On a slow link that is full with one connection, at most two parts are unfinished at any moment."""
+    link = Link(rate=rate, buffer=buffer)
+    link.run(REST)
+    assert max(link.limits) == LEAST
+    assert link.unfinished <= 2 * PART
+    assert link.stored >= rate * REST / PART - 2
+
+
+def test_level_that_was_the_best_is_doubted_only_now_and_then() -> None:
+    """In ten minutes on a slow link a third part is tried for less than a tenth of the time."""
+    link = Link(rate=15e6, buffer=10 * MIB)
+    link.run(600)
+    assert max(link.limits) <= LEAST + 1
+    assert sum(limit > LEAST for limit in link.limits) < len(link.limits) / 10
+
+
+@pytest.mark.parametrize("each", [1e6, 5e6, 20e6])
+def test_more_connections_where_they_are_scarce(each: float) -> None:
+    """With every connection capped the limit rises to 32, whatever a single one carries."""
+    link = Link(each=each)
+    link.run(60 if each < 5e6 else 20)
+    assert link.limits[-1] == MOST
+
+
+def test_small_files_on_a_link_of_long_latency_are_sent_side_by_side() -> None:
+    """Parts that cost little more than a round trip raise the limit quickly."""
+    link = Link(rate=100e6, latency=0.1)
+    link.run(1, size=MIB // 4)
+    assert link.limits[-1] >= QUICK_LIMIT
+    link.run(10, size=MIB // 4)
+    assert link.limits[-1] == MOST
+
+
+def test_fast_link_is_filled_at_once() -> None:
+    """Sixteen MiB within a tenth of a second are enough to know that nothing is lost with more parts in flight."""
+    link = Link(rate=600e6)
+    link.run(4 * STEP)
+    assert link.limits[-1] == QUICK_LIMIT
+
+
+def test_throttle_is_no_fast_link() -> None:
+    """What a throttle lets out at once says nothing of the rate it holds."""
+    hand = Hand()
+    concurrency = Concurrency(paced=True, clock=hand)
+    concurrency.begin(PART).sent(20 * MIB)
+    assert concurrency.limit == 1
+
+
+def test_small_parts_say_nothing_of_large_ones() -> None:
+    """After many small files the first large ones begin with few parts, not with as many as the small ones had."""
+    link = Link(rate=15e6)
+    link.run(30, size=MIB // 4)
+    assert link.concurrency.limit > LEAST
+    link.sending.clear()
+    link.concurrency.begin(PART)
+    assert link.concurrency.limit == LEAST
+
+
+def test_no_more_connections_where_the_processors_are_busy() -> None:
+    """While this process fills more than half of the machine nothing beyond the quick parts is tried."""
+    link = Link(each=100e6, busy_cores=1.2)
+    link.run(20)
+    assert max(link.limits) == QUICK_LIMIT
+
+
+def test_errors_shrink_the_limit_but_not_below_one() -> None:
+    """Each error takes three tenths, and one part at least stays in flight."""
+    link = Link(each=20e6)
+    link.run(20)
+    limits = []
+    for _ in range(10):
+        link.concurrency.failed()
+        limits.append(link.concurrency.limit)
+    assert limits == [22, 15, 10, 7, 4, 2, 1, 1, 1, 1]
+
+
+def test_limit_recovers_after_errors() -> None:
+    """Trouble that is over does not leave a latency-bound link with one part for ever."""
+    link = Link(each=5e6)
+    link.run(30)
+    for _ in range(10):
+        link.concurrency.failed()
+    link.run(180)
+    assert link.limits[-1] == MOST
+
+
+def test_fixed_limit_stays() -> None:
+    """A limit that was set is not touched by throughput nor by errors."""
+    link = Link(each=40e6, fixed=7)
+    link.run(10)
+    link.concurrency.failed()
+    assert {*link.limits, link.concurrency.limit} == {7}
+    assert link.concurrency.rate == pytest.approx(7 * 40e6, rel=0.1)
+    with pytest.raises(ValueError, match="at least one"):
+        Concurrency(0)
+
+
+STEPS = st.sampled_from(["begin", "fail", "sent", "end", "lost", "tick"])
+
+
+@given(st.lists(st.tuples(STEPS, st.floats(0, 5), st.integers(0, 10**9))))
+def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, int]]) -> None:
+    """Whatever happens, the limit is from 1 to 32."""
+    hand = Hand()
+    concurrency = Concurrency(clock=hand, cpu=float)
+    flights: list[Flight] = []
+    actions: dict[str, Callable[[int], object]] = {
+        "begin": lambda count: flights.append(concurrency.begin(count)),
+        "fail": lambda _count: concurrency.failed(),
+        "sent": lambda count: flights[0].sent(count) if flights else None,
+        "end": lambda _count: flights.pop().ended(stored=True) if flights else None,
+        "lost": lambda _count: flights.pop().ended(stored=False) if flights else None,
+        "tick": lambda _count: concurrency.tick(),
+    }
+    for step, seconds, count in steps:
+        hand.now += seconds
+        actions[step](count)
+        assert 1 <= concurrency.limit <= MOST
