@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 override export FILE := $(value FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-live mutants bench mock generate check-generated lint format lock clean
+.PHONY: help install demo test contract contract-live mutants drift bench mock generate check-generated lint format lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ contract-live: install  ## The same, careful with a live platform: make contract
 
 mutants: install  ## Prove that the contract suite catches broken servers
 	@python -m tests.contract mutants
+
+drift: install  ## Upload to servers that differ from the contract in every single way
+	@python tests/cli/drift_matrix.py
 
 bench: install  ## Measure against the vendor's client, side by side
 	@python -m bench

@@ -1,0 +1,296 @@
+"""The ways in which a server's answers can differ from the document, and what becomes of an upload then.
+
+Run as a program it tries all of them and prints how many uploads ended as they should: `make drift`.
+"""
+
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from email.utils import format_datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import attrs
+import yaml
+from cli_machine import Machine
+from drifting_proxy import Drift, DriftingProxy, Reply, in_json
+
+from cavatica_mock import MockServer
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "openapi.yaml").read_text())
+PROJECT = "mlin/rna-pilot"
+OPERATIONS = (
+    "startUpload",
+    "getPartUrl",
+    "reportUploadedParts",
+    "completeUpload",
+    "getUpload",
+    "listUploads",
+    "listFiles",
+    "createFolder",
+    "editFiles",
+)
+"""What uploads call; the others are read by the tests of the API's methods."""
+NEEDED = {
+    "startUpload": {"upload_id", "part_size"},
+    "getPartUrl": {"url"},
+    "listUploads": {"items", "items.[].upload_id", "items.[].name"},
+    "listFiles": {"items", "items.[].id", "items.[].name"},
+}
+"""What cannot be done without: an upload may fail there, but says so rightly. Everything else has to end well."""
+NEEDED_BODIES = NEEDED.keys() | {"getUpload"}
+OTHERS: dict[str, Any] = {"string": {"x": 1}, "integer": "much", "boolean": "maybe", "object": "text", "array": 7}
+
+
+@attrs.frozen
+class Cell:
+    """One difference: the operation, the path to the value ("" for the whole answer), and what it is instead."""
+
+    operation: str
+    key: str
+    kind: str
+    change: Callable[[Reply], None] = attrs.field(eq=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The cell in a word."""
+        return f"{self.operation}-{self.key or 'answer'}-{self.kind}"
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether what is different is needed."""
+        if not self.key:
+            return self.kind in ("empty", "not JSON") and self.operation in NEEDED_BODIES
+        return self.kind in ("absent", "null", "type") and self.key in NEEDED.get(self.operation, ())
+
+
+def cells() -> Iterator[Cell]:
+    """Yield all differences in the answers of what an upload calls."""
+    for operation in OPERATIONS:
+        _method, _path, definition = found(operation)
+        success = next(answer for status, answer in definition["responses"].items() if str(status).startswith("2"))
+        yield from whole_answers(operation)
+        schema = success.get("content", {}).get("application/json", {}).get("schema")
+        if schema is not None:
+            yield Cell(operation, "", "new key", in_json(lambda value: {**value, "zz_new": {"a": [1]}}))
+            for key, shape in keys(schema):
+                yield from key_changes(operation, key, shape)
+
+
+def whole_answers(operation: str) -> Iterator[Cell]:
+    """Yield what can be different about an answer as a whole."""
+    for status in (200, 201, 202, 206):
+        yield Cell(operation, "", str(status), partial(set_status, status=status))
+    for kind in ("text/plain", "text/html; charset=utf-8", "application/vnd.api+json"):
+        yield Cell(operation, "", kind, partial(set_type, kind=kind))
+    yield Cell(operation, "", "empty", partial(set_body, body=b""))
+    yield Cell(operation, "", "not JSON", partial(set_body, body=b"done"))
+
+
+def key_changes(operation: str, key: str, shape: dict[str, Any]) -> Iterator[Cell]:
+    """Yield what can be different about one key."""
+    path = key.split(".")
+    kind = shape.get("type")
+    kind = next(one for one in kind if one != "null") if isinstance(kind, list) else kind
+    yield Cell(operation, key, "absent", in_json(partial(drop, path=path)))
+    yield Cell(operation, key, "null", in_json(partial(replace, path=path, new=lambda _: None)))
+    if kind in OTHERS:
+        yield Cell(operation, key, "type", in_json(partial(replace, path=path, new=lambda _: OTHERS[str(kind)])))
+    if kind in ("integer", "boolean"):
+        yield Cell(operation, key, "as text", in_json(partial(replace, path=path, new=lambda old: str(old).lower())))
+    if shape.get("format") == "date-time":
+        yield Cell(operation, key, "no zone", in_json(partial(replace, path=path, new=lambda old: old.rstrip("Z"))))
+        yield Cell(operation, key, "mail date", in_json(partial(replace, path=path, new=mail_date)))
+        yield Cell(operation, key, "milliseconds", in_json(partial(replace, path=path, new=milliseconds)))
+
+
+def keys(schema: dict[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the path and the schema of every key of an answer."""
+    schema = resolved(schema)
+    if "items" in schema:
+        yield from keys(schema["items"], f"{prefix}[].", depth)
+    for name, inner in schema.get("properties", {}).items():
+        shape = resolved(inner)
+        yield f"{prefix}{name}", shape
+        if depth < 3:
+            yield from keys(shape, f"{prefix}{name}.", depth + 1)
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema, the one that it refers to if it does."""
+    while "$ref" in schema:
+        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def found(operation: str) -> tuple[str, str, dict[str, Any]]:
+    """Return the method, the path and the definition of an operation."""
+    for path, item in DOCUMENT["paths"].items():
+        for method, definition in item.items():
+            if isinstance(definition, dict) and definition.get("operationId") == operation:
+                return method.upper(), path, definition
+    raise KeyError(operation)
+
+
+def the(operation: str, change: Callable[[Reply], None] = lambda _: None) -> Drift:
+    """Return what is to be done with the answers to an operation."""
+    method, path, _ = found(operation)
+    return Drift(method, path, change)
+
+
+def set_status(reply: Reply, status: int) -> None:
+    """Answer with another status."""
+    reply.status = status
+
+
+def set_type(reply: Reply, kind: str) -> None:
+    """Answer with another content type."""
+    reply.headers["Content-Type"] = kind
+
+
+def set_body(reply: Reply, body: bytes) -> None:
+    """Answer with another body."""
+    reply.body = body
+
+
+def drop(value: Any, path: list[str]) -> Any:
+    """Return JSON without a key."""
+    if path[0] == "[]":
+        return [drop(item, path[1:]) for item in value] if isinstance(value, list) else value
+    if isinstance(value, dict) and path[0] in value:
+        if len(path) == 1:
+            return {key: inner for key, inner in value.items() if key != path[0]}
+        return {**value, path[0]: drop(value[path[0]], path[1:])}
+    return value
+
+
+def replace(value: Any, path: list[str], new: Callable[[Any], Any]) -> Any:
+    """Return JSON with another value behind a key."""
+    if not path:
+        return new(value)
+    if path[0] == "[]":
+        return [replace(item, path[1:], new) for item in value] if isinstance(value, list) else value
+    if isinstance(value, dict) and path[0] in value:
+        return {**value, path[0]: replace(value[path[0]], path[1:], new)}
+    return value
+
+
+def mail_date(text: str) -> str:
+    """Return a time as HTTP writes it."""
+    return format_datetime(datetime.fromisoformat(text), usegmt=True)
+
+
+def milliseconds(text: str) -> int:
+    """Return a time as milliseconds since 1970."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+@attrs.frozen
+class Verdict:
+    """What became of the upload: whether the file landed, what was said, and what the server was seen to do."""
+
+    cell: Cell
+    landed: bool
+    code: int
+    notices: tuple[str, ...]
+    hits: int
+    changed: int
+    err: str
+
+    @property
+    def right(self) -> bool:
+        """Whether what was said is true, and nothing failed that need not."""
+        return (self.code == 0) == self.landed and (self.landed or self.cell.may_fail)
+
+
+class Stage:
+    """A mock, a drifting proxy before it, and a user."""
+
+    def __init__(self, mock: MockServer, proxy: DriftingProxy) -> None:
+        self.mock = mock
+        self.proxy = proxy
+
+    def play(self, cell: Cell, folder: Path) -> Verdict:
+        """Upload a file while the server differs, and look what became of it."""
+        self.mock.reset()
+        self.proxy.drift, self.proxy.hits, self.proxy.changed = None, 0, 0
+        machine = Machine(self.mock, folder)
+        env = {"SB_API_ENDPOINT": self.proxy.base_url}
+        path = folder / "sample.bam"
+        size = 40 if cell.operation == "reportUploadedParts" else 3
+        words = ["upload", path.name, "--json", "--project", PROJECT]
+        if cell.operation in ("createFolder", "listFiles"):
+            words[-1] += "/run-7"
+        if cell.operation == "listFiles":
+            path.write_bytes(b"other")
+            assert machine.call(*words, env=env).code == 0
+            words += ["--if-exists", "rename"]
+        path.write_bytes(bytes(range(65, 65 + size)))
+        words += ["--metadata", "sample_id=s1", "--tag", "pilot"]
+        self.set_the_scene(cell, machine, words, env)
+        self.proxy.drift = the(cell.operation, cell.change)
+        ended = machine.call(*words, env=env)
+        hits, self.proxy.drift = self.proxy.hits, None
+        notices = tuple(f"{one['operation']}:{one['key']}" for one in ended.events if one.get("event") == "drift")
+        return Verdict(cell, self.landed(path), ended.code, notices, hits, self.proxy.changed, ended.err + ended.out)
+
+    def set_the_scene(self, cell: Cell, machine: Machine, words: list[str], env: dict[str, str]) -> None:
+        """Bring about what makes an upload call the operation."""
+        if cell.operation == "getUpload":
+            self.proxy.refused = the("completeUpload")
+            assert machine.call(*words, env=env).code != 0
+        elif cell.operation == "listUploads":
+            self.proxy.lost = the("startUpload")
+
+    def landed(self, path: Path) -> bool:
+        """Whether the file is on the server, whole, once, and with its metadata."""
+        content = path.read_bytes()
+        files = [
+            file
+            for file in self.mock.files()
+            if file.get("type") == "file" and self.mock.file_bytes(file["id"]) == content
+        ]
+        return len(files) == 1 and files[0].get("metadata") == {"sample_id": "s1"} and files[0].get("tags") == ["pilot"]
+
+
+def play_all(names: list[str]) -> list[Verdict]:
+    """Play cells in a process of its own."""
+    wanted = [cell for cell in cells() if cell.name in set(names)]
+    verdicts = []
+    with MockServer(part_size=1) as mock, DriftingProxy(mock.base_url) as proxy:
+        stage = Stage(mock, proxy)
+        for cell in wanted:
+            with tempfile.TemporaryDirectory() as folder:
+                verdict = stage.play(cell, Path(folder))
+                verdicts.append(attrs.evolve(verdict, cell=attrs.evolve(cell, change=set_status)))
+    return verdicts
+
+
+def main() -> int:
+    """Play the whole matrix over all processors, and print what came of it."""
+    names = [cell.name for cell in cells()]
+    shares = [names[start :: 4 * (os.cpu_count() or 1)] for start in range(4 * (os.cpu_count() or 1))]
+    with get_context("spawn").Pool() as pool:
+        verdicts = [verdict for share in pool.imap_unordered(play_all, shares) for verdict in share]
+    wrong = [verdict for verdict in verdicts if not verdict.right]
+    for verdict in sorted(wrong, key=lambda one: one.cell.name):
+        said = "said to have landed" if verdict.code == 0 else f"said to have failed ({verdict.code})"
+        print(f"{verdict.cell.name}: {'landed' if verdict.landed else 'not landed'}, {said}")
+        if os.environ.get("DRIFT_VERBOSE"):
+            print("   ", verdict.err.strip().splitlines()[-1:])
+    counts = Counter(
+        f"{'landed' if one.landed else 'not landed'}, told {'so' if (one.code == 0) == one.landed else 'otherwise'}"
+        for one in verdicts
+    )
+    print(f"{len(verdicts)} differences, {len(wrong)} of them wrong: {dict(sorted(counts.items()))}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
