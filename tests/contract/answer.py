@@ -1,31 +1,43 @@
-"""One request and what came back."""
+"""One request and what came back, and the failure that an answer can be."""
 
 import json
-import shlex
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote_to_bytes
 
 import attrs
 
 from tests.contract.document import Operation
 
 TOKEN_HEADER: Final = "X-SBG-Auth-Token"
+CONTRACT: Final = "contract"  # what every deployment owes its clients
+TRANSPORT: Final = "transport"  # what our own server owes beyond that; a gateway in front of another may differ
+LONGEST_TARGET: Final = 8000  # characters; gateways refuse somewhat more
 
 
 class Broken(AssertionError):
-    """A server did what it must not. `check` names the rule, `curl` shows the request again."""
+    """A server did what it must not. `check` names the rule, `wrong` says what is wrong with `answer`."""
 
     latest: ClassVar["Broken | None"] = None  # Hypothesis hides the one that it cannot bring about twice
 
-    def __init__(self, check: str, message: str, curl: str = "") -> None:
-        super().__init__(f"{check}: {message}")
+    def __init__(self, check: str, wrong: str, answer: "Answer | None" = None) -> None:
+        self.check, self.wrong, self.answer = check, wrong, answer
+        super().__init__(f"{check}: {self.message}")
         Broken.latest = self
-        self.check, self.message, self.curl = check, message, curl
+
+    @property
+    def message(self) -> str:
+        """What is wrong, with the operation and the status."""
+        return f"{self.answer.place}: {self.wrong}" if self.answer else self.wrong
 
 
 @attrs.frozen
 class Request:
-    """A request as it went out. `target` is the path with the query, as on the api; `path` is below the base URL."""
+    """A request as it went out. `target` is the path with the query, as on the wire; `path` is below the base URL.
+
+    `sent` has the very bytes if they were written by hand.
+    """
 
     method: str
     origin: str
@@ -33,38 +45,71 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes | None
+    sent: bytes | None = None
 
-    def curl(self) -> str:
-        """A command that sends it again, with `$TOKEN` in the place of the token."""
-        words = ["curl", "-si", "--path-as-is", "-X", self.method, shlex.quote(self.origin + self.target)]
-        for name, value in self.headers.items():
-            if name.lower() == TOKEN_HEADER.lower():
-                words += ["-H", f'"{name}: $TOKEN"']
-            else:
-                words += ["-H", shlex.quote(f"{name}: {value}")]
-        if self.body is not None:
-            shown = self.body if len(self.body) <= 2000 else self.body[:2000] + b" ... cut"
-            words += ["--data-binary", shlex.quote(shown.decode("utf-8", "backslashreplace"))]
-        return " ".join(words)
+    @property
+    def oddity(self) -> str | None:
+        """In words, what no client of the API sends and a gateway may treat in its own way; None if nothing."""
+        if self.method in ("TRACE", "CONNECT"):
+            return f"the method {self.method}"
+        if len(self.target) > LONGEST_TARGET:
+            return "a target of many thousand characters"
+        path = self.target.partition("?")[0]
+        decoded = unquote_to_bytes(path)
+        if re.search(r"%(?![0-9A-Fa-f]{2})", path):
+            return "a percent sign that encodes nothing in the path"
+        if re.search(rb"[\x00-\x20\x7f]", decoded):
+            return "a space or control character in the path"
+        if "%2f" in path.lower() or "\\" in path:
+            return "an encoded slash in the path"
+        if re.search(r"(^|/)\.\.?(/|$)", decoded.decode("latin-1")):
+            return "a dot segment in the path"
+        if "//" in path:
+            return "an empty segment in the path"
+        try:
+            decoded.decode()
+        except UnicodeError:
+            return "bytes that are no text in the path"
+        return None
 
 
 @attrs.frozen
 class Answer:
-    """An answer, read to its end. Header names are in lower case. `operation` is None off the document's paths."""
+    """An answer, read to its end. Header names are in lower case. `operation` is None off the document's paths.
+
+    A status of 0 stands for no answer, or one that broke off.
+    """
 
     request: Request
     operation: Operation | None
     status: int
     headers: Mapping[str, str]
     body: bytes
-    seconds: float
+    seconds: float = 0.0
 
     def json(self) -> Any:
         """The decoded body. Raises Broken when it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
-            raise self.broken("json_body", f"the body is not JSON: {self.body[:80]!r}") from None
+            raise self.broken("media_type", f"the body is not JSON: {self.body[:80]!r}") from None
+
+    def field(self, name: str, kind: type | tuple[type, ...] = str) -> Any:
+        """One key of the body. Raises Broken if it is missing or of another type."""
+        shown = self.json()
+        if not isinstance(shown, dict) or name not in shown:
+            raise self.broken("body_schema", f'the body: "{name}" is a required property')
+        if not isinstance(shown[name], kind):
+            raise self.broken("body_schema", f"{name}: {shown[name]!r:.100} is of the wrong type")
+        return shown[name]
+
+    @property
+    def is_json(self) -> bool:
+        try:
+            json.loads(self.body)
+        except (ValueError, RecursionError):
+            return False
+        return True
 
     @property
     def code(self) -> int | None:
@@ -80,9 +125,20 @@ class Answer:
     def label(self) -> str:
         return self.operation.id if self.operation else f"{self.request.method} {self.request.path}"
 
-    def broken(self, check: str, message: str) -> Broken:
+    @property
+    def place(self) -> str:
+        """The operation and the status, as a finding names them."""
+        return f"{self.label} answered {self.status}" if self.status else f"{self.label} was not answered"
+
+    @property
+    def by_gateway(self) -> bool:
+        """Whether a gateway in front of the API may have written this: an error, not JSON, no rate-limit headers."""
+        limited = any(name.startswith("x-ratelimit-") for name in self.headers)
+        return not self.status or (self.status >= 400 and not limited and not self.is_json)
+
+    def broken(self, check: str, wrong: str) -> Broken:
         """The failure to raise for this answer."""
-        return Broken(check, f"{self.label} answered {self.status}: {message}", self.request.curl())
+        return Broken(check, wrong, self)
 
     def expect(self, *statuses: int, check: str = "expected_status") -> "Answer":
         """Itself. Raises Broken when its status is none of these."""

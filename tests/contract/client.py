@@ -1,4 +1,4 @@
-"""Sends requests byte for byte as they are written, and judges every answer.
+"""Sends requests byte for byte as they are written, keeps them in a trace, and judges every answer.
 
 The standard library's client is used because the others tidy a path up (`..`, `%2F`, an empty segment) before sending
 it, and because it is the quickest for many small calls.
@@ -13,8 +13,9 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from tests.contract import document, rules
-from tests.contract.answer import TOKEN_HEADER, Answer, Broken, Request
+from tests.contract.answer import TOKEN_HEADER, Answer, Request
 from tests.contract.call_counts import CallCounts
+from tests.contract.trace import Trace
 
 TIMEOUT: Final = 10.0  # seconds; a mock that takes longer holds its answer back
 IDLE: Final = 1.0  # seconds; a connection that idled longer may be closed, and nothing is ever sent twice
@@ -37,12 +38,14 @@ class ApiClient:
         timeout: float = TIMEOUT,
         before: Callable[[str | None], None] | None = None,
         watch: Callable[[Answer], None] | None = None,
+        trace: Trace | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.prefix = parts.path.rstrip("/")
         self.token = token
         self.counts = CallCounts()
+        self.trace = trace if trace is not None else Trace()
         self._secrets = secrets or (token,)
         self._judge, self._before, self._watch = judge, before, watch
         self._timeout = timeout
@@ -110,23 +113,28 @@ class ApiClient:
             self.counts.puts += 1
             return self._exchange(request, None)
 
-    def fetch(self, url: str) -> bytes:
+    def fetch(self, url: str) -> Answer:
         """Read the bytes behind a download URL, without the token."""
         answer = self._exchange(self._storage_request("GET", url, {}, None), None)
         if answer.status != 200:
             raise answer.broken("download", "a download URL gives the bytes")
-        return answer.body
+        return answer
+
+    def replay(self, request: Request) -> Answer:
+        """Send a request as it is, judging nothing."""
+        return self._exchange(request, document.find(request.method, request.path))
 
     def mock(self, method: str, what: str, body: object = ABSENT) -> Answer:
         """Speak to the mock itself, under /_mock. Nothing is counted or judged."""
         data = None if body is ABSENT else json.dumps(body).encode()
         target = f"/_mock/{what}"
-        return self._exchange(Request(method, self.origin, target, target, {}, data), None)
+        return self._exchange(Request(method, self.origin, target, target, {}, data), None, traced=False)
 
     def reset_mock(self) -> None:
         """Make the mock as new."""
         self.mock("POST", "reset")
         self._countdown.clear()
+        self.trace.clear()
 
     def close(self) -> None:
         for connection in self._connections.values():
@@ -138,21 +146,25 @@ class ApiClient:
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         return Request(method, f"{parts.scheme}://{parts.netloc}", target, parts.path, headers, data)
 
-    def _exchange(self, request: Request, operation: document.Operation | None) -> Answer:
+    def _exchange(self, request: Request, operation: document.Operation | None, *, traced: bool = True) -> Answer:
         began = time.perf_counter()
         if began - self._used.get(request.origin, began) > IDLE:
             self._drop(request.origin)
         try:
             response, body = self._roundtrip(request)
-        except (ConnectionError, http.client.BadStatusLine) as error:
-            self._drop(request.origin)
-            raise Broken("no_answer", f"{request.method} {request.target}: {error!r}", request.curl()) from error
         except (OSError, http.client.HTTPException) as error:
             self._drop(request.origin)
-            raise Broken("whole_answer", f"{request.method} {request.target}: {error!r}", request.curl()) from error
+            broken = Answer(request, operation, 0, {}, b"", time.perf_counter() - began)
+            if traced:
+                self.trace.add(broken)
+            closed = isinstance(error, ConnectionError | http.client.BadStatusLine)
+            raise broken.broken("no_answer" if closed else "whole_answer", repr(error)) from error
         self._used[request.origin] = time.perf_counter()
         headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(request, operation, response.status, headers, body, time.perf_counter() - began)
+        answer = Answer(request, operation, response.status, headers, body, time.perf_counter() - began)
+        if traced:
+            self.trace.add(answer)
+        return answer
 
     def _roundtrip(self, request: Request) -> tuple[http.client.HTTPResponse, bytes]:
         connection = self._connections.get(request.origin)

@@ -25,22 +25,23 @@ CALLS_ALLOWED: Final = 4
 FREE: Final = "getRateLimit"
 
 
-def run(target: Target, seen: CallCounts, seed: int) -> Outcome:
-    """Force every declared status that was not seen yet."""
-    outcome = Outcome("forced statuses")
+def run(target: Target, seen: CallCounts, seed: int, *, limits: bool = True) -> Outcome:
+    """Force every declared status that was not seen yet. `limits`: also those of the rate limit, on a second mock."""
+    outcome = Outcome("forced statuses", own=target.own)
     if not target.own:
         return outcome
     with outcome.timed():
-        limits(outcome, seed)
+        if limits:
+            rate_limits(outcome, seed)
         faults(outcome, target, CallCounts.of((seen, outcome.counts)).never_seen())
     return outcome
 
 
-def limits(outcome: Outcome, seed: int) -> None:
+def rate_limits(outcome: Outcome, seed: int) -> None:
     """A mock with a small limit refuses every operation but the free one once the limit is spent."""
     arguments = mock_arguments(seed, rate_limit=f"{CALLS_ALLOWED}/3600")
     with started(arguments) as limited, RawClient.at(limited) as raw:
-        with outcome.claim(f"{CALLS_ALLOWED} calls are answered, and the next is refused"):
+        with outcome.claim(f"{CALLS_ALLOWED} calls are answered, and the next is refused", raw.api.trace):
             for left in reversed(range(CALLS_ALLOWED)):
                 answer = raw.api.call("listUploads").expect(200)
                 if answer.headers["x-ratelimit-remaining"] != str(left):
@@ -49,7 +50,7 @@ def limits(outcome: Outcome, seed: int) -> None:
             path = operation.url(
                 upload_id="x", part_number=1, file_id="0" * 24, project_owner="contract", project_name="suite"
             )
-            with outcome.claim(f"{operation.id} keeps to the rate limit"):
+            with outcome.claim(f"{operation.id} keeps to the rate limit", raw.api.trace):
                 answer = raw.api.send(operation.method, path)
                 answer.expect(200 if operation.id == FREE else 429, check="rate_limit")
                 if answer.headers["x-ratelimit-remaining"] != "0":
@@ -65,7 +66,7 @@ def faults(outcome: Outcome, target: Target, missing: Iterable[tuple[str, int]])
         for operation_id, status in missing:
             if status < 400 or (operation_id, status) in UNREACHABLE:
                 continue  # a fault can only refuse
-            with outcome.claim(f"{operation_id} answers {status} as declared"):
+            with outcome.claim(f"{operation_id} answers {status} as declared", raw.api.trace):
                 raw.api.reset_mock()
                 raw.known.clear()
                 request = valid_request(raw, document.operations()[operation_id])
@@ -75,10 +76,18 @@ def faults(outcome: Outcome, target: Target, missing: Iterable[tuple[str, int]])
         outcome.counts.update(raw.api.counts)
 
 
-def demand_everything(outcome: Outcome, seen: CallCounts) -> None:
-    """Add a finding for each operation and each declared status that no phase has seen."""
+def demand_everything(outcome: Outcome, seen: CallCounts, *, follows: bool = False) -> None:
+    """Find fault if declared statuses were seen in no phase; `follows`: other findings explain it."""
+    missing: dict[str, list[str]] = {}
     for operation_id, status in seen.never_seen():
         if (operation_id, status) not in UNREACHABLE:
-            message = f"{operation_id} never answered {status}, which the document declares"
-            outcome.found(f"{operation_id} {status} was seen", Finding("never_seen", message))
-    outcome.found("every declared status was looked for", None)
+            missing.setdefault(operation_id, []).append(str(status))
+    if not missing:
+        outcome.found("every declared status was seen", None)
+        return
+    listed = "; ".join(f"{operation_id} {', '.join(statuses)}" for operation_id, statuses in missing.items())
+    message = f"statuses that the document declares were never seen: {listed}"
+    if follows:
+        outcome.too_few.append(message)
+    else:
+        outcome.found("every declared status was seen", Finding("never_seen", message))

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from tests.contract.answer import Broken
+from tests.contract.answer import Answer, Broken
 from tests.contract.client import ApiClient
 
 SMALL = 4096  # a part size that a test may send many parts of
@@ -104,12 +104,13 @@ class KnownUploads:
         if size is not None:
             body["size"] = size
         answer = self.api.call("startUpload", body=body).expect(200)
-        return self.note_started(body, answer.json())
+        return self.note_started(body, answer)
 
-    def note_started(self, body: dict[str, Any], started: dict[str, Any]) -> KnownUpload:
+    def note_started(self, body: dict[str, Any], started: Answer) -> KnownUpload:
+        """Remember an upload that was started. Raises Broken if the answer lacks what makes one."""
         size = body.get("size")
-        self._part_size = started["part_size"]
-        upload = KnownUpload(started["upload_id"], None if size is None else int(size), started["part_size"])
+        self._part_size = started.field("part_size", int)
+        upload = KnownUpload(started.field("upload_id"), None if size is None else int(size), self._part_size)
         self.uploads[upload.id] = upload
         return upload
 
@@ -164,7 +165,7 @@ class KnownUploads:
 
     def new_folder(self) -> str:
         body = {"project": self.project, "name": self.next_name(), "type": "folder"}
-        folder: str = self.api.call("createFolder", body=body).expect(200, 201).json()["id"]
+        folder: str = self.api.call("createFolder", body=body).expect(200, 201).field("id")
         self.note_folder(folder)
         return folder
 

@@ -3,7 +3,7 @@
 import os
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,6 +14,7 @@ from tests.contract.server import PROJECT, Target
 
 SEED: Final = 20261122
 REPORTS: Final = ROOT / "reports"
+BASELINE: Final = Path("drift-baseline.json")
 
 
 class UsageError(Exception):
@@ -33,10 +34,11 @@ class Options:
     only: tuple[str, ...] = ()
     share: float = 0.5
     reports: Path = REPORTS
+    drift_baseline: Path = BASELINE
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """From BASE_URL, TOKEN, OTHER_TOKEN, PROJECT, PROFILE, SEED, SHARE, ONLY and REPORTS. Raises UsageError."""
+        """From the variables that `python -m tests.contract --help` names. Raises UsageError."""
         project = environ.get("PROJECT") or None
         if project is not None and project.count("/") != 1:
             raise UsageError(f"PROJECT={project!r} is not of the form owner/name.")
@@ -56,7 +58,14 @@ class Options:
             only=tuple(environ.get("ONLY", "").replace(",", " ").split()),
             share=share,
             reports=Path(environ.get("REPORTS") or REPORTS),
+            drift_baseline=Path(environ.get("BASELINE") or BASELINE),
         )
+
+    def check_phases(self, phases: Iterable[str]) -> None:
+        """Raise UsageError if ONLY names a phase that there is not."""
+        known = list(phases)
+        if unknown := [name for name in self.only if name not in known]:
+            raise UsageError(f"ONLY={unknown[0]!r}: there is no such phase. The phases are {', '.join(known)}.")
 
     def given_target(self) -> Target | None:
         """The server that BASE_URL names, None for a mock of our own. Raises UsageError without a token."""

@@ -1,32 +1,66 @@
-"""What a run leaves in reports/: a summary in Markdown, and JUnit XML for CI."""
+"""What a run leaves in reports/: a summary in Markdown, JUnit XML for CI, and the findings' requests for `replay`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.contract import document
+from tests.contract import document, replay, reproduce
 from tests.contract.call_counts import CallCounts
-from tests.contract.findings import Outcome
+from tests.contract.findings import Cause, Outcome, causes, notes
 from tests.contract.forced_statuses import UNREACHABLE
+from tests.contract.reproduce import SHORT_TOKEN, Scene
+from tests.contract.server import Target
 
 
-def write(folder: Path, outcomes: Sequence[Outcome], seed: int, server: str, *, name: str = "contract") -> None:
-    """Write the summary and the JUnit file, `contract.md` and `contract.xml`."""
+def write(folder: Path, outcomes: Sequence[Outcome], seed: int, target: Target, *, name: str = "contract") -> None:
+    """Write the summary, the JUnit file and the requests: `contract.md`, `contract.xml`, `findings.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(markdown(outcomes, seed, server))
-    ET.ElementTree(junit(outcomes)).write(folder / f"{name}.xml", encoding="utf-8", xml_declaration=True)
+    (folder / f"{name}.md").write_text(hidden(markdown(outcomes, seed, target), target))
+    xml = ET.tostring(junit(outcomes), encoding="unicode", xml_declaration=True)
+    (folder / f"{name}.xml").write_text(hidden(xml, target), encoding="utf-8")
+    if name == "contract":
+        replay.save(folder / "findings.json", causes(outcomes), target)
 
 
-def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
+def hidden(text: str, target: Target) -> str:
+    """The text with each token's variable in its place."""
+    for token, variable in target.scene.tokens.items():
+        if len(token) >= SHORT_TOKEN and not target.own:
+            text = text.replace(token, f"${variable}")
+    return text
+
+
+def told(number: int, cause: Cause, scene: Scene, *, replayable: bool = True) -> str:
+    """A finding for the terminal: what is wrong, how often and where, and lines that show it again."""
+    shown = cause.shown
+    times = "once" if cause.times == 1 else f"{cause.times} times"
+    lines = [f"{number}. {shown.check}, {times}: {shown.wrong[:1000]}", f"   seen on: {cause.seen_on[:600]}"]
+    script = reproduce.lines(shown.steps, scene) if shown.steps else None
+    if script is None and shown.steps and replayable:
+        script = f"python -m tests.contract replay {number}"
+    moves = f"\n{shown.moves[:2500]}" if shown.moves else ""
+    text = "\n".join(lines) + "".join(f"\n     {each}" for each in ((script or "") + moves).splitlines())
+    for token, variable in scene.tokens.items():
+        if len(token) >= SHORT_TOKEN and not scene.start:
+            text = text.replace(token, f"${variable}")
+    return text
+
+
+def noted(cause: Cause) -> str:
+    """A note in one line."""
+    return f"{cause.shown.kind}: {cause.shown.message[:160]}" + (f" ({cause.times} times)" if cause.times > 1 else "")
+
+
+def markdown(outcomes: Sequence[Outcome], seed: int, target: Target) -> str:
     """The whole run on one page."""
     total = CallCounts.of(outcome.counts for outcome in outcomes)
-    findings = [finding for outcome in outcomes for finding in outcome.findings]
+    found, gateway = causes(outcomes), notes(outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
     lives = total.lives
     lines = [
         "# Contract report",
         "",
-        f"{'FAILED' if findings else 'Passed'}: {server}, seed {seed}.",
+        f"{'FAILED' if found else 'Passed'}: {target.base_url}, seed {seed}.",
         f"{total.calls} calls, {total.puts} puts, {seconds:.0f} s: {total.calls / max(seconds, 0.001):.0f} calls/s.",
         f"Uploads started {lives['started']}, completed {lives['completed']}, aborted {lives['aborted']}.",
         "",
@@ -35,11 +69,18 @@ def markdown(outcomes: Sequence[Outcome], seed: int, server: str) -> str:
         *(_phase(outcome) for outcome in outcomes),
         "",
     ]
-    if findings:
+    if found:
         lines += ["## Findings", ""]
-        for finding in findings:
-            lines += [f"### {finding.check}", "", finding.message, ""]
-            lines += ["```sh", finding.reproduce, "```", ""] if finding.reproduce else []
+        for number, cause in enumerate(found, 1):
+            head, _, script = told(number, cause, target.scene).partition("\n     ")
+            lines += [head, ""] + (
+                ["```sh", *(each.strip() for each in script.splitlines()), "```", ""] if script else []
+            )
+    if gateway:
+        lines += ["## Notes", "", "What no client sends, and a gateway may answer in its own way.", ""]
+        lines += [*(f"- {noted(note)}" for note in gateway), ""]
+    few = [f"- {outcome.phase}: {message}" for outcome in outcomes for message in outcome.too_few]
+    lines += ["## Too few", "", *few, ""] if few else []
     lines += ["## Operations", "", "| operation | calls | statuses seen | declared, never seen |", "|---|---:|---|---|"]
     missing = total.never_seen()
     for operation in document.operations().values():
@@ -82,7 +123,7 @@ def junit(outcomes: Sequence[Outcome]) -> ET.Element:
             case = ET.SubElement(suite, "testcase", classname=f"contract.{outcome.phase}", name=_clean(name))
             if finding is not None:
                 failure = ET.SubElement(case, "failure", type=finding.check, message=_clean(finding.message[:500]))
-                failure.text = _clean(f"{finding.message}\n\n{finding.reproduce}")
+                failure.text = _clean(f"{finding.message}\n\n{finding.moves}".strip())
     return root
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.contract import codes, document
 from tests.contract.answer import Answer
+from tests.contract.reproduce import SHORT_TOKEN
 
 UNLIMITED: Final = 2**63 - 1  # calls left where there is no limit
 RATE_HEADERS: Final = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
@@ -105,6 +106,17 @@ def error_body(answer: Answer) -> str | None:
     return None
 
 
+def other_method(answer: Answer) -> tuple[str, str] | None:
+    """A method that the document does not give to a path is refused with 405, and with the list of those it gives."""
+    declared = document.methods_of(answer.request.path)
+    if answer.status != 405:
+        return "method_not_allowed", "405 is right for a method that the path does not have"
+    allowed = {method.strip() for method in answer.headers.get("allow", "").split(",")} - {"HEAD", "OPTIONS"}
+    if allowed != declared:
+        return "allow_header", "405 comes with Allow, and that lists the methods of the document"
+    return None
+
+
 RULES: Final[tuple[Rule, ...]] = (declared_status, media_type, error_body, body_schema, rate_headers)
 
 
@@ -126,8 +138,10 @@ def judge(answer: Answer) -> None:
 
 
 def tells_secret(answer: Answer, secrets: Iterable[str]) -> str | None:
-    """Say which part of an answer contains a token. An answer never does."""
+    """Say which part of an answer contains a token. An answer never does; a short token may be part of any word."""
     for secret in secrets:
+        if len(secret) < SHORT_TOKEN:
+            continue
         needle = secret.encode()
         if needle in answer.body:
             return "the token stands in the body"

@@ -1,5 +1,6 @@
-"""The server that the suite asserts at: one that is given, or a mock that is started for it as a process of its own."""
+"""The server that the suite judges: one that is given, or a mock that is started as a process of its own."""
 
+import ipaddress
 import os
 import re
 import signal
@@ -8,12 +9,16 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT
+from tests.contract.reproduce import Scene
+from tests.contract.trace import Trace
 
 TOKEN: Final = "c0417ac7" * 4
 OTHER_TOKEN: Final = "07e4a11b" * 4
@@ -34,11 +39,15 @@ class Target:
     other_token: str | None = attrs.field(default=None, repr=False)
     read_only_project: str | None = None
     run: str = "run"
+    start: tuple[str, ...] = ()  # the command that starts such a server again, but for its port
 
-    def api(self, *, judge: bool = True, token: str | None = None, timeout: float = 10.0) -> ApiClient:
+    def api(
+        self, *, judge: bool = True, token: str | None = None, timeout: float = 10.0, trace: Trace | None = None
+    ) -> ApiClient:
         """A connection of its own. No answer may show either token."""
         secrets = tuple(secret for secret in (self.token, self.other_token) if secret)
-        return ApiClient(self.base_url, token or self.token, secrets=secrets, judge=judge, timeout=timeout)
+        token = token or self.token
+        return ApiClient(self.base_url, token, secrets=secrets, judge=judge, timeout=timeout, trace=trace)
 
     def environment(self) -> dict[str, str]:
         """What `hooks` reads."""
@@ -48,7 +57,29 @@ class Target:
             "CONTRACT_PROJECT": self.project,
             "CONTRACT_RUN": self.run,
             "CONTRACT_RESET": "1" if self.own else "",
+            **unproxied(self.base_url),
         }
+
+    @property
+    def scene(self) -> Scene:
+        """What a finding needs to be seen again."""
+        parts = urlsplit(self.base_url)
+        tokens = {self.token: "TOKEN", **({self.other_token: "OTHER_TOKEN"} if self.other_token else {})}
+        return Scene(f"{parts.scheme}://{parts.netloc}", tokens, self.start)
+
+
+def unproxied(base_url: str) -> dict[str, str]:
+    """The environment in which no proxy stands before a server of this machine."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        return {}
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = ",".join(filter(None, (listed, host, "localhost", "127.0.0.1", "::1")))
+    return {"no_proxy": hosts, "NO_PROXY": hosts}
 
 
 def mock_arguments(seed: int, *, rate_limit: str = "9000000/3600") -> list[str]:
@@ -59,9 +90,19 @@ def mock_arguments(seed: int, *, rate_limit: str = "9000000/3600") -> list[str]:
     return arguments
 
 
-def of_mock(base_url: str) -> Target:
+def of_mock(base_url: str, start: Sequence[str] = ()) -> Target:
     """A mock that was started with `mock_arguments`."""
-    return Target(base_url, TOKEN, PROJECT, own=True, other_token=OTHER_TOKEN, read_only_project=READ_ONLY)
+    return Target(
+        base_url, TOKEN, PROJECT, own=True, other_token=OTHER_TOKEN, read_only_project=READ_ONLY, start=tuple(start)
+    )
+
+
+def again(arguments: Sequence[str]) -> list[str]:
+    """The command that starts a server, as somebody types it at the top of the repository, without its port."""
+    executable = Path(arguments[0])
+    if executable.is_relative_to(ROOT):
+        executable = executable.relative_to(ROOT)
+    return [str(executable), *" ".join(arguments[1:]).replace("--port 0", "").split()]
 
 
 @contextmanager
@@ -81,7 +122,7 @@ def started(arguments: Sequence[str]) -> Iterator[Target]:
         for stream in (process.stdout, process.stderr):
             readers.append(threading.Thread(target=_drain, args=(stream,), daemon=True))
             readers[-1].start()
-        yield of_mock(match[1])
+        yield of_mock(match[1], again(arguments))
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -2,84 +2,129 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Final
+
+import attrs
 
 from tests.contract import document, forced_statuses, report, requests
 from tests.contract.answer import Broken
 from tests.contract.call_counts import CallCounts
-from tests.contract.findings import Finding, Outcome
+from tests.contract.findings import Finding, Outcome, causes, notes
 from tests.contract.model.context import Context
 from tests.contract.model.run import EXAMPLES, STEPS, play
 from tests.contract.options import Options, UsageError
+from tests.contract.reproduce import SHORT_TOKEN
 from tests.contract.requests import client as raw_client
 from tests.contract.schemathesis import run as schemathesis_run
 from tests.contract.server import Target, mock_arguments, started
 
-SCENARIOS = 120  # of the stateful phase; about 180 are made. Below it the phase has stopped early, and says success
-WHOLE_LIVES = 40  # uploads that schemathesis carries to the end; about 130 are
-LINKS = 0.8  # of the links; a seed may miss a rare one or two
-PHASES = ("unit", "stateful", "model", "raw", "forced")
+SCENARIOS: Final = 120  # of the stateful phase; about 180 are made. Below it the phase has stopped early
+WHOLE_LIVES: Final = 40  # uploads that schemathesis carries to the end; about 130 are
+LINKS: Final = 0.8  # of the links; a seed may miss a rare one or two
+MORE_SEEDS: Final = 2  # that the stateful phase is tried with again when it stopped early
+SHOWN: Final = 20  # causes on the terminal; the report has them all
+
+
+@attrs.frozen
+class Run:
+    """What a phase needs to know. `first`: stop at the first finding. `before`: the phases that came before it."""
+
+    target: Target
+    options: Options
+    before: tuple[Outcome, ...] = ()
+    first: bool = False
+
+    @property
+    def seen(self) -> CallCounts:
+        return CallCounts.of(outcome.counts for outcome in self.before)
+
+
+def unit(run: Run) -> Outcome:
+    """Schemathesis' examples, boundary values and random cases."""
+    options = run.options
+    return schemathesis_run.run(
+        run.target, schemathesis_run.UNIT, options.seed, reports=None if run.first else options.reports, first=run.first
+    )
+
+
+def stateful(run: Run) -> Outcome:
+    """Schemathesis' scenarios along the links. It may stop early and say success: then other seeds are tried."""
+    seed, reports = run.options.seed, None if run.first else run.options.reports
+    outcome = floors(
+        schemathesis_run.run(run.target, schemathesis_run.STATEFUL, seed, reports=reports, first=run.first), run.target
+    )
+    for more in range(1, MORE_SEEDS + 1):
+        if not outcome.too_few or outcome.findings or run.first:
+            break
+        other = floors(schemathesis_run.run(run.target, schemathesis_run.STATEFUL, seed + more), run.target)
+        other.counts.update(outcome.counts)
+        other.seconds += outcome.seconds
+        outcome = other
+    return outcome
+
+
+def model(run: Run, *, examples: int = EXAMPLES, steps: int = STEPS) -> Outcome:
+    """The state machine, with connections of its own."""
+    api = run.target.api()
+    try:
+        context = Context.on(run.target, api)
+    except Broken as error:
+        outcome = Outcome("model", own=run.target.own)
+        outcome.found("a first upload can be started and aborted", Finding.of(error, api.trace))
+        return outcome
+    with contextlib.closing(context):
+        return play(context, run.options.seed, examples=examples, steps=steps, shrink=not run.first)
+
+
+def raw(run: Run) -> Outcome:
+    """Requests that no generator sends."""
+    return raw_client.run(run.target, requests.CLAIMS, first=run.first)
+
+
+def forced(run: Run) -> Outcome:
+    """Declared statuses that nothing else brought out."""
+    return forced_statuses.run(run.target, run.seen, run.options.seed, limits=not run.first)
+
+
+PHASES: Final[dict[str, Callable[[Run], Outcome]]] = {
+    "unit": unit, "stateful": stateful, "model": model, "raw": raw, "forced": forced,
+}  # fmt: skip
 
 
 def run(options: Options, say: Callable[[str], None] = print) -> int:
     """Run every phase, write the reports, say how it went. 0: no finding. 1: findings."""
+    options.check_phases(PHASES)
     with _server(options) as target:
         say(f"{target.base_url}, seed {options.seed}")
+        if len(target.token) < SHORT_TOKEN:
+            say(
+                f"TOKEN has {len(target.token)} characters: an answer that shows it is not noticed below {SHORT_TOKEN}."
+            )
         outcomes: list[Outcome] = []
-        for name in PHASES:
+        for name, phase in PHASES.items():
             if not options.only or name in options.only:
-                outcome = phase(name, target, options, outcomes)
+                outcome = phase(Run(target, options, tuple(outcomes)))
                 outcomes.append(outcome)
                 say(line(outcome))
         if target.own and not options.only:
-            forced_statuses.demand_everything(outcomes[-1], CallCounts.of(outcome.counts for outcome in outcomes))
-    report.write(options.reports, outcomes, options.seed, target.base_url)
-    return conclude(outcomes, options, say)
+            seen = CallCounts.of(outcome.counts for outcome in outcomes)
+            forced_statuses.demand_everything(outcomes[-1], seen, follows=bool(causes(outcomes)))
+    report.write(options.reports, outcomes, options.seed, target)
+    return conclude(outcomes, options, target, say)
 
 
-def phase(name: str, target: Target, options: Options, before: list[Outcome]) -> Outcome:
-    """One phase by its short name."""
-    seed = options.seed
-    if name == "unit":
-        return schemathesis_run.run(target, schemathesis_run.UNIT, seed, reports=options.reports)
-    if name == "stateful":
-        return demanded(schemathesis_run.run(target, schemathesis_run.STATEFUL, seed, reports=options.reports), target)
-    if name == "model":
-        return model(target, seed)
-    if name == "raw":
-        return raw_client.run(target, requests.CLAIMS)
-    return forced_statuses.run(target, CallCounts.of(outcome.counts for outcome in before), seed)
-
-
-def model(
-    target: Target, seed: int, *, examples: int = EXAMPLES, steps: int = STEPS, shrink: bool = True, floor: bool = True
-) -> Outcome:
-    """The state machine, on a context of its own."""
-    try:
-        context = Context.on(target)
-    except Broken as error:
-        outcome = Outcome("model")
-        outcome.found("a first upload can be started and aborted", Finding.of(error))
-        return outcome
-    with contextlib.closing(context):
-        return play(context, seed, examples=examples, steps=steps, shrink=shrink, floor=floor)
-
-
-def demanded(outcome: Outcome, target: Target) -> Outcome:
-    """The floors of the stateful phase: it may stop early and say success."""
+def floors(outcome: Outcome, target: Target) -> Outcome:
+    """Say if the stateful phase stopped early."""
     covered, links = outcome.facts["links"]
     if target.own:
         links -= document.links_at(forced_statuses.UNREACHABLE)
     scenarios, completed = outcome.facts["scenarios"], outcome.counts.lives["completed"]
-    floor = SCENARIOS if target.own else SCENARIOS // 12  # Hypothesis gives up earlier where nothing can be reset
-    outcome.demand("scenarios were played", scenarios >= floor, f"{scenarios} scenarios, {floor} are the least")
+    least = SCENARIOS if target.own else SCENARIOS // 12  # Hypothesis gives up earlier where nothing can be reset
+    outcome.demand(scenarios >= least, f"{scenarios} scenarios were played, {least} are enough")
     right = links * LINKS if target.own else links // 2
-    outcome.demand(
-        "links were followed", links > 0 and covered >= right, f"only {covered} of {links} links were followed"
-    )
-    least = WHOLE_LIVES if target.own else 1
-    outcome.demand(
-        "uploads were completed", completed >= least, f"{completed} uploads were completed, {least} are the least"
-    )
+    outcome.demand(links > 0 and covered >= right, f"{covered} of {links} links were followed")
+    lives = WHOLE_LIVES if target.own else 1
+    outcome.demand(completed >= lives, f"{completed} uploads were completed along the links, {lives} are enough")
     return outcome
 
 
@@ -87,24 +132,37 @@ def line(outcome: Outcome) -> str:
     """A phase in one line."""
     calls = outcome.counts.calls
     rate = f"{calls / max(outcome.seconds, 0.001):.0f}/s"
-    verdict = f"{len(outcome.findings)} FINDINGS" if outcome.findings else "passed"
+    found = len(causes([outcome]))
+    verdict = f"{found} finding{'s' * (found != 1)}" if found else "too few" if outcome.too_few else "passed"
+    kinds = len(notes([outcome]))
+    verdict += f", {kinds} note{'s' * (kinds != 1)}" if kinds else ""
     return f"{outcome.phase:32} {calls:6} calls {outcome.seconds:6.1f} s {rate:>7}  {verdict}"
 
 
-def conclude(outcomes: list[Outcome], options: Options, say: Callable[[str], None]) -> int:
+def conclude(outcomes: list[Outcome], options: Options, target: Target, say: Callable[[str], None]) -> int:
     """Say what was found and where to read on."""
-    findings = [finding for outcome in outcomes for finding in outcome.findings]
-    for finding in findings:
-        say(f"\n{finding.check}: {finding.message[:1000]}")
-        if finding.reproduce:
-            say("  " + finding.reproduce[:3000].replace("\n", "\n  "))
+    found = causes(outcomes)
+    for number, cause in enumerate(found[:SHOWN], 1):
+        say("\n" + report.told(number, cause, target.scene))
+    if len(found) > SHOWN:
+        say(f"\n{len(found) - SHOWN} more findings are in the report.")
+    noted = notes(outcomes)
+    if noted:
+        say(f"\n{len(noted)} notes: what no client sends, and a gateway may answer in its own way:")
+        for note in noted:
+            say(f"- {report.noted(note)}")
+    few = [f"{outcome.phase}: {message}" for outcome in outcomes for message in outcome.too_few]
+    if few:
+        lead = "\nFollows from the findings, or too few were tried:" if found else "\nToo few were tried to prove much:"
+        say("\n".join((lead, *(f"- {each}" for each in few))))
     total = CallCounts.of(outcome.counts for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
     lives = ", ".join(f"{count} {what}" for what, count in total.lives.items())
     say(f"\n{total.calls} calls and {total.puts} puts in {seconds:.0f} s; uploads: {lives}.")
     say(f"Read {options.reports / 'contract.md'}; for CI there is contract.xml beside it.")
-    if findings:
-        say(f"FAILED with {len(findings)} findings. The same again: make contract SEED={options.seed}")
+    if found:
+        say("Send a finding's requests again: python -m tests.contract replay NUMBER")
+        say(f"FAILED with {len(found)} findings. The same again: make contract SEED={options.seed}")
         return 1
     say(f"Passed, seed {options.seed}.")
     return 0
@@ -115,14 +173,14 @@ def _server(options: Options) -> Iterator[Target]:
     """The given server, or a mock for the length of the run."""
     given = options.given_target()
     if given is not None:
-        _look(given)
+        _check(given)
         yield given
         return
     with started(mock_arguments(options.seed)) as target:
         yield target
 
 
-def _look(target: Target) -> None:
+def _check(target: Target) -> None:
     """Raise UsageError if nothing answers or the token is refused: the whole run would only repeat that."""
     try:
         status = target.api(judge=False).call("getRateLimit").status

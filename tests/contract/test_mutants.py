@@ -6,19 +6,19 @@ import pytest
 
 from tests.contract.mutants import DEFECTS
 from tests.contract.mutants import run as mutants
-from tests.contract.mutants.mutant_run import hunt
+from tests.contract.mutants.mutant_run import run_mutant
 from tests.contract.options import SEED
 
 
 @pytest.mark.parametrize("name", mutants.SMOKE)
 def test_a_broken_server_is_caught(name: str) -> None:
     """By the cheap phases alone."""
-    assert hunt(name, SEED, ("raw", "model"))["caught"]
+    assert run_mutant(name, SEED, ("raw", "model"))["caught"]
 
 
 def test_the_unbroken_mock_passes() -> None:
     """Behind the same proxy, so that it is the defects that are caught and not the proxy."""
-    assert hunt(mutants.UNBROKEN, SEED, ("raw",))["caught"] is None
+    assert run_mutant(mutants.UNBROKEN, SEED, ("raw",))["caught"] is None
 
 
 def test_every_defect_says_what_it_breaks() -> None:

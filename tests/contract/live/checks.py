@@ -19,7 +19,7 @@ class Walk:
 
     def take(self, outcome: Outcome) -> None:
         for step in self.steps():
-            with outcome.claim(" ".join((step.__doc__ or "").split())):
+            with outcome.claim(" ".join((step.__doc__ or "").split()), self.api.trace):
                 step()
 
     def steps(self) -> Iterator[Step]:
@@ -29,7 +29,7 @@ class Walk:
     def start(self, size: int = 11) -> None:
         body = {"parent": self.home, "name": self.uploads.next_name(), "size": size}
         answer = self.api.call("startUpload", body=body).expect(200)
-        self.known = self.uploads.note_started(body, answer.json())
+        self.known = self.uploads.note_started(body, answer)
 
     def rights(self) -> None:
         """The project is there, and the rate limit can be asked for."""
@@ -75,7 +75,8 @@ class Walk:
         asserts.same(answer, "completed_size", answer.json()["size"], 11)
         shown = self.api.call("getFile", file_id=self.file).expect(200)
         link = self.api.call("getDownloadInfo", file_id=self.file).expect(200)
-        asserts.same(link, "file_content", self.api.fetch(link.json()["url"]), self.known.content(1))
+        fetched = self.api.fetch(link.field("url"))
+        asserts.same(fetched, "file_content", fetched.body, self.known.content(1))
         self.name: str = shown.json()["name"]
 
     def names(self) -> None:

@@ -1,17 +1,24 @@
 """Where the answers of a server and openapi.yaml disagree, key by key."""
 
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from cavatica_upload.events import Drift as Told
 from tests.contract import document, rules
 from tests.contract.answer import Answer
+from tests.contract.options import UsageError
 
 # Not worth a line: the vendor's Python client reads it where it is there.
 PASSED_OVER = frozenset({"x-request-id"})
+
+
+Drifted = tuple[str, str, str]  # operation, key, what came: as the uploader names it in a notice
 
 
 @attrs.frozen
@@ -20,10 +27,13 @@ class Row:
 
     operation: str
     status: int
-    where: str
-    says: str
-    seen: str
+    key: str
+    came: str
     breaks: bool
+
+    @property
+    def drift(self) -> Drifted:
+        return self.operation, self.key, self.came
 
 
 class Drift:
@@ -45,19 +55,20 @@ class Drift:
             except ValueError:
                 wrong = None
             if wrong is not None:
-                self._add(answer, rule.__name__.replace("_", " "), "as in the document", wrong, breaks=True)
+                key, came = _named(rule.__name__, wrong, answer)
+                self._add(answer, key, came, breaks=True)
         self._headers(answer)
         self._body(answer)
 
-    def _add(self, answer: Answer, where: str, says: str, seen: str, *, breaks: bool) -> None:
+    def _add(self, answer: Answer, key: str, came: str, *, breaks: bool) -> None:
         assert answer.operation is not None
-        self._rows[Row(answer.operation.id, answer.status, where, says, seen, breaks)] += 1
+        self._rows[Row(answer.operation.id, answer.status, key, came, breaks)] += 1
 
     def _headers(self, answer: Answer) -> None:
         known = {"x-total-matching-query", *rules.RATE_HEADERS}
         for name in sorted(answer.headers.keys() - PASSED_OVER - known):
             if name.startswith("x-"):
-                self._add(answer, f"header {name}", "not there", "there", breaks=False)
+                self._add(answer, f"the header {name}", "there", breaks=False)
 
     def _body(self, answer: Answer) -> None:
         assert answer.operation is not None
@@ -69,18 +80,17 @@ class Drift:
         except ValueError:
             return
         for error in document.validator(answer.operation.id, answer.status).iter_errors(body):
-            path = ".".join("[]" if isinstance(step, int) else str(step) for step in error.instance_path) or "(body)"
-            schema = "/".join(str(step) for step in list(error.schema_path)[-2:])
-            self._add(answer, path, schema, kind_of(_at(body, error.instance_path)), breaks=True)
+            for key, came in _differences(error, body):
+                self._add(answer, key, came, breaks=True)
         for path, value, stated in _walk(body, declared.schema, ""):
             self._keys[answer.operation.id, answer.status][path] += 1
             if not stated:
-                self._add(answer, path, "not there", kind_of(value), breaks=False)
+                self._add(answer, path, kind_of(value), breaks=False)
 
     @property
-    def broken(self) -> int:
-        """How many different disagreements a client could feel."""
-        return sum(row.breaks for row in self._rows)
+    def broken(self) -> set[Drifted]:
+        """The disagreements that a client could feel, as the uploader's notices name them."""
+        return {row.drift for row in self._rows if row.breaks}
 
     def never_seen(self) -> Iterator[tuple[str, int, str]]:
         """Keys that the document has and that no answer had."""
@@ -91,34 +101,85 @@ class Drift:
                 if path not in keys and (not parent or parent in keys):
                     yield operation_id, status, path
 
-    def markdown(self, title: str) -> str:
-        """A report to be pasted into an issue."""
-        rows = sorted(self._rows.items(), key=lambda item: (not item[0].breaks, item[0].operation, item[0].status))
-        lines = [f"# {title}", ""]
-        lines += [
-            f"{sum(self._answers.values())} answers were compared. {self.broken} disagreements break the document.",
+    def markdown(self, title: str, known: Collection[Drifted] = ()) -> str:
+        """A report to be pasted into an issue. Drifts that are `known` stand apart."""
+        new = sorted(self.broken.difference(known))
+        more = sorted({row.drift for row in self._rows if not row.breaks})
+        compared = sum(self._answers.values())
+        lines = [
+            f"# {title}",
             "",
+            f"{compared} answers were compared. {len(new)} new disagreements break the document.",
         ]
-        if rows:
-            lines += [
-                "| operation | status | where | the document | the server | times | |",
-                "|---|---:|---|---|---|---:|---|",
-            ]
-        for row, times in rows:
-            weight = "breaks" if row.breaks else "more than documented"
-            cells = (row.operation, row.status, f"`{row.where}`", row.says, row.seen, times, weight)
-            lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+        for heading, drifts in (
+            ("New, and break the document:", new),
+            ("Known, and break the document:", sorted(self.broken.intersection(known))),
+            ("More than documented:", more),
+        ):
+            if drifts:
+                lines += ["", heading, "", *(f"- {self._told(drift)}" for drift in drifts)]
         unseen = list(self.never_seen())
         if unseen:
             lines += ["", "Documented keys that no answer had:", ""]
             lines += [f"- {operation} {status}: `{path}`" for operation, status, path in unseen]
         return "\n".join(lines) + "\n"
 
+    def _told(self, drift: Drifted) -> str:
+        times = sum(count for row, count in self._rows.items() if row.drift == drift)
+        statuses = sorted({str(row.status) for row in self._rows if row.drift == drift})
+        return f"{Told(*drift).text} (status {', '.join(statuses)}; {times} times)"
+
+
+def read_baseline(path: Path, server: str) -> set[Drifted]:
+    """The known drifts of a server; none if the file is not there. Raises UsageError if it cannot be read."""
+    try:
+        known = json.loads(path.read_text())
+        return {(each["operation"], each["key"], each["came"]) for each in known.get(server, ())}
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not a baseline of drifts ({error!r}): mend it, or take it away.") from None
+
+
+def write_baseline(path: Path, server: str, drifts: Collection[Drifted]) -> None:
+    """Keep the drifts of a server, and those of others that the file has."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    known[server] = [dict(zip(("operation", "key", "came"), drift, strict=True)) for drift in sorted(drifts)]
+    path.write_text(json.dumps(known, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
 
 def kind_of(value: object) -> str:
-    """The JSON type of a value."""
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
+    """The kind of a JSON value, in the words of the uploader's notices."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _named(rule: str, wrong: str, answer: Answer) -> tuple[str, str]:
+    """What breaks a rule as a key and what came."""
+    if rule == "declared_status":
+        return "the status", str(answer.status)
+    if rule == "media_type":
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and answer.body:
+            return "the content type", kind or "missing"
+        return "the body", "not JSON" if answer.body else "empty"
+    return {"rate_headers": "the rate-limit headers", "error_body": "the error"}[rule], wrong
+
+
+def _differences(error: Any, body: object) -> Iterator[tuple[str, str]]:
+    """An error of the schema as keys and what came."""
+    steps = ["[]" if isinstance(step, int) else f".{step}" for step in error.instance_path]
+    key, value = "".join(steps).lstrip("."), _at(body, error.instance_path)
+    rule = str(list(error.schema_path)[-1]) if error.schema_path else ""
+    missing = re.fullmatch(r"\"(.+)\" is a required property", error.message)
+    if missing:
+        yield f"{key}.{missing[1]}".lstrip("."), "missing"
+    elif rule == "type":
+        yield key or "the body", kind_of(value)
+    elif rule == "format":
+        yield key or "the body", "not a date in ISO 8601" if "date" in error.message else "of another format"
+    else:
+        yield key or "the body", "another value"
 
 
 def _at(body: Any, path: Any) -> object:

@@ -11,11 +11,11 @@ from cavatica_upload.errors import ConfigError
 from tests.contract import report
 from tests.contract.answer import Answer, Broken
 from tests.contract.client import ApiClient
-from tests.contract.findings import Finding, Outcome
+from tests.contract.findings import Finding, Outcome, causes
 from tests.contract.known_uploads import KnownUploads
 from tests.contract.live.checks import Walk
 from tests.contract.live.cleanup import Cleanup
-from tests.contract.live.drift import Drift
+from tests.contract.live.drift import Drift, Drifted, read_baseline, write_baseline
 from tests.contract.live.rate_budget import RateBudget
 from tests.contract.model.context import Context
 from tests.contract.model.run import play
@@ -27,8 +27,11 @@ STEPS = 10
 TIMEOUT = 60.0
 
 
-def run(options: Options, say: Callable[[str], None] = print) -> int:
-    """Visit. 0: the answers fit the document. 1: they do not, or something was left behind. 130: interrupted."""
+def run(options: Options, say: Callable[[str], None] = print, *, accept: bool = False) -> int:
+    """Visit. 0: the answers fit the document. 1: they do not, or something was left behind. 130: interrupted.
+
+    Drifts in the baseline do not count; `accept` adds those that were seen to it.
+    """
     target = _target(options)
     visit = Visit(target, options.share, say)
     say(f"{target.base_url}, project {target.project}, everything named contract-{target.run}-…, seed {options.seed}")
@@ -40,15 +43,22 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
         interrupted = True
         say("Interrupted: cleaning up. Please wait.")
     except Broken as error:
-        visit.outcomes.append(Outcome("first steps", claims=[("the visit can begin", Finding.of(error))]))
+        first = Outcome("first steps", own=False)
+        first.found("the visit can begin", Finding.of(error, visit.api.trace))
+        visit.outcomes.append(first)
     with _uninterruptible():
         left = visit.clean_up()
-    drift = visit.drift.markdown(f"Drift of {target.base_url} from openapi.yaml")
+    known = read_baseline(options.drift_baseline, target.base_url)
+    drift = visit.drift.markdown(f"Drift of {target.base_url} from openapi.yaml", known)
     options.reports.mkdir(parents=True, exist_ok=True)
     (options.reports / "drift.md").write_text(drift)
-    report.write(options.reports, visit.outcomes, options.seed, target.base_url, name="live")
+    report.write(options.reports, visit.outcomes, options.seed, target, name="live")
     say("\n" + drift)
-    return visit.conclude(left, options, interrupted=interrupted)
+    if accept and not interrupted:
+        write_baseline(options.drift_baseline, target.base_url, visit.drift.broken | known)
+        say(f"{len(visit.drift.broken | known)} known drifts of {target.base_url} are in {options.drift_baseline}.")
+        known = visit.drift.broken
+    return visit.conclude(left, options, known, interrupted=interrupted)
 
 
 class Visit:
@@ -79,12 +89,12 @@ class Visit:
         known = KnownUploads(self.api, self.target.project, self.target.run)
         body = {"project": self.target.project, "name": f"contract-{self.target.run}-home", "type": "folder"}
         home: str = self.api.call("createFolder", body=body).expect(200, 201).json()["id"]
-        walk = Outcome("walk")
+        walk = Outcome("walk", own=False)
         self.outcomes.append(walk)
         with walk.timed():
             Walk(self.api, known, home).take(walk)
         context = Context.on(self.target, self.api, home=home)
-        self.outcomes.append(play(context, seed, examples=EXAMPLES, steps=STEPS, shrink=False, floor=False))
+        self.outcomes.append(play(context, seed, examples=EXAMPLES, steps=STEPS, shrink=False, whole=False))
         walk.counts, self.outcomes[-1].counts = self.outcomes[-1].counts, walk.counts  # one connection, counted once
 
     def clean_up(self) -> list[str]:
@@ -96,10 +106,10 @@ class Visit:
         except Broken as error:
             return [error.message]
 
-    def conclude(self, left: list[str], options: Options, *, interrupted: bool) -> int:
-        findings = [finding for outcome in self.outcomes for finding in outcome.findings]
-        for finding in findings:
-            self.say(f"{finding.check}: {finding.message}\n  {finding.reproduce}\n")
+    def conclude(self, left: list[str], options: Options, known: set[Drifted], *, interrupted: bool) -> int:
+        findings = causes(self.outcomes)
+        for number, cause in enumerate(findings, 1):
+            self.say(report.told(number, cause, self.target.scene, replayable=False) + "\n")
         for each in left:
             self.say(f"LEFT BEHIND: {each}")
         budget = self.budget
@@ -110,7 +120,7 @@ class Visit:
         self.say(f"Read {options.reports / 'drift.md'} and live.md beside it.")
         if interrupted:
             return 130
-        return 1 if findings or left or self.drift.broken else 0
+        return 1 if findings or left or self.drift.broken - known else 0
 
 
 def _target(options: Options) -> Target:

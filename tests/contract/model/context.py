@@ -5,7 +5,7 @@ from collections import Counter
 
 import attrs
 
-from tests.contract.answer import Answer, Broken
+from tests.contract.answer import Answer
 from tests.contract.client import ApiClient
 from tests.contract.model.model import SMALL
 from tests.contract.server import Target
@@ -43,10 +43,10 @@ class Context:
         api = api or target.api()
         body = {"project": target.project, "name": f"contract-{target.run}-probe", "size": 3}
         answer = api.call("startUpload", body=body).expect(200)
-        started = answer.json()
-        api.call("abortUpload", upload_id=started["upload_id"]).expect(204)
-        stranger = target.api(token=target.other_token) if target.other_token else None
-        return cls(target, api, stranger, started["part_size"], home=home)
+        part_size = answer.field("part_size", int)
+        api.call("abortUpload", upload_id=answer.field("upload_id")).expect(204)
+        stranger = target.api(token=target.other_token, trace=api.trace) if target.other_token else None
+        return cls(target, api, stranger, part_size, home=home)
 
     def destination(self, place: str) -> dict[str, str]:
         """Where something is to go, as a request says it."""
@@ -90,4 +90,4 @@ class Context:
 def cleaned(answer: Answer) -> None:
     """Accept that something is gone already."""
     if answer.status not in (204, 404):
-        raise Broken("clean_up", f"{answer.label} answered {answer.status}", answer.request.curl())
+        raise answer.broken("clean_up", "204 or 404 is right")

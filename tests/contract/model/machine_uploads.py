@@ -17,7 +17,7 @@ COMPLETE = st.sampled_from(
 
 
 class Uploads(RuleBasedStateMachine):
-    """Uploads of uploads. Subclasses set `context`, and add more moves (`misuse`, `files`)."""
+    """Lives of uploads. Subclasses set `context`, and add more moves (`machine_invalid`, `machine_files`)."""
 
     context: Context
 

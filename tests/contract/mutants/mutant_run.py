@@ -1,4 +1,4 @@
-"""Looks for the first finding on one broken server, cheap phases first.
+"""Runs the suite against one mutant and stops at the first finding, cheap phases first.
 
     python -m tests.contract.mutants.mutant_run NAME SEED [PHASE…]
 
@@ -6,29 +6,30 @@ prints one line of JSON: which phase and which check found what, after how many 
 for each mutant, because Hypothesis keeps state in its process.
 """
 
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from tests.contract import requests, suite
-from tests.contract.call_counts import CallCounts
-from tests.contract.findings import Outcome
-from tests.contract.forced_statuses import faults
-from tests.contract.requests import client as raw_client
-from tests.contract.schemathesis import run as schemathesis_run
-from tests.contract.server import Target, started
+from tests.contract import suite
+from tests.contract.mutants.serve import served
+from tests.contract.options import Options
+from tests.contract.server import Target
 
-PHASES: Final = ("raw", "model", "forced", "unit", "stateful")
+PHASES: Final = ("raw", "model", "forced", "unit", "stateful")  # the cheap ones first
+Behind = Callable[[Target], contextlib.AbstractContextManager[Target]]
 
 
-def hunt(name: str, seed: int, phases: Sequence[str] = PHASES) -> dict[str, Any]:
-    """The first finding on the mock with this defect; "caught" is None when there is none."""
+def run_mutant(
+    name: str, seed: int, phases: Sequence[str] = PHASES, behind: Behind = contextlib.nullcontext
+) -> dict[str, Any]:
+    """The first finding on the mock with this defect; "caught" is None if there is none. `behind`: a gateway."""
     began, calls = time.monotonic(), 0
-    with started([sys.executable, "-m", "tests.contract.mutants", name, str(seed)]) as target:
+    with served(name, seed) as mutant, behind(mutant) as target:
         for phase in phases:
-            outcome = _PHASES[phase](target, seed)
+            outcome = suite.PHASES[phase](suite.Run(target, Options(seed), first=True))
             calls += outcome.counts.calls
             if outcome.findings:
                 finding = outcome.findings[0]
@@ -37,23 +38,5 @@ def hunt(name: str, seed: int, phases: Sequence[str] = PHASES) -> dict[str, Any]
     return {"name": name, "caught": None, "calls": calls, "seconds": time.monotonic() - began}
 
 
-def _forced(target: Target, seed: int) -> Outcome:
-    outcome = Outcome("forced statuses")
-    with outcome.timed():
-        faults(outcome, target, CallCounts().never_seen())
-    return outcome
-
-
-_PHASES: Final[dict[str, Callable[[Target, int], Outcome]]] = {
-    "raw": lambda target, seed: raw_client.run(target, requests.CLAIMS, first=True),
-    "forced": _forced,
-    "model": lambda target, seed: suite.model(target, seed, shrink=False),
-    "unit": lambda target, seed: schemathesis_run.run(target, schemathesis_run.UNIT, seed, first=True),
-    "stateful": lambda target, seed: suite.demanded(
-        schemathesis_run.run(target, schemathesis_run.STATEFUL, seed, first=True), target
-    ),
-}
-
-
 if __name__ == "__main__":
-    print(json.dumps(hunt(sys.argv[1], int(sys.argv[2]), sys.argv[3:] or PHASES)))
+    print(json.dumps(run_mutant(sys.argv[1], int(sys.argv[2]), sys.argv[3:] or PHASES)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,11 +15,14 @@ from tests.contract import document
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server", "host"})
 V2 = "/v2"
+_SILENT = logging.getLogger("tests.contract.mutants")  # what is no HTTP is refused, and not worth a traceback
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 
 
 @attrs.frozen
 class Ask:
-    """A request. `target` is the path with the query, as on the api; header names are in lower case."""
+    """A request. `target` is the path with the query, as on the wire; header names are in lower case."""
 
     method: str
     target: str
@@ -139,7 +143,7 @@ async def no_defect(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-async def serve(origin: str, broken: Defect, ready: Callable[[int], None]) -> None:
+async def serve(origin: str, broken: Defect, ready: Callable[[int], None], port: int = 0) -> None:
     """Serve until cancelled. `/_mock` is never broken: the suite speaks to the mock there."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
@@ -158,9 +162,9 @@ async def serve(origin: str, broken: Defect, ready: Callable[[int], None]) -> No
                 reply = await broken(ask, way)
             return await _out(request, reply)
 
-        runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)
+        runner = web.ServerRunner(web.Server(handle, access_log=None, logger=_SILENT), shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         ready(runner.addresses[0][1])
         try:
             await asyncio.Event().wait()

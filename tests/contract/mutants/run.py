@@ -16,9 +16,9 @@ from typing import Any
 from tests.contract.document import ROOT
 from tests.contract.mutants import DEFECTS
 from tests.contract.mutants.mutant_run import PHASES
-from tests.contract.options import Options, UsageError
+from tests.contract.mutants.serve import UNBROKEN
+from tests.contract.options import Options
 
-UNBROKEN = "none"
 AT_ONCE = 2  # as many as CI has cores
 LONGEST = 240  # seconds for one mutant
 
@@ -32,9 +32,7 @@ SMOKE = ("missing_key", "strangers_may_look", "bulk_in_pieces", "total_of_the_pa
 def run(options: Options, say: Callable[[str], None] = print) -> int:
     """Hunt every mutant, print and write the table. 0: all were caught, and the unbroken mock passed."""
     phases = options.only or PHASES
-    unknown = [name for name in phases if name not in PHASES]
-    if unknown:
-        raise UsageError(f"There is no phase {unknown[0]!r}: {', '.join(PHASES)}.")
+    options.check_phases(PHASES)
     began, results = time.monotonic(), []
     names = [UNBROKEN, *DEFECTS]
     say(f"{len(DEFECTS)} mutants and the unbroken mock, seed {options.seed}, phases: {', '.join(phases)}")

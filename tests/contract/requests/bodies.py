@@ -1,4 +1,4 @@
-"""Bodies: what is no JSON, what only asserts like it, and what real clients send all the same."""
+"""Bodies: what is no JSON, what only looks like it, and what real clients send all the same."""
 
 from typing import Any
 

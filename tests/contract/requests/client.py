@@ -1,33 +1,35 @@
-"""What the claims share: a server, a judged connection, a known, and a raw socket."""
+"""What the claims share: a server, a judged connection, known uploads, and a raw socket."""
 
 import contextlib
 import http.client
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
 from tests.contract import document, rules
-from tests.contract.answer import TOKEN_HEADER, Answer, Broken, Request
+from tests.contract.answer import CONTRACT, TOKEN_HEADER, TRANSPORT, Answer, Broken, Request
 from tests.contract.client import ApiClient
-from tests.contract.findings import Outcome
+from tests.contract.findings import Finding, Outcome, layer_of
 from tests.contract.known_uploads import KnownUploads
 from tests.contract.server import Target
 
-REFUSED = (400, 401, 404, 405)
-UNTELLING = ("AssertionError", "refusal", "expected_status")  # the claim's own name says more
+REFUSED: Final = (400, 401, 404, 405)
+UNTELLING: Final = ("AssertionError", "refusal", "expected_status")  # the claim's own name says more
+LONGEST_WAIT: Final = 10.0  # seconds
 
 
 @attrs.frozen
 class RawClient:
-    """One server and the hands on it."""
+    """One server and the hands on it. `notes` are what a gateway did in its own way."""
 
     target: Target
     api: ApiClient
     known: KnownUploads
+    notes: list[Finding] = attrs.field(factory=list)
 
     @classmethod
     @contextlib.contextmanager
@@ -44,60 +46,84 @@ class RawClient:
     def refuse(self, method: str, targets: Iterable[str], *statuses: int, **arguments: Any) -> None:
         """Demand that each of these is refused, by one of the statuses if any are given."""
         for target in targets:
-            self.api.send(method, target, **arguments).expect(*(statuses or REFUSED), check="refusal")
+            with self.noted():
+                self.api.send(method, target, **arguments).expect(*(statuses or REFUSED), check="refusal")
 
-    def speak(self, head: str, body: bytes = b"", *, token: bool = True) -> Answer | None:
-        """Send a request written by hand. None when the server closes the connection without an answer.
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what a gateway answers in its own way to what no client sends, and go on."""
+        try:
+            yield
+        except Broken as broken:
+            answer = broken.answer
+            if self.target.own or answer is None or layer_of(answer, broken.check)[0] != TRANSPORT:
+                raise
+            self.notes.append(Finding.of(broken))
+
+    def speak(self, head: str, body: bytes = b"", *, token: bool = True) -> Answer:
+        """Send a request written by hand. The answer's status is 0 if the server closes the connection without one.
 
         The head is its first line and its headers, lines ending in `\\n`. `{v2}` and `{host}` in it become the base
-        URL's. It goes over TLS where the base URL says https.
+        URL's. It goes over TLS if the base URL says https.
         """
         parts = urlsplit(self.target.base_url)
         lines = head.replace("{v2}", parts.path).replace("{host}", parts.netloc).strip("\n").split("\n")
         if token:
             lines.append(f"{TOKEN_HEADER}: {self.target.token}")
         data = "\r\n".join((*lines, "Connection: close", "", "")).encode("latin-1") + body
-        with _connect(parts) as connection:
-            try:
-                connection.sendall(data)
-                response = http.client.HTTPResponse(connection)
-                response.begin()
-                content = response.read()
-            except (http.client.BadStatusLine, ConnectionError):
-                return None
-            except (http.client.HTTPException, OSError) as error:
-                shown = repr(data).replace(self.target.token, "***")
-                raise Broken("whole_answer", f"{lines[0]}: {error!r}", shown) from error
         method, _, rest = lines[0].partition(" ")
         target = rest.rpartition(" ")[0]
         path = target.partition("?")[0].removeprefix(parts.path)
-        request = Request(method, self.api.origin, target, path, {}, body or None)
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        found = document.find(method, path)
-        answer = Answer(request, found, response.status, headers, content, 0.0)
+        request = Request(method, f"{parts.scheme}://{parts.netloc}", target, path, {}, body or None, data)
+        answer = exchange(request, document.find(method, path))
+        self.api.trace.add(answer)
         # What is no HTTP reaches no operation, whatever its path says.
-        self.api.counts.add(found.id if found and response.status in found.declared else None, response.status)
+        operation = answer.operation
+        reached = operation is not None and answer.status in operation.declared
+        self.api.counts.add(operation.id if operation and reached else None, answer.status)
         if wrong := rules.tells_secret(answer, [self.target.token]):
             raise answer.broken("token_in_answer", wrong)
         return answer
 
 
-def _connect(url: SplitResult) -> socket.socket:
+def exchange(request: Request, operation: document.Operation | None) -> Answer:
+    """Send the bytes of a request as they are. Raises Broken if an answer breaks off."""
+    assert request.sent is not None
+    with connect(urlsplit(request.origin)) as connection:
+        try:
+            connection.sendall(request.sent)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            content = response.read()
+        except (http.client.BadStatusLine, ConnectionError):
+            return Answer(request, operation, 0, {}, b"")
+        except (http.client.HTTPException, OSError) as error:
+            raise Broken("whole_answer", repr(error), Answer(request, operation, 0, {}, b"")) from error
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(request, operation, response.status, headers, content)
+
+
+def connect(url: SplitResult) -> socket.socket:
+    """A connection, with TLS for https."""
     host = url.hostname or ""
     if url.scheme != "https":
-        return socket.create_connection((host, url.port or 80), timeout=10)
-    connection = socket.create_connection((host, url.port or 443), timeout=10)
+        return socket.create_connection((host, url.port or 80), timeout=LONGEST_WAIT)
+    connection = socket.create_connection((host, url.port or 443), timeout=LONGEST_WAIT)
     return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
 
 
 Claim = Callable[[RawClient], None]
 
 
-def claim(claims: list[Claim], *, own: bool = False) -> Callable[[Claim], Claim]:
-    """Add a function to a module's claims. `own`: only for a mock of ours, as no source says it of the platform."""
+def claim(claims: list[Claim], *, own: bool = False, layer: str = CONTRACT) -> Callable[[Claim], Claim]:
+    """Add a function to a module's claims.
+
+    `own`: only for a mock of ours, as no source says it of the platform. `layer`: CONTRACT is judged everywhere,
+    TRANSPORT on a server of ours; of another it becomes a note.
+    """
 
     def register(function: Claim) -> Claim:
-        function.own = own  # type: ignore[attr-defined]
+        function.own, function.layer = own, layer  # type: ignore[attr-defined]
         claims.append(function)
         return function
 
@@ -106,9 +132,9 @@ def claim(claims: list[Claim], *, own: bool = False) -> Callable[[Claim], Claim]
 
 def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outcome:
     """Try each claim on a server, the next one in spite of a failure unless `first`."""
-    outcome = Outcome("raw requests")
+    outcome = Outcome("raw requests", own=target.own)
     with outcome.timed(), RawClient.at(target) as raw:
-        with outcome.claim("a first upload can be started and aborted"):
+        with outcome.claim("a first upload can be started and aborted", raw.api.trace):
             raw.known.learn()
         for each in claims:
             if getattr(each, "own", False) and not target.own:
@@ -116,13 +142,14 @@ def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outc
             if target.own:
                 raw.api.reset_mock()
                 raw.known.clear()
-            with outcome.claim(sentence(each)):
+            with outcome.claim(sentence(each), raw.api.trace, layer=getattr(each, "layer", CONTRACT)):
                 each(raw)
             name, finding = outcome.claims[-1]
             if finding is not None and finding.check in UNTELLING:
                 outcome.claims[-1] = name, attrs.evolve(finding, check=each.__name__)
             if first and outcome.findings:
                 break
+        outcome.notes += raw.notes
         outcome.counts.update(raw.api.counts)
     return outcome
 

@@ -17,7 +17,7 @@ def odd_names(raw: RawClient) -> None:
     for odd in ODD_NAMES:
         answer = raw.api.call("startUpload", body={"project": raw.target.project, "name": odd, "size": 4}).expect(200)
         started = answer.json()
-        upload = raw.known.note_started({"size": 4}, started)
+        upload = raw.known.note_started({"size": 4}, answer)
         raw.known.put_all(upload)
         parts = [upload.report(number) for number in upload.numbers]
         done = raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)

@@ -91,8 +91,9 @@ def own_part_only(raw: RawClient) -> None:
         file = raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201).json()
         upload.ended = True
         link = raw.api.call("getDownloadInfo", file_id=file["id"]).expect(200)
-        if raw.api.fetch(link.json()["url"]) != b"".join(upload.content(number) for number in upload.numbers):
-            raise link.broken("file_content", "the file is not what was put")
+        fetched = raw.api.fetch(link.field("url"))
+        if fetched.body != b"".join(upload.content(number) for number in upload.numbers):
+            raise fetched.broken("file_content", "the file is not what was put")
 
 
 @claim(CLAIMS)

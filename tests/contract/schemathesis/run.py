@@ -1,9 +1,10 @@
-"""Runs schemathesis' command line, as a user would, and reads what it wrote.
+"""Runs schemathesis' command line, as a user would, and reads the events that it wrote.
 
 Two processes: examples, coverage and fuzzing in one, stateful in the other. Unit phases before it in the same process
 make the stateful phase stop early more often, and it says success then; so its scenarios and links are counted too.
 """
 
+import base64
 import json
 import os
 import re
@@ -13,63 +14,68 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from tests.contract import document
+from tests.contract import document, rules
+from tests.contract.answer import TOKEN_HEADER, Answer, Request
 from tests.contract.call_counts import CallCounts
-from tests.contract.findings import Finding, Outcome
+from tests.contract.findings import Finding, Outcome, layer_of
+from tests.contract.reproduce import SHORT_TOKEN
 from tests.contract.server import Target
+from tests.contract.trace import Steps, from_json
 
 UNIT: Final = ("examples", "coverage", "fuzzing")
 STATEFUL: Final = ("stateful",)
 LINKS: Final = re.compile(r"API Links:\s+(\d+) covered / (\d+) selected")
-ANSWER_TIME: Final = 10  # seconds
+
+# Checks of schemathesis' that see what one of our rules sees: the rule names the cause, whoever finds it.
+GENERAL: Final = frozenset({
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
+    "response_schema_conformance", "error_body_conformance", "body_where_declared", "rate_limit_headers",
+})  # fmt: skip
+METHODS: Final = frozenset({"unsupported_method", "undeclared_method", "allow_header_conformance"})
 
 
 def run(
-    target: Target,
-    phases: Sequence[str],
-    seed: int,
-    *,
-    reports: Path | None = None,
-    first: bool = False,
-    examples: int | None = None,
-    config: Path | None = None,
+    target: Target, phases: Sequence[str], seed: int, *, reports: Path | None = None, first: bool = False
 ) -> Outcome:
     """Run phases of schemathesis on a server. `first` stops at the first failure."""
-    outcome = Outcome(f"schemathesis {'+'.join(phases)}")
+    outcome = Outcome(f"schemathesis {'+'.join(phases)}", own=target.own)
     with tempfile.TemporaryDirectory(prefix="contract-") as folder, outcome.timed():
-        events, counts = Path(folder, "events.ndjson"), Path(folder, "counts.json")
-        formats = "ndjson,junit" if reports else "ndjson"
+        events, facts = Path(folder, "events.ndjson"), Path(folder, "facts.json")
         command = [sys.executable, "-m", "schemathesis.cli"]
-        command += ["--config-file", str(config)] if config else []
         command += ["run", str(document.PATH), "--url", target.base_url, "--no-color", "--phases", ",".join(phases)]
-        command += ["--seed", str(seed), "--report", formats, "--report-ndjson-path", str(events)]
-        if reports:
-            command += ["--report-junit-path", str(reports / f"schemathesis-{phases[0]}.xml")]
-        if first:
-            command += ["--max-failures", "1", "--no-shrink"]
-        if examples:
-            command += ["--max-examples", str(examples)]
+        command += ["--seed", str(seed), "--report-ndjson-path", str(events)]
+        if reports is not None and len(target.token) >= SHORT_TOKEN:
+            command += ["--report", "ndjson,html", "--report-html-path", str(reports / f"schemathesis-{phases[0]}")]
+        else:
+            command += ["--report", "ndjson"]
+        command += ["--max-failures", "1", "--no-shrink"] if first else []
         environment = {
             **os.environ,
             **target.environment(),
-            "CONTRACT_TALLY": str(counts),
+            "CONTRACT_FACTS": str(facts),
             "PYTHONPATH": str(document.ROOT),
         }
         done = subprocess.run(
             command, cwd=document.ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900
         )
-        if counts.exists():
-            outcome.counts = CallCounts.from_json(json.loads(counts.read_text()))
-        _read(outcome, done.stdout, events, phases)
-        if done.returncode and not outcome.findings:
+        written = json.loads(facts.read_text()) if facts.exists() else {"counts": {"seen": [], "puts": 0}, "steps": {}}
+        outcome.counts = CallCounts.from_json(written["counts"])
+        steps = {case: tuple(from_json(each)) for case, each in written["steps"].items()}
+        prefix = urlsplit(target.base_url).path
+        failures = _read(outcome, done.stdout, events, phases, steps, prefix)
+        if done.returncode and not failures:
             text = (done.stdout + done.stderr).strip()
-            outcome.found("schemathesis ends well", Finding(_reason(done.stdout), text[-3000:], " ".join(command)))
+            outcome.found("schemathesis ends well", Finding("schemathesis", f"{_reason(done.stdout)}: {text[-3000:]}"))
     return outcome
 
 
-def _read(outcome: Outcome, printed: str, events: Path, phases: Sequence[str]) -> None:
-    operations, scenarios, seen = set(), 0, set()
+def _read(
+    outcome: Outcome, printed: str, events: Path, phases: Sequence[str], steps: dict[str, Steps], prefix: str
+) -> int:
+    """Put what the events say into the outcome. How many failures they have, those of a gateway among them."""
+    operations, scenarios, failures = set(), 0, 0
     for event in _events(events):
         finished = event.get("ScenarioFinished")
         if finished is None:
@@ -79,12 +85,10 @@ def _read(outcome: Outcome, printed: str, events: Path, phases: Sequence[str]) -
             scenarios += bool(recorder.get("interactions"))
         else:
             operations.add((finished["phase"], finished.get("label") or recorder["label"]))
-        for check, failure in _failures(recorder):
-            key = check, failure["operation"], failure["title"]
-            if key not in seen:
-                seen.add(key)
-                message = f"{failure['operation']}: {failure['title']}. {failure['message']}"
-                outcome.found(f"{check} ({failure['operation']})", Finding(check, message, _shown(printed, failure)))
+        for case, check, failure in _failures(recorder):
+            failures += 1
+            found = steps.get(case) or _recorded(recorder["interactions"].get(case), check, prefix)
+            outcome.found(f"{check} ({failure['operation']})", _finding(check, failure, found))
     for phase, label in sorted(operations):
         outcome.found(f"{phase}: {label}", None)
     if "stateful" in phases:
@@ -93,6 +97,21 @@ def _read(outcome: Outcome, printed: str, events: Path, phases: Sequence[str]) -
         outcome.facts["links"] = [int(number) for number in links.groups()] if links else [0, 0]
     else:
         outcome.facts["cases"] = _number(r"(\d+) generated", printed)
+    return failures
+
+
+def _finding(check: str, failure: dict[str, Any], steps: Steps) -> Finding:
+    """A failure in the suite's words. One that a rule sees too has the name of the rule."""
+    wrong = f"{failure['title']}. {failure['message']}".strip()
+    if not steps:
+        return Finding(check, f"{failure['operation']}: {wrong}")
+    answer = steps[-1]
+    if check in METHODS and (broken := rules.other_method(answer)):
+        check, wrong = broken
+    elif check in GENERAL:
+        check, wrong = next(iter(rules.breaches(answer)), (check, wrong))
+    layer, kind = layer_of(answer, check)
+    return Finding(check, wrong, answer, layer, steps, kind=kind)
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
@@ -102,18 +121,31 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _failures(recorder: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for checks in recorder.get("checks", {}).values():
+def _failures(recorder: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The id of the case, the check and the failure."""
+    for case, checks in recorder.get("checks", {}).items():
         for check in checks:
             if check.get("failure_info"):
-                yield check["name"], check["failure_info"]["failure"]
+                failure = check["failure_info"]["failure"]
+                yield failure.get("case_id") or case, check["name"], failure
 
 
-def _shown(printed: str, failure: dict[str, Any]) -> str:
-    """The commands that schemathesis printed for the first failure with this title."""
-    _, _, rest = printed.partition(failure["title"])
-    _, found, commands = rest.partition("Reproduce with:")
-    return "\n".join(line.strip() for line in commands.strip().split("\n\n")[0].splitlines()) if found else ""
+def _recorded(interaction: dict[str, Any] | None, check: str, prefix: str) -> Steps:
+    """A request that a check of schemathesis' sent by itself: with no token, or with one that is not good."""
+    if interaction is None:
+        return ()
+    sent, came = interaction["request"], interaction.get("response") or {}
+    headers = {name: values[0] for name, values in sent.get("headers", {}).items()}
+    if TOKEN_HEADER in headers and check == "ignored_auth":
+        headers[TOKEN_HEADER] = "no-token-at-all"
+    url = urlsplit(sent["uri"])
+    target = url.path + (f"?{url.query}" if url.query else "")
+    body = base64.b64decode(sent["body"]["$base64"]) if "body" in sent else None
+    path = url.path.removeprefix(prefix)
+    request = Request(sent["method"], f"{url.scheme}://{url.netloc}", target, path, headers, body)
+    received = {name.lower(): ", ".join(values) for name, values in came.get("headers", {}).items()}
+    content = base64.b64decode(came["content"]["$base64"]) if came.get("content") else b""
+    return (Answer(request, document.find(request.method, path), came.get("status_code", 0), received, content),)
 
 
 def _reason(printed: str) -> str:
