@@ -131,7 +131,7 @@ def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
             batch.problems.append("Standard input has no name; give one with --name.")
         return
     if is_url(path):
-        yield _remote(path, rules)
+        yield _remote(path, rules, batch)
         return
     wanted = rules.selection.takes(_base(path))
     found = _stat(path, batch, wanted=wanted)
@@ -155,7 +155,7 @@ def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
 def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
     """Yield the file of a row; its folders are kept with --recursive only: the platform's own uploader drops them."""
     if is_url(row.source):
-        item = _remote(row.source, rules)
+        item = _remote(row.source, rules, batch)
         yield attrs.evolve(item, row=row, name=row.name or item.name)
         return
     if not rules.selection.takes(_base(row.source)):
@@ -169,9 +169,32 @@ def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
         yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
 
 
-def _remote(url: str, rules: Rules) -> Item:
+def _remote(url: str, rules: Rules, batch: Batch) -> Item:
+    problem = _missing_package(url.partition("://")[0].split("::")[0].lower())
+    if problem and problem not in batch.problems:
+        batch.problems.append(problem)
     path = urlsplit(url).path.rstrip("/")
     return Item(url, rules.name or unquote(path.rsplit("/", 1)[-1]))
+
+
+def _missing_package(protocol: str) -> str | None:
+    """Return which package is missing for URLs of a protocol, None if none is."""
+    try:
+        from fsspec.registry import get_filesystem_class
+    except ImportError:
+        return "URLs need the package fsspec, which is not installed: pip install fsspec"
+    try:
+        get_filesystem_class(protocol)
+    except ImportError as error:
+        return (
+            f"{protocol}:// needs a package that is not installed. {error}: pip install {_PACKAGES.get(protocol, '…')}"
+        )
+    except ValueError:
+        return f"{protocol}:// is not a kind of URL that can be uploaded from."
+    return None
+
+
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 
 
 def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:

@@ -18,7 +18,7 @@ from cavatica_upload.cli.messages import sentence
 from cavatica_upload.cli.meter import Meter
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.progress import Clock, Display, worth_a_line
-from cavatica_upload.events import Event, RateLimitWait
+from cavatica_upload.events import Event, Outage, RateLimitWait
 
 MOST_BARS = 8
 REFRESHES = 8  # a second
@@ -77,7 +77,9 @@ class Bars(Display):
         """Take an event in; the next drawing shows it."""
         with self._lock:
             self.meter.take(event, self.clock())
-        if worth_a_line(event, verbose=self.output.verbose) and not isinstance(event, RateLimitWait):
+        if worth_a_line(event, verbose=self.output.verbose) and not (
+            isinstance(event, RateLimitWait) or (isinstance(event, Outage) and not event.over)
+        ):
             self.output.say(sentence(event))
 
     def settle(self, size: int, *, ended: bool) -> None:

@@ -14,12 +14,12 @@ from cavatica_upload.batch.metadata import EditFailed, MetadataQueue
 from cavatica_upload.batch.shard import Shard
 from cavatica_upload.cli.format import count_text
 from cavatica_upload.cli.logfile import log_text
-from cavatica_upload.cli.messages import timestamp
+from cavatica_upload.cli.messages import message_of, timestamp
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.cli.upload_run import RunOptions, UploadRun
 from cavatica_upload.destination import Destination, Target
-from cavatica_upload.errors import CavaticaError, SourceError
+from cavatica_upload.errors import BadRequest, CavaticaError, SourceError, UsageError
 from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
@@ -113,6 +113,13 @@ class BatchRun(UploadRun):
                 context=item,
                 **(about.stream if item.size is None else {}),
             )
+
+    def failed(self, request: UploadRequest, error: Exception) -> Exception:
+        """Return a refused --part-size as wrong usage: nothing of the file was sent."""
+        refused = isinstance(error, BadRequest) and error.operation == "startUpload"
+        if not refused or self._about.part_size is None or request.part_size is None:
+            return error
+        return UsageError(f"--part-size was refused. {message_of(error)}", "Give 5MiB to 5GiB, or leave it out.")
 
     def arrived(self, request: UploadRequest, receipt: Receipt) -> None:
         """Keep the receipt where asked, and set metadata."""

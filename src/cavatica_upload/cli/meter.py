@@ -6,11 +6,12 @@ from collections.abc import Iterable
 import attrs
 
 from cavatica_upload.cli.format import count_text, time_text
-from cavatica_upload.cli.messages import in_plain_words
+from cavatica_upload.cli.messages import in_plain_words, sentence
 from cavatica_upload.events import (
     BytesSent,
     Event,
     FileKey,
+    Outage,
     PartRetried,
     PartSent,
     PartsReported,
@@ -89,6 +90,7 @@ class Meter:
         self.waiting_until: float | None = None
         self.unfinished_kept = 0  # bytes of files that ended unfinished, kept on the server
         self.unfinished_parts = 0
+        self._outage: tuple[Outage, float] | None = None  # and when it was told
         self._trouble_since: float | None = None
         self._trouble_parts: set[tuple[FileKey, int]] = set()
         self._trouble_reason = ""
@@ -118,6 +120,8 @@ class Meter:
                 self._trouble(event.reason, now)
             case Retrying():
                 self._trouble(event.reason, now)
+            case Outage():
+                self._outage = None if event.over else (event, now)
             case PartsReported():
                 self._recover()
             case UploadCompleted():
@@ -154,7 +158,10 @@ class Meter:
         return now - progress.moved if now - progress.moved >= STALLED else 0.0
 
     def trouble(self, now: float) -> str | None:
-        """Return a sentence about an outage that lasts, None if there is none."""
+        """Return a sentence about an outage, or about parts that fail, None if all goes well."""
+        if self._outage is not None:
+            outage, then = self._outage
+            return sentence(attrs.evolve(outage, seconds=outage.seconds + now - then))
         if self._trouble_since is None or now - self._trouble_since < TROUBLE:
             return None
         waiting = f"; {count_text(len(self._trouble_parts), 'part')} waiting" if self._trouble_parts else ""
@@ -180,7 +187,7 @@ class Meter:
         self._trouble_reason = reason
 
     def _recover(self) -> None:
-        self._trouble_since = None
+        self._trouble_since = self._outage = None
         self._trouble_parts.clear()
 
     def _end(self, file: FileKey, size: int | None) -> None:

@@ -98,6 +98,8 @@ class Lines(Display):
                 self._waits_until = max(self._waits_until, now + seconds)
             case _ if worth_a_line(event, verbose=self.output.verbose):
                 self.output.say(sentence(event))
+                if isinstance(event, Outage):
+                    self._trouble_line = self.clock()
             case PartRetried() | Retrying():
                 self._show_trouble()
 

@@ -12,6 +12,11 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
 _NUMBERS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
+_STOPPING = (
+    "Stopping: waiting up to {:.0f} s for the parts in flight. Ctrl-C again stops now; those parts will be sent again."
+)
+
+
 class Stoppable(Protocol):
     """What is needed of the uploader."""
 
@@ -44,29 +49,20 @@ class Signals:
 
     @contextmanager
     def stopping(self, work: Stoppable, within: float, say: Callable[[str], None]) -> Iterator[None]:
-        """Stop `work` gently at the first signal, drop what is in flight `within` seconds later or at the second."""
-        ended = threading.Event()
+        """Stop `work` at the first signal, `within` seconds for its parts in flight, and at the second immediately."""
 
         def stop() -> None:
-            if self.count > 1:
-                work.cancel(at_once=True)
-                say("Stopping now.")
-                return
-            work.cancel()
-            say(
-                f"Stopping: waiting up to {within:.0f} s for the parts in flight. "
-                "Ctrl-C again stops now; those parts will be sent again."
-            )
-            if not ended.wait(within):
-                work.cancel(at_once=True)
+            at_once = self.count > 1
+            work.cancel(at_once=at_once)
+            text = "Stopping now." if at_once else _STOPPING.format(within)
+            # A handler runs between two instructions of the main thread, which may be writing.
+            threading.Thread(target=say, args=(text,), daemon=True).start()
 
-        # A handler runs between two instructions of the main thread, which may hold any lock.
-        self._handle = lambda: threading.Thread(target=stop, daemon=True).start()
+        self._handle = stop
         try:
             yield
         finally:
             self._handle = None
-            ended.set()
 
     @contextmanager
     def paused(self) -> Iterator[None]:

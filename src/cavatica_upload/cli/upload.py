@@ -141,6 +141,7 @@ _WHERE, _WHAT, _HOW, _ABOUT = "Where to", "Which files", "How", "What is kept"
 @option(
     "--retry-for",
     type=Span(),
+    default="5min",
     metavar="TIME",
     section=_HOW,
     help="Keep trying this long while network or storage fail, such as 1h. Default: 5min.",
@@ -175,7 +176,7 @@ def upload(
     no_verify: bool,
     yes: bool,
     wait: bool,
-    retry_for: float | None,
+    retry_for: float,
     stop_within: float,
     log_file: Path | None,
     output: Output,

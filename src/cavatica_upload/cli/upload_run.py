@@ -35,7 +35,7 @@ class RunOptions:
     verify: bool = True
     share: float = 1.0
     yes: bool = False
-    retry_for: float | None = None
+    retry_for: float = 300.0
     stop_within: float = 10.0
     resume: Sequence[str] | None = None
 
@@ -68,25 +68,29 @@ class UploadRun:
     def arrived(self, request: UploadRequest, receipt: Receipt) -> None:
         """Do what is to be done once a file is on the platform."""
 
+    def failed(self, request: UploadRequest, error: Exception) -> Exception:  # noqa: ARG002 - for those who know more
+        """Return the error that a file is to be counted with."""
+        return error
+
     def finish(self) -> None:
         """Do what is left when all files have ended."""
 
     def __call__(self) -> Exit:
         """Upload everything, show how it ended and return the exit code; raises what stops the run at the start."""
         began, options = time.monotonic(), self.options
-        with (
-            Uploader(
-                token=options.connection.token,
-                endpoint=options.connection.endpoint,
-                profile=options.connection.profile,
-                jobs=options.jobs,
-                bwlimit=options.bwlimit,
-                verify=options.verify,
-                share=options.share,
-                listeners=[self.display, log_event],
-            ) as uploader,
-            SIGNALS.stopping(uploader, options.stop_within, self.output.say),
-        ):
+        uploader = Uploader(
+            token=options.connection.token,
+            endpoint=options.connection.endpoint,
+            profile=options.connection.profile,
+            jobs=options.jobs,
+            bwlimit=options.bwlimit,
+            verify=options.verify,
+            share=options.share,
+            retry_for=options.retry_for,
+            stop_within=options.stop_within,
+            listeners=[self.display, log_event],
+        )
+        with SIGNALS.stopping(uploader, options.stop_within, self.output.say), uploader:
             self._upload(uploader)
         meter = self.display.meter
         self.tally.sent, self.tally.kept_bytes = meter.sent, meter.unfinished_kept
@@ -116,7 +120,7 @@ class UploadRun:
             self.found(key, receipt, ended=False)
             self.arrived(outcome.request, receipt)
         elif outcome.error is not None:
-            self.tally.fail(key, outcome.error)
+            self.tally.fail(key, self.failed(outcome.request, outcome.error))
         elif outcome.skipped is not None:
             self.tally.skipped += 1
             self.tally.different += bool(getattr(outcome, "different", False))

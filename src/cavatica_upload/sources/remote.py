@@ -27,7 +27,7 @@ class RemoteFile:
             from fsspec.core import url_to_fs
         except ImportError as error:
             raise ConfigError(
-                "URLs as sources need fsspec.", "Install it: pip install 'cavatica-upload[remote]'."
+                "URLs as sources need fsspec.", "Install it: pip install fsspec (and s3fs for s3://, gcsfs for gs://)."
             ) from error
         self._shown = scrub(url)
         try:
