@@ -4,13 +4,18 @@ PYTHON ?= python3
 UV := 0.13.9
 VENV := .venv
 INSTALLED := $(VENV)/installed
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+TOOLBOX := tools/venv/installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/tools/venv/bin:$(CURDIR)/tools/node_modules/.bin:$(PATH)
+
+# The tools ask nobody for updates and tell nobody that they were run.
+export REDOCLY_TELEMETRY := off
+export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
 # As typed: a file name may hold a dollar, which make would otherwise take for a variable.
 override export FILE := $(value FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-live mutants drift bench mock generate check-generated lint format lock clean
+.PHONY: help install demo test contract contract-live mutants drift bench mock generate check-generated lint format toolbox toolbox-lock lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,10 +86,23 @@ format: install  ## Format the code
 	ruff check --fix .
 	ruff format .
 
+toolbox: $(TOOLBOX)  ## Set up the pinned tools for openapi.yaml, on Node from PyPI if the machine has none
+
+$(TOOLBOX): tools/toolbox tools/package-lock.json tools/requirements.txt tools/node.txt tools/openapi-generator.txt
+	@PYTHON=$(PYTHON) tools/toolbox
+
 lock: install  ## Compile requirements.lock anew
 	pip install --quiet --disable-pip-version-check uv==$(UV)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	    --no-header --no-emit-index-url --no-emit-find-links --no-emit-package cavatica-client -o requirements.lock
 
+toolbox-lock: install  ## Compile the locks of the toolbox anew, from tools/package.json and tools/*.in
+	pip install --quiet --disable-pip-version-check uv==$(UV)
+	for list in requirements node openapi-generator; do \
+	    uv pip compile tools/$$list.in --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-header \
+	        --no-annotate --no-emit-index-url --no-emit-find-links -o tools/$$list.txt || exit 1; done
+	rm -f tools/package-lock.json && cd tools && npm install --package-lock-only --silent && \
+	    python lock_without_addresses.py package-lock.json
+
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
+	rm -rf $(VENV) tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
