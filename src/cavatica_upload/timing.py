@@ -27,6 +27,8 @@ class Timing:
     """Between small files that are begun beside big ones, so that these keep most of the calls."""
     stream_end: float = 0.25
     """Between the end of a stream and its completion: what ended the stream may be about to stop this process, too."""
+    dropping: float = 1.0
+    """For a part that is dropped to end by itself: one that hangs in the network is not waited for."""
     final_calls: float = 5.0
     """After a stop, for what is stored to be reported once no part is in flight any more."""
     closing: float = 10.0

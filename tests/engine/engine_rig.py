@@ -15,7 +15,15 @@ from cavatica_upload.timing import Timing
 PROJECT = "me/study"
 KIB = 1024
 PART = 64 * KIB
-QUICK = Timing(first_backoff=0.0005, longest_backoff=0.01, tick=0.005, busy=0.01, small_file=0.01, stream_end=0.01)
+QUICK = Timing(
+    first_backoff=0.0005,
+    longest_backoff=0.01,
+    tick=0.005,
+    busy=0.01,
+    small_file=0.01,
+    stream_end=0.01,
+    dropping=0.1,
+)
 """Pauses are a thousandth of what they are; how they are drawn is tested by itself."""
 
 

@@ -118,6 +118,7 @@ class FileUpload:
         self._resumed = frozenset(opened.kept)
         self._size = 0 if opened.plan is None else opened.plan.size
         self._digest: FileDigest | None = None
+        self._dropped_at: float | None = None
         self._checkpoints = Checkpoints()
         for part in opened.kept.values():
             if not part.reported:
@@ -167,7 +168,7 @@ class FileUpload:
         error: Exception | None = None
         while under_way or (reading and error is None):
             try:
-                ended = self._happened.get(timeout=LOOK)
+                ended = self._happened.get(timeout=LOOK if error is None else self._context.timing.tick)
             except queue.Empty:
                 ended = None
             match ended:
@@ -187,7 +188,7 @@ class FileUpload:
             error = error or self._reason_to_end()
             if error is not None:
                 under_way -= len(self._pool.withdraw(self._parts, drop=isinstance(error, DROPPING)))
-                if self._context.stop.abandoning.is_set():
+                if self._is_not_worth_waiting():
                     break
             elif (under_way or reading) and self._checkpoints.due(self._context.clock()):
                 self._report()
@@ -218,6 +219,14 @@ class FileUpload:
                 "Run the same command again to go on from where it is.",
             )
         return None
+
+    def _is_not_worth_waiting(self) -> bool:
+        """Whether parts that were dropped do not end by themselves: they hang in the network."""
+        stop, now = self._context.stop, self._context.clock()
+        if not stop.dropping.is_set():
+            return False
+        self._dropped_at = now if self._dropped_at is None else self._dropped_at
+        return stop.abandoning.is_set() or now - self._dropped_at >= self._context.timing.dropping
 
     def _is_over(self) -> bool:
         return self._parts.withdrawn or self._context.stop.requested

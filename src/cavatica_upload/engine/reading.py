@@ -66,6 +66,9 @@ class Reading:
             part = stream.cut(self.opened.part_size, whole.update)
             if part is None:
                 break
+            if self.cancelled():
+                stream.drop(part)
+                break
             self.put(part)
         return ReadingEnded(stream.size or 0, self._made(whole))
 

@@ -1,0 +1,297 @@
+"""What holds after a stop: nothing is completed, what is stored is reported, and the wait is bounded."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import Interrupted, Uploader, UploadRequest, UsageError
+from cavatica_upload.engine.stop import Stop
+from cavatica_upload.events import PartSent, PartsReported, UploadCompleted, UploadStarted
+from cavatica_upload.timing import Timing
+
+PARTS = 6
+
+
+def cancel_at(uploader: Uploader, kind: type, number: int = 1, *, at_once: bool = False) -> None:
+    """Stop an uploader when so many events of a kind have come."""
+    count = 0
+
+    def listener(event: object) -> None:
+        nonlocal count
+        count += isinstance(event, kind)
+        if isinstance(event, kind) and count == number:
+            uploader.cancel(at_once=at_once)
+
+    uploader.listen(listener)
+
+
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
+def test_nothing_is_completed_after_a_stop(rig: Rig, part: int) -> None:
+    """Whichever part was stored last, even the very last of all: no file appears, and the parts are reported."""
+    path = rig.file(PARTS * KIB)
+    with rig.uploader(jobs=2) as uploader:
+        cancel_at(uploader, PartSent, part)
+        with pytest.raises(Interrupted, match=f"of {PARTS} parts are sent") as caught:
+            uploader.upload(path, PROJECT, part_size=KIB)
+    assert caught.value.hint == "Run the same command again to go on from there."
+    assert rig.mock.files() == []
+    assert rig.calls["completeUpload"] == 0
+    (upload,) = rig.mock.uploads()
+    assert sorted(one["part_number"] for one in upload["parts"]) == sorted(event.number for event in rig.told(PartSent))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == PARTS * KIB
+
+
+@pytest.mark.parametrize("kind", [UploadStarted, PartsReported])
+def test_stop_at_other_moments(rig: Rig, kind: type) -> None:
+    """Stopped as soon as the upload is open, or at a report in the middle, no file appears."""
+    path = rig.file(80 * KIB)
+    with rig.uploader(jobs=2) as uploader:
+        cancel_at(uploader, kind)
+        with pytest.raises(Interrupted):
+            uploader.upload(path, PROJECT, part_size=KIB)
+    assert rig.mock.files() == []
+
+
+def test_completion_that_was_asked_for_before_is_told(rig: Rig) -> None:
+    """A completion that is under way when the stop comes is waited for: the file is there, and that is the outcome."""
+    path = rig.file(KIB)
+    with rig.uploader() as uploader:
+        complete = uploader.api.complete_upload
+
+        def stopped_meanwhile(*given: Any) -> Any:
+            uploader.cancel()
+            return complete(*given)
+
+        uploader.api.complete_upload = stopped_meanwhile  # type: ignore[method-assign]
+        try:
+            receipt = uploader.upload(path, PROJECT)
+        except Interrupted:
+            receipt = None  # the stop came before the call went out
+    assert (receipt is not None) == bool(rig.mock.files())
+
+
+def test_completion_that_failed_is_not_tried_again_after_a_stop(rig: Rig) -> None:
+    """A completion that the server could not do before the stop is not asked for again after it."""
+    rig.mock.faults.add(Fault("completeUpload", "status", status=503, code=8000, times=1))
+    with rig.uploader() as uploader:
+        uploader.listen(lambda event: uploader.cancel() if type(event).__name__ == "Retrying" else None)
+        with pytest.raises(Interrupted):
+            uploader.upload(rig.file(3 * KIB), PROJECT, part_size=KIB)
+    assert rig.mock.files() == []
+
+
+@pytest.mark.parametrize("size", [0, 1, KIB, 3 * KIB])
+def test_stream_that_ends_after_a_stop_is_not_completed(rig: Rig, size: int) -> None:
+    """The end of a stream that comes with the stop is no end: nothing is completed, and the upload is aborted."""
+    content = rig.file(size).read_bytes()
+    with rig.uploader() as uploader:
+
+        class Cut(io.BytesIO):
+            """Ends as a pipe does whose producer got the same signal."""
+
+            def read(self, count: int | None = -1, /) -> bytes:
+                found = super().read(count)
+                if not found:
+                    uploader.cancel()
+                return found
+
+        with pytest.raises(Interrupted):
+            uploader.upload(Cut(content), PROJECT, name="cut", part_size=KIB)
+    assert rig.mock.files() == []
+    assert rig.mock.uploads() == []
+
+
+def test_stop_shortly_after_the_end_of_a_stream(rigged: Callable[..., Rig]) -> None:
+    """A signal reaches the producer and this process at about the same time: the end may come first."""
+    rig = rigged()
+    with rig.uploader(timing=Timing(stream_end=60.0)) as uploader:
+        ended = threading.Event()
+
+        class Cut(io.BytesIO):
+            def read(self, count: int | None = -1, /) -> bytes:
+                found = super().read(count)
+                if not found:
+                    ended.set()
+                return found
+
+        def stop() -> None:
+            ended.wait()
+            uploader.cancel()
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        with pytest.raises(Interrupted):
+            uploader.upload(Cut(b"x" * KIB), PROJECT, name="cut", part_size=KIB)
+        stopper.join()
+    assert rig.mock.files() == []
+
+
+def test_parts_that_take_longer_are_dropped(rig: Rig) -> None:
+    """Parts in flight get the time they were given, then they are dropped; the others are reported."""
+    rig.mock.faults.add(Fault("putPart", "stall", part=2, after_bytes=100, times=None))
+    path = rig.file(3 * KIB)
+    with rig.uploader(jobs=3, stop_within=0) as uploader:
+        cancel_at(uploader, PartSent, 2)
+        with pytest.raises(Interrupted, match="2 of 3 parts are sent"):
+            uploader.upload(path, PROJECT, part_size=KIB)
+    (upload,) = rig.mock.uploads()
+    assert [part["part_number"] for part in upload["parts"]] == [1, 3]
+
+
+def test_second_stop_waits_for_nothing(rig: Rig) -> None:
+    """A stop at once ends every file, although its parts hang in the network."""
+    rig.mock.faults.add(Fault("putPart", "stall", after_bytes=100, times=None))
+    requests = [
+        UploadRequest(source=rig.file(KIB, f"f{number}"), destination=PROJECT, part_size=KIB) for number in range(5)
+    ]
+    with rig.uploader(jobs=3, stop_within=3600) as uploader:
+        cancel_at(uploader, UploadStarted, 3)
+        outcomes: list[Any] = []
+        runner = threading.Thread(target=lambda: outcomes.extend(uploader.upload_many(requests)))
+        runner.start()
+        while rig.calls["putPart"] < 1:
+            threading.Event().wait(0.01)
+        uploader.cancel(at_once=True)
+        runner.join()
+    assert [type(outcome.error) for outcome in outcomes] == [Interrupted] * 5
+    assert rig.told(UploadCompleted) == []
+
+
+PROGRAM = """
+import os, signal, sys, threading
+from cavatica_upload import Uploader
+from cavatica_upload.events import PartSent
+endpoint, token, state, file = sys.argv[1:]
+sent = threading.Semaphore(0)
+def listen(event):
+    if isinstance(event, PartSent):
+        sent.release()
+def interrupt():
+    for _ in range(int(os.environ["AFTER"])):
+        sent.acquire()
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    with Uploader(token=token, endpoint=endpoint, state_dir=state, listeners=[listen], jobs=2) as uploader:
+        uploader.upload(file, "me/study", part_size=1024)
+except KeyboardInterrupt:
+    print("interrupted")
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("after", [1, PARTS])
+def test_no_file_appears_after_keyboard_interrupt(rig: Rig, after: int) -> None:
+    """In a program without signal handlers of its own Ctrl-C is KeyboardInterrupt, and no file comes of the upload."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, rig.mock.base_url, rig.mock.token, rig.state, rig.file(PARTS * KIB)],
+        env={**os.environ, "AFTER": str(after)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) in [(130, "interrupted\n"), (0, "")], done.stderr
+    assert bool(rig.mock.files()) == (done.returncode == 0)
+    if after == 1:
+        assert done.returncode == 130
+
+
+def test_stop_follows_the_clock() -> None:
+    """Parts in flight get their seconds, reports theirs, and a stop at once gives none."""
+    stop = Stop(within=10, final_calls=5)
+    assert not stop.apply(0)
+    stop.request()
+    assert stop.apply(100)
+    assert [event.is_set() for event in (stop.stopping, stop.dropping, stop.abandoning)] == [True, False, False]
+    assert not stop.apply(109)
+    assert stop.apply(110)
+    assert not stop.abandoning.is_set()
+    assert stop.apply(115)
+    assert stop.abandoning.is_set()
+    now = Stop()
+    now.request(at_once=True)
+    assert now.apply(0)
+    assert now.abandoning.is_set()
+
+
+def test_final_calls_are_this_threads_alone() -> None:
+    """After a stop only a thread that reports what is stored may call, and nobody once everything is dropped."""
+    stop = Stop()
+    stop.request()
+    assert stop.calls.is_set()
+    with stop.allow_final_calls():
+        assert not stop.calls.is_set()
+        other: list[bool] = []
+        thread = threading.Thread(target=lambda: other.append(stop.calls.is_set()))
+        thread.start()
+        thread.join()
+        assert other == [True]
+        stop.request(at_once=True)
+        assert stop.calls.is_set()
+
+
+@pytest.fixture
+def used(rig: Rig) -> Iterator[Uploader]:
+    """An uploader that has uploaded something."""
+    with rig.uploader() as uploader:
+        uploader.upload(rig.file(KIB), PROJECT)
+        yield uploader
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("use", ["upload", "upload_many", "api", "listen"])
+def test_uploader_that_was_inherited_says_so(rig: Rig, used: Uploader, use: str) -> None:
+    """In a forked child an uploader of the parent's raises an error that says what to do, and never hangs."""
+    path = rig.file(KIB, "other")
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with used:
+                if use == "upload":
+                    used.upload(path, PROJECT)
+                elif use == "upload_many":
+                    list(used.upload_many([UploadRequest(source=path, destination=PROJECT)]))
+                elif use == "api":
+                    used.api.get_rate_limit()
+                else:
+                    used.listen(print)
+        except UsageError as error:
+            status = 0 if "forked" in error.message and error.hint else 2
+        finally:
+            os._exit(status)
+    killer = threading.Timer(60, os.kill, (child, signal.SIGKILL))
+    killer.start()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    killer.cancel()
+    assert used.upload(path, PROJECT) is not None  # the parent's goes on
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_child_may_make_its_own(rig: Rig, used: Uploader) -> None:
+    """A forked child of a process with a used uploader uploads with one of its own."""
+    path: Path = rig.file(3 * KIB, "other")
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with Uploader(token=rig.mock.token, endpoint=rig.mock.base_url, state_dir=rig.state) as uploader:
+                status = 0 if uploader.upload(path, PROJECT, part_size=KIB) else 2
+        finally:
+            os._exit(status)
+    killer = threading.Timer(60, os.kill, (child, signal.SIGKILL))
+    killer.start()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    killer.cancel()
+    assert len(rig.mock.files()) == 2
