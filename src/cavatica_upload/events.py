@@ -127,10 +127,14 @@ class UploadFailed:
 
 @attrs.frozen
 class UploadSkipped:
-    """The file was left alone, on request or because it is there already; `reason` is one sentence."""
+    """The file was left alone, on request or because it is there already; `reason` is one sentence.
+
+    `different` means that the file which has its name there is another one.
+    """
 
     file: FileKey
     reason: str
+    different: bool = False
 
 
 @attrs.frozen

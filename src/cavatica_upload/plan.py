@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from cavatica_upload.errors import SizeMismatch, UsageError
+from cavatica_upload.errors import SizeMismatch, UnexpectedAnswer, UsageError
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -113,6 +113,18 @@ def part_size_for(
     limit = _divide_up(size, MAX_PARTS)
     chosen = min(LARGEST, max(SMALLEST, _divide_up(size, AIMED_PARTS), limit, needed))
     return _round_up(max(chosen, limit), STEP)
+
+
+def check_part_size(part_size: object, operation: str) -> int:
+    """Return a part size that the server answered; raises UnexpectedAnswer if none can be that: 1 byte to 5 GiB."""
+    if isinstance(part_size, int) and not isinstance(part_size, bool) and 1 <= part_size <= MAX_PART_SIZE:
+        return part_size
+    raise UnexpectedAnswer(
+        f"{operation} failed: the server chose parts of {part_size} bytes, and 1 byte to 5 GiB are possible.",
+        "Check the endpoint; ask the platform's support if it is right. Nothing was sent.",
+        status=200,
+        operation=operation,
+    )
 
 
 def plan_for_answer(size: int, part_size: int) -> Plan:

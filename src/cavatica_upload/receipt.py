@@ -9,15 +9,18 @@ import re
 from collections.abc import Iterable, Iterator
 from hashlib import md5
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import attrs
 
 from cavatica_upload.disk import private_folder, write_whole
 from cavatica_upload.errors import SourceError
+from cavatica_upload.sources.base import Identity
 
 SCHEMA = "cavatica-upload receipt"
 VERSION = 1
+
+Record = TypeVar("Record")
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -27,7 +30,9 @@ class ReceiptPart:
     """One part as storage took it: `md5` of the bytes as they were sent (hex), `etag` as storage answered.
 
     `verified` means that the two are equal. `md5` is None where hashing was switched off.
-    `resumed` marks a part that an earlier run had sent.
+    `resumed` marks a part that an earlier run had sent. `proof` says how the bytes sent were proved to be the file's:
+    "as sent" (nothing touched the file between sending and completion), "unchanged since" (the same, over several
+    runs), or "read again" (something did, and the file was read again and its MD5 compared).
     """
 
     number: int
@@ -36,6 +41,7 @@ class ReceiptPart:
     etag: str | None
     verified: bool
     resumed: bool = False
+    proof: str | None = None
 
 
 @attrs.frozen
@@ -57,7 +63,8 @@ class Receipt:
     `composite` is the MD5 over the MD5s of the parts, with the number of parts, as S3 shows it as the ETag of the
     whole object; None where a part has no MD5. `verified` is True where everything was proved: the MD5 of every part
     equals the ETag that storage gave, the sizes agree, and the file on disk did not change meanwhile.
-    `not_verified` says in sentences what was not. `path` is where the receipt is kept; it is not part of the JSON.
+    `not_verified` says in sentences what was not. `identity` is the file on disk as it was when its parts were proved
+    (device, inode, size, times); None for a stream. `path` is where the receipt is kept; it is not part of the JSON.
     """
 
     file_id: str
@@ -73,6 +80,7 @@ class Receipt:
     verified: bool
     not_verified: tuple[str, ...] = ()
     digest: FileDigest | None = None
+    identity: Identity | None = None
     started: str
     finished: str
     endpoint: str
@@ -84,19 +92,21 @@ class Receipt:
     def to_json(self) -> str:
         """Return the receipt as JSON text, ending in a newline."""
         document: dict[str, Any] = {"schema": SCHEMA, "version": VERSION}
-        document |= attrs.asdict(self, filter=lambda field, _value: field.name not in ("path", "parts"))
-        document["parts"] = []
+        document |= attrs.asdict(attrs.evolve(self, parts=(), path=None))
+        del document["parts"], document["path"]
+        document["parts"] = []  # at the end
         text = json.dumps(document, indent=2, ensure_ascii=False)
         # A line a part: a receipt of 10,000 parts stays readable, and `diff` works on it.
         lines = ",\n".join("    " + json.dumps(attrs.asdict(part)) for part in self.parts)
-        return text.removesuffix("[]\n}") + f"[\n{lines}\n  ]\n}}\n"
+        text = text.removesuffix("[]\n}") + f"[\n{lines}\n  ]\n}}\n"
+        return text.encode("utf-8", "backslashreplace").decode()  # a file name may hold bytes that are no UTF-8
 
     @classmethod
     def from_json(cls, text: str) -> "Receipt":
         """Read a receipt from JSON text; raises SourceError where the text is no receipt, or of a later version."""
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SourceError(f"This is not a receipt: {error}.") from error
         if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
             raise SourceError("This is JSON, but not a receipt.", "Give a file that `cavatica receipts` lists.")
@@ -107,14 +117,32 @@ class Receipt:
                 "Use a later version of this program.",
             )
         try:
-            known = {field.name for field in attrs.fields(cls)}
-            fields = {key: value for key, value in document.items() if key in known}
-            fields["parts"] = tuple(ReceiptPart(**part) for part in document["parts"])
-            fields["not_verified"] = tuple(document.get("not_verified", ()))
-            fields["digest"] = FileDigest(**document["digest"]) if document.get("digest") else None
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
+            parts = tuple(_checked(ReceiptPart, part) for part in document["parts"])
+            digest = document.get("digest") and _checked(FileDigest, document["digest"])
+            identity = document.get("identity") and _checked(Identity, document["identity"])
+            doubts = tuple(map(str, document.get("not_verified") or ()))
+            document.pop("path", None)
+            document |= {"parts": parts, "digest": digest, "identity": identity, "not_verified": doubts}
+            return _checked(cls, document)
+        except (KeyError, TypeError, AttributeError) as error:
             raise SourceError(f"This receipt is incomplete: {error}.") from error
+
+
+_OPTIONAL = frozenset({"project", "parent", "composite", "digest", "identity", "href", "path", "md5", "etag", "proof"})
+_NUMBERS = frozenset({"size", "part_size", "number", "device", "inode", "mtime_ns", "ctime_ns"})
+_FLAGS = frozenset({"verified", "resumed"})
+_RECORDS = frozenset({"parts", "not_verified", "digest", "identity"})
+
+
+def _checked(kind: type[Record], document: dict[str, Any]) -> Record:
+    """Make a record of JSON whose fields may be of any type, or missing; raises TypeError or KeyError."""
+    known = {field.name for field in attrs.fields(kind)}  # type: ignore[arg-type]
+    fields = {key: value for key, value in document.items() if key in known}
+    for key, value in fields.items():
+        wanted: type = bool if key in _FLAGS else int if key in _NUMBERS else str
+        if key not in _RECORDS and not (value is None and key in _OPTIONAL) and type(value) is not wanted:
+            raise TypeError(f"{key} is {value!r}")
+    return kind(**fields)
 
 
 def composite(md5s: Iterable[str]) -> str:

@@ -1,15 +1,15 @@
-"""Files that an earlier run brought to the platform: their receipts say so, and they are not sent again."""
+"""What was uploaded before: receipts say which file is on the platform already, and it is not sent again."""
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import SourceError
 from cavatica_upload.receipt import Receipt, read
+from cavatica_upload.sources.local import identity_of
 from cavatica_upload.verification import verify
 
 _RECEIPT = re.compile(r"[0-9TZ.]+-(?P<name>.*)-[^-]*\.json")
@@ -41,47 +41,59 @@ class ReceiptIndex:
     ) -> Receipt | None:
         """Return the receipt of this very file of `size` bytes, under this name at this destination.
 
-        With `renamed`, also where its name was taken and it got the next free one (`_1_name`). `is_there` tells whether
-        the platform still has the file of a receipt. The file must be what it was: nothing changed it since the upload
-        began. Where something may have, it is read and compared with the receipt's MD5s, after `before_reading` was
-        called; without that, it is another file.
+        With `renamed`, also if its name was taken and it got the next free one (`_1_name`). `is_there` tells whether
+        the platform still has the file of a receipt. The file must be what it was: nothing touched it since it was
+        proved. If something did, it is read and compared with the receipt's MD5s, after `before_reading` was called.
         """
+        for receipt in self._of_name(name):
+            if (
+                self._fits(receipt, name, destination, renamed)
+                and receipt.size == size
+                and os.path.realpath(receipt.source) == os.path.realpath(source)
+                and is_there(receipt)
+                and self.compare(receipt, source, before_reading)
+            ):
+                return receipt
+        return None
+
+    def of_file(self, file_id: str, name: str) -> Receipt | None:
+        """Return the receipt of a file on the platform, by its id."""
+        return next((receipt for receipt in self._of_name(name) if receipt.file_id == file_id), None)
+
+    @staticmethod
+    def compare(receipt: Receipt, source: str, before_reading: Callable[[], None] | None = None) -> bool | None:
+        """Return whether a file on disk is the one of the receipt; None if that cannot be told.
+
+        Nothing touched it since: it is. Else it is read, after `before_reading` was called, and its MD5s are compared.
+        """
+        try:
+            if receipt.identity is not None and receipt.identity.same_as(identity_of(source)):
+                return True
+            if before_reading is not None:
+                before_reading()
+            found = verify(receipt, source)
+        except (OSError, ValueError, SourceError):
+            return None
+        if found.ok:
+            return True
+        return None if found.unchecked_parts and not found.wrong_parts else False
+
+    def _of_name(self, name: str) -> Iterator[Receipt]:
         for path in self._paths.get(_key(name), ()):
             try:
                 receipt = read(path)
             except SourceError:
                 continue
-            if (
-                self._fits(receipt, name, destination, renamed)
-                and receipt.size == size
-                and os.path.realpath(receipt.source) == os.path.realpath(source)
-                and _unchanged(receipt, source, before_reading)
-                and is_there(receipt)
-            ):
-                return receipt
-        return None
+            if receipt.endpoint == self._endpoint:
+                yield receipt
 
     def _fits(self, receipt: Receipt, name: str, destination: Destination, renamed: bool) -> bool:
         asked = _RENAMED.fullmatch(receipt.name) if renamed else None
         return (
             name in (receipt.name, asked and asked["name"])
-            and receipt.endpoint == self._endpoint
             and receipt.parent == destination.parent
             and destination.project in (None, receipt.project)
         )
-
-
-def _unchanged(receipt: Receipt, source: str, before_reading: Callable[[], None] | None) -> bool:
-    try:
-        found = Path(source).stat()
-        if max(found.st_mtime, found.st_ctime) < epoch_seconds(receipt.started):
-            return True
-        if before_reading is None:
-            return False
-        before_reading()
-        return verify(receipt, source).ok
-    except (OSError, ValueError, SourceError):
-        return False
 
 
 def _key(name: str) -> str:

@@ -9,6 +9,7 @@ import attrs
 
 from cavatica_upload.destination import Destination, name_problem
 from cavatica_upload.errors import UsageError
+from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.receipt import Receipt
 
 IfExists = Literal["fail", "skip", "overwrite", "rename"]
@@ -41,6 +42,9 @@ class UploadRequest:
     `if_exists` says what to do when a file of that name is there: "fail" (NameTaken), "skip", "overwrite", or "rename"
     to `_1_name`, `_2_name`, … as the platform does. Unless it is to be overwritten, a file that has not changed since
     it was brought there from this machine is not sent again: its receipt is the outcome.
+    `expect_size` (bytes) and `expect_md5` (32 hex, computed beside the upload) must be those of the whole file or
+    stream, or nothing is completed (SizeMismatch, IntegrityError). An empty stream is an error (SourceError), since its
+    producer may have failed, unless `allow_empty`.
     `md5` is a known MD5 of the whole file (32 hex), sent to the platform at the start; a sidecar `FILE.md5` is found
     without being named. `digest` asks for one to be computed from a read of its own, beside the upload.
     `changed` says what to do when an unfinished upload of this file is known, but the file has changed since:
@@ -58,6 +62,9 @@ class UploadRequest:
     if_exists: IfExists = attrs.field(default="fail", validator=_one_of("fail", "skip", "overwrite", "rename"))
     digest: DigestName | None = attrs.field(default=None, validator=attrs.validators.optional(_one_of("md5", "sha256")))
     md5: str | None = None
+    expect_size: int | None = None
+    expect_md5: str | None = None
+    allow_empty: bool = False
     changed: IfChanged = attrs.field(default="refuse", validator=_one_of("refuse", "restart"))
     resume_id: str | None = None
     wait: bool = False
@@ -68,8 +75,17 @@ class UploadRequest:
         if not self.key:
             path = os.fspath(self.source) if isinstance(self.source, str | os.PathLike) else None
             object.__setattr__(self, "key", path or self.name or "stream")
-        if self.md5 is not None and not is_hex(self.md5, 32):
-            raise UsageError(f"{self.md5!r} is not an MD5: 32 hexadecimal digits are needed.")
+        for md5 in (self.md5, self.expect_md5):
+            if md5 is not None and not (isinstance(md5, str) and is_hex(md5, 32)):
+                raise UsageError(f"{md5!r} is not an MD5: 32 hexadecimal digits are needed.")
+        if self.md5 and self.expect_md5 and self.md5.lower() != self.expect_md5.lower():
+            raise UsageError("md5 and expect_md5 contradict each other.", "Give one of them.")
+        if self.expect_size is not None and not 0 <= self.expect_size <= MAX_FILE_SIZE:
+            raise UsageError(f"A file of {self.expect_size:,} bytes is not possible: 0 to 5 TiB.")
+        if self.expect_md5 is not None and self.digest is None:
+            object.__setattr__(self, "digest", "md5")
+        if self.expect_md5 is not None and self.digest != "md5":
+            raise UsageError("An expected MD5 needs the digest md5.", "Leave the other digest out.")
 
     def target_name(self, source_name: str | None) -> str:
         """Return the name on the platform; raises UsageError where there is none, or an impossible one."""
@@ -97,12 +113,14 @@ class Outcome:
     """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence). One of the three.
 
     Only a file that was skipped because an earlier run has brought it comes with a receipt, too: that run's.
+    `different` means that it was skipped although the file which has its name is another one.
     """
 
     request: UploadRequest
     receipt: Receipt | None = None
     error: Exception | None = None
     skipped: str | None = None
+    different: bool = False
 
 
 def is_hex(text: str, length: int) -> bool:

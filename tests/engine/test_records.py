@@ -17,7 +17,7 @@ from cavatica_upload import receipt as receipts_of
 from cavatica_upload import verify
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.resume import keep
-from cavatica_upload.errors import SourceError
+from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
@@ -441,7 +441,7 @@ def test_range_of_a_file(tmp_path_factory: pytest.TempPathFactory, offset: int, 
     if offset + size <= 100:
         assert b"".join(source.blocks(offset, size)) == CONTENT[offset : offset + size]
     else:
-        with pytest.raises(SourceError, match="cut short"):
+        with pytest.raises(FileChanged, match="cut short"):
             list(source.blocks(offset, size))
     source.close()
 

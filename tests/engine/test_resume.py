@@ -107,8 +107,11 @@ def test_journal_lost_and_another_file_is_no_mix(rig: Rig, half: Path) -> None:
 def test_resume_by_id_of_another_file(rig: Rig, half: Path) -> None:
     """An upload of another name, or of another size, does not become a file."""
     (upload,) = rig.mock.uploads()
+    wrong = rig.file(PARTS * KIB, "other.bam", seed=2)
+    with pytest.raises(UsageError, match=r"is of 'sample.bam', not of 'other.bam'"):
+        rig.upload(wrong, resume_id=upload["upload_id"])
     with pytest.raises(FileChanged, match="begun with another file"):
-        rig.upload(rig.file(PARTS * KIB, "other.bam"), resume_id=upload["upload_id"])
+        rig.upload(wrong, resume_id=upload["upload_id"], name="sample.bam")
     for file in rig.state.glob("journal*"):
         file.unlink()
     other = rig.file(PARTS * KIB, "other.bam")

@@ -10,7 +10,7 @@ import pytest
 from engine_rig import KIB, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import SourceError, StorageError
+from cavatica_upload import FileChanged, StorageError
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage.put import Storage, Target
@@ -34,7 +34,7 @@ def test_file_cut_short_is_reported(rig: Rig, deaf: int, verify: bool) -> None:
     target = Target("PUT", f"http://127.0.0.1:{deaf}/part")
     with closing(LocalFile(path)) as source, closing(Storage(hashing=verify)) as store:
         os.truncate(path, KIB)
-        with pytest.raises(SourceError, match="cut short"):
+        with pytest.raises(FileChanged, match="cut short"):
             store.put(target, Part(1, 0, PARTS * KIB), source)
 
 

@@ -41,7 +41,7 @@ def test_file_cut_short_while_it_goes_up(rig: Rig) -> None:
     path = rig.file(PARTS * KIB)
     with (
         after_part(rig, 3, lambda: os.truncate(path, 4 * KIB)) as options,
-        pytest.raises(SourceError, match=r"cut short .* has 4,096 bytes instead of 8,192"),
+        pytest.raises(FileChanged, match=r"cut short .* has 4,096 bytes instead of 8,192"),
     ):
         rig.upload(path, part_size=KIB, uploader=options)
     assert rig.mock.files() == []

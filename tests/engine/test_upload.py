@@ -100,7 +100,9 @@ def test_taken_name(rig: Rig) -> None:
         rig.upload(path)
     with rig.uploader() as uploader:
         assert uploader.upload(path, PROJECT, if_exists="skip") is None
-    assert rig.told(UploadSkipped)[0].reason == "sample.bam is there already."
+    (skipped,) = rig.told(UploadSkipped)
+    assert skipped.different
+    assert skipped.reason == "A different file sample.bam is there already: of 10 bytes, and this one has 20."
     renamed = rig.upload(path, if_exists="rename")
     assert renamed.name == "_1_sample.bam"
     path.write_bytes(b"another")
@@ -127,10 +129,10 @@ def test_folder_is_a_destination(rig: Rig) -> None:
 
 
 def test_stream_arrives_whole(rig: Rig) -> None:
-    """What can be read only once, and whose size nobody knows, arrives whole, also when it is empty."""
+    """What can be read only once, and whose size nobody knows, arrives whole, also when it is empty and may be."""
     for number, size in enumerate((0, 1, PART, 10 * PART + 3)):
         content = rig.file(size).read_bytes()
-        receipt = rig.upload(io.BytesIO(content), name=f"stream-{number}")
+        receipt = rig.upload(io.BytesIO(content), name=f"stream-{number}", allow_empty=True)
         assert rig.stored(receipt) == content
         assert receipt.verified
         assert receipt.size == size
@@ -287,13 +289,24 @@ def test_the_same_again_returns_the_receipt(rig: Rig, if_exists: str) -> None:
     assert len(rig.told(UploadSkipped)) == 1
 
 
-@pytest.mark.parametrize("change", ["touched", "replaced there", "another file"])
+def test_touched_file_of_the_same_bytes_is_recognised(rig: Rig) -> None:
+    """New times with the old bytes are no new file: the bytes are read and compared with the receipt."""
+    path = rig.file(3 * KIB)
+    first = rig.upload(path, part_size=KIB)
+    os.utime(path, (10**9, 10**9))
+    assert rig.upload(path, part_size=KIB) == first
+    assert rig.calls["putPart"] == 3
+
+
+@pytest.mark.parametrize("change", ["written to", "replaced there", "another file"])
 def test_another_state_is_another_file(rig: Rig, change: str) -> None:
-    """Touched since, or replaced on the platform, or uploaded from another place: the name is taken by another file."""
+    """Written to (size and time as before), replaced there, or uploaded from another place: it is another file."""
     path = rig.file(10)
     first = rig.upload(path)
-    if change == "touched":
-        os.utime(path)
+    if change == "written to":
+        times = path.stat()
+        path.write_bytes(b"other byte")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     elif change == "replaced there":
         second = rig.upload(path, if_exists="overwrite")
         assert second.path is not None

@@ -176,8 +176,9 @@ class _OneByte:
         """Yield the byte."""
         yield b"?" * size
 
-    def check(self) -> None:
+    def look(self) -> Identity:
         """Nothing changes here."""
+        return Identity("", 1)
 
     def close(self) -> None:
         """There is nothing to close."""

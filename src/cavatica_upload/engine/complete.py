@@ -1,25 +1,36 @@
-"""The end of an upload: complete it, prove it, keep the receipt."""
+"""The end of an upload: prove the file, complete the upload, see that the right file came of it, keep the receipt."""
 
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import attrs
 
 from cavatica_upload import receipt, versions
-from cavatica_upload.clock import now_utc
+from cavatica_upload.clock import epoch_seconds, now_utc
 from cavatica_upload.engine.checkpoints import report_of
-from cavatica_upload.engine.completed_file import CompletedFile, find_completed_file
+from cavatica_upload.engine.completed_file import (
+    CompletedFile,
+    Lost,
+    check_answer,
+    look_for,
+    not_ours,
+    server_time,
+)
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import Opened
+from cavatica_upload.engine.proof import check_expected, prove_unchanged
+from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.errors import (
     CavaticaError,
     CompleteRefused,
-    IntegrityError,
-    SizeMismatch,
+    NameTaken,
     UnexpectedAnswer,
     UploadGone,
 )
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
+from cavatica_upload.sources.base import Identity
 from cavatica_upload.storage import etags
 
 COMPLETIONS = 5  # of which all but one end without an answer
@@ -58,27 +69,20 @@ def complete_upload(
 ) -> Receipt | SendAgain | BeginAnew:
     """Complete the upload, with the parts that were not reported, and return the receipt, or what to do instead.
 
-    Raises FileChanged or another IntegrityError before anything is completed that should not be, SizeMismatch if the
-    file that came of it is not the file that was sent.
+    Raises FileChanged or another IntegrityError before anything is completed that
+    should not be, SizeMismatch or IntegrityError if the file that came of it is not the file that was sent, and
+    SkippedFile if the name was taken meanwhile and the file is then to be left alone.
     """
     opened = finished.opened
-    opened.source.check()
-    _check_known(finished)
-    file = find_completed_file(context, opened.entry, finished.size) if opened.completed else None
+    check_expected(opened, finished.size, finished.parts, finished.digest)
+    identity, reread = prove_unchanged(context, opened, finished.parts)
+    file = opened.completed
     if file is None:
-        context.journal.mark_completing(opened.entry, now_utc())
-        ended = _complete(context, finished, unreported)
+        ended = _Completion(context, finished, list(unreported)).run()
         if not isinstance(ended, CompletedFile):
             return ended
         file = ended
-    if file.size is not None and file.size != finished.size:
-        raise SizeMismatch(
-            f"The platform has {file.size:,} bytes of {opened.entry.name}, and {finished.size:,} were sent.",
-            f"Do not use the file {file.file_id}; delete it, and upload it again.",
-            expected=finished.size,
-            got=file.size,
-        )
-    made = _receipt(context, finished, file)
+    made = _receipt(context, finished, file, identity, reread=reread)
     try:
         made = receipt.write(made, context.receipts)
     except OSError as error:
@@ -87,93 +91,153 @@ def complete_upload(
     return made
 
 
-def _complete(
-    context: Context, finished: Finished, unreported: Sequence[SentPart]
-) -> CompletedFile | SendAgain | BeginAnew:
-    entry = finished.opened.entry
-    rest = list(unreported)
-    refused = False
-    for attempt in range(1, COMPLETIONS + 1):
-        try:
-            answer = context.api.complete_upload(entry.upload_id, [report_of(part) for part in rest])
-        except UploadGone as error:
-            return _completed_file_or_raise(context, finished, error)
-        except CompleteRefused:
-            if refused:
-                raise
-            refused = True
-            missing = _reconcile(context, finished)
-            if isinstance(missing, SendAgain):
-                return missing
-            rest = missing
-            continue
-        except CavaticaError as error:
-            if not getattr(error, "maybe_acted", False):
-                raise
-            lost = error
-        else:
-            if answer.id is not None:
-                return CompletedFile(answer.id, answer.size, answer.href)
-            lost = UnexpectedAnswer(
-                f"The server did not say which file the upload of {entry.name} became.",
-                "Run the same command again.",
-                status=200,
-                operation="completeUpload",
-            )
-        # The answer was lost. An upload that is gone has become the file; one that is there has not.
-        pause(context, context.backoff(attempt))
-        try:
-            context.api.get_upload(entry.upload_id)
-        except UploadGone as gone:
-            return _completed_file_or_raise(context, finished, gone)
-        if attempt == COMPLETIONS:
-            raise lost
-    raise AssertionError("unreachable")
+class _Completion:
+    """Asks for completion until it is known what came of it."""
 
+    def __init__(self, context: Context, finished: Finished, rest: Sequence[SentPart]) -> None:
+        self._context = context
+        self._finished = finished
+        self._opened = finished.opened
+        self._entry = finished.opened.entry
+        self._rest = rest  # parts that are reported with the completion
+        self._refused = 0
+        earlier = finished.opened.entry.completing
+        self._asked = epoch_seconds(earlier) if earlier is not None else None  # the first time of which no answer came
+        self._before: frozenset[str] | None = None
 
-def _completed_file_or_raise(context: Context, finished: Finished, error: UploadGone) -> CompletedFile:
-    file = find_completed_file(context, finished.opened.entry, finished.size)
-    if file is None:
-        raise error
-    return file
-
-
-def _reconcile(context: Context, finished: Finished) -> list[SentPart] | SendAgain:
-    """Ask the server what it has: return the parts to report again, or those to send again."""
-    upload = context.api.get_upload(finished.opened.entry.upload_id, list_parts=True)
-    theirs = {part.part_number: part.headers for part in upload.parts or ()}
-    missing = [part for number, part in finished.parts.items() if number not in theirs]
-    wrong = [
-        number
-        for number, part in finished.parts.items()
-        if number in theirs and not etags.same(part.etag, etags.in_headers(theirs[number]))
-    ]
-    if wrong:
-        context.notice(
-            finished.opened.request.key,
-            f"The server has other bytes of {len(wrong)} parts than were sent; they are sent again.",
-        )
-        return SendAgain(tuple(wrong))
-    return missing
-
-
-def _check_known(finished: Finished) -> None:
-    """Compare a known MD5 of the whole file with what was read, as far as that is known."""
-    known, computed = finished.opened.known, finished.digest
-    if known is None:
-        return
-    taken = computed.value if computed is not None and computed.algorithm == "md5" else None
-    if taken is None and len(finished.parts) == 1:
-        taken = next(iter(finished.parts.values())).md5
-    if taken is not None and taken != known.value:
-        raise IntegrityError(
-            f"The MD5 of {finished.opened.request.key} is {taken}, and "
-            f"{'its .md5 file' if known.origin == 'sidecar' else 'the one given'} says {known.value}.",
-            "Find out which is right; the upload is not completed.",
+    def run(self) -> CompletedFile | SendAgain | BeginAnew:
+        for attempt in range(1, COMPLETIONS + 1):
+            now = server_time(self._context, time.time())
+            failed: CavaticaError | None = None
+            if self._asked is None:
+                self._context.journal.mark_completing(self._entry, _utc(now))
+            try:
+                answer = self._context.api.complete_upload(self._entry.upload_id, [report_of(p) for p in self._rest])
+            except UploadGone as error:
+                if self._asked is None and not error.maybe_acted:
+                    raise self._gone() from error
+                return self._found(self._asked if self._asked is not None else now)
+            except NameTaken as error:
+                return self._name_taken(error)
+            except CompleteRefused as error:
+                instead = self._refused_because(error)
+                if instead is not None:
+                    return instead
+                continue
+            except CavaticaError as error:
+                if not error.maybe_acted:
+                    raise
+                failed = error
+                acted = isinstance(error, UnexpectedAnswer) and 200 <= (error.status or 0) < 300
+            else:
+                if answer.id:
+                    return check_answer(self._context, self._entry, self._finished.size, answer)
+                acted = True
+            # The answer was lost, or says nothing. An upload that is gone has become the file; an open one has not.
+            pause(self._context, self._context.backoff(attempt))
+            self._asked = now if self._asked is None else self._asked
+            try:
+                self._context.api.get_upload(self._entry.upload_id)
+            except UploadGone:
+                return self._found(self._asked, acted=acted)
+            if attempt == COMPLETIONS and failed is not None:
+                raise failed
+            self._asked = now  # what was asked before did nothing
+            self._before = self._names_now()
+        raise UnexpectedAnswer(
+            f"The platform says that {self._entry.name} is completed, and keeps its upload open.",
+            "Look for the file on the platform, and run the same command again.",
+            status=200,
+            operation="completeUpload",
         )
 
+    def _gone(self) -> UploadGone:
+        """Return the error of an upload that was gone before completion was asked for: no file can have come of it."""
+        found = self._context.api.find_file(self._entry.destination, self._entry.name)
+        if found is None:
+            return not_ours(self._entry, None)
+        lost = Lost(entry=self._entry, size=self._finished.size, asked=0.0, before=frozenset({found.id}))
+        return not_ours(self._entry, look_for(self._context, lost, self._opened.source, self._finished.parts))
 
-def _receipt(context: Context, finished: Finished, file: CompletedFile) -> Receipt:
+    def _found(self, asked: float, *, acted: bool = False) -> CompletedFile:
+        lost = Lost(entry=self._entry, size=self._finished.size, asked=asked, before=self._before, acted=acted)
+        found = look_for(self._context, lost, self._opened.source, self._finished.parts)
+        if found is not None and found.ours == "yes":
+            return found.file
+        if acted and found is None:
+            return CompletedFile("")  # it is there: the platform said so, and does not list it yet
+        raise not_ours(self._entry, found)
+
+    def _names_now(self) -> frozenset[str]:
+        found = self._context.api.find_file(self._entry.destination, self._entry.name)
+        return frozenset({found.id} if found is not None else ())
+
+    def _name_taken(self, error: NameTaken) -> BeginAnew:
+        """The name was taken after the upload had been started: do what the request says of taken names."""
+        wish = self._opened.request.if_exists
+        if wish == "fail" or self._entry.if_exists == "overwrite" or self._opened.source.identity is None:
+            raise error
+        if wish == "skip":
+            self._abort()
+            raise SkippedFile(f"{self._entry.name} was put there by somebody else meanwhile.")
+        self._say(f"The name {self._entry.name} was taken meanwhile; the upload is begun anew, to {wish}.")
+        return self._anew(error)
+
+    def _refused_because(self, error: CompleteRefused) -> SendAgain | BeginAnew | None:
+        """Ask the server what it has, and return what to send again; None to complete again with more reports."""
+        self._refused += 1
+        parts = self._finished.parts
+        upload = self._context.api.get_upload(self._entry.upload_id, list_parts=True)
+        listed = upload.parts
+        theirs = {part.part_number: etags.in_headers(part.headers) for part in listed or ()}
+        wrong = [n for n, part in parts.items() if n in theirs and not etags.same(part.etag, theirs[n])]
+        missing = [n for n in parts if n not in theirs]
+        if self._refused > 2 or set(theirs) - set(parts):
+            return self._give_up(error)
+        if wrong and self._can_send_again:
+            self._say(f"The server has other bytes of {len(wrong)} parts than were sent; they are sent again.")
+            return SendAgain(tuple(wrong))
+        if self._refused == 1:  # storage acknowledged them all: the server may only have lost what it was told
+            self._rest = [parts[n] for n in sorted(missing or parts)]
+            return None
+        if listed and missing and self._can_send_again:
+            self._say(f"The server does not have {len(missing)} parts that storage took; they are sent again.")
+            return SendAgain(tuple(missing))
+        return self._give_up(error)
+
+    @property
+    def _can_send_again(self) -> bool:
+        return self._opened.source.identity is not None
+
+    def _give_up(self, error: CompleteRefused) -> BeginAnew:
+        if not self._can_send_again:
+            raise error
+        self._say(
+            "The server refuses to put the file together, and does not say which parts it lacks: the upload is aborted "
+            "and begun anew."
+        )
+        return self._anew(error)
+
+    def _anew(self, error: CavaticaError) -> BeginAnew:
+        self._abort()
+        return BeginAnew(error)
+
+    def _abort(self) -> None:
+        try:
+            self._context.api.abort_upload(self._entry.upload_id)
+        except UploadGone:
+            pass
+        except CavaticaError:
+            self._say(f"The upload {self._entry.upload_id} could not be aborted; abort it with cavatica uploads abort.")
+        self._context.journal.forget(self._entry)
+
+    def _say(self, text: str) -> None:
+        self._context.notice(self._opened.request.key, text)
+
+
+def _receipt(
+    context: Context, finished: Finished, file: CompletedFile, identity: Identity | None, *, reread: bool
+) -> Receipt:
     opened = finished.opened
     parts = tuple(
         ReceiptPart(
@@ -183,6 +247,11 @@ def _receipt(context: Context, finished: Finished, file: CompletedFile) -> Recei
             etag=part.etag,
             verified=part.verified,
             resumed=number in finished.resumed,
+            proof="read again"
+            if reread or number in opened.reread
+            else "unchanged since"
+            if number in finished.resumed
+            else "as sent",
         )
         for number, part in sorted(finished.parts.items())
     )
@@ -194,6 +263,7 @@ def _receipt(context: Context, finished: Finished, file: CompletedFile) -> Recei
         project=opened.request.destination.project,
         parent=opened.request.destination.parent,
         source=opened.source.identity.path if opened.source.identity is not None else opened.request.key,
+        identity=identity,
         upload_id=opened.entry.upload_id,
         size=finished.size,
         part_size=opened.part_size,
@@ -219,6 +289,12 @@ def _doubts(parts: Sequence[ReceiptPart], file: CompletedFile) -> tuple[str, ...
     opaque = sum(part.md5 is not None and not part.verified for part in parts)
     if opaque:
         doubts.append(f"The ETags of {opaque} of {len(parts)} parts are no MD5s: they prove nothing of the bytes.")
-    if file.size is None:
+    if not file.file_id:
+        doubts.append("The platform completed the upload, did not say the file's id, and does not list it yet.")
+    elif file.size is None:
         doubts.append("The platform did not say the size of the file.")
     return tuple(doubts)
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

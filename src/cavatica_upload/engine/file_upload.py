@@ -68,8 +68,8 @@ def upload_file(shared: Shared, file: OpenFile) -> Outcome:
                 began_anew = True
                 continue
         except SkippedFile as reason:
-            context.events.emit(UploadSkipped(file.key, str(reason)))
-            return Outcome(request, receipt=reason.receipt, skipped=str(reason))
+            context.events.emit(UploadSkipped(file.key, str(reason), reason.different))
+            return Outcome(request, receipt=reason.receipt, skipped=str(reason), different=reason.different)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
             if not isinstance(error, CavaticaError):
                 _log.exception("the upload of %s failed", file.key)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import attrs
 
-from cavatica_upload.clock import now_utc
-from cavatica_upload.engine.completed_file import find_completed_file
+from cavatica_upload.clock import epoch_seconds, now_utc
+from cavatica_upload.engine.completed_file import CompletedFile, Lost, look_for
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.resume import keep
+from cavatica_upload.engine.resume import Kept, keep
 from cavatica_upload.engine.start import Start
-from cavatica_upload.errors import FileChanged, SizeMismatch, UnexpectedAnswer, UploadGone, UsageError
+from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
-from cavatica_upload.plan import Plan, plan_for_answer
+from cavatica_upload.plan import Plan, check_part_size, plan_for_answer
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, sidecar_md5
 from cavatica_upload.sources import open_source
@@ -27,8 +27,9 @@ LONGEST_SIDECAR = 64 * 1024
 class Opened:
     """An upload that is open on the server, and what of it storage has.
 
-    `plan` is None for a stream. `known` is the MD5 of the whole file if it was said beforehand. `completed` means that
-    the upload became a file already, which an earlier run did not live to see.
+    `plan` is None for a stream. `known` is the MD5 of the whole file if it was said beforehand. `reread` are the
+    numbers of the kept parts that were read again to prove them. `completed` is the file that the upload became
+    already, which an earlier run did not live to see.
     """
 
     request: UploadRequest
@@ -38,8 +39,9 @@ class Opened:
     plan: Plan | None
     parallel: bool = True
     kept: Mapping[int, SentPart] = attrs.field(factory=dict)
+    reread: frozenset[int] = frozenset()
     known: FileDigest | None = None
-    completed: bool = False
+    completed: CompletedFile | None = None
 
     @property
     def part_size(self) -> int:
@@ -53,9 +55,10 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
     Raises SkippedFile where the request says so, UploadBusy where another process has it, FileChanged where an
     unfinished upload is of another state of the file, and what the API and the disk raise.
     """
-    source = open_source(request.source)
+    source = open_source(request.source, allow_empty=request.allow_empty)
     lock = None
     try:
+        _check_size(request, source.size)
         name = request.target_name(source.name)
         lock = UploadLock(context.state, context.endpoint, request.destination, name)
         lock.acquire()
@@ -67,6 +70,20 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
         raise
 
 
+def _check_size(request: UploadRequest, size: int | None) -> None:
+    if None not in (request.expect_size, size) and request.expect_size != size:
+        raise SizeMismatch(
+            f"{request.key} has {size:,} bytes, and {request.expect_size:,} were expected.",
+            "Find out which is right; nothing was sent.",
+            expected=request.expect_size,
+            got=size,
+        )
+
+
+class _Unusable(Exception):
+    """The upload that was begun cannot be gone on with, and nothing is lost by that; the message says why."""
+
+
 @attrs.frozen
 class _Opening:
     context: Context
@@ -76,37 +93,63 @@ class _Opening:
     asked: str
 
     def open(self) -> Opened:
-        if self.request.resume_id is not None:
-            return self._resume(self._entry_by_id(self.request.resume_id))
-        entry = self._unfinished()
-        if entry is not None:
+        asked_for = self.request.resume_id
+        for entry in self._unfinished() if asked_for is None else [self._entry_by_id(asked_for)]:
             try:
+                if asked_for is None:
+                    self._check_intent(entry)
                 return self._resume(entry)
             except UploadGone:
-                landed = self._landed(entry)
-                if landed is not None:
-                    return landed
+                if asked_for is not None:
+                    raise
+                completed = self._completed(entry)
+                if completed is not None:
+                    return completed
                 self._say("The upload that was begun is gone on the server; a new one is started.")
-                self._forget(entry)
+                self.context.journal.forget(entry)
+            except _Unusable as reason:
+                self._say(f"{reason} It is aborted, and a new one starts.")
+                self._abort(entry)
         return self._start()
 
     # What was begun before
 
-    def _unfinished(self) -> Entry | None:
+    def _unfinished(self) -> list[Entry]:
+        """Return the upload of this file that the journal knows, if there is one: the latest, the unchanged first."""
         identity = self.source.identity
         if identity is None:
-            return None
+            return []
         entries = self.context.journal.find(self.context.endpoint, self.request.destination, self.asked)
-        same = next((entry for entry in entries if entry.identity.same_as(identity)), None)
-        if same is None:
+        same = [entry for entry in entries if entry.identity.same_as(identity)]
+        same += [
+            entry
+            for entry in entries
+            if entry.identity.size == identity.size
+            and (entry.identity.path == identity.path or 0 != entry.identity.inode == identity.inode)
+        ]
+        if not same:
             for entry in entries:
                 if entry.identity.path == identity.path:
-                    self._replace(entry, identity)
-        return same
+                    self._replace(entry, entry.identity.difference(identity))
+        return same[:1]
 
-    def _replace(self, entry: Entry, identity: Identity) -> None:
-        """Give up an upload whose file has changed since, where the request allows it."""
-        difference = entry.identity.difference(identity)
+    def _check_intent(self, entry: Entry) -> None:
+        """See that an upload does to a taken name what this run is to do; raises _Unusable if it does not.
+
+        Whether a file is replaced is decided when an upload is started, and for good.
+        """
+        wish = self.request.if_exists
+        if entry.if_exists == wish:
+            return
+        if entry.if_exists == "overwrite":
+            raise _Unusable("The unfinished upload was begun to overwrite the file that is there; this run is not to.")
+        if entry.name != self.asked:
+            raise _Unusable(f"The unfinished upload was begun under another name ({entry.name}).")
+        if wish != "fail" and self.context.api.find_file(self.request.destination, entry.name) is not None:
+            raise _Unusable(f"The name {entry.name} was taken since the unfinished upload was begun.")
+
+    def _replace(self, entry: Entry, difference: str) -> None:
+        """Give up an upload whose file has changed since, if the request allows it."""
         if self.request.changed == "refuse":
             raise FileChanged(
                 f"{self.request.key} changed since its upload was begun: {difference}.",
@@ -114,66 +157,98 @@ class _Opening:
                 f"{entry.upload_id} is then aborted.",
             )
         self._say(f"The file changed since its upload was begun ({difference}): that one is aborted, a new one starts.")
+        self._abort(entry)
+
+    def _abort(self, entry: Entry) -> None:
         with contextlib.suppress(UploadGone):
             self.context.api.abort_upload(entry.upload_id)
-        self._forget(entry)
+        self.context.journal.forget(entry)
 
     def _entry_by_id(self, upload_id: str) -> Entry:
-        identity = self.source.identity
-        if identity is None:
+        if self.source.identity is None:
             raise UsageError("A stream cannot be resumed: it can be read only once.", "Upload it anew.")
         for entry in self.context.journal.entries():
             if (entry.endpoint, entry.upload_id) == (self.context.endpoint, upload_id):
-                if entry.identity.same_as(identity):
-                    return entry
-                raise FileChanged(
-                    f"Upload {upload_id} was begun with another file, or {self.request.key} changed since: "
-                    f"{entry.identity.difference(identity)}.",
-                    "Give the file that was begun with, or abort the upload and start anew.",
-                )
+                self._check_name(entry.asked, upload_id)
+                return entry
         return self._entry(upload_id, self.asked, 0)
 
     def _resume(self, entry: Entry) -> Opened:
+        identity = self.source.identity or Identity(self.request.key, 0)
         upload = self.context.api.get_upload(entry.upload_id, list_parts=True)
-        size = self.source.size or 0
         if entry.key == 0:
             self._check_stranger(upload.name, upload.size, entry.upload_id)
-        part_size = upload.part_size or entry.part_size
-        if not part_size:
-            raise UnexpectedAnswer(
-                f"The server did not say the part size of upload {entry.upload_id}.",
-                "Abort it (cavatica uploads abort), and upload the file anew.",
-                status=200,
-                operation="getUpload",
-            )
-        plan = plan_for_answer(size, part_size)
+            part_size = check_part_size(upload.part_size, "getUpload")
+        else:
+            part_size = upload.part_size or entry.part_size
+            if part_size != entry.part_size:
+                raise _Unusable(f"The server cuts the unfinished upload into other parts now ({part_size:,} bytes).")
+        if entry.key and entry.identity.size != identity.size:
+            raise self._other_file(entry, entry.identity.difference(identity))
         entry = attrs.evolve(entry, part_size=part_size)
+        plan = plan_for_answer(identity.size, part_size)
         journalled = self.context.journal.parts(entry)
         reported = {part.part_number: part.headers for part in upload.parts or ()}
+        if any(number > plan.count for number in reported) and entry.key:
+            raise _Unusable("The server has parts of the unfinished upload that this file does not have.")
+        unchanged = entry.identity.same_as(identity)
+        if not unchanged and journalled:
+            self._say(
+                f"The file was touched since its upload was begun ({entry.identity.difference(identity)}); "
+                f"the parts that were sent are compared with it."
+            )
         kept = keep(
             plan,
             self.source,
             journalled,
             reported,
+            unchanged=unchanged,
             hashing=self.context.hashing,
             stopped=self.context.stop.stopping.is_set,
         )
+        if kept.changed:
+            difference = f"{entry.identity.difference(identity)}, and parts that were sent are no longer its bytes"
+            if self.request.resume_id is not None:
+                raise self._other_file(entry, difference)
+            self._replace(entry, difference)
+            return self._start()
+        if entry.key == 0 and kept.compared and not kept.parts:
+            raise FileChanged(
+                f"None of the {kept.compared} parts of upload {entry.upload_id} are bytes of {self.request.key}.",
+                "Give the file whose upload was begun. Nothing was sent.",
+            )
+        return self._go_on(entry, plan, kept, journalled, parallel=upload.parallel_uploads)
+
+    def _go_on(
+        self, entry: Entry, plan: Plan, kept: Kept, journalled: Mapping[int, SentPart], *, parallel: bool
+    ) -> Opened:
         for sentence in kept.differences:
             self._say(sentence)
+        identity = self.source.identity
         if entry.key == 0:
-            entry = self._remember(entry)
+            entry = self.context.journal.add(entry)
+        elif identity is not None and entry.identity != identity:
+            entry = self.context.journal.identify(entry, identity)
         changed = [part for number, part in kept.parts.items() if journalled.get(number) != part]
-        stale = [number for number in journalled if number not in kept.parts]
-        self.context.journal.correct(entry, changed, stale)
-        return self._opened(entry, plan=plan, parallel=upload.parallel_uploads, kept=kept.parts)
+        self.context.journal.correct(entry, changed, [number for number in journalled if number not in kept.parts])
+        return self._opened(entry, plan=plan, parallel=parallel, kept=kept.parts, reread=kept.reread)
 
-    def _check_stranger(self, name: str | None, size: int | None, upload_id: str) -> None:
-        """See that an upload of which only the id is known can be one of this file."""
+    def _other_file(self, entry: Entry, difference: str) -> FileChanged:
+        return FileChanged(
+            f"Upload {entry.upload_id} was begun with another file, or {self.request.key} changed since: {difference}.",
+            "Give the file that was begun with, or abort the upload and start anew.",
+        )
+
+    def _check_name(self, name: str | None, upload_id: str) -> None:
         if name is not None and name != self.asked:
             raise UsageError(
                 f"Upload {upload_id} is of {name!r}, not of {self.asked!r}.",
                 "Give the name of the upload with --name, or another upload.",
             )
+
+    def _check_stranger(self, name: str | None, size: int | None, upload_id: str) -> None:
+        """See that an upload of which only the id is known can be one of this file."""
+        self._check_name(name, upload_id)
         if size is not None and size != self.source.size:
             raise SizeMismatch(
                 f"Upload {upload_id} is of a file of {size:,} bytes, and {self.request.key} has {self.source.size:,}.",
@@ -182,26 +257,43 @@ class _Opening:
                 got=self.source.size,
             )
 
-    def _landed(self, entry: Entry) -> Opened | None:
-        """Return the upload as one that is done, where its completion was asked for and the file is there."""
-        if not entry.completing or find_completed_file(self.context, entry, self.source.size) is None:
+    def _completed(self, entry: Entry) -> Opened | None:
+        """Return the upload as one that is done, if its completion was asked for and the file came of it."""
+        if entry.completing is None or self.source.size is None:
             return None
         parts = self.context.journal.parts(entry)
-        plan = Plan(self.source.size or 0, entry.part_size)
-        if len(parts) != plan.count:
+        plan = Plan(self.source.size, entry.part_size)
+        if len(parts) != plan.count or entry.identity.size != self.source.size:
             return None
-        return self._opened(entry, plan=plan, kept=parts, completed=True)
+        lost = Lost(entry=entry, size=self.source.size, asked=epoch_seconds(entry.completing))
+        found = look_for(self.context, lost, self.source, parts)
+        if found is None or found.ours != "yes":
+            return None
+        identity = self.source.identity
+        unchanged = identity is not None and entry.identity.same_as(identity)
+        if not unchanged:
+            kept = keep(plan, self.source, parts, {}, unchanged=False, stopped=self.context.stop.stopping.is_set)
+            if kept.changed or len(kept.parts) != plan.count:
+                return None
+        reread = frozenset() if unchanged else frozenset(parts)
+        return self._opened(entry, plan=plan, kept=parts, reread=reread, completed=found.file)
 
     # What begins now
 
     def _start(self) -> Opened:
-        size = self.source.size
+        size = self.source.size if self.source.size is not None else self.request.expect_size
         known = self._known_md5()
-        started = Start(self.context, self.request, self.asked, size, known.value if known else None).start()
-        plan = plan_for_answer(size, started.part_size) if size is not None else None
+        md5 = known.value if known else None
+        started = Start(self.context, self.request, self.asked, size, md5, self.source.identity).start()
+        try:
+            check_part_size(started.part_size, "startUpload")
+            plan = plan_for_answer(self.source.size, started.part_size) if self.source.size is not None else None
+        except CavaticaError:
+            self._abort(self._entry(started.upload_id, started.name, 0))
+            raise
         entry = self._entry(started.upload_id, started.name, started.part_size)
         if self.source.identity is not None:
-            entry = self._remember(entry)
+            entry = self.context.journal.add(entry)
         return self._opened(entry, plan=plan, parallel=started.parallel)
 
     def _entry(self, upload_id: str, name: str, part_size: int) -> Entry:
@@ -214,7 +306,7 @@ class _Opening:
             identity=self.source.identity or Identity(self.request.key, 0),
             if_exists=self.request.if_exists,
             part_size=part_size,
-            started=now_utc("microseconds"),  # what is older than this did not change the file since
+            started=now_utc("microseconds"),
         )
 
     def _opened(
@@ -224,7 +316,8 @@ class _Opening:
         plan: Plan | None,
         parallel: bool = True,
         kept: Mapping[int, SentPart] | None = None,
-        completed: bool = False,
+        reread: frozenset[int] = frozenset(),
+        completed: CompletedFile | None = None,
     ) -> Opened:
         return Opened(
             request=self.request,
@@ -234,13 +327,15 @@ class _Opening:
             plan=plan,
             parallel=parallel,
             kept=kept or {},
+            reread=reread,
             known=self._known_md5(),
             completed=completed,
         )
 
     def _known_md5(self) -> FileDigest | None:
-        if self.request.md5 is not None:
-            return FileDigest("md5", self.request.md5.lower(), "given")
+        given = self.request.md5 or self.request.expect_md5
+        if given is not None:
+            return FileDigest("md5", given.lower(), "given")
         identity = self.source.identity
         if identity is None or not identity.inode:
             return None
@@ -251,12 +346,6 @@ class _Opening:
         except (OSError, ValueError):
             return None
         return FileDigest("md5", value, "sidecar") if value is not None else None
-
-    def _remember(self, entry: Entry) -> Entry:
-        return self.context.journal.add(entry)
-
-    def _forget(self, entry: Entry) -> None:
-        self.context.journal.forget(entry)
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)

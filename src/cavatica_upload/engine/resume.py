@@ -1,7 +1,8 @@
 """What of an unfinished upload may be kept: only what is proved to be these very bytes."""
 
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
@@ -16,10 +17,17 @@ from cavatica_upload.storage import etags
 
 @attrs.frozen
 class Kept:
-    """The parts that need not be sent again, by number, and what the journal had wrong, as sentences for the user."""
+    """The parts that need not be sent again, by number, and what the journal had wrong, as sentences for the user.
+
+    `reread` are the numbers of those that were read again to prove them; `compared` says of how many parts that was
+    tried. `changed` means that a part which was sent from this file is no longer its bytes.
+    """
 
     parts: Mapping[int, SentPart]
     differences: tuple[str, ...] = ()
+    reread: frozenset[int] = frozenset()
+    compared: int = 0
+    changed: bool = False
 
 
 def keep(
@@ -28,21 +36,24 @@ def keep(
     journalled: Mapping[int, SentPart],
     reported: Mapping[int, Mapping[str, str]],
     *,
+    unchanged: bool = True,
     hashing: bool = True,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Kept:
     """Decide part by part, from the journal and from what the server says was reported (headers by part number).
 
     - Server and journal agree on the ETag: kept.
-    - The server has it, the journal knows nothing of it or another ETag: that range of the file is read anew, and the
-      part is kept where its MD5 is the server's ETag.
+    - The server has it, the journal knows nothing of it or another ETag: that range of the file is read again, and the
+      part is kept if its MD5 is the server's ETag.
     - The journal has it and the server was not told: kept, and reported with the next report.
     - Anything else is sent (again).
-    Where the two disagree the server is right. With `hashing`, a part that was sent without taking its MD5 is read
-    anew, too. Raises Interrupted where `stopped` says so.
+    If the two disagree the server is right. If the file may not be `unchanged` since its parts were sent, each of them
+    is read again; the first one that differs ends that. With `hashing`, a part that was sent without taking its MD5 is
+    read again, too. Raises Interrupted if `stopped` says so.
     """
     kept: dict[int, SentPart] = {}
-    doubtful: list[tuple[Part, Mapping[str, str], bool]] = []
+    doubtful: dict[int, tuple[Part, str, Mapping[str, str], bool]] = {}
+    own: set[int] = set()  # sent from here, as server and journal agree
     differing = 0
     for part in plan:
         ours = journalled.get(part.number)
@@ -51,39 +62,70 @@ def keep(
         theirs = reported.get(part.number)
         agreed = ours is not None and (theirs is None or etags.same(ours.etag, etags.in_headers(theirs)))
         differing += ours is not None and not agreed
-        if ours is not None and agreed and not (hashing and ours.md5 is None and etags.is_md5(ours.etag)):
-            kept[part.number] = attrs.evolve(ours, reported=theirs is not None)
-        else:
-            headers = theirs if theirs is not None else ours.headers if ours is not None else {}
-            if etags.is_md5(etags.in_headers(headers)):
-                doubtful.append((part, headers, theirs is not None))
-    proved = _reread(source, doubtful, stopped)
-    kept |= proved
+        headers = theirs if theirs is not None else ours.headers if ours is not None else {}
+        etag = etags.in_headers(headers)
+        proved_by = etags.bare(etag) if etag is not None and etags.is_md5(etag) else None
+        if ours is not None and agreed:
+            own.add(part.number)
+            proved_by = ours.md5 or proved_by
+            if unchanged and not (hashing and ours.md5 is None and proved_by is not None):
+                kept[part.number] = attrs.evolve(ours, reported=theirs is not None)
+                continue
+        if proved_by is not None:
+            doubtful[part.number] = part, proved_by, headers, theirs is not None
+    mine = [(part, md5) for part, md5, _, _ in doubtful.values() if part.number in own]
+    others = [(part, md5) for part, md5, _, _ in doubtful.values() if part.number not in own]
+    proved = agreeing(source, mine, stopped=stopped, all_or_none=not unchanged)
+    changed = not unchanged and len(proved) < len(mine)
+    if not changed:
+        proved |= agreeing(source, others, stopped=stopped)
+    for number in proved:
+        part, md5, headers, told = doubtful[number]
+        kept[number] = SentPart(number, part.size, md5, headers, told)
     forgotten = sum(
         journalled[number].reported and not part.reported for number, part in kept.items() if number in journalled
     )
-    return Kept(dict(sorted(kept.items())), tuple(_sentences(differing, len(doubtful), len(proved), forgotten)))
+    return Kept(
+        parts=dict(sorted(kept.items())),
+        differences=tuple(_sentences(differing, len(doubtful), len(proved), forgotten)),
+        reread=frozenset(proved),
+        compared=len(doubtful),
+        changed=changed,
+    )
 
 
-def _reread(
-    source: Source, parts: list[tuple[Part, Mapping[str, str], bool]], stopped: Callable[[], bool]
-) -> dict[int, SentPart]:
-    """Return those of the parts whose ETag is the MD5 of their range of the file."""
+def agreeing(
+    source: Source,
+    parts: Sequence[tuple[Part, str]],
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    all_or_none: bool = False,
+) -> set[int]:
+    """Read parts of a source and return the numbers of those that have the MD5 given with them.
 
-    def read(doubtful: tuple[Part, Mapping[str, str], bool]) -> SentPart | None:
-        part, headers, reported = doubtful
+    With `all_or_none` the first that differs ends the reading. Raises Interrupted if `stopped` says so.
+    """
+    enough = threading.Event()
+
+    def read(wanted: tuple[Part, str]) -> int | None:
+        part, md5 = wanted
         digest = new_digest()
+        if enough.is_set():
+            return None
         for block in source.blocks(part.offset, part.size):
             if stopped():
-                raise Interrupted.while_waiting("parts to be compared with the server's")
+                raise Interrupted.while_waiting("parts to be compared with the file")
             digest.update(block)
-        sent = SentPart(part.number, part.size, digest.hexdigest(), headers, reported)
-        return sent if sent.verified else None
+        if digest.hexdigest() == md5:
+            return part.number
+        if all_or_none:
+            enough.set()
+        return None
 
     if not parts:
-        return {}
+        return set()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return {part.number: part for part in pool.map(read, parts) if part is not None}
+        return {number for number in pool.map(read, parts) if number is not None}
 
 
 def _sentences(differing: int, doubtful: int, proved: int, unreported: int) -> list[str]:

@@ -1,31 +1,38 @@
-"""Starts an upload, under a name that is free, and only once even where the answer is lost."""
+"""Starts an upload, under a name that is free, and only once even if the answer is lost."""
 
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import attrs
 
-from cavatica_upload.api.records import Upload, UploadSummary
+from cavatica_upload.api.records import FileDetails, Upload, UploadSummary
 from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.errors import CavaticaError, NameTaken, UsageError
+from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
 from cavatica_upload.plan import part_size_for
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import UploadRequest
+from cavatica_upload.sources.base import Identity
 
-STARTS = 5  # of which all but one end without an answer
+STARTS = 5  # of which all but two end with the platform's word that it failed
 RENAMES = 1000
 
 
 class SkippedFile(Exception):
-    """The file is left alone; the message says why. `receipt` is there where an earlier run has brought it."""
+    """The file is left alone; the message says why.
 
-    def __init__(self, reason: str, receipt: Receipt | None = None) -> None:
+    `receipt` is there if an earlier run has brought it. `different` means that the file which has the name is another
+    one: of another size, or of other bytes as far as a receipt can tell.
+    """
+
+    def __init__(self, reason: str, receipt: Receipt | None = None, *, different: bool = False) -> None:
         super().__init__(reason)
         self.receipt = receipt
+        self.different = different
 
 
 @attrs.frozen
@@ -40,71 +47,114 @@ class Started:
 
 @attrs.frozen
 class Start:
-    """What to start: `name` is the one asked for, `size` None where it is not known, `md5` that of the whole file."""
+    """What to start: `name` is the one asked for, `size` None if it is not known, `md5` that of the whole file.
+
+    `identity` is that of the source, None for a stream: then nothing is looked up and nothing remembered.
+    """
 
     context: Context
     request: UploadRequest
     name: str
     size: int | None
     md5: str | None
+    identity: Identity | None
 
     def start(self) -> Started:
-        """Start the upload; raises SkippedFile where a file is there that is to be left alone, or is this very one."""
+        """Start the upload; raises SkippedFile if a file is there that is to be left alone, or is this very one."""
         found = self._unanswered()
         if found is not None:
             return found
         for name in self._names():
             try:
                 return self._start_as(name)
-            except NameTaken as error:
+            except NameTaken:
                 self.context.journal.refused(*self._place)
                 self._look_for_receipt()
                 if self.request.if_exists == "skip":
-                    raise SkippedFile(f"{name} is there already.") from error
+                    self._skip(self._there(name))
                 if self.request.if_exists != "rename":
                     raise
         raise UsageError(f"No free name like _1_{self.name} was found.", "Give another name with --name.")
 
     def _names(self) -> Iterator[str]:
-        """Yield the names to try. Whether one is free is asked only where the request has a use for the answer."""
+        """Yield the names to try. Whether one is free is asked only if the request has a use for the answer."""
         if self.request.if_exists not in ("skip", "rename"):
             yield self.name
             return
-        if not self._taken(self.name):
+        there = self._there(self.name)
+        if there is None:
             yield self.name
         else:
             self._look_for_receipt()
             if self.request.if_exists == "skip":
-                raise SkippedFile(f"{self.name} is there already.")
+                self._skip(there)
         if self.request.if_exists == "rename":
             for number in range(1, RENAMES):
                 name = f"_{number}_{self.name}"
-                if not self._taken(name):
+                if self._there(name) is None:
                     self._say(f"{self.name} is there already; this one is uploaded as {name}.")
                     yield name
 
+    # What is there already
+
+    def _there(self, name: str) -> FileDetails | None:
+        return self.context.api.find_file(self.request.destination, name)
+
     def _look_for_receipt(self) -> None:
-        """Raise SkippedFile where the file that has the name is this one, brought by a run that could not say so."""
+        """Raise SkippedFile if the file that has the name is this one, brought by a run that could not say so."""
         source = self.request.source
-        if self.size is None or not isinstance(source, str | os.PathLike):
+        if self.identity is None or not isinstance(source, str | os.PathLike):
             return
-        receipt = ReceiptIndex(self.context.receipts, self.context.endpoint).find(
+        receipt = self._receipts().find(
             os.fspath(source),
-            self.size,
+            self.identity.size,
             self.name,
             self.request.destination,
             is_there=self._is_there,
             renamed=self.request.if_exists == "rename",
+            before_reading=self._say_reading,
         )
         if receipt is not None:
             raise SkippedFile(f"It is there since {receipt.finished}, and has not changed.", receipt)
 
+    def _receipts(self) -> ReceiptIndex:
+        return ReceiptIndex(self.context.receipts, self.context.endpoint)
+
+    def _say_reading(self) -> None:
+        self._say("It was touched since it was uploaded; it is compared with the receipt.")
+
     def _is_there(self, receipt: Receipt) -> bool:
-        found = self.context.api.find_file(self.request.destination, receipt.name)
+        found = self._there(receipt.name)
         return found is not None and found.id == receipt.file_id
 
-    def _taken(self, name: str) -> bool:
-        return self.context.api.find_file(self.request.destination, name) is not None
+    def _skip(self, there: FileDetails | None) -> None:
+        """Raise SkippedFile, saying whether the file that is there is another one."""
+        name = (there and there.name) or self.name
+        if there is not None and self.size is not None:
+            size = there.size
+            if size is None:
+                size = self.context.api.get_file(there.id).size
+            if size is not None and size != self.size:
+                raise SkippedFile(
+                    f"A different file {name} is there already: of {size:,} bytes, and this one has {self.size:,}.",
+                    different=True,
+                )
+            source = self.request.source
+            if self.identity is not None and isinstance(source, str | os.PathLike):
+                receipt = self._receipts().of_file(there.id, name)
+                same = None if receipt is None else self._same_content(receipt, os.fspath(source))
+                if same is False:
+                    raise SkippedFile(
+                        f"A different file {name} is there already: of the same size, with other bytes.", different=True
+                    )
+        raise SkippedFile(f"{name} is there already.")
+
+    def _same_content(self, receipt: Receipt, source: str) -> bool | None:
+        if self.md5 is not None and receipt.digest is not None and receipt.digest.algorithm == "md5":
+            return receipt.digest.value == self.md5
+        return ReceiptIndex.compare(receipt, source, self._say_reading)
+
+    # The start itself
 
     @property
     def _place(self) -> tuple[str, Destination, str]:
@@ -112,29 +162,43 @@ class Start:
 
     def _unanswered(self) -> Started | None:
         """Find the upload that an earlier run started and did not live to see the answer of."""
-        if self.size is None:
+        before = None if self.identity is None else self.context.journal.unanswered(*self._place)
+        if before is None:
             return None
-        before = self.context.journal.unanswered(*self._place)
-        return self._lost_start(*before) if before is not None else None
+        found = self._lost_start(*before)
+        if found is None:
+            began = datetime.fromtimestamp(before[1], UTC)
+            self._say(
+                f"An earlier start of this upload ({began:%Y-%m-%d %H:%M} UTC) was never answered, and no such upload "
+                "is open; a new one starts. “cavatica uploads list” shows what is open."
+            )
+        return found
 
     def _start_as(self, name: str) -> Started:
         context, request = self.context, self.request
         wish = part_size_for(self.size, request.part_size, rate=context.rate, calls_per_second=context.calls_per_second)
         began = time.time()
-        if self.size is not None:
-            self.context.journal.starting(*self._place, name, began)
+        if self.identity is not None:
+            context.journal.starting(*self._place, name, began)
+        unproved = 0  # starts of which nobody knows whether they did something
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(
                     request.destination, name, self.size, wish, self.md5, overwrite=request.if_exists == "overwrite"
                 )
             except CavaticaError as error:
-                if attempt == STARTS or not getattr(error, "maybe_acted", False):
+                if not error.maybe_acted:
                     raise
                 pause(context, context.backoff(attempt))
                 found = self._lost_start(name, began)
                 if found is not None:
                     return found
+                # The platform's own word that it failed is proof enough, if it has no such upload either.
+                unproved += not isinstance(error, ApiError) or error.code is None
+                if unproved > 1:
+                    raise _unknown(name, error) from error
+                if attempt == STARTS:
+                    raise
             else:
                 return Started(started.upload_id, name, started.part_size, started.parallel_uploads)
         raise AssertionError("unreachable")
@@ -145,30 +209,47 @@ class Start:
         It has our name and place, no parts, began after we asked for it, is not known to the journal, and no other
         is like it.
         """
-        earliest = began + self.context.server_clock.skew - CLOCK_GRAIN
+        listed = list(self.context.api.list_uploads())
+        clock = self.context.server_clock  # read now: at the latest, this list has told it
+        earliest = began + (clock.skew if clock.known else 0.0) - CLOCK_GRAIN
         mine = {entry.upload_id for entry in self.context.journal.entries()}
         fitting = [
             upload
-            for summary in self.context.api.list_uploads()
+            for summary in listed
             if summary.name == name
             and summary.upload_id not in mine
-            and (summary.initiated is None or epoch_seconds(summary.initiated) >= earliest)
+            and _began_since(summary, earliest)
             and _may_be_in(summary, self.request.destination)
-            and (upload := self.context.api.get_upload(summary.upload_id)).uploaded_parts_count == 0
+            and not (upload := self.context.api.get_upload(summary.upload_id)).uploaded_parts_count
             and _is_in(upload, self.request.destination)
         ]
-        if len(fitting) != 1:
+        found = fitting[0] if len(fitting) == 1 else None
+        if found is None or found.part_size is None:
             return None
         self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
-        found = fitting[0]
-        return Started(found.upload_id, name, found.part_size, found.parallel_uploads) if found.part_size else None
+        return Started(found.upload_id, name, found.part_size, found.parallel_uploads)
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)
 
 
+def _unknown(name: str, error: CavaticaError) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"{error.message.rstrip('.')}. Whether the upload of {name} began is not known; no such upload is listed.",
+        "Run the same command again: it looks again first. “cavatica uploads list” shows what is open.",
+        operation="startUpload",
+        maybe_acted=True,
+    )
+
+
+def _began_since(summary: UploadSummary, earliest: float) -> bool:
+    initiated = summary.initiated
+    return initiated is not None and epoch_seconds(initiated) >= earliest
+
+
 def _may_be_in(summary: UploadSummary, destination: Destination) -> bool:
-    return destination.project is None or summary.project == destination.project
+    project = summary.project
+    return destination.project is None or project is None or project == destination.project
 
 
 def _is_in(upload: Upload, destination: Destination) -> bool:

@@ -12,19 +12,30 @@ from cavatica_upload.sources.remote import RemoteFile, is_url
 from cavatica_upload.sources.stream import Stream
 
 
-def open_source(source: str | os.PathLike[str] | BinaryIO) -> Source:
+def open_source(source: str | os.PathLike[str] | BinaryIO, *, allow_empty: bool = True) -> Source:
     """Open a path, a URL (with the extra `remote`), or a binary stream.
 
-    A path that is a pipe (a named one, or the shell's `<(…)`) is read as a stream. Raises SourceError.
+    Read as a stream is a path that is a pipe (a named one, or the shell's `<(…)`), and one that says its size is 0 but
+    has bytes (`/proc`, some FUSE file systems). A stream that turns out to be empty raises SourceError when it is read,
+    unless `allow_empty`. Raises SourceError.
     """
     if not isinstance(source, str | os.PathLike):
         if not hasattr(source, "read"):
-            raise UsageError(f"A {type(source).__name__} is no path and no binary stream.")
-        return Stream(source)
+            raise UsageError(
+                f"Expected a path or a binary file, got {type(source).__name__}.", "Wrap bytes in io.BytesIO."
+            )
+        return Stream(source, allow_empty=allow_empty)
     if isinstance(source, str) and is_url(source):
         return RemoteFile(source)
     path = Path(source)
     with Opening(path):
-        if stat.S_ISFIFO(path.stat().st_mode):
-            return Stream(path.open("rb", buffering=0), own=True)
+        mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode):
+            return Stream(path.open("rb", buffering=0), own=True, allow_empty=allow_empty)
+        if stat.S_ISREG(mode) and path.stat().st_size == 0:
+            stream = path.open("rb", buffering=0)
+            first = stream.read(1)
+            if first:
+                return Stream(stream, own=True, ahead=first, name=path.name)
+            stream.close()
     return LocalFile(path)

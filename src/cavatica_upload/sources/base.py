@@ -62,13 +62,13 @@ class Source(Protocol):
     size: int | None
     """In bytes; None where only reading to the end will tell."""
     identity: Identity | None
-    """None where the source cannot be read a second time."""
+    """None if the source cannot be read a second time."""
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a range, `block()` at most at a time; raises SourceError where they are not there."""
 
-    def check(self) -> None:
-        """Raise FileChanged where the source is no longer what it was when it was opened."""
+    def look(self) -> Identity:
+        """Return what the source is now. Raises SourceError."""
 
     def close(self) -> None:
         """Let go of it."""

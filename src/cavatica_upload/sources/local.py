@@ -10,6 +10,8 @@ from pathlib import Path
 from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.sources.base import Identity, usual_block
 
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
 
 class LocalFile:
     """A regular file on disk, read with `pread`, so that threads share one descriptor."""
@@ -18,7 +20,7 @@ class LocalFile:
         self.path = Path(path)
         self.name: str | None = self.path.name
         with Opening(self.path):
-            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+            self._fd = os.open(self.path, _FLAGS)
         found = os.fstat(self._fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(self._fd)
@@ -30,39 +32,44 @@ class LocalFile:
         self._read = _reader(self._fd)
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
-        """Yield the bytes of a range; raises SourceError where the file has become shorter or cannot be read."""
+        """Yield the bytes of a range; raises FileChanged if the file has become shorter, SourceError if
+        it cannot be read.
+        """
         end = offset + size
         read = self._read
         while offset < end:
+            count = min(block(), end - offset)
             try:
-                found = read(min(block(), end - offset), offset)
+                try:
+                    found = read(count, offset)
+                except OSError as error:
+                    if error.errno != errno.ESTALE:
+                        raise
+                    self._open_again()  # a network file system lost the handle: the path may lead to the file still
+                    found = read(count, offset)
             except OSError as error:
                 raise SourceError(
                     f"{self.path} could not be read: {error.strerror}.", "See to the disk, then run the same again."
                 ) from error
             if not found:
                 left = os.fstat(self._fd).st_size
-                raise SourceError(
+                raise FileChanged(
                     f"{self.path} was cut short while it was being uploaded: it has {left:,} bytes instead of "
-                    f"{self.size:,}.",
-                    "Let nothing write to a file that is being uploaded; run the same again when it is finished.",
+                    f"{self.size:,}. Nothing was completed.",
+                    'When nothing writes to it any more, run the same command with --yes (changed="restart" in '
+                    "Python): it is then uploaded anew.",
                 )
             yield found
             offset += len(found)
 
-    def check(self) -> None:
-        """Raise FileChanged where the file (also: the one that now has its path) is no longer the one opened."""
-        now = _identity(self._absolute, os.fstat(self._fd))
-        if now == self._opened:
-            try:
-                now = _identity(self._absolute, Path(self._absolute).stat())
-            except OSError:
-                return  # deleted or out of reach meanwhile: the bytes that were sent are still those of the file
-        if now != self._opened:
-            raise FileChanged(
-                f"{self.path} changed while it was being uploaded: {self._opened.difference(now)}.",
-                "Run the same again when nothing writes to the file; the unfinished upload is then replaced.",
-            )
+    def look(self) -> Identity:
+        """Return what the open file is now."""
+        return _identity(self._absolute, os.fstat(self._fd))
+
+    def _open_again(self) -> None:
+        descriptor = os.open(self.path, _FLAGS)
+        os.dup2(descriptor, self._fd, inheritable=False)
+        os.close(descriptor)
 
     def close(self) -> None:
         """Close the file."""
@@ -100,7 +107,16 @@ def _hint_for(mode: int) -> str:
 
 
 def _identity(path: str, found: os.stat_result) -> Identity:
-    return Identity(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns)
+    return Identity(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, _change_time(found))
+
+
+def _change_time(found: os.stat_result) -> int:
+    return 0 if os.name == "nt" else found.st_ctime_ns  # on Windows it is the time of creation
+
+
+def identity_of(path: str | os.PathLike[str]) -> Identity:
+    """Return what a file on disk is now, without opening it. Raises OSError."""
+    return _identity(str(Path(path).absolute()), Path(path).stat())
 
 
 def _reader(fd: int) -> Callable[[int, int], bytes]:

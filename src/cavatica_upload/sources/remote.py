@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cavatica_upload.errors import ConfigError, FileChanged, SourceError
+from cavatica_upload.errors import ConfigError, SourceError
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.base import Identity, usual_block
 
@@ -36,11 +36,11 @@ class RemoteFile:
         except (ImportError, ValueError) as error:
             raise ConfigError(f"{self._shown} cannot be opened: {scrub(str(error))}") from error
         self.name: str | None = self._path.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or None
-        self._opened = self._look()
-        self.identity: Identity | None = self._opened
-        self.size: int | None = self._opened.size
+        self.identity: Identity | None = self.look()
+        self.size: int | None = self.identity.size
 
-    def _look(self) -> Identity:
+    def look(self) -> Identity:
+        """Return what the object is now. Raises SourceError."""
         try:
             self._fs.invalidate_cache()
             info: dict[str, Any] = self._fs.info(self._path)
@@ -84,15 +84,6 @@ class RemoteFile:
                 )
             yield found
             offset += count
-
-    def check(self) -> None:
-        """Raise FileChanged where the object is no longer the one opened."""
-        now = self._look()
-        if now != self._opened:
-            raise FileChanged(
-                f"{self._shown} changed while it was being uploaded: {self._opened.difference(now)}.",
-                "Run the same again when nothing writes to it; the unfinished upload is then replaced.",
-            )
 
     def close(self) -> None:
         """Nothing to let go of."""

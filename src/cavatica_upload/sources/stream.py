@@ -17,24 +17,34 @@ class Stream:
     which `drop()` removes. A part is known to be the last one only when the stream has ended.
     """
 
-    def __init__(self, stream: BinaryIO, *, own: bool = False, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        *,
+        own: bool = False,
+        folder: str | None = None,
+        allow_empty: bool = True,
+        ahead: bytes = b"",
+        name: str | None = None,
+    ) -> None:
         self._stream = stream
         self._own = own
         self._folder = folder
         self._spooled: dict[int, tuple[int, BinaryIO]] = {}  # offset -> (size, file)
         self._lock = threading.Lock()
-        self._ahead = b""
+        self._ahead = ahead  # what was read of it before
+        self._allow_empty = allow_empty
         self._position = 0
         self._count = 0
-        self.name: str | None = None
+        self.name: str | None = name
         self.size: int | None = None
         self.identity: Identity | None = None
 
     def cut(self, part_size: int, seen: Callable[[bytes], object] | None = None) -> Part | None:
         """Read the next part and return it; None after the last one, when `size` is known too. `seen` gets every block.
 
-        An empty stream gives one empty part. Raises SourceError where the stream cannot be read, the temporary file
-        cannot be written, or 10,000 parts are not enough.
+        An empty stream gives one empty part, if it may be empty. Raises SourceError if it may not, if the stream cannot
+        be read, the temporary file cannot be written, or 10,000 parts are not enough.
         """
         if self.size is not None:
             return None
@@ -44,6 +54,12 @@ class Stream:
         except BaseException:
             spool.close()
             raise
+        if size == 0 and not self._count and not self._allow_empty:
+            spool.close()
+            raise SourceError(
+                "The stream is empty: its producer may have failed. Nothing was uploaded.",
+                "If it is to be empty, allow it with --allow-empty.",
+            )
         if size < part_size:
             self.size = self._position + size
         if size == 0 and self._count:
@@ -65,7 +81,8 @@ class Stream:
         size = 0
         while size < part_size:
             try:
-                block = self._stream.read(min(BLOCK, part_size - size))
+                block = self._ahead or self._stream.read(min(BLOCK, part_size - size))
+                self._ahead = b""
             except (OSError, ValueError) as error:
                 raise SourceError(f"The stream could not be read: {error}.") from error
             if block == b"":
@@ -110,8 +127,9 @@ class Stream:
         if found is not None:
             found[1].close()
 
-    def check(self) -> None:
-        """Do nothing: what was read was read once."""
+    def look(self) -> Identity:
+        """Return nothing that could be compared: what was read was read once."""
+        return Identity("", self.size or 0)
 
     def close(self) -> None:
         """Remove what is left of temporary files."""
