@@ -25,12 +25,13 @@ KINDS: Final = {
     "html": "200 with an HTML page, as a proxy answers; nothing is done",
     "bad_json": "200 with a body that is not JSON although it says so; nothing is done",
     "corrupt": "storage flips one bit of what it keeps; the ETag is that of the corrupt bytes",
+    "lost_part": "storage answers as if it had kept the part, and has not",
     "no_etag": "storage keeps the part and answers without an ETag",
     "etag": "storage keeps the part and answers with the ETag `value`, which is no MD5",
     "expired": "storage answers 403 AccessDenied, Request has expired",
     "expired_token": "storage answers 400 ExpiredToken",
 }
-STORAGE_ONLY: Final = frozenset({"corrupt", "no_etag", "etag", "expired", "expired_token"})
+STORAGE_ONLY: Final = frozenset({"corrupt", "lost_part", "no_etag", "etag", "expired", "expired_token"})
 
 
 def _known_place(_: object, __: "attrs.Attribute[str]", value: str) -> None:

@@ -107,9 +107,10 @@ class Storage:
             etag = incoming.md5().hex()
             if fault is not None and fault.then == "etag":
                 etag = fault.value.strip('"')
-            if not self.uploads.keep(grant.subject, grant.part, incoming, etag):
-                raise _no_such_upload()
-            kept = True
+            if fault is None or fault.then != "lost_part":
+                if not self.uploads.keep(grant.subject, grant.part, incoming, etag):
+                    raise _no_such_upload()
+                kept = True
         finally:
             if not kept:
                 incoming.drop()

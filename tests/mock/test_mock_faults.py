@@ -211,6 +211,18 @@ def test_a_corrupt_part_has_the_etag_of_its_corrupt_bytes(client: Client, server
     assert sum((left ^ right).bit_count() for left, right in zip(kept, data, strict=True)) == 1
 
 
+def test_storage_that_loses_a_part(client: Client, server: MockServer) -> None:
+    """Storage said that it has the part, and it is not there: completion fails until it is sent again."""
+    data = b"abc"
+    upload_id = client.start(size=3)["upload_id"]
+    server.faults.add(Fault("putPart", "lost_part"))
+    reports = client.put_all(upload_id, data, len(data))
+    assert reports[0]["response"]["headers"]["ETag"] == f'"{md5(data)}"'
+    assert code(client.complete(upload_id, reports)) == (409, 8007)
+    client.put_all(upload_id, data, len(data))
+    assert client.complete(upload_id, reports).status_code == 201
+
+
 def test_storage_without_an_etag_or_with_one_that_is_no_md5(client: Client, server: MockServer) -> None:
     """As other clouds answer; what was given as ETag is what counts at completion."""
     upload_id = client.start(size=3)["upload_id"]
