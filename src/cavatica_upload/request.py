@@ -1,13 +1,13 @@
 """What is asked of the uploader, and how it ended."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal
 
 import attrs
 
-from cavatica_upload.destination import Destination, name_problem
+from cavatica_upload.destination import Destination, Target, name_problem
 from cavatica_upload.errors import UsageError
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.receipt import Receipt
@@ -17,10 +17,45 @@ IfChanged = Literal["refuse", "restart"]
 DigestName = Literal["md5", "sha256"]
 
 
-def _destination(value: Destination | str) -> Destination:
-    if isinstance(value, Destination):
+def _target(value: Destination | Target | str) -> Target:
+    """Read where a file goes: "owner/name", with folders behind it if wanted, or the ID of a folder."""
+    if isinstance(value, Target):
         return value
-    return Destination(project=value) if "/" in value else Destination(parent=value)
+    if isinstance(value, Destination):
+        return Target(value)
+    if not isinstance(value, str):
+        raise UsageError(
+            f"Expected a destination, got {type(value).__name__}.", "Give “owner/name”, or the ID of a folder."
+        )
+    if "/" in value:
+        return Target.parse(value, None)
+    if not is_hex(value, 24):
+        raise UsageError(
+            f"{value!r} is not a project: it should look like owner/name. Nor is it the ID of a folder.",
+            "Take owner/name from the address of the project's page; a folder's ID is the 24 characters at the end of "
+            "the address of its page.",
+        )
+    return Target.parse(None, value)
+
+
+def _part_size(value: int | None) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise UsageError(
+        f"part_size={value!r} is not a number of bytes.", "Give a whole number, such as 64 * 1024**2 for 64 MiB."
+    )
+
+
+def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"metadata={value!r} is not a mapping.", 'Give a dict, such as {"sample_id": "s1"}.')
+    return dict(value)
+
+
+def _tags(value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise UsageError(f"tags={value!r} is not a list of tags.", f"Give a list, such as [{value!r}].")
+    return tuple(value)
 
 
 def _one_of(*values: str) -> Any:
@@ -36,7 +71,8 @@ class UploadRequest:
     """One file to upload.
 
     `source` is a path, a URL that fsspec can open (`s3://…`, with the extra `remote`) or a binary stream such as
-    `sys.stdin.buffer`, which needs a `name`. `destination` is a Destination, "owner/project" or the id of a folder.
+    `sys.stdin.buffer`, which needs a `name`. `destination` is a Destination, "owner/name", a path of folders below it
+    ("owner/name/run-7"; those that are missing are made), or the ID of a folder.
 
     `name` is the name on the platform (default: the last element of the path); `part_size` a wish in bytes.
     `if_exists` says what to do when a file of that name is there: "fail" (NameTaken), "skip", "overwrite", or "rename"
@@ -51,14 +87,15 @@ class UploadRequest:
     "refuse" (FileChanged) or "restart" (abort the old upload, start anew).
     `resume_id` names an upload that is open on the server and unknown to the local journal.
     `wait` waits for another process that is uploading the same file, instead of raising UploadBusy.
+    `metadata` and `tags` are set on the file once it is there; fields are merged into those that it has.
     `key` names the file in events (default: the source as it was given, or the name); `context` is the caller's own,
     never looked at. Raises UsageError for values that cannot be right.
     """
 
     source: str | os.PathLike[str] | BinaryIO
-    destination: Destination = attrs.field(converter=_destination)
+    target: Target = attrs.field(alias="destination", converter=_target)
     name: str | None = None
-    part_size: int | None = None
+    part_size: int | None = attrs.field(default=None, converter=_part_size)
     if_exists: IfExists = attrs.field(default="fail", validator=_one_of("fail", "skip", "overwrite", "rename"))
     digest: DigestName | None = attrs.field(default=None, validator=attrs.validators.optional(_one_of("md5", "sha256")))
     md5: str | None = None
@@ -68,6 +105,8 @@ class UploadRequest:
     changed: IfChanged = attrs.field(default="refuse", validator=_one_of("refuse", "restart"))
     resume_id: str | None = None
     wait: bool = False
+    metadata: Mapping[str, str] = attrs.field(factory=dict, converter=_metadata, hash=False)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     key: str = ""
     context: Any = attrs.field(default=None, eq=False, repr=False)
 
@@ -86,6 +125,16 @@ class UploadRequest:
             object.__setattr__(self, "digest", "md5")
         if self.expect_md5 is not None and self.digest != "md5":
             raise UsageError("An expected MD5 needs the digest md5.", "Leave the other digest out.")
+
+    @property
+    def destination(self) -> Destination:
+        """The project or the folder that the file goes to, or in which `folder` is."""
+        return self.target.destination
+
+    @property
+    def folder(self) -> str:
+        """The path of folders below the destination; empty where there is none, and once it is found."""
+        return self.target.folder
 
     def target_name(self, source_name: str | None) -> str:
         """Return the name on the platform; raises UsageError where there is none, or an impossible one."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypedDict, Unpack
+from typing import Any, BinaryIO, Literal, Self, TypeAlias, Unpack, overload
 
 import httpx
 
@@ -32,6 +32,8 @@ from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Emitter, Listener, Notice, Retrying
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.journal import state_dir as find_state_dir
+from cavatica_upload.options import Options, UploaderOptions, UploadOptions, with_options_of
+from cavatica_upload.placement import Placement
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import DigestName, IfChanged, IfExists, Outcome, UploadRequest
@@ -54,21 +56,9 @@ __all__ = [
 ]
 
 
+Source: TypeAlias = str | os.PathLike[str] | BinaryIO
+
 LOOK = 0.1  # seconds between looks whether the run was stopped
-
-
-class UploadOptions(TypedDict, total=False):
-    """The keyword arguments of `upload()`: the fields of UploadRequest."""
-
-    name: str | None
-    part_size: int | None
-    if_exists: IfExists
-    digest: DigestName | None
-    md5: str | None
-    changed: IfChanged
-    resume_id: str | None
-    wait: bool
-    key: str
 
 
 class Uploader:
@@ -205,19 +195,35 @@ class Uploader:
         self._check_process()
         self._events.listen(listener)
 
+    @overload
     def upload(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        source: Source,
         destination: Destination | str,
+        *,
+        if_exists: Literal["fail", "overwrite", "rename"] = "fail",
+        **options: Unpack[UploadOptions],
+    ) -> Receipt: ...
+    @overload
+    def upload(
+        self, source: Source, destination: Destination | str, *, if_exists: IfExists, **options: Unpack[UploadOptions]
+    ) -> Receipt | None: ...
+    @with_options_of(UploadRequest)
+    def upload(
+        self,
+        source: Source,
+        destination: Destination | str,
+        *,
+        if_exists: IfExists = "fail",
         **options: Unpack[UploadOptions],
     ) -> Receipt | None:
         """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
 
-        `options` are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
+        The options are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
         cancel(). After KeyboardInterrupt what is in flight is finished and reported before it is raised on; a second
         one ends that, too.
         """
-        request = UploadRequest(source=source, destination=destination, **options)
+        request = UploadRequest(source=source, destination=destination, if_exists=if_exists, **options)
         for outcome in self.upload_many([request]):
             if outcome.error is not None:
                 raise outcome.error
@@ -228,19 +234,22 @@ class Uploader:
         """Upload files over one pool and yield how each ended, in the order in which they end.
 
         `requests` is read a few thousand at a time, so that it may be endless. A failed file does not stop the
-        others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent.
+        others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent. A file that is
+        there, and whose metadata could not be set, ends with its receipt and an error.
         """
         self._check_process()
-        run = Run(requests)
+        placement = Placement(self.api)
+        run = Run(placement.placed(requests))
         self._engine.begin(run)
         try:
             while True:
                 if not run.exhausted and not self._stop.requested:
                     self._engine.feed(run)
                 outcome = self._next(run)
+                yield from placement.take_failed()
                 if outcome is None:
                     return
-                yield outcome
+                yield placement.described(outcome)
         except KeyboardInterrupt:
             self._wind_up(run)
             raise
@@ -294,47 +303,48 @@ class Uploader:
         self.close()
 
 
-class UploaderOptions(TypedDict, total=False):
-    """The keyword arguments of Uploader."""
-
-    token: str | None
-    endpoint: str | None
-    profile: str | None
-    client: AuthenticatedClient | None
-    jobs: int | None
-    bwlimit: float | None
-    verify: bool
-    state_dir: str | os.PathLike[str] | None
-    listeners: Sequence[Listener]
-    share: float
-    part_deadline: float | None
-    file_deadline: float | None
-    retry_for: float
-    stop_within: float
-    executor: Executor | None
-    allow_http: bool
-    timing: Timing | None
-
-
-class Options(UploaderOptions, UploadOptions, total=False):
-    """All options of one upload."""
-
-
+@overload
 def upload(
-    source: str | os.PathLike[str] | BinaryIO, destination: Destination | str, **options: Unpack[Options]
+    source: Source,
+    destination: Destination | str,
+    *,
+    if_exists: Literal["fail", "overwrite", "rename"] = "fail",
+    **options: Unpack[Options],
+) -> Receipt: ...
+@overload
+def upload(
+    source: Source, destination: Destination | str, *, if_exists: IfExists, **options: Unpack[Options]
+) -> Receipt | None: ...
+@with_options_of(UploadRequest, Uploader)
+def upload(
+    source: Source, destination: Destination | str, *, if_exists: IfExists = "fail", **options: Unpack[Options]
 ) -> Receipt | None:
     """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
 
-    `options` are the arguments of Uploader and the fields of UploadRequest. For several files use an Uploader: it
-    shares connections, threads and the call budget. Raises the errors of cavatica_upload.errors.
+    `destination` is "owner/name", a path of folders below it ("owner/name/run-7"), or the ID of a folder. The options
+    are the fields of UploadRequest and the arguments of Uploader. For several files use an Uploader: it shares
+    connections, threads and the call budget. Raises the errors of cavatica_upload.errors.
     """
     for_uploader, for_upload = _split(options)
     with Uploader(**for_uploader) as uploader:
-        return uploader.upload(source, destination, **for_upload)
+        return uploader.upload(source, destination, if_exists=if_exists, **for_upload)
 
 
+@overload
 async def upload_async(
-    source: str | os.PathLike[str] | BinaryIO, destination: Destination | str, **options: Unpack[Options]
+    source: Source,
+    destination: Destination | str,
+    *,
+    if_exists: Literal["fail", "overwrite", "rename"] = "fail",
+    **options: Unpack[Options],
+) -> Receipt: ...
+@overload
+async def upload_async(
+    source: Source, destination: Destination | str, *, if_exists: IfExists, **options: Unpack[Options]
+) -> Receipt | None: ...
+@with_options_of(UploadRequest, Uploader)
+async def upload_async(
+    source: Source, destination: Destination | str, *, if_exists: IfExists = "fail", **options: Unpack[Options]
 ) -> Receipt | None:
     """Upload one file in a thread and return its receipt, as `upload()` does.
 
@@ -344,7 +354,7 @@ async def upload_async(
     for_uploader, for_upload = _split(options)
     uploader = await asyncio.to_thread(Uploader, **for_uploader)
     try:
-        return await asyncio.to_thread(uploader.upload, source, destination, **for_upload)
+        return await asyncio.to_thread(lambda: uploader.upload(source, destination, if_exists=if_exists, **for_upload))
     except asyncio.CancelledError:
         uploader.cancel(at_once=True)
         raise

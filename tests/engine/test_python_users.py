@@ -1,0 +1,112 @@
+"""The Python interface as those use it who write scripts with it: places, metadata, mistakes, help."""
+
+import asyncio
+import inspect
+from pathlib import Path
+
+import pytest
+from engine_rig import PROJECT, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import CavaticaError, UploadRequest, UsageError, upload, upload_async
+
+
+def options(rig: Rig) -> dict[str, object]:
+    """What a script of one call needs here."""
+    return {"token": rig.mock.token, "endpoint": rig.mock.base_url, "state_dir": rig.state}
+
+
+def entries(rig: Rig, kind: str) -> dict[str, dict[str, object]]:
+    """The files or the folders on the server, by name."""
+    return {str(file["name"]): file for file in rig.mock.files() if file["type"] == kind}
+
+
+def test_a_path_of_folders(rig: Rig) -> None:
+    """“owner/name/run-7/reads” makes the folders that are missing, once, and the file is in the last of them."""
+    first = upload(rig.file(10, "a.bam"), f"{PROJECT}/run-7/reads", **options(rig))  # type: ignore[call-overload]
+    second = upload(rig.file(10, "b.bam"), f"{PROJECT}/run-7/reads", **options(rig))  # type: ignore[call-overload]
+    folders = entries(rig, "folder")
+    assert set(folders) == {"run-7", "reads"}
+    assert folders["reads"]["parent"] == folders["run-7"]["id"]
+    assert {first.parent, second.parent} == {folders["reads"]["id"]}
+
+
+def test_folders_for_many(rig: Rig) -> None:
+    """Requests of one run share the folders, and one whose folder cannot be made fails alone."""
+    rig.upload(rig.file(10, "taken"))
+    requests = [
+        UploadRequest(source=rig.file(10, f"{number}.bam"), destination=f"{PROJECT}/run/{place}")
+        for number, place in enumerate(["x", "y", "x"])
+    ]
+    requests.insert(1, UploadRequest(source=rig.file(10, "lost.bam"), destination=f"{PROJECT}/taken"))
+    with rig.uploader() as uploader:
+        outcomes = {Path(outcome.request.key).name: outcome for outcome in uploader.upload_many(requests)}
+    assert {name for name, outcome in outcomes.items() if outcome.receipt} == {"0.bam", "1.bam", "2.bam"}
+    assert isinstance(outcomes["lost.bam"].error, CavaticaError)
+    assert set(entries(rig, "folder")) == {"run", "x", "y"}
+    assert rig.calls["createFolder"] == 3
+
+
+def test_metadata_and_tags(rig: Rig) -> None:
+    """Metadata and tags are set on the file, and once more where it is there already."""
+    path = rig.file(10)
+    rig.upload(path, metadata={"sample_id": "s1"}, tags=["pilot"])
+    rig.upload(path, metadata={"lane": "2"})
+    file = entries(rig, "file")[path.name]
+    assert file["metadata"] == {"sample_id": "s1", "lane": "2"}
+    assert file["tags"] == ["pilot"]
+    assert rig.mock.bytes_received == 10
+
+
+def test_metadata_that_could_not_be_set(rig: Rig) -> None:
+    """A file that is there without its metadata is an error that says so, and the same again sets it."""
+    path = rig.file(10)
+    rig.mock.faults.add(Fault("editFiles", "status", status=403, code=5001))
+    with pytest.raises(CavaticaError, match=r"is uploaded .* without its metadata: editFiles failed"):
+        rig.upload(path, metadata={"sample_id": "s1"})
+    rig.upload(path, metadata={"sample_id": "s1"})
+    assert entries(rig, "file")[path.name]["metadata"] == {"sample_id": "s1"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"destination": "nope"}, "'nope' is not a project"),
+        ({"destination": "owner/"}, "is not a project"),
+        ({"destination": f"{PROJECT}/bad name"}, "'bad name' in --project cannot be a folder"),
+        ({"destination": 7}, "Expected a destination, got int"),
+        ({"part_size": "64MiB"}, "part_size='64MiB' is not a number of bytes"),
+        ({"part_size": 0}, "part_size=0 is not a number of bytes"),
+        ({"tags": "pilot"}, "tags='pilot' is not a list of tags"),
+        ({"metadata": "a=b"}, "metadata='a=b' is not a mapping"),
+        ({"metadata": {"a.b": "c"}}, "“.”"),
+        ({"metadata": {"a": 7}}, "is not text"),
+        ({"tags": [" "]}, "a tag is empty"),
+    ],
+)
+def test_mistakes(rig: Rig, wrong: dict[str, object], says: str) -> None:
+    """A value that cannot be right is a UsageError that says what is wrong, and nothing is sent."""
+    given = {"destination": PROJECT, **wrong, **options(rig)}
+    with pytest.raises(UsageError, match=says):
+        upload(rig.file(10), **given)  # type: ignore[call-overload]
+    assert rig.api_calls == 0
+
+
+def test_help_shows_the_options() -> None:
+    """`help(upload)` names every option of a file and of an uploader, with its default."""
+    for function in (upload, upload_async):
+        parameters = inspect.signature(function).parameters
+        assert parameters.keys() >= {"if_exists", "part_size", "metadata", "tags", "digest", "token", "jobs", "verify"}
+        assert "options" not in parameters
+        assert parameters["if_exists"].default == "fail"
+        assert parameters["verify"].default is True
+
+
+def test_with_asyncio(rig: Rig) -> None:
+    """`upload_async` takes the same, and does the same."""
+    path = rig.file(10)
+    receipt = asyncio.run(
+        upload_async(path, f"{PROJECT}/run-7", metadata={"a": "b"}, **options(rig))  # type: ignore[call-overload]
+    )
+    assert rig.mock.file_bytes(receipt.file_id) == path.read_bytes()
+    assert entries(rig, "file")[path.name]["metadata"] == {"a": "b"}
