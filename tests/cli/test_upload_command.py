@@ -204,7 +204,11 @@ def lines(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2)]
+    + [(number, 1) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)],
+)
 def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
     machine: Machine, number: signal.Signals, times: int
 ) -> None:

@@ -50,6 +50,8 @@ def read_batch(
         _show_problems(output, problems)
         if bad and batch.items:
             output.hint("To upload the other files, use --exclude or --skip-bad-files.")
+        elif bad and len(paths) == 1 and rules.name is None and "its name" in bad[0]:
+            output.hint("Give it another name with --name.")
         return None
     if not batch.items:
         output.problem("No file is left to upload.", "Look at --include and --exclude, and whether a folder is empty.")

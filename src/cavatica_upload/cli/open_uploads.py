@@ -12,7 +12,7 @@ from cavatica_upload.api.records import Upload, UploadSummary
 from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import CavaticaError, UploadGone
-from cavatica_upload.journal.journal import Journal, state_dir
+from cavatica_upload.journal.journal import Journal, state_dir, state_notice
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import Plan
 
@@ -20,6 +20,9 @@ from cavatica_upload.plan import Plan
 @contextmanager
 def open_journal(output: Output) -> Iterator[Journal]:
     """Open this user's journal. One that cannot be opened knows nothing, and says so."""
+    notice = state_notice()
+    if notice:
+        output.warn(notice)
     journal = Journal(state_dir(), output.warn)
     try:
         yield journal
@@ -96,7 +99,9 @@ class Places:
         if not parent:
             return project or ""
         if parent not in self._folders:
-            self._folders[parent] = self._ask(parent) if len(self._folders) < self.MOST else f"folder {parent}"
+            self._folders[parent] = f"folder {parent}"  # until more is known; also if folders go in circles
+            if len(self._folders) <= self.MOST:
+                self._folders[parent] = self._ask(parent)
         return self._folders[parent]
 
     def _ask(self, folder_id: str) -> str:
@@ -104,7 +109,14 @@ class Places:
             folder = self._api.get_file(folder_id)
         except CavaticaError:
             return f"folder {folder_id}"
-        return f"{folder.project}/…/{folder.name}" if folder.project else f"folder {folder_id}"
+        if not folder.project or not folder.name:
+            return f"folder {folder_id}"
+        # The root of a project is a folder, too: the only one without a folder above it.
+        return (
+            f"{self(folder.project, folder.parent)}/{folder.name}"
+            if folder.parent not in (None, folder_id)
+            else folder.project
+        )
 
 
 def open_uploads(api: Api, journal: Journal) -> Iterator[OpenUpload]:

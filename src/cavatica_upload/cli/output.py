@@ -57,10 +57,14 @@ class Output:
         else:
             write_line(text)
 
-    def results(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write rows to standard output: a table with headers on a terminal, else fields with tabs between them."""
+    def results(self, headers: Sequence[str], rows: Sequence[Sequence[str]], *, widest: int) -> None:
+        """Write rows to standard output: with tabs between the fields, or on a terminal as a table with headers.
+
+        In the table the column `widest` is the last one, where it can be copied although the line is too long.
+        """
         if rows and is_terminal(1):
-            for line in table(headers, rows):
+            moved = [[*row[:widest], *row[widest + 1 :], row[widest]] for row in (headers, *rows)]
+            for line in table(moved[0], moved[1:]):
                 write_line(line)
         else:
             for row in rows:

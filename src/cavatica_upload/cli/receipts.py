@@ -48,7 +48,7 @@ def receipts(text: str | None, last: int | None, folder: Path | None, output: Ou
             output.record({"event": "receipt", **_record(receipt)})
     else:
         headers = ("FINISHED", "FILE ID", "SIZE", "PROOF", "PATH", "RECEIPT")
-        output.results(headers, [_fields(receipt) for receipt in listed])
+        output.results(headers, [_fields(receipt) for receipt in listed], widest=5)
     if not listed:
         output.say(f"No receipt matches {text!r} in {place}." if text else f"There is no receipt in {place}.")
 

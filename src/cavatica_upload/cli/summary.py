@@ -133,7 +133,8 @@ def _interrupted(tally: Tally, *, resumable: bool) -> str:
     if not resumable:
         return f"{text}. What comes from standard input has to be sent again from its beginning."
     if tally.kept_parts:
-        text += f"; {count_text(tally.kept_parts, 'part')} ({size_text(tally.kept_bytes)}) of the rest are kept"
+        kept = f"{count_text(tally.kept_parts, 'part')} ({size_text(tally.kept_bytes)})"
+        text += f"; {kept} of unfinished files {'is' if tally.kept_parts == 1 else 'are'} kept on the server"
     return f"{text}."
 
 

@@ -20,6 +20,7 @@ from cavatica_upload.cli.progress import Display, JsonLines, Lines
 from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.summary import Tally
 from cavatica_upload.errors import FileChanged
+from cavatica_upload.journal.journal import state_notice
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.uploader import Uploader
@@ -78,6 +79,9 @@ class UploadRun:
     def __call__(self) -> Exit:
         """Upload everything, show how it ended and return the exit code; raises what stops the run at the start."""
         began, options = time.monotonic(), self.options
+        notice = state_notice()
+        if notice:
+            self.output.warn(notice)
         uploader = Uploader(
             token=options.connection.token,
             endpoint=options.connection.endpoint,

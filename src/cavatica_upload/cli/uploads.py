@@ -57,7 +57,7 @@ def list_(mine: bool, output: Output, connection: Connection) -> None:
             output.record(upload.record())
     else:
         headers = ("UPLOAD ID", "AGE", "DESTINATION", "NAME", "SENT FROM HERE")
-        output.results(headers, [upload.fields() for upload in found])
+        output.results(headers, [upload.fields() for upload in found], widest=0)
     if not found:
         output.say("There is no unfinished upload.")
 

@@ -5,9 +5,12 @@ parts are compared with the server's list as if the journal had been lost. No to
 """
 
 import contextlib
+import functools
 import json
 import os
 import sqlite3
+import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +32,44 @@ Result = TypeVar("Result")
 
 
 def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of journal and receipts: `given`, else CAVATICA_STATE_DIR, else the user's state directory."""
-    if given is not None:
-        return Path(given)
-    from_environment = os.environ.get("CAVATICA_STATE_DIR")
-    return Path(from_environment) if from_environment else platformdirs.user_state_path("cavatica-upload")
+    """Return the folder of journal and receipts: `given`, else CAVATICA_STATE_DIR, else the user's state directory.
+
+    A user who has no home folder, or one that cannot be written, has it in the folder for temporary files.
+    """
+    chosen = given or os.environ.get("CAVATICA_STATE_DIR")
+    return Path(chosen) if chosen else _default_folder()[0]
+
+
+def state_notice() -> str | None:
+    """Return a sentence if journal and receipts are not where they usually are, None if they are."""
+    return None if os.environ.get("CAVATICA_STATE_DIR") else _default_folder()[1]
+
+
+def _default_folder() -> tuple[Path, str | None]:
+    try:
+        usual = platformdirs.user_state_path("cavatica-upload")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        folder = _temporary_folder()
+        return folder, f"The home folder is not known: journal and receipts are in {folder}."
+    existing = next(path for path in (usual, *usual.parents) if path.exists())
+    if os.access(existing, os.W_OK | os.X_OK):
+        return usual, None
+    folder = _temporary_folder()
+    return folder, (
+        f"{existing} cannot be written: journal and receipts are in {folder}. To keep them, set CAVATICA_STATE_DIR."
+    )
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    """Return this user's own folder, or a new one if somebody else made that."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    path = Path(tempfile.gettempdir()) / f"cavatica-upload-{user}"
+    with contextlib.suppress(OSError):
+        private_folder(path)
+    found = path.lstat() if path.exists() else None
+    ours = found is not None and stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022
+    return path if ours else Path(tempfile.mkdtemp(prefix="cavatica-upload-"))
 
 
 class Journal:

@@ -1,0 +1,231 @@
+"""What `cavatica upload` offers beside uploading: receipts, lists, plans, names, and what its hints say."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from cli_machine import PROJECT, Machine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cavatica_mock import Fault, MockServer
+from cavatica_upload.cli.app import app
+from cavatica_upload.cli.format import command_line
+from cavatica_upload.destination import Target
+from cavatica_upload.errors import UsageError
+from cavatica_upload.journal import journal
+
+TO = ("--project", PROJECT)
+SOURCES = Path(journal.__file__).parents[1]
+
+
+def test_a_receipt_is_written_for_a_file_that_was_there_already(machine: Machine) -> None:
+    """A pipeline whose output is the receipt gets it again after it was deleted."""
+    machine.file("a.bam")
+    command = ("upload", "a.bam", *TO, "--receipt", "out/a.json")
+    assert machine.call(*command).code == 0
+    first = (machine.home / "out/a.json").read_text()
+    (machine.home / "out/a.json").unlink()
+    assert "1 already there" in machine.call(*command).err
+    assert (machine.home / "out/a.json").read_text() == first
+
+
+def test_a_receipt_in_a_folder_is_named_after_the_file(machine: Machine) -> None:
+    """The folder on the platform makes no folder here; the folders of the upload do."""
+    machine.file("a.bam")
+    machine.file("d/b.bam", b"b")
+    command = ("upload", "a.bam", "d", "-r", "--project", f"{PROJECT}/r", "--receipt", ".")
+    assert machine.call(*command).code == 0
+    assert (machine.home / "a.bam.receipt.json").exists()
+    assert (machine.home / "d/b.bam.receipt.json").exists()
+    assert not (machine.home / "r").exists()
+
+
+@pytest.mark.parametrize("option", ["--receipt", "--log-file"])
+def test_a_file_to_upload_is_never_written_to(machine: Machine, option: str) -> None:
+    """A slip of the pen costs nobody a file, through a link neither."""
+    place = machine.file("a.bam")
+    (machine.home / "link").symlink_to("a.bam")
+    ended = machine.call("upload", "a.bam", *TO, option, "link")
+    assert (ended.code, place.read_bytes()) == (2, b"ACGT\n")
+    assert "one of the files to upload" in ended.err
+
+
+def test_a_log_into_a_pipe_without_a_reader_is_refused(machine: Machine) -> None:
+    """It would wait for ever."""
+    import os
+
+    machine.file("a.bam")
+    os.mkfifo(machine.home / "pipe")
+    assert machine.run("upload", "a.bam", *TO, "--log-file", "pipe").code == 2
+
+
+def test_the_address_of_a_projects_page_is_a_project() -> None:
+    """What the browser shows can be pasted."""
+    page = "https://cavatica.sbgenomics.com/u/owner/study"
+    for address in (page, f"{page}/", f"{page}/files", f"{page}/files?x=1#y", page.removeprefix("https://")):
+        assert str(Target.parse(address, None)) == "owner/study"
+    with pytest.raises(UsageError) as caught:
+        Target.parse(f"{page}/files/5bd7c53ee4b04b8fb1a9f63d", None)
+    assert "--parent 5bd7c53ee4b04b8fb1a9f63d" in (caught.value.hint or "")
+
+
+def test_bad_files_can_be_passed_over(machine: Machine) -> None:
+    """The others are uploaded, the bad ones are listed, and the exit code is not 0."""
+    machine.file("d/good.bam")
+    machine.file("d/caf\udce9.bam")
+    machine.file("d/my folder/a.bam")
+    (machine.home / "d/broken").symlink_to("nowhere")
+    refused = machine.run("upload", "d", "-r", *TO)
+    assert (refused.code, machine.remote()) == (2, {})
+    assert "3 problems found; nothing was uploaded." in refused.err
+    assert "--skip-bad-files" in refused.err
+    ended = machine.run("upload", "d", "-r", *TO, "--skip-bad-files", "--json")
+    assert (ended.code, list(machine.remote())) == (1, ["d/good.bam"])
+    assert len(ended.event("run_finished")["failures"]) == 3
+    assert machine.run("upload", "d", "-r", *TO, "--skip-bad-files").code == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\0", "\r\n"])
+def test_paths_come_from_a_list(machine: Machine, end: str) -> None:
+    """Of a file or of standard input; `find -print0` is understood, and a dash is a file there."""
+    for name in ("a.bam", "-", "b c.bam"):
+        machine.file(name, name.encode())
+    text = "".join(f"{name}{end}" for name in ("a.bam", "-", "b c.bam")).encode()
+    machine.file("list", text)
+    assert machine.call("upload", "--files-from", "list", *TO).code == 0
+    assert machine.remote() == {"a.bam": b"a.bam", "-": b"-", "b c.bam": b"b c.bam"}
+    again = machine.run("upload", "--files-from", "-", *TO, data=text)
+    assert (again.code, "3 already there" in again.err) == (0, True)
+    assert machine.call("upload", "--files-from", "none", *TO).code == 2
+
+
+def test_a_dry_run_shows_metadata_and_tags(machine: Machine) -> None:
+    """What would be set is part of the plan, for people and for programs."""
+    machine.file("a.bam")
+    command = ("upload", "a.bam", *TO, "--dry-run", "--metadata", "sample=S1", "--tag", "t")
+    assert "sample=S1; tags: t" in machine.call(*command).out
+    planned = machine.call(*command, "--json").event("planned")
+    assert (planned["metadata"], planned["tags"]) == ({"sample": "S1"}, ["t"])
+
+
+def test_new_metadata_of_a_file_that_is_there_is_said(machine: Machine) -> None:
+    """The file is not sent, its metadata is set, and the summary says both."""
+    machine.file("a.bam")
+    machine.call("upload", "a.bam", *TO)
+    again = machine.call("upload", "a.bam", *TO, "--metadata", "sample=S2")
+    assert "1 already there; metadata set on 1 file." in again.err
+
+
+def test_after_a_rename_the_name_there_is_printed(machine: Machine) -> None:
+    """Standard output has the ID, the path here and the name there."""
+    machine.file("a.bam", b"old")
+    machine.call("upload", "a.bam", *TO)
+    machine.file("a.bam", b"new!")
+    ended = machine.call("upload", "a.bam", *TO, "--if-exists", "rename")
+    assert ended.out.rstrip("\n").split("\t")[1:] == ["a.bam", "_1_a.bam"]
+
+
+def test_a_part_size_that_is_refused_is_wrong_usage(tmp_path: Any) -> None:
+    """Nothing of the file was sent: exit code 2."""
+    with MockServer(min_part_size=5 * 1024 * 1024) as mock:
+        machine = Machine(mock, tmp_path)
+        machine.file("a.bam", bytes(6_000_000))
+        ended = machine.call("upload", "a.bam", *TO, "--part-size", "1M")
+        assert (ended.code, mock.calls["putPart"]) == (2, 0)
+    assert "--part-size was refused" in ended.err
+
+
+def test_what_cannot_be_healed_is_no_network_error(machine: Machine) -> None:
+    """An answer that stays as it is does not promise that the same command helps."""
+    machine.file("a.bam")
+    machine.mock.faults.add(Fault("putPart", "status", status=405, times=None))
+    ended = machine.call("upload", "a.bam", *TO)
+    assert ended.code == 1
+    assert "To resume" not in ended.err
+
+
+def test_one_file_of_two_lost_to_the_network_is_exit_code_4(machine: Machine) -> None:
+    """The same command sends the other."""
+    machine.file("a.bam", b"a")
+    machine.file("b.bam", b"bb")
+    machine.mock.faults.add(Fault("putPart", "no_etag", times=None, after=1))
+    ended = machine.call("upload", "a.bam", "b.bam", *TO)
+    assert (ended.code, len(machine.remote())) == (4, 1)
+    assert "To resume: cavatica upload" in ended.err
+
+
+def test_receipt_lines_of_a_hostile_server_stay_lines(machine: Machine) -> None:
+    """A file name with a line end and a tab forges no line and no field of standard output."""
+    machine.file("a\n\tforged\x1b[2J.bam")
+    ended = machine.run("upload", "a\n\tforged\x1b[2J.bam", *TO)
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) == 1
+    assert ended.out.count("\t") == 1
+    assert "\x1b" not in ended.out + ended.err
+
+
+@settings(max_examples=40)
+@given(st.lists(st.binary(min_size=1, max_size=12).filter(lambda word: b"\0" not in word), min_size=1, max_size=3))
+def test_a_command_that_is_shown_works_when_it_is_pasted(words: list[bytes]) -> None:
+    """Quotes, control characters, line ends and bytes that are no UTF-8 reach the program as they were."""
+    import os
+
+    shown = command_line([os.fsdecode(word) for word in words])
+    assert shown.isprintable()
+    done = subprocess.run(
+        ["bash", "-c", f"cavatica() {{ printf '%s\\0' \"$@\"; }}; {shown}"],
+        capture_output=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+    )
+    assert done.stdout.split(b"\0")[:-1] == words
+
+
+def test_hints_name_options_that_exist() -> None:
+    """Every `--option` in a message of the package belongs to a command."""
+    options: set[str] = set()
+
+    def visit(command: click.Command) -> None:
+        options.update(name for param in command.params for name in param.opts)
+        for inner in command.commands.values() if isinstance(command, click.Group) else ():
+            visit(inner)
+
+    visit(app)
+    named = set()
+    for path in SOURCES.rglob("*.py"):
+        if "cli" not in path.parts:
+            for line in path.read_text().splitlines():
+                named |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)) if '"' in line else set()
+    assert named - options <= {"--array", "--help", "--port"}, named - options
+
+
+def test_without_a_home_the_state_is_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No HOME and no entry in the list of users: a folder of this user's own."""
+
+    def fail(_name: str) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("CAVATICA_STATE_DIR", raising=False)
+    monkeypatch.setattr("platformdirs.user_state_path", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    journal._temporary_folder.cache_clear()
+    try:
+        folder = journal.state_dir()
+        assert folder.parent == tmp_path
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert str(folder) in (journal.state_notice() or "")
+    finally:
+        journal._temporary_folder.cache_clear()
+
+
+def test_json_stays_json(machine: Machine) -> None:
+    """Under --json every line of standard output is an object, whatever goes wrong."""
+    machine.file("a.bam")
+    for command in (("upload", "none.bam", *TO), ("upload", "a.bam"), ("upload", "a.bam", *TO, "--jobs", "x")):
+        for line in machine.call(*command, "--json").out.splitlines():
+            assert json.loads(line)["event"] in ("problem", "error")
