@@ -1,7 +1,6 @@
 """Where files go: a project or a folder, below it a path of folders; and the names that the platform takes."""
 
 import re
-import string
 from urllib.parse import unquote
 
 import attrs
@@ -9,7 +8,6 @@ import attrs
 from cavatica_upload.errors import UsageError
 
 LONGEST_NAME = 255  # characters; docs.cavatica.org, Initialize a multipart upload
-_FOLDER_CHARACTERS = frozenset(string.ascii_letters + string.digits + "_-.")
 _PROJECT = re.compile(r"[^\s/?#%\x00-\x1f\x7f]+/[^\s/?#%\x00-\x1f\x7f]+")
 _FOLDER_ID = re.compile(r"[A-Za-z0-9_-]+")
 _PAGE = re.compile(r"(?:https?://[^/?#]+|[^/?#]+\.sbgenomics\.com)/u/(?P<project>[^/?#]+/[^/?#]+)(?P<rest>[^?#]*)")
@@ -121,15 +119,17 @@ def name_problem(name: str) -> str | None:
 def folder_problem(name: str) -> str | None:
     """Return what is wrong with the name of a folder, None if nothing.
 
-    docs.cavatica.org, Create a folder.
+    docs.cavatica.org, Create a folder: only two underscores at the beginning are forbidden.
     """
-    if not name or set(name) - _FOLDER_CHARACTERS or name in (".", ".."):
-        return "a folder on the platform has a name of letters, digits, “_”, “-” and “.”"
+    if not name:
+        return "it has no name"
+    if name in (".", "..") or "/" in name:
+        return f"{name!r} cannot be the name of a folder"
     if name.startswith("__"):
         return "a folder on the platform cannot have a name that begins with “__”"
     if len(name) > LONGEST_NAME:
         return f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed"
-    return None
+    return None if _is_utf8(name) else "its name is not valid UTF-8"
 
 
 def _is_utf8(name: str) -> bool:

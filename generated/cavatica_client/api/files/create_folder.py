@@ -113,9 +113,10 @@ def sync_detailed(
      Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
 
     **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
-    case. An
-    earlier version of this document had 201, as the other calls that create something. Clients should
-    accept both.
+    case. Details
+    of the same folder have `project`, and the type in lower case on most pages.
+
+    **Inferred:** A platform may answer 201, as it does when an upload is completed.
 
     Args:
         body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
@@ -150,9 +151,10 @@ def sync(
      Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
 
     **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
-    case. An
-    earlier version of this document had 201, as the other calls that create something. Clients should
-    accept both.
+    case. Details
+    of the same folder have `project`, and the type in lower case on most pages.
+
+    **Inferred:** A platform may answer 201, as it does when an upload is completed.
 
     Args:
         body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
@@ -182,9 +184,10 @@ async def asyncio_detailed(
      Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
 
     **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
-    case. An
-    earlier version of this document had 201, as the other calls that create something. Clients should
-    accept both.
+    case. Details
+    of the same folder have `project`, and the type in lower case on most pages.
+
+    **Inferred:** A platform may answer 201, as it does when an upload is completed.
 
     Args:
         body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
@@ -217,9 +220,10 @@ async def asyncio(
      Creates a folder at the top level of a project (`project`) or in another folder (`parent`).
 
     **Sources disagree:** The vendor's OpenAPI answers 200, without `project` and with the type in upper
-    case. An
-    earlier version of this document had 201, as the other calls that create something. Clients should
-    accept both.
+    case. Details
+    of the same folder have `project`, and the type in lower case on most pages.
+
+    **Inferred:** A platform may answer 201, as it does when an upload is completed.
 
     Args:
         body (CreateFolderRequest): The folder to create, and where: exactly one of `project` and
