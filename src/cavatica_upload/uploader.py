@@ -23,7 +23,6 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_SIDE_BY_SIDE, Concurrency
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.engine import Engine
-from cavatica_upload.engine.outage import OutageWatch
 from cavatica_upload.engine.part_retry import full_jitter
 from cavatica_upload.engine.parts import PartPool
 from cavatica_upload.engine.run import Run
@@ -33,6 +32,7 @@ from cavatica_upload.events import Emitter, Listener, Notice, Retrying
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.options import Options, UploaderOptions, UploadOptions, with_options_of
+from cavatica_upload.outage import OutageWatch
 from cavatica_upload.placement import Placement
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
@@ -157,7 +157,7 @@ class Uploader:
         )
         self._watch_answers(client.get_httpx_client())
         quick_limit = QUICK_LIMIT_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else QUICK_LIMIT
-        concurrency = Concurrency(jobs, quick_limit=quick_limit, paced=bwlimit is not None)
+        concurrency = Concurrency(jobs, quick_limit=quick_limit, paced=bwlimit is not None, timing=timing)
         parts = PartPool(
             context,
             Storage(hashing=verify, timing=timing),

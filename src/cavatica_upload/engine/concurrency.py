@@ -10,16 +10,14 @@ import time
 from collections.abc import Callable
 
 from cavatica_upload.plan import MIB
+from cavatica_upload.timing import Timing
 
 MOST = 32
 LEAST = 2  # while nothing fails: one goes out while storage answers to the other
-QUICK_PART = 1.0  # seconds: a part that takes less costs nothing to lose
-QUICK_LIMIT = 4  # up to which quick parts raise the limit by themselves
+QUICK_LIMIT = 4  # up to which parts that take less than a second raise the limit by themselves
 QUICK_LIMIT_SIDE_BY_SIDE = 8  # if the MD5s of parts are taken side by side: fewer leave lanes empty
 FAST_BYTES = 16 * MIB  # more than the buffers of a connection take, …
 FAST_SECONDS = 0.1  # … so that sending them in this time means that the network is fast
-SETTLE = 1.0  # seconds after a change, and of each part, that are not measured: they fill buffers
-MEASURE = 1.0  # seconds of each part in flight that make a measurement
 GAIN = 0.3  # of what would be proportional must come of more parts for still more to be tried
 LITTLE_GAIN = 0.1  # of it must come for them to be kept
 CHEAP = 4.0  # seconds that a part may take while twice as many are tried
@@ -47,6 +45,7 @@ class Concurrency:
         *,
         quick_limit: int = QUICK_LIMIT,
         paced: bool = False,
+        timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
         cores: int | None = None,
@@ -56,6 +55,7 @@ class Concurrency:
         self._fixed = fixed
         self._quick_limit = quick_limit
         self._paced = paced
+        self._timing = timing or Timing()
         self._clock = clock
         self._cpu = cpu
         self._cores = cores or _usable_cores()
@@ -100,7 +100,7 @@ class Concurrency:
         """Count bytes of a flight; return whether the limit has changed."""
         with self._lock:
             now = self._clock()
-            since = max(flight.began, self._changed) + SETTLE
+            since = max(flight.began, self._changed) + self._timing.settle
             if flight.last >= since and self._is_full:
                 self._bytes += count
                 self._seconds += now - flight.last
@@ -119,7 +119,7 @@ class Concurrency:
             if not stored:
                 return
             took = max(self._clock() - flight.began, 1e-6)
-            quick = took < QUICK_PART
+            quick = took < self._timing.quick_part
             if quick and was_full and flight.began >= self._changed:
                 self._bytes += flight.size
                 self._seconds += took
@@ -172,7 +172,7 @@ class Concurrency:
 
     def _measure(self) -> bool:
         limit = self.limit
-        if self._seconds < MEASURE * limit:
+        if self._seconds < self._timing.measure * limit:
             return False
         now = self._clock()
         cpu_bound = self._cpu() - self._cpu_since > (now - self._since) * self._cores * CPU_BOUND

@@ -6,6 +6,7 @@ gives the slot back. What came of a part lies in a queue of the file's.
 """
 
 import heapq
+import itertools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -115,6 +116,8 @@ class PartPool:
         self._busy = 0  # workers with a part that do not pause
         self._pausing = 0
         self._sending = 0
+        self._taken = itertools.count()
+        self._ready: list[int] = []  # of the parts that wait for a slot, when they were taken
         self._closed = False
 
     # For the threads of files
@@ -180,7 +183,7 @@ class PartPool:
             self._threads += 1
             threading.Thread(target=self._run, name=f"cavatica-part-{self._threads}", daemon=True).start()
 
-    def _take(self) -> tuple[FileParts, Part] | None:
+    def _take(self) -> tuple[int, FileParts, Part] | None:
         """Take the part to send next: of the run with the fewest under way, of a small file, or of the biggest."""
         limit = self._concurrency.limit
         if self._busy >= limit + min(limit, AHEAD) or self._context.stop.requested:
@@ -193,7 +196,7 @@ class PartPool:
             of_run[file.run] = of_run.get(file.run, 0) + file.under_way
         file = min(files, key=lambda file: (of_run[file.run], not file.is_small, -file.bytes_waiting))
         file.under_way += 1
-        return file, heapq.heappop(file.waiting)[1]
+        return next(self._taken), file, heapq.heappop(file.waiting)[1]
 
     # Threads
 
@@ -208,9 +211,9 @@ class PartPool:
                     self._threads -= 1
                     return
                 self._busy += 1
-            file, part = taken
+            turn, file, part = taken
             try:
-                ended = self._send(file, part)
+                ended = self._send(file, part, turn)
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
                 ended = PartFailed(part, error)
             with self._lock:
@@ -219,7 +222,7 @@ class PartPool:
                 self._staff()
             file.put(ended)
 
-    def _send(self, file: FileParts, part: Part) -> Ended:
+    def _send(self, file: FileParts, part: Part, turn: int) -> Ended:
         """Send a part, as often as it takes."""
         context = self._context
         attempts = PartAttempts(retry_for=context.retry_for, deadline=float("inf"))
@@ -228,7 +231,7 @@ class PartPool:
             try:
                 if target is None or target.expires <= context.clock():
                     target = part_url(context, file.opened.entry.upload_id, part.number)
-                if not self._take_slot(file):
+                if not self._take_slot(file, turn):
                     return GivenBack(part)
                 try:
                     attempts.deadline = min(attempts.deadline, context.clock() + self._part_deadline)
@@ -283,15 +286,21 @@ class PartPool:
         context.events.emit(PartSent(file.key, part.number, part.size, context.clock() - began))
         return sent
 
-    def _take_slot(self, file: FileParts) -> bool:
+    def _take_slot(self, file: FileParts, turn: int) -> bool:
         """Wait until a part of this file may be sent; False if it is no longer to be sent."""
         with self._lock:
-            while not self._unwanted(file):
-                if self._sending < self._concurrency.limit:
-                    self._sending += 1
-                    return True
-                self._slot.wait()
-            return False
+            heapq.heappush(self._ready, turn)
+            try:
+                while not self._unwanted(file):
+                    if self._sending < self._concurrency.limit and self._ready[0] == turn:
+                        self._sending += 1
+                        return True
+                    self._slot.wait()
+                return False
+            finally:
+                self._ready.remove(turn)
+                heapq.heapify(self._ready)
+                self._slot.notify_all()
 
     def _free_slot(self) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 """One attempt at one part, as a function of values: it can run on any thread, in any process, on any machine."""
 
+import atexit
 import functools
 import os
 import time
@@ -111,7 +112,9 @@ def send_part(
 
 @functools.cache
 def _storage(_process: int, *, verify: bool) -> Storage:
-    return Storage(hashing=verify)
+    storage = Storage(hashing=verify)
+    atexit.register(storage.close)
+    return storage
 
 
 def send_part_elsewhere(executor: Executor, task: PartTask, watch: Watch) -> SentPart:

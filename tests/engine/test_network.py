@@ -1,0 +1,234 @@
+"""What a bad network costs: waits, told in few words, and never more work than what was in flight."""
+
+import multiprocessing
+import pickle
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import attrs
+import pytest
+from engine_rig import KIB, PROJECT, QUICK, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import ConnectionFailed, StorageError, UploadRequest, UsageError
+from cavatica_upload.engine.part_retry import ATTEMPTS, PartAttempts
+from cavatica_upload.engine.send_part import PartTask, send_part
+from cavatica_upload.errors import Conflict, EtagMismatch, PartRefused, RateLimited
+from cavatica_upload.events import BytesSent, Emitter, Event, Outage, PartRetried, PartSent
+from cavatica_upload.outage import OutageWatch
+from cavatica_upload.plan import Part
+from cavatica_upload.storage.put import Target
+from cavatica_upload.timing import Timing
+
+PARTS = 6
+
+
+class Hand:
+    """A clock that is turned by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# How long to try
+
+
+@pytest.mark.parametrize("retry_for", [0, 60, 3600])
+@pytest.mark.parametrize("error", [StorageError("reset"), PartRefused("busy", status=503), ConnectionFailed("no")])
+def test_trouble_of_the_network_is_tried_for_as_long_as_was_asked(retry_for: float, error: Exception) -> None:
+    """A part is tried again until so many seconds are over, and storage eight times however quickly it refuses."""
+    attempts, now, count = PartAttempts(retry_for=retry_for, deadline=float("inf")), 0.0, 1
+    while (decision := attempts.decide(error, now, lambda _failures: 10.0)) is not None:
+        now += decision.delay
+        count += 1
+    assert now >= retry_for
+    assert now < retry_for + 10 * ATTEMPTS
+    assert count >= (ATTEMPTS if isinstance(error, StorageError) else 1)
+
+
+def test_rate_limit_costs_a_wait_and_never_the_part() -> None:
+    """A 429 is no failure, however often it comes."""
+    attempts = PartAttempts(retry_for=0, deadline=float("inf"))
+    for second in range(100):
+        assert attempts.decide(RateLimited("429", status=429), second, lambda _failures: 1.0) is not None
+
+
+def test_nothing_is_tried_beyond_the_deadline_of_the_part() -> None:
+    """The time for a part holds for all its attempts and pauses together."""
+    attempts = PartAttempts(retry_for=1000, deadline=100)
+    assert attempts.decide(StorageError("reset"), 89, lambda _failures: 10.0) is not None
+    assert attempts.decide(StorageError("reset"), 91, lambda _failures: 10.0) is None
+
+
+@pytest.mark.parametrize("error", [EtagMismatch("damaged"), PartRefused("no", status=400), Conflict("no", status=409)])
+def test_what_no_patience_mends_is_not_tried_for_long(error: Exception) -> None:
+    """Damaged bytes and refusals are tried a few times, however long the network may fail."""
+    attempts, count = PartAttempts(retry_for=3600, deadline=float("inf")), 1
+    while attempts.decide(error, 0, lambda _failures: 1.0) is not None:
+        count += 1
+    assert count <= 4
+
+
+def test_part_outlives_an_outage(rig: Rig) -> None:
+    """With patience a part survives more failures than it has attempts; without, the file fails and can be resumed."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "reset", part=2, times=3 * ATTEMPTS))
+    rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"retry_for": 600}), path)
+    assert max(event.attempt for event in rig.told(PartRetried)) == 3 * ATTEMPTS + 1
+
+
+@pytest.mark.parametrize("operation", ["startUpload", "getPartUrl", "completeUpload"])
+def test_call_outlives_an_outage(rig: Rig, operation: str) -> None:
+    """A call that finds no connection is made again for as long as was asked."""
+    path = rig.file(PARTS * KIB)
+    with rig.uploader(retry_for=600) as uploader:
+        uploader.api.get_rate_limit()
+    rig.mock.faults.add(Fault(operation, "status", status=503, code=8000, times=3))
+    rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"retry_for": 600}), path)
+
+
+@pytest.mark.parametrize("options", [{"retry_for": -1}, {"stop_within": -0.1}, {"retry_for": float("nan")}])
+def test_times_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None:
+    """A time below nothing is refused by name."""
+    with pytest.raises(UsageError, match=next(iter(options))):
+        rig.uploader(**options)
+
+
+# What is told of it
+
+
+def test_outage_is_told_once_a_minute() -> None:
+    """Listeners hear of it after ten seconds, then once a minute, and when it is over."""
+    hand, heard = Hand(), list[Event]()
+    watch = OutageWatch(Emitter([heard.append]), Timing(), hand)
+    watch.answered()
+    hand.now += 1
+    for _ in range(200):
+        watch.failed("no connection to storage.")
+        watch.tick(9)
+        hand.now += 1
+    told = [event for event in heard if isinstance(event, Outage)]
+    assert [(round(event.seconds), event.parts) for event in told] == [(10, 9), (70, 9), (130, 9), (190, 9)]
+    assert told[0].reason == "no connection to storage"
+    watch.answered()
+    watch.tick(0)
+    watch.tick(0)
+    (last,) = [event for event in heard if isinstance(event, Outage) and event.over]
+    assert last is heard[-1]
+
+
+def test_server_in_trouble_is_no_outage() -> None:
+    """What is answered, with an error or without, is a connection."""
+    hand, heard = Hand(), list[Event]()
+    watch = OutageWatch(Emitter([heard.append]), Timing(), hand)
+    for _ in range(200):
+        watch.answered()
+        watch.failed("503")
+        hand.now += 30
+        watch.tick(3)
+    assert heard == []
+
+
+def test_outage_reaches_listeners(rig: Rig) -> None:
+    """While storage takes nothing one event says so, and another one that it is over."""
+    rig.mock.faults.add(Fault("putPart", "reset", times=20))
+    timing = attrs.evolve(QUICK, first_outage=0.0, first_backoff=0.02, longest_backoff=0.05)
+    path = rig.file(KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"retry_for": 600, "timing": timing}), path)
+    outages = rig.told(Outage)
+    assert [event.over for event in outages] == [False] * (len(outages) - 1) + [True] or not outages
+
+
+# What is in flight
+
+
+def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig) -> None:
+    """Under a cap parts that take long go out two at a time: a kill at any moment costs no more."""
+    part = 64 * KIB
+    sent = stored = most = 0
+
+    def listener(event: Event) -> None:
+        nonlocal sent, stored, most
+        sent += event.count if isinstance(event, BytesSent) else 0
+        stored += event.size if isinstance(event, PartSent) else 0
+        most = max(most, sent - stored)
+
+    path = rig.file(9 * part)
+    options = {"bwlimit": 600_000, "listeners": [listener], "timing": attrs.evolve(QUICK, quick_part=0.0)}
+    rig.assert_whole(rig.upload(path, part_size=part, uploader=options), path)
+    assert most <= 2 * part
+
+
+def test_lowest_parts_go_first(rig: Rig) -> None:
+    """With one part in flight they arrive in the order of their numbers, but for a URL that overtakes another."""
+    rig.upload(rig.file(20 * KIB), part_size=KIB, uploader={"jobs": 1})
+    numbers = [event.number for event in rig.told(PartSent)]
+    assert all(abs(number - place) <= 1 for place, number in enumerate(numbers, start=1))
+
+
+def test_runs_share_the_pool_fairly(rig: Rig) -> None:
+    """The parts of a small run do not wait for those of a big one that began before."""
+    with rig.uploader(jobs=2) as uploader:
+        order: list[str] = []
+        uploader.listen(lambda event: order.append(event.file) if isinstance(event, PartSent) else None)
+        big, small = rig.file(100 * KIB, "big"), rig.file(4 * KIB, "small", seed=2)
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(uploader.upload, big, PROJECT, part_size=KIB)
+            while len(order) < 5:
+                pass
+            second = pool.submit(uploader.upload, small, PROJECT, part_size=KIB)
+            second.result()
+            assert not first.done()
+            first.result()
+    assert order.index(str(small)) < 95
+
+
+# A part elsewhere
+
+
+def task(rig: Rig) -> PartTask:
+    target = Target("PUT", f"{rig.mock.origin}/part?X-Amz-Signature=secret")
+    return PartTask(Part(1, 0, 10), target, str(rig.file(10)))
+
+
+def test_part_is_sent_by_values_alone(rig: Rig) -> None:
+    """What is needed to send a part can be pickled, and shows no signature."""
+    made = task(rig)
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert "secret" not in repr(made)
+    with pytest.raises(PartRefused) as caught:
+        send_part(made)
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), PartRefused)
+
+
+class Recording(ThreadPoolExecutor):
+    """Counts what it was given, as values that went through pickle."""
+
+    count = 0
+
+    def submit(self, function: Any, /, *given: Any, **named: Any) -> Future[Any]:
+        self.count += 1
+        assert not named
+        return super().submit(function, *pickle.loads(pickle.dumps(given)))
+
+
+def test_parts_go_through_an_executor(rig: Rig) -> None:
+    """Any executor sends the parts of files, and each is journalled, counted and proved here as ever."""
+    path = rig.file(PARTS * KIB)
+    with Recording(2) as executor:
+        rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": executor}), path)
+    assert executor.count == PARTS
+    assert rig.bytes_told() == PARTS * KIB
+
+
+def test_parts_go_through_processes(rig: Rig) -> None:
+    """Other processes send the parts, with retries decided here."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("putPart", "status", status=503, part=3))
+    executor: Executor = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    with executor, rig.uploader(executor=executor) as uploader:
+        (outcome,) = uploader.upload_many([UploadRequest(source=path, destination=PROJECT, part_size=KIB)])
+    assert outcome.receipt is not None
+    rig.assert_whole(outcome.receipt, path)
