@@ -45,6 +45,13 @@ class Destination:
         return self.project if self.project is not None else f"folder {self.parent}"
 
 
+def destination_of(value: Destination | str) -> Destination:
+    """Return a destination, which may be given as "owner/name" or as the ID of a folder; raises UsageError."""
+    if isinstance(value, Destination):
+        return value
+    return Destination(project=value) if "/" in value else Destination(parent=value)
+
+
 def _has_dots(project: str) -> bool:
     return any(part in (".", "..") for part in project.split("/"))
 

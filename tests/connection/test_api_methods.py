@@ -464,7 +464,7 @@ def test_a_client_has_the_operations(mock: MockServer, quick: None) -> None:
 
     with connect(mock.token, mock.base_url) as api:
         for number in range(PAGE + 30):
-            api.start_upload(PROJECT, f"{number}.bam", 1)
+            api.start_upload("mlin/rna-pilot", f"{number}.bam", 1)
         assert len([upload.name for upload in api.list_uploads()]) == PAGE + 30
         page = list_uploads.sync(client=api)
         assert isinstance(page, UploadPage)

@@ -82,8 +82,8 @@ class Answer:
         if len(begins) > LONGEST_START:
             begins = begins[: LONGEST_START - 1] + "…"
         error = UnexpectedAnswer(
-            f"{self.operation.name} failed: the server answered {self.status} {what}"
-            + (f", the answer begins {begins}" if begins else ""),
+            f"{self.operation.name} failed: the server answered {self.status} {what}."
+            + (f" The answer begins: {begins}" if begins else ""),
             "Check the endpoint, and whether a proxy answers in its place; if neither, the API has changed: look for a "
             "newer version of this program.",
             status=self.status,

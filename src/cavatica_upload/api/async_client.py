@@ -44,7 +44,7 @@ class AsyncApi:
 
     async def start_upload(
         self,
-        destination: Destination,
+        destination: Destination | str,
         name: str,
         size: int | None = None,
         part_size: int | None = None,
@@ -96,11 +96,11 @@ class AsyncApi:
         """Delete a file or an empty folder."""
         await self._call(calls.delete_file(file_id))
 
-    def list_files(self, destination: Destination, name: str | None = None) -> AsyncIterator[FileDetails]:
+    def list_files(self, destination: Destination | str, name: str | None = None) -> AsyncIterator[FileDetails]:
         """Yield the files and folders at a destination, those of a name if given."""
         return self._all(lambda offset: calls.list_files(destination, name, offset), lambda file: file.id)
 
-    async def find_file(self, destination: Destination, name: str) -> FileDetails | None:
+    async def find_file(self, destination: Destination | str, name: str) -> FileDetails | None:
         """Return the file or folder of exactly this name at a destination, None where there is none."""
         async for file in self.list_files(destination, name):
             if file.name == name:
@@ -111,7 +111,7 @@ class AsyncApi:
         """Yield the files and folders in a folder."""
         return self._all(lambda offset: calls.list_folder(folder_id, offset), lambda file: file.id)
 
-    async def create_folder(self, destination: Destination, name: str) -> FileDetails:
+    async def create_folder(self, destination: Destination | str, name: str) -> FileDetails:
         """Make a folder. Raises NameTaken."""
         return (
             await self._call(calls.create_folder(destination, name))

@@ -84,7 +84,7 @@ from cavatica_upload.api.records import (
     Upload,
     UploadSummary,
 )
-from cavatica_upload.destination import Destination
+from cavatica_upload.destination import Destination, destination_of
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.request import FileEdit
 
@@ -100,9 +100,16 @@ class Call(Generic[T]):
 
 
 def start_upload(
-    destination: Destination, name: str, size: int | None, part_size: int | None, md5: str | None, *, overwrite: bool
+    destination: Destination | str,
+    name: str,
+    size: int | None,
+    part_size: int | None,
+    md5: str | None,
+    *,
+    overwrite: bool,
 ) -> Call[StartedUpload]:
     """Make startUpload."""
+    destination = destination_of(destination)
     body = StartUploadRequest(
         name=name,
         project=destination.project or UNSET,
@@ -173,8 +180,9 @@ def delete_file(file_id: str) -> Call[None]:
     return Call(_delete_file._get_kwargs(file_id), readers.nothing)
 
 
-def list_files(destination: Destination, name: str | None, offset: int) -> Call[Page[FileDetails]]:
+def list_files(destination: Destination | str, name: str | None, offset: int) -> Call[Page[FileDetails]]:
     """Make listFiles, for one page."""
+    destination = destination_of(destination)
     request = _list_files._get_kwargs(
         project=destination.project or UNSET,
         parent=destination.parent or UNSET,
@@ -190,8 +198,9 @@ def list_folder(folder_id: str, offset: int) -> Call[Page[FileDetails]]:
     return Call(_list_folder._get_kwargs(folder_id, limit=PAGE, offset=offset), readers.file_page)
 
 
-def create_folder(destination: Destination, name: str) -> Call[FileDetails | None]:
+def create_folder(destination: Destination | str, name: str) -> Call[FileDetails | None]:
     """Make createFolder; the answer is None where the id of the new folder is not in it."""
+    destination = destination_of(destination)
     body = CreateFolderRequest(
         name=name, type_="folder", project=destination.project or UNSET, parent=destination.parent or UNSET
     )

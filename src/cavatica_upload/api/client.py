@@ -41,8 +41,9 @@ class Operations:
     """The API's operations, one method each.
 
     Every method raises the errors of `cavatica_upload.errors`. Ids are those that the platform gave; an empty one,
-    or one with dots or slashes for a name, is refused with UsageError before anything is sent. Answers are read
-    leniently, into the records of `cavatica_upload.api.records`. Lists are followed page by page as they are read.
+    or one with dots or slashes for a name, is refused with UsageError before anything is sent. A destination is a
+    Destination, "owner/name", or the ID of a folder. Answers are read leniently, into the records of
+    `cavatica_upload.api.records`. Lists are followed page by page as they are read.
     """
 
     _drifts: Drifts
@@ -55,7 +56,7 @@ class Operations:
 
     def start_upload(
         self,
-        destination: Destination,
+        destination: Destination | str,
         name: str,
         size: int | None = None,
         part_size: int | None = None,
@@ -111,11 +112,11 @@ class Operations:
         """Delete a file or an empty folder."""
         self._call(calls.delete_file(file_id))
 
-    def list_files(self, destination: Destination, name: str | None = None) -> Iterator[FileDetails]:
+    def list_files(self, destination: Destination | str, name: str | None = None) -> Iterator[FileDetails]:
         """Yield the files and folders at a destination, those of a name if given."""
         return self._all(lambda offset: calls.list_files(destination, name, offset), lambda file: file.id)
 
-    def find_file(self, destination: Destination, name: str) -> FileDetails | None:
+    def find_file(self, destination: Destination | str, name: str) -> FileDetails | None:
         """Return the file or folder of exactly this name at a destination, None where there is none."""
         return next((file for file in self.list_files(destination, name) if file.name == name), None)
 
@@ -123,7 +124,7 @@ class Operations:
         """Yield the files and folders in a folder."""
         return self._all(lambda offset: calls.list_folder(folder_id, offset), lambda file: file.id)
 
-    def create_folder(self, destination: Destination, name: str) -> FileDetails:
+    def create_folder(self, destination: Destination | str, name: str) -> FileDetails:
         """Make a folder. Raises NameTaken."""
         return (
             self._call(calls.create_folder(destination, name))
