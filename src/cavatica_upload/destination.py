@@ -18,11 +18,13 @@ class Destination:
     """The root of `project` ("owner/short-name"), or the folder with the id `parent`: one of the two, never both.
 
     Raises UsageError for neither, both, or a value that cannot be a project or a folder id
-    (docs.cavatica.org, Initialize a multipart upload).
+    (docs.cavatica.org, Initialize a multipart upload). `place` is the path of a folder as people know it,
+    "owner/short-name/run-7", if that is known.
     """
 
     project: str | None = None
     parent: str | None = None
+    place: str | None = attrs.field(default=None, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if (self.project is None) == (self.parent is None):

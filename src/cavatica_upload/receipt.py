@@ -83,6 +83,7 @@ class Receipt:
     identity: Identity | None = None
     started: str
     finished: str
+    place: str | None = None
     endpoint: str
     contract_version: str
     tool_version: str
@@ -128,7 +129,9 @@ class Receipt:
             raise SourceError(f"This receipt is incomplete: {error}.") from error
 
 
-_OPTIONAL = frozenset({"project", "parent", "composite", "digest", "identity", "href", "path", "md5", "etag", "proof"})
+_OPTIONAL = frozenset(
+    {"project", "parent", "place", "composite", "digest", "identity", "href", "path", "md5", "etag", "proof"}
+)
 _NUMBERS = frozenset({"size", "part_size", "number", "device", "inode", "mtime_ns", "ctime_ns"})
 _FLAGS = frozenset({"verified", "resumed"})
 _RECORDS = frozenset({"parts", "not_verified", "digest", "identity"})

@@ -1,10 +1,10 @@
 """What `cavatica upload` offers beside uploading: receipts, lists, plans, names, and what its hints say."""
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -12,7 +12,7 @@ from cli_machine import PROJECT, Machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cavatica_mock import Fault, MockServer
+from cavatica_mock import Fault
 from cavatica_upload.cli.app import app
 from cavatica_upload.cli.format import command_line
 from cavatica_upload.destination import Target
@@ -57,8 +57,6 @@ def test_a_file_to_upload_is_never_written_to(machine: Machine, option: str) -> 
 
 def test_a_log_into_a_pipe_without_a_reader_is_refused(machine: Machine) -> None:
     """It would wait for ever."""
-    import os
-
     machine.file("a.bam")
     os.mkfifo(machine.home / "pipe")
     assert machine.run("upload", "a.bam", *TO, "--log-file", "pipe").code == 2
@@ -130,14 +128,23 @@ def test_after_a_rename_the_name_there_is_printed(machine: Machine) -> None:
     assert ended.out.rstrip("\n").split("\t")[1:] == ["a.bam", "_1_a.bam"]
 
 
-def test_a_part_size_that_is_refused_is_wrong_usage(tmp_path: Any) -> None:
-    """Nothing of the file was sent: exit code 2."""
-    with MockServer(min_part_size=5 * 1024 * 1024) as mock:
-        machine = Machine(mock, tmp_path)
-        machine.file("a.bam", bytes(6_000_000))
-        ended = machine.call("upload", "a.bam", *TO, "--part-size", "1M")
-        assert (ended.code, mock.calls["putPart"]) == (2, 0)
+def test_a_part_size_that_is_refused_is_wrong_usage(machine: Machine) -> None:
+    """Nothing of the file was sent: exit code 2; without the option the same answer is a failure."""
+    machine.file("a.bam")
+    machine.mock.faults.add(Fault("startUpload", "status", status=400, code=8013, times=2))
+    ended = machine.call("upload", "a.bam", *TO, "--part-size", "1M")
+    assert (ended.code, machine.mock.calls["putPart"]) == (2, 0)
     assert "--part-size was refused" in ended.err
+    assert machine.call("upload", "a.bam", *TO).code == 1
+
+
+def test_a_bad_name_of_one_file_can_be_changed(machine: Machine) -> None:
+    """The hint names --name, and it works."""
+    machine.file("caf\udce9.bam", b"x")
+    refused = machine.run("upload", "caf\udce9.bam", *TO)
+    assert (refused.code, "--name" in refused.err) == (2, True)
+    assert machine.run("upload", "caf\udce9.bam", *TO, "--name", "cafe.bam").code == 0
+    assert machine.remote() == {"cafe.bam": b"x"}
 
 
 def test_what_cannot_be_healed_is_no_network_error(machine: Machine) -> None:
@@ -173,8 +180,6 @@ def test_receipt_lines_of_a_hostile_server_stay_lines(machine: Machine) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=12).filter(lambda word: b"\0" not in word), min_size=1, max_size=3))
 def test_a_command_that_is_shown_works_when_it_is_pasted(words: list[bytes]) -> None:
     """Quotes, control characters, line ends and bytes that are no UTF-8 reach the program as they were."""
-    import os
-
     shown = command_line([os.fsdecode(word) for word in words])
     assert shown.isprintable()
     done = subprocess.run(
@@ -229,3 +234,47 @@ def test_json_stays_json(machine: Machine) -> None:
     for command in (("upload", "none.bam", *TO), ("upload", "a.bam"), ("upload", "a.bam", *TO, "--jobs", "x")):
         for line in machine.call(*command, "--json").out.splitlines():
             assert json.loads(line)["event"] in ("problem", "error")
+
+
+def test_receipts_and_uploads_are_found_by_the_folder(machine: Machine) -> None:
+    """Project and folder path are kept, for people who do not know IDs."""
+    machine.file("a.bam", bytes(300))
+    machine.call("upload", "a.bam", "--project", f"{PROJECT}/k9/x")
+    found = machine.call("receipts", f"{PROJECT}/k9", "--json").event("receipt")
+    assert (found["place"], found["source"]) == (f"{PROJECT}/k9/x", str(machine.home / "a.bam"))
+    assert "No receipt matches 'k8'" in machine.call("receipts", "k8").err
+    machine.file("b.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=None))
+    machine.call("upload", "b.bam", "--project", f"{PROJECT}/k9/x", "--part-size", "100")
+    assert machine.call("uploads", "list").out.split("\t")[2] == f"{PROJECT}/k9/x"
+
+
+def test_a_skipped_file_that_is_another_one_is_counted_apart(machine: Machine) -> None:
+    """A name that is taken by other content is no reason to believe that the file is there."""
+    machine.file("a.bam", b"old")
+    machine.call("upload", "a.bam", *TO)
+    machine.file("a.bam", b"other content")
+    ended = machine.call("upload", "a.bam", *TO, "--if-exists", "skip")
+    assert "1 skipped although different" in ended.err
+    finished = machine.call("upload", "a.bam", *TO, "--if-exists", "skip", "--json").event("run_finished")
+    assert (finished["skipped"], finished["skipped_different"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "code"),
+    [
+        (b"", (), 1),
+        (b"", ("--allow-empty",), 0),
+        (b"12345", ("--expect-size", "6"), 5),
+        (b"12345", ("--expect-size", "5"), 0),
+        (b"12345", ("--expect-md5", "0" * 32), 5),
+        (b"12345", ("--expect-md5", "827ccb0eea8a706c4c34a16891f84e7b"), 0),
+        (b"12345", ("--expect-md5", "nonsense"), 2),
+    ],
+)
+def test_a_stream_is_completed_only_if_it_is_what_was_expected(
+    machine: Machine, data: bytes, options: tuple[str, ...], code: int
+) -> None:
+    """A pipeline whose producer failed leaves no file that passes for whole."""
+    ended = machine.run("upload", "-", "--name", "s.bin", *TO, *options, data=data)
+    assert (ended.code, machine.remote()) == (code, {} if code else {"s.bin": data}), ended.err

@@ -36,31 +36,79 @@ class NotAFolder(CavaticaError):
     """A file is where a folder is needed."""
 
 
+class _Listings:
+    """What is in folders: single names are asked for until there are many, then the folder is listed, once.
+
+    Folders are known by their paths; `children` is how many names will be asked for in each, as far as that is known.
+    """
+
+    def __init__(self, api: FolderApi, children: Counter[str]) -> None:
+        self._api = api
+        self._children = children
+        self._entries: dict[str, dict[str, FileDetails]] = {}
+        self._whole: set[str] = set()
+        self._ids: dict[str, set[str]] = {}
+        self._questions: Counter[str] = Counter()
+
+    def entry(self, path: str, folder: Destination, name: str) -> FileDetails | None:
+        """Return what has this name in a folder."""
+        if path not in self._entries and self._children[path] > FEW:
+            self._list(path, folder, MOST_LISTED)
+        known = self._entries.get(path, {})
+        if name in known or path in self._whole:
+            return known.get(name)
+        return self._api.find_file(folder, name)
+
+    def names(self, path: str, folder: Destination, most: int) -> dict[str, FileDetails] | None:
+        """Return what is in a folder, by name, None if that is more than `most` entries."""
+        self._list(path, folder, most)
+        return self._entries[path] if path in self._whole else None
+
+    def holds(self, path: str, folder: Destination, file_id: str) -> bool | None:
+        """Whether a file is in a folder, None if its list does not say."""
+        self._questions[path] += 1
+        if self._questions[path] <= FEW:
+            return None
+        self._list(path, folder, MOST_LISTED)
+        if path not in self._ids:
+            self._ids[path] = {entry.id for entry in self._entries[path].values()}
+        return True if file_id in self._ids[path] else False if path in self._whole else None
+
+    def is_new(self, path: str) -> None:
+        """Note that a folder was just created: it is empty."""
+        self._entries[path] = {}
+        self._whole.add(path)
+
+    def _list(self, path: str, folder: Destination, most: int) -> None:
+        if path in self._whole or len(self._entries.get(path, ())) >= most:
+            return
+        entries = list(islice(self._api.list_files(folder), most + 1))
+        self._entries[path] = {entry.name: entry for entry in entries if entry.name}
+        if len(entries) <= most:
+            self._whole.add(path)
+
+
 class FolderTree:
-    """Finds and makes folders below `root`; each folder is looked for once in the life of the tree.
+    """Finds and creates folders below `root`; each folder is looked for once in the life of the tree.
 
     `wanted` are the paths (`a/b/c`) that will be asked for, as far as they are known: they decide whether a folder's
-    names are asked for one by one or all at once. A folder made here is known to be empty, and never asked about.
-    Safe with several threads; two processes that make the same folder end up with one.
+    names are asked for one by one or all together. A folder created here is known to be empty, and never asked about.
+    Safe with several threads; two processes that create the same folder end up with one.
     """
 
     def __init__(self, api: FolderApi, root: Destination, wanted: Iterable[str] = ()) -> None:
         self._api = api
-        self._root = root
+        self._place = root.place or str(root)
         self._lock = threading.RLock()
         self._known: dict[str, Destination] = {"": root}
-        self._entries: dict[str, dict[str, FileDetails]] = {}
-        self._whole: set[str] = set()
         self._missing: set[str] = set()
-        self._children = Counter(_parent(path) for path in wanted)
-        self._asked: Counter[str] = Counter()
-        self._ids: dict[str, set[str]] = {}
+        self._listings = _Listings(api, Counter(_parent(path) for path in wanted))
         self.made = 0
 
     def get(self, path: str) -> Destination:
-        """Return the folder at a path below the root, making it and those above it where they are missing.
+        """Return the folder at a path below the root, creating it and those above it if they are missing.
 
-        Raises NotAFolder where a file is in the way, and the errors of the API.
+        Raises NotAFolder if a file is in the way, and the errors of the API.
         """
         with self._lock:
             if path in self._known:
@@ -74,32 +122,25 @@ class FolderTree:
             return found
 
     def find(self, path: str) -> Destination | None:
-        """Return the folder at a path, None where there is none; nothing is made."""
+        """Return the folder at a path, None if there is none; nothing is created."""
         with self._lock:
             return self._look(path)
 
     def names(self, path: str, most: int = MOST_LISTED) -> dict[str, FileDetails] | None:
-        """Return what is in a folder, by name, None where that is more than `most` entries; empty for a missing one."""
+        """Return what is in a folder, by name, None if that is more than `most` entries; empty for a missing one."""
         with self._lock:
             folder = self._look(path)
-            if folder is None:
-                return {}
-            self._list(path, folder, most)
-            return self._entries[path] if path in self._whole else None
+            return {} if folder is None else self._listings.names(path, folder, most)
 
     def holds(self, path: str, file_id: str) -> bool:
         """Whether a file is in a folder still; after a few such questions the folder is listed instead."""
         with self._lock:
-            self._asked[path] += 1
             folder = self._look(path)
             if folder is None:
                 return False
-            if self._asked[path] > FEW:
-                self._list(path, folder, MOST_LISTED)
-                if path not in self._ids:
-                    self._ids[path] = {entry.id for entry in self._entries[path].values()}
-                if file_id in self._ids[path] or path in self._whole:
-                    return file_id in self._ids[path]
+            listed = self._listings.holds(path, folder, file_id)
+        if listed is not None:
+            return listed
         try:
             self._api.get_file(file_id)
         except NotFound:
@@ -109,30 +150,15 @@ class FolderTree:
     def _look(self, path: str) -> Destination | None:
         if path in self._known or path in self._missing:
             return self._known.get(path)
-        above = self._look(_parent(path))
-        entry = None if above is None else self._entry(_parent(path), above, path.rsplit("/", 1)[-1])
+        parent, _, name = path.rpartition("/")
+        above = self._look(parent)
+        entry = None if above is None else self._listings.entry(parent, above, name)
         found = None if entry is None else self._as_folder(entry, path)
         if found is None:
             self._missing.add(path)
         else:
             self._known[path] = found
         return found
-
-    def _entry(self, parent: str, folder: Destination, name: str) -> FileDetails | None:
-        if parent not in self._entries and self._children[parent] > FEW:
-            self._list(parent, folder, MOST_LISTED)
-        known = self._entries.get(parent, {})
-        if name in known or parent in self._whole:
-            return known.get(name)
-        return self._api.find_file(folder, name)
-
-    def _list(self, path: str, folder: Destination, most: int) -> None:
-        if path in self._whole or len(self._entries.get(path, ())) >= most:
-            return
-        entries = list(islice(self._api.list_files(folder), most + 1))
-        self._entries[path] = {entry.name: entry for entry in entries if entry.name is not None}
-        if len(entries) <= most:
-            self._whole.add(path)
 
     def _make(self, above: Destination, path: str) -> Destination:
         name = path.rsplit("/", 1)[-1]
@@ -144,9 +170,8 @@ class FolderTree:
                 raise
             return self._as_folder(taken, path)
         self.made += 1
-        self._entries[path] = {}
-        self._whole.add(path)
-        return Destination(parent=made.id)
+        self._listings.is_new(path)
+        return Destination(parent=made.id, place=f"{self._place}/{path}")
 
     def _as_folder(self, entry: FileDetails, path: str) -> Destination:
         kind = entry.type_
@@ -157,7 +182,7 @@ class FolderTree:
                 f"{path} is a file on the platform, and a folder of that name is needed.",
                 "Rename one of the two, or upload to another folder.",
             )
-        return Destination(parent=entry.id)
+        return Destination(parent=entry.id, place=f"{self._place}/{path}")
 
 
 def _parent(path: str) -> str:

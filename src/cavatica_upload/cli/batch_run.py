@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import attrs
 
@@ -39,8 +39,9 @@ class BatchOptions:
     digest: DigestName | None = None
     receipt: str | None = None
     wait: bool = False
-    stream: Mapping[str, Any] = attrs.field(factory=dict)
-    """Fields of the UploadRequest of standard input: what it is expected to be."""
+    expect_size: int | None = None
+    expect_md5: str | None = None
+    allow_empty: bool = False
 
     def describes(self, item: Item) -> tuple[Mapping[str, str], tuple[str, ...]]:
         """Return the metadata and tags of a file: the manifest's values go before those of the options."""
@@ -111,7 +112,9 @@ class BatchRun(UploadRun):
                 wait=about.wait,
                 key=item.label,
                 context=item,
-                **(about.stream if item.size is None else {}),
+                expect_size=about.expect_size,
+                expect_md5=about.expect_md5,
+                allow_empty=about.allow_empty,
             )
 
     def failed(self, request: UploadRequest, error: Exception) -> Exception:

@@ -59,8 +59,7 @@ def _fields(receipt: "Receipt") -> Sequence[str]:
 
 
 def _mentions(receipt: "Receipt", text: str) -> bool:
-    place = getattr(receipt, "place", None)
-    fields = (receipt.name, receipt.source, place, receipt.project, receipt.parent, receipt.file_id)
+    fields = (receipt.name, receipt.source, receipt.place, receipt.project, receipt.parent, receipt.file_id)
     return any(text in field for field in fields if field)
 
 
@@ -70,7 +69,7 @@ def _record(receipt: "Receipt") -> dict[str, Any]:
         "name": receipt.name,
         "project": receipt.project,
         "parent": receipt.parent,
-        "place": getattr(receipt, "place", None),
+        "place": receipt.place,
         "source": receipt.source,
         "size": receipt.size,
         "parts": len(receipt.parts),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 
-_WHERE, _WHAT, _HOW, _ABOUT = "Where to", "Which files", "How", "What is kept"
+_WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What is kept", "Standard input"
 
 
 @click.command(cls=Command)
@@ -52,6 +52,21 @@ _WHERE, _WHAT, _HOW, _ABOUT = "Where to", "Which files", "How", "What is kept"
     "A file that an earlier run uploaded, unchanged, is never sent again.",
 )
 @option("--overwrite", is_flag=True, section=_WHERE, help="The same as --if-exists overwrite.")
+@option(
+    "--expect-size",
+    "--size",
+    type=click.IntRange(0),
+    metavar="BYTES",
+    section=_STREAM,
+    help="Complete the file only if it has this size: a stream that was cut short does not pass for whole.",
+)
+@option(
+    "--expect-md5",
+    metavar="MD5",
+    section=_STREAM,
+    help="Complete the file only if the MD5 of the whole is this one.",
+)
+@option("--allow-empty", is_flag=True, section=_STREAM, help="Take an empty standard input for an empty file.")
 @option("--recursive", "-r", is_flag=True, section=_WHAT, help="Upload what is in folders, and keep their structure.")
 @option("--flatten", is_flag=True, section=_WHAT, help="With --recursive, put all files into one folder.")
 @option(
@@ -156,6 +171,9 @@ def upload(
     name: str | None,
     if_exists: Literal["fail", "skip", "overwrite", "rename"] | None,
     overwrite: bool,
+    expect_size: int | None,
+    expect_md5: str | None,
+    allow_empty: bool,
     recursive: bool,
     flatten: bool,
     include: tuple[str, ...],
@@ -192,6 +210,9 @@ def upload(
     cavatica upload *.cram --project mlin/rna-pilot
     cavatica upload run-7 --recursive --project mlin/rna-pilot/runs
     cavatica upload --manifest samples.csv --project mlin/rna-pilot --dry-run
+
+    If the program that writes to standard input fails, the upload cannot know: use “set -o pipefail” in scripts, and
+    --expect-size or --expect-md5 if they are known. After Ctrl-C or SIGTERM a stream is never completed.
 
     The folder “run-7” becomes a folder there, and “run-7/” (with a slash) its content. Links are followed, and each
     folder is entered once; hidden files are files. A GLOB without a slash is compared with names, one with a slash
@@ -242,7 +263,12 @@ def upload(
         digest=digest,
         receipt=receipt,
         wait=wait,
+        expect_size=expect_size,
+        expect_md5=expect_md5,
+        allow_empty=allow_empty,
     )
+    if (expect_size is not None or expect_md5) and len(batch.items) + len(batch.bad) != 1:
+        raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
     options = RunOptions(
         connection=connection,
         jobs=jobs,

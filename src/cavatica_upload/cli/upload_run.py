@@ -127,7 +127,7 @@ class UploadRun:
             self.tally.fail(key, self.failed(outcome.request, outcome.error))
         elif outcome.skipped is not None:
             self.tally.skipped += 1
-            self.tally.different += bool(getattr(outcome, "different", False))
+            self.tally.different += outcome.different
             self.display.settle(getattr(outcome.request.context, "known_size", 0), ended=False)
         elif receipt is not None:
             self.tally.done += 1

@@ -262,6 +262,7 @@ def _receipt(
         name=opened.entry.name,
         project=opened.request.destination.project,
         parent=opened.request.destination.parent,
+        place=opened.request.destination.place,
         source=opened.source.identity.path if opened.source.identity is not None else opened.request.key,
         identity=identity,
         upload_id=opened.entry.upload_id,
