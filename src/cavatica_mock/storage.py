@@ -147,8 +147,9 @@ class Storage:
         if response.status == 206:
             response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         await response.prepare(request)
+        cut = fault is not None and fault.then == "truncate"
         try:
-            for block in self.blobs.read(pieces, start, end - start):
+            for block in self.blobs.read(pieces, start, (end - start) // 2 if cut else end - start):
                 await response.write(block)
                 if fault is not None and fault.then == "slow":
                     await asyncio.sleep(len(block) / fault.bytes_per_second)
@@ -156,6 +157,8 @@ class Storage:
             if not isinstance(error, ConnectionError):  # deleted while it was read
                 return wire.reset(request)
             raise
+        if cut:
+            return wire.close(request)
         await response.write_eof()
         return response
 
@@ -182,7 +185,7 @@ class Storage:
         if fault.then in ("reset", "stall"):
             await self._swallow(request, fault.after_bytes)
             return wire.reset(request) if fault.then == "reset" else await wire.stall(request)
-        if fault.then == "close":
+        if fault.then == "close" or (fault.then == "lost_answer" and fault.on == GET_BYTES):
             return wire.close(request)
         if fault.then == "delay":
             await asyncio.sleep(fault.seconds)

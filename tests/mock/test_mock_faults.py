@@ -10,7 +10,7 @@ import pytest
 from mock_client import Client, code, md5
 
 from cavatica_mock import Fault, MockServer, contract, cors
-from cavatica_mock.faults import KINDS, Faults
+from cavatica_mock.faults import KINDS, STORAGE_ONLY, Faults
 
 
 def ask_raw(server: MockServer, request: bytes) -> bytes:
@@ -341,6 +341,41 @@ def test_a_fault_needs_a_kind_that_exists() -> None:
     """A typing error in a test is told at once, with the kinds there are."""
     with pytest.raises(ValueError, match="no fault is called 'stal'; there are: status, reset"):
         Fault("putPart", "stal")
+
+
+@pytest.mark.parametrize("on", ["listUploads", "putPart", "getBytes"])
+@pytest.mark.parametrize("then", sorted(KINDS.keys() - {"slow", "delay", "stall"}))
+def test_every_fault_that_is_taken_acts(client: Client, server: MockServer, on: str, then: str) -> None:
+    """A kind that a place does not know is refused; any other makes the call go wrong there. (Three are but slow.)"""
+    client.upload("done.bin", b"0123456789")
+    upload_id = client.start("a.bin", size=10)["upload_id"]
+    put = client.part_url(upload_id, 1)
+    read = client.get(f"files/{server.files()[0]['id']}/download_info").json()["url"]
+    calls: dict[str, Callable[[], httpx.Response]] = {
+        "listUploads": lambda: client.get("upload/multipart"),
+        "putPart": lambda: client.storage.put(put, content=b"0123456789"),
+        "getBytes": lambda: client.storage.get(read),
+    }
+
+    def outcome() -> object:
+        """What the client and the mock have of the call."""
+        client.http.event_hooks = {"response": []}
+        try:
+            answer = calls[on]()
+        except httpx.TransportError as error:
+            return type(error).__name__
+        return answer.status_code, answer.content, answer.headers.get("ETag"), server.uploads()[0]["stored_parts"]
+
+    good = outcome()
+    client.delete(f"upload/multipart/{upload_id}")
+    put = client.part_url(client.start("a.bin", size=10)["upload_id"], 1)
+    try:
+        server.faults.add(Fault(on, then))
+    except ValueError:
+        assert then in STORAGE_ONLY
+        assert on != "putPart"
+        return
+    assert outcome() != good
 
 
 @pytest.mark.parametrize("then", sorted(KINDS))
