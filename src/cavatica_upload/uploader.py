@@ -220,8 +220,8 @@ class Uploader:
         """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
 
         The options are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
-        cancel(). After KeyboardInterrupt what is in flight is finished and reported before it is raised on; a second
-        one ends that, too.
+        cancel(). After KeyboardInterrupt nothing is completed any more; what is in flight is finished and reported, for
+        `stop_within` seconds at most, before it is raised on. A second one ends that, too.
         """
         request = UploadRequest(source=source, destination=destination, if_exists=if_exists, **options)
         for outcome in self.upload_many([request]):
@@ -243,8 +243,7 @@ class Uploader:
         self._engine.begin(run)
         try:
             while True:
-                if not run.exhausted and not self._stop.requested:
-                    self._engine.feed(run)
+                self._engine.feed(run)
                 outcome = self._next(run)
                 yield from placement.take_failed()
                 if outcome is None:
@@ -259,7 +258,7 @@ class Uploader:
     def _next(self, run: Run) -> Outcome | None:
         """Wait for a file to end; None when there will be no other."""
         while True:
-            over = run.over or (self._stop.requested and not run.under_way)
+            over = run.over
             try:
                 return run.outcomes.get(timeout=LOOK)
             except queue.Empty:

@@ -3,6 +3,7 @@
 import random
 import shutil
 import tempfile
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,14 @@ class UploadLife(RuleBasedStateMachine):
         self.dice = random.Random(seed)
         self.path.write_bytes(self.dice.randbytes(size))
         self.sent: Counter[tuple[str, int]] = Counter()
-        self.edited = self.journal_lost = False
+        self.edited = self.lossy = False
 
     def _upload(self, *, stop_after: int | None = None, at_once: bool = False, **options: Any) -> bool:
         """Upload; return whether the file arrived. Whatever is raised must be an error of ours."""
         upload_id = ""
         count = 0
+        stopped = threading.Event()
+        there_before = self._files()
 
         def listener(event: Event) -> None:
             nonlocal upload_id, count
@@ -71,6 +74,7 @@ class UploadLife(RuleBasedStateMachine):
                 count += 1
                 self.sent[upload_id, event.number] += 1
                 if stop_after is not None and count >= stop_after:
+                    stopped.set()
                     uploader.cancel(at_once=at_once)
 
         uploader = Uploader(
@@ -89,10 +93,13 @@ class UploadLife(RuleBasedStateMachine):
             failed = error
         finally:
             uploader.close()
+        if stopped.is_set():
+            assert isinstance(failed, CavaticaError)
+            assert self._files() == there_before, "a file was completed after the stop"
         if failed is not None:
             assert failed.message
             assert not isinstance(failed, FileChanged) or self.edited
-            assert not isinstance(failed, Interrupted) or stop_after is not None
+            assert not isinstance(failed, Interrupted) or stopped.is_set()
             return False
         assert receipt is not None
         assert receipt.verified
@@ -100,9 +107,17 @@ class UploadLife(RuleBasedStateMachine):
         self.edited = False
         return True
 
+    def _files(self) -> set[str]:
+        return {file["id"] for file in self.mock.files()}
+
     @rule(fault=FAULTS)
     def something_will_go_wrong(self, fault: Fault) -> None:
         self.mock.faults.add(fault)
+
+    @rule(part=st.integers(1, 8), times=st.integers(1, 4))
+    def storage_will_lose_a_part(self, part: int, times: int) -> None:
+        self.mock.faults.add(Fault("putPart", "lost_part", part=part, times=times))
+        self.lossy = True
 
     @rule()
     def all_is_well_again(self) -> None:
@@ -144,7 +159,8 @@ class UploadLife(RuleBasedStateMachine):
         try:
             self.mock.faults.clear()
             assert self._upload(changed="restart")
-            assert [number for number, count in self.sent.items() if count > 1] == []
+            if not self.lossy:
+                assert [number for number, count in self.sent.items() if count > 1] == []
         finally:
             self.mock.stop()
             shutil.rmtree(self.folder)

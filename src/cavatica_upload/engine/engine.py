@@ -47,6 +47,8 @@ class Engine:
         """Take up a run."""
         with self._lock:
             self._runs.append(run)
+        if self._context.stop.requested:
+            run.stop()
 
     def feed(self, run: Run) -> None:
         """Read requests ahead on the caller's thread; the biggest of those that gathered are begun."""
@@ -68,7 +70,9 @@ class Engine:
         self._closed = True
         self._wake.set()
         until = time.monotonic() + seconds
-        for thread in (self._clock, *self._threads.values()):
+        with self._lock:
+            threads = list(self._threads.values())
+        for thread in (self._clock, *threads):
             thread.join(max(0.0, until - time.monotonic()))
         self._parts.close()
 
@@ -95,7 +99,9 @@ class Engine:
 
     def _stop(self) -> None:
         self._parts.wake()
-        for run in list(self._runs):
+        with self._lock:
+            runs = list(self._runs)
+        for run in runs:
             run.stop()
             if self._context.stop.abandoning.is_set():
                 run.abandon()

@@ -97,12 +97,13 @@ class Run:
         self._count = 0
         self._open: set[OpenFile] = set()
         self._most = FIRST_FILES
+        self._stopped = False
 
     # For the caller's thread
 
     def read_ahead(self) -> Iterator[UploadRequest]:
         """Yield requests to be added, until the window is full; the caller's iterable may take its time."""
-        while len(self._waiting) < WINDOW and not self.exhausted:
+        while len(self._waiting) < WINDOW and not self.exhausted and not self._stopped:
             request = next(self._requests, None)
             if request is None:
                 self.exhausted = True
@@ -115,6 +116,8 @@ class Run:
         with self._lock:
             self._count += 1
             bisect.insort(self._waiting, (size, -self._count, request), key=lambda item: item[:2])
+            if self._stopped:
+                self._reject_waiting()
 
     @property
     def under_way(self) -> bool:
@@ -125,7 +128,7 @@ class Run:
     def over(self) -> bool:
         """Whether nothing more will come of it but what lies in `outcomes`."""
         with self._lock:
-            return self.exhausted and not self._waiting and not self._open
+            return (self.exhausted or self._stopped) and not self._waiting and not self._open
 
     # For the engine
 
@@ -162,8 +165,9 @@ class Run:
                 self._reject_waiting()
 
     def stop(self) -> None:
-        """End what waits."""
+        """End what waits, and whatever is added."""
         with self._lock:
+            self._stopped = True
             self._reject_waiting()
 
     def abandon(self) -> None:
