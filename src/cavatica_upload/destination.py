@@ -89,7 +89,9 @@ class Target:
         for folder in folders:
             problem = folder_problem(folder)
             if problem:
-                raise UsageError(f"{folder!r} in --project cannot be a folder: {problem}.", "Use another folder name.")
+                raise UsageError(
+                    f"{folder!r} in {project!r} cannot be a folder: {problem}.", "Use another folder name."
+                )
         return cls(destination, "/".join(folders))
 
     def path(self, folder: str) -> str:

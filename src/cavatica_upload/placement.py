@@ -1,13 +1,13 @@
 """What stands around the upload of a file: the folder that it goes to, and the metadata that it gets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.folders import FolderTree
-from cavatica_upload.batch.metadata import metadata_problems, tag_problems
+from cavatica_upload.batch.metadata import FILES_PER_CALL, metadata_problems, tag_problems
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, UsageError
 from cavatica_upload.request import FileEdit, Outcome, UploadRequest
@@ -34,24 +34,27 @@ class Placement:
         failed, self._failed = self._failed, []
         return failed
 
-    def described(self, outcome: Outcome) -> Outcome:
-        """Set metadata and tags on a file that is there now; an error of that goes with the receipt."""
-        request, receipt = outcome.request, outcome.receipt
-        if receipt is None or not (request.metadata or request.tags):
-            return outcome
-        edit = FileEdit(receipt.file_id, request.key, request.metadata, request.tags)
+    def described(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Set metadata and tags on files that are there now, 100 a call; an error of that goes with the receipt."""
+        ended = list(outcomes)
+        places = [at for at, one in enumerate(ended) if one.receipt and (one.request.metadata or one.request.tags)]
+        for start in range(0, len(places), FILES_PER_CALL):
+            some = places[start : start + FILES_PER_CALL]
+            for at, error in zip(some, self._edit([ended[at] for at in some]), strict=True):
+                if error is not None:
+                    ended[at] = attrs.evolve(ended[at], error=_without_metadata(ended[at], error))
+        return ended
+
+    def _edit(self, outcomes: Sequence[Outcome]) -> Sequence[CavaticaError | None]:
+        edits = [
+            FileEdit(one.receipt.file_id, one.request.key, one.request.metadata, one.request.tags)
+            for one in outcomes
+            if one.receipt
+        ]
         try:
-            (error,) = self._api.edit_files([edit])
-        except CavaticaError as failed:
-            error = failed
-        if error is None:
-            return outcome
-        told = CavaticaError(
-            f"{request.key} is uploaded (file ID {receipt.file_id}) without its metadata: {error.message}",
-            "Run the same again: the file is not sent again, and its metadata is set.",
-        )
-        told.__cause__ = error
-        return attrs.evolve(outcome, error=told)
+            return self._api.edit_files(edits)
+        except CavaticaError as error:
+            return [error] * len(edits)
 
     def _placed(self, request: UploadRequest) -> UploadRequest:
         problem = next(chain(metadata_problems(request.metadata), tag_problems(request.tags)), None)
@@ -62,3 +65,13 @@ class Placement:
         root = request.destination
         tree = self._trees.setdefault(root, FolderTree(self._api, root))
         return attrs.evolve(request, destination=tree.get(request.folder))
+
+
+def _without_metadata(outcome: Outcome, error: CavaticaError) -> CavaticaError:
+    file_id = outcome.receipt.file_id if outcome.receipt else ""
+    told = CavaticaError(
+        f"{outcome.request.key} is uploaded (file ID {file_id}) without its metadata: {error.message}",
+        "Run the same again: the file is not sent again, and its metadata is set.",
+    )
+    told.__cause__ = error
+    return told

@@ -1,5 +1,6 @@
 """The public names, in one place; `cavatica_upload` loads them when the first of them is asked for."""
 
+from cavatica_upload.batch.requests import requests_for
 from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
@@ -79,6 +80,7 @@ __all__ = [
     "UsageError",
     "Verification",
     "connect",
+    "requests_for",
     "upload",
     "upload_async",
     "verify",

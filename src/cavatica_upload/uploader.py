@@ -1,6 +1,7 @@
 """Upload files: one, or as many as there are, over one pool of threads."""
 
 import asyncio
+import contextlib
 import functools
 import os
 import queue
@@ -248,7 +249,7 @@ class Uploader:
                 yield from placement.take_failed()
                 if outcome is None:
                     return
-                yield placement.described(outcome)
+                yield from placement.described([outcome, *_waiting(run.outcomes)])
         except KeyboardInterrupt:
             self._wind_up(run)
             raise
@@ -359,6 +360,13 @@ async def upload_async(
         raise
     finally:
         await asyncio.shield(asyncio.to_thread(uploader.close))
+
+
+def _waiting(outcomes: queue.SimpleQueue[Outcome]) -> Iterator[Outcome]:
+    """Yield what ended meanwhile."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            yield outcomes.get_nowait()
 
 
 def _split(options: Options) -> tuple[Any, Any]:

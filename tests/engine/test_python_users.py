@@ -8,7 +8,7 @@ import pytest
 from engine_rig import PROJECT, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import CavaticaError, UploadRequest, UsageError, upload, upload_async
+from cavatica_upload import CavaticaError, UploadRequest, UsageError, requests_for, upload, upload_async
 
 
 def options(rig: Rig) -> dict[str, object]:
@@ -68,12 +68,49 @@ def test_metadata_that_could_not_be_set(rig: Rig) -> None:
     assert entries(rig, "file")[path.name]["metadata"] == {"sample_id": "s1"}
 
 
+def test_a_folder_and_a_manifest(rig: Rig) -> None:
+    """`requests_for` takes folders and manifests as the command line does, and metadata costs a call for many files."""
+    folder = rig.folder / "run-7"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.bam", "sub/b.bam"):
+        (folder / name).write_bytes(name.encode())
+    (rig.folder / "c.bam").write_bytes(b"c")
+    (rig.folder / "list.csv").write_text("path,lane\nc.bam,2\n")
+    requests = requests_for(
+        folder,
+        destination=f"{PROJECT}/runs",
+        manifest=rig.folder / "list.csv",
+        metadata={"sample_id": "s1", "lane": "1"},
+        tags=["pilot"],
+    )
+    with rig.uploader() as uploader:
+        assert all(outcome.receipt and not outcome.error for outcome in uploader.upload_many(requests))
+    files, folders = entries(rig, "file"), entries(rig, "folder")
+    assert {name: files[name]["metadata"] for name in files} == {
+        "a.bam": {"sample_id": "s1", "lane": "1"},
+        "b.bam": {"sample_id": "s1", "lane": "1"},
+        "c.bam": {"sample_id": "s1", "lane": "2"},
+    }
+    assert [files[name]["parent"] for name in ("a.bam", "b.bam", "c.bam")] == [
+        folders[name]["id"] for name in ("run-7", "sub", "runs")
+    ]
+    assert rig.calls["editFiles"] <= 3
+
+
+def test_what_is_wrong_with_a_folder(rig: Rig) -> None:
+    """Everything that is wrong is told at once, and nothing is sent."""
+    with pytest.raises(UsageError, match=r"nowhere.bam.*gone.bam"):
+        requests_for(rig.folder / "nowhere.bam", rig.folder / "gone.bam", destination=PROJECT)
+    with pytest.raises(UsageError, match="'nope' is not a project"):
+        requests_for(rig.folder, destination="nope")
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"destination": "nope"}, "'nope' is not a project"),
         ({"destination": "owner/"}, "is not a project"),
-        ({"destination": f"{PROJECT}/bad name"}, "'bad name' in --project cannot be a folder"),
+        ({"destination": f"{PROJECT}/__x"}, f"'__x' in '{PROJECT}/__x' cannot be a folder"),
         ({"destination": 7}, "Expected a destination, got int"),
         ({"part_size": "64MiB"}, "part_size='64MiB' is not a number of bytes"),
         ({"part_size": 0}, "part_size=0 is not a number of bytes"),

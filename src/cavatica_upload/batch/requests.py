@@ -1,0 +1,59 @@
+"""Folders and manifests for Python, as the command line takes them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+
+from cavatica_upload.batch.files import Rules, collect
+from cavatica_upload.batch.manifest import read_manifest
+from cavatica_upload.destination import Destination, Target
+from cavatica_upload.errors import UsageError
+from cavatica_upload.request import IfExists, UploadRequest
+
+
+def requests_for(
+    *paths: str | os.PathLike[str],
+    destination: Destination | str,
+    manifest: str | os.PathLike[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    tags: Iterable[str] = (),
+    if_exists: IfExists = "fail",
+    part_size: int | None = None,
+) -> list[UploadRequest]:
+    """Return a request for each file that is named, in a folder that is named, or listed in a manifest.
+
+    The folder “run-7” becomes a folder at the destination, and “run-7/” (with a slash) its content. What a manifest
+    says of a file goes before `metadata` and adds to `tags`. Nothing is sent: hand the requests to
+    `Uploader.upload_many`. Raises UsageError with a sentence for each thing that is wrong.
+    """
+    common = UploadRequest(
+        source="x",
+        destination=destination,
+        metadata=metadata or {},
+        tags=tags,
+        if_exists=if_exists,
+        part_size=part_size,
+    )
+    rows = list(read_manifest(Path(manifest)).rows) if manifest is not None else []
+    batch = collect([os.fspath(path) for path in paths], rows, Rules(recursive=True))
+    problems = [*batch.problems, *(file.reason for file in batch.bad)]
+    if problems:
+        raise UsageError(" ".join(problems), "Nothing was uploaded.")
+
+    requests = []
+    for item in batch.items:
+        fields, more_tags = (item.row.metadata, item.row.tags) if item.row else ({}, ())
+        requests.append(
+            attrs.evolve(
+                common,
+                source=item.source,
+                destination=Target(common.destination, common.target.path(item.folder)),
+                name=item.name,
+                metadata={**common.metadata, **fields},
+                tags=tuple(dict.fromkeys((*common.tags, *more_tags))),
+                key=item.label,
+            )
+        )
+    return requests
