@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
@@ -172,12 +173,19 @@ def test_runs_share_the_pool_fairly(rig: Rig) -> None:
     """The parts of a small run do not wait for those of a big one that began before."""
     with rig.uploader(jobs=2) as uploader:
         order: list[str] = []
-        uploader.listen(lambda event: order.append(event.file) if isinstance(event, PartSent) else None)
+        begun = threading.Event()
+
+        def listener(event: Event) -> None:
+            if isinstance(event, PartSent):
+                order.append(event.file)
+                if len(order) == 5:
+                    begun.set()
+
+        uploader.listen(listener)
         big, small = rig.file(100 * KIB, "big"), rig.file(4 * KIB, "small", seed=2)
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(uploader.upload, big, PROJECT, part_size=KIB)
-            while len(order) < 5:
-                pass
+            begun.wait()
             second = pool.submit(uploader.upload, small, PROJECT, part_size=KIB)
             second.result()
             assert not first.done()

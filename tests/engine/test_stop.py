@@ -156,12 +156,12 @@ def test_second_stop_waits_for_nothing(rig: Rig) -> None:
         UploadRequest(source=rig.file(KIB, f"f{number}"), destination=PROJECT, part_size=KIB) for number in range(5)
     ]
     with rig.uploader(jobs=3, stop_within=3600) as uploader:
-        cancel_at(uploader, UploadStarted, 3)
         outcomes: list[Any] = []
         runner = threading.Thread(target=lambda: outcomes.extend(uploader.upload_many(requests)))
         runner.start()
         while rig.calls["putPart"] < 1:
             threading.Event().wait(0.01)
+        uploader.cancel()
         uploader.cancel(at_once=True)
         runner.join()
     assert [type(outcome.error) for outcome in outcomes] == [Interrupted] * 5
