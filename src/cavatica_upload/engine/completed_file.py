@@ -74,9 +74,9 @@ def look_for(context: Context, lost: Lost, source: Source, parts: Mapping[int, S
         return Found("no", file, created)
     if lost.before is not None:
         return Found("no" if found.id in lost.before else "yes", file, created)
-    if lost.acted:
-        return Found("yes", file, created)
     same = is_same_content(context, found.id, source, parts, size)
+    if same is None and lost.acted:
+        return Found("yes", file, created)
     return Found("in doubt" if same is None else "yes" if same else "no", file, created)
 
 

@@ -55,7 +55,7 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
     Raises SkippedFile where the request says so, UploadBusy where another process has it, FileChanged where an
     unfinished upload is of another state of the file, and what the API and the disk raise.
     """
-    source = open_source(request.source, allow_empty=request.allow_empty)
+    source = open_source(request.source, allow_empty=request.allow_empty, most=request.expect_size)
     lock = None
     try:
         _check_size(request, source.size)

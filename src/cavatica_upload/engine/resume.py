@@ -59,6 +59,8 @@ def keep(
         ours = journalled.get(part.number)
         if ours is not None and ours.size != part.size:
             ours = None  # cut differently: another upload's part
+        if ours is not None and not ours.headers:
+            ours = None  # nothing that could be reported
         theirs = reported.get(part.number)
         agreed = ours is not None and (theirs is None or etags.same(ours.etag, etags.in_headers(theirs)))
         differing += ours is not None and not agreed

@@ -177,6 +177,7 @@ class Start:
     def _start_as(self, name: str) -> Started:
         context, request = self.context, self.request
         wish = part_size_for(self.size, request.part_size, rate=context.rate, calls_per_second=context.calls_per_second)
+        size = None if self.identity is None else self.size  # of a stream it is only expected
         began = time.time()
         if self.identity is not None:
             context.journal.starting(*self._place, name, began)
@@ -184,7 +185,7 @@ class Start:
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(
-                    request.destination, name, self.size, wish, self.md5, overwrite=request.if_exists == "overwrite"
+                    request.destination, name, size, wish, self.md5, overwrite=request.if_exists == "overwrite"
                 )
             except CavaticaError as error:
                 if not error.maybe_acted:

@@ -178,7 +178,7 @@ class Journal:
             "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
             (endpoint, _target(destination), asked),
         )
-        return (rows[0][0], rows[0][1]) if rows else None
+        return (rows[0][0], rows[0][1]) if rows and 0 <= rows[0][1] < _LATEST else None
 
     def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
         """Forget a start that the server answered with no."""
@@ -259,6 +259,7 @@ _ADD = (
     "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, "
     "started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_LATEST = 2.0**35  # epoch seconds, beyond which no time can be meant
 _ANSWERED = "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?"
 _PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -310,6 +311,8 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         epoch_seconds(completing)
     if part_size < 1:
         raise ValueError("part_size")
+    if not upload_id or "/" in upload_id or upload_id.strip(".") == "":
+        raise ValueError("upload_id")
     return Entry(
         key=key,
         upload_id=upload_id,

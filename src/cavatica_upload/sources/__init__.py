@@ -12,30 +12,32 @@ from cavatica_upload.sources.remote import RemoteFile, is_url
 from cavatica_upload.sources.stream import Stream
 
 
-def open_source(source: str | os.PathLike[str] | BinaryIO, *, allow_empty: bool = True) -> Source:
+def open_source(
+    source: str | os.PathLike[str] | BinaryIO, *, allow_empty: bool = True, most: int | None = None
+) -> Source:
     """Open a path, a URL (with the extra `remote`), or a binary stream.
 
     Read as a stream is a path that is a pipe (a named one, or the shell's `<(…)`), and one that says its size is 0 but
     has bytes (`/proc`, some FUSE file systems). A stream that turns out to be empty raises SourceError when it is read,
-    unless `allow_empty`. Raises SourceError.
+    unless `allow_empty`; one of more than `most` bytes SizeMismatch. Raises SourceError.
     """
     if not isinstance(source, str | os.PathLike):
         if not hasattr(source, "read"):
             raise UsageError(
                 f"Expected a path or a binary file, got {type(source).__name__}.", "Wrap bytes in io.BytesIO."
             )
-        return Stream(source, allow_empty=allow_empty)
+        return Stream(source, allow_empty=allow_empty, most=most)
     if isinstance(source, str) and is_url(source):
         return RemoteFile(source)
     path = Path(source)
     with Opening(path):
         mode = path.stat().st_mode
         if stat.S_ISFIFO(mode):
-            return Stream(path.open("rb", buffering=0), own=True, allow_empty=allow_empty)
+            return Stream(path.open("rb", buffering=0), own=True, allow_empty=allow_empty, most=most)
         if stat.S_ISREG(mode) and path.stat().st_size == 0:
             stream = path.open("rb", buffering=0)
             first = stream.read(1)
             if first:
-                return Stream(stream, own=True, ahead=first, name=path.name)
+                return Stream(stream, own=True, ahead=first, name=path.name, most=most)
             stream.close()
     return LocalFile(path)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from cavatica_upload.errors import SourceError
+from cavatica_upload.errors import SizeMismatch, SourceError
 from cavatica_upload.plan import MAX_PARTS, Part
 from cavatica_upload.sources.base import BLOCK, Identity, usual_block
 
@@ -24,6 +24,7 @@ class Stream:
         own: bool = False,
         folder: str | None = None,
         allow_empty: bool = True,
+        most: int | None = None,
         ahead: bytes = b"",
         name: str | None = None,
     ) -> None:
@@ -34,6 +35,7 @@ class Stream:
         self._lock = threading.Lock()
         self._ahead = ahead  # what was read of it before
         self._allow_empty = allow_empty
+        self._most = most
         self._position = 0
         self._count = 0
         self.name: str | None = name
@@ -59,6 +61,13 @@ class Stream:
             raise SourceError(
                 "The stream is empty: its producer may have failed. Nothing was uploaded.",
                 "If it is to be empty, allow it with --allow-empty.",
+            )
+        if self._most is not None and self._position + size > self._most:
+            spool.close()
+            raise SizeMismatch(
+                f"The stream has more than the {self._most:,} bytes that were expected; nothing was completed.",
+                "Find out which is right.",
+                expected=self._most,
             )
         if size < part_size:
             self.size = self._position + size

@@ -1,0 +1,300 @@
+"""Success is said of nothing but the file on disk, made by this very upload."""
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+
+from cavatica_mock import Fault
+from cavatica_upload import (
+    CavaticaError,
+    FileChanged,
+    IntegrityError,
+    NameTaken,
+    SourceError,
+    Uploader,
+    UploadGone,
+    UsageError,
+)
+from cavatica_upload.events import Notice, PartSent, UploadSkipped, UploadStarted
+from cavatica_upload.receipt import read
+
+PARTS = 6
+
+
+def at_part(rig: Rig, number: int, action: Callable[[], object]) -> dict[str, object]:
+    """Options of an uploader that does something when so many parts are sent."""
+    done = threading.Event()
+
+    def listener(_event: object) -> None:
+        if len(rig.told(PartSent)) >= number and not done.is_set():
+            done.set()
+            action()
+
+    return {"listeners": [rig.events.append, listener], "jobs": 1}
+
+
+def begin(rig: Rig, path: Path, **options: object) -> None:
+    """Upload half of a file."""
+    rig.mock.faults.add(Fault("putPart", "status", status=500, after=PARTS // 2, times=None))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB, uploader={"jobs": 1}, **options)
+    rig.mock.faults.clear()
+    rig.events.clear()
+
+
+def rewrite(path: Path, content: bytes) -> None:
+    """Write to a file in place, and set its times back."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def proofs(receipt: object) -> set[str]:
+    return {part.proof for part in receipt.parts}  # type: ignore[attr-defined]
+
+
+# The file
+
+
+def test_file_rewritten_between_two_runs_is_no_chimera(rig: Rig) -> None:
+    """Rewritten in place with the old size and time: the parts that were sent are no longer its bytes."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    rewrite(path, rig.file(PARTS * KIB, "other", seed=2).read_bytes())
+    with pytest.raises(FileChanged, match="no longer its bytes"):
+        rig.upload(path, part_size=KIB)
+    assert rig.mock.files() == []
+    rig.assert_whole(rig.upload(path, part_size=KIB, changed="restart"), path)
+
+
+@pytest.mark.parametrize("number", [1, 3, PARTS])
+def test_file_rewritten_while_it_goes_up_is_no_chimera(rig: Rig, number: int) -> None:
+    """The same within one run, even after the last part: nothing is completed."""
+    path = rig.file(PARTS * KIB)
+    other = rig.file(PARTS * KIB, "other", seed=2).read_bytes()
+    options = at_part(rig, number, lambda: rewrite(path, other))
+    with pytest.raises(FileChanged, match="changed while it was being uploaded") as caught:
+        rig.upload(path, part_size=KIB, uploader=options)
+    assert "--yes" in str(caught.value.hint)
+    assert rig.calls["completeUpload"] == 0
+    rig.assert_whole(rig.upload(path, part_size=KIB, changed="restart"), path)
+
+
+@pytest.mark.parametrize("size", [PARTS * KIB + 1, PARTS * KIB - 1, 0])
+def test_growing_and_truncating_are_one_kind(rig: Rig, size: int) -> None:
+    """A file of another size than at the start is a changed file, whichever way it went."""
+    path = rig.file(PARTS * KIB)
+    with pytest.raises(FileChanged, match="Nothing was completed"):
+        rig.upload(path, part_size=KIB, uploader=at_part(rig, 2, lambda: os.truncate(path, size)))
+    assert rig.mock.files() == []
+
+
+def test_touched_file_is_read_again(rig: Rig) -> None:
+    """What changes times or permissions and no byte costs a second reading, which the receipt tells."""
+    path = rig.file(PARTS * KIB)
+    receipt = rig.upload(path, part_size=KIB, uploader=at_part(rig, 2, lambda: path.chmod(0o600)))
+    rig.assert_whole(receipt, path)
+    assert proofs(receipt) == {"read again"}
+    assert receipt.path is not None
+    assert read(receipt.path) == receipt
+    assert "read again and compared" in " ".join(event.text for event in rig.told(Notice))
+
+
+def test_resumed_file_that_nobody_touched_is_not_read_again(rig: Rig) -> None:
+    """With the identity unchanged the parts of an earlier run are as good as those of this one."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    receipt = rig.upload(path, part_size=KIB)
+    rig.assert_whole(receipt, path)
+    assert proofs(receipt) == {"unchanged since", "as sent"}
+    assert rig.told(Notice) == []
+
+
+@pytest.mark.parametrize("how", ["copied back", "rounded time", "moved"])
+def test_same_bytes_under_another_identity_are_kept(rig: Rig, how: str) -> None:
+    """Network file systems and restored copies change inodes and round times: the parts are proved by their MD5s."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    if how == "copied back":
+        copy = path.with_name("copy")
+        copy.write_bytes(path.read_bytes())
+        copy.replace(path)
+    elif how == "moved":
+        path = path.rename(path.with_name("moved"))
+    else:
+        os.utime(path, (path.stat().st_atime, int(path.stat().st_mtime)))
+    before = rig.mock.bytes_received
+    receipt = rig.upload(path, part_size=KIB, name="sample.bam")
+    rig.assert_whole(receipt, path)
+    assert rig.mock.bytes_received == before + PARTS // 2 * KIB
+    assert proofs(receipt) == {"read again", "as sent"}
+
+
+def test_file_that_says_it_is_empty_is_read(rig: Rig) -> None:
+    """A size of 0 is not believed before a byte was asked for."""
+    content = Path("/proc/version").read_bytes()
+    assert Path("/proc/version").stat().st_size == 0
+    receipt = rig.upload("/proc/version", part_size=KIB)
+    assert (receipt.name, rig.stored(receipt)) == ("version", content)
+
+
+# Somebody else's file
+
+
+def stranger(rig: Rig, content: bytes) -> None:
+    """Abort the upload under way, and upload another file under its name."""
+    other = rig.folder / "elsewhere" / "sample.bam"
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(content)
+    with Uploader(token=rig.mock.token, endpoint=rig.mock.base_url, state_dir=rig.folder / "other") as uploader:
+        for upload in rig.mock.uploads():
+            uploader.api.abort_upload(upload["upload_id"])
+        uploader.upload(other, PROJECT, part_size=KIB)
+
+
+@pytest.mark.parametrize("fault", [None, "close", "reset", "html"])
+def test_file_of_somebody_else_is_not_taken_for_ours(rig: Rig, fault: str | None) -> None:
+    """Our upload is gone, and a file of its name and size is there, made a moment ago: it is named, not claimed."""
+    path = rig.file(PARTS * KIB)
+    if fault is not None:
+        rig.mock.faults.add(Fault("completeUpload", fault, after=1))
+    theirs = rig.file(PARTS * KIB, "theirs", seed=2).read_bytes()
+    with pytest.raises(UploadGone, match="did not come of it") as caught:
+        rig.upload(path, part_size=KIB, uploader=at_part(rig, PARTS, lambda: stranger(rig, theirs)))
+    (file,) = rig.mock.files()
+    assert file["id"] in caught.value.message
+    assert rig.mock.file_bytes(file["id"]) == theirs
+
+
+def test_file_that_nothing_can_prove_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the bytes cannot be read back, either, it is said that the file may be ours."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
+    rig.mock.faults.add(Fault("getDownloadInfo", "status", status=403, times=None))
+    with pytest.raises(UploadGone, match="may have come of it, which cannot be proved"):
+        rig.upload(path, part_size=KIB)
+
+
+@pytest.mark.parametrize("size", [0, KIB, PARTS * KIB])
+def test_own_file_after_a_lost_answer_is_found(rig: Rig, size: int) -> None:
+    """Whatever its size is; nothing is sent twice."""
+    path = rig.file(size)
+    rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["startUpload"] == 1
+
+
+def test_old_file_is_not_taken_for_the_new_one(rig: Rig) -> None:
+    """A file that was there before, of the same name and size, is not what an overwriting upload became."""
+    first = rig.upload(rig.file(PARTS * KIB), part_size=KIB)
+    path = rig.file(PARTS * KIB, seed=2)
+    rig.mock.faults.add(Fault("completeUpload", "close"))
+
+    def abort() -> None:
+        with rig.uploader() as uploader:
+            uploader.api.abort_upload(rig.mock.uploads()[0]["upload_id"])
+
+    rig.events.clear()
+    with pytest.raises(UploadGone, match=first.file_id):
+        rig.upload(path, part_size=KIB, if_exists="overwrite", uploader=at_part(rig, PARTS, abort))
+    rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
+
+
+# The same again
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "skip"])
+def test_receipt_from_the_future_is_not_trusted(rig: Rig, if_exists: str) -> None:
+    """With a clock that ran ahead, a file rewritten since is another file."""
+    path = rig.file(PARTS * KIB)
+    first = rig.upload(path, part_size=KIB)
+    assert first.path is not None
+    text = first.path.read_text()
+    for year in (first.started[:4], first.finished[:4]):
+        text = text.replace(f'"{year}-', '"2099-')
+    first.path.write_text(text)
+    path.write_bytes(rig.file(PARTS * KIB, "other", seed=2).read_bytes())
+    with rig.uploader() as uploader:
+        if if_exists == "fail":
+            with pytest.raises(NameTaken):
+                uploader.upload(path, PROJECT, part_size=KIB)
+        else:
+            assert uploader.upload(path, PROJECT, part_size=KIB, if_exists="skip") is None
+            assert [event.different for event in rig.told(UploadSkipped)] == [True]
+
+
+def test_skipped_file_of_the_same_size_is_different_only_if_that_is_known(rig: Rig) -> None:
+    """A receipt tells of other bytes; without one, a file of the same name and size may be the same."""
+    content = rig.file(PARTS * KIB, "theirs", seed=2).read_bytes()
+    stranger(rig, content)
+    path = rig.file(PARTS * KIB)
+    with rig.uploader() as uploader:
+        assert uploader.upload(path, PROJECT, if_exists="skip") is None
+        assert uploader.upload(rig.file(5), PROJECT, if_exists="skip") is None
+    assert [event.different for event in rig.told(UploadSkipped)] == [False, True]
+
+
+# Streams
+
+
+def test_empty_stream_is_an_error_unless_allowed(rig: Rig) -> None:
+    """Its producer may have failed; nothing is completed, and nothing stays open."""
+    with pytest.raises(SourceError, match="empty"):
+        rig.upload(io.BytesIO(b""), name="n")
+    assert (rig.mock.files(), rig.mock.uploads()) == ([], [])
+    assert rig.stored(rig.upload(io.BytesIO(b""), name="n", allow_empty=True)) == b""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("expected", "good"),
+    [
+        ({"expect_size": 3000}, True),
+        ({"expect_size": 3001}, False),
+        ({"expect_size": 0}, False),
+        ({"expect_md5": "79B281060D337B9B2B84CCF390ADCF74"}, None),
+        ({"expect_md5": "0" * 32}, False),
+    ],
+)
+def test_what_is_expected_must_match(rig: Rig, stream: bool, expected: dict[str, object], good: bool | None) -> None:
+    """Size and MD5 of the whole, of a file and of a stream, or nothing is completed."""
+    path = rig.file(3000)
+    if good is None:
+        from hashlib import md5
+
+        expected = {"expect_md5": md5(path.read_bytes()).hexdigest().upper()}
+    source = io.BytesIO(path.read_bytes()) if stream else path
+    if good is False:
+        with pytest.raises(IntegrityError, match="expected"):
+            rig.upload(source, name="n", part_size=KIB, **expected)
+        assert rig.mock.files() == []
+        assert stream is False or rig.mock.uploads() == []
+    else:
+        assert rig.stored(rig.upload(source, name="n", part_size=KIB, **expected)) == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"expect_md5": "x"}, {"expect_size": -1}, {"expect_md5": "0" * 32, "digest": "sha256"}],
+)
+def test_expectations_that_cannot_be(rig: Rig, options: dict[str, object]) -> None:
+    """They are refused before anything is sent."""
+    with pytest.raises(UsageError):
+        rig.upload(rig.file(1), **options)
+    assert rig.api_calls == 0
+
+
+def test_identity_of_parts_is_told_in_the_receipt(rig: Rig) -> None:
+    """The receipt has the file's identity, with the time of its last change."""
+    path = rig.file(10)
+    receipt = rig.upload(path)
+    found = path.stat()
+    assert receipt.identity is not None
+    assert (receipt.identity.inode, receipt.identity.ctime_ns) == (found.st_ino, found.st_ctime_ns)
+    assert rig.told(UploadStarted)

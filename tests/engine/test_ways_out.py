@@ -1,0 +1,296 @@
+"""No dead ends: what the server lost is sent again, what cannot be used is begun anew, and state never blocks."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+from test_true_success import PARTS, at_part, begin
+
+from cavatica_mock import Fault, MockServer
+from cavatica_upload import (
+    CavaticaError,
+    ConnectionFailed,
+    FileChanged,
+    NameTaken,
+    Uploader,
+)
+from cavatica_upload.api import Api
+from cavatica_upload.errors import CompleteRefused
+from cavatica_upload.events import Notice, UploadSkipped
+
+
+def notices(rig: Rig) -> str:
+    return " ".join(event.text for event in rig.told(Notice))
+
+
+def journal(rig: Rig, statement: str, *values: object) -> None:
+    """Change the journal behind the uploader's back."""
+    with sqlite3.connect(rig.state / "journal.sqlite") as database:
+        database.execute(statement, values)
+    database.close()
+
+
+def in_mock(rig: Rig, statement: str) -> None:
+    """Change what the server has."""
+    rig.mock._ask(lambda mock: mock._store._db.execute(statement))
+
+
+# Parts
+
+
+LOSSES = {
+    "storage lost it": "UPDATE part SET blob = NULL, size = NULL, etag = NULL WHERE number = 2",
+    "both lost it": "DELETE FROM part WHERE number = 2",
+    "it was not told": "UPDATE part SET report = NULL WHERE number = 2",
+    "storage has other bytes": "UPDATE part SET etag = 'f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0' WHERE number = 2",
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_acknowledged_part_that_is_lost(rig: Rig, loss: str, resumed: bool) -> None:
+    """What storage lost after it had acknowledged it is there in the end of that very run."""
+    path = rig.file(PARTS * KIB)
+    if resumed:
+        begin(rig, path)
+        in_mock(rig, LOSSES[loss])
+        receipt = rig.upload(path, part_size=KIB)
+    else:
+        options = at_part(rig, PARTS, lambda: in_mock(rig, LOSSES[loss]))
+        receipt = rig.upload(path, part_size=KIB, uploader=options)
+    rig.assert_whole(receipt, path)
+    assert rig.mock.uploads() == []
+
+
+def test_only_what_is_missing_is_sent_again(rig: Rig) -> None:
+    """Parts that the server has and knows of are not sent a second time."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    in_mock(rig, "DELETE FROM part WHERE number = (SELECT min(number) FROM part)")
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received <= (2 * PARTS - 2) * KIB
+    assert rig.calls["startUpload"] == 1
+
+
+def test_server_that_never_completes_is_told(rig: Rig) -> None:
+    """After a second upload in vain the refusal is told, with nothing left open and nothing sent for ever."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("completeUpload", "status", status=409, code=8007, times=None))
+    with pytest.raises(CompleteRefused):
+        rig.upload(path, part_size=KIB)
+    assert rig.mock.bytes_received == 2 * PARTS * KIB
+    assert "begun anew" in notices(rig)
+    rig.mock.faults.clear()
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+@pytest.mark.parametrize("spoilt", ['{"ETag": "00000000000000000000000000000000"}', "{}", '{"ETag": 7}', "nonsense"])
+@pytest.mark.parametrize("reported", [False, True])
+def test_etags_spoilt_in_the_journal(rig: Rig, spoilt: str, reported: bool) -> None:
+    """A journal that is wrong about its parts costs at most sending these again."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    journal(rig, "UPDATE parts SET headers = ?", spoilt)
+    if not reported:
+        in_mock(rig, "UPDATE part SET report = NULL")
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+def test_part_size_that_changed_on_the_server(rig: Rig) -> None:
+    """The upload is abandoned and begun anew, which is said."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    in_mock(rig, "UPDATE upload SET part_size = 2048")
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert "other parts now (2,048 bytes). It is aborted, and a new one starts." in notices(rig)
+    assert rig.mock.uploads() == []
+
+
+# Names and intents
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "overwrite", "rename"])
+@pytest.mark.parametrize("again", ["fail", "skip", "overwrite", "rename"])
+def test_name_that_was_taken_meanwhile(rig: Rig, if_exists: str, again: str) -> None:
+    """Whatever was asked for at first, and is asked for then: the run does that, and nothing is left open."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path, if_exists=if_exists)
+    other = rig.folder / "elsewhere" / "sample.bam"
+    other.parent.mkdir()
+    other.write_bytes(b"theirs")
+    with Uploader(token=rig.mock.token, endpoint=rig.mock.base_url, state_dir=rig.folder / "other") as uploader:
+        theirs = uploader.upload(other, PROJECT)
+    assert theirs is not None
+    with rig.uploader() as uploader:
+        if again == "fail":
+            with pytest.raises(NameTaken):
+                uploader.upload(path, PROJECT, part_size=KIB)
+        else:
+            receipt = uploader.upload(path, PROJECT, part_size=KIB, if_exists=again)  # type: ignore[arg-type]
+    files = {file["name"]: rig.mock.file_bytes(file["id"]) for file in rig.mock.files()}
+    if again == "overwrite":
+        assert files == {"sample.bam": path.read_bytes()}
+    elif again == "rename":
+        assert files == {"sample.bam": b"theirs", "_1_sample.bam": path.read_bytes()}
+    else:
+        assert files == {"sample.bam": b"theirs"}
+    if again == "skip":
+        assert receipt is None
+        assert rig.told(UploadSkipped)
+    assert again == "fail" or rig.mock.uploads() == []
+
+
+def test_overwriting_does_not_outlive_its_run(rig: Rig) -> None:
+    """A run that was not asked to replace a file does not, although the unfinished upload was."""
+    theirs = rig.upload(rig.file(10, seed=3), part_size=KIB)
+    path = rig.file(PARTS * KIB)
+    begin(rig, path, if_exists="overwrite")
+    with pytest.raises(NameTaken):
+        rig.upload(path, part_size=KIB)
+    assert rig.mock.uploads() == []
+    assert "begun to overwrite" in notices(rig)
+    assert [file["id"] for file in rig.mock.files()] == [theirs.file_id]
+
+
+def test_other_intent_with_a_free_name_goes_on(rig: Rig) -> None:
+    """As long as nobody took the name, nothing is sent twice."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
+    assert rig.mock.bytes_received == PARTS * KIB
+
+
+# Resuming by id
+
+
+def test_wrong_file_is_refused_before_anything_is_sent(rig: Rig) -> None:
+    """No part of the upload is its bytes; the right file goes on afterwards."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    (upload,) = rig.mock.uploads()
+    wrong = rig.file(PARTS * KIB, "wrong", seed=2)
+    for lost in (False, True):
+        if lost:
+            for file in rig.state.glob("journal*"):
+                file.unlink()
+        before = rig.mock.bytes_received
+        with pytest.raises(FileChanged):
+            rig.upload(wrong, name="sample.bam", resume_id=upload["upload_id"])
+        assert rig.mock.bytes_received == before
+    rig.assert_whole(rig.upload(path, resume_id=upload["upload_id"]), path)
+    assert rig.mock.bytes_received == PARTS * KIB
+
+
+# State
+
+
+SPOILS = [
+    "UPDATE uploads SET identity = 'x'",
+    "UPDATE uploads SET started = 'x'",
+    "UPDATE uploads SET part_size = 0",
+    "UPDATE uploads SET part_size = 9223372036854775807",
+    "UPDATE uploads SET upload_id = ''",
+    "UPDATE uploads SET upload_id = '../..'",
+    "UPDATE uploads SET completing = '0000'",
+    "UPDATE parts SET number = 9223372036854775807 WHERE number = 1",
+    "UPDATE parts SET size = -1",
+    "UPDATE parts SET md5 = 'x'",
+    "INSERT INTO starts VALUES ('x', 'y', 'z', '', 1e300)",
+    "UPDATE starts SET began = 1e300",
+    "DROP TABLE parts",
+    "DROP TABLE starts",
+    "ALTER TABLE uploads DROP COLUMN identity",
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_spoilt_journal_never_blocks(rig: Rig, spoil: str) -> None:
+    """Whatever stands in the journal, the file arrives whole."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    journal(rig, spoil)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+def test_spoilt_start_never_blocks(rig: Rig) -> None:
+    """A start that an earlier run remembered at an impossible time is not looked for for ever."""
+    path = rig.file(PARTS * KIB)
+    rig.upload(path, part_size=KIB, name="other")
+    endpoint = rig.mock.base_url
+    journal(rig, "INSERT INTO starts VALUES (?, ?, ?, ?, ?)", endpoint, f"project:{PROJECT}", path.name, "x", 1e300)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        ('"size": ', '"size": "x", "was": '),
+        ('"parts": [', '"parts": [null, '),
+        ('"identity": {', '"identity": {"mtime_ns": [], "x": '),
+        ('"started": ', '"started": 7, "was": '),
+        ('"schema"', '"scheme"'),
+        ("{", "["),
+        ("{", "[" * 100_000),
+        ('"verified": true', '"verified": "yes"'),
+    ],
+)
+def test_spoilt_receipts_never_block(rig: Rig, spoil: tuple[str, str]) -> None:
+    """A receipt that cannot be read is no receipt."""
+    path = rig.file(10)
+    receipt = rig.upload(path)
+    assert receipt.path is not None
+    text = receipt.path.read_text()
+    assert spoil[0] in text
+    receipt.path.write_text(text.replace(*spoil))
+    with pytest.raises(NameTaken):
+        rig.upload(path)
+    path.write_bytes(b"new")
+    rig.assert_whole(rig.upload(path, if_exists="overwrite"), path)
+
+
+# Starts
+
+
+@pytest.fixture
+def forgetful(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of uploads that omits them all."""
+    monkeypatch.setattr(Api, "list_uploads", lambda _self: iter(()))
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_start_that_is_lost_again_and_again_stops(rig: Rig) -> None:
+    """At most one more start is made of which nobody knows whether it was needed; then it is said."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("startUpload", "lost_answer", times=None))
+    with pytest.raises(ConnectionFailed, match=r"Whether the upload of sample\.bam began is not known"):
+        rig.upload(path, part_size=KIB)
+    assert rig.calls["startUpload"] <= 2
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_lost_start_is_found_whatever_the_clock_says(tmp_path: Path, hours: int) -> None:
+    """The server's clock is read when an answer has told it, not before."""
+    with MockServer(min_part_size=1, clock=lambda: time.time() + hours * 3600) as mock, Rig(mock, tmp_path) as rig:
+        mock.faults.add(Fault("startUpload", "lost_answer"))
+        path = rig.file(PARTS * KIB)
+        rig.assert_whole(rig.upload(path, part_size=KIB), path)
+        assert rig.calls["startUpload"] == 1
+
+
+def test_times_of_the_journal_are_utc(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever this machine is: a completion that nobody saw is found by a later run elsewhere."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
+    rig.mock.faults.add(Fault("getUpload", "status", status=400, code=90000))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB)
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    try:
+        rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert rig.calls["startUpload"] == 1
