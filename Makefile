@@ -15,7 +15,8 @@ export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 override export FILE := $(value FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-live mutants drift bench mock generate check-generated lint format toolbox toolbox-lock lock clean
+.PHONY: help install demo test contract contract-live mutants drift bench mock generate check-generated spec-lint spec-diff spec-changelog test-spec \
+    lint format toolbox toolbox-lock lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,11 +63,15 @@ python tools/client_readme.py openapi.yaml "$(1)/generated/README.md" && \
 python tools/client_contract.py openapi.yaml "$(1)/contract.json"
 endef
 
+# What did not change keeps its time, so that nothing is installed again. mypy trusts its cache too far after a rename.
 generate: install  ## Write generated/ and the uploader's contract.json from openapi.yaml
 	@rm -rf .generated && mkdir .generated && trap 'rm -rf .generated' EXIT && \
 	{ $(call from_document,.generated) || { echo "Nothing was changed: openapi.yaml cannot be generated from." >&2; exit 1; }; } && \
+	{ ! cmp -s generated/pyproject.toml .generated/generated/pyproject.toml || \
+	    touch -r generated/pyproject.toml .generated/generated/pyproject.toml; } && \
 	mv generated .generated/before && mv .generated/generated generated && \
-	mv .generated/contract.json src/cavatica_upload/api/contract.json && echo "generated/ is written"
+	mv .generated/contract.json src/cavatica_upload/api/contract.json && \
+	rm -rf .mypy_cache && echo "generated/ is written"
 
 check-generated: install  ## Fail if generated/ is not what openapi.yaml makes
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
@@ -75,6 +80,20 @@ check-generated: install  ## Fail if generated/ is not what openapi.yaml makes
 	    diff "$$fresh/contract.json" src/cavatica_upload/api/contract.json; } || \
 	  { echo "generated/ is not what openapi.yaml makes. Run: make generate" >&2; exit 1; }; } && \
 	echo "generated/ is what openapi.yaml makes"
+
+spec-lint: install toolbox  ## Hold openapi.yaml to Redocly's strict rules and to ours, without a warning
+	@redocly lint openapi.yaml --config tools/redocly.yaml --format stylish
+	@python tools/house_rules.py
+
+spec-diff: install toolbox  ## Say what changed for whom, and whether info.version says so: make spec-diff [OLD=ref or file]
+	@python tools/spec_diff.py --old "$(OLD)"
+	@tools/venv/bin/python tools/python_surface.py --old "$(OLD)"
+
+spec-changelog: install toolbox  ## Write the entry of this version into CHANGELOG-contract.md: make spec-changelog [OLD=…]
+	@python tools/spec_diff.py --old "$(OLD)" --changelog CHANGELOG-contract.md
+
+test-spec: install toolbox  ## Run the tests of the targets on openapi.yaml, which need the toolbox
+	@pytest -n 2 --dist loadgroup tests/toolbox
 
 lint: install  ## ruff, mypy --strict, and the contract as a document
 	ruff check .

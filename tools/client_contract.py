@@ -3,6 +3,7 @@
 `make generate` calls this; the uploader itself reads JSON and needs no YAML.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -76,17 +77,21 @@ class Document:
         return resolved
 
 
-def text_of(document: dict[str, Any]) -> str:
-    """Return the JSON text, with a line for each operation and each schema, so that a change of it can be read."""
+def text_of(document: dict[str, Any], sha256: str = "") -> str:
+    """Return the JSON text for a document and the SHA-256 of its file.
+
+    It has a line for each operation and each schema, so that a change of it can be read.
+    """
     contract = Document(document).contract()
     operations = ",\n".join(json.dumps(operation) for operation in contract["operations"])
     schemas = ",\n".join(f"{json.dumps(name)}: {json.dumps(shape)}" for name, shape in contract["schemas"].items())
-    return f'{{"operations": [\n{operations}\n],\n"schemas": {{\n{schemas}\n}}}}\n'
+    return f'{{"sha256": "{sha256}",\n"operations": [\n{operations}\n],\n"schemas": {{\n{schemas}\n}}}}\n'
 
 
 def main(source: str, target: str) -> None:
     """Read a document in YAML, write the JSON."""
-    text = text_of(yaml.safe_load(Path(source).read_text(encoding="utf-8")))
+    content = Path(source).read_bytes()
+    text = text_of(yaml.safe_load(content), hashlib.sha256(content).hexdigest())
     Path(target).write_text(text, encoding="utf-8")
 
 

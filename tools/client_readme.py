@@ -3,6 +3,7 @@
 `make generate` calls this: what the README says of the API is what the document says, in the same bytes every time.
 """
 
+import hashlib
 import re
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ README = """\
 # cavatica-client
 
 Typed Python functions for the upload API of CAVATICA and the other Seven Bridges platforms: one module per operation,
-blocking and asyncio. Generated from version {version} of `openapi.yaml`; edit that document, never this package.
+blocking and asyncio. Generated from version {version} of `openapi.yaml`, whose
+SHA-256 is `{sha256}`. Edit that document,
+never this package.
 
 The package does nothing else: no retries, no waiting for the rate limit. `cavatica_upload.connect()` gives a client
 with both, and `cavatica_upload.upload()` uploads files.
@@ -83,10 +86,11 @@ def table(document: dict[str, Any], tag: dict[str, Any]) -> str:
     return "\n".join([*head, "| module | does | call |", "|---|---|---|", *rows])
 
 
-def readme(document: dict[str, Any]) -> str:
-    """Return the whole README."""
+def readme(document: dict[str, Any], sha256: str) -> str:
+    """Return the whole README, for a document and the SHA-256 of its file."""
     return README.format(
         version=document["info"]["version"],
+        sha256=sha256,
         server=document["servers"][0]["url"],
         header=document["components"]["securitySchemes"]["authToken"]["name"],
         tables="\n\n".join(table(document, tag) for tag in document["tags"]),
@@ -95,8 +99,9 @@ def readme(document: dict[str, Any]) -> str:
 
 def main(source: str, target: str) -> None:
     """Read a document in YAML, write the README."""
-    document = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
-    Path(target).write_text(readme(document), encoding="utf-8")
+    content = Path(source).read_bytes()
+    text = readme(yaml.safe_load(content), hashlib.sha256(content).hexdigest())
+    Path(target).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

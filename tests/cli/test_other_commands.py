@@ -1,10 +1,12 @@
 """`cavatica uploads`, `receipts`, `verify`, `doctor` and `completion`, as their users call them."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from cli_machine import PROJECT, Machine
 
 from cavatica_mock import Fault, MockServer
@@ -154,9 +156,12 @@ def test_upload_says_that_certificates_cannot_be_read(machine: Machine) -> None:
 
 
 def test_completion_and_version(machine: Machine) -> None:
-    """The script completes this command; the version names the contract."""
+    """The script completes this command; the version names the contract, to the bytes of the document."""
     assert "_CAVATICA_COMPLETE" in machine.run("completion", "bash").out
-    assert "contract 1." in machine.call("--version").out
+    document = (Path(__file__).parents[2] / "openapi.yaml").read_bytes()
+    version = machine.call("--version").out
+    assert f"contract {yaml.safe_load(document)['info']['version']}" in version
+    assert f"sha256:{hashlib.sha256(document).hexdigest()}" in version
 
 
 def test_a_damaged_receipt_is_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> 
     if wanted and not ctx.resilient_parsing:
         from cavatica_upload import versions
 
-        write_line(versions.BOTH)
+        write_line(f"{versions.BOTH}\nopenapi.yaml sha256:{versions.document_sha256()}")
         ctx.exit()
 
 

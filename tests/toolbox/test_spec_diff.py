@@ -1,0 +1,214 @@
+"""What `make spec-diff` says of one change each: an upgrade of Redocly that changes a verdict fails here."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.toolbox.conftest import ROOT, Run
+
+Spec = dict[str, Any]
+BASE = """
+openapi: 3.1.0
+info: { title: Things, version: 1.2.3 }
+servers: [{ url: 'https://example.invalid/v2' }]
+security: [{ token: [] }]
+tags: [{ name: things }]
+paths:
+  /things/{id}:
+    parameters: [{ name: id, in: path, required: true, schema: { type: string } }]
+    get:
+      operationId: getThing
+      summary: Get a thing
+      tags: [things]
+      parameters: [{ name: limit, in: query, schema: { type: integer, maximum: 100 } }]
+      responses:
+        '200':
+          description: The thing.
+          headers: { X-Left: { schema: { type: integer } } }
+          content: { application/json: { schema: { $ref: '#/components/schemas/Thing' } } }
+        '404': { description: No such thing. }
+    put:
+      operationId: putThing
+      summary: Put a thing
+      tags: [things]
+      requestBody:
+        required: true
+        content: { application/json: { schema: { $ref: '#/components/schemas/NewThing' } } }
+      responses: { '200': { description: It is put. } }
+components:
+  securitySchemes: { token: { type: apiKey, in: header, name: X-Token } }
+  schemas:
+    Thing:
+      type: object
+      required: [id]
+      properties:
+        id: { type: string }
+        note: { type: string }
+        state: { type: string, enum: [a, b] }
+        parts: { type: array, items: { type: object, properties: { size: { type: integer } } } }
+    NewThing:
+      type: object
+      required: [name]
+      properties:
+        name: { type: [string, 'null'] }
+        kind: { type: string, enum: [a, b] }
+        tags: { type: array, maxItems: 10, items: { type: string } }
+"""
+
+
+def get(spec: Spec) -> Spec:
+    """The operation that answers."""
+    return spec["paths"]["/things/{id}"]["get"]
+
+
+def thing(spec: Spec) -> Spec:
+    """The schema of the answer."""
+    return spec["components"]["schemas"]["Thing"]
+
+
+def sent(spec: Spec) -> Spec:
+    """The schema of the body."""
+    return spec["components"]["schemas"]["NewThing"]
+
+
+def rename(node: Spec, old: str, new: str) -> None:
+    """Give a key another name, at its place."""
+    items = [(new if key == old else key, value) for key, value in node.items()]
+    node.clear()
+    node.update(items)
+
+
+def rename_schema(spec: Spec) -> None:
+    """Give the answer's schema another name, and follow its reference."""
+    rename(spec["components"]["schemas"], "Thing", "Item")
+    get(spec)["responses"]["200"]["content"]["application/json"]["schema"]["$ref"] = "#/components/schemas/Item"
+
+
+NEW = {
+    "operationId": "dropThing",
+    "summary": "Drop",
+    "tags": ["things"],
+    "responses": {"204": {"description": "Gone."}},
+}
+CHANGES: list[tuple[str, str, Callable[[Spec], object]]] = [
+    ("major", "operation removed", lambda s: s["paths"]["/things/{id}"].pop("put")),
+    ("major", "operationId renamed", lambda s: get(s).update(operationId="readThing")),
+    ("major", "path renamed", lambda s: rename(s["paths"], "/things/{id}", "/items/{id}")),
+    ("major", "required query parameter", lambda s: get(s)["parameters"].append(
+        {"name": "q", "in": "query", "required": True, "schema": {"type": "string"}})),
+    ("major", "query parameter removed", lambda s: get(s).pop("parameters")),
+    ("major", "maximum lowered", lambda s: get(s)["parameters"][0]["schema"].update(maximum=50)),
+    ("major", "body key becomes required", lambda s: sent(s)["required"].append("kind")),
+    ("major", "body key removed", lambda s: sent(s)["properties"].pop("kind")),
+    ("major", "body enum value removed", lambda s: sent(s)["properties"]["kind"].update(enum=["a"])),
+    ("major", "body null refused", lambda s: sent(s)["properties"]["name"].update(type="string")),
+    ("major", "body maxItems lowered", lambda s: sent(s)["properties"]["tags"].update(maxItems=5)),
+    ("major", "token's header renamed", lambda s: s["components"]["securitySchemes"]["token"].update(name="X-Key")),
+    ("major", "answer's key removed", lambda s: thing(s)["properties"].pop("note")),
+    ("major", "answer's key no longer required", lambda s: thing(s).pop("required")),
+    ("major", "answer's key of another type", lambda s: thing(s)["properties"]["note"].update(type="integer")),
+    ("major", "answer's key becomes nullable", lambda s: thing(s)["properties"]["note"].update(
+        type=["string", "null"])),
+    ("major", "answer's enum value added", lambda s: thing(s)["properties"]["state"].update(enum=["a", "b", "c"])),
+    ("major", "answer's header removed", lambda s: get(s)["responses"]["200"].pop("headers")),
+    ("major", "200 becomes 201", lambda s: rename(get(s)["responses"], "200", "201")),
+    ("major", "answer's key becomes required", lambda s: thing(s)["required"].append("note")),
+    ("major", "nested answer's key becomes required",
+        lambda s: thing(s)["properties"]["parts"]["items"].update(required=["size"])),
+    ("major", "new required key in an answer", lambda s: (
+        thing(s)["properties"].update(size={"type": "integer"}), thing(s)["required"].append("size"))),
+    ("minor", "optional body key added", lambda s: sent(s)["properties"].update(size={"type": "integer"})),
+    ("minor", "optional answer's key added", lambda s: thing(s)["properties"].update(size={"type": "integer"})),
+    ("minor", "optional object with a required key in an answer", lambda s: thing(s)["properties"].update(
+        origin={"type": "object", "required": ["task"], "properties": {"task": {"type": "string"}}})),
+    ("minor", "operation added", lambda s: s["paths"]["/things/{id}"].update(delete=NEW)),
+    ("minor", "optional query parameter added", lambda s: get(s)["parameters"].append(
+        {"name": "q", "in": "query", "schema": {"type": "string"}})),
+    ("minor", "error added", lambda s: get(s)["responses"].update({"409": {"description": "Taken."}})),
+    ("patch", "maximum raised", lambda s: get(s)["parameters"][0]["schema"].update(maximum=500)),
+    ("patch", "body enum value added", lambda s: sent(s)["properties"]["kind"].update(enum=["a", "b", "c"])),
+    ("patch", "summary changed", lambda s: get(s).update(summary="Read a thing")),
+    ("patch", "contact added", lambda s: s["info"].update(contact={"url": "https://example.invalid"})),
+    ("patch", "schema renamed", rename_schema),
+    ("none", "nothing", lambda s: None),
+]  # fmt: skip
+
+
+@pytest.fixture
+def diff(run: Run, tmp_path: Path) -> Callable[..., Any]:
+    """Compare two documents as `make spec-diff` does."""
+
+    def compare(old: Spec, new: Spec, *options: str) -> Any:
+        for name, spec in (("old", old), ("new", new)):
+            (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+        script = ("python", ROOT / "tools" / "spec_diff.py", "--old", "old.yaml", "--new", "new.yaml")
+        return run(*script, *options, cwd=tmp_path)
+
+    return compare
+
+
+@pytest.mark.parametrize(("level", "what", "change"), CHANGES, ids=[what for _, what, _ in CHANGES])
+def test_one_change(diff, level, what, change):
+    """Each seeded change gets its verdict."""
+    old = yaml.safe_load(BASE)
+    new = copy.deepcopy(old)
+    change(new)
+    done = diff(old, new, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["level"] == level, found["changes"]
+
+
+def test_the_table_is_large_enough():
+    """At least 25 changes are held, and both sides of the line are."""
+    assert len(CHANGES) >= 25
+    assert {level for level, _, _ in CHANGES} == {"major", "minor", "patch", "none"}
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("1.2.3", 1), ("1.2.4", 1), ("1.3.0", 0), ("2.0.0", 0), ("1.2.2", 1), ("1.3", 2)]
+)
+def test_the_version_has_to_say_so(diff, version, code):
+    """A version that says less than the change is refused, with the version that is needed."""
+    old = yaml.safe_load(BASE)
+    new = copy.deepcopy(old)
+    thing(new)["properties"]["size"] = {"type": "integer"}
+    new["info"]["version"] = version
+    done = diff(old, new)
+    assert done.returncode == code, done.stdout
+    assert "getThing" in done.stdout or code == 2
+    assert "Traceback" not in done.stderr
+    if code == 1:
+        assert "1.3.0" in done.stderr
+
+
+def test_what_cannot_be_compared_is_a_sentence(run, tmp_path):
+    """An OLD that is no document, or nothing at all, is told in a sentence."""
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    for old in ("nowhere", str(tmp_path / "list.yaml")):
+        done = run("python", "tools/spec_diff.py", "--old", old)
+        assert done.returncode == 2
+        assert old in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_changelog_is_written_once(diff, tmp_path):
+    """The entry names the version and what breaks; edited by hand, it stays."""
+    old = yaml.safe_load(BASE)
+    new = copy.deepcopy(old)
+    new["info"]["version"] = "2.0.0"
+    new["paths"]["/things/{id}"].pop("put")
+    log = tmp_path / "CHANGELOG-contract.md"
+    log.write_text("# Changes of the contract\n\n## 1.2.3\n\nThe first.\n")
+    assert diff(old, new, "--changelog", "CHANGELOG-contract.md").returncode == 0
+    text = log.read_text()
+    assert text.index("## 2.0.0") < text.index("Breaking for callers") < text.index("putThing") < text.index("## 1.2.3")
+    log.write_text(text.replace("### Breaking for callers", "### Breaking: putThing is gone"))
+    edited = log.read_text()
+    assert diff(old, new, "--changelog", "CHANGELOG-contract.md").returncode == 0
+    assert log.read_text() == edited

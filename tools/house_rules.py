@@ -1,0 +1,183 @@
+"""Check openapi.yaml for what Redocly does not know: our own conventions, and the traps of openapi-python-client.
+
+house_rules.py [FILE]: one finding a line, as FILE:LINE: what is wrong, and what to do. Exits with 1 if there is one.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+FREE = {"getRateLimit"}
+"""Operations that the rate limit does not count."""
+
+
+Broken = Iterator[tuple[tuple[str | int, ...], str]]
+"""Where below the operation a rule is broken, and the sentence that says so."""
+
+
+class Finding(NamedTuple):
+    """A broken rule, at a line of the document."""
+
+    line: int
+    text: str
+
+
+class Document:
+    """An OpenAPI document that knows its lines."""
+
+    def __init__(self, text: str) -> None:
+        self.data: dict[str, Any] = yaml.safe_load(text)
+        self._root = yaml.compose(text, yaml.SafeLoader)
+
+    def line(self, *steps: str | int) -> int:
+        """Return the line of a key; of the nearest one above it if it is not there."""
+        node, line = self._root, 1
+        for step in steps:
+            if isinstance(node, yaml.MappingNode):
+                found = [(key, value) for key, value in node.value if key.value == str(step)]
+                if not found:
+                    break
+                line, node = found[0][0].start_mark.line + 1, found[0][1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+                node = node.value[step]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return line
+
+    def resolved(self, node: Any) -> Any:
+        """Return what a reference leads to; None if it leads nowhere."""
+        for _ in range(10):
+            if not isinstance(node, dict) or "$ref" not in node:
+                return node
+            target: Any = self.data
+            for step in node["$ref"].removeprefix("#/").split("/"):
+                target = target.get(step) if isinstance(target, dict) else None
+            node = target
+        return None
+
+    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Each operation with its path and its method."""
+        for path, item in self.data.get("paths", {}).items():
+            for method in METHODS:
+                if method in item:
+                    yield path, method, item[method]
+
+
+def findings(text: str) -> list[Finding]:
+    """Return every broken rule of a document, in the order of its lines."""
+    document = Document(text)
+    found: list[Finding] = []
+    for path, method, operation in document.operations():
+        name = operation.get("operationId", f"{method.upper()} {path}")
+        found += [
+            Finding(document.line("paths", path, method, *steps), f"{name}: {sentence}")
+            for steps, sentence in (
+                *described(operation, document),
+                *authorized(operation),
+                *answered(name, operation, document),
+                *bodies(operation, document),
+            )
+        ]
+    found += closed_answers(document)
+    return sorted(found)
+
+
+def described(operation: dict[str, Any], document: Document) -> Broken:
+    """An operation has an id, a summary, a description, a declared tag and a page of the vendor's documentation."""
+    if not re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", operation.get("operationId", "")):
+        yield (("operationId",), "give it an operationId, a verb and a noun in camelCase, as in startUpload.")
+    if not operation.get("summary") or operation["summary"].endswith("."):
+        yield (("summary",), "give it a summary of a few words, without a full stop.")
+    if not operation.get("description", "").strip():
+        yield (("description",), "give it a description.")
+    tags = {tag["name"] for tag in document.data.get("tags", ())}
+    if not operation.get("tags") or not set(operation["tags"]) <= tags:
+        yield (("tags",), f"give it one of the tags that the document declares: {', '.join(sorted(tags))}.")
+    docs = operation.get("externalDocs", {})
+    if not docs.get("url", "").startswith("https://docs.") or not docs.get("description"):
+        yield (("externalDocs",), "add `externalDocs` with the url of the vendor's page and a description.")
+
+
+def authorized(operation: dict[str, Any]) -> Broken:
+    """Each operation asks for the token itself: the generator overlooks the document's own `security`."""
+    if operation.get("security") != [{"authToken": []}]:
+        yield (("security",), "add `security: [{authToken: []}]`: the generator overlooks that of the document.")
+
+
+def answered(name: str, operation: dict[str, Any], document: Document) -> Broken:
+    """The errors that every call can meet are declared, by name; counted answers declare the rate limit."""
+    responses = operation.get("responses", {})
+    expected = {"401", "403", "503"} | ({"429"} if name not in FREE else set())
+    expected |= {"400", "415", "500"} if "requestBody" in operation else set()
+    if missing := sorted(expected - set(responses)):
+        yield (("responses",), f"declare the answers {', '.join(missing)}, which every such call can meet.")
+    for status, response in responses.items():
+        where = ("responses", status)
+        if not re.fullmatch(r"[1-5]\d\d", str(status)):
+            yield (where, f"replace the answer {status} by statuses: it would hide undocumented ones.")
+            continue
+        if str(status) >= "400" and "$ref" not in response:
+            yield (where, f"move the answer {status} to components/responses and refer to it.")
+            continue
+        target = document.resolved(response)
+        if target is None:
+            yield (where, f"{response['$ref']} leads nowhere.")
+        elif str(status) != "401" and "X-RateLimit-Remaining" not in target.get("headers", {}):
+            yield (where, f"declare the headers X-RateLimit-* of the answer {status}, as the other operations do.")
+
+
+def bodies(operation: dict[str, Any], document: Document) -> Broken:
+    """What the generator can send and read: JSON by named schemas, with examples."""
+    body = document.resolved(operation.get("requestBody", {}))
+    content = body.get("content", {}) if isinstance(body, dict) else {}
+    if len(content) > 1 and not body.get("required"):
+        yield (("requestBody",), "a body of several types has to be `required: true`: the module would not import.")
+    for media in content:
+        if media == "application/json" and not content[media].get("examples"):
+            yield (("requestBody",), "give the body `examples`: mock servers and documentation pages show them.")
+
+
+def closed_answers(document: Document) -> Iterator[Finding]:
+    """An `enum` in an answer raises in old clients when the server sends a value that is new."""
+    seen: set[str] = set()
+
+    def walk(node: Any, steps: tuple[str | int, ...]) -> Iterator[Finding]:
+        while isinstance(node, dict) and "$ref" in node:
+            if node["$ref"] in seen:
+                return
+            seen.add(node["$ref"])
+            steps = tuple(node["$ref"].removeprefix("#/").split("/"))
+            node = document.resolved({"$ref": node["$ref"]})
+        if isinstance(node, list):
+            for index, inner in enumerate(node):
+                yield from walk(inner, (*steps, index))
+        elif isinstance(node, dict):
+            if isinstance(node.get("enum"), list):
+                text = "an answer's `enum` breaks old clients when a value is added. Make it a string, with examples."
+                yield Finding(document.line(*steps, "enum"), f"{'/'.join(map(str, steps))}: {text}")
+            for key, inner in node.items():
+                if key not in ("example", "examples", "links"):
+                    yield from walk(inner, (*steps, key))
+
+    for path, method, operation in document.operations():
+        for status, response in operation.get("responses", {}).items():
+            yield from walk(response, ("paths", path, method, "responses", status))
+
+
+def main() -> int:
+    """Print the findings."""
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "openapi.yaml")
+    found = findings(path.read_text(encoding="utf-8"))
+    for finding in found:
+        print(f"{path}:{finding.line}: {finding.text}", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
