@@ -160,7 +160,7 @@ class Drift:
     @property
     def text(self) -> str:
         """The drift as a sentence."""
-        return f"The server answers {self.operation} in another way than documented: {self.key} is {self.came}."
+        return f"The server's answer to {self.operation} is not as documented: {self.key} is {self.came}."
 
 
 Event = (

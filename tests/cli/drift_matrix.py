@@ -45,6 +45,8 @@ NEEDED = {
 }
 """What cannot be done without: an upload may fail there, but says so rightly. Everything else has to end well."""
 NEEDED_BODIES = NEEDED.keys() | {"getUpload"}
+NO_OBJECT = ("204", "empty", "not JSON", "null", "list")
+"""Answers without any key."""
 OTHERS: dict[str, Any] = {"string": {"x": 1}, "integer": "much", "boolean": "maybe", "object": "text", "array": 7}
 
 
@@ -66,7 +68,7 @@ class Cell:
     def may_fail(self) -> bool:
         """Whether what is different is needed."""
         if not self.key:
-            return self.kind in ("empty", "not JSON") and self.operation in NEEDED_BODIES
+            return self.kind in NO_OBJECT and self.operation in NEEDED_BODIES
         return self.kind in ("absent", "null", "type") and self.key in NEEDED.get(self.operation, ())
 
 
@@ -85,12 +87,15 @@ def cells() -> Iterator[Cell]:
 
 def whole_answers(operation: str) -> Iterator[Cell]:
     """Yield what can be different about an answer as a whole."""
-    for status in (200, 201, 202, 206):
+    for status in (200, 201, 202, 204, 206):
         yield Cell(operation, "", str(status), partial(set_status, status=status))
     for kind in ("text/plain", "text/html; charset=utf-8", "application/vnd.api+json"):
         yield Cell(operation, "", kind, partial(set_type, kind=kind))
     yield Cell(operation, "", "empty", partial(set_body, body=b""))
     yield Cell(operation, "", "not JSON", partial(set_body, body=b"done"))
+    yield Cell(operation, "", "null", partial(set_body, body=b"null"))
+    yield Cell(operation, "", "list", partial(set_body, body=b"[]"))
+    yield Cell(operation, "", "byte order mark", mark_bytes)
 
 
 def key_changes(operation: str, key: str, shape: dict[str, Any]) -> Iterator[Cell]:
@@ -157,6 +162,11 @@ def set_type(reply: Reply, kind: str) -> None:
 def set_body(reply: Reply, body: bytes) -> None:
     """Answer with another body."""
     reply.body = body
+
+
+def mark_bytes(reply: Reply) -> None:
+    """Answer with a byte order mark before the JSON."""
+    reply.body = b"\xef\xbb\xbf" + reply.body if reply.body else reply.body
 
 
 def drop(value: Any, path: list[str]) -> Any:
