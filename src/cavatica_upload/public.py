@@ -1,8 +1,8 @@
 """The public names, in one place; `cavatica_upload` loads them when the first of them is asked for."""
 
+from cavatica_upload.api.connection import connect
+from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.batch.requests import requests_for
-from cavatica_upload.budget.calls import CallBudget
-from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (
     ApiError,
@@ -44,7 +44,6 @@ from cavatica_upload.verification import Verification, verify
 __all__ = [
     "ApiError",
     "BytesSent",
-    "CallBudget",
     "CavaticaError",
     "ConfigError",
     "ConnectionFailed",
@@ -64,6 +63,7 @@ __all__ = [
     "PartSent",
     "PartsReported",
     "RateLimitWait",
+    "RateLimiter",
     "Receipt",
     "ReceiptPart",
     "Retrying",

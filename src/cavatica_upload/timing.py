@@ -8,9 +8,11 @@ class Timing:
     """Seconds."""
 
     connect: float = 30.0
-    """Until a connection to storage is there."""
+    """Until a connection to the API or to storage is there."""
     silence: float = 60.0
-    """For which storage may take or send nothing."""
+    """For which the API or storage may take or send nothing, …"""
+    slow_silence: float = 300.0
+    """… and the API before it answers a completion."""
     first_backoff: float = 0.5
     """The longest first pause before something is tried again; it doubles from one to the next …"""
     longest_backoff: float = 60.0

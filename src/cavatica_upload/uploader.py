@@ -16,20 +16,19 @@ import httpx
 from cavatica_client import AuthenticatedClient
 from cavatica_upload import md5
 from cavatica_upload.api import Api
-from cavatica_upload.budget.calls import CallBudget
+from cavatica_upload.api.connection import connect
+from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.clock import ServerClock
-from cavatica_upload.config import find_settings
-from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_SIDE_BY_SIDE, Concurrency
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.engine import Engine
-from cavatica_upload.engine.part_retry import full_jitter
 from cavatica_upload.engine.parts import PartPool
 from cavatica_upload.engine.run import Run
 from cavatica_upload.engine.stop import Stop
 from cavatica_upload.errors import Interrupted, UsageError
-from cavatica_upload.events import Emitter, Listener, Notice, Retrying
+from cavatica_upload.events import Emitter, Event, Listener, Notice, Retrying
+from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.options import Options, UploaderOptions, UploadOptions, with_options_of
@@ -63,12 +62,12 @@ LOOK = 0.1  # seconds between looks whether the run was stopped
 
 
 class Uploader:
-    """Uploads files over one pool of threads, one connection pool and one budget of API calls.
+    """Uploads files over one pool of threads, one connection pool and one limit of API calls.
 
     A context manager; may be used from several threads. `token`, `endpoint` and `profile` are found as `connect()`
     finds them, or `client` (made by `connect()`) brings them along. `jobs` fixes the number of parts in flight
     (default: adapts between 1 and 32), `bwlimit` caps the sum of all parts in bytes per second, `verify=False` takes
-    no MD5s. `state_dir` is where the journal, the receipts and the shared call budget live (default:
+    no MD5s. `state_dir` is where the journal and the receipts live (default:
     `CAVATICA_STATE_DIR`, else the user's state directory). `share` is the share of the call budget, for runs that
     are spread over several machines. Deadlines are in seconds; None means none. `retry_for` is how many seconds a
     part or a call is tried again while nothing answers, `stop_within` how many parts in flight may take to end after
@@ -115,28 +114,22 @@ class Uploader:
         clock = time.monotonic
         outage = OutageWatch(events, timing, clock)
 
-        def on_retry(retrying: Retrying) -> None:
-            outage.failed(retrying.reason)
-            events.emit(retrying)
+        def on_event(event: Event) -> None:
+            if isinstance(event, Retrying):
+                outage.failed(event.reason)
+            events.emit(event)
 
         if client is None:
-            settings = find_settings(token, endpoint, profile, allow_http=allow_http)
-            for text in settings.notices:
-                events.emit(Notice(None, text))
-            budget = CallBudget(
-                state / "budget.sqlite",
-                CallBudget.key_for(settings.endpoint, settings.token),
-                share=share,
-                listener=events.emit,
-            )
             client = connect(
-                settings.token,
-                settings.endpoint,
-                budget=budget,
+                token,
+                endpoint,
+                profile=profile,
                 retry_for=retry_for,
-                on_retry=on_retry,
+                rate_limiter=RateLimiter(share=share, timing=timing),
+                on_event=on_event,
                 cancel=self._stop.calls,
                 allow_http=allow_http,
+                timing=timing,
             )
         self._client = client
         api = Api(client, on_drift=events.emit)

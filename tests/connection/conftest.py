@@ -2,12 +2,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from loopback import TOKEN, Loopback, Reply
+from loopback import QUICK, TOKEN, Loopback, Reply
 
-from cavatica_upload.budget import window
-from cavatica_upload.connection import connect
-from cavatica_upload.http import retry
-from cavatica_upload.http.client import SafeClient
+from cavatica_upload.api.connection import SafeClient, connect
 
 
 @pytest.fixture(autouse=True)
@@ -22,15 +19,6 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between attempts are shortened a hundred times; their drawing is tested by itself."""
-    monkeypatch.setattr(retry, "FIRST_PAUSE", retry.FIRST_PAUSE / 100)
-    monkeypatch.setattr(retry, "LONGEST_PAUSE", retry.LONGEST_PAUSE / 1000)
-    monkeypatch.setattr(retry, "MARGIN", 0.01)
-    monkeypatch.setattr(window, "MARGIN", 0.1)
-
-
-@pytest.fixture
 def serve() -> Iterator[Callable[..., Loopback]]:
     """Start servers that are closed after the test."""
     with ExitStack() as stack:
@@ -42,12 +30,13 @@ def serve() -> Iterator[Callable[..., Loopback]]:
 
 
 @pytest.fixture
-def client_of(quick: None) -> Iterator[Callable[..., SafeClient]]:
+def client_of() -> Iterator[Callable[..., SafeClient]]:
     """Make clients of a server that are closed after the test."""
     with ExitStack() as stack:
 
         def make(server: Loopback, **options: object) -> SafeClient:
             options.setdefault("timeout", 5.0)
+            options.setdefault("timing", QUICK)
             return stack.enter_context(connect(TOKEN, server.url, **options))  # type: ignore[arg-type]
 
         yield make

@@ -13,6 +13,10 @@ from typing import Any, Self
 
 import attrs
 
+from cavatica_upload.timing import Timing
+
+QUICK = Timing(first_backoff=0.005, longest_backoff=0.06, reset_margin=0.05)
+"""Pauses between attempts are a hundredth of what they are, or less; how they are drawn is tested by itself."""
 TOKEN = "0123456789abcdef0123456789abcdef"
 Reply = bytes | Callable[[socket.socket], None]
 

@@ -11,15 +11,15 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import FILE, TOKEN, UPLOAD, Loopback, answer, targets
+from loopback import FILE, QUICK, TOKEN, UPLOAD, Loopback, answer, targets
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse, UploadPage
 from cavatica_mock import Fault, MockServer
 from cavatica_upload.api import Api
+from cavatica_upload.api.connection import SafeClient, connect
 from cavatica_upload.api.fields import moment
 from cavatica_upload.api.pages import MOST_PAGES, PAGE, Page, Pages
 from cavatica_upload.batch.metadata import FileEdit
-from cavatica_upload.connection import connect
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (
     CompleteRefused,
@@ -30,7 +30,6 @@ from cavatica_upload.errors import (
     UsageError,
 )
 from cavatica_upload.events import Drift
-from cavatica_upload.http.client import SafeClient
 
 PROJECT = Destination(project="mlin/rna-pilot")
 
@@ -42,8 +41,8 @@ def mock() -> Iterator[MockServer]:
 
 
 @pytest.fixture
-def api(mock: MockServer, quick: None) -> Iterator[Api]:
-    with connect(mock.token, mock.base_url) as client:
+def api(mock: MockServer) -> Iterator[Api]:
+    with connect(mock.token, mock.base_url, timing=QUICK) as client:
         yield Api(client)
 
 
@@ -459,11 +458,11 @@ def test_a_folder_whose_id_was_not_said(
         Api(client_of(serve(answer(200, body), answer(200, {"items": []})))).create_folder(PROJECT, "x")
 
 
-def test_a_client_has_the_operations(mock: MockServer, quick: None) -> None:
+def test_a_client_has_the_operations(mock: MockServer) -> None:
     """What connect() returns has every operation as a method, and generated functions take it too."""
     from cavatica_client.api.uploads import list_uploads
 
-    with connect(mock.token, mock.base_url) as api:
+    with connect(mock.token, mock.base_url, timing=QUICK) as api:
         for number in range(PAGE + 30):
             api.start_upload("mlin/rna-pilot", f"{number}.bam", 1)
         assert len([upload.name for upload in api.list_uploads()]) == PAGE + 30
@@ -472,17 +471,17 @@ def test_a_client_has_the_operations(mock: MockServer, quick: None) -> None:
         assert len(page.items) == 50
 
     async def names() -> list[str | None]:
-        async with connect(mock.token, mock.base_url) as api:
+        async with connect(mock.token, mock.base_url, timing=QUICK) as api:
             return [upload.name async for upload in api.aio.list_uploads()]
 
     assert len(asyncio.run(names())) == PAGE + 30
 
 
-def test_life_of_an_upload_with_asyncio(mock: MockServer, quick: None) -> None:
+def test_life_of_an_upload_with_asyncio(mock: MockServer) -> None:
     """The coroutines do what the methods do."""
 
     async def live() -> None:
-        async with connect(mock.token, mock.base_url) as client:
+        async with connect(mock.token, mock.base_url, timing=QUICK) as client:
             api = client.aio
             folder = await api.create_folder(PROJECT, "reads")
             place = Destination(parent=folder.id)

@@ -12,8 +12,8 @@ import yaml
 from generated_walk import generated_modules, operation_id
 from loopback import TOKEN, Loopback, answer
 
+from cavatica_upload.api.connection import SafeClient
 from cavatica_upload.errors import UnexpectedAnswer
-from cavatica_upload.http.client import SafeClient
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parents[2] / "openapi.yaml").read_text())
 OTHERS: tuple[Any, ...] = (None, [], 7, "text", {"x": {}}, ["text"], True, -1.5)

@@ -1,13 +1,18 @@
 """Retries over real connections: what is sent again, what is not, and what the caller gets."""
 
 import asyncio
+import gzip
+import json
+import re
 import socket
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable
 
 import pytest
-from loopback import FILE, TOKEN, UPLOAD, Loopback, answer, close, limited, problem, reset, targets
+from loopback import FILE, QUICK, TOKEN, UPLOAD, Loopback, answer, close, limited, problem, reset, targets
 
 from cavatica_client.api.uploads import (
     abort_upload,
@@ -19,8 +24,8 @@ from cavatica_client.api.uploads import (
     start_upload,
 )
 from cavatica_client.models import HeaderMap, PartReport, PartReportList, PartReportResponse, StartUploadRequest
-from cavatica_upload.budget.calls import CallBudget
-from cavatica_upload.connection import connect
+from cavatica_upload.api.connection import SafeClient, connect
+from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.errors import (
     ApiError,
     ConnectionFailed,
@@ -31,8 +36,7 @@ from cavatica_upload.errors import (
     UploadGone,
     UsageError,
 )
-from cavatica_upload.events import RateLimitWait, Retrying
-from cavatica_upload.http.client import SafeClient
+from cavatica_upload.events import Event, Notice, RateLimitWait, Retrying
 
 Serve = Callable[..., Loopback]
 ClientOf = Callable[..., SafeClient]
@@ -69,7 +73,7 @@ def test_a_read_gets_through(serve: Serve, client_of: ClientOf, trouble: object)
     """A read is repeated after anything that may pass, and its answer is the last one."""
     told: list[Retrying] = []
     server = serve(trouble, trouble, answer(200, UPLOAD))
-    found = get_upload.sync("u1", client=client_of(server, on_retry=told.append))
+    found = get_upload.sync("u1", client=client_of(server, on_event=told.append))
     assert getattr(found, "upload_id", None) == "u1"
     assert len(server.requests) == 3
     assert [(one.operation, one.attempt) for one in told] == [("getUpload", 2), ("getUpload", 3)]
@@ -133,7 +137,7 @@ def test_nobody_listens(client_of: ClientOf, serve: Serve) -> None:
         port = free.getsockname()[1]
     told: list[Retrying] = []
     with (
-        connect(TOKEN, f"http://127.0.0.1:{port}/v2", attempts=3, on_retry=told.append) as client,
+        connect(TOKEN, f"http://127.0.0.1:{port}/v2", attempts=3, timing=QUICK, on_event=told.append) as client,
         pytest.raises(ConnectionFailed, match=f"no connection to 127.0.0.1:{port}") as caught,
     ):
         start(client)
@@ -142,9 +146,12 @@ def test_nobody_listens(client_of: ClientOf, serve: Serve) -> None:
     assert any("3 times" in note for note in caught.value.__notes__)
 
 
-def test_name_that_is_not_known(quick: None) -> None:
+def test_name_that_is_not_known() -> None:
     """A host without an address is ConnectionFailed, with the host in the sentence."""
-    with connect(TOKEN, "https://nowhere.invalid/v2", attempts=2) as client, pytest.raises(ConnectionFailed) as caught:
+    with (
+        connect(TOKEN, "https://nowhere.invalid/v2", attempts=2, timing=QUICK) as client,
+        pytest.raises(ConnectionFailed) as caught,
+    ):
         list_uploads.sync(client=client)
     assert "nowhere.invalid" in caught.value.message
 
@@ -207,13 +214,12 @@ def test_final_answers_are_raised_at_once(
 
 
 @pytest.mark.parametrize("skew", [-3600.0, 3600.0])
-def test_rate_limit_waits_for_the_reset(serve: Serve, quick: None, skew: float) -> None:
+def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
     """A 429 is waited out until the reset, although server and client disagree by an hour about the time."""
     waits: list[RateLimitWait] = []
     server = serve(limited(10, 0, 1, skew, 429), limited(10, 9, 1, skew))
-    budget = CallBudget(listener=waits.append)
     began = time.monotonic()
-    with connect(TOKEN, server.url, budget=budget, attempts=1) as client:
+    with connect(TOKEN, server.url, timing=QUICK, on_event=waits.append, attempts=1) as client:
         assert get_upload.sync("u1", client=client) is not None
     assert len(server.requests) == 2
     assert sum(wait.seconds for wait in waits) > 0.9
@@ -221,7 +227,7 @@ def test_rate_limit_waits_for_the_reset(serve: Serve, quick: None, skew: float) 
     assert time.monotonic() - began < 60
 
 
-def test_rate_limit_asynchronously(serve: Serve, quick: None) -> None:
+def test_rate_limit_asynchronously(serve: Serve) -> None:
     """The asynchronous functions wait for the reset too, and let others work meanwhile."""
     server = serve(limited(10, 0, 0, 0, 429), limited(10, 9, 1))
     ticks = 0
@@ -234,7 +240,7 @@ def test_rate_limit_asynchronously(serve: Serve, quick: None) -> None:
 
     async def call() -> object:
         ticking = asyncio.create_task(tick())
-        async with connect(TOKEN, server.url) as client:
+        async with connect(TOKEN, server.url, timing=QUICK) as client:
             found = await get_upload.asyncio("u1", client=client)
         ticking.cancel()
         return found
@@ -250,36 +256,44 @@ def test_waits_are_cancelled(serve: Serve, trouble: str) -> None:
     cancel = threading.Event()
     server = serve(reply)
 
-    def told(_: Retrying) -> None:
+    def told(_: Event) -> None:
         cancel.set()
 
-    with connect(TOKEN, server.url, cancel=cancel, on_retry=told) as client, pytest.raises(Interrupted):
+    with connect(TOKEN, server.url, cancel=cancel, on_event=told) as client, pytest.raises(Interrupted):
         get_upload.sync("u1", client=client)
     cancel.clear()
 
     async def call() -> None:
-        async with connect(TOKEN, server.url, cancel=cancel, on_retry=told) as client:
+        async with connect(TOKEN, server.url, cancel=cancel, on_event=told) as client:
             await get_upload.asyncio("u1", client=client)
 
     with pytest.raises(Interrupted):
         asyncio.run(call())
 
 
-def test_wait_for_the_budget_is_cancelled(serve: Serve) -> None:
+def spent_limiter() -> RateLimiter:
+    """Return a limiter that knows of a window without calls in it."""
+    limiter = RateLimiter()
+    limiter.record(
+        {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 300)}
+    )
+    return limiter
+
+
+def test_wait_for_the_rate_limit_is_cancelled(serve: Serve) -> None:
     """A wait for calls that are spent ends at once too, and nothing is sent meanwhile."""
     cancel = threading.Event()
     server = serve(answer(200, UPLOAD))
-    budget = CallBudget(listener=lambda _: cancel.set())
-    budget.observe(
-        {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 300)}
-    )
+
+    def client() -> SafeClient:
+        return connect(TOKEN, server.url, cancel=cancel, rate_limiter=spent_limiter(), on_event=lambda _: cancel.set())
 
     async def call() -> None:
-        async with connect(TOKEN, server.url, cancel=cancel, budget=budget) as client:
-            await get_upload.asyncio("u1", client=client)
+        async with client() as connected:
+            await get_upload.asyncio("u1", client=connected)
 
-    with connect(TOKEN, server.url, cancel=cancel, budget=budget) as client, pytest.raises(Interrupted):
-        get_upload.sync("u1", client=client)
+    with client() as connected, pytest.raises(Interrupted):
+        get_upload.sync("u1", client=connected)
     cancel.clear()
     with pytest.raises(Interrupted):
         asyncio.run(call())
@@ -295,6 +309,167 @@ def test_deadline_ends_a_trickle(serve: Serve, client_of: ClientOf) -> None:
         get_upload.sync("u1", client=client_of(serve("dribble"), deadline=0.4))
 
 
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+ENDLESS = {
+    "status line": (b"HTTP/1.1 200 ", b"O"),
+    "header": (HEAD + b"X-Slow: ", b"."),
+    "header lines": (HEAD, b"X-Line: 1\r\n"),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    "body": (HEAD + b"Content-Length: 100000\r\n\r\n{", b" "),
+    "body without length": (HEAD + b"\r\n{", b" "),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "chunk size": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+}
+
+
+def endless(first: bytes, then: bytes) -> Callable[[socket.socket], None]:
+    """Return a reply that goes on for as long as somebody listens."""
+
+    def send(connection: socket.socket) -> None:
+        try:
+            connection.sendall(first)
+            while True:
+                connection.sendall(then)
+                time.sleep(0.01)
+        except OSError:
+            return
+
+    return send
+
+
+@pytest.mark.parametrize(("first", "then"), ENDLESS.values(), ids=ENDLESS.keys())
+def test_deadline_ends_an_answer_that_does_not(serve: Serve, client_of: ClientOf, first: bytes, then: bytes) -> None:
+    """Whatever part of an answer goes on for ever, never silent, it ends when the call's time is over."""
+    client = client_of(serve(endless(first, then)), deadline=0.4, attempts=1)
+    with pytest.raises(ConnectionFailed):
+        get_upload.sync("u1", client=client)
+
+    async def call() -> None:
+        async with client:
+            await get_upload.asyncio("u1", client=client)
+
+    with pytest.raises(ConnectionFailed):
+        asyncio.run(call())
+
+
+def test_an_attempt_has_its_own_deadline(serve: Serve, client_of: ClientOf) -> None:
+    """An answer that trickles is given up after twice the longest silence, and the call is made again."""
+    told: list[Event] = []
+    server = serve(endless(HEAD, b"X-Line: 1\r\n"), answer(200, UPLOAD))
+    client = client_of(server, timeout=0.2, on_event=told.append)
+    assert get_upload.sync("u1", client=client) is not None
+    assert [event.reason for event in told if isinstance(event, Retrying)] == [
+        f"no answer from 127.0.0.1:{server.port} in time"
+    ]
+
+
+def packed(size: int, encoding: str) -> bytes:
+    """Return an answer of `size` spaces, encoded in these ways."""
+    packer = zlib.compressobj(6, wbits=15 if encoding == "deflate" else 31)
+    squeezed = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(size >> 20)) + packer.flush()
+    for _ in range(encoding.count(",")):
+        squeezed = gzip.compress(squeezed)
+    return answer(200, squeezed, headers={"Content-Encoding": encoding})
+
+
+TOO_MUCH = {
+    "body": lambda: answer(200, b" " * (33 << 20)),
+    "gzip": lambda: packed(512 << 20, "gzip"),
+    "gzip of gzip": lambda: packed(256 << 20, "gzip, gzip"),
+    "deflate": lambda: packed(40 << 20, "deflate"),
+}
+
+
+@pytest.mark.parametrize("reply", TOO_MUCH.values(), ids=TOO_MUCH.keys())
+def test_answers_are_bounded(serve: Serve, client_of: ClientOf, reply: Callable[[], bytes]) -> None:
+    """An answer of more than 32 MiB, as it comes or decoded, is an error after one call, and costs little memory."""
+    server = serve(reply())
+    client = client_of(server, timeout=60)
+
+    async def call() -> None:
+        async with client:
+            await get_upload.asyncio("u1", client=client)
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnexpectedAnswer, match="more than 32 MiB"):
+            get_upload.sync("u1", client=client)
+        with pytest.raises(UnexpectedAnswer, match="more than 32 MiB"):
+            asyncio.run(call())
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 120 << 20
+    assert len(server.requests) == 2
+
+
+def test_large_refusal_is_a_refusal(serve: Serve, client_of: ClientOf) -> None:
+    """A failure is told by its status, however much is said about it."""
+    with pytest.raises(Unauthorized):
+        get_upload.sync("u1", client=client_of(serve(answer(401, b"x" * (33 << 20))), timeout=60))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate", "identity", "GZIP", "x-gzip"])
+def test_encodings(serve: Serve, client_of: ClientOf, encoding: str) -> None:
+    """Answers are decoded in every way that was asked for."""
+    said = json.dumps(UPLOAD).encode()
+    body = {"deflate": zlib.compress(said), "raw deflate": zlib.compress(said)[2:-4], "identity": said}.get(encoding)
+    headers = {"Content-Encoding": encoding.removeprefix("raw ")}
+    server = serve(answer(200, gzip.compress(said) if body is None else body, headers=headers))
+    assert getattr(get_upload.sync("u1", client=client_of(server)), "upload_id", None) == "u1"
+    assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("br", b"x"), ("gzip", gzip.compress(b"{}" * 99, mtime=0)[:20]), ("gzip", b"{}"), ("deflate", b"{")],
+    ids=["not asked for", "cut off", "not gzip", "not deflate"],
+)
+def test_encodings_that_are_none(serve: Serve, client_of: ClientOf, encoding: str, body: bytes) -> None:
+    """An answer that is not what it says, or ends too early, is an error of one sentence."""
+    server = serve(answer(200, body, headers={"Content-Encoding": encoding}))
+    with pytest.raises(ConnectionFailed, match="cannot be decoded"):
+        get_upload.sync("u1", client=client_of(server, attempts=2))
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("asked", ["1", None])
+def test_maintenance_is_reported(serve: Serve, client_of: ClientOf, asked: str | None) -> None:
+    """Maintenance is waited out for as long as the platform asks, and reported with the time and what is kept."""
+    events: list[Event] = []
+    body = {"status": 503, "code": 0, "message": "Down."}
+    down = answer(503, body, headers={} if asked is None else {"Retry-After": asked})
+    server = serve(down, answer(200, UPLOAD))
+    began = time.monotonic()
+    assert start(client_of(server, on_event=events.append)) is not None
+    assert time.monotonic() - began >= float(asked or 0)
+    (notice,) = [event for event in events if isinstance(event, Notice)]
+    said = r"The platform is down for maintenance; trying again at ([-\d]+ )?\d\d:\d\d UTC\. Parts that were uploade.*"
+    assert re.fullmatch(said, notice.text)
+
+
+def test_long_maintenance_is_not_waited_out(serve: Serve, client_of: ClientOf) -> None:
+    """If the platform will be away for longer than a call may take, the error says until when, and what is kept."""
+    server = serve(answer(503, {"code": 0, "message": "Down."}, headers={"Retry-After": "86400"}))
+    with pytest.raises(ServerError) as caught:
+        start(client_of(server))
+    assert caught.value.maintenance
+    assert not caught.value.maybe_acted
+    assert re.match(
+        r"It says that it is back at \d{4}-\d\d-\d\d \d\d:\d\d UTC\. What was uploaded is kept", caught.value.hint or ""
+    )
+    assert len(server.requests) == 1
+
+
+def test_retry_after_is_honoured_with_any_trouble(serve: Serve, client_of: ClientOf) -> None:
+    """A server in trouble that says how long to stay away is left alone for so long."""
+    told: list[Event] = []
+    server = serve(answer(502, b"", headers={"Retry-After": "1"}), answer(200, UPLOAD))
+    assert get_upload.sync("u1", client=client_of(server, on_event=told.append)) is not None
+    assert [event.delay for event in told if isinstance(event, Retrying)] == [1.0]
+
+
 def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:
     """Many attempts allowed, little time: the time counts, and the last error is told."""
     server = serve(HTML)
@@ -306,12 +481,9 @@ def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:
 
 def test_compressed_answers(serve: Serve, client_of: ClientOf) -> None:
     """A compressed answer is read, and one that is broken is tried again."""
-    import gzip
-    import json
-
-    packed = gzip.compress(json.dumps(UPLOAD).encode())
+    squeezed = gzip.compress(json.dumps(UPLOAD).encode())
     headers = {"Content-Encoding": "gzip"}
-    server = serve(answer(200, b"not gzip", headers=headers), answer(200, packed, headers=headers))
+    server = serve(answer(200, b"not gzip", headers=headers), answer(200, squeezed, headers=headers))
     assert getattr(get_upload.sync("u1", client=client_of(server)), "upload_id", None) == "u1"
     assert len(server.requests) == 2
 
@@ -320,11 +492,8 @@ def test_free_call_waits_for_nothing(serve: Serve, client_of: ClientOf) -> None:
     """Asking for the rate limit costs nothing, and is possible where nothing is left."""
     from cavatica_client.api.rate_limit import get_rate_limit
 
-    budget = CallBudget()
-    client = client_of(serve(answer(200, {"rate": {"limit": 10, "remaining": 0, "reset": 1}})), budget=budget)
-    budget.observe(
-        {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 300)}
-    )
+    reply = answer(200, {"rate": {"limit": 10, "remaining": 0, "reset": 1}})
+    client = client_of(serve(reply), rate_limiter=spent_limiter())
     assert get_rate_limit.sync(client=client) is not None
 
 

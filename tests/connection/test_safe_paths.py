@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Loopback, answer, targets
 
+from cavatica_upload.api.connection import SafeClient
 from cavatica_upload.api.operations import recognise, refuse_unsafe_path
 from cavatica_upload.errors import UsageError
-from cavatica_upload.http.client import SafeClient
 
 MODULES = list(generated_modules())
 BAD = ["", ".", "..", "../x", "a/../b", "/", "a/b", "\\", "..\\..", "a\nb", "a\x00b"]

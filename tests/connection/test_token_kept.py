@@ -12,12 +12,11 @@ from collections.abc import Callable
 import attrs
 import httpx
 import pytest
-from loopback import TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
+from loopback import QUICK, TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
 
 from cavatica_client.api.uploads import get_upload, list_uploads
-from cavatica_upload.connection import connect
+from cavatica_upload.api.connection import SafeClient, connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
-from cavatica_upload.http.client import SafeClient
 from cavatica_upload.http.connections import proxy_for
 from cavatica_upload.versions import USER_AGENT
 
@@ -108,7 +107,8 @@ def test_not_shown(serve: Serve, client_of: ClientOf) -> None:
         repr(vars(client)),
         repr(client.get_httpx_client().headers.raw),
         repr(response.request.headers.raw),
-        repr(vars(client._guard.token)) if hasattr(client._guard.token, "__dict__") else repr(client._guard),
+        repr(client._calls),
+        repr(client.rate_limiter),
     ]
     assert not any(TOKEN in text for text in shown)
 
@@ -117,7 +117,7 @@ def test_not_shown(serve: Serve, client_of: ClientOf) -> None:
 def test_not_pickled_or_copied(serve: Serve, client_of: ClientOf, again: Callable[[object], object]) -> None:
     """A client is not pickled or copied: its token would travel, its connections could not."""
     client = client_of(serve(answer(200, UPLOAD)))
-    for thing in (client, client._guard.token):
+    for thing in (client, client._calls.token):
         with pytest.raises(TypeError, match=r"connect\(\) again"):
             again(thing)
 
@@ -225,7 +225,7 @@ def test_several_event_loops(serve: Serve, client_of: ClientOf) -> None:
     assert all(holds_token(request) for request in server.requests)
 
 
-def test_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
+def test_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls go through the proxy of the environment, but for hosts that NO_PROXY names."""
     proxy = serve(answer(200, UPLOAD))
     monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{proxy.port}")
@@ -234,7 +234,7 @@ def test_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch,
     assert proxy.requests[0].target == "http://platform.invalid/v2/upload/multipart/u1"
     monkeypatch.setenv("NO_PROXY", "platform.invalid")
     with (
-        connect(TOKEN, "http://platform.invalid/v2", allow_http=True, attempts=1) as client,
+        connect(TOKEN, "http://platform.invalid/v2", allow_http=True, attempts=1, timing=QUICK) as client,
         pytest.raises(ConnectionFailed, match=r"no connection to platform\.invalid \("),
     ):
         get_upload.sync("u1", client=client)

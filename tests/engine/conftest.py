@@ -6,7 +6,6 @@ import pytest
 from engine_rig import Rig
 
 from cavatica_mock import MockServer
-from cavatica_upload.http import retry
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +19,6 @@ def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between tries of a call are a thousandth of what they are; how they are drawn is tested by itself."""
-    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.0005)
-    monkeypatch.setattr(retry, "LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(retry, "MARGIN", 0.01)
-
-
-@pytest.fixture
 def mock() -> Iterator[MockServer]:
     """The API on a socket, taking parts of any size."""
     with MockServer(min_part_size=1) as server:
@@ -35,14 +26,14 @@ def mock() -> Iterator[MockServer]:
 
 
 @pytest.fixture
-def rig(mock: MockServer, tmp_path: Path, quick: None) -> Iterator[Rig]:
+def rig(mock: MockServer, tmp_path: Path) -> Iterator[Rig]:
     """The mock, a folder for files, and uploaders that keep their state there."""
     with Rig(mock, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def rigged(tmp_path: Path, quick: None) -> Iterator[Callable[..., Rig]]:
+def rigged(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     """Make rigs on mocks with other settings."""
     with ExitStack() as stack:
 

@@ -18,6 +18,7 @@ PART = 64 * KIB
 QUICK = Timing(
     first_backoff=0.0005,
     longest_backoff=0.01,
+    reset_margin=0.01,
     tick=0.005,
     busy=0.01,
     small_file=0.01,

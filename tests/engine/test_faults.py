@@ -1,17 +1,13 @@
 """Each scripted fault of the mock on each call of an upload: the file ends whole, or the error is told."""
 
-import functools
-from collections.abc import Iterator
-
+import attrs
 import pytest
-from engine_rig import KIB, PROJECT, Rig
+from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import CavaticaError, StorageError, connection, uploader
-from cavatica_upload.api import operations
+from cavatica_upload import CavaticaError, StorageError
 from cavatica_upload.errors import EtagMismatch, MissingHeader, PartRefused
 from cavatica_upload.events import PartRetried, PartSent, UploadFailed
-from cavatica_upload.timing import Timing
 
 PARTS = 4
 SLOW = {"then": "slow", "bytes_per_second": 5000}
@@ -53,14 +49,9 @@ def named(fault: dict[str, object]) -> str:
 
 
 @pytest.fixture
-def impatient(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(rig: Rig) -> None:
     """Silence is noticed after a second."""
-    rig.options["timing"] = Timing(silence=1.0)
-    monkeypatch.setattr(uploader, "connect", functools.partial(connection.connect, timeout=1.0))
-    monkeypatch.setattr(operations, "PATIENCE", {})
-    operations._operations.cache_clear()
-    yield
-    operations._operations.cache_clear()
+    rig.options["timing"] = attrs.evolve(QUICK, silence=1.0, slow_silence=1.0)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
 from engine_rig import KIB, PROJECT, QUICK
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import CavaticaError, Event, FileChanged, Interrupted, Uploader
 from cavatica_upload.events import PartSent, UploadStarted
-from cavatica_upload.http import retry
 
 FAULTS = st.one_of(
     st.builds(
@@ -149,7 +147,9 @@ class UploadLife(RuleBasedStateMachine):
     @rule()
     def somebody_aborts(self) -> None:
         self.mock.faults.clear()
-        with Uploader(token=self.mock.token, endpoint=self.mock.base_url, state_dir=self.folder / "other") as uploader:
+        with Uploader(
+            token=self.mock.token, endpoint=self.mock.base_url, state_dir=self.folder / "other", timing=QUICK
+        ) as uploader:
             uploader.api.abort_upload(self.mock.uploads()[0]["upload_id"])
 
     def teardown(self) -> None:
@@ -164,14 +164,6 @@ class UploadLife(RuleBasedStateMachine):
         finally:
             self.mock.stop()
             shutil.rmtree(self.folder)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _quick() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retry, "FIRST_PAUSE", 0.0005)
-        patch.setattr(retry, "LONGEST_PAUSE", 0.01)
-        yield
 
 
 UploadLife.TestCase.settings = settings(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
-from cavatica_upload.engine.part_retry import ATTEMPTS, WRONG_ANSWERS, PartAttempts, full_jitter
+from cavatica_upload.engine.part_retry import ATTEMPTS, WRONG_ANSWERS, PartAttempts
 from cavatica_upload.engine.run import CircuitBreaker
 from cavatica_upload.errors import (
     BadRequest,
@@ -28,6 +28,7 @@ from cavatica_upload.errors import (
     UrlExpired,
 )
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
+from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.storage import etags
 from cavatica_upload.storage.throttle import Throttle

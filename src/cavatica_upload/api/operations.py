@@ -30,9 +30,7 @@ GONE_IS_DONE = {"abortUpload", "deleteFile"}
 NEEDS_BODY = {"startUpload"}
 """Beside the reads: without what the answer says there is no going on."""
 FREE = {"getRateLimit"}  # docs.cavatica.org, Get your current rate limit status
-PATIENCE = {
-    "completeUpload": 300.0,  # storage puts up to 10,000 parts together before the platform answers
-}
+SLOW = {"completeUpload"}  # storage puts up to 10,000 parts together before the platform answers
 
 
 @attrs.frozen
@@ -50,8 +48,8 @@ class Operation:
     """Whether 404 after a lost answer means that the lost one did it."""
     free: bool = False
     """Whether it is not counted against the rate limit."""
-    patience: float = 0.0
-    """Seconds that an answer may take, where that is more than usual."""
+    slow: bool = False
+    """Whether its answer may take longer than others (`Timing.slow_silence`)."""
     successes: Mapping[int, Mapping[str, Any] | None] = attrs.field(factory=dict, eq=False)
     """The shape of the answer for each status of success that the document has (`contract.py`)."""
 
@@ -103,7 +101,7 @@ def _described(one: ContractOperation) -> Operation:
         needs_body=has_json and (reads or one.name in NEEDS_BODY),
         gone_is_done=one.name in GONE_IS_DONE,
         free=one.name in FREE,
-        patience=PATIENCE.get(one.name, 0.0),
+        slow=one.name in SLOW,
         successes=one.successes,
     )
 

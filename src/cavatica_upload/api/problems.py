@@ -24,8 +24,10 @@ from cavatica_upload.errors import (
 from cavatica_upload.redact import scrub
 
 
-def error_of(status: int, headers: Mapping[str, str], body: bytes, operation: str | None = None) -> ApiError:
-    """Make the error of an answer, whatever its status and body are."""
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, operation: str | None = None, hint: str | None = None
+) -> ApiError:
+    """Make the error of an answer, whatever its status and body are; `hint` stands for the usual one."""
     problem = read_problem(status, headers, body)
     kind = _kind(status, problem.code)
     sentence = f"{operation or 'The request'} failed: the server answered {status}"
@@ -34,7 +36,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, operation: st
     sentence += f": {problem.reason.rstrip('.')}." if problem.reason else "."
     return kind(
         sentence,
-        _hint(status, problem.code, kind),
+        hint or _hint(status, problem.code, kind),
         status=status,
         code=problem.code,
         reason=problem.reason,

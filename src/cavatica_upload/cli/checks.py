@@ -1,13 +1,12 @@
 """The checks of `cavatica doctor`."""
 
-import email.utils
 import os
 import platform
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -16,10 +15,10 @@ import httpx
 
 from cavatica_upload import versions
 from cavatica_upload.api import Api
-from cavatica_upload.budget.calls import CallBudget
 from cavatica_upload.cli.format import size_text, time_text
 from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.output import Output
+from cavatica_upload.clock import ServerClock
 from cavatica_upload.config import Settings, find_settings
 from cavatica_upload.destination import Target
 from cavatica_upload.engine.part_url import target_of
@@ -64,12 +63,14 @@ def findings(connection: Connection, target: Target | None, output: Output) -> I
     yield from way
     if any(finding.grade == "wrong" for finding in way):
         return
-    clock = _ClockProbe(key=CallBudget.key_for(settings.endpoint, settings.token))
-    with connection.api(output, clock) as api:
+    clock = ServerClock()
+    with connection.api(output) as api:
+        answered = api.client.get_httpx_client().event_hooks["response"]
+        answered.append(lambda answer: clock.observe(answer.headers.get("Date")))
         reached = _guarded("API", lambda: _api(api, settings))
         yield reached
-        if clock.skew is not None:
-            yield clock_finding(clock.skew)
+        if clock.known:
+            yield clock_finding(-clock.skew)
         if reached.grade != "wrong" and target is not None:
             place = _guarded("project", lambda: _place(api, target))
             yield place
@@ -128,20 +129,6 @@ def _api(api: Api, settings: Settings) -> Finding:
         f", all again in {time_text(left)}" if 0 < left < 86400 else ""
     )
     return Finding("API", "note" if status.remaining < status.limit // 10 else "ok", text)
-
-
-class _ClockProbe(CallBudget):
-    """Looks at the date of each answer on its way to the call budget."""
-
-    skew: float | None = None
-
-    def observe(self, headers: Mapping[str, str], number: int | None = None, *, refused: bool = False) -> None:
-        """Take the server's time from an answer."""
-        date = next((value for name, value in headers.items() if name.lower() == "date"), None)
-        parsed = email.utils.parsedate_tz(date) if date else None
-        if parsed:
-            self.skew = time.time() - email.utils.mktime_tz(parsed)
-        super().observe(headers, number, refused=refused)
 
 
 def clock_finding(skew: float) -> Finding:

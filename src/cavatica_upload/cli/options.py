@@ -15,7 +15,6 @@ from cavatica_upload.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api
-    from cavatica_upload.budget.calls import CallBudget
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -139,20 +138,22 @@ class Connection:
     token: str | None = attrs.field(default=None, repr=False)
 
     @contextmanager
-    def api(self, output: Output, budget: "CallBudget | None" = None) -> Iterator["Api"]:
-        """Connect to the platform; calls count in the budget that all processes of this user share."""
+    def api(self, output: Output) -> Iterator["Api"]:
+        """Connect to the platform."""
         from cavatica_upload.api import Api
+        from cavatica_upload.api.connection import connect
         from cavatica_upload.cli.messages import sentence
-        from cavatica_upload.connection import connect
-        from cavatica_upload.journal.journal import state_dir
+        from cavatica_upload.events import Event, Retrying
+
+        def tell(event: Event) -> None:
+            if output.verbose or not isinstance(event, Retrying) or event.attempt > 2:
+                output.say(sentence(event))
 
         client = connect(
             self.token,
             self.endpoint,
             profile=self.profile,
-            budget=budget,
-            budget_store=state_dir() / "budget.sqlite",
-            on_retry=lambda event: output.say(sentence(event)) if event.attempt > 2 or output.verbose else None,
+            on_event=tell,
         )
         try:
             yield Api(client, on_drift=lambda event: output.say(sentence(event)))

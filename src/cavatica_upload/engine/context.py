@@ -8,10 +8,11 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.clock import ServerClock
-from cavatica_upload.engine.part_retry import Backoff, full_jitter
+from cavatica_upload.engine.part_retry import Backoff
 from cavatica_upload.engine.stop import Stop
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Emitter, FileKey, Notice
+from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.outage import OutageWatch
 from cavatica_upload.timing import Timing

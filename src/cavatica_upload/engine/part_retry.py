@@ -1,6 +1,5 @@
 """Whether to try a part again, when, and with which URL: pure rules."""
 
-import random
 from collections.abc import Callable
 
 import attrs
@@ -22,11 +21,6 @@ ATTEMPTS = 8
 WRONG_ANSWERS = 4  # of a part that arrives damaged, or without a header that is needed
 
 Backoff = Callable[[int], float]
-
-
-def full_jitter(failures: int, first: float = 0.5, longest: float = 60.0) -> float:
-    """Return a random delay in seconds after a number of failures: up to `first`, then twice that, … `longest`."""
-    return random.uniform(0, min(longest, first * 2 ** min(failures - 1, 20)))  # noqa: S311
 
 
 @attrs.frozen

@@ -1,0 +1,268 @@
+"""`connect()`: the generated client, made safe.
+
+What it returns is an `AuthenticatedClient`, so that any generated function takes it, asynchronous ones too.
+"""
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, Self
+
+import attrs
+import httpx
+
+from cavatica_client import AuthenticatedClient
+from cavatica_upload.api.async_client import AsyncApi
+from cavatica_upload.api.client import Operations
+from cavatica_upload.api.documented import as_documented
+from cavatica_upload.api.drifts import Drifts
+from cavatica_upload.api.operations import refuse_unsafe_path
+from cavatica_upload.api.outcomes import log_drift
+from cavatica_upload.api.policy import Policy
+from cavatica_upload.api.rate_limit import RateLimiter
+from cavatica_upload.api.transport import TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
+from cavatica_upload.config import find_settings
+from cavatica_upload.errors import UsageError
+from cavatica_upload.events import Event, Notice
+from cavatica_upload.redact import Secret, protect, redact_logs
+from cavatica_upload.timing import Timing
+from cavatica_upload.versions import USER_AGENT
+
+
+def connect(
+    token: str | None = None,
+    endpoint: str | None = None,
+    *,
+    profile: str | None = None,
+    timeout: float | None = None,
+    attempts: int = 5,
+    deadline: float = 900.0,
+    retry_for: float = 0.0,
+    rate_limiter: RateLimiter | None = None,
+    on_event: Callable[[Event], None] = lambda _event: None,
+    cancel: threading.Event | None = None,
+    allow_http: bool = False,
+    timing: Timing | None = None,
+) -> "SafeClient":
+    """Return a client for the generated functions of `cavatica_client`.
+
+    `token`, `endpoint`, `profile` and `allow_http`: as in `find_settings`. `timeout` is how long the server may be
+    silent, in seconds (60); a whole answer may take twice that. A call is tried `attempts` times, and for `deadline`
+    seconds in all, waits for the rate limit not counted; while no answer comes at all, for `retry_for` seconds at
+    least, `deadline` or not. `on_event` is called before every pause, with Retrying or RateLimitWait, and with a
+    Notice of what the user should know. Setting `cancel` ends every wait with Interrupted.
+
+    With this client every generated function raises the errors of `cavatica_upload.errors`, and never returns an
+    ApiError model. The token goes to the endpoint's scheme, host and port alone; redirects are not followed. A call
+    that may have been done already is made again only if that does no harm. Raises ConfigError.
+    """
+    settings = find_settings(token, endpoint, profile, allow_http=allow_http)
+    timing = timing or Timing()
+    silence = timing.silence if timeout is None else timeout
+    if attempts < 1 or deadline <= 0 or silence <= 0:
+        raise UsageError("attempts must be 1 or more, and deadline and timeout more than 0 seconds.")
+    protect(settings.token)
+    redact_logs()
+    calls = Calls(
+        endpoint=settings.endpoint,
+        token=Secret(settings.token),
+        policy=Policy(attempts=attempts, deadline=max(deadline, 2 * retry_for), retry_for=retry_for),
+        timing=timing,
+        rate_limiter=rate_limiter or RateLimiter(timing=timing),
+        on_event=on_event,
+        cancel=cancel,
+    )
+    for text in settings.notices:
+        on_event(Notice(None, text))
+    return SafeClient(
+        base_url=settings.endpoint,
+        token="***",  # noqa: S106  (a placeholder)
+        prefix="",
+        auth_header_name=TOKEN_HEADER,
+        timeout=httpx.Timeout(silence, connect=min(silence, timing.connect)),
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+        raise_on_unexpected_status=True,
+        calls=calls,
+        source=settings.source,
+    )
+
+
+@attrs.define(eq=False, repr=False, slots=False)
+class SafeClient(AuthenticatedClient, Operations):
+    """The generated client, whose connections keep the token to themselves; made by `connect()`.
+
+    Every operation of the API is a method of it, and a coroutine of its `aio`; any generated function takes it, too.
+    Its own `token` is a placeholder: the real one is known to the transports only. It can be shared by threads, and
+    by several event loops one after the other; it cannot be copied or pickled.
+    """
+
+    _calls: Calls = attrs.field(kw_only=True, alias="calls")
+    source: str = attrs.field(kw_only=True)
+    """Where the token was found, in words."""
+    _transport: ApiTransport | None = attrs.field(kw_only=True, default=None, alias="transport")
+    """That of the client that this one was derived from, which closes it."""
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _sync: "_Client" = attrs.field(init=False)
+    _by_loop: "weakref.WeakKeyDictionary[object, _AsyncClient]" = attrs.field(
+        factory=weakref.WeakKeyDictionary, init=False
+    )
+
+    _drifts: Drifts = attrs.field(factory=lambda: Drifts(log_drift), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make the connections: a proxy or certificates that cannot be used are reported here."""
+        transport: httpx.BaseTransport
+        if self._transport is None:
+            transport = self._transport = ApiTransport(self._calls)
+        else:
+            transport = _Borrowed(self._transport)
+        self._sync = _Client(transport=transport, **self._arguments())
+
+    @property
+    def aio(self) -> AsyncApi:
+        """The operations of the API as coroutines."""
+        return AsyncApi(self, self._drifts)
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL."""
+        return self._base_url
+
+    @property
+    def rate_limiter(self) -> RateLimiter:
+        """What holds this client's calls back when the server has no more for it."""
+        return self._calls.rate_limiter
+
+    def get_httpx_client(self) -> httpx.Client:
+        """Return the synchronous client under the generated functions."""
+        return self._sync
+
+    def get_async_httpx_client(self) -> httpx.AsyncClient:
+        """Return the asynchronous client of the running event loop; connections cannot move between loops."""
+        try:
+            loop: object = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = _NO_LOOP
+        with self._lock:
+            client = self._by_loop.get(loop)
+            if client is None:
+                client = _AsyncClient(transport=AsyncApiTransport(self._calls), **self._arguments())
+                self._by_loop[loop] = client
+            return client
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Return a client with more headers, over the same connections; this one stays as it is."""
+        return attrs.evolve(self, headers={**self._headers, **headers})
+
+    def with_cookies(self, cookies: dict[str, str]) -> Self:
+        """Return a client with more cookies, over the same connections; this one stays as it is."""
+        return attrs.evolve(self, cookies={**self._cookies, **cookies})
+
+    def with_timeout(self, timeout: httpx.Timeout) -> Self:
+        """Return a client with other timeouts, over the same connections; this one stays as it is."""
+        return attrs.evolve(self, timeout=timeout)
+
+    def set_httpx_client(self, client: httpx.Client) -> NoReturn:  # noqa: ARG002  (the generated signature)
+        """Refuse: another client would not keep the token to itself."""
+        raise UsageError(*_ANOTHER)
+
+    def set_async_httpx_client(self, async_client: httpx.AsyncClient) -> NoReturn:  # noqa: ARG002  (as above)
+        """Refuse: another client would not keep the token to itself."""
+        raise UsageError(*_ANOTHER)
+
+    def close(self) -> None:
+        """Close the synchronous connections."""
+        self._sync.close()
+
+    async def aclose(self) -> None:
+        """Close the asynchronous connections of the running event loop."""
+        with self._lock:
+            client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.endpoint}, token from {self.source}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds a token and connections: connect() again where another is needed")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "base_url": self._base_url,
+            "headers": self._headers,
+            "cookies": self._cookies,
+            "timeout": self._timeout,
+        }
+
+
+class _Client(httpx.Client):
+    """Looks at a path before httpx resolves the dots in it, and at an answer before a generated function reads it."""
+
+    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        with _refusing(url):
+            return super().build_request(method, url, **kwargs)
+
+    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        response = super().send(request, **kwargs)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url)
+
+
+class _AsyncClient(httpx.AsyncClient):
+    """As `_Client`."""
+
+    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        with _refusing(url):
+            return super().build_request(method, url, **kwargs)
+
+    async def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        response = await super().send(request, **kwargs)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url)
+
+
+class _Borrowed(httpx.BaseTransport):
+    """Connections that another client closes."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._transport.handle_request(request)
+
+
+class _NoLoop:
+    """Stands for the event loop if there is none of asyncio's."""
+
+
+@contextlib.contextmanager
+def _refusing(url: httpx.URL | str) -> Iterator[None]:
+    if isinstance(url, str) and "://" not in url:  # what generated functions ask for; a whole URL has no values in it
+        refuse_unsafe_path(url)
+    try:
+        yield
+    except (UnicodeError, httpx.InvalidURL) as error:
+        raise UsageError(
+            "A name or an id cannot be sent: it is too long, or holds characters that are not Unicode text.",
+            "Rename the file, or give another name for it on the platform.",
+        ) from error
+
+
+_NO_LOOP = _NoLoop()
+_ANOTHER = (
+    "The connections of a client made by connect() cannot be replaced.",
+    "Make an AuthenticatedClient of cavatica_client for other connections.",
+)

@@ -1,0 +1,254 @@
+"""What to do with an answer, or with none: accept it, retry, fail. No sockets, no sleeping, no threads.
+
+`CallAttempts` is one call of the API with all its attempts. The transports tell it what happened and do what it says:
+
+======================================  ====================================================================
+answered 2xx, with JSON if it matters   accept
+no connection                           retry, for `retry_for` seconds at least
+429                                     retry after the reset; not counted among the attempts
+503/0, maintenance                      retry when the platform says, else after a long pause; not counted either
+409/8008, 503 saying "not now"          retry: the platform says that it did nothing
+other 5xx, answer lost, garbled 2xx     retry if a second time does no harm (`operations.py`), else fail
+404/8003 on a repeated abort            accept: the abort whose answer was lost did it
+everything else                         fail
+======================================  ====================================================================
+
+Retry-After is honoured with every status that is tried again, if the call's deadline allows.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import attrs
+
+from cavatica_upload.api.operations import Operation
+from cavatica_upload.api.problems import error_of
+from cavatica_upload.api.rate_limit import retry_after, wait_asked_for
+from cavatica_upload.errors import (
+    ApiError,
+    CavaticaError,
+    CertificateUntrusted,
+    ConnectionFailed,
+    PartNotReserved,
+    RateLimited,
+    UnexpectedAnswer,
+)
+from cavatica_upload.http.backoff import full_jitter
+from cavatica_upload.http.failures import TransportFailure
+from cavatica_upload.timing import Timing
+
+MOST_RATE_LIMITED = 12
+"""Windows to sit out for one call: an hour of those of five minutes."""
+
+# docs.cavatica.org, API status codes: maintenance, rate limit, file service down, upload service down, part not
+# reserved (try again), service unavailable. The platform itself says that it did nothing.
+_NOT_DONE = {0, 1000, 5000, 8000, 8008, 90005}
+_FINAL_5XX = {501, 505, 511}  # will be so again: not implemented, HTTP version, a network that wants a login
+
+
+@attrs.frozen
+class Policy:
+    """How persistent to be: `attempts` in all, and seconds for a call with all its pauses but those of rate limits.
+
+    While no answer comes at all, a call that may be repeated is tried for `retry_for` seconds at least.
+    """
+
+    attempts: int = 5
+    deadline: float = 900.0
+    retry_for: float = 0.0
+
+
+@attrs.frozen
+class Answer:
+    """An answer that came whole; the body is decoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@attrs.frozen
+class Accept:
+    """The answer is good; `instead` is the status to answer with if it was one that means success only here."""
+
+    instead: int | None = None
+
+
+@attrs.frozen
+class Retry:
+    """Try again after `delay` seconds; `rate_limited` and `maintenance` say that the server asked for the pause."""
+
+    delay: float
+    reason: str
+    rate_limited: bool = False
+    maintenance: bool = False
+
+
+@attrs.frozen
+class Fail:
+    """Raise this."""
+
+    error: CavaticaError
+
+
+Decision = Accept | Retry | Fail
+
+
+class CallAttempts:
+    """One call with its attempts; `clock` returns seconds that only go forward, `wall` epoch seconds."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        policy: Policy,
+        timing: Timing | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.operation = operation
+        self._policy = policy
+        self._timing = timing or Timing()
+        self._clock = clock
+        self._wall = wall
+        self._uniform = uniform
+        self._started = clock()
+        self._extended = 0.0
+        self._attempts = 0
+        self._limited = 0
+        self._acted = False
+
+    @property
+    def attempts(self) -> int:
+        """Attempts that were judged."""
+        return self._attempts + self._limited
+
+    @property
+    def time_left(self) -> float:
+        """Seconds to the deadline."""
+        return self._started + self._extended + self._policy.deadline - self._clock()
+
+    def extend_deadline(self, seconds: float) -> None:
+        """Add the time that was spent waiting for the rate limit."""
+        self._extended += seconds
+
+    def failed(self, failure: TransportFailure) -> Decision:
+        """Judge an attempt that brought no whole answer."""
+        self._attempts += 1
+        kind = CertificateUntrusted if failure.untrusted else ConnectionFailed
+        error = kind(
+            f"{self.operation.name} failed: {failure.reason}.",
+            failure.hint or "Check the network and the endpoint, and run the same command again.",
+            operation=self.operation.name,
+        )
+        patient = self._clock() - self._started < self._policy.retry_for
+        return self._retry_or_fail(
+            error, failure.reason, may_act=failure.maybe_acted, final=failure.permanent, patient=patient
+        )
+
+    def answered(self, answer: Answer) -> Decision:
+        """Judge an answer by its status, the platform's code in it, and what came before it."""
+        if 200 <= answer.status < 300:
+            trouble = self._trouble(answer)
+            if trouble is None:
+                return Accept()
+            self._attempts += 1
+            return self._retry_or_fail(self._unexpected(answer.status, trouble), trouble, may_act=True)
+        error = error_of(answer.status, answer.headers, answer.body, self.operation.name)
+        if isinstance(error, RateLimited):
+            return self._rate_limited(error, answer)
+        self._attempts += 1
+        if answer.status == 404 and error.code is not None and self._acted and self.operation.gone_is_done:
+            return Accept(instead=204)
+        reason = f"{error.status}" if error.reason is None else f"{error.status}, {error.reason}"
+        asked = retry_after(answer.headers, self._wall())
+        if error.maintenance:
+            return self._maintenance(error, answer, reason, asked)
+        if (answer.status >= 500 and answer.status not in _FINAL_5XX) or isinstance(error, PartNotReserved):
+            return self._retry_or_fail(error, reason, may_act=error.code not in _NOT_DONE, asked=asked)
+        if answer.status in (408, 425):
+            return self._retry_or_fail(error, reason, may_act=True, asked=asked)
+        return self._fail(error)
+
+    def oversized(self, status: int, limit: int) -> Decision:
+        """Judge an answer that is larger than any of the API can be."""
+        self._attempts += 1
+        self._acted = self._acted or not self.operation.reads
+        return self._fail(self._unexpected(status, f"more than {limit >> 20} MiB"))
+
+    def _unexpected(self, status: int, what: str) -> UnexpectedAnswer:
+        return UnexpectedAnswer(
+            f"{self.operation.name} failed: the server answered {status} with {what}.",
+            "Check the endpoint, and whether a proxy answers in its place.",
+            status=status,
+            operation=self.operation.name,
+        )
+
+    def _rate_limited(self, error: ApiError, answer: Answer) -> Decision:
+        self._limited += 1
+        if self._limited > MOST_RATE_LIMITED:
+            return self._fail(error)
+        asked = wait_asked_for(answer.headers, self._wall())
+        more = self._uniform(0, self._timing.longest_backoff if asked is None else 1)
+        return Retry((asked or 0.0) + self._timing.reset_margin + more, "the rate limit is reached", rate_limited=True)
+
+    def _maintenance(self, error: ApiError, answer: Answer, reason: str, asked: float | None) -> Decision:
+        longest = self._timing.longest_backoff
+        delay = self._uniform(longest / 2, longest) if asked is None else asked + self._uniform(0, min(1, longest))
+        if delay < self.time_left:
+            return Retry(delay, reason, maintenance=True)
+        if asked is None:
+            return self._fail(error)
+        until = clock_text(self._wall() + asked)
+        hint = f"It says that it is back at {until}. What was uploaded is kept: run the same command then."
+        return self._fail(error_of(answer.status, answer.headers, answer.body, self.operation.name, hint))
+
+    def _retry_or_fail(
+        self,
+        error: CavaticaError,
+        reason: str,
+        *,
+        may_act: bool,
+        final: bool = False,
+        patient: bool = False,
+        asked: float | None = None,
+    ) -> Decision:
+        self._acted = self._acted or (may_act and not self.operation.reads)
+        exhausted = self._attempts >= self._policy.attempts and not patient
+        if final or exhausted or (may_act and not self.operation.repeatable):
+            return self._fail(error)
+        timing = self._timing
+        delay = full_jitter(self._attempts, timing.first_backoff, timing.longest_backoff, self._uniform)
+        delay = max(delay, asked or 0.0)
+        return Retry(delay, reason) if delay < self.time_left else self._fail(error)
+
+    def _fail(self, error: CavaticaError) -> Fail:
+        error.maybe_acted = self._acted
+        if self.attempts > 1:
+            error.add_note(f"Tried {self.attempts} times in {self._clock() - self._started:.0f} s.")
+        return Fail(error)
+
+    def _trouble(self, answer: Answer) -> str | None:
+        """Say what is wrong with a success, None if nothing is."""
+        body = answer.body.strip()
+        if not self.operation.needs_body:
+            # The status says it all, whatever else comes. A page is a proxy's, which may have kept the request to
+            # itself: if a second time does no harm, it is made.
+            return "a page of HTML" if body.startswith(b"<") and self.operation.repeatable else None
+        if not body:
+            return "nothing" if self.operation.reads else None
+        try:
+            json.loads(body)
+        except (ValueError, RecursionError):
+            return "something that is not JSON"
+        return None
+
+
+def clock_text(moment: float) -> str:
+    """Return a moment (epoch seconds) as people read it: the time of day in UTC, with the date if it is not today."""
+    when, now = datetime.fromtimestamp(moment, UTC), datetime.now(UTC)
+    return f"{when:%H:%M} UTC" if when.date() == now.date() else f"{when:%Y-%m-%d %H:%M} UTC"

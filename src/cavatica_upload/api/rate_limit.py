@@ -1,0 +1,227 @@
+"""How many API calls may go out now: what the server says with every answer, and nothing that cannot be true.
+
+docs.cavatica.org and docs.sevenbridges.com, API rate limit: X-RateLimit-Limit is the ceiling, -Remaining what is left
+of it, -Reset the Unix time at which the window ends. The server counts every process that uses the token, so there is
+nothing for them to share; if several meet at the end of a window, one may be refused (429) and waits.
+"""
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from cavatica_upload.clock import http_date
+from cavatica_upload.errors import Interrupted
+from cavatica_upload.timing import Timing
+
+WINDOW = 300.0
+"""Seconds of the usual window."""
+LONGEST_WINDOW = 600.0
+"""Seconds that one answer can make anybody wait. A reset further away is somebody's mistake, and is not believed."""
+BLUR = 1
+"""Seconds by which two announcements of one reset may differ, if a server rounds a time to live."""
+LOOK_AGAIN = 5.0
+"""Seconds after which a waiting thread looks whether another has learned something."""
+
+
+@attrs.frozen
+class Reading:
+    """What one answer says; `limit` is None if calls are unlimited (the platform says -1)."""
+
+    limit: int | None
+    remaining: int = 0
+    reset: int = 0
+    """The end of the window in epoch seconds of the server's clock: names the window."""
+    resets_in: float = 0.0
+    """Seconds from the answer to the end of the window."""
+
+
+def read_rate_limit(headers: Mapping[str, str], now: float) -> Reading | None:
+    """Return what the headers say, None if they say nothing that can be true; `now` is in epoch seconds of our clock.
+
+    Times are taken relative to the answer's own Date: a wrong clock here neither holds calls back nor lets them go.
+    """
+    known = {name.lower(): value for name, value in headers.items()}
+    limit, remaining = _integer(known.get("x-ratelimit-limit")), _integer(known.get("x-ratelimit-remaining"))
+    if limit is not None and limit <= 0:
+        return Reading(limit=None)
+    reset, resets_in = _reset(known, now)
+    if limit is None or remaining is None or reset is None:
+        return None
+    return Reading(limit, max(0, remaining), reset, resets_in)
+
+
+def wait_asked_for(headers: Mapping[str, str], now: float) -> float | None:
+    """Return for how many seconds an answer asks to be left alone: Retry-After, else the reset, else None."""
+    asked = retry_after(headers, now)
+    if asked is None:
+        reset, resets_in = _reset({name.lower(): value for name, value in headers.items()}, now)
+        asked = resets_in if reset is not None else None
+    return None if asked is None else min(asked, LONGEST_WINDOW)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds of Retry-After in either of its forms, None if there is none that can be understood."""
+    known = {name.lower(): value for name, value in headers.items()}
+    text = known.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    moment = http_date(text)
+    return None if moment is None else max(0.0, moment - (http_date(known.get("date")) or now))
+
+
+def _reset(known: Mapping[str, str], now: float) -> tuple[int | None, float]:
+    """Return the end of the window, and the seconds until then, which cannot be many."""
+    reset = _integer(known.get("x-ratelimit-reset"))
+    if reset is not None and reset > 100_000_000_000:
+        reset //= 1000  # an example on docs.cavatica.org, Get your current rate limit status, is in milliseconds
+    resets_in = 0.0 if reset is None else reset - (http_date(known.get("date")) or now)
+    return (reset, max(0.0, resets_in)) if -1 <= resets_in <= LONGEST_WINDOW else (None, 0.0)
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return int(text) if text is not None and len(text) < 25 else None
+    except ValueError:
+        return None
+
+
+class RateLimiter:
+    """Lets API calls through while the window has some left, and makes them wait for its end when it has not.
+
+    `share` (0 to 1) is the share of each window that this object may use, for a run spread over several machines.
+    `reserve` is the fraction of the limit that is left to others. Safe to use from many threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        share: float = 1.0,
+        reserve: float = 0.01,
+        timing: Timing | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        if not 0 < share <= 1:
+            raise ValueError("share is a fraction of the calls: more than 0, and not more than 1")
+        if not 0 <= reserve < 1:
+            raise ValueError("reserve is a fraction of the calls: 0 or more, and less than 1")
+        self._share, self._reserve, self._timing = share, reserve, timing or Timing()
+        self._clock, self._wall = clock, wall
+        self._lock = threading.Lock()
+        self._limit: int | None = None  # None: there is none, or the server has not said
+        self._taken = 0  # calls of this object that this window may count, answered or not
+        self._others = 0  # calls that the server counted beside them: at least so many
+        self._in_flight = 0  # calls taken and not answered, of whatever window
+        self._reset = 0  # of this window, or of the one before if `_over`
+        self._over = False  # whether the window ended by our clock, and no answer has named the next one yet
+        self._ends = 0.0  # when the window is certainly over, by our clock
+        self._blocked_until = 0.0  # because of a 429
+        self._announced = 0.0  # the end of the wait that was reported last
+
+    @property
+    def limit(self) -> int | None:
+        """Calls in a window, None if there is no limit or none is known yet."""
+        with self._lock:
+            return self._limit
+
+    @property
+    def remaining(self) -> int | None:
+        """Calls left in this window as far as is known, None if there is no limit."""
+        with self._lock:
+            self._roll_over(self._clock())
+            return None if self._limit is None else max(0, self._limit - self._taken - self._others)
+
+    def acquire(
+        self, cancel: threading.Event | None = None, on_wait: Callable[[float], None] = lambda _seconds: None
+    ) -> None:
+        """Take one call, waiting for the end of the window if none is left.
+
+        `on_wait` is called with the seconds of a wait that nobody was told of yet. Raises Interrupted as soon as
+        `cancel` is set.
+        """
+        while wait := self.try_acquire(on_wait):
+            pause = min(wait + random.uniform(0, 0.5), LOOK_AGAIN)  # noqa: S311  (spreads waiters, guards nothing)
+            if (cancel or _NEVER).wait(pause):
+                raise Interrupted.while_waiting("the rate limit to reset")
+
+    def try_acquire(self, on_wait: Callable[[float], None] = lambda _seconds: None) -> float:
+        """Take one call if there is one and return 0, else the seconds to wait."""
+        with self._lock:
+            now = self._clock()
+            self._roll_over(now)
+            until = self._blocked_until
+            if self._limit is not None:
+                reserve = min(math.ceil(self._limit * self._reserve), self._limit - 1)
+                own = max(1, int(self._limit * self._share)) if self._share < 1 else self._limit
+                if self._taken >= own or self._limit - self._taken - self._others <= reserve:
+                    until = max(until, self._ends)
+            wait = min(max(until - now, 0.1), LONGEST_WINDOW) if until > now else 0.0
+            if not wait:
+                self._in_flight += 1
+                self._taken += 1
+                return 0.0
+            news = until > self._announced
+            self._announced = max(self._announced, until)
+        if news:
+            on_wait(wait)
+        return wait
+
+    def record(self, headers: Mapping[str, str], *, refused: bool = False, counted: bool = True) -> None:
+        """Learn from the headers of an answer; `refused` means 429, `counted` is False for a call that costs nothing.
+
+        No headers at all (the connection was lost) are those of a call that the server counted.
+        """
+        reading = read_rate_limit(headers, self._wall())
+        asked = wait_asked_for(headers, self._wall()) if refused else None
+        with self._lock:
+            now = self._clock()
+            self._roll_over(now)
+            if counted:
+                self._in_flight = max(0, self._in_flight - 1)
+            if refused:
+                if asked is None:
+                    asked = self._ends - now if self._limit else random.uniform(0, self._timing.longest_backoff)  # noqa: S311
+                self._ends = self._blocked_until = now + min(asked, LONGEST_WINDOW) + self._timing.reset_margin
+                self._reset = max(self._reset, reading.reset if reading is not None else 0)
+            elif reading is not None and reading.limit is not None:
+                self._learn(reading, reading.limit, now)
+            elif reading is not None or self._over:
+                self._limit = None  # the server says that there is none, or says nothing any more
+
+    def give_back(self) -> None:
+        """Put back a call that never reached the server."""
+        with self._lock:
+            self._in_flight = max(0, self._in_flight - 1)
+            self._taken = max(0, self._taken - 1)
+
+    # The lock is held
+
+    def _learn(self, reading: Reading, limit: int, now: float) -> None:
+        counted = limit - reading.remaining
+        ends = now + reading.resets_in + self._timing.reset_margin
+        if self._limit is None:  # calls made before belong to this window as far as the server counted them
+            self._taken, self._others = min(self._taken, counted + self._in_flight), 0
+        elif reading.reset < self._reset or (self._over and reading.reset == self._reset):
+            return  # it comes late, from a window that is over
+        elif reading.reset <= self._reset + BLUR and not self._over:
+            # The same window: answers overtake each other, and each estimate of its end is safe.
+            reading, ends = attrs.evolve(reading, reset=self._reset), min(ends, self._ends)
+        else:
+            if not self._over:  # the server went on before we did: what is in flight may be counted there
+                self._taken = self._in_flight + 1
+            self._others = 0
+        self._limit, self._reset, self._ends, self._over = limit, reading.reset, ends, False
+        # Calls in flight may be counted or not: only what exceeds them all is certainly somebody else's.
+        self._others = max(self._others, counted - self._taken)
+
+    def _roll_over(self, now: float) -> None:
+        if self._limit is not None and now >= self._ends:
+            self._taken, self._others, self._over = min(self._in_flight, self._limit // 2), 0, True
+            self._ends = now + WINDOW + self._timing.reset_margin  # until an answer says better
+
+
+_NEVER = threading.Event()

@@ -1,0 +1,277 @@
+"""The transports under every call of the API: the token where it belongs, the rate limit, retries, errors raised.
+
+They sit below httpx's handling of redirects, so that nothing above can send the token elsewhere, and they see an
+answer before anybody parses it. What to do is decided in `policy.py`; here it is done, with threads and with asyncio.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+import httpx
+
+from cavatica_upload.api.operations import recognise
+from cavatica_upload.api.policy import Accept, Answer, CallAttempts, Decision, Fail, Policy, Retry, clock_text
+from cavatica_upload.api.rate_limit import RateLimiter
+from cavatica_upload.config import same_origin
+from cavatica_upload.errors import Interrupted
+from cavatica_upload.events import Event, Notice, RateLimitWait, Retrying
+from cavatica_upload.http.bodies import LARGEST, TooLarge, aread, decoded, read
+from cavatica_upload.http.connections import AsyncConnections, Connections, deadline
+from cavatica_upload.http.failures import causes, describe_failure
+from cavatica_upload.redact import Secret
+from cavatica_upload.timing import Timing
+
+TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105  (a name; docs.cavatica.org, The API)
+SECRET_HEADERS = (TOKEN_HEADER, "Authorization", "X-SBG-Session-Id")
+LOOK_AGAIN = 0.2
+"""Seconds after which an asynchronous wait looks whether it was cancelled."""
+SLACK = 2.0
+"""A whole answer may take this many times the longest silence."""
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class Calls:
+    """What all connections of a client share, and what both transports do in the same way."""
+
+    endpoint: str
+    token: Secret
+    policy: Policy
+    timing: Timing
+    rate_limiter: RateLimiter
+    on_event: Callable[[Event], None] = lambda _event: None
+    cancel: threading.Event | None = None
+    _maintenance_until: float = 0.0
+
+    def owns(self, url: httpx.URL) -> bool:
+        """Return whether a URL has the API's own scheme, host and port."""
+        return same_origin(self.endpoint, f"{url.scheme}://{url.netloc.decode('ascii')}")
+
+    def begin(self, request: httpx.Request) -> CallAttempts:
+        """Begin a call of the API."""
+        path = request.url.raw_path.decode("ascii").split("?", 1)[0]
+        operation = recognise(request.method, path.removeprefix(urlsplit(self.endpoint).path))
+        return CallAttempts(operation, self.policy, self.timing)
+
+    def with_token(self, request: httpx.Request, call: CallAttempts, seconds: float) -> httpx.Request:
+        """Return the request as it is sent: with the token, and with timeouts within the seconds of an attempt."""
+        headers = _without_secrets(request.headers)
+        headers[TOKEN_HEADER] = self.token.reveal()
+        headers.setdefault("Content-Type", "application/json")  # asked for on every call, with a body or without
+        headers["Accept-Encoding"] = "gzip, deflate"  # what `decoded()` knows
+        timeout = dict(request.extensions.get("timeout", {}))
+        for kind in ("connect", "read", "write", "pool"):
+            limit = timeout.get(kind)
+            if kind == "read" and limit is not None and call.operation.slow:
+                limit = max(limit, self.timing.slow_silence)
+            timeout[kind] = seconds if limit is None else min(limit, seconds)
+        return _copy(request, headers, {**request.extensions, "timeout": timeout})
+
+    def without_token(self, request: httpx.Request) -> httpx.Request:
+        """Return the request as another origin may see it."""
+        return _copy(request, _without_secrets(request.headers), dict(request.extensions))
+
+    def seconds_for(self, request: httpx.Request, call: CallAttempts) -> float:
+        """Return how long an attempt may take, its whole answer included."""
+        silence = request.extensions.get("timeout", {}).get("read")
+        if call.operation.slow and silence is not None:
+            silence = max(silence, self.timing.slow_silence)
+        return max(min(float("inf") if silence is None else SLACK * silence, call.time_left), 0.1)
+
+    def failed(self, call: CallAttempts, error: httpx.RequestError) -> Decision:
+        """Judge an attempt that ended without a whole answer."""
+        failure = describe_failure(error, httpx.URL(self.endpoint))
+        if not call.operation.free:
+            if failure.maybe_acted:
+                self.rate_limiter.record({})
+            else:
+                self.rate_limiter.give_back()
+        logger.debug("%s: %s", call.operation.name, failure.reason)
+        return call.failed(failure)
+
+    def answered(
+        self, call: CallAttempts, response: httpx.Response, raw: bytes | None
+    ) -> tuple[httpx.Response | None, Decision]:
+        """Judge an answer, and make of it what the caller gets; `raw` is None if it was too large."""
+        status = response.status_code
+        try:
+            body = None if raw is None else decoded(response.headers.get("Content-Encoding", ""), raw)
+        except TooLarge:
+            body = None
+        self.rate_limiter.record(response.headers, refused=status == 429, counted=not call.operation.free)
+        if body is None and 200 <= status < 300:
+            return None, call.oversized(status, LARGEST)
+        body = body or b""  # of a failure the status says enough
+        decision = call.answered(Answer(status, response.headers, body))
+        logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body))
+        if isinstance(decision, Accept) and decision.instead is not None:
+            return httpx.Response(decision.instead, extensions=response.extensions), decision
+        headers = httpx.Headers(response.headers)
+        for name in ("Content-Encoding", "Transfer-Encoding", "Content-Length"):
+            headers.pop(name, None)
+        whole = httpx.ByteStream(body)
+        return httpx.Response(status, headers=headers, stream=whole, extensions=response.extensions), decision
+
+    def settle(self, call: CallAttempts, decision: Decision, cause: BaseException | None) -> float | None:
+        """Raise what the decision says is to be raised; else return the seconds to pause, None if the call is done."""
+        if isinstance(decision, Fail):
+            for lower in causes(cause):
+                lower.__traceback__ = None  # the frames in httpx and below hold the token's header
+            raise decision.error from cause
+        if isinstance(decision, Accept):
+            return None
+        if decision.rate_limited and not call.operation.free:
+            return 0.0  # all calls wait for the reset now, this one like the others
+        self._report(call, decision)
+        return decision.delay
+
+    def wait_begins(self, seconds: float) -> None:
+        """Report a wait for the rate limit."""
+        self.on_event(RateLimitWait(seconds=seconds, reset=time.time() + seconds))
+
+    def check_cancelled(self, call: CallAttempts) -> None:
+        """Raise Interrupted if the run was stopped."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Interrupted.while_waiting(f"an answer to {call.operation.name}")
+
+    def _report(self, call: CallAttempts, retry: Retry) -> None:
+        name, attempt = call.operation.name, call.attempts + 1
+        logger.info("%s: %s; again in %.1f s (attempt %d)", name, retry.reason, retry.delay, attempt)
+        if retry.maintenance and time.monotonic() >= self._maintenance_until:
+            self._maintenance_until = time.monotonic() + retry.delay
+            self.on_event(
+                Notice(
+                    None,
+                    f"The platform is down for maintenance; trying again at {clock_text(time.time() + retry.delay)}. "
+                    "Parts that were uploaded are kept.",
+                )
+            )
+        self.on_event(Retrying(name, attempt, retry.reason, retry.delay))
+
+
+class ApiTransport(httpx.BaseTransport):
+    """The synchronous transport."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._connections = Connections()
+        self._connections.check(calls.endpoint)  # a proxy that cannot be used is reported before the first call
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Make a call with all its attempts; a request to another origin just passes, without the token."""
+        calls = self._calls
+        if not calls.owns(request.url):
+            return self._connections.handle_request(calls.without_token(request))
+        request.read()
+        call = calls.begin(request)
+        while True:
+            self._take_call(call)
+            cause: httpx.RequestError | None = None
+            answer = None
+            try:
+                answer, decision = self._attempt(request, call)
+            except httpx.RequestError as error:
+                cause = error
+                decision = calls.failed(call, error)
+            pause = calls.settle(call, decision, cause)
+            if pause is None and answer is not None:
+                return answer
+            if (calls.cancel or threading.Event()).wait(pause or 0.0):
+                raise Interrupted.while_waiting(f"another attempt at {call.operation.name}")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connections.close()
+
+    def _attempt(self, request: httpx.Request, call: CallAttempts) -> tuple[httpx.Response | None, Decision]:
+        seconds = self._calls.seconds_for(request, call)
+        with deadline(time.monotonic() + seconds):
+            response = self._connections.handle_request(self._calls.with_token(request, call, seconds))
+            raw = read(response)
+        return self._calls.answered(call, response, raw)
+
+    def _take_call(self, call: CallAttempts) -> None:
+        self._calls.check_cancelled(call)
+        if not call.operation.free:
+            began = time.monotonic()
+            self._calls.rate_limiter.acquire(self._calls.cancel, self._calls.wait_begins)
+            call.extend_deadline(time.monotonic() - began)
+
+
+class AsyncApiTransport(httpx.AsyncBaseTransport):
+    """The asynchronous transport; waits are in slices, since the cancel event belongs to threads."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._connections = AsyncConnections()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Make a call with all its attempts; a request to another origin just passes, without the token."""
+        calls = self._calls
+        if not calls.owns(request.url):
+            return await self._connections.handle_async_request(calls.without_token(request))
+        await request.aread()
+        call = calls.begin(request)
+        while True:
+            await self._take_call(call)
+            cause: httpx.RequestError | None = None
+            answer = None
+            try:
+                answer, decision = await self._attempt(request, call)
+            except httpx.RequestError as error:
+                cause = error
+                decision = calls.failed(call, error)
+            pause = calls.settle(call, decision, cause)
+            if pause is None and answer is not None:
+                return answer
+            await self._pause(pause or 0.0, call)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._connections.aclose()
+
+    async def _attempt(self, request: httpx.Request, call: CallAttempts) -> tuple[httpx.Response | None, Decision]:
+        seconds = self._calls.seconds_for(request, call)
+        sent = self._calls.with_token(request, call, seconds)
+        try:
+            async with asyncio.timeout(None if seconds == float("inf") else seconds):
+                response = await self._connections.handle_async_request(sent)
+                raw = await aread(response)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the deadline is over") from error
+        return self._calls.answered(call, response, raw)
+
+    async def _take_call(self, call: CallAttempts) -> None:
+        self._calls.check_cancelled(call)
+        if call.operation.free:
+            return
+        began = time.monotonic()
+        while wait := self._calls.rate_limiter.try_acquire(self._calls.wait_begins):
+            await self._pause(min(wait, LOOK_AGAIN), call)
+        call.extend_deadline(time.monotonic() - began)
+
+    async def _pause(self, seconds: float, call: CallAttempts) -> None:
+        cancel = self._calls.cancel
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            await asyncio.sleep(left if cancel is None else min(left, LOOK_AGAIN))
+            if cancel is not None and cancel.is_set():
+                raise Interrupted.while_waiting(f"another attempt at {call.operation.name}")
+
+
+def _without_secrets(headers: httpx.Headers) -> httpx.Headers:
+    kept = httpx.Headers(headers)
+    for name in SECRET_HEADERS:
+        kept.pop(name, None)
+    return kept
+
+
+def _copy(request: httpx.Request, headers: httpx.Headers, extensions: dict[str, Any]) -> httpx.Request:
+    return httpx.Request(request.method, request.url, headers=headers, stream=request.stream, extensions=extensions)

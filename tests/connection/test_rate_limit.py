@@ -1,0 +1,416 @@
+"""The rate limit: what the server says is followed, whoever else uses the token, and what cannot be true is not."""
+
+import threading
+import time
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loopback import QUICK, TOKEN, UPLOAD, Loopback, answer
+
+from cavatica_client.api.uploads import get_upload
+from cavatica_mock import MockServer
+from cavatica_upload.api import Api
+from cavatica_upload.api.connection import connect
+from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading, read_rate_limit
+from cavatica_upload.errors import Interrupted
+from cavatica_upload.events import Event, RateLimitWait, Retrying
+from cavatica_upload.timing import Timing
+
+NOW = 1_800_000_000.0
+MARGIN = Timing().reset_margin
+
+
+def headers(limit: int, remaining: int, resets_in: float = 300, now: float = NOW) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(int(now + resets_in)),
+    }
+
+
+class Clock:
+    """A clock that stands still until it is told to go on; it serves for both of a limiter's."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def limiter(clock: Clock | None = None, **options: float) -> RateLimiter:
+    clock = clock or Clock()
+    return RateLimiter(clock=clock, wall=clock, **options)  # type: ignore[arg-type]
+
+
+def spent(limit: RateLimiter) -> int:
+    """Return how many calls can be taken before one has to wait."""
+    count = 0
+    while not limit.try_acquire():
+        count += 1
+    return count
+
+
+class Platform:
+    """Counts calls in fixed windows, and says so in whole seconds of its own clock."""
+
+    def __init__(self, limit: int, length: float, phase: float, skew: float) -> None:
+        self.limit, self.length, self.phase, self.skew = limit, length, phase, skew
+        self.window = -1
+        self.used = 0
+        self.refused = 0
+
+    def ask(self, now: float) -> tuple[bool, dict[str, str]]:
+        window = int((now - self.phase) // self.length)
+        if window != self.window:
+            self.window, self.used = window, 0
+        granted = self.used < self.limit
+        self.used += granted
+        self.refused += not granted
+        reset = self.phase + (window + 1) * self.length + self.skew
+        return granted, {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.limit - self.used),
+            "X-RateLimit-Reset": str(int(reset)),
+            "Date": formatdate(int(now + self.skew), usegmt=True),
+        }
+
+
+@settings(max_examples=150)
+@given(
+    limit=st.integers(1, 40),
+    length=st.integers(10, 500),
+    phase=st.floats(0, 600),
+    skew=st.sampled_from([0.0, 3600.0, -3600.0, 0.7]),
+    steps=st.lists(st.tuples(st.sampled_from("tttta"), st.floats(0, 3), st.integers(0, 50)), min_size=20, max_size=120),
+)
+def test_never_refused(limit: int, length: int, phase: float, skew: float, steps: list[tuple[str, float, int]]) -> None:
+    """Once the limit is known, a process alone is never refused, however answers overtake each other."""
+    platform, clock = Platform(limit, float(length), phase, skew), Clock()
+    limiting = limiter(clock)
+    limiting.record(platform.ask(clock.now)[1], counted=False)
+    flights: list[tuple[bool, dict[str, str]]] = []
+    for what, pause, which in steps:
+        clock.now += pause
+        if what == "t" and len(flights) <= limit // 2:
+            wait = limiting.try_acquire()
+            assert wait <= length + 310 + 2 * MARGIN
+            if not wait:
+                flights.append(platform.ask(clock.now))
+            elif not flights:
+                clock.now += wait
+        elif flights:
+            granted, said = flights.pop(which % len(flights))
+            limiting.record(said, refused=not granted)
+        assert limiting.limit == limit
+        assert 0 <= (limiting.remaining or 0) <= limit
+    assert platform.refused == 0
+
+
+@given(limit=st.integers(3, 2000), length=st.integers(10, 500), elapsed=st.floats(0, 0.9), lag=st.integers(1, 32))
+def test_a_window_can_be_used(limit: int, length: int, elapsed: float, lag: int) -> None:
+    """All of a window but its reserve can be used without a wait, with many calls in flight."""
+    platform, clock = Platform(limit, float(length), NOW, 0.0), Clock()
+    clock.now = NOW + elapsed * length
+    limiting, flights, used = limiter(clock), [], 0
+    while not (wait := limiting.try_acquire()):
+        granted, said = platform.ask(clock.now)
+        assert granted
+        used += 1
+        flights.append(said)
+        if used == 1 or len(flights) >= lag:  # the first answer is waited for, as that of the start of an upload is
+            limiting.record(flights.pop(0))
+    assert limit - used == min(-(-limit // 100), limit - 1)
+    assert NOW + length < clock.now + wait <= NOW + length + MARGIN + 1
+
+
+def test_unknown_is_unlimited() -> None:
+    """Before the server has said anything, and if it says nothing, calls are not held up."""
+    limiting = limiter()
+    assert (limiting.limit, limiting.remaining) == (None, None)
+    for _ in range(2000):
+        limiting.acquire()
+        limiting.record({})
+    assert limiting.limit is None
+
+
+def test_spent_to_the_reserve() -> None:
+    """What the server has left can be taken without a wait, but for the reserve."""
+    limiting = limiter(reserve=0.02)
+    limiting.record(headers(100, 90))
+    assert (limiting.limit, limiting.remaining) == (100, 90)
+    assert spent(limiting) == 88
+
+
+def test_share() -> None:
+    """A share of a quarter takes a quarter of the limit in a window, and the next quarter after the reset."""
+    clock = Clock()
+    limiting = limiter(clock, share=0.25)
+    limiting.record(headers(100, 100, 30), counted=False)
+    assert spent(limiting) == 25
+    for _ in range(25):
+        limiting.record({})
+    clock.now += 40
+    assert spent(limiting) == 25
+
+
+@pytest.mark.parametrize("wrong", [{"share": 0}, {"share": 1.5}, {"reserve": 1}, {"reserve": -0.1}])
+def test_fractions(wrong: dict[str, float]) -> None:
+    """Share and reserve are fractions."""
+    with pytest.raises(ValueError, match="fraction"):
+        RateLimiter(**wrong)  # type: ignore[arg-type]
+
+
+@given(limit=st.integers(1, 1000), fraction=st.floats(0, 0.99))
+def test_reserve_leaves_something(limit: int, fraction: float) -> None:
+    """However small the limit, at least one call can be made."""
+    limiting = limiter(reserve=fraction)
+    limiting.record(headers(limit, limit), counted=False)
+    assert spent(limiting) >= 1
+
+
+def test_threads_share() -> None:
+    """Threads together take what is there, and not one call more."""
+    limiting = limiter()
+    limiting.record(headers(300, 300), counted=False)
+    counts: list[int] = []
+    threads = [threading.Thread(target=lambda: counts.append(spent(limiting))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == 297
+
+
+def test_others_use_the_token_too() -> None:
+    """What others took from the window is learned from the next answer."""
+    limiting = limiter()
+    limiting.record(headers(1000, 999))
+    limiting.acquire()
+    limiting.record(headers(1000, 10))
+    assert limiting.try_acquire() > 290
+
+
+def test_late_answer_says_nothing() -> None:
+    """An answer of the last window that arrives in the next one does not make the next one look spent."""
+    clock = Clock()
+    limiting = limiter(clock)
+    limiting.record(headers(100, 3, 10))
+    limiting.acquire()
+    clock.now += 12
+    assert limiting.remaining == 99
+    limiting.record({**headers(100, 0, 10), "Date": formatdate(NOW + 9, usegmt=True)})
+    assert limiting.remaining == 99
+
+
+def test_server_that_goes_on_first() -> None:
+    """An answer that names a later reset begins the next window, with what is in flight counted in it."""
+    limiting = limiter()
+    limiting.record(headers(100, 50, 100))
+    for _ in range(4):
+        limiting.acquire()
+    limiting.record(headers(100, 99, 400))
+    assert limiting.remaining == 96
+
+
+def test_limit_that_comes_late() -> None:
+    """Calls made while the server announced no limit are not held against the limit that it announces later."""
+    limiting = limiter()
+    for _ in range(5000):
+        limiting.acquire()
+        limiting.record({})
+    limiting.acquire()
+    limiting.record(headers(100, 99))
+    assert limiting.remaining == 99
+
+
+def test_given_back() -> None:
+    """A call that never reached the server is not counted, by no share either."""
+    limiting = limiter(share=0.5)
+    limiting.record(headers(10, 10), counted=False)
+    for _ in range(50):
+        limiting.acquire()
+        limiting.give_back()
+    assert spent(limiting) == 5
+
+
+def test_calls_in_flight_at_the_end_of_a_window() -> None:
+    """Calls in flight when a window ends may be counted in the next one, so they are not free."""
+    clock = Clock()
+    limiting = limiter(clock)
+    limiting.record(headers(10, 10, 10), counted=False)
+    for _ in range(3):
+        limiting.acquire()
+    clock.now += 20
+    assert limiting.remaining == 7
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        (headers(100, 0, 120), 120, 121),
+        ({"Retry-After": "7"}, 7, 8),
+        ({"Retry-After": formatdate(NOW + 7, usegmt=True)}, 7, 8),
+        ({"Retry-After": "99999999999"}, 60, LONGEST_WINDOW + 1),
+        ({"X-RateLimit-Reset": str(int(NOW + 1e8))}, 0, 303),
+        ({}, 0, 303),
+    ],
+)
+def test_refusal_stops_all_calls(said: dict[str, str], least: float, most: float, known: bool) -> None:
+    """After a 429 nothing goes out until the reset, whatever was believed, and however long it asks for."""
+    clock = Clock()
+    limiting = limiter(clock)
+    if known:
+        limiting.record(headers(100, 100))
+    limiting.acquire()
+    limiting.record(said, refused=True)
+    wait = limiting.try_acquire()
+    assert least <= wait <= most
+    clock.now += most
+    assert limiting.try_acquire() == 0
+
+
+CANNOT_BE_TRUE = {
+    "limit 0": headers(0, 0),
+    "limit -1": headers(-1, 0),
+    "limit -7": headers(-7, 3),
+    "no end": {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "0"},
+    "reset in 2099": headers(1000, 0, 4_070_908_800 - NOW),
+    "reset in an hour": headers(1000, 0, 3600),
+    "reset long ago": headers(1000, 0, -3600),
+    "reset 0": headers(1000, 0, -NOW),
+    "reset of 30 digits": {**headers(1000, 0), "X-RateLimit-Reset": "9" * 30},
+    "reset in words": {**headers(1000, 0), "X-RateLimit-Reset": "soon"},
+    "limit in words": {**headers(1000, 0), "X-RateLimit-Limit": "many"},
+    "remaining in words": {**headers(1000, 0), "X-RateLimit-Remaining": "few"},
+    "two values": {**headers(1000, 0), "X-RateLimit-Reset": f"{NOW:.0f}, {NOW + 9:.0f}"},
+    "date of another century": {**headers(1000, 0), "Date": "Sun, 22 Nov 1926 10:00:00 GMT"},
+}
+
+
+@pytest.mark.parametrize("said", CANNOT_BE_TRUE.values(), ids=CANNOT_BE_TRUE.keys())
+def test_what_cannot_be_true_locks_nobody_out(said: dict[str, str]) -> None:
+    """Answers with headers that cannot be true hold no call back."""
+    limiting = limiter()
+    for _ in range(50):
+        assert limiting.try_acquire() == 0
+        limiting.record(said)
+
+
+def test_one_last_word_is_not_for_ever() -> None:
+    """A server that announces one spent window, and nothing after it, limits nothing after it."""
+    clock = Clock()
+    limiting = limiter(clock)
+    limiting.record(headers(1, 0, 10))
+    assert limiting.try_acquire() > 10
+    clock.now += 12
+    for _ in range(50):
+        assert limiting.try_acquire() == 0
+        limiting.record({})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["X-RateLimit-Limit", "x-ratelimit-remaining", "X-RATELIMIT-RESET", "date", "Retry-After"]),
+        st.one_of(st.integers().map(str), st.text(max_size=12), st.just("Sun, 22 Nov 2026 10:00:00 GMT")),
+    ),
+    st.floats(0, 4e9),
+    st.booleans(),
+)
+def test_any_headers(said: dict[str, str], now: float, refused: bool) -> None:
+    """No header can break the reading, nor make anybody wait for longer than a window."""
+    clock = Clock()
+    clock.now = now
+    limiting = limiter(clock)
+    for _ in range(2):
+        limiting.record(said, refused=refused)
+        assert 0 <= limiting.try_acquire() <= LONGEST_WINDOW + MARGIN
+
+
+def test_reset_in_milliseconds() -> None:
+    """A reset in milliseconds, as an example of the documentation has it, is read as what it is."""
+    said = {**headers(10, 5), "X-RateLimit-Reset": str(int(NOW + 30) * 1000)}
+    assert read_rate_limit(said, NOW) == Reading(10, 5, int(NOW + 30), 30.0)
+
+
+def test_wait_is_reported_once_and_cancelled() -> None:
+    """One wait is reported once, however many wait for it, and ends as soon as it is cancelled."""
+    waits: list[float] = []
+    cancel = threading.Event()
+
+    def told(seconds: float) -> None:
+        waits.append(seconds)
+        cancel.set()
+
+    limiting = limiter()
+    limiting.record(headers(10, 0, 60))
+    for _ in range(3):
+        with pytest.raises(Interrupted, match="rate limit"):
+            limiting.acquire(cancel, told)
+    assert len(waits) == 1
+    assert 60 <= waits[0] <= 62
+
+
+def test_eighty_parts_in_a_hundred_calls() -> None:
+    """With 100 calls in 30 s, the 82 calls of 80 parts go through without a wait and without a 429."""
+    events: list[Event] = []
+    with MockServer(rate_limit=(100, 30)) as mock, connect(mock.token, mock.base_url, on_event=events.append) as client:
+        api = Api(client)
+        threads = [threading.Thread(target=lambda: [list(api.list_uploads()) for _ in range(9)]) for _ in range(9)]
+        list(api.list_uploads())
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert mock.calls["listUploads"] == 82
+        assert client.rate_limiter.remaining == 18
+    assert events == []
+
+
+def test_more_calls_than_a_window_has() -> None:
+    """More calls than a window allows wait for its end, and the server refuses none of them."""
+    events: list[Event] = []
+    with (
+        MockServer(rate_limit=(10, 1)) as mock,
+        connect(mock.token, mock.base_url, on_event=events.append) as client,
+    ):
+        for _ in range(14):
+            list(Api(client).list_uploads())
+        assert mock.calls["listUploads"] == 14
+    assert len([event for event in events if isinstance(event, RateLimitWait)]) >= 1
+    assert [event for event in events if isinstance(event, Retrying)] == []
+
+
+def test_two_at_the_end_of_a_window() -> None:
+    """Two clients of one token that know nothing of each other both finish: a refusal is a wait, and no failure."""
+    events: list[Event] = []
+    with MockServer(rate_limit=(10, 1)) as mock:
+
+        def run() -> None:
+            with connect(mock.token, mock.base_url, attempts=1, on_event=events.append) as client:
+                for _ in range(12):
+                    list(Api(client).list_uploads())
+
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert mock.calls["listUploads"] >= 24
+    assert [event for event in events if isinstance(event, Retrying)] == []
+
+
+@pytest.mark.parametrize("said", [headers(0, 0, now=time.time()), headers(1000, 0, 3e9, now=time.time())])
+def test_a_lying_server_is_served_to_the_end(said: dict[str, str]) -> None:
+    """Over the wire, too, a client goes on after answers whose headers cannot be true."""
+    events: list[Event] = []
+    with (
+        Loopback(answer(200, UPLOAD, headers=said)) as server,
+        connect(TOKEN, server.url, timing=QUICK, on_event=events.append) as client,
+    ):
+        for _ in range(20):
+            get_upload.sync("u1", client=client)
+    assert events == []
