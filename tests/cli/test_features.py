@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_bad_files_can_be_passed_over(machine: Machine) -> None:
     """The others are uploaded, the bad ones are listed, and the exit code is not 0."""
     machine.file("d/good.bam")
     machine.file("d/caf\udce9.bam")
-    machine.file("d/my folder/a.bam")
+    machine.file("d/__x/a.bam")
     (machine.home / "d/broken").symlink_to("nowhere")
     refused = machine.run("upload", "d", "-r", *TO)
     assert (refused.code, machine.remote()) == (2, {})
@@ -278,3 +279,43 @@ def test_a_stream_is_completed_only_if_it_is_what_was_expected(
     """A pipeline whose producer failed leaves no file that passes for whole."""
     ended = machine.run("upload", "-", "--name", "s.bin", *TO, *options, data=data)
     assert (ended.code, machine.remote()) == (code, {} if code else {"s.bin": data}), ended.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stream_that_ends_after_a_signal_is_not_completed(machine: Machine, number: signal.Signals) -> None:
+    """Ctrl-C ends the whole pipeline: the end of standard input that follows is not the end of the file."""
+    process = machine.start("upload", "-", "--name", "s.bin", *TO, "--json", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"half of the data")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["event"] == "run_started"
+    process.send_signal(number)
+    assert process.stderr is not None
+    assert b"Stopping" in process.stderr.readline()
+    process.stdin.close()
+    process.stdin = None
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, machine.remote()) == (130, {}), err
+    assert "sent again from its beginning" in err.decode()
+    assert json.loads(out.splitlines()[-1])["resume"] is None
+
+
+def test_colours_that_are_forced_draw_no_bars(machine: Machine) -> None:
+    """FORCE_COLOR is for colours: a log file gets lines, and no line is drawn over another."""
+    machine.file("a.bam", bytes(300_000))
+    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=600_000))
+    ended = machine.run("upload", "a.bam", *TO, env={"FORCE_COLOR": "1", "TERM": "xterm-256color"})
+    assert ended.code == 0
+    assert "━" not in ended.err
+    assert not re.search(r"\x1b\[[0-9;?]*[A-LN-Za-ln-z]", ended.err)
+
+
+def test_an_outage_is_one_line(machine: Machine) -> None:
+    """However many parts fail, a log says it once, and the parts that wait are tried again."""
+    machine.file("a.bam", bytes(1000))
+    machine.mock.faults.add(Fault("putPart", "status", status=503, times=12))
+    ended = machine.run("upload", "a.bam", *TO, "--part-size", "100", "--retry-for", "1min")
+    assert ended.code == 0
+    trouble = [line for line in ended.err.splitlines() if re.search("503|failed|No part|No connection", line)]
+    assert len(trouble) <= 1

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cavatica_upload import errors
 from cavatica_upload.batch.metadata import metadata_problems
-from cavatica_upload.cli.bars import Bars, Layout, shorten
+from cavatica_upload.cli.bars import Bars, Layout, shorten, shorten_all
 from cavatica_upload.cli.dry_run import least_seconds
 from cavatica_upload.cli.exit_codes import Exit, exit_of, exit_of_run
 from cavatica_upload.cli.format import size_text, time_text, visible
@@ -22,7 +22,16 @@ from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.progress import Lines
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
-from cavatica_upload.events import BytesSent, Event, RateLimitWait, UploadFailed, UploadSkipped, UploadStarted
+from cavatica_upload.events import (
+    BytesSent,
+    Event,
+    Outage,
+    PartSent,
+    RateLimitWait,
+    UploadFailed,
+    UploadSkipped,
+    UploadStarted,
+)
 
 
 @given(st.text(min_size=1))
@@ -250,6 +259,62 @@ def test_names_are_cut_in_the_middle(name: str, width: int) -> None:
     """The end of a name says what it is."""
     short = shorten(visible(name), width)
     assert Console().measure(short).maximum <= width or "\n" in short
+
+
+@given(st.lists(st.text("ab", min_size=20, max_size=60), min_size=1, max_size=8, unique=True))
+def test_names_that_differ_are_shown_differently(names: list[str]) -> None:
+    """Eight files on a terminal of 80 columns are told apart, where half of the differing ends would fit."""
+    width = Layout(80, max(map(len, names))).name
+    short = shorten_all(names, width)
+    assert all(len(name) <= width for name in short)
+    assert len(set(short)) == len(names) or len({name[-40:] for name in names}) < len(names)
+
+
+def test_reads_of_a_pair_are_told_apart() -> None:
+    """What differs may be at the beginning, in the middle or at the end."""
+    for form in ("S1_R{}.fastq.gz" + "x" * 60, "x" * 60 + "_R{}.fastq.gz", "x" * 40 + "_R{}_" + "y" * 40):
+        names = [form.format(number) for number in (1, 2)]
+        for width in (12, 30, 50):
+            first, second = shorten_all(names, width)
+            assert first != second
+            assert max(len(first), len(second)) <= width
+
+
+def test_a_file_without_a_byte_is_stalled() -> None:
+    """“9 s left” does not stay when nothing moves; a wait for the rate limit is no stall."""
+    meter = Meter(1, 1000, 0.0)
+    meter.take(UploadStarted("a", "id", 1000, 100, 10), 0.0)
+    meter.take(BytesSent("a", 100), 1.0)
+    progress = meter.active["a"]
+    assert [meter.stalled(progress, now) for now in (2.0, 7.0)] == [0.0, 6.0]
+    clock = Clock()
+    clock.now = 7.0
+    output = Output()
+    output.console = Console(file=io.StringIO(), width=80, height=30, force_terminal=True, color_system=None)
+    output.console.print(Bars(output, meter, clock))
+    assert "stalled for 6 s" in output.console.file.getvalue()  # type: ignore[attr-defined]
+    meter.take(RateLimitWait(30.0), 7.0)
+    assert meter.stalled(progress, 8.0) == 0.0
+
+
+def test_an_outage_counts_up_and_ends() -> None:
+    """Between the events of the uploader the time goes on; what is sent ends it."""
+    meter = Meter(1, 1000, 0.0)
+    meter.take(Outage(60.0, 9, "connection refused"), 100.0)
+    assert meter.trouble(130.0) == "No connection for 1 min 30 s (connection refused); 9 parts waiting"
+    meter.take(Outage(90.0, 0, "", over=True), 131.0)
+    assert meter.trouble(132.0) is None
+
+
+def test_a_file_counts_when_it_is_there() -> None:
+    """An interrupted or failed file is no finished one, and what the server keeps of it is counted."""
+    meter = Meter(3, 3000, 0.0)
+    meter.take(STARTED, 0.0)
+    meter.take(PartSent("a", 6, 100, 1.0), 1.0)
+    meter.take(UploadFailed("a", errors.Interrupted("x"), True), 2.0)
+    assert (meter.finished, meter.unfinished_kept, meter.unfinished_parts) == (0, 600, 6)
+    meter.take(UploadSkipped("b", "x"), 3.0)
+    assert meter.finished == 1
 
 
 @given(st.integers(20, 300))

@@ -102,3 +102,62 @@ def test_a_changed_file_is_asked_about(machine: Machine, answer: str, code: int)
     assert terminal.close() == code
     assert machine.remote() == ({"a.bam": b"new" * 100} if answer == "y" else {})
     assert len(machine.mock.uploads()) == (0 if answer == "y" else 1)
+
+
+def test_a_no_aborts_nothing_and_ctrl_c_at_the_question_is_an_interruption(machine: Machine) -> None:
+    """Two ways not to agree, and neither is an error of the program."""
+    machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=None))
+    machine.run("upload", "a.bam", *TO, "--part-size", "100")
+    for keys, code, says in (("n\n", 0, "Nothing was aborted."), ("\x03", 130, "Interrupted.")):
+        terminal = Terminal(machine, "uploads", "abort", "--mine")
+        terminal.until("[y/N]")
+        terminal.type(keys)
+        assert terminal.close() == code
+        assert says in COLOUR.sub("", terminal.seen)
+        assert "Traceback" not in terminal.seen
+    assert len(machine.mock.uploads()) == 1
+
+
+def test_ctrl_c_at_the_question_about_a_changed_file(machine: Machine) -> None:
+    """It ends the run as an interrupted one, with the way on."""
+    place: Path = machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
+    machine.run("upload", "a.bam", *TO, "--part-size", "100")
+    place.write_bytes(b"new" * 100)
+    terminal = Terminal(machine, "upload", "a.bam", *TO, "--part-size", "100")
+    terminal.until("[y/N]")
+    terminal.type("\x03")
+    assert terminal.close() == 130
+    assert "To resume: cavatica upload a.bam" in COLOUR.sub("", terminal.seen)
+
+
+def test_ctrl_c_at_a_typed_standard_input(machine: Machine) -> None:
+    """A thread that waits for the keyboard neither completes the file nor makes the interpreter abort."""
+    terminal = Terminal(machine, "upload", "-", "--name", "typed", *TO)
+    terminal.until("typed")
+    terminal.type("some text\n")
+    terminal.type("\x03")
+    terminal.until("Ctrl-C again")
+    terminal.type("\x03")
+    assert terminal.close() == 130
+    assert "Fatal Python error" not in terminal.seen
+    assert "Traceback" not in terminal.seen
+    assert machine.remote() == {}
+
+
+def test_lists_are_tables_with_headers_on_a_terminal(machine: Machine) -> None:
+    """For people the columns are aligned and named; a pipe gets fields with tabs between them."""
+    machine.file("a.bam")
+    machine.file("longer-name.bam", b"b")
+    machine.run("upload", "a.bam", "longer-name.bam", *TO)
+    terminal = Terminal(machine, "receipts")
+    assert terminal.close() == 0
+    header, *rows = terminal.seen.replace("\r", "").splitlines()
+    assert [header.index(title) for title in ("FINISHED", "FILE ID", "SIZE")] == [
+        0,
+        rows[0].index(rows[0].split()[1]),
+        header.index("SIZE"),
+    ]
+    assert len({row.index("verified") for row in rows}) == 1
+    assert "\t" not in terminal.seen
