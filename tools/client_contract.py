@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-KEPT = ("type", "format", "required", "enum", "const")
-"""The keywords of a schema that say what a reader can rely on; patterns and limits bind those who send."""
+KEPT = ("type", "format", "required", "enum", "const", "minimum", "maximum")
+"""The keywords of a schema that say what a reader can rely on; patterns and lengths bind those who send."""
 
 
 class Document:

@@ -69,7 +69,9 @@ class Cell:
         """Whether what is different is needed."""
         if not self.key:
             return self.kind in NO_OBJECT and self.operation in NEEDED_BODIES
-        return self.kind in ("absent", "null", "type") and self.key in NEEDED.get(self.operation, ())
+        return self.kind in ("absent", "null", "type", "zero", "negative", "huge") and self.key in NEEDED.get(
+            self.operation, ()
+        )
 
 
 def cells() -> Iterator[Cell]:
@@ -109,6 +111,9 @@ def key_changes(operation: str, key: str, shape: dict[str, Any]) -> Iterator[Cel
         yield Cell(operation, key, "type", in_json(partial(replace, path=path, new=lambda _: OTHERS[str(kind)])))
     if kind in ("integer", "boolean"):
         yield Cell(operation, key, "as text", in_json(partial(replace, path=path, new=lambda old: str(old).lower())))
+    if kind == "integer":
+        for word, number in (("zero", 0), ("negative", -5), ("huge", 10**30)):
+            yield Cell(operation, key, word, in_json(partial(replace, path=path, new=lambda _, number=number: number)))
     if shape.get("format") == "date-time":
         yield Cell(operation, key, "no zone", in_json(partial(replace, path=path, new=lambda old: old.rstrip("Z"))))
         yield Cell(operation, key, "mail date", in_json(partial(replace, path=path, new=mail_date)))

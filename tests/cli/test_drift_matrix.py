@@ -58,7 +58,7 @@ def test_what_is_said_is_true(stage: Stage, cell: Cell, tmp_path: Path) -> None:
     assert (verdict.code == 0) == verdict.landed, verdict.err
     assert verdict.landed or cell.may_fail, verdict.err
     assert len(set(verdict.notices)) == len(verdict.notices)
-    if verdict.changed and cell.kind in ("type", "mail date"):
+    if verdict.changed and cell.kind in ("type", "mail date", "negative"):
         assert f"{cell.operation}:{cell.key.replace('.[]', '[]')}" in verdict.notices
     if cell.kind == "new key":
         assert not verdict.notices

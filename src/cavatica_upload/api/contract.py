@@ -93,6 +93,8 @@ def _wrong(shape: Mapping[str, Any], value: object) -> str | None:
             datetime.fromisoformat(value)
         except ValueError:
             return "not a date in ISO 8601"
+    if isinstance(value, int | float) and not shape.get("minimum", value) <= value <= shape.get("maximum", value):
+        return "out of bounds"
     if ("enum" in shape and value not in shape["enum"]) or ("const" in shape and value != shape["const"]):
         return "another value"
     return None
