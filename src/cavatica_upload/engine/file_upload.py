@@ -10,7 +10,7 @@ import attrs
 from cavatica_upload.engine.checkpoints import Checkpoints, report_of
 from cavatica_upload.engine.complete import BeginAnew, Finished, SendAgain, complete_upload
 from cavatica_upload.engine.concurrency import MOST
-from cavatica_upload.engine.context import Context
+from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import Opened, open_upload
 from cavatica_upload.engine.parts import Ended, FileParts, GivenBack, PartFailed, PartPool
 from cavatica_upload.engine.reading import Reading, ReadingEnded
@@ -88,8 +88,9 @@ def _open(context: Context, request: UploadRequest) -> Opened:
         try:
             return open_upload(context, request)
         except UploadBusy:
-            if not request.wait or context.stop.stopping.wait(context.timing.busy):
+            if not request.wait:
                 raise
+            pause(context, context.timing.busy)
 
 
 def _begin_anew_or_raise(opened: Opened, ended: BeginAnew, *, again: bool) -> None:
@@ -144,21 +145,28 @@ class FileUpload:
                 resumed_bytes=sum(part.size for part in opened.kept.values()),
             )
         )
-        missing = () if opened.completed else [part for part in opened.plan or () if part.number not in self._sent]
-        reading = self._reading.start()
         try:
-            for _ in range(1 + RESENDS):
-                self._send(missing, reading=reading)
-                ended = self._complete()
-                if not isinstance(ended, SendAgain):
-                    return ended
-                missing, reading = self._take_back(ended.numbers), False
-            return self._abandon()
+            ended = self._send_and_complete()
         except Exception as error:
             self._give_up(error)
             raise
         finally:
-            self._pool.withdraw(self._parts)
+            self._pool.withdraw(self._parts, drop=True)  # before the source is closed
+        if isinstance(ended, BeginAnew):
+            self._forget_bytes(part for number, part in self._sent.items() if number not in self._resumed)
+        return ended
+
+    def _send_and_complete(self) -> Receipt | BeginAnew:
+        plan = () if self._opened.completed or self._opened.plan is None else self._opened.plan
+        missing = [part for part in plan if part.number not in self._sent]
+        reading = self._reading.start()
+        for _ in range(1 + RESENDS):
+            self._send(missing, reading=reading)
+            ended = self._complete()
+            if not isinstance(ended, SendAgain):
+                return ended
+            missing, reading = self._take_back(ended.numbers), False
+        return self._abandon()
 
     # Send
 
@@ -194,7 +202,7 @@ class FileUpload:
                 self._report()
         self._file.all_sent = True
         if error is not None:
-            raise error
+            raise self._file.interruption() if isinstance(error, Interrupted) else error
 
     def _hand_over(self, parts: Iterable[Part]) -> int:
         parts = list(parts)
@@ -296,12 +304,17 @@ class FileUpload:
                 "Run the command that makes the stream again.",
             )
         numbers = frozenset(numbers)
+        self._forget_bytes(self._sent[number] for number in numbers if number in self._sent)
         for number in numbers:
             self._sent.pop(number, None)
             self._checkpoints.discard(number)
         self._resumed -= numbers
         self._file.sent = len(self._sent)
         return [plan.part(number) for number in sorted(numbers)]
+
+    def _forget_bytes(self, parts: Iterable[SentPart]) -> None:
+        """Take back from the progress what has to be sent again."""
+        self._context.events.add_bytes(self._file.key, -sum(part.size for part in parts))
 
     def _abandon(self) -> BeginAnew:
         """Abort an upload of which the server wants the same parts again and again."""

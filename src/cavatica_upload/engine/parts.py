@@ -265,7 +265,8 @@ class PartPool:
 
     def _attempt(self, file: FileParts, part: Part, target: Target, deadline: float) -> SentPart:
         context, opened = self._context, file.opened
-        path = str(opened.source.path) if isinstance(opened.source, LocalFile) else None
+        identity = opened.source.identity if isinstance(opened.source, LocalFile) else None
+        path = None if identity is None else identity.path
         seconds = None if deadline == float("inf") else deadline - context.clock()
         task = PartTask(part, target, path, context.hashing, seconds)
         watch = _Watch(self, context, file, self._concurrency.begin(part.size))
