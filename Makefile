@@ -15,7 +15,7 @@ export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 override export FILE := $(value FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test contract contract-live mutants drift bench mock generate check-generated spec-lint spec-diff spec-changelog test-spec \
+.PHONY: help install demo test test-lowest contract contract-live mutants drift bench mock generate check-generated spec-lint spec-diff spec-changelog test-spec \
     lint format toolbox toolbox-lock lock clean
 
 help:  ## List the targets
@@ -35,6 +35,15 @@ demo: install  ## Upload a file to a mock and compare the MD5s: make demo [FILE=
 
 test: install  ## Run every test
 	@pytest -n 2 --dist loadgroup
+
+test-lowest:  ## Run every test with the lowest versions that pyproject.toml allows, in .venv-lowest
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check uv==$(UV)
+	.venv-lowest/bin/uv pip compile pyproject.toml --extra test --resolution lowest-direct --quiet --no-header \
+	    --no-annotate --no-emit-package cavatica-client -o .venv-lowest/requirements.txt
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -r .venv-lowest/requirements.txt
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --no-deps -e ./generated -e .
+	.venv-lowest/bin/pytest -n 2 --dist loadgroup $(TESTS)
 
 contract: install  ## Attack a server with the contract: make contract [BASE_URL=… TOKEN=… PROJECT=…] [SEED=random]
 	@python -m tests.contract run
@@ -124,4 +133,4 @@ toolbox-lock: install  ## Compile the locks of the toolbox anew, from tools/pack
 	    python lock_without_addresses.py package-lock.json
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
+	rm -rf $(VENV) .venv-lowest tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so

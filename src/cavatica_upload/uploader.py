@@ -141,6 +141,7 @@ class Uploader:
             events=events,
             outage=outage,
             hashing=verify,
+            allow_http=allow_http,
             calls_per_second=CALLS_PER_SECOND * share,
             clock=clock,
             timing=timing,

@@ -21,7 +21,7 @@ from cavatica_upload.cli.output import Output
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.config import Settings, find_settings
 from cavatica_upload.destination import Target
-from cavatica_upload.engine.part_url import target_of
+from cavatica_upload.engine.part_url import refuse_plain_http, target_of
 from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.http.connections import proxy_for, shared_ssl_context, shown
 from cavatica_upload.journal.journal import Journal, state_dir
@@ -178,6 +178,7 @@ def _storage(api: Api, target: Target) -> Finding:
     storage = Storage()
     try:
         url = api.get_part_url(upload.upload_id, 1)
+        refuse_plain_http(api.endpoint, url.url)
         stored = storage.put(target_of(url), Part(1, 0, 1), _OneByte())
     finally:
         storage.close()

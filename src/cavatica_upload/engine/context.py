@@ -29,6 +29,7 @@ class Context:
     events: Emitter
     outage: OutageWatch
     hashing: bool = True
+    allow_http: bool = False
     calls_per_second: float = 3.0
     rate: float | None = None  # bytes per second that went out of late
     clock: Callable[[], float] = time.monotonic

@@ -132,6 +132,7 @@ class Storage:
 
     def _request(self, target: Target, part: Part, body: Iterator[bytes]) -> httpx.Request:
         try:
+            target.method.encode("ascii")  # httpx looks at it later, and raises TypeError
             headers = httpx.Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
             headers.update({name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS})
             headers["Content-Length"] = str(part.size)

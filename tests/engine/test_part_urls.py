@@ -1,0 +1,72 @@
+"""Part URLs as a platform may hand them out: not encrypted, or with words in them that no request can hold."""
+
+import ssl
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from engine_rig import Rig
+
+from cavatica_mock.signing import Signer
+from cavatica_upload.errors import CavaticaError, ConfigError, StorageError, UnexpectedAnswer
+from cavatica_upload.http import connections
+from cavatica_upload.plan import Part
+from cavatica_upload.sources.local import LocalFile
+from cavatica_upload.storage.put import Storage, Target
+from cavatica_upload.timing import Timing
+
+
+def test_part_urls_without_tls_are_refused(
+    rigged: Callable[..., Rig], server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API over https whose part URLs are http gets no bytes, unless that is allowed."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
+    connections._trusting.cache_clear()
+    plain, secure = rigged(), rigged(tls=server_tls)
+    signed = Signer.url
+
+    def in_clear(signer: Signer, origin: str, *given: object) -> str:
+        return signed(signer, origin, *given).replace(secure.mock.origin, plain.mock.origin)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Signer, "url", in_clear)
+    try:
+        with pytest.raises(ConfigError, match="a part URL that begins with http"):
+            secure.upload(secure.file(10))
+        assert plain.calls["putPart"] == secure.calls["putPart"] == 0
+        with pytest.raises(CavaticaError):  # the other mock does not know the signature, but it was asked
+            secure.upload(secure.file(10), uploader={"allow_http": True})
+        assert plain.calls["putPart"] > 0
+    finally:
+        connections._trusting.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        (Target("PÜT", "http://127.0.0.1:9/part"), UnexpectedAnswer),
+        (Target("PUT\udc80", "http://127.0.0.1:9/part"), UnexpectedAnswer),
+        (Target("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "Köln"}), UnexpectedAnswer),
+        (Target("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "\udc80"}), UnexpectedAnswer),
+        (Target("PUT", "http://127.0.0.1:9/part", {"größe": "1"}), UnexpectedAnswer),
+        (Target("PUT", "http://127.0.0.1:9/part", {"a b": "1"}), CavaticaError),
+        (Target("PUT", "http://127.0.0.1:9/part", {"a": "1\r\nEvil: 2"}), CavaticaError),
+        (Target("PUT", "http://127.0.0.1:9/part", {"a": None}), UnexpectedAnswer),  # type: ignore[dict-item]
+        (Target("PUT", "http://[::1/part"), UnexpectedAnswer),
+        (Target("PUT", "http://127.0.0.1:99999/part"), CavaticaError),
+        (Target("PUT", "http://pa rt\x00/"), CavaticaError),
+        (Target("PUT", f"http://{'a' * 70}.invalid/part"), StorageError),
+        (Target("PUT", "http:///part"), CavaticaError),
+        (Target("PUT", "ftp://127.0.0.1/part"), CavaticaError),
+    ],
+    ids=lambda value: "",
+)
+def test_targets_that_cannot_be_used(rig: Rig, target: Target, kind: type[CavaticaError]) -> None:
+    """Whatever the platform says of a part's URL, method and headers, what cannot be used is an error of ours."""
+    with (
+        closing(LocalFile(rig.file(10))) as source,
+        closing(Storage(timing=Timing(connect=1.0, silence=1.0))) as store,
+        pytest.raises(kind) as caught,
+    ):
+        store.put(target, Part(1, 0, 10), source)
+    assert caught.value.message.isprintable()
