@@ -5,6 +5,7 @@ UV := 0.13.9
 VENV := .venv
 INSTALLED := $(VENV)/installed
 TOOLBOX := tools/venv/installed
+SNAKEMAKE := plugins/snakemake-storage-plugin-cavatica
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/tools/venv/bin:$(CURDIR)/tools/node_modules/.bin:$(PATH)
 
 # The tools ask nobody for updates and tell nobody that they were run.
@@ -15,8 +16,8 @@ export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 override export FILE := $(value FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-lowest contract contract-live mutants drift bench mock generate check-generated spec-lint spec-diff spec-changelog test-spec \
-    lint format toolbox toolbox-lock lock clean
+.PHONY: help install demo test test-lowest contract contract-live mutants drift bench mock generate check-generated spec-lint spec-diff spec-changelog test-spec test-plugins \
+    lint format toolbox toolbox-lock plugins-lock lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +105,17 @@ spec-changelog: install toolbox  ## Write the entry of this version into CHANGEL
 test-spec: install toolbox  ## Run the tests of the targets on openapi.yaml, which need the toolbox
 	@pytest -n 2 --dist loadgroup tests/toolbox
 
+test-plugins: $(SNAKEMAKE)/.venv/installed  ## Test the Snakemake plugin, with the mock and Snakemake itself
+	@cd $(SNAKEMAKE) && .venv/bin/python -m pytest
+
+$(SNAKEMAKE)/.venv/installed: $(SNAKEMAKE)/requirements.lock $(SNAKEMAKE)/pyproject.toml \
+    $(wildcard $(SNAKEMAKE)/snakemake_storage_plugin_cavatica/*.py) pyproject.toml generated/pyproject.toml
+	$(PYTHON) -m venv $(SNAKEMAKE)/.venv
+	$(SNAKEMAKE)/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(SNAKEMAKE)/requirements.lock
+	$(SNAKEMAKE)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./generated -e .
+	$(SNAKEMAKE)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation ./$(SNAKEMAKE)
+	@touch $@
+
 lint: install  ## ruff, mypy --strict, and the contract as a document
 	ruff check .
 	ruff format --check .
@@ -132,5 +144,11 @@ toolbox-lock: install  ## Compile the locks of the toolbox anew, from tools/pack
 	rm -f tools/package-lock.json && cd tools && npm install --package-lock-only --silent && \
 	    python lock_without_addresses.py package-lock.json
 
+plugins-lock: install  ## Compile the lock of the Snakemake plugin's tests anew
+	pip install --quiet --disable-pip-version-check uv==$(UV)
+	cd $(SNAKEMAKE) && uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes --upgrade \
+	    --quiet --no-header --no-emit-index-url --no-emit-find-links \
+	    --no-emit-package cavatica-client --no-emit-package cavatica-upload -o requirements.lock
+
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-lowest tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
+	rm -rf $(VENV) .venv-lowest $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
