@@ -458,6 +458,22 @@ def test_a_folder_whose_id_was_not_said(
         Api(client_of(serve(answer(200, body), answer(200, {"items": []})))).create_folder(PROJECT, "x")
 
 
+def test_differences_reach_the_listener_of_a_client(
+    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client tells its `on_event` of differences, once however it is derived, and logs them where it has none."""
+    told: list[object] = []
+    client = client_of(serve(answer(201, UPLOAD)), on_event=told.append)
+    for one in (client, client, client.with_headers({"X-A": "b"})):
+        one.get_upload("u1")
+    assert [event for event in told if isinstance(event, Drift)] == [Drift("getUpload", "the status", "201")]
+    assert not caplog.records
+    client_of(serve(answer(201, UPLOAD))).get_upload("u1")
+    assert [record.getMessage() for record in caplog.records] == [
+        "The server's answer to getUpload is not as documented: the status is 201."
+    ]
+
+
 def test_a_client_has_the_operations(mock: MockServer) -> None:
     """What connect() returns has every operation as a method, and generated functions take it too."""
     from cavatica_client.api.uploads import list_uploads

@@ -41,22 +41,31 @@ def connect(
     deadline: float = 900.0,
     retry_for: float = 0.0,
     rate_limiter: RateLimiter | None = None,
-    on_event: Callable[[Event], None] = lambda _event: None,
+    on_event: Callable[[Event], None] | None = None,
     cancel: threading.Event | None = None,
     allow_http: bool = False,
     timing: Timing | None = None,
 ) -> "SafeClient":
-    """Return a client for the generated functions of `cavatica_client`.
+    """Return a client of the API.
+
+    Every operation is a method of it that returns a record of `cavatica_upload.api.records`, and a coroutine under
+    `aio`; lists are followed to their end. Every function of `cavatica_client` takes the client, too::
+
+        with connect() as api:
+            for upload in api.list_uploads():
+                print(upload.upload_id, upload.name)
+            page = list_uploads.sync(client=api)
 
     `token`, `endpoint`, `profile` and `allow_http`: as in `find_settings`. `timeout` is how long the server may be
     silent, in seconds (60); a whole answer may take twice that. A call is tried `attempts` times, and for `deadline`
     seconds in all, waits for the rate limit not counted; while no answer comes at all, for `retry_for` seconds at
-    least, `deadline` or not. `on_event` is called before every pause, with Retrying or RateLimitWait, and with a
-    Notice of what the user should know. Setting `cancel` ends every wait with Interrupted.
+    least, `deadline` or not. `on_event` is called before every pause, with Retrying or RateLimitWait, with a Notice of
+    what the user should know, and with a Drift where an answer is not as documented (without it, that is logged).
+    Setting `cancel` ends every wait with Interrupted.
 
-    With this client every generated function raises the errors of `cavatica_upload.errors`, and never returns an
-    ApiError model. The token goes to the endpoint's scheme, host and port alone; redirects are not followed. A call
-    that may have been done already is made again only if that does no harm. Raises ConfigError.
+    All of them raise the errors of `cavatica_upload.errors`, and none returns an ApiError model. The token goes to the
+    endpoint's scheme, host and port alone; redirects are not followed. A call that may have been done already is made
+    again only if that does no harm. Raises ConfigError.
     """
     settings = find_settings(token, endpoint, profile, allow_http=allow_http)
     timing = timing or Timing()
@@ -71,11 +80,11 @@ def connect(
         policy=Policy(attempts=attempts, deadline=max(deadline, 2 * retry_for), retry_for=retry_for),
         timing=timing,
         rate_limiter=rate_limiter or RateLimiter(timing=timing),
-        on_event=on_event,
+        on_event=on_event or _ignore,
         cancel=cancel,
     )
     for text in settings.notices:
-        on_event(Notice(None, text))
+        calls.on_event(Notice(None, text))
     return SafeClient(
         base_url=settings.endpoint,
         token="***",  # noqa: S106  (a placeholder)
@@ -86,7 +95,12 @@ def connect(
         raise_on_unexpected_status=True,
         calls=calls,
         source=settings.source,
+        drifts=Drifts(on_event or log_drift),
     )
+
+
+def _ignore(_event: Event) -> None:
+    """Tell nobody."""
 
 
 @attrs.define(eq=False, repr=False, slots=False)
@@ -109,7 +123,7 @@ class SafeClient(AuthenticatedClient, Operations):
         factory=weakref.WeakKeyDictionary, init=False
     )
 
-    _drifts: Drifts = attrs.field(factory=lambda: Drifts(log_drift), init=False)
+    _drifts: Drifts = attrs.field(kw_only=True, alias="drifts")
 
     def __attrs_post_init__(self) -> None:
         """Make the connections: a proxy or certificates that cannot be used are reported here."""
