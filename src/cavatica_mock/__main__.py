@@ -14,13 +14,12 @@ from pathlib import Path
 import click
 
 from cavatica_mock import MISSING
-from cavatica_mock.faults import Faults
-from cavatica_mock.places import PROJECT_FORM
 from cavatica_mock.settings import (
     DEFAULT_RATE_LIMIT,
     MAX_PART_SIZE,
     MIN_PART_SIZE,
     PART_URL_LIFETIME,
+    PROJECT_FORM,
     Settings,
     made_up_token,
 )
@@ -128,6 +127,7 @@ def serve(
     except ValueError as error:
         raise click.BadParameter(f"{error}.", param_hint="--token") from None
     try:
+        from cavatica_mock.faults import Faults
         from cavatica_mock.server import (
             Serving,
             new_event_loop,

@@ -1,13 +1,24 @@
 """Scripted failures: what goes wrong, where, and how often.
 
-A fault is data. `Faults` decides which one a call meets; `cavatica_mock.wire` and `cavatica_mock.storage` act it out.
+A fault is data. `Faults` decides which one a call meets; the functions below act it out on the connection.
 """
 
+import asyncio
+import socket
+import struct
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
+from aiohttp import web
+
+from cavatica_mock import contract
+from cavatica_mock.errors import CODES, code_of, error_body
+from cavatica_mock.replies import JSON, Answer, Reply, cors_headers, gone, html, reply
+
+RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
+TICK: Final = 0.05  # seconds between two looks at whether a client is still there
 
 PUT_PART: Final = "putPart"
 GET_BYTES: Final = "getBytes"
@@ -35,8 +46,6 @@ STORAGE_ONLY: Final = frozenset({"corrupt", "lost_part", "no_etag", "etag", "exp
 
 
 def _known_place(_: object, __: "attrs.Attribute[str]", value: str) -> None:
-    from cavatica_mock import contract  # here: it reads openapi.yaml
-
     places = (*contract.load().operations, PUT_PART, GET_BYTES, ANY_OPERATION)
     if value not in places:
         raise ValueError(f"there is no operation {value!r}; there are: {', '.join(places)}")
@@ -168,3 +177,83 @@ class Faults:
         """The script with what was consumed of it."""
         with self._lock:
             return [{**entry.fault.to_json(), "seen": entry.seen, "fired": entry.fired} for entry in self._script]
+
+
+def scripted(fault: Fault, date: float, standing: Mapping[str, str]) -> Reply | None:
+    """The API's answer where a fault answers in an operation's place; None where the fault is of another kind."""
+    if fault.then == "html":
+        return html(200)
+    if fault.then == "bad_json":
+        return Reply(200, b'{"upload_id": ', {"Content-Type": JSON, **standing})
+    if fault.then != "status":
+        return None
+    if fault.html:
+        answered = html(fault.status)
+    else:
+        code = code_of(fault.status) if fault.code is None else fault.code
+        _, meaning = CODES.get(code, (fault.status, "This is a scripted fault."))
+        answered = reply(Answer(fault.status, error_body(fault.status, code, meaning), standing), date)
+    return attrs.evolve(answered, headers={**answered.headers, **fault.headers})
+
+
+def reset(request: web.BaseRequest) -> web.Response:
+    """End the connection by a TCP reset."""
+    transport = request.transport
+    if transport is not None:
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            with socket.socket(fileno=socket.dup(raw.fileno())) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        transport.abort()
+    return gone()
+
+
+def close(request: web.BaseRequest) -> web.Response:
+    """End the connection without an answer."""
+    if request.transport is not None:
+        request.transport.close()
+    return gone()
+
+
+async def stall(request: web.BaseRequest) -> web.Response:
+    """Neither read nor write until the client has gone, or the server stops."""
+    while client_is_there(request):
+        await asyncio.sleep(TICK)
+    return close(request)
+
+
+def client_is_there(request: web.BaseRequest) -> bool:
+    """Asks the kernel, because a connection that is not read from does not tell of its end."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return False
+    raw = transport.get_extra_info("socket")
+    if raw is None or not hasattr(socket, "TCP_INFO"):
+        return True
+    with socket.socket(fileno=socket.dup(raw.fileno())) as connection:
+        state: int = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state == 1  # TCP_ESTABLISHED
+
+
+async def truncate(request: web.BaseRequest, answer: Reply) -> web.Response:
+    """Announce the whole body and send half of it; where there is none, send half of the head."""
+    lines = [f"HTTP/1.1 {answer.status} Truncated", f"Content-Length: {len(answer.body)}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
+    if request.transport is not None:
+        whole = head + answer.body[: len(answer.body) // 2] if answer.body else head[: len(head) // 2]
+        request.transport.write(whole)
+    return close(request)
+
+
+async def trickle(request: web.BaseRequest, answer: Reply, bytes_per_second: float) -> web.StreamResponse:
+    """Send the body at a given speed."""
+    response = web.StreamResponse(status=answer.status, headers={**answer.headers, **cors_headers(request)})
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    step = max(1, int(bytes_per_second * TICK))
+    for start in range(0, len(answer.body), step):
+        await response.write(answer.body[start : start + step])
+        await asyncio.sleep(step / bytes_per_second)
+    await response.write_eof()
+    return response

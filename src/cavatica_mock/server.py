@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from cavatica_mock.app import Mock
 from cavatica_mock.faults import Fault, Faults
+from cavatica_mock.http import Mock
 from cavatica_mock.settings import MIN_PART_SIZE, PART_URL_LIFETIME, Settings, made_up_token
 
 T = TypeVar("T")
@@ -162,15 +162,15 @@ class MockServer:
 
     def files(self) -> list[dict[str, Any]]:
         """Every file and folder, as `getFile` shows it."""
-        return self._ask(lambda mock: mock.describe_files())
+        return self._ask(lambda mock: mock.files())
 
     def uploads(self) -> list[dict[str, Any]]:
         """Every open upload of every user, as `getUpload` shows it with its parts."""
-        return self._ask(lambda mock: mock.describe_uploads())
+        return self._ask(lambda mock: mock.uploads())
 
     def file_bytes(self, file_id: str) -> bytes:
         """The whole file. Raises KeyError when there is none."""
-        return self._ask(lambda mock: mock.file_bytes(file_id))
+        return self._ask(lambda mock: mock.state.file_bytes(file_id))
 
     def reset(self) -> None:
         """Forget every upload, file, call and fault, and start the ids anew."""

@@ -1,6 +1,7 @@
 """What a mock is told when it starts."""
 
 import hashlib
+import re
 import secrets
 import ssl
 import time
@@ -17,6 +18,7 @@ MAX_PART_SIZE: Final = 5 * 2**30
 MAX_PARTS: Final = 10_000
 MAX_FILE_SIZE: Final = 5 * 2**40
 DEFAULT_RATE_LIMIT: Final = (1000, 300.0)  # calls in seconds, per token; docs.sevenbridges.com, API rate limit
+PROJECT_FORM: Final = re.compile(r"[^/\s]+/[^/\s]+")
 PART_URL_LIFETIME: Final = 3600.0  # seconds; the platform gives no figure
 
 

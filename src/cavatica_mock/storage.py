@@ -13,16 +13,16 @@ from xml.sax.saxutils import escape
 import attrs
 from aiohttp import web
 
-from cavatica_mock import cors, wire
+from cavatica_mock import faults
 from cavatica_mock.blobs import Blobs, Incoming
+from cavatica_mock.errors import Problem
 from cavatica_mock.faults import GET_BYTES, PUT_PART, Fault, Faults
 from cavatica_mock.files import Files
-from cavatica_mock.problems import Problem
+from cavatica_mock.records import timestamp
+from cavatica_mock.replies import Reply, cors_headers, html, http_date
 from cavatica_mock.settings import MAX_PART_SIZE
 from cavatica_mock.signing import PREFIX, Expired, Grant, NotSigned, Signer
 from cavatica_mock.uploads import Uploads
-from cavatica_mock.views import timestamp
-from cavatica_mock.wire import Reply
 
 log = logging.getLogger("cavatica_mock")
 
@@ -59,7 +59,7 @@ class Storage:
     files: Files
     blobs: Blobs
     signer: Signer
-    faults: Faults
+    script: Faults
     traffic: Traffic
     clock: Callable[[], float]
 
@@ -86,7 +86,7 @@ class Storage:
     async def _put(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.StreamResponse:
         number = query.get("partNumber", "")
         self.traffic.calls[PUT_PART] += 1
-        fault = self.faults.take(PUT_PART, int(number) if number.isascii() and number.isdigit() else None)
+        fault = self.script.take(PUT_PART, int(number) if number.isascii() and number.isdigit() else None)
         if fault is not None:
             early = await self._fail_early(request, fault)
             if early is not None:
@@ -117,14 +117,14 @@ class Storage:
         headers = {} if fault is not None and fault.then == "no_etag" else {"ETag": f'"{etag}"'}
         answer = Reply(200, b"", headers)
         if fault is not None and fault.then == "lost_answer":
-            return wire.close(request)
+            return faults.close(request)
         if fault is not None and fault.then == "truncate":
-            return await wire.truncate(request, answer)
+            return await faults.truncate(request, answer)
         return self._respond(answer)
 
     async def _get(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.StreamResponse:
         self.traffic.calls[GET_BYTES] += 1
-        fault = self.faults.take(GET_BYTES)
+        fault = self.script.take(GET_BYTES)
         if fault is not None:
             early = await self._fail_early(request, fault)
             if early is not None:
@@ -138,12 +138,12 @@ class Storage:
         size = file.size or 0
         asked = _range(request.headers.get("Range"), size)
         start, end = asked or (0, size)
-        response = web.StreamResponse(status=200 if asked is None else 206, headers=cors.headers(request))
+        response = web.StreamResponse(status=200 if asked is None else 206, headers=cors_headers(request))
         response.content_type = "application/octet-stream"
         response.content_length = end - start
         response.headers["Accept-Ranges"] = "bytes"
         response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
-        response.headers["Date"] = wire.http_date(self.clock())
+        response.headers["Date"] = http_date(self.clock())
         if response.status == 206:
             response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         await response.prepare(request)
@@ -155,10 +155,10 @@ class Storage:
                     await asyncio.sleep(len(block) / fault.bytes_per_second)
         except OSError as error:
             if not isinstance(error, ConnectionError):  # deleted while it was read
-                return wire.reset(request)
+                return faults.reset(request)
             raise
         if cut:
-            return wire.close(request)
+            return faults.close(request)
         await response.write_eof()
         return response
 
@@ -184,22 +184,22 @@ class Storage:
         """Act out the faults in which nothing is kept; None for those that only change what comes later."""
         if fault.then in ("reset", "stall"):
             await self._swallow(request, fault.after_bytes)
-            return wire.reset(request) if fault.then == "reset" else await wire.stall(request)
+            return faults.reset(request) if fault.then == "reset" else await faults.stall(request)
         if fault.then == "close" or (fault.then == "lost_answer" and fault.on == GET_BYTES):
-            return wire.close(request)
+            return faults.close(request)
         if fault.then == "delay":
             await asyncio.sleep(fault.seconds)
             return None
         if fault.then == "status":
             if fault.html:
-                answer = wire.html(fault.status)
+                answer = html(fault.status)
             else:
                 code = CODES.get(fault.status, "InternalError")
                 answer = refusal(fault.status, code, "This is a scripted fault.")
             return self._respond(attrs.evolve(answer, headers={**answer.headers, **fault.headers}))
         now = self.clock()
         answers = {
-            "html": wire.html(200),
+            "html": html(200),
             "bad_json": Reply(200, b"<Error", {"Content-Type": "application/xml"}),
             "expired": refusal(
                 403, "AccessDenied", "Request has expired", Expires=timestamp(now - 1), ServerTime=timestamp(now)
@@ -217,7 +217,7 @@ class Storage:
             self.traffic.bytes_received += len(block)
 
     def _respond(self, answer: Reply) -> web.Response:
-        return attrs.evolve(answer, headers={**answer.headers, "Date": wire.http_date(self.clock())}).response()
+        return attrs.evolve(answer, headers={**answer.headers, "Date": http_date(self.clock())}).response()
 
 
 def _no_such_upload() -> Refused:

@@ -5,12 +5,11 @@ from typing import Any
 
 import attrs
 
-from cavatica_mock import problems
+from cavatica_mock import errors
 from cavatica_mock.blobs import Blobs, Incoming
-from cavatica_mock.ids import Ids, project_uuid
-from cavatica_mock.places import Places
-from cavatica_mock.problems import Problem
-from cavatica_mock.records import File, Part, Piece, Upload
+from cavatica_mock.errors import Problem
+from cavatica_mock.files import Locations
+from cavatica_mock.records import File, Ids, Part, Piece, Upload, project_uuid
 from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
 from cavatica_mock.store import Store
 
@@ -57,22 +56,22 @@ class Uploads:
 
     store: Store
     blobs: Blobs
-    places: Places
+    locations: Locations
     ids: Ids
     clock: Callable[[], float]
     min_part_size: int
     part_size: int | None = None  # what every upload gets, if it is set
 
     def start(self, user: str, wanted: Mapping[str, Any], overwrite: bool) -> Upload:
-        place = self.places.destination(wanted.get("project"), wanted.get("parent"))
-        self.places.check_writable(place.project)
+        place = self.locations.destination(wanted.get("project"), wanted.get("parent"))
+        self.locations.check_writable(place.project)
         name = wanted["name"]
         size, asked = _whole(wanted.get("size")), _whole(wanted.get("part_size"))
         if size is not None and size > MAX_FILE_SIZE:
-            raise Problem(problems.UPLOAD_BAD_START, "A file has at most 5 TiB.")
+            raise Problem(errors.UPLOAD_BAD_START, "A file has at most 5 TiB.")
         taken = self.store.find_file(place.folder, name)
         if taken is not None and (taken.folder or not overwrite):
-            raise Problem(problems.UPLOAD_NAME_TAKEN, "Choose another name, or set overwrite.")
+            raise Problem(errors.UPLOAD_NAME_TAKEN, "Choose another name, or set overwrite.")
         now = self.clock()
         upload_id = self.ids.upload(self.store.upload)
         upload = Upload(
@@ -89,7 +88,7 @@ class Uploads:
             key=f"uploads/{project_uuid(upload_id)}+{name}",
         )
         with self.store.transaction():
-            self.places.make(place, user, now)
+            self.locations.make(place, user, now)
             self.store.add_upload(upload)
         return upload
 
@@ -101,13 +100,13 @@ class Uploads:
     def find(self, user: str, upload_id: str) -> Upload:
         upload = self.store.upload(upload_id)
         if upload is None or upload.user != user:
-            raise Problem(problems.UPLOAD_UNKNOWN)
+            raise Problem(errors.UPLOAD_UNKNOWN)
         return upload
 
     def check_number(self, upload: Upload, number: int) -> int:
         highest = part_count(upload.size, upload.part_size)
         if not 1 <= number <= highest:
-            raise Problem(problems.PART_NUMBER_BAD, f"This upload has part numbers from 1 to {highest}.")
+            raise Problem(errors.PART_NUMBER_BAD, f"This upload has part numbers from 1 to {highest}.")
         return number
 
     def report(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> None:
@@ -130,7 +129,7 @@ class Uploads:
         pieces = self._whole_file(upload, sorted(parts.values(), key=lambda part: part.number))
         taken = self.store.find_file(upload.parent, upload.name)
         if taken is not None and (taken.folder or not upload.overwrite):
-            raise Problem(problems.UPLOAD_NAME_TAKEN, "It was taken after the upload had been started.")
+            raise Problem(errors.UPLOAD_NAME_TAKEN, "It was taken after the upload had been started.")
         unused: list[str] = []
         now = self.clock()
         size = sum(piece.size for piece in pieces)
@@ -169,30 +168,30 @@ class Uploads:
         for report in reports:
             number = self.check_number(upload, int(report["part_number"]))
             if etag_of(report["response"]["headers"]) is None:
-                raise Problem(problems.PART_REPORT_BAD, f"The report of part {number} has no ETag.")
+                raise Problem(errors.PART_REPORT_BAD, f"The report of part {number} has no ETag.")
             checked.append((number, _normal(report)))
         return checked
 
     def _whole_file(self, upload: Upload, parts: Sequence[Part]) -> list[Piece]:
         if not parts:
-            raise Problem(problems.UPLOAD_INCOMPLETE, "No part was reported.")
+            raise Problem(errors.UPLOAD_INCOMPLETE, "No part was reported.")
         pieces = []
         for expected, part in enumerate(parts, start=1):
             if part.number != expected:
-                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {expected} is missing.")
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {expected} is missing.")
             if part.report is None:
-                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} was sent but never reported.")
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} was sent but never reported.")
             if part.blob is None or part.size is None:
-                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but never sent.")
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but never sent.")
             if _reported_etag(part) != bare(part.etag or ""):
-                raise Problem(problems.UPLOAD_INCOMPLETE, f"Storage gave part {part.number} another ETag.")
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Storage gave part {part.number} another ETag.")
             smallest = self.min_part_size if self.part_size is None else 0
             if part.size < smallest and any(later.size for later in parts[part.number :]):
-                raise Problem(problems.UPLOAD_INCOMPLETE, f"Part {part.number} is too small: only the last one may be.")
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} is too small: only the last one may be.")
             pieces.append(Piece(part.blob, part.size))
         size = sum(piece.size for piece in pieces)
         if upload.size is not None and size != upload.size:
-            raise Problem(problems.UPLOAD_INCOMPLETE, f"{size} bytes were reported of the {upload.size} declared.")
+            raise Problem(errors.UPLOAD_INCOMPLETE, f"{size} bytes were reported of the {upload.size} declared.")
         return pieces
 
 

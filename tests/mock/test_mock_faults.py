@@ -9,8 +9,9 @@ import httpx
 import pytest
 from mock_client import Client, code, md5
 
-from cavatica_mock import Fault, MockServer, contract, cors
+from cavatica_mock import Fault, MockServer, contract
 from cavatica_mock.faults import KINDS, STORAGE_ONLY, Faults
+from cavatica_mock.replies import is_loopback
 
 
 def ask_raw(server: MockServer, request: bytes) -> bytes:
@@ -281,8 +282,8 @@ def test_faults_over_http(client: Client, server: MockServer) -> None:
 )
 def test_the_mocks_own_endpoints_are_for_its_machine(address: str, near: bool) -> None:
     """Whoever can reach the port from elsewhere can neither script faults nor read uploads."""
-    assert cors.is_loopback(address) == near
-    assert not cors.is_loopback(None)
+    assert is_loopback(address) == near
+    assert not is_loopback(None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from mock_client import Client, code, md5, report
 
 from cavatica_mock import MockServer
 from cavatica_mock.contract import load
-from cavatica_mock.operations import _HANDLERS
+from cavatica_mock.handlers import _HANDLERS
 from cavatica_mock.settings import DEFAULT_PART_SIZE
 
 
@@ -350,7 +350,7 @@ def test_a_failure_of_the_mock_shows_no_traceback(server: MockServer, caplog: py
     """The client gets 503/90004, the log the cause."""
     client = Client(server)
     mock = server._running
-    object.__setattr__(mock._gate.operations, "uploads", None)
+    object.__setattr__(mock._dispatch.handlers, "uploads", None)
     answer = client.get("upload/multipart")
     assert code(answer) == (503, 90004)
     assert "Traceback" not in answer.text

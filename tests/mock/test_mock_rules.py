@@ -13,11 +13,10 @@ from mock_client import md5, report
 
 from cavatica_mock.blobs import Blobs
 from cavatica_mock.contract import Invalid, check, load
-from cavatica_mock.ids import Ids
-from cavatica_mock.places import Places
-from cavatica_mock.problems import CODES, MORE_INFO, Problem
-from cavatica_mock.ratelimit import RateLimit
-from cavatica_mock.records import Piece
+from cavatica_mock.errors import CODES, MORE_INFO, Problem
+from cavatica_mock.files import Locations
+from cavatica_mock.rate_limit import RateLimit
+from cavatica_mock.records import Ids, Piece
 from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE
 from cavatica_mock.signing import Expired, Grant, NotSigned, Signer
 from cavatica_mock.store import Store
@@ -147,7 +146,7 @@ class UploadModel(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(None)
         self.blobs = Blobs(Path(self.folder.name))
-        places, ids = Places(self.store, None), Ids(0)
+        places, ids = Locations(self.store, None), Ids(0)
         self.uploads = Uploads(self.store, self.blobs, places, ids, lambda: 1e9, 1)
         self.stored: dict[int, bytes] = {}
         self.reported: dict[int, str] = {}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from cavatica_mock.problems import CODES
+from cavatica_mock.errors import CODES
 
 LIFE_OF_AN_UPLOAD = [
     "startUpload",

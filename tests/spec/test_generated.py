@@ -113,7 +113,9 @@ def test_a_failed_generation_leaves_the_client_alone(tmp_path):
     for name in ("Makefile", "generator-config.yml", "tools", "generated", "openapi.yaml"):
         source, target = ROOT / name, tmp_path / name
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".pdm-build"))
+            shutil.copytree(
+                source, target, ignore=shutil.ignore_patterns("__pycache__", ".pdm-build", "venv", "node_modules")
+            )
         else:
             shutil.copy(source, target)
     (tmp_path / "src" / "cavatica_upload" / "api").mkdir(parents=True)

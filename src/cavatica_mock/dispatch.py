@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from cavatica_mock import problems
+from cavatica_mock import errors
 from cavatica_mock.contract import Contract, Invalid, Operation, check
-from cavatica_mock.ids import user_of
-from cavatica_mock.operations import Answer, Call, Operations, refused, unrouted
-from cavatica_mock.problems import Problem
-from cavatica_mock.ratelimit import RateLimit, Standing
-from cavatica_mock.views import chosen
+from cavatica_mock.errors import Problem
+from cavatica_mock.handlers import Call, Handlers, refused, unrouted
+from cavatica_mock.rate_limit import RateLimit, Standing
+from cavatica_mock.records import chosen, user_of
+from cavatica_mock.replies import Answer
 
 log = logging.getLogger("cavatica_mock")
 
@@ -59,9 +59,9 @@ class Admitted(Routed):
 
 
 @attrs.frozen
-class Gate:
+class Dispatch:
     contract: Contract
-    operations: Operations
+    handlers: Handlers
     users: Mapping[str, str]  # token to user
     rates: RateLimit
 
@@ -75,7 +75,7 @@ class Gate:
             return unrouted()
         operation = match.operations.get(request.method)
         if operation is None:
-            answer = refused(Problem(problems.METHOD_NOT_ALLOWED))
+            answer = refused(Problem(errors.METHOD_NOT_ALLOWED))
             return attrs.evolve(answer, headers={"Allow": ", ".join(sorted(match.operations))})
         return Routed(request, operation, match.values)
 
@@ -83,10 +83,10 @@ class Gate:
         """Who asks, and whether they have calls left; the answer where they may not."""
         user = self.users.get(_token(routed.request.headers))
         if user is None:
-            return refused(Problem(problems.NOT_AUTHENTICATED))
+            return refused(Problem(errors.NOT_AUTHENTICATED))
         standing = self.rates.look(user) if routed.operation.id in FREE else self.rates.spend(user)
         if standing.refused:
-            return attrs.evolve(refused(Problem(problems.TOO_MANY_CALLS)), headers=standing.headers())
+            return attrs.evolve(refused(Problem(errors.TOO_MANY_CALLS)), headers=standing.headers())
         return Admitted(routed.request, routed.operation, routed.values, user, standing)
 
     def answer(self, admitted: Admitted, body: bytes) -> Answer:
@@ -99,7 +99,7 @@ class Gate:
                 query=_query(admitted.operation, pairs),
                 body=_body(admitted, body),
             )
-            answer = self.operations.handler(admitted.operation.id)(call)
+            answer = self.handlers.handler(admitted.operation.id)(call)
             if answer.document is not None:
                 fields = ",".join(value for name, value in pairs if name == "fields")
                 answer = attrs.evolve(answer, document=chosen(answer.document, fields))
@@ -107,7 +107,7 @@ class Gate:
             answer = refused(problem)
         except Exception:
             log.exception("The mock failed at %s", admitted.operation.id)
-            answer = refused(Problem(problems.BROKEN))
+            answer = refused(Problem(errors.BROKEN))
         return attrs.evolve(answer, headers={**answer.headers, **admitted.standing.headers()})
 
 
@@ -133,11 +133,11 @@ def _path(admitted: Admitted) -> dict[str, Any]:
     for parameter in admitted.operation.of_kind("path"):
         text = admitted.values[parameter.name]
         if text in ("", ".", ".."):
-            raise Problem(problems.BAD_PATH[parameter.name], f"{parameter.name} is missing.")
+            raise Problem(errors.BAD_PATH[parameter.name], f"{parameter.name} is missing.")
         try:
             values[parameter.name] = parameter.read([text])
         except Invalid as invalid:
-            raise Problem(problems.BAD_PATH[parameter.name], invalid.why) from None
+            raise Problem(errors.BAD_PATH[parameter.name], invalid.why) from None
     return values
 
 
@@ -149,7 +149,7 @@ def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]
         texts = [text for given, text in pairs if given == name]
         if not texts:
             continue
-        code = problems.BAD_KEY.get((operation.id, name), problems.BAD_REQUEST)
+        code = errors.BAD_KEY.get((operation.id, name), errors.BAD_REQUEST)
         try:
             "".join(texts).encode()
             values[name] = parameter.read(texts)
@@ -164,30 +164,30 @@ def _body(admitted: Admitted, body: bytes) -> Any:
     operation = admitted.operation
     if operation.body_schema is None:
         return None  # the vendor's Python client sends `null` with a GET and `{}` with a DELETE
-    bad = problems.BAD_BODY[operation.id]
+    bad = errors.BAD_BODY[operation.id]
     if not body:
         if operation.body_required:
             raise Problem(bad, "There is no body.")
         return None
     if admitted.request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
-        raise Problem(problems.WRONG_CONTENT_TYPE)
+        raise Problem(errors.WRONG_CONTENT_TYPE)
     document = _decoded(body, bad)
     _check_destination(operation, document)
     try:
         check(operation.body_validator, document)
     except Invalid as invalid:
         first = str(invalid.where[0]) if invalid.where else ""
-        raise Problem(problems.BAD_KEY.get((operation.id, first), bad), invalid.why) from None
+        raise Problem(errors.BAD_KEY.get((operation.id, first), bad), invalid.why) from None
     return document
 
 
 def _check_destination(operation: Operation, document: Any) -> None:
     """Said by the schema too; here it gets a code and a sentence of its own."""
-    if operation.id in problems.NEEDS_DESTINATION and isinstance(document, dict):
+    if operation.id in errors.NEEDS_DESTINATION and isinstance(document, dict):
         if "project" in document and "parent" in document:
-            raise Problem(problems.DESTINATION_TWICE)
+            raise Problem(errors.DESTINATION_TWICE)
         if "project" not in document and "parent" not in document:
-            raise Problem(problems.DESTINATION_MISSING)
+            raise Problem(errors.DESTINATION_MISSING)
 
 
 def _decoded(body: bytes, code: int) -> Any:

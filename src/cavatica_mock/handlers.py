@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import attrs
 
+from cavatica_mock.errors import Problem
 from cavatica_mock.files import Files
-from cavatica_mock.problems import Problem
-from cavatica_mock.ratelimit import UNLIMITED, RateLimit
-from cavatica_mock.records import File
+from cavatica_mock.rate_limit import UNLIMITED, RateLimit
+from cavatica_mock.records import Document, File, Page, Views, timestamp
+from cavatica_mock.replies import Answer
 from cavatica_mock.settings import Settings
 from cavatica_mock.signing import Grant, Signer
 from cavatica_mock.uploads import Uploads
-from cavatica_mock.views import Document, Page, Views, timestamp
 
 DEFAULT_LIMIT: Final = 50  # items on a page; older pages of the documentation say 25
 
@@ -36,16 +36,7 @@ class Call:
 
 
 @attrs.frozen
-class Answer:
-    """`document` None means an empty body."""
-
-    status: int
-    document: Document | None = None
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class Operations:
+class Handlers:
     """Every operation of the contract, by its operationId."""
 
     settings: Settings
@@ -148,7 +139,7 @@ class Operations:
 
     def get_project(self, call: Call) -> Answer:
         name = f"{call.path['project_owner']}/{call.path['project_name']}"
-        places = self.files.places
+        places = self.files.locations
         place = places.project(name)
         return Answer(HTTPStatus.OK, call.views.project(place.project, place.folder, places.writable(place.project)))
 
@@ -171,24 +162,24 @@ class Operations:
         return math.ceil(self.settings.clock() + self.settings.part_url_lifetime)
 
 
-_HANDLERS: Final[dict[str, Callable[[Operations, Call], Answer]]] = {
-    "startUpload": Operations.start_upload,
-    "listUploads": Operations.list_uploads,
-    "getUpload": Operations.get_upload,
-    "getPartUrl": Operations.get_part_url,
-    "reportUploadedPart": Operations.report_uploaded_part,
-    "reportUploadedParts": Operations.report_uploaded_parts,
-    "completeUpload": Operations.complete_upload,
-    "abortUpload": Operations.abort_upload,
-    "getFile": Operations.get_file,
-    "deleteFile": Operations.delete_file,
-    "getDownloadInfo": Operations.get_download_info,
-    "listFiles": Operations.list_files,
-    "listFolder": Operations.list_folder,
-    "createFolder": Operations.create_folder,
-    "editFiles": Operations.edit_files,
-    "getProject": Operations.get_project,
-    "getRateLimit": Operations.get_rate_limit,
+_HANDLERS: Final[dict[str, Callable[[Handlers, Call], Answer]]] = {
+    "startUpload": Handlers.start_upload,
+    "listUploads": Handlers.list_uploads,
+    "getUpload": Handlers.get_upload,
+    "getPartUrl": Handlers.get_part_url,
+    "reportUploadedPart": Handlers.report_uploaded_part,
+    "reportUploadedParts": Handlers.report_uploaded_parts,
+    "completeUpload": Handlers.complete_upload,
+    "abortUpload": Handlers.abort_upload,
+    "getFile": Handlers.get_file,
+    "deleteFile": Handlers.delete_file,
+    "getDownloadInfo": Handlers.get_download_info,
+    "listFiles": Handlers.list_files,
+    "listFolder": Handlers.list_folder,
+    "createFolder": Handlers.create_folder,
+    "editFiles": Handlers.edit_files,
+    "getProject": Handlers.get_project,
+    "getRateLimit": Handlers.get_rate_limit,
 }
 
 

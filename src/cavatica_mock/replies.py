@@ -1,0 +1,142 @@
+"""How answers leave: from documents to bytes, with the CORS headers that let pages of this machine read them."""
+
+import ipaddress
+import json
+import logging
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from cavatica_mock.errors import BAD_REQUEST, BROKEN, Problem
+from cavatica_mock.records import Document
+
+log = logging.getLogger("cavatica_mock")
+
+JSON: Final = "application/json"
+PAGE: Final = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><hr>proxy</body></html>"
+CORS_EXPOSED: Final = (
+    "ETag, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id, X-Total-Matching-Query"
+)
+CORS_METHODS: Final = "GET, PUT, POST, DELETE"
+
+
+@attrs.frozen
+class Answer:
+    """`document` None means an empty body."""
+
+    status: int
+    document: Document | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Reply:
+    """An answer down to its bytes."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+    def response(self) -> web.Response:
+        return web.Response(status=self.status, body=self.body, headers={"Server": "cavatica-mock", **self.headers})
+
+
+def reply(answer: Answer, date: float) -> Reply:
+    """Every answer of the API says that it is JSON, the empty ones too."""
+    body = b"" if answer.document is None else json.dumps(answer.document, ensure_ascii=False).encode()
+    headers = {**answer.headers, "Date": http_date(date)}
+    if answer.status != 204:
+        headers["Content-Type"] = JSON
+    return Reply(answer.status, body, headers)
+
+
+def http_date(seconds: float) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+def html(status: int) -> Reply:
+    """What a proxy says in the API's place."""
+    title = {200: "Please sign in", 502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}
+    body = PAGE.format(title.get(status, f"{status} Error")).encode()
+    return Reply(status, body, {"Content-Type": "text/html; charset=utf-8"})
+
+
+def gone() -> web.Response:
+    """What a handler returns when there is no connection any more that it could go over."""
+    return web.Response(status=500)
+
+
+class Connection(RequestHandler):
+    """A client's connection. What is not HTTP is refused in the platform's shape, without the parser's own words."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached a handler, and end the connection."""
+        log.debug("Not answered in full: %s", message or exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was under way already")
+        problem = Problem(BAD_REQUEST if status < 500 else BROKEN)
+        response = web.json_response(problem.body(), status=problem.status)
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """aiohttp's low-level server: one handler for everything, no router of its own."""
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host without a port, as a name or an address, is this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return host is not None and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_local_origin(origin: str) -> bool:
+    """Whether an `Origin` is that of a page which this machine serves to itself."""
+    try:
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and is_loopback(parts.hostname)
+    except ValueError:
+        return False
+
+
+def is_local_host(host: str) -> bool:
+    """Whether a `Host`, with or without a port, names this machine alone."""
+    return is_local_origin(f"http://{host}")
+
+
+def cors_headers(request: web.BaseRequest) -> dict[str, str]:
+    """What lets a page of this machine read an answer; nothing for other callers."""
+    origin = request.headers.get("Origin", "")
+    if not is_local_origin(origin):
+        return {}
+    return {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": CORS_EXPOSED, "Vary": "Origin"}
+
+
+def preflight(request: web.BaseRequest) -> web.Response | None:
+    """The answer to the question that a browser asks before a call; None if this is no such question."""
+    allowed = cors_headers(request)
+    if request.method != "OPTIONS" or not allowed or "Access-Control-Request-Method" not in request.headers:
+        return None
+    allowed["Access-Control-Allow-Methods"] = CORS_METHODS
+    allowed["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "")
+    return web.Response(status=204, headers=allowed)
