@@ -170,6 +170,19 @@ def test_not_in_logs(serve: Serve, client_of: ClientOf, caplog: pytest.LogCaptur
     assert "sEcReT" not in caplog.text
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpx2", "httpcore.http11", "httpcore2.http11", "httpcore2.proxy"])
+def test_not_in_logs_of_httpx2(serve: Serve, client_of: ClientOf, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """The library that carries httpx on is looked after like httpx itself, and the token is known wherever it is."""
+    caplog.set_level(logging.DEBUG)
+    client_of(serve(answer(200, UPLOAD)))
+    logger = logging.getLogger(name)
+    logger.debug("request target=b'/part?Signature=sEcReT' to https://bucket.example/part?Signature=sEcReT")
+    logger.debug("headers %r", [(b"X-Echo", TOKEN.encode()), (b"X-SBG-Auth-Token", b"sEcReT")])
+    assert "X-Echo" in caplog.text
+    assert TOKEN not in caplog.text
+    assert "sEcReT" not in caplog.text
+
+
 def test_with_does_not_change_the_original(serve: Serve, client_of: ClientOf) -> None:
     """with_headers, with_cookies and with_timeout make another client that is as safe, and leave the first alone."""
     server = serve(answer(200, UPLOAD))

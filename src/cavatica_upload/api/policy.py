@@ -204,7 +204,7 @@ class CallAttempts:
         if asked is None:
             return self._fail(error)
         until = clock_text(self._wall() + asked)
-        hint = f"It says that it is back at {until}. What was uploaded is kept: run the same command then."
+        hint = f"The platform says it will be back at {until}. Uploaded parts are kept: run the same command then."
         return self._fail(error_of(answer.status, answer.headers, answer.body, self.operation.name, hint))
 
     def _retry_or_fail(
