@@ -7,7 +7,7 @@ import attrs
 class Timing:
     """Seconds."""
 
-    connect: float = 30.0
+    connect: float = 15.0
     """Until a connection to the API or to storage is there."""
     silence: float = 60.0
     """For which the API or storage may take or send nothing, …"""

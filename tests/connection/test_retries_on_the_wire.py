@@ -456,9 +456,8 @@ def test_long_maintenance_is_not_waited_out(serve: Serve, client_of: ClientOf) -
         start(client_of(server))
     assert caught.value.maintenance
     assert not caught.value.maybe_acted
-    assert re.match(
-        r"It says that it is back at \d{4}-\d\d-\d\d \d\d:\d\d UTC\. What was uploaded is kept", caught.value.hint or ""
-    )
+    said = r"The platform says it will be back at \d{4}-\d\d-\d\d \d\d:\d\d UTC\. Uploaded parts are kept"
+    assert re.match(said, str(caught.value.hint))
     assert len(server.requests) == 1
 
 
