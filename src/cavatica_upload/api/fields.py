@@ -34,6 +34,12 @@ class Fields:
             value = str(value)
         return value if isinstance(value, str) and value.isprintable() and fits_into_path(value) else None
 
+    def url(self, key: str) -> str | None:
+        """Return a web address."""
+        value = self.text(key)
+        usable = value is not None and value.isprintable() and value.lower().startswith(("http://", "https://"))
+        return value if usable else None
+
     def whole(self, key: str, least: int = 0, most: int = LARGEST) -> int | None:
         """Return a whole number within bounds, which may be written as text or with a decimal point."""
         number = whole(self.values.get(key))

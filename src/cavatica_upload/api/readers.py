@@ -111,8 +111,8 @@ def part_url(answer: Answer) -> PartUrl:
     """
     fields = Fields(answer.json)
     report = fields.inner("report")
-    url, method = fields.text("url"), (fields.text("method") or "").upper()
-    if url is None or not url.lower().startswith(("http://", "https://")):
+    url, method = fields.url("url"), (fields.text("method") or "").upper()
+    if url is None:
         raise answer.unexpected("without a usable url")
     codes = fields.items("success_codes") or report.items("success_codes") or ()
     wanted = report.items("headers")
@@ -177,8 +177,8 @@ def _metadata(values: Mapping[str, Any]) -> dict[str, str | None]:
 
 def download_url(answer: Answer) -> str:
     """Read the answer to getDownloadInfo."""
-    url = Fields(answer.json).text("url")
-    if url is None or not url.lower().startswith(("http://", "https://")):
+    url = Fields(answer.json).url("url")
+    if url is None:
         raise answer.unexpected("without a usable url")
     return url
 

@@ -1,0 +1,113 @@
+"""Readers of answers: whatever JSON comes, a record or UnexpectedAnswer, and never a value that cannot be used."""
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cavatica_upload.api import readers
+from cavatica_upload.api.answers import Answer
+from cavatica_upload.api.async_client import AsyncApi
+from cavatica_upload.api.client import Operations
+from cavatica_upload.api.contract import contract_operations
+from cavatica_upload.api.operations import fits_into_path, recognise
+from cavatica_upload.errors import UnexpectedAnswer
+
+KEYS = [
+    *("upload_id", "part_size", "parallel_uploads", "initiated", "parts", "part_number", "response", "headers", "url"),
+    *("method", "expires", "success_codes", "report", "id", "size", "items", "links", "rel", "href", "type", "tags"),
+    *("metadata", "resource", "error", "status", "code", "rate", "limit", "remaining", "reset", "ETag", "other"),
+]
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(
+        ["next", "2026-11-22T10:00:00Z", "10000-01-01", "https://s.example/\ud800", "http://", "7", "-1", "..", "\x1b["]
+    ),
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.one_of(st.sampled_from(KEYS), st.text(max_size=4)), inner)
+    ),
+    max_leaves=12,
+)
+READERS = {
+    "startUpload": readers.started_upload,
+    "listUploads": readers.upload_page,
+    "getPartUrl": readers.part_url,
+    "getUpload": lambda answer: readers.upload(answer, "u1"),
+    "completeUpload": readers.completed_file,
+    "getFile": lambda answer: readers.file_details(answer.json, "f1"),
+    "getDownloadInfo": readers.download_url,
+    "listFiles": readers.file_page,
+    "createFolder": lambda answer: readers.file_details(answer.json),
+    "editFiles": lambda answer: readers.edit_outcomes(answer, ["f1", "f2"]),
+    "getProject": lambda answer: readers.project(answer, "a/b"),
+    "getRateLimit": readers.rate_limit,
+}
+OPERATIONS = {one.name: recognise(one.method, one.path) for one in contract_operations()}
+
+
+def answer_of(name: str, value: Any) -> Answer:
+    """A success of an operation with this JSON."""
+    return Answer(OPERATIONS[name], 200, {}, json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("name", READERS)
+@given(value=JSON)
+def test_any_json_is_read(name: str, value: Any) -> None:
+    """Whatever comes is a record or UnexpectedAnswer, and its differences can be told."""
+    answer = answer_of(name, value)
+    for difference in answer.differences():
+        assert difference.key
+        assert difference.came
+    problem: UnexpectedAnswer | None = None
+    try:
+        READERS[name](answer)
+    except UnexpectedAnswer as error:
+        problem = error
+    assert problem is None or problem.operation == name
+    assert problem is None or problem.message.isprintable()
+
+
+@given(value=st.dictionaries(st.sampled_from(["upload_id", "part_size", "url", "id", "report", "headers"]), JSON))
+def test_what_steers_is_usable(value: dict[str, Any]) -> None:
+    """An id can stand in a path, a part size is between 1 byte and 5 GiB, a URL can be sent to, headers can be sent."""
+    try:
+        started = readers.started_upload(answer_of("startUpload", value))
+    except UnexpectedAnswer:
+        pass
+    else:
+        assert fits_into_path(started.upload_id)
+        assert 1 <= started.part_size <= 5 * 2**30
+    try:
+        part = readers.part_url(answer_of("getPartUrl", value))
+    except UnexpectedAnswer:
+        pass
+    else:
+        part.url.encode()
+        assert all((name + text).isascii() for name, text in part.headers.items())
+        assert all(name.isascii() and name for name in part.report_headers)
+        assert part.method.isalpha()
+    completed = readers.completed_file(answer_of("completeUpload", value))
+    assert completed.id is None or fits_into_path(completed.id)
+
+
+def test_both_clients_have_the_same_operations() -> None:
+    """What can be called with asyncio can be called without, by the same names and with the same arguments."""
+
+    def operations(kind: type) -> dict[str, list[str]]:
+        found = inspect.getmembers(kind, inspect.isfunction)
+        return {name: list(inspect.signature(one).parameters) for name, one in found if not name.startswith("_")}
+
+    blocking = operations(Operations)
+    del blocking["get_httpx_client"]
+    assert operations(AsyncApi) == blocking
+    assert len(blocking) >= len(OPERATIONS)
