@@ -36,7 +36,7 @@ class OutageWatch:
             now = self.clock()
             if now - self._answered >= JUST_NOW:
                 self._since = now if self._since is None else self._since
-                self._reason = reason.rstrip(".")
+                self._reason = reason.rpartition(": ")[2].rstrip(".")
 
     def tick(self, parts: int) -> None:
         """Emit what is due; `parts` wait to be tried again."""

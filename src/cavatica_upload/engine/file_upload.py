@@ -13,7 +13,6 @@ from cavatica_upload.engine.concurrency import MOST
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import Opened, open_upload
 from cavatica_upload.engine.parts import Ended, FileParts, GivenBack, PartFailed, PartPool
-from cavatica_upload.engine.reading import Reading, ReadingEnded
 from cavatica_upload.engine.run import OpenFile
 from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.errors import (
@@ -32,6 +31,7 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import Outcome, UploadRequest
+from cavatica_upload.sources.reading import Reading, ReadingEnded
 from cavatica_upload.sources.stream import Stream
 
 LOOK = 1.0  # seconds between looks at the clock: for reports by age, and for the deadline of the file
@@ -129,7 +129,7 @@ class FileUpload:
         file.left = 0
         self._happened: queue.SimpleQueue[Ended | Part | ReadingEnded | None] = queue.SimpleQueue()
         self._parts = FileParts(file.key, opened, file.run, MOST if opened.parallel else 1, self._happened.put)
-        self._reading = Reading(opened, file.request.digest, self._happened.put, self._is_over)
+        self._reading = Reading(opened.source, opened.part_size, file.request.digest, self._happened.put, self._is_over)
 
     def run(self) -> Receipt | BeginAnew:
         """Send, complete, and send again what the server says it does not have."""

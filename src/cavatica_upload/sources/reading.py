@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import attrs
 
-from cavatica_upload.engine.open import Opened
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import DigestName
+from cavatica_upload.sources.base import Source
 from cavatica_upload.sources.stream import Stream
 
 LOOK = 0.1  # seconds between looks whether a stream may be read on
@@ -33,7 +33,8 @@ class Reading:
     `cancelled` is asked often. A stream is read `STREAM_AHEAD` parts ahead; `stored()` says that one is stored.
     """
 
-    opened: Opened
+    source: Source
+    part_size: int
     digest: DigestName | None
     put: Callable[[Part | ReadingEnded], object]
     cancelled: Callable[[], bool]
@@ -41,7 +42,7 @@ class Reading:
 
     def start(self) -> bool:
         """Begin if there is something to read; return whether there is."""
-        if not isinstance(self.opened.source, Stream) and (self.digest is None or self.opened.completed):
+        if not isinstance(self.source, Stream) and self.digest is None:
             return False
         threading.Thread(target=self._run, name="cavatica-reading", daemon=True).start()
         return True
@@ -52,8 +53,8 @@ class Reading:
 
     def _run(self) -> None:
         try:
-            source = self.opened.source
-            ended = self._read_stream(source) if isinstance(source, Stream) else self._read_file()
+            stream = self.source if isinstance(self.source, Stream) else None
+            ended = self._read_file() if stream is None else self._read_stream(stream)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
             ended = ReadingEnded(error=error)
         self.put(ended)
@@ -63,7 +64,7 @@ class Reading:
         while not self.cancelled():
             if not self._room.acquire(timeout=LOOK):
                 continue
-            part = stream.cut(self.opened.part_size, whole.update)
+            part = stream.cut(self.part_size, whole.update)
             if part is None:
                 break
             if self.cancelled():
@@ -75,11 +76,11 @@ class Reading:
     def _read_file(self) -> ReadingEnded:
         whole = _hash(self.digest)
         with DIGESTS:
-            for block in self.opened.source.blocks(0, self.opened.source.size or 0):
+            for block in self.source.blocks(0, self.source.size or 0):
                 if self.cancelled():
                     return ReadingEnded()
                 whole.update(block)
-        return ReadingEnded(self.opened.source.size or 0, self._made(whole))
+        return ReadingEnded(self.source.size or 0, self._made(whole))
 
     def _made(self, whole: "hashlib._Hash | _Nothing") -> FileDigest | None:
         return None if self.digest is None else FileDigest(self.digest, whole.hexdigest(), "computed")
