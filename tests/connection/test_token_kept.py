@@ -201,6 +201,15 @@ def test_with_does_not_change_the_original(serve: Serve, client_of: ClientOf) ->
     get_upload.sync("u1", client=client)
 
 
+@pytest.mark.parametrize("header", [{"X": "\udc80"}, {"X": "Köln"}, {"Größe": "1"}, {"X": None}], ids=ascii)
+def test_headers_that_cannot_be_sent(serve: Serve, client_of: ClientOf, header: dict[str, str]) -> None:
+    """A header that HTTP cannot hold is an error of usage, before anything is sent."""
+    server = serve(answer(200, UPLOAD))
+    with pytest.raises(UsageError, match="header"):
+        client_of(server).with_headers(header)
+    assert server.requests == []
+
+
 def test_connections_cannot_be_replaced(serve: Serve, client_of: ClientOf) -> None:
     """A client of one's own under the generated functions would undo all this, and is refused."""
     client = client_of(serve(answer(200, {})))
@@ -322,6 +331,9 @@ def test_names_of_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> No
         "http://[::1",
         "http://host:99999",
         "http://ho st\x01",
+        f"http://{'a' * 70}.example:1",
+        "http://\udc80:1",
+        "http:127.0.0.1:80",
         "://",
     ],
 )

@@ -168,6 +168,10 @@ class SafeClient(AuthenticatedClient, Operations):
 
     def with_headers(self, headers: dict[str, str]) -> Self:
         """Return a client with more headers, over the same connections; this one stays as it is."""
+        try:
+            httpx.Headers(headers)
+        except (UnicodeError, TypeError) as error:
+            raise UsageError("A header cannot be sent: its name or value is not ASCII text.") from error
         return attrs.evolve(self, headers={**self._headers, **headers})
 
     def with_cookies(self, cookies: dict[str, str]) -> Self:

@@ -242,6 +242,7 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
         return None
     with _proxy_errors(scheme):
         url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
+        url.host.encode("idna")  # what a look-up of the name begins with; a label may be too long for it
         if not url.host or not 0 < (url.port or 1) < 65536:
             raise ValueError
         if url.scheme not in ("http", "https", "socks5", "socks5h"):
