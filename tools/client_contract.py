@@ -34,11 +34,11 @@ class Document:
             for method in METHODS:
                 if method in item:
                     yield {
-                        "name": item[method]["operationId"],
+                        "name": item[method].get("operationId", f"{method.upper()} {path}"),
                         "method": method.upper(),
                         "path": path,
                         "successes": {
-                            str(status): self._body(self._resolved(answer))
+                            str(status).upper().replace("XX", "00"): self._body(self._resolved(answer))
                             for status, answer in item[method]["responses"].items()
                             if str(status).startswith("2")
                         },
@@ -49,15 +49,17 @@ class Document:
         content = answer.get("content")
         if not content:
             return None
-        if "application/json" not in content:
-            return {"json": False}
-        return self._shape(content["application/json"].get("schema", {}))
+        kinds = {kind.partition(";")[0].strip(): media for kind, media in content.items()}
+        found = next((kind for kind in kinds if kind == "application/json" or kind.endswith("+json")), None)
+        return {"json": False} if found is None else self._shape(kinds[found].get("schema", {}))
 
     def _shape(self, schema: Any) -> dict[str, Any]:
         if not isinstance(schema, dict):
             return {}
         if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
+            place, _, name = schema["$ref"].rpartition("/")
+            if place != "#/components/schemas":
+                return {}
             if name not in self._named:
                 self._named[name] = {}  # it may contain itself
                 self._named[name] = self._shape(self._document["components"]["schemas"][name])

@@ -42,7 +42,7 @@ NEW = {
                     }
                 },
             },
-            "responses": {"202": {"description": "x"}},
+            "responses": {"2XX": {"description": "x"}},
         },
     },
     "/upload/many": {
