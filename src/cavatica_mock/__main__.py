@@ -140,8 +140,8 @@ def serve(
             stopping = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-            told = f" token={made_up}" if made_up else ""
-            click.echo(f"cavatica-mock ready: {mock.origin}/v2{told}")
+            shown = f" token={made_up}" if made_up else ""
+            click.echo(f"cavatica-mock ready: {mock.origin}/v2{shown}")
             await stopping.wait()
 
     try:

@@ -188,7 +188,7 @@ class _Lazy:
 
 
 def check(validator: Any, value: object, *where: str) -> None:
-    """Raises Invalid for the first thing that is wrong. The schemas of one wrong value are not all told."""
+    """Raises Invalid for the first of the errors, however many schemas refuse the value."""
     if validator.is_valid(value):
         return
     error = next(iter(validator.iter_errors(value)))
@@ -205,7 +205,7 @@ def load() -> Contract:
     packaged = resources.files("cavatica_mock") / "openapi.yaml"
     if packaged.is_file():
         text = packaged.read_text("utf-8")
-    else:  # an editable install: the document is where it is written
+    else:  # an editable install: the document in the checkout
         text = (Path(__file__).parents[2] / "openapi.yaml").read_text("utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return Contract(yaml.load(text, loader))  # noqa: S506

@@ -53,7 +53,7 @@ class Admitted(Routed):
 
     @property
     def part(self) -> int | None:
-        """The part number in the path, where there is one."""
+        """The part number in the path, if there is one."""
         text = self.values.get("part_number", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
@@ -80,7 +80,7 @@ class Dispatch:
         return Routed(request, operation, match.values)
 
     def admit(self, routed: Routed) -> Admitted | Answer:
-        """Who asks, and whether they have calls left; the answer where they may not."""
+        """Who calls, and their rate limit; or the answer that refuses them."""
         user = self.users.get(_token(routed.request.headers))
         if user is None:
             return refused(Problem(errors.NOT_AUTHENTICATED))
@@ -124,7 +124,7 @@ def _token(headers: Mapping[str, str]) -> str:
 
 
 def _pairs(target: str) -> list[tuple[str, str]]:
-    """Names and values of the query. Bytes that are no UTF-8 stay marked as such: they only matter where declared."""
+    """Names and values of the query. Bytes that are not UTF-8 stay marked: only declared parameters are checked."""
     return parse_qsl(target.partition("?")[2], keep_blank_values=True, errors="surrogateescape")
 
 

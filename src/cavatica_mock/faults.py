@@ -180,7 +180,7 @@ class Faults:
 
 
 def scripted(fault: Fault, date: float, standing: Mapping[str, str]) -> Reply | None:
-    """The API's answer where a fault answers in an operation's place; None where the fault is of another kind."""
+    """The API's answer if the fault answers in the operation's place; None if it is of another kind."""
     if fault.then == "html":
         return html(200)
     if fault.then == "bad_json":
@@ -236,7 +236,7 @@ def client_is_there(request: web.BaseRequest) -> bool:
 
 
 async def truncate(request: web.BaseRequest, answer: Reply) -> web.Response:
-    """Announce the whole body and send half of it; where there is none, send half of the head."""
+    """Announce the whole body and send half of it; without a body, send half of the head."""
     lines = [f"HTTP/1.1 {answer.status} Truncated", f"Content-Length: {len(answer.body)}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")

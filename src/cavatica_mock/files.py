@@ -11,7 +11,7 @@ from cavatica_mock.errors import Problem
 from cavatica_mock.records import File, Ids, root_folder
 from cavatica_mock.store import Store
 
-UNDECLARED_PROJECT: Final = "mock/undeclared-folders"  # where folders are said to be that nobody made
+UNDECLARED_PROJECT: Final = "mock/undeclared-folders"  # the project of folders that nobody made
 MAX_METADATA_KEYS = 1000  # docs.cavatica.org, Metadata on CAVATICA; the key's and the value's limit are in bytes
 MAX_KEY_BYTES = 100
 MAX_VALUE_BYTES = 300

@@ -7,7 +7,7 @@ import attrs
 
 from cavatica_mock.settings import DEFAULT_RATE_LIMIT
 
-UNLIMITED = 9223372036854775807  # what the platform shows as remaining where there is no limit
+UNLIMITED = 9223372036854775807  # what the platform shows as remaining if there is no limit
 
 
 @attrs.frozen
@@ -65,7 +65,7 @@ class RateLimit:
         now = self._clock()
         window = self._windows.get(user)
         if window is None or now >= window.end:
-            # Ends on a whole second, because that is all a client is told.
+            # Ends on a whole second, because the header has whole seconds.
             window = self._windows[user] = _Window(end=math.ceil(now + self._seconds))
         return window
 

@@ -73,7 +73,7 @@ def _nothing(_: str) -> None:
 
 
 class Ids:
-    """Makes new ids; the same ones in the same order where a seed is given."""
+    """Makes new ids; with a seed, the same ones in the same order."""
 
     def __init__(self, seed: int | None) -> None:
         self._random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311

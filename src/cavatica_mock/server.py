@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """The one of uvloop where that is installed: it takes large PUTs a good deal faster."""
+    """uvloop's, if it is installed: it takes large PUTs a good deal faster."""
     try:
         import uvloop
     except ImportError:
@@ -49,7 +49,7 @@ class Authority:
 class Serving:
     """A mock that listens for the length of an `async with` block, in this thread's event loop.
 
-    Raises OSError or sqlite3.Error where it cannot listen or keep its state.
+    Raises OSError or sqlite3.Error if it cannot listen or keep its state.
     """
 
     def __init__(self, settings: Settings, faults: Faults, host: str, port: int) -> None:
@@ -226,7 +226,7 @@ class MockServer:
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(self._serve(ready))
-        except BaseException as error:  # noqa: BLE001  told to the thread that waits in start()
+        except BaseException as error:  # noqa: BLE001  raised again in start()
             self._failure = error
         finally:
             ready.set()

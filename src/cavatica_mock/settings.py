@@ -1,4 +1,4 @@
-"""What a mock is told when it starts."""
+"""The settings of a mock."""
 
 import hashlib
 import re

@@ -210,7 +210,7 @@ class Storage:
         return None if found is None else self._respond(found)
 
     async def _swallow(self, request: web.BaseRequest, count: int) -> None:
-        """Read so many bytes of the body, or all of it where it has no more."""
+        """Read this many bytes of the body, or all of it if it is shorter."""
         taken = 0
         while taken < count and (block := await request.content.read(min(2**16, count - taken))):
             taken += len(block)

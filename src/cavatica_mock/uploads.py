@@ -119,7 +119,7 @@ class Uploads:
         """The file, made of the parts in the order of their numbers.
 
         Reports given here count as if they had been made before. When it is refused, all is as it was before the call:
-        these reports are not kept either. Raises Problem: 8007 for anything short of a whole file, 8005 where the name
+        these reports are not kept either. Raises Problem: 8007 for anything short of a whole file, 8005 if the name
         was taken meanwhile.
         """
         extra = dict(self._checked(upload, reports))
