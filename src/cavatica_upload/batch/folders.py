@@ -1,4 +1,4 @@
-"""The tree of folders on the platform: found or made as files need them, with as few calls as can be."""
+"""The tree of folders on the platform: found or created as files need them, with few calls."""
 
 import threading
 from collections import Counter
@@ -11,7 +11,7 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, NameTaken, NotFound
 
 FEW = 3
-"""Up to so many names are asked for one by one; for more, the folder is listed, 100 names a call."""
+"""Up to this many names are asked for one by one; for more, the folder is listed, 100 names a call."""
 MOST_LISTED = 10_000
 """Entries of a folder that are listed before names are asked for one by one after all."""
 
@@ -26,14 +26,14 @@ class FolderApi(Protocol):
         """Return what has this name in a folder."""
 
     def create_folder(self, destination: Destination, name: str) -> FileDetails:
-        """Make a folder."""
+        """Create a folder."""
 
     def get_file(self, file_id: str) -> FileDetails:
         """Return a file or folder."""
 
 
 class NotAFolder(CavaticaError):
-    """A file is where a folder is needed."""
+    """There is a file of this name, and a folder is needed."""
 
 
 class _Listings:

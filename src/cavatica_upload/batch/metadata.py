@@ -57,7 +57,7 @@ class BulkEditor(Protocol):
     """What is needed of the API."""
 
     def edit_files(self, edits: Sequence[FileEdit]) -> Sequence[CavaticaError | None]:
-        """Edit up to 100 files in one call; the answer has a place for each edit, None where it was done."""
+        """Edit up to 100 files in one call; the answer has a place for each edit, None if it was done."""
 
 
 class MetadataQueue:

@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 class Shard:
     """Share `index` (from 1) of `count` shares.
 
-    Raises UsageError where the index is not one of the shares.
+    Raises UsageError if the index is not one of the shares.
     """
 
     index: int
@@ -46,11 +46,11 @@ class Shard:
     def of_slurm(cls, environ: Mapping[str, str]) -> Self:
         """Take the share from a Slurm array job: SLURM_ARRAY_TASK_ID among SLURM_ARRAY_TASK_COUNT.
 
-        The ids of an array may begin anywhere and have steps (`--array=0-30:10`), which Slurm tells in
+        The ids of an array may begin anywhere and have steps (`--array=0-30:10`), which Slurm gives in
         SLURM_ARRAY_TASK_MIN and SLURM_ARRAY_TASK_STEP (slurm.schedmd.com, Job Array Support). Without these two the
-        ids are taken to be 1 to COUNT, or 0 to COUNT-1 where the id itself is 0.
+        ids are taken to be 1 to COUNT, or 0 to COUNT-1 if the id itself is 0.
 
-        Raises UsageError outside an array job, and where the ids cannot be counted (`--array=1,5,7`).
+        Raises UsageError outside an array job, and if the ids cannot be counted (`--array=1,5,7`).
         """
         values = {name: environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "COUNT", "MIN", "MAX", "STEP")}
         if not values["ID"] or not values["COUNT"]:

@@ -128,7 +128,7 @@ def _run(output: Output, words: list[str]) -> int:
     except BrokenPipeError:
         discard_output()
         return int(Exit.DONE)
-    except Exception as error:  # noqa: BLE001  # the last resort: a user is told what to send us, not shown a trace
+    except Exception as error:  # noqa: BLE001  # the last resort: a user sees what to send us, not a trace
         return _unexpected(output, error)
 
 

@@ -1,4 +1,4 @@
-"""Uploads a checked batch: makes folders, keeps receipts where asked, sets metadata."""
+"""Uploads a checked batch: creates folders, keeps receipts at --receipt, sets metadata."""
 
 import io
 import sys
@@ -28,7 +28,7 @@ from cavatica_upload.request import DigestName, FileEdit, IfExists, UploadReques
 
 @attrs.frozen(kw_only=True)
 class BatchOptions:
-    """What `cavatica upload` was told about the files."""
+    """The options of `cavatica upload` about the files."""
 
     target: Target
     if_exists: IfExists = "fail"
@@ -51,7 +51,7 @@ class BatchOptions:
 
 
 class BatchRun(UploadRun):
-    """Uploads a checked batch, keeps receipts where asked, and sets metadata."""
+    """Uploads a checked batch, keeps receipts at --receipt, and sets metadata."""
 
     _tree: FolderTree
     _queue: MetadataQueue
@@ -125,14 +125,14 @@ class BatchRun(UploadRun):
         return UsageError(f"--part-size was refused. {message_of(error)}", "Give 5MiB to 5GiB, or leave it out.")
 
     def arrived(self, request: UploadRequest, receipt: Receipt) -> None:
-        """Keep the receipt where asked, and set metadata."""
+        """Keep the receipt at --receipt, and set metadata."""
         self._keep(request.context, receipt)
 
     def _keep(self, item: Item, receipt: Receipt) -> None:
         try:
             self._receipts.keep(receipt, item.folder, item.name)
         except (OSError, CavaticaError) as error:
-            self.output.warn(f"The receipt of {item.label} could not be kept where you asked: {error}.")
+            self.output.warn(f"The receipt of {item.label} could not be written: {error}.")
         metadata, tags = self._about.describes(item)
         self._note(self._queue.add(FileEdit(receipt.file_id, item.label, metadata, tags)))
 
@@ -154,7 +154,7 @@ def find_uploaded(
     destination: Destination,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Receipt | None:
-    """Return the receipt of a file that an earlier run uploaded; `say` is told before the file has to be read."""
+    """Return the receipt of a file that an earlier run uploaded; `say` is called before the file has to be read."""
     return index.find(
         item.source,
         item.size,

@@ -38,7 +38,7 @@ Grade = Literal["ok", "note", "wrong"]
 
 @attrs.frozen
 class Finding:
-    """What a check found; `error` is there where something is wrong."""
+    """What a check found; `error` is there if something is wrong."""
 
     check: str
     grade: Grade
@@ -172,7 +172,7 @@ class _OneByte:
 
 
 def _storage(api: Api, target: Target) -> Finding:
-    """Send one byte where files would go, as an upload would, and take it back."""
+    """Send one byte to the storage of the target in an upload, and abort the upload."""
     name = f"cavatica-doctor-{secrets.token_hex(8)}"
     upload = api.start_upload(target.destination, name, 1, 5 * 1024 * 1024)
     storage = Storage()

@@ -86,7 +86,7 @@ def exit_of_run(done: int, failures: Collection[Exit]) -> Exit:
     """Return the exit code of a run over files, of which `done` succeeded and `failures` failed, each with its code.
 
     An interrupted run is 130 whatever else happened. If every failure is of the network, it is 4: the same command
-    goes on. If nothing succeeded for one single reason, that is the reason of the run; otherwise it is 1.
+    resumes. If nothing succeeded for one single reason, that is the reason of the run; otherwise it is 1.
     """
     if not failures:
         return Exit.DONE

@@ -90,7 +90,8 @@ class Meter:
         self.waiting_until: float | None = None
         self.unfinished_kept = 0  # bytes of files that ended unfinished, kept on the server
         self.unfinished_parts = 0
-        self._outage: tuple[Outage, float] | None = None  # and when it was told
+        self._outage: tuple[Outage, float] | None = None  # and when it was emitted
+        self._moved = now
         self._trouble_since: float | None = None
         self._trouble_parts: set[tuple[FileKey, int]] = set()
         self._trouble_reason = ""
@@ -155,7 +156,9 @@ class Meter:
         """Return the seconds for which no byte of a file went out, 0.0 if that is usual."""
         if self.wait_left(now) or (progress.size is not None and progress.sent >= progress.size):
             return 0.0
-        return now - progress.moved if now - progress.moved >= STALLED else 0.0
+        # A file that has sent nothing yet may be waiting for its turn: then it stalls only if all do.
+        since = progress.moved if progress.moved > progress.began else max(progress.began, self._moved)
+        return now - since if now - since >= STALLED else 0.0
 
     def trouble(self, now: float) -> str | None:
         """Return a sentence about an outage, or about parts that fail, None if all goes well."""
@@ -179,7 +182,7 @@ class Meter:
             progress.sent += event.count
             progress.speed.add(event.count, now)
             if event.count > 0:
-                progress.moved = now
+                progress.moved = self._moved = now
 
     def _trouble(self, reason: str, now: float) -> None:
         if self._trouble_since is None:

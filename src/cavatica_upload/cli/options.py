@@ -145,7 +145,7 @@ class Connection:
         from cavatica_upload.cli.messages import sentence
         from cavatica_upload.events import Event, Retrying
 
-        def tell(event: Event) -> None:
+        def show(event: Event) -> None:
             if output.verbose or not isinstance(event, Retrying) or event.attempt > 2:
                 output.say(sentence(event))
 
@@ -153,7 +153,7 @@ class Connection:
             self.token,
             self.endpoint,
             profile=self.profile,
-            on_event=tell,
+            on_event=show,
         )
         try:
             yield Api(client, on_drift=lambda event: output.say(sentence(event)))

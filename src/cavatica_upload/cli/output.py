@@ -109,7 +109,7 @@ class Output:
 
 
 def write_line(text: str) -> None:
-    """Write a line to standard output at once.
+    """Write a line to standard output, and flush it.
 
     If nobody reads it any more (`| head`), the rest is discarded and the work goes on.
     """
