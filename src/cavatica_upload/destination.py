@@ -124,7 +124,7 @@ def name_problem(name: str) -> str | None:
         return f"{name!r} cannot be the name of a file"
     if len(name) > LONGEST_NAME:
         return f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed"
-    return None if _is_utf8(name) else "its name is not valid UTF-8"
+    return None if is_utf8(name) else "its name is not valid UTF-8"
 
 
 def folder_problem(name: str) -> str | None:
@@ -140,10 +140,11 @@ def folder_problem(name: str) -> str | None:
         return "a folder on the platform cannot have a name that begins with “__”"
     if len(name) > LONGEST_NAME:
         return f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed"
-    return None if _is_utf8(name) else "its name is not valid UTF-8"
+    return None if is_utf8(name) else "its name is not valid UTF-8"
 
 
-def _is_utf8(name: str) -> bool:
+def is_utf8(name: str) -> bool:
+    """Return whether text can be sent: a byte of a file name that is not UTF-8 cannot."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -319,3 +319,29 @@ def test_an_outage_is_one_line(machine: Machine) -> None:
     assert ended.code == 0
     trouble = [line for line in ended.err.splitlines() if re.search("503|failed|No part|No connection", line)]
     assert len(trouble) <= 1
+
+
+def test_a_full_disk_behind_standard_output_is_an_error_and_no_trace(machine: Machine) -> None:
+    """The file is uploaded, and that its line was lost is said and gives 1."""
+    machine.file("a.bam")
+    with Path("/dev/full").open("wb") as full:
+        process = machine.start("upload", "a.bam", *TO, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"Standard output cannot be written: No space left on device." in err
+    assert machine.remote() == {"a.bam": b"ACGT\n"}
+
+
+@pytest.mark.parametrize("option", [("--metadata", "a\udcff=b"), ("--metadata", "a=\udcff"), ("--tag", "\udcff")])
+def test_metadata_that_cannot_be_sent_is_refused_before(machine: Machine, option: tuple[str, str]) -> None:
+    """Bytes that are not UTF-8 in a value are found before the file is sent."""
+    machine.file("a.bam")
+    ended = machine.run("upload", "a.bam", *TO, *option)
+    assert (ended.code, "not valid UTF-8" in ended.err, machine.remote()) == (2, True, {})
+
+
+def test_a_file_of_another_size_than_expected_is_not_uploaded(machine: Machine) -> None:
+    """Also if an earlier run has brought it."""
+    machine.file("a.bam")
+    assert machine.call("upload", "a.bam", *TO, "--expect-size", "5").code == 0
+    assert machine.call("upload", "a.bam", *TO, "--expect-size", "6").code == 5

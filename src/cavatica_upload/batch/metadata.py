@@ -5,6 +5,7 @@ from typing import Protocol
 
 import attrs
 
+from cavatica_upload.destination import is_utf8
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.request import FileEdit
 
@@ -22,12 +23,16 @@ def metadata_problems(metadata: Mapping[str, object]) -> Iterator[str]:
     for key, value in metadata.items():
         if not key:
             yield "a metadata field has no name."
+        elif not is_utf8(key):
+            yield f"the metadata field {key!r} has a name that is not valid UTF-8."
         elif any(mark in key for mark in ".$"):
             yield f"the metadata field {key!r} has a “.” or “$” in its name, which is not allowed."
         elif _length(key) > LONGEST_KEY:
             yield f"the metadata field {key[:20] + '…'!r} has a name of {_length(key)} bytes, above {LONGEST_KEY}."
         if not isinstance(value, str):
             yield f"the value of the metadata field {key!r} is not text."
+        elif not is_utf8(value):
+            yield f"the value of the metadata field {key!r} is not valid UTF-8."
         elif _length(value) > LONGEST_VALUE:
             yield f"the value of the metadata field {key!r} has {_length(value)} bytes, {LONGEST_VALUE} are allowed."
 
@@ -37,6 +42,8 @@ def tag_problems(tags: Iterable[str]) -> Iterator[str]:
     for tag in tags:
         if not tag.strip():
             yield "a tag is empty."
+        elif not is_utf8(tag):
+            yield f"the tag {tag!r} is not valid UTF-8."
         elif _length(tag) > LONGEST_VALUE:
             yield f"the tag {tag[:20] + '…'!r} has {_length(tag)} bytes, {LONGEST_VALUE} are allowed."
 

@@ -13,7 +13,7 @@ from cavatica_upload.cli.doctor import doctor
 from cavatica_upload.cli.exit_codes import MEANINGS, Exit, exit_of
 from cavatica_upload.cli.format import command_line
 from cavatica_upload.cli.options import Command, Group
-from cavatica_upload.cli.output import Output, discard_output, write_line
+from cavatica_upload.cli.output import Output, discard_output, output_failed, write_line
 from cavatica_upload.cli.receipts import receipts
 from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
@@ -106,7 +106,8 @@ def _close_log() -> None:
 def _run(output: Output, words: list[str]) -> int:
     try:
         result: Any = app.main(args=list(words), prog_name="cavatica", standalone_mode=False, obj=words)
-        return result if isinstance(result, int) else int(Exit.DONE)
+        code = result if isinstance(result, int) else int(Exit.DONE)
+        return int(Exit.FAILED) if code == Exit.DONE and output_failed() else code
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

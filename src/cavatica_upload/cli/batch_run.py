@@ -19,7 +19,7 @@ from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.cli.upload_run import RunOptions, UploadRun
 from cavatica_upload.destination import Destination, Target
-from cavatica_upload.errors import BadRequest, CavaticaError, SourceError, UsageError
+from cavatica_upload.errors import BadRequest, CavaticaError, SizeMismatch, SourceError, UsageError
 from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
@@ -92,8 +92,12 @@ class BatchRun(UploadRun):
         about = self._about
         for item in self._batch.items:
             try:
+                _check_size(item, about.expect_size)
                 destination = self._tree.get(about.target.path(item.folder))
-                receipt = find_uploaded(self._index, self._tree, about, item, destination, self.output.say)
+                known = about.expect_md5 is None  # else the file has to be read
+                receipt = (
+                    find_uploaded(self._index, self._tree, about, item, destination, self.output.say) if known else None
+                )
             except CavaticaError as error:
                 self.tally.fail(item.label, error)
                 continue
@@ -164,6 +168,17 @@ def find_uploaded(
         renamed=about.if_exists == "rename",
         before_reading=lambda: say(f"{item.source}: touched since it was uploaded; comparing it with the receipt"),
     )
+
+
+def _check_size(item: Item, expected: int | None) -> None:
+    """Raise SizeMismatch if a file has not the size that it should have."""
+    if None not in (expected, item.size) and item.size != expected:
+        raise SizeMismatch(
+            f"{item.label} has {item.size:,} bytes, and {expected:,} were expected; nothing was uploaded.",
+            "Check the file, or --expect-size.",
+            expected=expected,
+            got=item.size,
+        )
 
 
 def standard_input() -> BinaryIO:

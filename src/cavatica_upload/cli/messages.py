@@ -118,8 +118,8 @@ def sentence(event: Event) -> str:
             return f"API rate limit reached; resuming in {time_text(seconds)}"
         case Retrying(operation, attempt, reason, delay):
             return in_plain_words(f"{operation} failed ({reason.rstrip('.')}); try {attempt} in {time_text(delay)}")
-        case Outage(seconds, _, _, True):
-            return f"The connection is back after {time_text(seconds)}"
+        case Outage(over=True):
+            return "The connection is back."
         case Outage(seconds, parts, reason):
             waiting = f"; {count_text(parts, 'part')} waiting" if parts else ""
             return f"No connection for {time_text(seconds)} ({in_plain_words(reason)}){waiting}"

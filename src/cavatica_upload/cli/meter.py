@@ -25,7 +25,7 @@ from cavatica_upload.events import (
 
 WINDOW = 20.0  # seconds over which a speed is taken
 STALLED = 5.0  # seconds without a byte after which a file is said to be stalled
-TROUBLE = 5.0  # seconds without a part sent, while parts fail, after which it is said
+TROUBLE = 15.0  # seconds without a part sent, while parts fail, after which it is said
 _GRAIN = 0.25  # seconds of a step within the window
 
 

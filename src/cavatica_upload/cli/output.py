@@ -26,6 +26,7 @@ class Output:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
+        _UNWRITABLE.clear()
         for stream in (sys.stdout, sys.stderr):  # a name that the locale cannot write must not end the command
             with contextlib.suppress(AttributeError, ValueError):
                 stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -105,7 +106,8 @@ class Output:
             return
         from rich.text import Text
 
-        self.console.print(Text(before, before_style) + Text(visible(text), style))
+        with contextlib.suppress(OSError):  # a full disk: the work goes on without words
+            self.console.print(Text(before, before_style) + Text(visible(text), style))
 
 
 def write_line(text: str) -> None:
@@ -121,8 +123,20 @@ def write_line(text: str) -> None:
             sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
+    except OSError as error:  # a full disk
+        discard_output()
+        if not _UNWRITABLE:
+            _UNWRITABLE.append(f"Standard output cannot be written: {error.strerror}.")
+            with contextlib.suppress(OSError):
+                click.echo(f"Error: {_UNWRITABLE[0]}", err=True)
 
 
+def output_failed() -> bool:
+    """Whether a line of standard output was lost, though somebody was to read it."""
+    return bool(_UNWRITABLE)
+
+
+_UNWRITABLE: list[str] = []
 _ONE_LINE = threading.Lock()  # events come from the uploader's threads
 
 

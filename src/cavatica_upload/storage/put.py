@@ -155,7 +155,7 @@ def _lost(error: httpx.RequestError, target: Target, part: Part, *, late: bool) 
             part=part.number,
         )
     loss = describe_failure(error, httpx.URL(target.url))
-    sentence = f"Part {part.number} was not taken: {loss.reason}."
+    sentence = f"Part {part.number} failed: {loss.reason}."
     if loss.untrusted:
         return CertificateUntrusted(sentence, loss.hint)
     hint = loss.hint or "Check the network, and whether it lets you reach that host."
