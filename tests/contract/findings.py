@@ -21,7 +21,7 @@ FOLLOWING: Final = frozenset({"AttributeError", "IndexError", "KeyError", "StopI
 class Finding:
     """Something that is wrong: the check that found it, where, and the requests that lead to it.
 
-    `moves` is what else helps to see it again. `kind` names what a note is about.
+    `moves` is what else helps to see it again, `claim` the function that failed. `kind` names what a note is about.
     """
 
     check: str
@@ -31,6 +31,7 @@ class Finding:
     steps: Steps = ()
     moves: str = ""
     kind: str = ""
+    claim: str = ""
 
     @classmethod
     def of(cls, error: BaseException, trace: Trace | None = None, *, layer: str = CONTRACT, kind: str = "") -> Self:

@@ -35,6 +35,7 @@ class Options:
     share: float = 0.5
     reports: Path = REPORTS
     drift_baseline: Path = BASELINE
+    behind: str | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -58,6 +59,7 @@ class Options:
             only=tuple(environ.get("ONLY", "").replace(",", " ").split()),
             share=share,
             reports=Path(environ.get("REPORTS") or REPORTS),
+            behind=_behind(environ.get("BEHIND") or None),
             drift_baseline=Path(environ.get("BASELINE") or BASELINE),
         )
 
@@ -77,6 +79,12 @@ class Options:
         return Target(
             self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run
         )
+
+
+def _behind(text: str | None) -> str | None:
+    if text not in (None, "nginx"):
+        raise UsageError(f"BEHIND={text!r}: mutants can stand behind nginx, or behind nothing.")
+    return text
 
 
 def _seed(text: str) -> int:

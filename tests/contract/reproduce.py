@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from tests.contract.answer import TOKEN_HEADER, Answer, Request
-from tests.contract.trace import Steps, given
+from tests.contract.trace import Steps, encoded, given, repeats
 
 PORT: Final = 8097  # of a server that is started again
 MOST_STEPS: Final = 12
@@ -67,7 +67,9 @@ def lines(steps: Steps, scene: Scene) -> str | None:
             if FIELD not in script:
                 script.insert(0, FIELD)
             for value in kept:
-                names[value] = f"{_key(step, value).upper()}_{number}"
+                name = names[value] = f"{_key(step, value).upper()}_{number}"
+                if value.isalnum():
+                    names[encoded(value)] = f"""$(printf '%%%02X' "'${name}")${{{name}#?}}"""
             key, name = _key(step, kept[0]), names[kept[0]]
             script.append(f"{name}=$({command.replace('curl -si', 'curl -s', 1)} | field {key})")
     if scene.start:
@@ -115,7 +117,7 @@ def quoted(text: str, names: Mapping[str, str], scene: Scene) -> str:
         if name is None:
             words.append(shlex.quote(piece) if piece else "")
         elif name:
-            words.append(f'"${{{name}}}"')
+            words.append(f'"{name}"' if name.startswith("$(") else f'"${{{name}}}"')
         else:
             words.append(scene.served if "://" in piece else urlsplit(scene.served).netloc)
     return "".join(words) or "''"
@@ -156,7 +158,7 @@ def _split(text: str, names: Mapping[str, str]) -> list[tuple[str, str | None]]:
 def _repeats(request: Request, value: str) -> bool:
     body = request.body.decode("utf-8", "replace") if request.body else ""
     sent = request.sent.decode("latin-1") if request.sent else ""
-    return value in f"{request.origin}{request.target} {body} {sent}"
+    return repeats(f"{request.origin}{request.target} {body} {sent}", value)
 
 
 def _key(step: Answer, value: str) -> str:

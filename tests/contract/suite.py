@@ -69,6 +69,7 @@ def model(run: Run, *, examples: int = EXAMPLES, steps: int = STEPS) -> Outcome:
     try:
         context = Context.on(run.target, api)
     except Broken as error:
+        api.close()
         outcome = Outcome("model", own=run.target.own)
         outcome.found("a first upload can be started and aborted", Finding.of(error, api.trace))
         return outcome
@@ -97,9 +98,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
     with _server(options) as target:
         say(f"{target.base_url}, seed {options.seed}")
         if len(target.token) < SHORT_TOKEN:
-            say(
-                f"TOKEN has {len(target.token)} characters: an answer that shows it is not noticed below {SHORT_TOKEN}."
-            )
+            say(f"TOKEN is shorter than {SHORT_TOKEN} characters: whether answers show it is not checked.")
         outcomes: list[Outcome] = []
         for name, phase in PHASES.items():
             if not options.only or name in options.only:

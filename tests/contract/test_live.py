@@ -1,5 +1,6 @@
 """A visit to a platform, with the mock and its rate limit in the platform's place."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from cavatica_mock import Fault, MockServer
+from cavatica_upload.events import Drift as Told
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT, operations
-from tests.contract.live.drift import Drift
+from tests.contract.live.drift import Drift, read_baseline
 from tests.contract.live.rate_budget import RateBudget
-from tests.contract.options import Options, UsageError
-from tests.contract.server import PROJECT, TOKEN
+from tests.contract.mutants.serve import served
+from tests.contract.options import SEED, Options, UsageError
+from tests.contract.server import PROJECT, TOKEN, Target
 
 LIMIT = 400
 
@@ -26,10 +29,10 @@ def platform() -> Iterator[MockServer]:
         yield mock
 
 
-def visit(platform: MockServer, reports: Path, **environment: str) -> "subprocess.Popen[str]":
+def visit(platform: MockServer | Target, reports: Path, *words: str, **environment: str) -> "subprocess.Popen[str]":
     """The command in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.contract", "live"],
+        [sys.executable, "-m", "tests.contract", "live", *words],
         cwd=ROOT,
         env={
             **os.environ, "BASE_URL": platform.base_url, "TOKEN": TOKEN, "PROJECT": PROJECT, "REPORTS": str(reports),
@@ -81,6 +84,36 @@ def test_an_upload_whose_start_was_not_answered_is_found(platform: MockServer, t
     assert platform.uploads() == []
 
 
+def test_known_drifts_do_not_fail_again(tmp_path: Path) -> None:
+    """`baseline` keeps what was seen; the next visit fails only for what is new, and says which is which."""
+    known = tmp_path / "known.json"
+    drift = Told("listFiles", "the content type", "text/plain").text
+    results = []
+    with served("wrong_content_type", SEED) as platform:
+        for words in ((), ("baseline",), ()):
+            process = visit(platform, tmp_path, *words, BASELINE=str(known))
+            printed, errors = process.communicate(timeout=60)
+            results.append((process.returncode, printed + errors))
+    assert [code for code, _ in results] == [1, 0, 0], results
+    assert drift in results[0][1].partition("New, and break")[2]
+    assert drift in results[2][1].partition("Known, and break")[2]
+    assert "New, and break" not in results[2][1]
+    kept = json.loads(known.read_text())[platform.base_url]
+    assert kept == [{"operation": "listFiles", "key": "the content type", "came": "text/plain"}]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"x": 1}', '{"http://x": [1]}'])
+def test_a_baseline_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    """One sentence with the file's name."""
+    path = tmp_path / "known.json"
+    path.write_text(text)
+    if text == '{"x": 1}':
+        assert read_baseline(path, "http://x") == set()
+    else:
+        with pytest.raises(UsageError, match=r"known\.json"):
+            read_baseline(path, "http://x")
+
+
 def test_the_drift_report_names_each_key(platform: MockServer, tmp_path: Path) -> None:
     """A server that says more, or less, or otherwise is told so key by key, without values."""
     drift = Drift()
@@ -91,7 +124,7 @@ def test_the_drift_report_names_each_key(platform: MockServer, tmp_path: Path) -
     api.call("listUploads")
     api.close()
     report = drift.markdown("Drift")
-    assert "The server answers listUploads in another way than documented: the status is 418." in report
+    assert Told("listUploads", "the status", "418").text in report
     assert len(drift.broken) >= 2
     assert "- startUpload 200: `size`" not in report
 

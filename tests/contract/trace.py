@@ -15,7 +15,13 @@ from tests.contract import document
 from tests.contract.answer import Answer, Request
 
 GIVEN: Final = frozenset({"upload_id", "id", "url"})  # keys of answers whose values later requests repeat
-LISTS: Final = frozenset({"listUploads", "listFiles"})  # what is started or made shows there without being named
+# What is started or made shows in a list without being named by the request.
+LISTED: Final = {
+    "listUploads": frozenset({"startUpload", "completeUpload", "abortUpload"}),
+    "listFiles": frozenset({"createFolder", "completeUpload", "deleteFile", "editFiles"}),
+}
+MOST_LISTED: Final = 10
+RECENT: Final = 6  # requests; of those before, only what the server took can matter
 SHOWN: Final = 4096  # bytes of an answer that are kept
 Steps = tuple[Answer, ...]
 
@@ -45,13 +51,15 @@ class Trace:
             for value in given(answer):
                 givers.setdefault(value, index)
         chosen: set[int] = set()
-        if last.operation is not None and last.operation.id in LISTS:
-            chosen |= set(_changes(steps)[-4:])
+        if last.operation is not None and last.operation.id in LISTED:
+            kinds = LISTED[last.operation.id]
+            listed = [i for i in _changes(steps) if (found := steps[i].operation) is not None and found.id in kinds]
+            chosen |= set(listed[-MOST_LISTED:])
         names = {name: index for index, answer in enumerate(steps) for name in _names(answer.request)}
         wanted, known = [text_of(last.request), *(texts[index] for index in chosen)], set[str]()
         while wanted:
             text = wanted.pop()
-            for value in [value for value in (*givers, *names) if value not in known and value in text]:
+            for value in [each for each in (*givers, *names) if each not in known and repeats(text, each)]:
                 known.add(value)
                 first = givers.get(value, 0)
                 related = {index for index in _changes(steps) if index > first and value in texts[index]}
@@ -78,6 +86,16 @@ def given(answer: Answer) -> Iterator[str]:
             yield shown[key]
 
 
+def encoded(value: str) -> str:
+    """An id with its first character percent-encoded, which is still the same id."""
+    return f"%{ord(value[0]):02X}{value[1:]}"
+
+
+def repeats(text: str, value: str) -> bool:
+    """Whether a request's text has a value that was given."""
+    return value in text or (value.isalnum() and encoded(value) in text)
+
+
 def text_of(request: Request) -> str:
     """Where a request can repeat what was given: its URL and its body."""
     body = request.body.decode("utf-8", "replace") if request.body else ""
@@ -85,7 +103,13 @@ def text_of(request: Request) -> str:
 
 
 def _changes(steps: list[Answer]) -> list[int]:
-    return [i for i, answer in enumerate(steps) if answer.request.method != "GET" and 200 <= answer.status < 300]
+    """Where something was changed, or an attempt was made not long before the end."""
+    recent = len(steps) - RECENT
+    return [
+        index
+        for index, answer in enumerate(steps)
+        if answer.request.method != "GET" and (200 <= answer.status < 300 or index >= recent)
+    ]
 
 
 def _is_url(request: Request, url: str) -> bool:

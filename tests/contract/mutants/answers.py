@@ -31,6 +31,15 @@ async def missing_key(ask: Ask, way: Way) -> Reply:
 
 
 @defect(DEFECTS)
+async def renamed_key(ask: Ask, way: Way) -> Reply:
+    """A started upload has its id under another name."""
+    reply = await way.on(ask)
+    if ask.operation == "startUpload" and reply.status == 200:
+        return reply.with_json({key.replace("upload_id", "uploadId"): value for key, value in reply.json().items()})
+    return reply
+
+
+@defect(DEFECTS)
 async def wrong_type(ask: Ask, way: Way) -> Reply:
     """The part size of a started upload is a string."""
     reply = await way.on(ask)

@@ -1,6 +1,6 @@
 """Runs the suite against one mutant and stops at the first finding, cheap phases first.
 
-    python -m tests.contract.mutants.mutant_run NAME SEED [PHASE…]
+    python -m tests.contract.mutants.mutant_run NAME SEED [nginx] [PHASE…]
 
 prints one line of JSON: which phase and which check found what, after how many calls and seconds. A process of its own
 for each mutant, because Hypothesis keeps state in its process.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tests.contract import suite
+from tests.contract.gateway import behind_nginx
 from tests.contract.mutants.serve import served
 from tests.contract.options import Options
 from tests.contract.server import Target
@@ -39,4 +40,6 @@ def run_mutant(
 
 
 if __name__ == "__main__":
-    print(json.dumps(run_mutant(sys.argv[1], int(sys.argv[2]), sys.argv[3:] or PHASES)))
+    phases = [word for word in sys.argv[3:] if word != "nginx"] or PHASES
+    before: Behind = behind_nginx if "nginx" in sys.argv[3:] else contextlib.nullcontext
+    print(json.dumps(run_mutant(sys.argv[1], int(sys.argv[2]), phases, before)))

@@ -41,6 +41,10 @@ def served(name: str, seed: int, port: int = 0) -> Iterator[Target]:
         with contextlib.suppress(asyncio.CancelledError):
             loop.run_until_complete(task)
         ready.set()
+        left = asyncio.all_tasks(loop)
+        for each in left:
+            each.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
 
     with mock:

@@ -145,8 +145,9 @@ def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outc
             with outcome.claim(sentence(each), raw.api.trace, layer=getattr(each, "layer", CONTRACT)):
                 each(raw)
             name, finding = outcome.claims[-1]
-            if finding is not None and finding.check in UNTELLING:
-                outcome.claims[-1] = name, attrs.evolve(finding, check=each.__name__)
+            if finding is not None:
+                check = each.__name__ if finding.check in UNTELLING else finding.check
+                outcome.claims[-1] = name, attrs.evolve(finding, check=check, claim=each.__name__)
             if first and outcome.findings:
                 break
         outcome.notes += raw.notes

@@ -83,7 +83,7 @@ def empty_files(raw: RawClient) -> None:
     assert file["size"] == 0, f"the size of an empty file is {file['size']}"
 
 
-@claim(CLAIMS, own=True)
+@claim(CLAIMS)
 def edits(raw: RawClient) -> None:
     """100 files can be edited in one call and 101 cannot; metadata keys and values have their limits."""
     file = raw.known.file()

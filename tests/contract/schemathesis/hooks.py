@@ -117,7 +117,8 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
         upload = known.uploads.get(str(case.path_parameters.get("upload_id")))
         if upload is not None and upload.ended:
             return False
-    failed[case.id] = None
+    # A check may send a request of its own, which comes by no other hook: what led to it is what led to the last case.
+    failed[case.id if case.id in cases else next(reversed(cases), "")] = None
     return True
 
 

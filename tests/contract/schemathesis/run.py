@@ -87,7 +87,11 @@ def _read(
             operations.add((finished["phase"], finished.get("label") or recorder["label"]))
         for case, check, failure in _failures(recorder):
             failures += 1
-            found = steps.get(case) or _recorded(recorder["interactions"].get(case), check, prefix)
+            found = steps.get(case) or ()
+            if not found:  # a request that the check sent by itself, after the one of its parent
+                parent = recorder.get("cases", {}).get(case, {}).get("parent_id", "")
+                sent = _recorded(recorder["interactions"].get(case), check, prefix)
+                found = (*steps.get(parent, ())[:-1], *sent)
             outcome.found(f"{check} ({failure['operation']})", _finding(check, failure, found))
     for phase, label in sorted(operations):
         outcome.found(f"{phase}: {label}", None)
