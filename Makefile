@@ -16,8 +16,7 @@ export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 override export FILE := $(value FILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-lowest contract contract-live baseline mutants drift bench mock generate check-generated spec-lint spec-diff spec-changelog test-spec test-plugins \
-    lint format toolbox toolbox-lock plugins-lock lock clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +103,12 @@ spec-diff: install toolbox  ## Say what changed for whom, and whether info.versi
 
 spec-changelog: install toolbox  ## Write the entry of this version into CHANGELOG-contract.md: make spec-changelog [OLD=…]
 	@python tools/spec_diff.py --old "$(OLD)" --changelog CHANGELOG-contract.md
+
+docs: install toolbox  ## Write the reference page, build/reference.html; `make mock` serves it at /docs
+	@python tools/reference.py build/reference.html
+
+workflow: install toolbox  ## Run workflows/upload.arazzo.yaml, step by step, against the mock
+	@python tools/workflow.py
 
 test-spec: install toolbox  ## Run the tests of the targets on openapi.yaml, which need the toolbox
 	@pytest -n 2 --dist loadgroup tests/toolbox

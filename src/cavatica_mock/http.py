@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-from cavatica_mock import contract, dispatch, errors, faults
+from cavatica_mock import contract, dispatch, docs, errors, faults
 from cavatica_mock.dispatch import Admitted, Dispatch, Request
 from cavatica_mock.errors import Problem
 from cavatica_mock.faults import Fault, Faults
@@ -118,6 +118,8 @@ class Mock:
                 return await self._storage.answer(request, target)
             if target.startswith(OWN):
                 return await self._own(request, target)
+            if target.partition("?")[0] == docs.PATH:
+                return docs.answer(request)
             return await self._operate(request, target)
         except ConnectionError:
             return gone()
