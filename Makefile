@@ -104,6 +104,9 @@ spec-diff: install toolbox  ## Say what changed for whom, and whether info.versi
 spec-changelog: install toolbox  ## Write the entry of this version into CHANGELOG-contract.md: make spec-changelog [OLD=…]
 	@python tools/spec_diff.py --old "$(OLD)" --changelog CHANGELOG-contract.md
 
+check-portable: install toolbox  ## Prove that TypeScript, R, Java and two linters can read openapi.yaml
+	@python tools/check_portable.py
+
 docs: install toolbox  ## Write the reference page, build/reference.html; `make mock` serves it at /docs
 	@python tools/reference.py build/reference.html
 
