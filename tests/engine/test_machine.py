@@ -1,5 +1,6 @@
 """Whatever happens, in whatever order: the file ends whole or the error is told, and nothing is sent twice."""
 
+import os
 import random
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import CavaticaError, Event, FileChanged, Interrupted, Uploader
 from cavatica_upload.events import PartSent, UploadStarted
+from cavatica_upload.request import IfExists
 
 FAULTS = st.one_of(
     st.builds(
@@ -57,7 +59,15 @@ class UploadLife(RuleBasedStateMachine):
         self.sent: Counter[tuple[str, int]] = Counter()
         self.edited = self.lossy = False
 
-    def _upload(self, *, stop_after: int | None = None, at_once: bool = False, **options: Any) -> bool:
+    def _upload(
+        self,
+        *,
+        stop_after: int | None = None,
+        at_once: bool = False,
+        rewrite_after: int | None = None,
+        if_exists: IfExists = "overwrite",
+        **options: Any,
+    ) -> bool:
         """Upload; return whether the file arrived. Whatever is raised must be an error of ours."""
         upload_id = ""
         count = 0
@@ -71,6 +81,8 @@ class UploadLife(RuleBasedStateMachine):
             if isinstance(event, PartSent):
                 count += 1
                 self.sent[upload_id, event.number] += 1
+                if count == rewrite_after:
+                    self.rewrite()
                 if stop_after is not None and count >= stop_after:
                     stopped.set()
                     uploader.cancel(at_once=at_once)
@@ -86,7 +98,7 @@ class UploadLife(RuleBasedStateMachine):
         )
         failed = receipt = None
         try:
-            receipt = uploader.upload(self.path, PROJECT, part_size=KIB, if_exists="overwrite", **options)
+            receipt = uploader.upload(self.path, PROJECT, part_size=KIB, if_exists=if_exists, **options)
         except CavaticaError as error:
             failed = error
         finally:
@@ -94,12 +106,16 @@ class UploadLife(RuleBasedStateMachine):
         if stopped.is_set():
             assert isinstance(failed, CavaticaError)
             assert self._files() == there_before, "a file was completed after the stop"
+        if if_exists != "overwrite":
+            assert there_before <= self._files(), "a file was replaced that this run was not to replace"
         if failed is not None:
             assert failed.message
             assert not isinstance(failed, FileChanged) or self.edited
             assert not isinstance(failed, Interrupted) or stopped.is_set()
             return False
-        assert receipt is not None
+        if receipt is None:
+            assert if_exists == "skip"
+            return False
         assert receipt.verified
         assert self.mock.file_bytes(receipt.file_id) == self.path.read_bytes()
         self.edited = False
@@ -139,6 +155,37 @@ class UploadLife(RuleBasedStateMachine):
         self.edited = True
 
     @rule()
+    def rewrite(self) -> None:
+        """Write other bytes to the file in place, and set its time back."""
+        before = self.path.stat()
+        with self.path.open("r+b") as file:
+            file.write(self.dice.randbytes(before.st_size))
+        os.utime(self.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.edited = True
+
+    @rule(part=st.integers(1, 6))
+    def upload_and_rewrite(self, part: int) -> None:
+        self._upload(rewrite_after=part)
+
+    @rule(if_exists=st.sampled_from(["fail", "skip", "rename", "overwrite"]), parts=st.none() | st.integers(1, 6))
+    def upload_in_another_mode(self, if_exists: IfExists, parts: int | None) -> None:
+        self._upload(if_exists=if_exists, stop_after=parts)
+
+    @rule()
+    def touch(self) -> None:
+        self.path.chmod(self.path.stat().st_mode ^ 0o040)
+
+    @rule(same_size=st.booleans())
+    def somebody_takes_the_name(self, same_size: bool) -> None:
+        """Another machine puts a file of this name there, perhaps of the same size."""
+        other = self.folder / "theirs" / self.path.name
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(self.dice.randbytes(self.path.stat().st_size if same_size else 5))
+        self.mock.faults.clear()
+        with Uploader(token=self.mock.token, endpoint=self.mock.base_url, state_dir=self.folder / "other") as uploader:
+            uploader.upload(other, PROJECT, part_size=KIB, if_exists="overwrite")
+
+    @rule()
     def lose_the_journal(self) -> None:
         for file in (self.folder / "state").glob("journal*"):
             file.unlink()
@@ -167,6 +214,6 @@ class UploadLife(RuleBasedStateMachine):
 
 
 UploadLife.TestCase.settings = settings(
-    max_examples=12, stateful_step_count=12, suppress_health_check=list(HealthCheck)
+    max_examples=14, stateful_step_count=14, suppress_health_check=list(HealthCheck)
 )
 TestUploadLife = UploadLife.TestCase

@@ -130,8 +130,9 @@ class _Completion:
                 failed = error
                 acted = isinstance(error, UnexpectedAnswer) and 200 <= (error.status or 0) < 300
             else:
-                if answer.id:
-                    return check_answer(self._context, self._entry, self._finished.size, answer)
+                file = check_answer(self._context, self._entry, self._finished.size, answer) if answer.id else None
+                if file is not None:
+                    return file
                 acted = True
             # The answer was lost, or says nothing. An upload that is gone has become the file; an open one has not.
             pause(self._context, self._context.backoff(attempt))

@@ -102,9 +102,10 @@ def not_ours(entry: Entry, found: Found | None) -> UploadGone:
     )
 
 
-def check_answer(context: Context, entry: Entry, size: int, answer: _Described) -> CompletedFile:
+def check_answer(context: Context, entry: Entry, size: int, answer: _Described) -> CompletedFile | None:
     """Return the file that a completion named; if it is not the one that was sent, look at it before believing that.
 
+    None if what was named is not there: then the answer says nothing but success.
     Raises IntegrityError if the file on the platform is another one, of another size, or elsewhere.
     """
     file_id = answer.id or ""
@@ -119,6 +120,7 @@ def check_answer(context: Context, entry: Entry, size: int, answer: _Described) 
                     f"The platform completed the upload of {entry.name} and named {file_id}, which is not there.",
                     "Look for the file on the platform before you rely on it.",
                 ) from None
+            return None
         except CavaticaError:
             if wrong:
                 raise

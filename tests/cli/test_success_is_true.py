@@ -1,0 +1,215 @@
+"""What the command says of success holds, whatever server, file or pipe it is given."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_machine import PROJECT, Machine
+from drifting_proxy import Drift, DriftingProxy, Reply, in_json
+
+from cavatica_mock import Fault
+
+TO = ("--project", PROJECT)
+START = ("POST", "/upload/multipart")
+COMPLETE = ("POST", "/upload/multipart/{upload_id}/complete")
+
+
+def through(machine: Machine, at: tuple[str, str], change: Callable[[Reply], None], *words: str, **more: Any) -> Any:
+    """Run a command against a server whose answers to one operation are changed."""
+    with DriftingProxy(machine.mock.base_url) as proxy:
+        proxy.drift = Drift(*at, change)
+        ended = machine.run(*words, env={"SB_API_ENDPOINT": proxy.base_url}, **more)
+        assert proxy.changed
+        return ended
+
+
+def with_key(key: str, value: object) -> Callable[[Reply], None]:
+    return in_json(lambda body: body | {key: value})
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [("a.bam", 1), *((source, value) for source in ("a.bam", "-") for value in (0, -1, 5 * 1024**3 + 1, 10**30))],
+)
+def test_part_sizes_that_cannot_be(machine: Machine, source: str, value: int) -> None:
+    """A number that would make no parts, or too many, is refused; nothing is completed, and nothing stays open."""
+    data = os.urandom(20_000)
+    machine.file("a.bam", data)
+    with DriftingProxy(machine.mock.base_url) as proxy:
+        proxy.drift = Several(with_key("part_size", value), START, ("GET", "/upload/multipart/{upload_id}"))
+        words = ("upload", source, "--name", "s", *TO)
+        ended = machine.run(*words, env={"SB_API_ENDPOINT": proxy.base_url}, data=data if source == "-" else None)
+    assert ended.code not in (0, 70), ended.err
+    assert machine.remote() == {}
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**30])
+def test_part_size_that_only_the_start_has_wrong(machine: Machine, value: int) -> None:
+    """The upload itself says it rightly, and is used."""
+    path = machine.file("a.bam", os.urandom(20_000))
+    assert through(machine, START, with_key("part_size", value), "upload", "a.bam", *TO).code == 0
+    assert machine.remote() == {"a.bam": path.read_bytes()}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", "other.bam"), ("size", 7), ("size", 0), ("project", "mlin/other"), ("parent", "f" * 24)],
+)
+def test_completion_that_names_another_file_is_looked_at(machine: Machine, key: str, value: object) -> None:
+    """If the file itself is right the answer was only wrong; if the file is another one, that is an error."""
+    machine.file("a.bam", b"ACGT")
+    ended = through(machine, COMPLETE, with_key(key, value), "upload", "a.bam", *TO)
+    assert ended.code == 0, ended.err
+    machine.mock.reset()
+
+    machine.file("b.bam", b"ACGT")
+    with DriftingProxy(machine.mock.base_url) as proxy:
+        proxy.drift = Several(with_key(key, value), COMPLETE, ("GET", "/files/{file_id}"))
+        ended = machine.run("upload", "b.bam", *TO, env={"SB_API_ENDPOINT": proxy.base_url})
+    if key == "parent":  # the root of a project is a folder whose ID nobody knows
+        return
+    assert ended.code == 5, ended.err
+    assert str(value) in ended.err
+
+
+class Several(Drift):
+    """What becomes of the answers to several operations."""
+
+    def __init__(self, change: Callable[[Reply], None], *operations: tuple[str, str]) -> None:
+        super().__init__(*operations[0], change)
+        object.__setattr__(self, "also", [Drift(*at, change) for at in operations[1:]])
+
+    def fits(self, method: str, path: str) -> bool:
+        return super().fits(method, path) or any(drift.fits(method, path) for drift in self.also)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b"<html>", b'{"id": 7}', b'{"id": null}'])
+def test_completion_that_says_nothing_is_success(machine: Machine, body: bytes) -> None:
+    """A 2xx that says not which file it was: the file is found by its name."""
+    machine.file("a.bam", b"ACGT")
+
+    def change(reply: Reply) -> None:
+        reply.body = body
+
+    ended = through(machine, COMPLETE, change, "upload", "a.bam", *TO)
+    assert ended.code == 0, ended.err
+    (file,) = machine.mock.files()
+    assert ended.out.startswith(file["id"])
+    assert "verified" in ended.err
+
+
+# Files
+
+
+def test_a_file_changed_while_it_goes_up_is_exit_code_5(machine: Machine) -> None:
+    """Growing, truncated or rewritten: one code, one sentence, and a hint that is true."""
+    for change in ("grow", "cut", "rewrite"):
+        path = machine.file(f"{change}.bam", os.urandom(300_000))
+        machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=300_000, times=None))
+        there = machine.mock.calls["getPartUrl"]
+        process = machine.start("upload", path.name, *TO, "--part-size", "100000", "--jobs", "1")
+        while machine.mock.calls["getPartUrl"] == there:
+            assert process.poll() is None
+            time.sleep(0.01)
+        before = path.stat()
+        with path.open("r+b") as file:
+            if change == "cut":
+                file.truncate(1000)
+            elif change == "grow":
+                file.seek(0, os.SEEK_END)
+                file.write(b"more")
+            else:
+                file.write(os.urandom(300_000))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        machine.mock.faults.clear()
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 5, err
+        assert b"--yes" in err
+        machine.mock.faults.clear()
+        assert machine.run("upload", path.name, *TO).code == 5
+        assert machine.run("upload", path.name, *TO, "--yes").code == 0
+        assert machine.remote()[path.name] == path.read_bytes()
+
+
+def test_a_file_that_says_it_is_empty_is_read(machine: Machine) -> None:
+    """Files of /proc have no size and a content."""
+    assert machine.run("upload", "/proc/version", *TO).code == 0
+    assert machine.remote() == {"version": Path("/proc/version").read_bytes()}
+
+
+def test_skipped_files_that_differ_are_told(machine: Machine) -> None:
+    """In words, in the summary, and with a word of their own under --json."""
+    machine.file("a.bam", b"old")
+    machine.call("upload", "a.bam", *TO)
+    machine.file("a.bam", b"other")
+    ended = machine.run("upload", "a.bam", *TO, "--if-exists", "skip", "--json")
+    assert ended.code == 0
+    assert ended.event("upload_skipped")["different"] is True
+    run = ended.event("run_finished")
+    assert (run["skipped"], run["skipped_different"]) == (1, 1)
+    said = machine.run("upload", "a.bam", *TO, "--if-exists", "skip").err
+    assert "A different file a.bam is there already" in said
+    assert "different" in said.splitlines()[-1]
+
+
+# Streams
+
+
+PRODUCER = "import sys, time; sys.stdout.buffer.write(b'x' * 200_000); sys.stdout.flush(); time.sleep(60)"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_pipeline_that_is_stopped_completes_nothing(machine: Machine, number: signal.Signals) -> None:
+    """The signal goes to the producer, too: its stream ends, and is not taken for whole."""
+    with subprocess.Popen([sys.executable, "-c", PRODUCER], stdout=subprocess.PIPE, start_new_session=True) as producer:
+        assert producer.stdout is not None
+        process = machine.start("upload", "-", "--name", "s", *TO, "--part-size", "100000", stdin=producer.stdout)
+        producer.stdout.close()
+        while machine.mock.calls["putPart"] < 1:
+            assert process.poll() is None
+            time.sleep(0.01)
+        producer.send_signal(number)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert (machine.remote(), machine.mock.uploads()) == ({}, [])
+
+
+def test_an_empty_standard_input_is_an_error_unless_allowed(machine: Machine) -> None:
+    """Its producer may have failed."""
+    ended = machine.run("upload", "-", "--name", "s", *TO, data=b"")
+    assert (ended.code, machine.remote()) == (1, {})
+    assert "--allow-empty" in ended.err
+    assert machine.run("upload", "-", "--name", "s", *TO, "--allow-empty", data=b"").code == 0
+    assert machine.remote() == {"s": b""}
+
+
+@pytest.mark.parametrize("words", [("--expect-size", "4"), ("--expect-size", "6"), ("--expect-md5", "0" * 32)])
+@pytest.mark.parametrize("source", ["-", "a.bam"])
+def test_what_is_expected_must_match(machine: Machine, words: tuple[str, ...], source: str) -> None:
+    """Of a stream and of a file, or nothing is completed: exit code 5."""
+    machine.file("a.bam", b"ACGT\n")
+    data = b"ACGT\n" if source == "-" else None
+    ended = machine.run("upload", source, "--name", "s", *TO, *words, data=data)
+    assert ended.code == 5, ended.err
+    assert machine.remote() == {}
+    good = ("--expect-size", "5", "--expect-md5", md5(b"ACGT\n").hexdigest())
+    assert machine.run("upload", source, "--name", "s", *TO, *good, data=data).code == 0
+    assert machine.remote() == {"s": b"ACGT\n"}
+
+
+def test_the_help_says_what_cannot_be_known(machine: Machine) -> None:
+    """Whether only the producer failed."""
+    ended = machine.call("upload", "--help")
+    assert "pipefail" in ended.out
+    assert "--expect-size" in ended.out
