@@ -34,7 +34,7 @@ def journal(rig: Rig, statement: str, *values: object) -> None:
 
 def in_mock(rig: Rig, statement: str) -> None:
     """Change what the server has."""
-    rig.mock._ask(lambda mock: mock._store._db.execute(statement))
+    rig.mock._ask(lambda mock: mock.state.store._db.execute(statement))
 
 
 # Parts
