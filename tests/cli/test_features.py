@@ -345,3 +345,13 @@ def test_a_file_of_another_size_than_expected_is_not_uploaded(machine: Machine) 
     machine.file("a.bam")
     assert machine.call("upload", "a.bam", *TO, "--expect-size", "5").code == 0
     assert machine.call("upload", "a.bam", *TO, "--expect-size", "6").code == 5
+
+
+def test_the_share_in_the_resume_command_is_in_figures(machine: Machine) -> None:
+    """Slurm's variables will be others; a file that is called slurm keeps its name."""
+    machine.file("slurm", bytes(10))
+    machine.mock.faults.add(Fault("putPart", "no_etag", times=None))
+    task = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "1", "SLURM_ARRAY_TASK_MIN": "1"}
+    for option in (("--shard", "slurm"), ("--shard=SLURM",)):
+        finished = machine.call("upload", "slurm", *TO, *option, "--json", env=task).event("run_finished")
+        assert finished["resume"].replace("=", " ") == f"cavatica upload slurm --project {PROJECT} --shard 1/1 --json"

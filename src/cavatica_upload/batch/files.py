@@ -6,7 +6,7 @@ platform's own command line takes in one job, needs about 130 MiB.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +14,7 @@ import attrs
 
 from cavatica_upload.batch.manifest import ManifestRow
 from cavatica_upload.batch.patterns import Selection
+from cavatica_upload.batch.reasons import KINDS, missing_package, odd_signs, reason_of
 from cavatica_upload.batch.walk import FolderWalk
 from cavatica_upload.destination import folder_problem, name_problem
 from cavatica_upload.errors import UsageError
@@ -170,31 +171,11 @@ def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
 
 
 def _remote(url: str, rules: Rules, batch: Batch) -> Item:
-    problem = _missing_package(url.partition("://")[0].split("::")[0].lower())
+    problem = missing_package(url.partition("://")[0].split("::")[0].lower())
     if problem and problem not in batch.problems:
         batch.problems.append(problem)
     path = urlsplit(url).path.rstrip("/")
     return Item(url, rules.name or unquote(path.rsplit("/", 1)[-1]))
-
-
-def _missing_package(protocol: str) -> str | None:
-    """Return which package is missing for URLs of a protocol, None if none is."""
-    try:
-        from fsspec.registry import get_filesystem_class
-    except ImportError:
-        return "URLs need the package fsspec, which is not installed: pip install fsspec"
-    try:
-        get_filesystem_class(protocol)
-    except ImportError as error:
-        return (
-            f"{protocol}:// needs a package that is not installed. {error}: pip install {_PACKAGES.get(protocol, '…')}"
-        )
-    except ValueError:
-        return f"{protocol}:// is not a kind of URL that can be uploaded from."
-    return None
-
-
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 
 
 def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
@@ -212,7 +193,7 @@ def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
             folder = "" if rules.flatten else "/".join(part for part in (base, above) if part)
             yield Item(entry, _base(entry), folder, found.st_size)
     batch.bad += [
-        BadFile(folder, f"The folder {folder} cannot be read: {_reason(error)}.") for folder, error in walk.unreadable
+        BadFile(folder, f"The folder {folder} cannot be read: {reason_of(error)}.") for folder, error in walk.unreadable
     ]
     batch.notices += walk.notices()
 
@@ -223,9 +204,9 @@ def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> o
         return Path(path).stat()
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
-        reason = "it is a link to something that does not exist" if dangling else _reason(error)
+        reason = "it is a link to something that does not exist" if dangling else reason_of(error)
         if isinstance(error, FileNotFoundError):
-            reason += _odd_signs(path)
+            reason += odd_signs(path)
     except ValueError:
         reason = "this cannot be the path of a file"
     if wanted:
@@ -233,21 +214,10 @@ def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> o
     return None
 
 
-def _odd_signs(path: str) -> str:
-    """Name what is easily overlooked in a path that does not exist."""
-    if any(part.startswith("~") for part in PurePath(path).parts):
-        return " (“~” stands for your home folder in a shell only; write out the path)"
-    if "\u00a0" in path:
-        return " (there is a no-break space in it)"
-    if any(part != part.strip() for part in PurePath(path).parts):
-        return " (there is a space at its beginning or end)"
-    return ""
-
-
 def _is_file(path: str, found: os.stat_result, batch: Batch, *, named: bool = False, where: str = "") -> bool:
     """Say whether it can be read as a file; anything else is a problem if it was named, and left out in a folder."""
     if not stat.S_ISREG(found.st_mode):
-        text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
+        text = f"{path} is {KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
         if named:
             batch.problems.append(f"{where}{text}; only files can be uploaded (or “-” for standard input).")
         else:
@@ -259,24 +229,8 @@ def _is_file(path: str, found: os.stat_result, batch: Batch, *, named: bool = Fa
     return True
 
 
-_KINDS: Mapping[int, str] = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
-
-
 def _base(path: str) -> str:
     return PurePath(path).name
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, PermissionError):
-        return "you have no permission to read it"
-    return error.strerror or str(error)
 
 
 def _check(batch: Batch) -> None:

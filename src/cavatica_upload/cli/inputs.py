@@ -8,9 +8,11 @@ from pathlib import Path
 from cavatica_upload.batch.files import STDIN, Batch, Rules, collect
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
 from cavatica_upload.batch.metadata import metadata_problems, tag_problems
+from cavatica_upload.batch.shard import Shard
 from cavatica_upload.cli.format import count_text
 from cavatica_upload.cli.logfile import log_text
 from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.summary import typed
 from cavatica_upload.errors import UsageError
 
 MOST_PROBLEMS = 100
@@ -84,3 +86,33 @@ def _show_problems(output: Output, problems: Sequence[str]) -> None:
         for problem in problems:
             output.record({"event": "problem", "message": problem})
     log_text(f"{len(problems)} problems, nothing uploaded")
+
+
+def chosen_share(text: str | None) -> Shard | None:
+    """Return the share that --shard names, None without it; raises UsageError."""
+    if text is None:
+        return None
+    return Shard.of_slurm(os.environ) if text.strip().lower() == "slurm" else Shard.parse(text)
+
+
+def slurm_tasks() -> int:
+    """Return the number of tasks of the Slurm array that this process is in, 0 outside of one."""
+    count = os.environ.get("SLURM_ARRAY_TASK_COUNT", "")
+    return int(count) if count.isdecimal() else 0
+
+
+def resume_words(batch: Batch, share: Shard | None, files_from: Path | None) -> list[str] | None:
+    """Return the words of the command that resumes: the same, with the share in figures, as Slurm's variables change.
+
+    None if standard input is needed again.
+    """
+    if any(item.source == STDIN for item in batch.items) or str(files_from) == STDIN:
+        return None
+    words = typed()
+    if share is None:
+        return words
+    before = ["", *words]
+    return [
+        str(share) if previous == "--shard" else f"--shard={share}" if word.startswith("--shard=") else word
+        for previous, word in zip(before, words, strict=False)
+    ]

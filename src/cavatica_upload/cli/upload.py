@@ -1,8 +1,7 @@
 """`cavatica upload`."""
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
@@ -23,10 +22,6 @@ from cavatica_upload.cli.options import (
 from cavatica_upload.cli.output import Output
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
-
-if TYPE_CHECKING:
-    from cavatica_upload.batch.files import Batch
-    from cavatica_upload.batch.shard import Shard
 
 STDIN = "-"
 
@@ -226,14 +221,14 @@ def upload(
     from cavatica_upload.batch.patterns import Selection
     from cavatica_upload.batch.shard import partition
     from cavatica_upload.cli.batch_run import BatchOptions, BatchRun
-    from cavatica_upload.cli.inputs import listed_paths, read_batch
+    from cavatica_upload.cli.inputs import chosen_share, listed_paths, read_batch, resume_words, slurm_tasks
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
     from cavatica_upload.cli.upload_run import RunOptions
 
     if overwrite and if_exists not in (None, "overwrite"):
         raise UsageError(f"--overwrite and --if-exists {if_exists} contradict each other.", "Leave one of them out.")
     target = Target.parse(project, parent)
-    share = _shard(shard)
+    share = chosen_share(shard)
     selection = Selection.of(include, exclude)
     rules = Rules(recursive=recursive, flatten=flatten, skip_links=skip_links, name=name, selection=selection)
     named = [*paths, *(listed_paths(files_from, STDIN in paths) if files_from else ())]
@@ -249,7 +244,7 @@ def upload(
         shares = partition(batch.items, share.count, key=lambda item: item.target, size=lambda item: item.known_size)
         whole, batch.items = len(batch.items), shares[share.index - 1]
         output.say(f"Share {share}: {len(batch.items):,} of {count_text(whole, 'file')}.")
-    elif len(batch.items) > 1 and _slurm_tasks() > 1:
+    elif len(batch.items) > 1 and slurm_tasks() > 1:
         output.warn(
             "Each task of this Slurm array uploads all of these files; with --shard slurm each takes its share."
         )
@@ -278,7 +273,7 @@ def upload(
         yes=yes,
         retry_for=retry_for,
         stop_within=stop_within,
-        resume=_resume_words(batch, share, files_from),
+        resume=resume_words(batch, share, files_from),
     )
     if dry_run:
         from cavatica_upload.cli.dry_run import DryRun
@@ -286,33 +281,3 @@ def upload(
         with connection.api(output) as api:
             return int(DryRun(batch, about, options, output, api)())
     return int(BatchRun(batch, about, options, output)())
-
-
-def _shard(text: str | None) -> "Shard | None":
-    from cavatica_upload.batch.shard import Shard
-
-    if text is None:
-        return None
-    return Shard.of_slurm(os.environ) if text.strip().lower() == "slurm" else Shard.parse(text)
-
-
-def _slurm_tasks() -> int:
-    count = os.environ.get("SLURM_ARRAY_TASK_COUNT", "")
-    return int(count) if count.isdecimal() else 0
-
-
-def _resume_words(batch: "Batch", share: "Shard | None", files_from: Path | None) -> list[str] | None:
-    """Return the words of the command that resumes: the same, with the share in figures, as Slurm's variables change.
-
-    None if standard input is needed again.
-    """
-    from cavatica_upload.cli.summary import typed
-
-    if any(item.source == STDIN for item in batch.items) or str(files_from) == STDIN:
-        return None
-    words = typed()
-    if share:
-        words = [
-            str(share) if word == "slurm" else f"--shard={share}" if word == "--shard=slurm" else word for word in words
-        ]
-    return words
