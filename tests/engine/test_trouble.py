@@ -220,8 +220,9 @@ def test_state_folder_that_cannot_be_made(rig: Rig) -> None:
     assert len(rig.told(Notice)) == 2
 
 
-def test_memory_stays_small(rig: Rig) -> None:
-    """A file of one large part needs no more memory than its blocks."""
+@pytest.mark.parametrize(("jobs", "part_size"), [(4, 200_000_000), (None, 8_000_000)])
+def test_memory_stays_small(rig: Rig, jobs: int | None, part_size: int) -> None:
+    """Large parts need no more memory than their blocks, and neither do many, with as many in flight as are useful."""
     path = rig.folder / "sparse"
     with path.open("wb") as file:
         file.truncate(400_000_000)
@@ -229,8 +230,8 @@ def test_memory_stays_small(rig: Rig) -> None:
         "import resource, sys\n"
         "from cavatica_upload import Uploader\n"
         "endpoint, token, state, file = sys.argv[1:]\n"
-        "with Uploader(token=token, endpoint=endpoint, state_dir=state, jobs=4) as uploader:\n"
-        "    uploader.upload(file, 'me/study', part_size=200_000_000)\n"
+        f"with Uploader(token=token, endpoint=endpoint, state_dir=state, jobs={jobs}) as uploader:\n"
+        f"    uploader.upload(file, 'me/study', part_size={part_size})\n"
         "print([line for line in open('/proc/self/status') if line.startswith('VmHWM')][0].split()[1])\n"
     )
     done = subprocess.run(
