@@ -161,7 +161,8 @@ def conclude(outcomes: list[Outcome], options: Options, target: Target, say: Cal
     say(f"Read {options.reports / 'contract.md'}; for CI there is contract.xml beside it.")
     if found:
         say("Send a finding's requests again: python -m tests.contract replay NUMBER")
-        say(f"FAILED with {len(found)} findings. The same again: make contract SEED={options.seed}")
+        plural = "s" * (len(found) != 1)
+        say(f"FAILED with {len(found)} finding{plural}. The same again: make contract SEED={options.seed}")
         return 1
     say(f"Passed, seed {options.seed}.")
     return 0

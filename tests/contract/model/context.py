@@ -7,7 +7,7 @@ import attrs
 
 from tests.contract.answer import Answer
 from tests.contract.client import ApiClient
-from tests.contract.model.model import SMALL
+from tests.contract.known_uploads import SMALL
 from tests.contract.server import Target
 
 # Every kind of outcome that a play has to reach, or it has proved less than it says.

@@ -75,7 +75,9 @@ class Uploads(RuleBasedStateMachine):
         asserts.same(
             answer, "fresh_id", started["upload_id"] in model.uploads or started["upload_id"] in model.ended, False
         )
-        known = Upload(started["upload_id"], place, name, body.get("size"), started["part_size"], overwrite)
+        known = Upload(
+            started["upload_id"], body.get("size"), started["part_size"], place=place, name=name, overwrite=overwrite
+        )
         model.uploads[known.id] = self.touched = known
         self.reached("started" if sized else "started without size")
         if place:
@@ -188,7 +190,9 @@ class Uploads(RuleBasedStateMachine):
         body = {"name": first.name, "size": 3, **self.context.destination(first.place)}
         query = {"overwrite": True} if overwrite else {}
         started = self.context.api.call("startUpload", body=body, query=query).expect(200).json()
-        rival = Upload(started["upload_id"], first.place, first.name, 3, started["part_size"], overwrite)
+        rival = Upload(
+            started["upload_id"], 3, started["part_size"], place=first.place, name=first.name, overwrite=overwrite
+        )
         self.model.uploads[rival.id] = rival
         self.finish(1, "nothing")
         self.finish(0, "owed")

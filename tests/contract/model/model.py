@@ -1,38 +1,20 @@
 """The model: what a server has to remember of uploads, files and folders. No HTTP."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 import attrs
 
-MAX_PARTS: Final = 10000
-SMALL: Final = 4096  # bytes of a part that may be sent by the dozen
+from tests.contract.known_uploads import SMALL, KnownUpload
 
 
 @attrs.define(eq=False)
-class Upload:
-    """An open upload. `stored` is what storage holds, `etags` its answers, `reported` what the API was told."""
+class Upload(KnownUpload):
+    """An open upload and where it goes. `stored` is what storage holds; ETags are without quotes here."""
 
-    id: str
-    place: str
-    name: str
-    size: int | None
-    part_size: int
-    overwrite: bool
+    place: str = attrs.field(kw_only=True)
+    name: str = attrs.field(kw_only=True)
+    overwrite: bool = attrs.field(kw_only=True)
     stored: dict[int, bytes] = attrs.field(factory=dict)
-    etags: dict[int, str] = attrs.field(factory=dict)
-    reported: dict[int, str] = attrs.field(factory=dict)
-
-    @property
-    def count(self) -> int:
-        """The highest part number. An empty file is one empty part."""
-        return MAX_PARTS if self.size is None else max(1, -(-self.size // self.part_size))
-
-    def length(self, number: int) -> int:
-        """How long a part is to be; any length is good where the size was not told."""
-        if self.size is None:
-            return min(self.part_size, 7)
-        return max(0, min(self.part_size, self.size - (number - 1) * self.part_size))
 
     @property
     def needed(self) -> range:

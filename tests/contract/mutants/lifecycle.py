@@ -4,9 +4,8 @@ import json
 import re
 from typing import Any
 
-from tests.contract.mutants.proxy import Ask, Defect, Reply, Way, defect
-
-DEFECTS: dict[str, Defect] = {}
+from tests.contract.mutants.patches import answer, behaviour, request
+from tests.contract.mutants.proxy import Ask, Reply, Way
 
 
 def _reports(ask: Ask) -> list[Any] | None:
@@ -15,7 +14,7 @@ def _reports(ask: Ask) -> list[Any] | None:
     return parts if isinstance(parts, list) else None
 
 
-@defect(DEFECTS)
+@behaviour
 async def abort_keeps(ask: Ask, way: Way) -> Reply:
     """An aborted upload lives on."""
     if ask.operation == "abortUpload":
@@ -24,7 +23,7 @@ async def abort_keeps(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
+@behaviour
 async def aborted_can_be_reported(ask: Ask, way: Way) -> Reply:
     """Reports on an aborted upload are taken."""
     reply = await way.on(ask)
@@ -35,7 +34,7 @@ async def aborted_can_be_reported(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
+@behaviour
 async def complete_keeps(ask: Ask, way: Way) -> Reply:
     """A completed upload can still be looked at."""
     if ask.operation == "completeUpload":
@@ -48,7 +47,7 @@ async def complete_keeps(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
+@behaviour
 async def parts_of_another(ask: Ask, way: Way) -> Reply:
     """The parts of another upload are shown among one's own."""
     reply = await way.on(ask)
@@ -60,34 +59,30 @@ async def parts_of_another(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
-async def a_part_is_lost(ask: Ask, way: Way) -> Reply:
+@answer("getUpload", 200)
+def a_part_is_lost(reply: Reply) -> Reply:
     """The last of several parts is not listed."""
-    reply = await way.on(ask)
-    if ask.operation == "getUpload" and reply.status == 200 and len(reply.json().get("parts", ())) > 1:
+    if len(reply.json().get("parts", ())) > 1:
         return reply.with_json({**reply.json(), "parts": reply.json()["parts"][:-1]})
     return reply
 
 
-@defect(DEFECTS)
-async def a_part_is_doubled(ask: Ask, way: Way) -> Reply:
+@answer("getUpload", 200)
+def a_part_is_doubled(reply: Reply) -> Reply:
     """The first part is listed twice."""
-    reply = await way.on(ask)
-    if ask.operation == "getUpload" and reply.status == 200 and reply.json().get("parts"):
+    if reply.json().get("parts"):
         parts = reply.json()["parts"]
         return reply.with_json({**reply.json(), "parts": [parts[0], *parts]})
     return reply
 
 
-@defect(DEFECTS)
-async def parts_always_listed(ask: Ask, way: Way) -> Reply:
+@request()
+def parts_always_listed(ask: Ask) -> Ask:
     """Parts are listed although nobody asked."""
-    return await way.on(
-        ask.with_target(f"{ask.target}?list_parts=true") if ask.operation == "getUpload" and not ask.query else ask
-    )
+    return ask.with_target(f"{ask.target}?list_parts=true") if ask.operation == "getUpload" and not ask.query else ask
 
 
-@defect(DEFECTS)
+@behaviour
 async def count_of_reports(ask: Ask, way: Way) -> Reply:
     """uploaded_parts_count counts reports, not parts."""
     reply = await way.on(ask)
@@ -99,7 +94,7 @@ async def count_of_reports(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
+@behaviour
 async def bulk_in_pieces(ask: Ask, way: Way) -> Reply:
     """Of a list with a bad report the good ones before it are taken."""
     reports = _reports(ask)
@@ -112,7 +107,7 @@ async def bulk_in_pieces(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
+@behaviour
 async def bulk_drops_the_last(ask: Ask, way: Way) -> Reply:
     """Of several reports the last is lost."""
     reports = _reports(ask)
@@ -131,16 +126,14 @@ async def bulk_drops_the_last(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
-async def first_report_counts(ask: Ask, way: Way) -> Reply:
+@request()
+def first_report_counts(ask: Ask) -> Ask:
     """Of two reports of a part in one list the first counts."""
     reports = _reports(ask)
-    return await way.on(
-        ask.with_json({"parts": reports[::-1]}) if ask.operation == "reportUploadedParts" and reports else ask
-    )
+    return ask.with_json({"parts": reports[::-1]}) if ask.operation == "reportUploadedParts" and reports else ask
 
 
-@defect(DEFECTS)
+@behaviour
 async def later_reports_ignored(ask: Ask, way: Way) -> Reply:
     """A part that was reported once cannot be reported again; the server says that it was."""
     body = ask.json()
@@ -156,7 +149,7 @@ async def later_reports_ignored(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
+@behaviour
 async def etags_are_ignored(ask: Ask, way: Way) -> Reply:
     """Completing takes any ETag."""
     reports = _reports(ask)
@@ -175,14 +168,14 @@ async def etags_are_ignored(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
-async def quotes_are_kept(ask: Ask, way: Way) -> Reply:
+@request()
+def quotes_are_kept(ask: Ask) -> Ask:
     """An ETag with its quotes is another one than without."""
     body = re.sub(rb'"ETag": "\\"[^"\\]*\\""', b'"ETag": "quoted"', ask.body)
-    return await way.on(Ask(ask.method, ask.target, ask.headers, body))
+    return Ask(ask.method, ask.target, ask.headers, body)
 
 
-@defect(DEFECTS)
+@behaviour
 async def half_files(ask: Ask, way: Way) -> Reply:
     """Completing succeeds although parts are missing."""
     reply = await way.on(ask)
@@ -197,7 +190,7 @@ async def half_files(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
+@behaviour
 async def refusal_ends_the_upload(ask: Ask, way: Way) -> Reply:
     """An upload that could not be completed is thrown away."""
     reply = await way.on(ask)
@@ -206,24 +199,21 @@ async def refusal_ends_the_upload(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
-async def always_overwrites(ask: Ask, way: Way) -> Reply:
+@request("startUpload")
+def always_overwrites(ask: Ask) -> Ask:
     """A name that is taken is taken away."""
-    if ask.operation == "startUpload" and not ask.query:
-        return await way.on(ask.with_target(f"{ask.target}?overwrite=true"))
-    return await way.on(ask)
+    if not ask.query:
+        return ask.with_target(f"{ask.target}?overwrite=true")
+    return ask
 
 
-@defect(DEFECTS)
-async def never_overwrites(ask: Ask, way: Way) -> Reply:
+@request()
+def never_overwrites(ask: Ask) -> Ask:
     """overwrite=true has no effect."""
-    return await way.on(ask.with_target(ask.target.replace("overwrite=true", "overwrite=false")))
+    return ask.with_target(ask.target.replace("overwrite=true", "overwrite=false"))
 
 
-@defect(DEFECTS)
-async def conflicts_not_found(ask: Ask, way: Way) -> Reply:
+@answer("startUpload", 409)
+def conflicts_not_found(reply: Reply) -> Reply:
     """A taken name is told with the code of an unknown file, swapped as in an old client."""
-    reply = await way.on(ask)
-    if ask.operation == "startUpload" and reply.status == 409:
-        return reply.with_json({**reply.json(), "code": 8004})
-    return reply
+    return reply.with_json({**reply.json(), "code": 8004})

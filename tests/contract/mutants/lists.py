@@ -2,17 +2,16 @@
 
 import re
 
-from tests.contract.mutants.proxy import Ask, Defect, Reply, Way, defect
+from tests.contract.mutants.patches import answer, behaviour, request
+from tests.contract.mutants.proxy import Ask, Reply, Way
 
-DEFECTS: dict[str, Defect] = {}
 LISTS = {"listUploads", "listFiles", "listFolder"}
 TOTAL = "x-total-matching-query"
 
 
-@defect(DEFECTS)
-async def total_off_by_one(ask: Ask, way: Way) -> Reply:
+@answer()
+def total_off_by_one(reply: Reply) -> Reply:
     """A list says that there is one more."""
-    reply = await way.on(ask)
     return (
         reply.with_headers(x_total_matching_query=str(int(reply.headers[TOTAL]) + 1))
         if TOTAL in reply.headers
@@ -20,64 +19,58 @@ async def total_off_by_one(ask: Ask, way: Way) -> Reply:
     )
 
 
-@defect(DEFECTS)
-async def total_of_the_page(ask: Ask, way: Way) -> Reply:
+@answer()
+def total_of_the_page(reply: Reply) -> Reply:
     """A list says how many there are on this page."""
-    reply = await way.on(ask)
     return (
         reply.with_headers(x_total_matching_query=str(len(reply.json()["items"]))) if TOTAL in reply.headers else reply
     )
 
 
-@defect(DEFECTS)
-async def limit_ignored(ask: Ask, way: Way) -> Reply:
+@request()
+def limit_ignored(ask: Ask) -> Ask:
     """A page has as many items as there are."""
     target = re.sub(r"limit=\d{1,2}(?=&|$)", "limit=100", ask.target) if ask.operation in LISTS else ask.target
-    return await way.on(ask.with_target(target))
+    return ask.with_target(target)
 
 
-@defect(DEFECTS)
-async def offset_off_by_one(ask: Ask, way: Way) -> Reply:
+@request()
+def offset_off_by_one(ask: Ask) -> Ask:
     """An offset is one too far."""
     target = re.sub(r"offset=([1-9]\d{0,3})(?=&|$)", lambda match: f"offset={int(match[1]) + 1}", ask.target)
-    return await way.on(ask.with_target(target))
+    return ask.with_target(target)
 
 
-@defect(DEFECTS)
-async def pages_overlap(ask: Ask, way: Way) -> Reply:
+@request()
+def pages_overlap(ask: Ask) -> Ask:
     """An offset is one too near."""
     target = re.sub(r"offset=([1-9]\d{0,3})(?=&|$)", lambda match: f"offset={int(match[1]) - 1}", ask.target)
-    return await way.on(ask.with_target(target))
+    return ask.with_target(target)
 
 
-@defect(DEFECTS)
-async def no_next_link(ask: Ask, way: Way) -> Reply:
+@answer(status=200)
+def no_next_link(reply: Reply, ask: Ask) -> Reply:
     """A page does not say that there is another."""
-    reply = await way.on(ask)
-    if ask.operation in LISTS and reply.status == 200:
+    if ask.operation in LISTS:
         links = [link for link in reply.json()["links"] if link["rel"] != "next"]
         return reply.with_json({**reply.json(), "links": links})
     return reply
 
 
-@defect(DEFECTS)
-async def filter_by_beginning(ask: Ask, way: Way) -> Reply:
+@request()
+def filter_by_beginning(ask: Ask) -> Ask:
     """A list by name has whatever else is there."""
-    return await way.on(
-        ask.with_target(re.sub(r"&name=[^&]*", "", ask.target)) if ask.operation == "listFiles" else ask
-    )
+    return ask.with_target(re.sub(r"&name=[^&]*", "", ask.target)) if ask.operation == "listFiles" else ask
 
 
-@defect(DEFECTS)
-async def folders_not_kept_apart(ask: Ask, way: Way) -> Reply:
+@request()
+def folders_not_kept_apart(ask: Ask) -> Ask:
     """A list of a folder is that of the project."""
     target = re.sub(r"parent=[0-9a-f]{24}", "project=contract/suite", ask.target)
-    return await way.on(
-        ask.with_target(target) if ask.operation == "listFiles" and "project=" not in ask.query else ask
-    )
+    return ask.with_target(target) if ask.operation == "listFiles" and "project=" not in ask.query else ask
 
 
-@defect(DEFECTS)
+@behaviour
 async def deleted_files_stay(ask: Ask, way: Way) -> Reply:
     """A deleted file is still there."""
     if ask.operation == "deleteFile":
@@ -86,16 +79,13 @@ async def deleted_files_stay(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
-async def full_folders_vanish(ask: Ask, way: Way) -> Reply:
+@answer("deleteFile", 409)
+def full_folders_vanish(reply: Reply) -> Reply:
     """A folder that is not empty can be deleted; the server says so at least."""
-    reply = await way.on(ask)
-    if ask.operation == "deleteFile" and reply.status == 409:
-        return Reply(204, reply.headers).with_headers(content_type=None)
-    return reply
+    return Reply(204, reply.headers).with_headers(content_type=None)
 
 
-@defect(DEFECTS)
+@behaviour
 async def metadata_replaced(ask: Ask, way: Way) -> Reply:
     """New metadata take the place of the old instead of joining them."""
     body = ask.json()
@@ -109,16 +99,13 @@ async def metadata_replaced(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
-async def edits_in_any_order(ask: Ask, way: Way) -> Reply:
+@answer("editFiles", 200)
+def edits_in_any_order(reply: Reply) -> Reply:
     """The outcomes of edits are not in the order asked."""
-    reply = await way.on(ask)
-    if ask.operation == "editFiles" and reply.status == 200:
-        return reply.with_json({"items": reply.json()["items"][::-1]})
-    return reply
+    return reply.with_json({"items": reply.json()["items"][::-1]})
 
 
-@defect(DEFECTS)
+@behaviour
 async def renames_are_refused_in_silence(ask: Ask, way: Way) -> Reply:
     """A rename says that it was done, and was not."""
     body = ask.json()
@@ -135,10 +122,7 @@ async def renames_are_refused_in_silence(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
-async def sizes_are_rounded(ask: Ask, way: Way) -> Reply:
+@answer("completeUpload", 201)
+def sizes_are_rounded(reply: Reply) -> Reply:
     """A completed file's size is that of whole parts."""
-    reply = await way.on(ask)
-    if ask.operation == "completeUpload" and reply.status == 201:
-        return reply.with_json({**reply.json(), "size": -(-reply.json()["size"] // 16) * 16})
-    return reply
+    return reply.with_json({**reply.json(), "size": -(-reply.json()["size"] // 16) * 16})

@@ -3,9 +3,8 @@
 import json
 import re
 
-from tests.contract.mutants.proxy import Ask, Defect, Reply, Way, defect
-
-DEFECTS: dict[str, Defect] = {}
+from tests.contract.mutants.patches import answer, behaviour, request
+from tests.contract.mutants.proxy import Ask, Reply, Way
 
 
 def _failure(reply: Reply) -> Reply:
@@ -14,36 +13,33 @@ def _failure(reply: Reply) -> Reply:
     return Reply(500, headers, json.dumps(body).encode())
 
 
-@defect(DEFECTS)
-async def fails_on_odd_names(ask: Ask, way: Way) -> Reply:
+@answer()
+def fails_on_odd_names(reply: Reply, ask: Ask) -> Reply:
     """A name that is not ASCII makes the server fail."""
-    reply = await way.on(ask)
     body = ask.json()
     name = body.get("name") if isinstance(body, dict) else ""
     return _failure(reply) if isinstance(name, str) and not name.isascii() else reply
 
 
-@defect(DEFECTS)
-async def fails_on_deep_json(ask: Ask, way: Way) -> Reply:
+@answer()
+def fails_on_deep_json(reply: Reply, ask: Ask) -> Reply:
     """Deeply nested JSON makes the server fail."""
-    reply = await way.on(ask)
     return _failure(reply) if ask.body.count(b"[") > 1000 else reply
 
 
-@defect(DEFECTS)
-async def fails_on_wrong_shapes(ask: Ask, way: Way) -> Reply:
+@answer(status=400)
+def fails_on_wrong_shapes(reply: Reply, ask: Ask) -> Reply:
     """A list where an object is right makes the server fail."""
-    reply = await way.on(ask)
-    return _failure(reply) if isinstance(ask.json(), list) and reply.status == 400 else reply
+    return _failure(reply) if isinstance(ask.json(), list) else reply
 
 
-@defect(DEFECTS)
-async def part_zero(ask: Ask, way: Way) -> Reply:
+@request()
+def part_zero(ask: Ask) -> Ask:
     """Part 0 is taken for part 1."""
-    return await way.on(ask.with_target(re.sub(r"/part/0+(?=\?|$)", "/part/1", ask.target)))
+    return ask.with_target(re.sub(r"/part/0+(?=\?|$)", "/part/1", ask.target))
 
 
-@defect(DEFECTS)
+@behaviour
 async def parts_without_end(ask: Ask, way: Way) -> Reply:
     """A part number beyond the last is given a URL."""
     reply = await way.on(ask)
@@ -52,40 +48,40 @@ async def parts_without_end(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@defect(DEFECTS)
-async def sizes_below_zero(ask: Ask, way: Way) -> Reply:
+@request("startUpload")
+def sizes_below_zero(ask: Ask) -> Ask:
     """A size below zero is taken for none."""
     body = ask.json()
-    if ask.operation == "startUpload" and isinstance(body, dict) and body.get("size") == -1:
-        return await way.on(ask.with_json({**body, "size": 0}))
-    return await way.on(ask)
+    if isinstance(body, dict) and body.get("size") == -1:
+        return ask.with_json({**body, "size": 0})
+    return ask
 
 
-@defect(DEFECTS)
-async def no_empty_files(ask: Ask, way: Way) -> Reply:
+@request("startUpload")
+def no_empty_files(ask: Ask) -> Ask:
     """A size of 0 is refused."""
     body = ask.json()
-    if ask.operation == "startUpload" and isinstance(body, dict) and body.get("size") == 0:
-        return await way.on(ask.with_json({**body, "size": -1}))
-    return await way.on(ask)
+    if isinstance(body, dict) and body.get("size") == 0:
+        return ask.with_json({**body, "size": -1})
+    return ask
 
 
-@defect(DEFECTS)
-async def whole_floats_refused(ask: Ask, way: Way) -> Reply:
+@request()
+def whole_floats_refused(ask: Ask) -> Ask:
     """1.0 is no whole number."""
     if re.search(rb'"part_number": *\d+\.0\b', ask.body):
-        return await way.on(ask.with_json({}))
-    return await way.on(ask)
+        return ask.with_json({})
+    return ask
 
 
-@defect(DEFECTS)
-async def strings_are_numbers(ask: Ask, way: Way) -> Reply:
+@request()
+def strings_are_numbers(ask: Ask) -> Ask:
     """A number may be given as a string."""
     body = re.sub(rb'("(?:size|part_size|part_number)": *)"(\d+)"', rb"\1\2", ask.body)
-    return await way.on(Ask(ask.method, ask.target, ask.headers, body))
+    return Ask(ask.method, ask.target, ask.headers, body)
 
 
-@defect(DEFECTS)
+@behaviour
 async def names_may_be_missing(ask: Ask, way: Way) -> Reply:
     """An upload without a name is given one."""
     body = ask.json()
@@ -95,63 +91,62 @@ async def names_may_be_missing(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@defect(DEFECTS)
-async def long_names_are_cut(ask: Ask, way: Way) -> Reply:
+@request("startUpload")
+def long_names_are_cut(ask: Ask) -> Ask:
     """A name that is too long is cut."""
     body = ask.json()
-    if ask.operation == "startUpload" and isinstance(body, dict) and len(str(body.get("name"))) > 255:
-        return await way.on(ask.with_json({**body, "name": str(body["name"])[:255]}))
-    return await way.on(ask)
+    if isinstance(body, dict) and len(str(body.get("name"))) > 255:
+        return ask.with_json({**body, "name": str(body["name"])[:255]})
+    return ask
 
 
-@defect(DEFECTS)
-async def names_are_trimmed(ask: Ask, way: Way) -> Reply:
+@request("startUpload")
+def names_are_trimmed(ask: Ask) -> Ask:
     """White space at the ends of a name is lost."""
     body = ask.json()
-    if ask.operation == "startUpload" and isinstance(body, dict) and isinstance(body.get("name"), str):
-        return await way.on(ask.with_json({**body, "name": body["name"].strip() or body["name"]}))
-    return await way.on(ask)
+    if isinstance(body, dict) and isinstance(body.get("name"), str):
+        return ask.with_json({**body, "name": body["name"].strip() or body["name"]})
+    return ask
 
 
-@defect(DEFECTS)
-async def both_places(ask: Ask, way: Way) -> Reply:
+@request("startUpload")
+def both_places(ask: Ask) -> Ask:
     """Of project and parent together the parent counts."""
     body = ask.json()
-    if ask.operation == "startUpload" and isinstance(body, dict) and "project" in body and "parent" in body:
-        return await way.on(ask.with_json({key: value for key, value in body.items() if key != "project"}))
-    return await way.on(ask)
+    if isinstance(body, dict) and "project" in body and "parent" in body:
+        return ask.with_json({key: value for key, value in body.items() if key != "project"})
+    return ask
 
 
-@defect(DEFECTS)
-async def no_null_body(ask: Ask, way: Way) -> Reply:
+@request("completeUpload")
+def no_null_body(ask: Ask) -> Ask:
     """Completing with `null`, as the vendor's client does, is refused."""
-    if ask.operation == "completeUpload" and ask.body == b"null":
-        return await way.on(ask.with_json([]))
-    return await way.on(ask)
+    if ask.body == b"null":
+        return ask.with_json([])
+    return ask
 
 
-@defect(DEFECTS)
-async def no_extra_body(ask: Ask, way: Way) -> Reply:
+@request()
+def no_extra_body(ask: Ask) -> Ask:
     """A body with GET, as the vendor's client sends it, is refused."""
     if ask.method == "GET" and ask.body and ask.operation == "getUpload":
-        return await way.on(ask.with_target(f"/v2/upload/multipart/{ask.upload_id}?list_parts=x"))
-    return await way.on(ask)
+        return ask.with_target(f"/v2/upload/multipart/{ask.upload_id}?list_parts=x")
+    return ask
 
 
-@defect(DEFECTS)
-async def broken_json_is_mended(ask: Ask, way: Way) -> Reply:
+@request()
+def broken_json_is_mended(ask: Ask) -> Ask:
     """A trailing comma is passed over."""
     body = re.sub(rb",\s*([}\]])", rb"\1", ask.body)
     if ask.body.endswith(b"}x"):
         body = body[:-1]
-    mended = ask.with_json({"parts": []}) if ask.operation == "completeUpload" and body != ask.body else ask
-    return await way.on(mended)
+    return ask.with_json({"parts": []}) if ask.operation == "completeUpload" and body != ask.body else ask
 
 
-@defect(DEFECTS)
-async def a_hundred_and_one_edits(ask: Ask, way: Way) -> Reply:
+@request()
+def a_hundred_and_one_edits(ask: Ask) -> Ask:
     """More than 100 files can be edited in one call."""
     body = ask.json()
     if ask.operation == "editFiles" and isinstance(body, dict) and len(body.get("items") or ()) == 101:
-        return await way.on(ask.with_json({"items": body["items"][:100]}))
-    return await way.on(ask)
+        return ask.with_json({"items": body["items"][:100]})
+    return ask

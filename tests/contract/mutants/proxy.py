@@ -128,16 +128,6 @@ class Way:
 Defect = Callable[[Ask, Way], Awaitable[Reply]]
 
 
-def defect(defects: dict[str, Defect]) -> Callable[[Defect], Defect]:
-    """Add a function to a module's defects, under its name."""
-
-    def register(function: Defect) -> Defect:
-        defects[function.__name__] = function
-        return function
-
-    return register
-
-
 async def no_defect(ask: Ask, way: Way) -> Reply:
     """Nothing is broken: the proxy itself has to pass."""
     return await way.on(ask)
