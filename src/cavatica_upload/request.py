@@ -2,19 +2,22 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 import attrs
 
 from cavatica_upload.destination import Destination, Target, name_problem
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import SizeMismatch, UsageError
 from cavatica_upload.plan import MAX_FILE_SIZE
-from cavatica_upload.receipt import Receipt
+from cavatica_upload.receipt import FileDigest, Receipt
+from cavatica_upload.sources.base import Identity
 
 IfExists = Literal["fail", "skip", "overwrite", "rename"]
 IfChanged = Literal["refuse", "restart"]
 DigestName = Literal["md5", "sha256"]
+
+LONGEST_SIDECAR = 64 * 1024  # bytes that are read of a file of MD5s
 
 
 def _target(value: Destination | Target | str) -> Target:
@@ -136,6 +139,16 @@ class UploadRequest:
         """The path of folders below the destination; empty where there is none, and once it is found."""
         return self.target.folder
 
+    def check_size(self, size: int | None) -> None:
+        """Raise SizeMismatch if a source of this size (None: not known yet) cannot be the one that is expected."""
+        if self.expect_size is not None and size is not None and self.expect_size != size:
+            raise SizeMismatch(
+                f"{self.key} has {size:,} bytes, and {self.expect_size:,} were expected.",
+                "Find out which is right; nothing was sent.",
+                expected=self.expect_size,
+                got=size,
+            )
+
     def target_name(self, source_name: str | None) -> str:
         """Return the name on the platform; raises UsageError where there is none, or an impossible one."""
         name = self.name if self.name is not None else source_name
@@ -185,3 +198,19 @@ def sidecar_md5(path: PurePath, text: str) -> str | None:
         if is_hex(first, 32) and named in ("", path.name):
             return first.lower()
     return None
+
+
+def known_md5(request: UploadRequest, identity: Identity | None) -> FileDigest | None:
+    """Return the MD5 of the whole file that is known beforehand: as given, or from a file `FILE.md5` beside it."""
+    given = request.md5 or request.expect_md5
+    if given is not None:
+        return FileDigest("md5", given.lower(), "given")
+    if identity is None or not identity.inode:
+        return None
+    path = Path(identity.path)
+    try:
+        with path.with_name(path.name + ".md5").open(encoding="utf-8", errors="replace") as sidecar:
+            value = sidecar_md5(path, sidecar.read(LONGEST_SIDECAR))
+    except (OSError, ValueError):
+        return None
+    return FileDigest("md5", value, "sidecar") if value is not None else None

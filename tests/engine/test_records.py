@@ -127,6 +127,31 @@ def test_journal_is_begun_by_many_at_once(tmp_path: Path) -> None:
         journal.close()
 
 
+BEGINNER = """
+import sys
+from pathlib import Path
+from cavatica_upload.journal.journal import Journal
+told = []
+journal = Journal(Path(sys.argv[1]), told.append)
+sys.stdin.read()
+journal.starting("e", __import__("cavatica_upload").Destination(project="me/study"), sys.argv[2], "n", 1.0)
+print(told, journal.unanswered("e", __import__("cavatica_upload").Destination(project="me/study"), sys.argv[2]))
+"""
+
+
+def test_journal_is_begun_by_many_processes_at_once(tmp_path: Path) -> None:
+    """Sixteen processes that start together all have a journal, and it needs no memory that is shared between them."""
+    command = [sys.executable, "-c", BEGINNER, str(tmp_path / "new")]
+    many = [
+        subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for number in range(16)
+    ]
+    assert {process.communicate()[0] for process in many} == {"[] ('n', 1.0)\n"}
+    with sqlite3.connect(tmp_path / "new" / "journal.sqlite") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    database.close()
+
+
 @pytest.mark.parametrize("where", [0, 30, 4096])
 def test_damage_anywhere_sets_the_journal_aside(tmp_path: Path, where: int) -> None:
     """A journal that is no database, or a broken one, is moved away whole and begun anew."""

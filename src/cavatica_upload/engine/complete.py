@@ -86,7 +86,10 @@ def complete_upload(
     try:
         made = receipt.write(made, context.receipts)
     except OSError as error:
-        context.notice(opened.request.key, f"The file is uploaded, but its receipt could not be kept: {error}.")
+        context.notice(
+            opened.request.key,
+            f"The file is uploaded, but its receipt could not be kept: {error}. Later runs cannot know it.",
+        )
     context.journal.forget(opened.entry)
     return made
 

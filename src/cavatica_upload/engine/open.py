@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import attrs
 
@@ -16,11 +15,9 @@ from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, check_part_size, plan_for_answer
 from cavatica_upload.receipt import FileDigest
-from cavatica_upload.request import UploadRequest, sidecar_md5
+from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
 from cavatica_upload.sources.base import Identity, Source
-
-LONGEST_SIDECAR = 64 * 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +55,7 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
     source = open_source(request.source, allow_empty=request.allow_empty, most=request.expect_size)
     lock = None
     try:
-        _check_size(request, source.size)
+        request.check_size(source.size)
         name = request.target_name(source.name)
         lock = UploadLock(context.state, context.endpoint, request.destination, name)
         lock.acquire()
@@ -68,16 +65,6 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
         if lock is not None:
             lock.release()
         raise
-
-
-def _check_size(request: UploadRequest, size: int | None) -> None:
-    if None not in (request.expect_size, size) and request.expect_size != size:
-        raise SizeMismatch(
-            f"{request.key} has {size:,} bytes, and {request.expect_size:,} were expected.",
-            "Find out which is right; nothing was sent.",
-            expected=request.expect_size,
-            got=size,
-        )
 
 
 class _Unusable(Exception):
@@ -282,7 +269,7 @@ class _Opening:
 
     def _start(self) -> Opened:
         size = self.source.size if self.source.size is not None else self.request.expect_size
-        known = self._known_md5()
+        known = known_md5(self.request, self.source.identity)
         md5 = known.value if known else None
         started = Start(self.context, self.request, self.asked, size, md5, self.source.identity).start()
         try:
@@ -328,24 +315,9 @@ class _Opening:
             parallel=parallel,
             kept=kept or {},
             reread=reread,
-            known=self._known_md5(),
+            known=known_md5(self.request, self.source.identity),
             completed=completed,
         )
-
-    def _known_md5(self) -> FileDigest | None:
-        given = self.request.md5 or self.request.expect_md5
-        if given is not None:
-            return FileDigest("md5", given.lower(), "given")
-        identity = self.source.identity
-        if identity is None or not identity.inode:
-            return None
-        path = Path(identity.path)
-        try:
-            with path.with_name(path.name + ".md5").open(encoding="utf-8", errors="replace") as sidecar:
-                value = sidecar_md5(path, sidecar.read(LONGEST_SIDECAR))
-        except (OSError, ValueError):
-            return None
-        return FileDigest("md5", value, "sidecar") if value is not None else None
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)

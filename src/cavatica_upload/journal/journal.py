@@ -13,7 +13,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,11 +21,11 @@ from typing import Any, TypeVar
 import attrs
 import platformdirs
 
-from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import private_folder
 from cavatica_upload.journal.database import SELECT_UPLOADS, DamagedError, open_database
 from cavatica_upload.journal.records import Entry, SentPart
+from cavatica_upload.journal.rows import entry_row, part_row, read_entry, read_part, target_text
 from cavatica_upload.sources.base import Identity
 
 Result = TypeVar("Result")
@@ -168,7 +168,7 @@ class Journal:
         self._change(
             (
                 "INSERT OR REPLACE INTO starts (endpoint, destination, asked, name, began) VALUES (?, ?, ?, ?, ?)",
-                [(endpoint, _target(destination), asked, name, began)],
+                [(endpoint, target_text(destination), asked, name, began)],
             )
         )
 
@@ -176,21 +176,21 @@ class Journal:
         """Return the name and the moment of a start after which this machine did not live to see the answer."""
         rows = self._rows(
             "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
-            (endpoint, _target(destination), asked),
+            (endpoint, target_text(destination), asked),
         )
         return (rows[0][0], rows[0][1]) if rows and 0 <= rows[0][1] < _LATEST else None
 
     def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
         """Forget a start that the server answered with no."""
-        self._change((_ANSWERED, [(endpoint, _target(destination), asked)]))
+        self._change((_ANSWERED, [(endpoint, target_text(destination), asked)]))
 
     # Uploads
 
     def add(self, entry: Entry) -> Entry:
         """Remember an upload that was just started; returns the entry with its key."""
         key = self._change(
-            (_ANSWERED, [(entry.endpoint, _target(entry.destination), entry.asked)]),
-            (_ADD, [_entry_row(entry)]),
+            (_ANSWERED, [(entry.endpoint, target_text(entry.destination), entry.asked)]),
+            (_ADD, [entry_row(entry)]),
         )
         return attrs.evolve(entry, key=key)
 
@@ -198,13 +198,13 @@ class Journal:
         """Return the unfinished uploads to this destination under this name, the latest first."""
         rows = self._rows(
             SELECT_UPLOADS + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
-            (endpoint, _target(destination), asked),
+            (endpoint, target_text(destination), asked),
         )
-        return list(self._readable(_entry, rows))
+        return list(self._readable(read_entry, rows))
 
     def entries(self) -> list[Entry]:
         """Return all unfinished uploads, the latest first."""
-        return list(self._readable(_entry, self._rows(SELECT_UPLOADS + "ORDER BY id DESC")))
+        return list(self._readable(read_entry, self._rows(SELECT_UPLOADS + "ORDER BY id DESC")))
 
     def identify(self, entry: Entry, identity: Identity) -> Entry:
         """Remember the file as it is now, when its parts were proved to be its bytes; returns the entry."""
@@ -227,12 +227,12 @@ class Journal:
         rows = self._rows(
             "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number", (entry.key,)
         )
-        return {part.number: part for part in self._readable(_part, rows)}
+        return {part.number: part for part in self._readable(read_part, rows)}
 
     def put(self, entry: Entry, part: SentPart) -> None:
         """Remember that storage took a part. A part is written here before it is reported."""
         if entry.key:
-            self._change((_PUT, [_part_row(entry, part)]))
+            self._change((_PUT, [part_row(entry, part)]))
 
     def mark_reported(self, entry: Entry, numbers: Sequence[int]) -> None:
         """Remember that the API was told of these parts."""
@@ -243,7 +243,7 @@ class Journal:
         """Remember what a look at the server showed: it has these `parts`, and not the `stale` ones."""
         if entry.key and (parts or stale):
             self._change(
-                (_PUT, [_part_row(entry, part) for part in parts]),
+                (_PUT, [part_row(entry, part) for part in parts]),
                 ("DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]),
             )
 
@@ -274,76 +274,3 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         with contextlib.suppress(sqlite3.Error):  # the error that led here is the one to tell
             database.execute("ROLLBACK")
         raise
-
-
-def _entry_row(entry: Entry) -> tuple[object, ...]:
-    return (
-        entry.upload_id,
-        entry.endpoint,
-        _target(entry.destination),
-        entry.asked,
-        entry.name,
-        json.dumps(attrs.asdict(entry.identity)),
-        entry.if_exists,
-        entry.part_size,
-        entry.started,
-    )
-
-
-def _part_row(entry: Entry, part: SentPart) -> tuple[object, ...]:
-    return entry.key, part.number, part.size, part.md5, json.dumps(dict(part.headers)), int(part.reported)
-
-
-def _part(row: tuple[Any, ...]) -> SentPart:
-    headers = json.loads(row[3])
-    if not isinstance(headers, dict):
-        raise TypeError("headers")
-    md5 = row[2] if isinstance(row[2], str) and len(row[2]) == 32 else None
-    return SentPart(
-        int(row[0]), int(row[1]), md5, {str(name): str(value) for name, value in headers.items()}, bool(row[4])
-    )
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing = row
-    epoch_seconds(started)
-    if completing is not None:
-        epoch_seconds(completing)
-    if part_size < 1:
-        raise ValueError("part_size")
-    if not upload_id or "/" in upload_id or upload_id.strip(".") == "":
-        raise ValueError("upload_id")
-    return Entry(
-        key=key,
-        upload_id=upload_id,
-        endpoint=endpoint,
-        destination=_destination(target),
-        asked=asked,
-        name=name,
-        identity=_identity(json.loads(identity)),
-        if_exists=if_exists,
-        part_size=part_size,
-        started=started,
-        completing=completing,
-    )
-
-
-def _identity(fields: Mapping[str, Any]) -> Identity:
-    return Identity(
-        path=str(fields["path"]),
-        size=int(fields["size"]),
-        device=int(fields["device"]),
-        inode=int(fields["inode"]),
-        mtime_ns=int(fields["mtime_ns"]),
-        ctime_ns=int(fields["ctime_ns"]),
-        tag=str(fields["tag"]),
-    )
-
-
-def _target(destination: Destination) -> str:
-    return f"project:{destination.project}" if destination.project is not None else f"parent:{destination.parent}"
-
-
-def _destination(target: str) -> Destination:
-    kind, _, value = target.partition(":")
-    return Destination(project=value) if kind == "project" else Destination(parent=value)
