@@ -128,7 +128,7 @@ class Bars(Display):
             stalled = min((meter.stalled(progress, now) for _, progress in active), default=0.0)
             speed, left = meter.speed.value(now), meter.time_left(now)
             layout.add(name, meter.done, meter.size, speed, left, now=now, stalled=stalled, style="bold")
-        elif not active and not meter.finished and not meter.failed:
+        elif not active and not meter.finished and not meter.sent:
             layout.table.add_row(Text("Starting …"))
         return layout.table
 

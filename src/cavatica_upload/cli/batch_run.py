@@ -80,7 +80,7 @@ class BatchRun(UploadRun):
                 {
                     "event": "run_started",
                     "time": timestamp(),
-                    "files": len(items),
+                    "files": self.tally.files,
                     "bytes": self._batch.size,
                     "destination": str(target),
                     "shard": str(about.shard) if about.shard else None,

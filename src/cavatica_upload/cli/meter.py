@@ -7,6 +7,7 @@ import attrs
 
 from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.cli.messages import in_plain_words, sentence
+from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import (
     BytesSent,
     Event,
@@ -133,7 +134,7 @@ class Meter:
                 self.finished += 1
                 self._end(event.file, None)
             case UploadFailed():
-                self.failed += 1
+                self.failed += not isinstance(event.error, Interrupted)
                 self._end(event.file, None)
             case RateLimitWait():
                 self.waiting_until = now + event.seconds
