@@ -142,6 +142,37 @@ def test_name_that_was_taken_meanwhile(rig: Rig, if_exists: str, again: str) -> 
     assert again == "fail" or rig.mock.uploads() == []
 
 
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "overwrite", "rename"])
+def test_name_that_is_taken_while_the_file_goes_up(rig: Rig, if_exists: str) -> None:
+    """The run does to the file that came meanwhile what it was to do with a taken name."""
+    path = rig.file(PARTS * KIB)
+    other = rig.folder / "elsewhere" / "sample.bam"
+    other.parent.mkdir()
+    other.write_bytes(b"theirs")
+
+    def take_the_name() -> None:
+        with Uploader(token=rig.mock.token, endpoint=rig.mock.base_url, state_dir=rig.folder / "other") as uploader:
+            uploader.upload(other, PROJECT)
+
+    with rig.uploader(**at_part(rig, PARTS, take_the_name)) as uploader:
+        if if_exists == "fail":
+            with pytest.raises(NameTaken):
+                uploader.upload(path, PROJECT, part_size=KIB)
+        else:
+            receipt = uploader.upload(path, PROJECT, part_size=KIB, if_exists=if_exists)  # type: ignore[arg-type]
+            assert (receipt is None) == (if_exists == "skip")
+    files = {file["name"]: rig.mock.file_bytes(file["id"]) for file in rig.mock.files()}
+    expected = {
+        "overwrite": {"sample.bam": path.read_bytes()},
+        "rename": {"sample.bam": b"theirs", "_1_sample.bam": path.read_bytes()},
+    }
+    assert files == expected.get(if_exists, {"sample.bam": b"theirs"})
+    assert if_exists == "fail" or rig.mock.uploads() == []
+    if if_exists == "fail":  # and each of the other values gets out
+        rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
+        assert rig.mock.uploads() == []
+
+
 def test_overwriting_does_not_outlive_its_run(rig: Rig) -> None:
     """A run that was not asked to replace a file does not, although the unfinished upload was."""
     theirs = rig.upload(rig.file(10, seed=3), part_size=KIB)
