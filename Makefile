@@ -51,7 +51,7 @@ contract: install  ## Attack a server with the contract: make contract [BASE_URL
 contract-live: install  ## The same, careful with a live platform: make contract-live [baseline] PROJECT=owner/name
 	@python -m tests.contract live $(filter baseline,$(MAKECMDGOALS))
 
-baseline:  # make contract-live baseline PROJECT=owner/name: keep the drifts that are seen, only others fail later
+baseline:  ## With contract-live, make contract-live baseline PROJECT=owner/name: keep the drifts that are seen, only others fail later
 	@:
 
 mutants: install  ## Prove that the contract suite catches broken servers: make mutants [BEHIND=nginx]
@@ -106,6 +106,10 @@ spec-changelog: install toolbox  ## Write the entry of this version into CHANGEL
 
 check-portable: install toolbox  ## Prove that TypeScript, R, Java and two linters can read openapi.yaml
 	@python tools/check_portable.py
+
+upgrade: install toolbox  ## Follow a new document, whole or not at all: make upgrade SPEC=new.yaml [OLD=…] [BREAKING=accepted]
+	@python tools/upgrade.py "$(SPEC)" --old "$(OLD)" --make "$(MAKE)" --checks "$(or $(CHECKS),test contract)" \
+	    $(if $(filter accepted,$(BREAKING)),--breaking-accepted)
 
 docs: install toolbox  ## Write the reference page, build/reference.html; `make mock` serves it at /docs
 	@python tools/reference.py build/reference.html

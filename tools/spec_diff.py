@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import yaml
+from house_rules import Document
 
 LEVELS = ("none", "patch", "minor", "major")
 READ_BY_PEOPLE = {"Contact", "Example", "ExamplesMap", "ExternalDocs", "Info", "License", "NamedExamples", "Tag"}
@@ -27,12 +28,16 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 class Change(NamedTuple):
-    """One difference: where, how much, for whom ("callers" send requests, "readers" read answers), in one sentence."""
+    """One difference: where, how much, for whom ("callers" send requests, "readers" read answers), in one sentence.
+
+    `line` is that of the new document; where something was removed, that of what it was in.
+    """
 
     where: str
     level: str
     whom: str
     text: str
+    line: int = 0
 
 
 def stop(sentence: str) -> NoReturn:
@@ -138,6 +143,12 @@ def change_of(found: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -
     return Change(where, level, whom, text)
 
 
+def located(change: Change, pointer: str, document: Document) -> Change:
+    """Return the change with the line that a JSON pointer leads to."""
+    names = (step.replace("~1", "/").replace("~0", "~") for step in pointer.removeprefix("#/").split("/"))
+    return change._replace(line=document.line(*(int(step) if step.isdigit() else step for step in names)))
+
+
 def loaded(text: str, name: str) -> dict[str, Any]:
     """Return a document, parsed."""
     try:
@@ -148,8 +159,8 @@ def loaded(text: str, name: str) -> dict[str, Any]:
     return dict(document)
 
 
-def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
-    """Return every change from one document to the other, the most serious first."""
+def compare(old: dict[str, Any], new: dict[str, Any], text: str) -> list[Change]:
+    """Return every change from one document to the other, whose text is given, the most serious first."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [f"{folder}/old.json", f"{folder}/new.json"]
         for path, document in zip(paths, (old, new), strict=True):
@@ -161,7 +172,12 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         if not report.exists():
             stop(f"The documents cannot be compared:\n{done.stderr or done.stdout}")
         found = json.loads(report.read_text(encoding="utf-8"))
-    changes = [change_of(item, old, new) for item in found["changes"] if not item["path"].endswith("info · version")]
+    lines_of = Document(text)
+    changes = [
+        located(change_of(item, old, new), (item.get("revision") or item["base"])["pointer"], lines_of)
+        for item in found["changes"]
+        if not item["path"].endswith("info · version")
+    ]
     changes += newly_required(old, new)
     return sorted(dict.fromkeys(changes), key=lambda change: -LEVELS.index(change.level))
 
@@ -204,7 +220,7 @@ def lines(changes: list[Change]) -> Iterator[str]:
         if group:
             yield f"### {title}"
             yield ""
-            yield from (f"- **{change.where}**: {change.text}" for change in group)
+            yield from dict.fromkeys(f"- **{change.where}**: {change.text}" for change in group)
             yield ""
     if words := sum(change.level == "patch" for change in changes):
         yield f"{words} {'change' if words == 1 else 'changes'} of wording and examples."
@@ -237,7 +253,7 @@ def main() -> int:
     if not given.new.is_file():
         stop(f"{given.new} is no file.")
     old, new = loaded(text, name), loaded(given.new.read_text(encoding="utf-8"), str(given.new))
-    changes = compare(old, new)
+    changes = compare(old, new, given.new.read_text(encoding="utf-8"))
     before, after = str(old["info"]["version"]), str(new["info"]["version"])
     level = needed(changes)
     if given.json:

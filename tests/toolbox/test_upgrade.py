@@ -1,0 +1,183 @@
+"""`make upgrade` takes a clone of this repository through four invented versions of the API."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.toolbox.conftest import ROOT, Run
+
+NEW_OPERATION = """\
+  /things:
+    put:
+      operationId: putThing
+      tags: [files]
+      summary: Put a thing
+      description: Stores a thing as it is.
+      externalDocs:
+        url: https://docs.cavatica.org/reference/put-a-thing
+        description: Put a thing
+      security:
+        - authToken: []
+      parameters:
+        - name: kind
+          in: query
+          description: What it is.
+          required: true
+          schema:
+            type: string
+            description: What it is.
+            enum: [red, green]
+            examples: [red]
+      requestBody:
+        required: true
+        content:
+          application/octet-stream:
+            schema: { type: string, format: binary }
+      responses:
+        '204':
+          description: It is stored.
+          headers:
+            X-RateLimit-Limit: { $ref: '#/components/headers/RateLimitLimit' }
+            X-RateLimit-Remaining: { $ref: '#/components/headers/RateLimitRemaining' }
+            X-RateLimit-Reset: { $ref: '#/components/headers/RateLimitReset' }
+ERRORS
+"""
+OPTIONAL_KEY = """\
+        checksum_kind:
+          type: string
+          description: How the file's checksum was taken.
+          examples: [md5]
+"""
+
+
+@pytest.fixture
+def clone(run: Run, tmp_path: Path) -> Path:
+    """The tree as it stands, as a repository of its own that uses the programs installed here."""
+    folder = tmp_path / "clone"
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "as it stands")):
+        assert run("git", *command, cwd=folder).returncode == 0
+    return folder
+
+
+def upgraded(clone: Path, environ: dict[str, str], spec: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `make upgrade` with a document; a demo upload stands for all tests."""
+    (clone / "new.yaml").write_text(spec)
+    make = "make --assume-old=install --assume-old=toolbox"
+    env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
+    command = [*make.split(), "upgrade", "SPEC=new.yaml", f"MAKE={make}", "CHECKS=demo", *words]
+    return subprocess.run(command, cwd=clone, env=env, check=False, capture_output=True, text=True, timeout=280)
+
+
+def raised(spec: str, part: int) -> str:
+    """The document with the next version: part 0 is the major one."""
+    found = re.search(r"(?m)^  version: (\d+)\.(\d+)\.(\d+)$", spec)
+    assert found
+    numbers = [int(number) for number in found.groups()]
+    numbers[part:] = [numbers[part] + 1, *[0] * (2 - part)]
+    return spec.replace(found[0], f"  version: {'.'.join(map(str, numbers))}", 1)
+
+
+def with_key(spec: str) -> str:
+    """One optional key more in what getFile answers."""
+    before, mark, after = spec.partition("\n    FileDetails:\n")
+    head, properties, tail = after.partition("      properties:\n")
+    return f"{before}{mark}{head}{properties}{OPTIONAL_KEY}{tail}"
+
+
+def with_operation(spec: str) -> str:
+    """One operation more, with bytes as its body and a choice as its parameter."""
+    found = re.findall(r"'([45]\d\d)':\n +\$ref: '#/components/responses/(\w+)'", spec)
+    named = dict(reversed(found))  # the first answer of each status
+    errors = "".join(
+        f"        '{status}':\n          $ref: '#/components/responses/{name}'\n" for status, name in named.items()
+    )
+    return spec.replace("\ncomponents:\n", "\n" + NEW_OPERATION.replace("ERRORS\n", errors) + "\ncomponents:\n", 1)
+
+
+def dropped(node: Any, key: str) -> None:
+    """Take a key out of schemas and examples, wherever it stands."""
+    if isinstance(node, dict):
+        node.pop(key, None)
+        for inner in node.values():
+            dropped(inner, key)
+    elif isinstance(node, list):
+        if key in node:
+            node.remove(key)
+        for inner in node:
+            dropped(inner, key)
+
+
+def is_untouched(clone: Path, run: Run) -> bool:
+    """Nothing in the tree differs from its commit."""
+    return run("git", "status", "--porcelain", "--untracked-files=no", cwd=clone).stdout == ""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("change", [with_key, with_operation])
+def test_a_compatible_version_needs_no_hand(change, clone, environ, run):
+    """A new key and a new operation: the client has them, uploads still run, the changelog tells them."""
+    spec = raised(change((clone / "openapi.yaml").read_text()), 1)
+    done = upgraded(clone, environ, spec)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (clone / "openapi.yaml").read_text() == spec
+    assert run("git", "diff", "--quiet", "--", "generated", cwd=clone).returncode == 1
+    assert run("git", "diff", "--name-only", "--", "src", cwd=clone).stdout.split() in (
+        [],
+        ["src/cavatica_upload/api/contract.json"],
+    )
+    log = (clone / "CHANGELOG-contract.md").read_text()
+    assert "checksum_kind" in log or "putThing" in log
+
+
+@pytest.mark.timeout(300)
+def test_a_rename_is_a_decision(clone, environ, run):
+    """A renamed operation stops with file and line, first for its version, then for those whom it breaks."""
+    spec = (clone / "openapi.yaml").read_text().replace("startUpload", "beginUpload")
+    done = upgraded(clone, environ, spec)
+    assert done.returncode != 0
+    assert "needs" in done.stderr or "need" in done.stderr
+    assert "info.version" in done.stderr
+    assert is_untouched(clone, run)
+    done = upgraded(clone, environ, raised(spec, 0))
+    line = 1 + spec.split("\n").index("      operationId: beginUpload")
+    assert f"new.yaml:{line}: beginUpload" in done.stderr
+    assert "BREAKING=accepted" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert is_untouched(clone, run)
+
+
+@pytest.mark.timeout(300)
+def test_a_removed_key_is_noticed(clone, environ, run):
+    """A key that goes away from an answer is told with its line, though no hand-written code uses it."""
+    spec = yaml.safe_load((clone / "openapi.yaml").read_text())
+    dropped(spec, "origin")
+    del spec["components"]["schemas"]["FileOrigin"]
+    done = upgraded(clone, environ, yaml.safe_dump(spec, sort_keys=False, allow_unicode=True))
+    assert done.returncode != 0
+    assert "origin" in done.stderr
+    assert "info.version" in done.stderr
+    assert is_untouched(clone, run)
+
+
+def test_a_broken_document_replaces_nothing(clone, environ, run):
+    """A house rule that is broken is told with its line and with what to do; a missing file in a sentence."""
+    spec = (clone / "openapi.yaml").read_text()
+    lost = re.sub(r"      externalDocs:\n(?: {8}.*\n)+", "", spec, count=1)
+    done = upgraded(clone, environ, raised(lost, 1))
+    assert done.returncode != 0
+    assert re.search(r"new\.yaml:\d+: startUpload: add `externalDocs`", done.stderr), done.stderr
+    assert is_untouched(clone, run)
+    env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
+    command = ["make", "--assume-old=install", "--assume-old=toolbox", "upgrade", "SPEC=nowhere.yaml"]
+    missing = subprocess.run(command, cwd=clone, env=env, check=False, capture_output=True, text=True)
+    assert "SPEC=nowhere.yaml is no file" in missing.stderr

@@ -1,0 +1,133 @@
+"""Follow a new version of the API: upgrade.py SPEC.
+
+The new document is linted and compared with the old one; then it takes the place of openapi.yaml, the client is
+generated, the hand-written code is type-checked, the tests and the contract suite run, the changelog gets an entry. It
+stops at the first thing that a person has to decide. Then everything is as it was before.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+REPLACED = ("openapi.yaml", "generated", "src/cavatica_upload/api/contract.json", "CHANGELOG-contract.md")
+
+
+def stop(what: str, then: str) -> NoReturn:
+    """End with what was found and what to do."""
+    print(f"\n{what.rstrip()}\n\n{then}\nNothing was replaced.", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def run(*command: str, quiet: bool = True) -> tuple[bool, str]:
+    """Return whether a command succeeded, and what it printed."""
+    done = subprocess.run(command, check=False, capture_output=quiet, text=True)
+    return done.returncode == 0, ((done.stdout or "") + (done.stderr or "")).strip()
+
+
+def script(name: str, *arguments: str) -> tuple[bool, str]:
+    """Run a script of this folder."""
+    return run(sys.executable, str(Path(__file__).with_name(name)), *arguments)
+
+
+def linted(spec: str) -> None:
+    """The new document keeps the rules."""
+    print("1. The new document keeps the rules.", flush=True)
+    fine, said = run("redocly", "lint", spec, "--config", "tools/redocly.yaml", "--format", "stylish")
+    if not fine:
+        stop(said, f"Mend {spec} at these lines.")
+    fine, said = script("house_rules.py", spec)
+    if not fine:
+        stop(said, f"Mend {spec} at these lines.")
+
+
+def compared(spec: str, old: str, breaking_accepted: bool) -> None:
+    """The version says what changed, and what breaks is wanted."""
+    print("2. Its version says what changed.", flush=True)
+    fine, said = script("spec_diff.py", "--old", old, "--new", spec)
+    if not fine:
+        stop(said, f"Set info.version in {spec}, or take the change back.")
+    print("   " + said.replace("\n", "\n   "), flush=True)
+    fine, told = script("spec_diff.py", "--old", old, "--new", spec, "--json")
+    changes: list[dict[str, Any]] = json.loads(told)["changes"] if fine else []
+    breaking = [f"{spec}:{one['line']}: {one['where']}: {one['text']}" for one in changes if one["level"] == "major"]
+    if breaking and not breaking_accepted:
+        stop("\n".join(breaking), "These changes break users. If they are wanted: make upgrade … BREAKING=accepted")
+
+
+def replaced(spec: str, old: str, make: str, checks: str) -> None:
+    """The document is replaced, and everything that follows from it."""
+    print("3. The client is generated.", flush=True)
+    if Path(spec).resolve() != Path("openapi.yaml").resolve():
+        shutil.copyfile(spec, "openapi.yaml")
+    fine, said = run(*make.split(), "generate")
+    if not fine:
+        stop(said, f"Mend {spec}: the generator does not understand it.")
+    print("4. The hand-written code fits it.", flush=True)
+    fine, said = run("mypy")
+    if not fine:
+        stop(said, f"Change these lines. To work on them: cp {spec} openapi.yaml && make generate && mypy")
+    for check in checks.split():
+        print(f"5. make {check}", flush=True)
+        fine, said = run(*make.split(), check)
+        if not fine:
+            stop("\n".join(said.splitlines()[-40:]), f"See what fails: cp {spec} openapi.yaml && make generate {check}")
+    print("6. The changelog has an entry.", flush=True)
+    fine, said = script("spec_diff.py", "--old", old, "--changelog", "CHANGELOG-contract.md")
+    if not fine:
+        stop(said, "Mend CHANGELOG-contract.md.")
+
+
+def main() -> int:
+    """Go step by step; put everything back if a step fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spec")
+    parser.add_argument("--old", default="")
+    parser.add_argument("--make", default="make")
+    parser.add_argument("--checks", default="test contract")
+    parser.add_argument("--breaking-accepted", action="store_true")
+    given = parser.parse_args()
+    if not Path(given.spec).is_file():
+        stop(f"SPEC={given.spec} is no file.", "Name the new document: make upgrade SPEC=new.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder)
+        old = given.old
+        if not old:
+            shutil.copyfile("openapi.yaml", before / "openapi.yaml")
+            old = str(before / "openapi.yaml")
+        linted(given.spec)
+        compared(given.spec, old, given.breaking_accepted)
+        kept = [Path(name) for name in REPLACED if Path(name).exists()]
+        for number, path in enumerate(kept):
+            copy = shutil.copytree if path.is_dir() else shutil.copy2
+            copy(path, before / f"{number}")
+        done = False
+        try:
+            replaced(given.spec, old, given.make, given.checks)
+            done = True
+        finally:
+            if not done:
+                put_back(before, kept)
+    print("\nopenapi.yaml, generated/ and CHANGELOG-contract.md are the new ones. Look at them, and commit.")
+    return 0
+
+
+def put_back(before: Path, kept: list[Path]) -> None:
+    """Everything that is replaced is as it was, times of files included."""
+    for name in REPLACED:
+        path = Path(name)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    for number, path in enumerate(kept):
+        copy = shutil.copytree if (before / f"{number}").is_dir() else shutil.copy2
+        copy(before / f"{number}", path)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
