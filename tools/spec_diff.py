@@ -125,7 +125,7 @@ def operation_at(document: dict[str, Any], pointer: str) -> str:
         item = document.get("paths", {}).get(steps[1], {})
         if len(steps) > 2 and isinstance(item.get(steps[2]), dict):
             return str(item[steps[2]].get("operationId", f"{steps[2].upper()} {steps[1]}"))
-        return steps[1]
+        return ", ".join(item[method].get("operationId", method) for method in METHODS if method in item) or steps[1]
     return " ".join(steps[1:3]) if steps[0] == "components" else steps[0]
 
 
@@ -137,7 +137,7 @@ def change_of(found: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -
     pointer = re.sub(r" · .*", "", found["path"])
     where = operation_at(old if found["kind"] == "removed" else new, pointer)
     sentences = [verdict["message"] for verdict in found["verdicts"]]
-    tail = found["path"].rpartition("/paths/")[2].partition("/")[2] or found["path"]
+    tail = found["path"].rpartition("/paths/")[2].partition("/")[2] or pointer.removeprefix("#/paths/")
     text = " ".join(sentences) or f"{tail.replace('~1', '/')} {found['kind']}."
     whom = "readers" if "/responses/" in found["path"] or "components/headers" in found["path"] else "callers"
     return Change(where, level, whom, text)

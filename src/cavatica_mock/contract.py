@@ -163,7 +163,7 @@ class Contract:
                 Parameter(node["name"], node["in"], self.resolve(node["schema"]), _Lazy(self, node["schema"]))
                 for node in parameters
             ),
-            body_schema=content["content"]["application/json"]["schema"] if content else None,
+            body_schema=content.get("content", {}).get("application/json", {}).get("schema"),
             body_required=bool(content.get("required", False)),
             responses=said["responses"],
             document=self,

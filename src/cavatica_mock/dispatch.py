@@ -91,6 +91,7 @@ class Dispatch:
 
     def answer(self, admitted: Admitted, body: bytes) -> Answer:
         try:
+            handler = self.handlers.handler(admitted.operation.id)
             pairs = _pairs(admitted.request.target)
             call = Call(
                 user=admitted.user,
@@ -99,7 +100,7 @@ class Dispatch:
                 query=_query(admitted.operation, pairs),
                 body=_body(admitted, body),
             )
-            answer = self.handlers.handler(admitted.operation.id)(call)
+            answer = handler(call)
             if answer.document is not None:
                 fields = ",".join(value for name, value in pairs if name == "fields")
                 answer = attrs.evolve(answer, document=chosen(answer.document, fields))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from cavatica_mock.errors import Problem
+from cavatica_mock.errors import NOT_IMPLEMENTED, Problem
 from cavatica_mock.files import Files
 from cavatica_mock.rate_limit import UNLIMITED, RateLimit
 from cavatica_mock.records import Document, File, Page, Views, timestamp
@@ -46,7 +46,9 @@ class Handlers:
     signer: Signer
 
     def handler(self, operation_id: str) -> Callable[[Call], Answer]:
-        """Raises KeyError for an operation that the mock does not have."""
+        """Raises Problem for an operation that is in the document and not in the mock."""
+        if operation_id not in _HANDLERS:
+            raise Problem(NOT_IMPLEMENTED, f"The mock does not have the operation {operation_id}.")
         return partial(_HANDLERS[operation_id], self)
 
     def start_upload(self, call: Call) -> Answer:

@@ -1,5 +1,6 @@
 """Requests that no decent client sends, and the odd ones that decent clients do send."""
 
+import copy
 import json
 import socket
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from mock_client import Client, code, md5, report
 
 from cavatica_mock import MockServer
-from cavatica_mock.contract import load
+from cavatica_mock.contract import Contract, load
 from cavatica_mock.handlers import _HANDLERS
 from cavatica_mock.settings import DEFAULT_PART_SIZE
 
@@ -379,3 +380,23 @@ def test_many_reports_in_one_call(client: Client) -> None:
     assert client.post(f"upload/multipart/{upload_id}", json={"parts": reports}).status_code == 200
     assert len(client.reported(upload_id)) == 10_000
     assert code(client.complete(upload_id, reports)) == (409, 8007)
+
+
+def test_an_operation_that_is_only_in_the_document(monkeypatch):
+    """The mock serves a document that has more operations, whatever their bodies are: those answer 501."""
+    document = copy.deepcopy(load().document)
+    document["paths"]["/things"] = {
+        "put": {
+            "operationId": "putThing",
+            "parameters": [{"name": "kind", "in": "query", "schema": {"type": "string", "enum": ["red"]}}],
+            "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+            "responses": {"204": {"description": "Stored."}},
+        }
+    }
+    monkeypatch.setattr("cavatica_mock.contract.load", lambda: Contract(document))
+    with MockServer() as server, httpx.Client(headers={"X-SBG-Auth-Token": server.token}) as http:
+        kind = {"Content-Type": "application/octet-stream"}
+        answer = http.put(f"{server.base_url}/things?kind=red", content=b"x", headers=kind)
+        assert (answer.status_code, answer.json()["code"]) == (501, 90010)
+        assert "putThing" in answer.json()["message"]
+        assert http.get(f"{server.base_url}/upload/multipart").status_code == 200
