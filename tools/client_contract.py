@@ -45,7 +45,7 @@ class Document:
                     }
 
     def _body(self, answer: dict[str, Any]) -> Any:
-        """Return the shape of an answer: None where it has no body, {} where it is any JSON."""
+        """Return the shape of an answer: None if it has no body, {} if it is any JSON."""
         content = answer.get("content")
         if not content:
             return None

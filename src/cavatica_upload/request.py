@@ -136,7 +136,7 @@ class UploadRequest:
 
     @property
     def folder(self) -> str:
-        """The path of folders below the destination; empty where there is none, and once it is found."""
+        """The path of folders below the destination; empty if there is none, and once it is found."""
         return self.target.folder
 
     def check_size(self, size: int | None) -> None:
@@ -150,7 +150,7 @@ class UploadRequest:
             )
 
     def target_name(self, source_name: str | None) -> str:
-        """Return the name on the platform; raises UsageError where there is none, or an impossible one."""
+        """Return the name on the platform; raises UsageError if there is none, or an impossible one."""
         name = self.name if self.name is not None else source_name
         if not name:
             raise UsageError("A stream needs a name on the platform.", "Give one with --name.")
@@ -191,7 +191,7 @@ def is_hex(text: str, length: int) -> bool:
 
 
 def sidecar_md5(path: PurePath, text: str) -> str | None:
-    """Return the MD5 of `path` that a sidecar in the format of md5sum says; None where it speaks of another file."""
+    """Return the MD5 of `path` that a sidecar in the format of md5sum says; None if it speaks of another file."""
     for line in text.splitlines():
         first, _, rest = line.strip().removeprefix("\\").partition(" ")
         named = PurePath(rest.strip().removeprefix("*")).name

@@ -252,7 +252,7 @@ def test_each_difference_is_told_once(
 
 
 def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
-    """Of a part URL the URL counts; method, headers and codes are taken where they can be, else the usual ones."""
+    """Of a part URL the URL counts; method, headers and codes are taken if they can be, else the usual ones."""
     url = "https://storage.example/x?Signature=y"
     bare = Api(client_of(serve(answer(206, {"url": url})))).get_part_url("u1", 1)
     assert (bare.method, bare.headers, bare.success_codes, bare.report_headers, bare.expires) == (
@@ -335,7 +335,7 @@ def test_whatever_success_completes(
 
 @pytest.mark.parametrize("which", ["start", "get", "url"])
 def test_empty_success(which: str, serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
-    """A success without a body, where something in it is needed, is UnexpectedAnswer."""
+    """A success without a body, if something in it is needed, is UnexpectedAnswer."""
     with pytest.raises(UnexpectedAnswer) as caught:
         ANSWERS[which][0](Api(client_of(serve(answer(200)), attempts=1)))
     assert caught.value.maybe_acted == (which == "start")
@@ -451,7 +451,7 @@ def test_edits_that_the_answer_says_nothing_of(
 def test_a_folder_whose_id_was_not_said(
     serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], body: object
 ) -> None:
-    """A folder is made whatever success says so, and found by its name where its id was not said."""
+    """A folder is made whatever success says so, and found by its name if its id was not said."""
     page = {"href": "h", "items": [{**FILE, "name": "x", "type": "folder"}], "links": []}
     assert Api(client_of(serve(answer(200, body), answer(200, page)))).create_folder(PROJECT, "x").id == "f1"
     with pytest.raises(UnexpectedAnswer, match="the folder is not there"):
@@ -461,7 +461,7 @@ def test_a_folder_whose_id_was_not_said(
 def test_differences_reach_the_listener_of_a_client(
     serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client tells its `on_event` of differences, once however it is derived, and logs them where it has none."""
+    """A client tells its `on_event` of differences, once however it is derived, and logs them if it has none."""
     told: list[object] = []
     client = client_of(serve(answer(201, UPLOAD)), on_event=told.append)
     for one in (client, client, client.with_headers({"X-A": "b"})):

@@ -48,7 +48,7 @@ def test_folders_for_many(rig: Rig) -> None:
 
 
 def test_metadata_and_tags(rig: Rig) -> None:
-    """Metadata and tags are set on the file, and once more where it is there already."""
+    """Metadata and tags are set on the file, and once more if it is there already."""
     path = rig.file(10)
     rig.upload(path, metadata={"sample_id": "s1"}, tags=["pilot"])
     rig.upload(path, metadata={"lane": "2"})

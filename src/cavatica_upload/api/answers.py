@@ -17,7 +17,7 @@ LONGEST_START = 200  # characters of a body that are shown
 
 
 class _Nothing:
-    """Stands where there is no JSON."""
+    """Stands for JSON that is not there."""
 
     def __repr__(self) -> str:
         return "nothing"
@@ -42,7 +42,7 @@ class Answer:
 
     @cached_property
     def json(self) -> Any:
-        """The JSON, NOTHING where there is none."""
+        """The JSON, NOTHING if there is none."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def documented_status(self) -> int | None:
-        """The status under which the document has this answer, None where it has none of this operation."""
+        """The status under which the document has this answer, None if it has none of this operation."""
         successes = self.operation.successes
         return self.status if self.status in successes else next(iter(successes), None)
 

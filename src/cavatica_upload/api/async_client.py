@@ -101,7 +101,7 @@ class AsyncApi:
         return self._all(lambda offset: calls.list_files(destination, name, offset), lambda file: file.id)
 
     async def find_file(self, destination: Destination | str, name: str) -> FileDetails | None:
-        """Return the file or folder of exactly this name at a destination, None where there is none."""
+        """Return the file or folder of exactly this name at a destination, None if there is none."""
         async for file in self.list_files(destination, name):
             if file.name == name:
                 return file
@@ -120,7 +120,7 @@ class AsyncApi:
         )
 
     async def edit_files(self, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
-        """Merge metadata into up to 100 files and set tags; the answer has a place for each, None where it was done."""
+        """Merge metadata into up to 100 files and set tags; the answer has a place for each, None if it was done."""
         outcomes = await self._call(calls.edit_files(edits))
         return [
             as_edited(edit, await self.get_file(edit.file_id)) if isinstance(outcome, Unclear) else outcome

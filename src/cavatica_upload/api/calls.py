@@ -199,7 +199,7 @@ def list_folder(folder_id: str, offset: int) -> Call[Page[FileDetails]]:
 
 
 def create_folder(destination: Destination | str, name: str) -> Call[FileDetails | None]:
-    """Make createFolder; the answer is None where the id of the new folder is not in it."""
+    """Make createFolder; the answer is None if the id of the new folder is not in it."""
     destination = destination_of(destination)
     body = CreateFolderRequest(
         name=name, type_="folder", project=destination.project or UNSET, parent=destination.parent or UNSET

@@ -89,7 +89,7 @@ class Operations:
     def complete_upload(self, upload_id: str, reports: Iterable[PartReport] = ()) -> CompletedFile:
         """Finish an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
 
-        Whatever success the server answers, the upload is completed; where it did not say the file's `id`, that has
+        Whatever success the server answers, the upload is completed; if it did not say the file's `id`, that has
         to be looked for. An error with `maybe_acted`, or UploadGone after one, may mean that the file is there.
         """
         return self._call(calls.complete_upload(upload_id, reports))
@@ -117,7 +117,7 @@ class Operations:
         return self._all(lambda offset: calls.list_files(destination, name, offset), lambda file: file.id)
 
     def find_file(self, destination: Destination | str, name: str) -> FileDetails | None:
-        """Return the file or folder of exactly this name at a destination, None where there is none."""
+        """Return the file or folder of exactly this name at a destination, None if there is none."""
         return next((file for file in self.list_files(destination, name) if file.name == name), None)
 
     def list_folder(self, folder_id: str) -> Iterator[FileDetails]:
@@ -133,7 +133,7 @@ class Operations:
         )
 
     def edit_files(self, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
-        """Merge metadata into up to 100 files and set tags; the answer has a place for each, None where it was done."""
+        """Merge metadata into up to 100 files and set tags; the answer has a place for each, None if it was done."""
         outcomes = self._call(calls.edit_files(edits))
         return [
             as_edited(edit, self.get_file(edit.file_id)) if isinstance(outcome, Unclear) else outcome

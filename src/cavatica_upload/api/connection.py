@@ -60,7 +60,7 @@ def connect(
     silent, in seconds (60); a whole answer may take twice that. A call is tried `attempts` times, and for `deadline`
     seconds in all, waits for the rate limit not counted; while no answer comes at all, for `retry_for` seconds at
     least, `deadline` or not. `on_event` is called before every pause, with Retrying or RateLimitWait, with a Notice of
-    what the user should know, and with a Drift where an answer is not as documented (without it, that is logged).
+    what the user should know, and with a Drift if an answer is not as documented (without it, that is logged).
     Setting `cancel` ends every wait with Interrupted.
 
     All of them raise the errors of `cavatica_upload.errors`, and none returns an ApiError model. The token goes to the
@@ -217,7 +217,7 @@ class SafeClient(AuthenticatedClient, Operations):
         return f"<{type(self).__name__} of {self.endpoint}, token from {self.source}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a client holds a token and connections: connect() again where another is needed")
+        raise TypeError("a client holds a token and connections: connect() again if another is needed")
 
     def _arguments(self) -> dict[str, Any]:
         return {

@@ -33,7 +33,7 @@ _NAMES: Mapping[type, str] = {dict: "an object", list: "a list", str: "text", bo
 class ContractOperation:
     """An operation as the document has it: its operationId, and the shape of its answer for each status of success.
 
-    A shape is a piece of JSON Schema; None where the answer has no body, {"json": False} where it is no JSON.
+    A shape is a piece of JSON Schema; None if the answer has no body, {"json": False} if it is no JSON.
     """
 
     name: str
@@ -83,7 +83,7 @@ def differences(shape: Mapping[str, Any] | None, value: object, key: str = "") -
 
 
 def _wrong(shape: Mapping[str, Any], value: object) -> str | None:
-    """Say what is there in the place of what should be, None where it is as it should be."""
+    """Say what is there in the place of what should be, None if it is as it should be."""
     wanted = shape.get("type", ())
     wanted = [wanted] if isinstance(wanted, str) else wanted
     if wanted and not any(_is(value, name) for name in wanted):

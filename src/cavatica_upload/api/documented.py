@@ -16,7 +16,7 @@ ECHOES = {"reportUploadedPart"}
 
 
 def as_documented(response: httpx.Response, base: httpx.URL) -> httpx.Response:
-    """Return an answer as the document has it; raises UnexpectedAnswer where the generated code cannot read it."""
+    """Return an answer as the document has it; raises UnexpectedAnswer if the generated code cannot read it."""
     request = response.request
     operation = operation_of(request, base)
     if operation is None or not response.is_success or AS_IT_CAME in request.extensions:

@@ -66,10 +66,10 @@ def recognise(method: str, path: str) -> Operation:
 
 
 def refuse_unsafe_path(path: str) -> None:
-    """Raise UsageError where a value in a path would make it the path of another operation.
+    """Raise UsageError if a value in a path would make it the path of another operation.
 
     An empty value, `.` and `..` do: browsers and HTTP libraries resolve them, so that getUpload("..") would list all
-    uploads. So does a slash, where a server looks behind its quotes.
+    uploads. So does a slash, if a server looks behind its quotes.
     """
     path = path.split("?", 1)[0].removeprefix("/")
     for segment in path.split("/") if path else ():

@@ -24,8 +24,8 @@ Item = TypeVar("Item")
 class Page(Generic[Item]):
     """A page of a list: the items that can be used, how many came, and what the server says of the pages after it.
 
-    `more` is whether there is a link to the next page, which is `following`; None where there are no links. `total` is
-    the number of items on all pages, None where the server did not say.
+    `more` is whether there is a link to the next page, which is `following`; None if there are no links. `total` is
+    the number of items on all pages, None if the server did not say.
     """
 
     items: tuple[Item, ...]
@@ -36,7 +36,7 @@ class Page(Generic[Item]):
 
 
 def page_of(answer: Answer, read: Callable[[Any], Item | None]) -> Page[Item]:
-    """Read a page, leaving out items that cannot be read; raises UnexpectedAnswer where there is no list."""
+    """Read a page, leaving out items that cannot be read; raises UnexpectedAnswer if there is no list."""
     fields = Fields(answer.json)
     items = answer.json if isinstance(answer.json, list) else fields.items("items")
     if items is None:

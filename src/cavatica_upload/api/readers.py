@@ -147,7 +147,7 @@ def file_page(answer: Answer) -> Page[FileDetails]:
 
 
 def file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
-    """Read a file or a folder, which may be known to have this id; None where nobody says which one it is."""
+    """Read a file or a folder, which may be known to have this id; None if nobody says which one it is."""
     fields = Fields(value)
     found = fields.identifier("id") or file_id
     if found is None:
@@ -184,9 +184,9 @@ def download_url(answer: Answer) -> str:
 
 
 def edit_outcomes(answer: Answer, file_ids: Sequence[str]) -> list[CavaticaError | Unclear | None]:
-    """Read the answer to editFiles: for each file an error, None where it was done, UNCLEAR where nobody says.
+    """Read the answer to editFiles: for each file an error, None if it was done, UNCLEAR if nobody says.
 
-    Outcomes come in the order asked; where some are missing, those that name their file count.
+    Outcomes come in the order asked; if some are missing, those that name their file count.
     """
     items = Fields(answer.json).items("items") or []
     if len(items) == len(file_ids):

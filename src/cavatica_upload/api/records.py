@@ -1,4 +1,4 @@
-"""What the API answers, as far as it is used here: None where the server did not say, or said it unreadably.
+"""What the API answers, as far as it is used here: None if the server did not say, or said it unreadably.
 
 For every key of the document, and for strictness, there are the models of `cavatica_client`. Sizes are bytes, times are
 UTC.
@@ -34,7 +34,7 @@ class ReportedPart:
 
 @attrs.frozen(kw_only=True)
 class Upload:
-    """An open upload; `parts` are those reported, None where they were not asked for, or not told."""
+    """An open upload; `parts` are those reported, None if they were not asked for, or not told."""
 
     upload_id: str
     part_size: int | None = None
@@ -66,7 +66,7 @@ class UploadSummary:
 class PartUrl:
     """Where and how to put the bytes of a part.
 
-    `success_codes` is empty where the platform named none: then any 2xx is success. `expires` is None where it did not
+    `success_codes` is empty if the platform named none: then any 2xx is success. `expires` is None if it did not
     say until when the URL is good.
     """
 
