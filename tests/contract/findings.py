@@ -124,7 +124,7 @@ class Outcome:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever a broken server makes happen is the finding
-            self.found(name, Finding.of(error, trace, layer=layer, kind=name))
+            self.found(name, Finding.of(error, trace, layer=layer, kind=name.rstrip(".")))
         else:
             self.found(name, None)
 
