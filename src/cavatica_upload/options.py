@@ -23,6 +23,9 @@ class UploadOptions(TypedDict, total=False):
     part_size: int | None
     digest: DigestName | None
     md5: str | None
+    expect_size: int | None
+    expect_md5: str | None
+    allow_empty: bool
     changed: IfChanged
     resume_id: str | None
     wait: bool

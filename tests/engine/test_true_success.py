@@ -298,3 +298,14 @@ def test_identity_of_parts_is_told_in_the_receipt(rig: Rig) -> None:
     assert receipt.identity is not None
     assert (receipt.identity.inode, receipt.identity.ctime_ns) == (found.st_ino, found.st_ctime_ns)
     assert rig.told(UploadStarted)
+
+
+def test_every_field_of_a_request_is_an_option() -> None:
+    """What an UploadRequest can say, `upload()` takes by the same name."""
+    import attrs
+
+    from cavatica_upload import UploadRequest
+    from cavatica_upload.options import UploadOptions
+
+    fields = {field.name for field in attrs.fields(UploadRequest)}
+    assert fields - {"source", "target", "context", "if_exists"} <= set(UploadOptions.__annotations__)
