@@ -131,6 +131,12 @@ $(SNAKEMAKE)/.venv/installed: $(SNAKEMAKE)/requirements.lock $(SNAKEMAKE)/pyproj
 	$(SNAKEMAKE)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation ./$(SNAKEMAKE)
 	@touch $@
 
+dist: install toolbox  ## Build sdists and wheels into dist/, check them, run the demo from the wheels alone
+	@tools/dist.sh
+
+release: install toolbox  ## Tag what the diff, the changelogs and the tests call a release: make release VERSION=0.2.0
+	@MAKE="$(MAKE)" tools/release.sh "$(VERSION)"
+
 lint: install  ## ruff, mypy --strict, and the contract as a document
 	ruff check .
 	ruff format --check .
