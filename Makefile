@@ -111,6 +111,9 @@ upgrade: install toolbox  ## Follow a new document, whole or not at all: make up
 	@python tools/upgrade.py "$(SPEC)" --old "$(OLD)" --make "$(MAKE)" --checks "$(or $(CHECKS),test contract)" \
 	    $(if $(filter accepted,$(BREAKING)),--breaking-accepted)
 
+upstream-diff: install  ## Compare with the vendor's OpenAPI export: make upstream-diff UPSTREAM=vendor.json
+	@python tools/upstream_diff.py $(UPSTREAM)
+
 docs: install toolbox  ## Write the reference page, build/reference.html; `make mock` serves it at /docs
 	@python tools/reference.py build/reference.html
 

@@ -1,10 +1,15 @@
 """The contract as the tests of this folder see it."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+from house_rules import findings
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -18,7 +23,12 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The operations of the document by operationId."""
+    """The operations of the document by operationId.
+
+    A document that breaks a house rule is told by `test_house_rules`, line by line, and not by a KeyError of each test.
+    """
+    if findings((ROOT / "openapi.yaml").read_text()):
+        pytest.skip("openapi.yaml breaks a house rule: see test_house_rules")
     return {
         operation["operationId"]: operation
         for item in document["paths"].values()
