@@ -207,6 +207,39 @@ def test_no_file_appears_after_keyboard_interrupt(rig: Rig, after: int) -> None:
     assert len(upload["parts"]) >= after
 
 
+READS_STANDARD_INPUT = """
+import os, signal, sys
+from cavatica_upload import Uploader
+from cavatica_upload.events import UploadStarted
+endpoint, token, state = sys.argv[1:]
+def listen(event):
+    if isinstance(event, UploadStarted):
+        os.kill(os.getpid(), signal.SIGINT)
+try:
+    with Uploader(token=token, endpoint=endpoint, state_dir=state, listeners=[listen]) as uploader:
+        uploader.upload(sys.stdin.buffer, "me/study", name="typed")
+except KeyboardInterrupt:
+    print("interrupted")
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("typed", [b"", b"half a line"])
+def test_interrupt_while_standard_input_waits_ends_the_program(rig: Rig, typed: bytes) -> None:
+    """With a standard input that nobody ends, Ctrl-C ends the program in order, and not by an abort."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, typed)
+        program = [sys.executable, "-c", READS_STANDARD_INPUT, rig.mock.base_url, rig.mock.token, str(rig.state)]
+        done = subprocess.run(program, stdin=reading, capture_output=True, text=True, check=False)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (done.returncode, done.stdout) == (130, "interrupted\n"), done.stderr
+    assert rig.mock.files() == []
+    assert rig.mock.uploads() == []
+
+
 def test_stop_follows_the_clock() -> None:
     """Parts in flight get their seconds, reports theirs, and a stop at once gives none."""
     stop = Stop(within=10, final_calls=5)

@@ -64,7 +64,7 @@ class Reading:
         while not self.cancelled():
             if not self._room.acquire(timeout=LOOK):
                 continue
-            part = stream.cut(self.part_size, whole.update)
+            part = stream.cut(self.part_size, whole.update, self.cancelled)
             if part is None:
                 break
             if self.cancelled():

@@ -1,13 +1,17 @@
 """A stream as a source: it can be read once and from front to back, so parts wait in temporary files."""
 
+import io
+import select
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from cavatica_upload.errors import SizeMismatch, SourceError
+from cavatica_upload.errors import Interrupted, SizeMismatch, SourceError
 from cavatica_upload.plan import MAX_PARTS, Part
 from cavatica_upload.sources.base import BLOCK, Identity, usual_block
+
+LOOK = 100  # milliseconds between looks whether the stream is still wanted
 
 
 class Stream:
@@ -42,8 +46,15 @@ class Stream:
         self.size: int | None = None
         self.identity: Identity | None = None
 
-    def cut(self, part_size: int, seen: Callable[[bytes], object] | None = None) -> Part | None:
+    def cut(
+        self,
+        part_size: int,
+        seen: Callable[[bytes], object] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Part | None:
         """Read the next part and return it; None after the last one, when `size` is known too. `seen` gets every block.
+
+        Raises Interrupted as soon as `cancelled` says so, if the stream has a file descriptor.
 
         An empty stream gives one empty part, if it may be empty. Raises SourceError if it may not, if the stream cannot
         be read, the temporary file cannot be written, or 10,000 parts are not enough.
@@ -52,7 +63,7 @@ class Stream:
             return None
         spool = tempfile.TemporaryFile(prefix="cavatica-", dir=self._folder)  # noqa: SIM115 - closed by drop()
         try:
-            size = self._fill(spool, part_size, seen)
+            size = self._fill(spool, part_size, seen, cancelled)
         except BaseException:
             spool.close()
             raise
@@ -86,11 +97,29 @@ class Stream:
         self._position += size
         return part
 
-    def _fill(self, spool: BinaryIO, part_size: int, seen: Callable[[bytes], object] | None) -> int:
+    def _read(self, count: int, cancelled: Callable[[], bool]) -> bytes:
+        """Read what is there, at most `count` bytes.
+
+        A thread that waits in a read cannot be stopped, and one that waits in standard input aborts the interpreter
+        when that ends: so the wait is outside of the read.
+        """
+        stream = self._stream
+        if not (isinstance(getattr(stream, "raw", stream), io.FileIO) and hasattr(select, "poll")):
+            return stream.read(count)
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLIN)
+        while not poll.poll(LOOK):
+            if cancelled():
+                raise Interrupted.while_waiting("the stream")
+        return stream.read1(count) if isinstance(stream, io.BufferedReader) else stream.read(count)
+
+    def _fill(
+        self, spool: BinaryIO, part_size: int, seen: Callable[[bytes], object] | None, cancelled: Callable[[], bool]
+    ) -> int:
         size = 0
         while size < part_size:
             try:
-                block = self._ahead or self._stream.read(min(BLOCK, part_size - size))
+                block = self._ahead or self._read(min(BLOCK, part_size - size), cancelled)
                 self._ahead = b""
             except (OSError, ValueError) as error:
                 raise SourceError(f"The stream could not be read: {error}.") from error
