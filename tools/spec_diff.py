@@ -256,6 +256,7 @@ def main() -> int:
     changes = compare(old, new, given.new.read_text(encoding="utf-8"))
     before, after = str(old["info"]["version"]), str(new["info"]["version"])
     level = needed(changes)
+    name = "the document before" if name.startswith(tempfile.gettempdir()) else name
     if given.json:
         print(json.dumps({"old": before, "new": after, "level": level, "changes": [c._asdict() for c in changes]}))
         return 0
