@@ -2,7 +2,7 @@
 
 A listener is a callable of one argument. Listeners are called one event at a time, from the uploader's own threads:
 they need no lock of their own, and they should be quick, since the upload waits for them.
-`file` is the key of a file in its run: the path as the caller gave it, or the name where there is no path.
+`file` is the key of a file in its run: the path as the caller gave it, or the name if there is no path.
 No event holds a token or a signed URL.
 """
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("cavatica_upload")
 class UploadStarted:
     """An upload is open on the server, new or resumed, and its parts begin to go out.
 
-    `size` in bytes and `parts` are None where the size is not known beforehand (a stream).
+    `size` in bytes and `parts` are None if the size is not known beforehand (a stream).
     `resumed_parts` and `resumed_bytes` were taken by storage in an earlier run and are not sent again.
     """
 
@@ -61,7 +61,7 @@ class PartRetried:
 class BytesSent:
     """So many more bytes of a file went to storage since the last such event.
 
-    Emitted a few times a second, not once a block. Negative where a part has to be sent again: then the bytes of the
+    Emitted a few times a second, not once a block. Negative if a part has to be sent again: then the bytes of the
     failed attempt are taken back, so that the sum over a file is always what storage has or is getting.
     """
 
@@ -71,7 +71,7 @@ class BytesSent:
 
 @attrs.frozen
 class PartsReported:
-    """The API was told of `count` more parts; they survive the loss of the local journal from now on."""
+    """`count` more parts were reported to the API; they survive the loss of the local journal from now on."""
 
     file: FileKey
     count: int

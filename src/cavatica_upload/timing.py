@@ -42,6 +42,6 @@ class Timing:
     measure: float = 1.0
     """Of each part in flight, for a measurement of their speed."""
     first_outage: float = 10.0
-    """Without any answer until listeners are told …"""
+    """Without any answer until Outage is emitted …"""
     later_outages: float = 60.0
-    """… and between two times that they are told again."""
+    """… and between two of these events."""

@@ -212,7 +212,7 @@ class Uploader:
         if_exists: IfExists = "fail",
         **options: Unpack[UploadOptions],
     ) -> Receipt | None:
-        """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
+        """Upload one file and return its receipt; None if `if_exists="skip"` left it alone.
 
         The options are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
         cancel(). After KeyboardInterrupt nothing is completed any more; what is in flight is finished and reported, for
@@ -313,7 +313,7 @@ def upload(
 def upload(
     source: Source, destination: Destination | str, *, if_exists: IfExists = "fail", **options: Unpack[Options]
 ) -> Receipt | None:
-    """Upload one file and return its receipt; None where `if_exists="skip"` left it alone.
+    """Upload one file and return its receipt; None if `if_exists="skip"` left it alone.
 
     `destination` is "owner/name", a path of folders below it ("owner/name/run-7"), or the ID of a folder. The options
     are the fields of UploadRequest and the arguments of Uploader. For several files use an Uploader: it shares

@@ -10,7 +10,7 @@ EVERY_SECONDS = 60.0
 
 
 class Checkpoints:
-    """The parts of one upload that storage took and the API was not told of.
+    """The parts of one upload that storage took and that were not reported to the API.
 
     A report is due when 32 of them have gathered or the oldest is 60 seconds old, but there is never more than one
     report per 32 parts: N parts cost at most N/32 reports, rounded up. What is left rides along with `complete`.

@@ -1,7 +1,7 @@
 """How many parts to have in flight: few at first, more as long as the sum of their speeds grows. No threads here.
 
 What is in flight is lost by a kill. On a slow link that is minutes of work, so there one or two parts are in flight;
-where parts take less than a second, nothing is at stake and the limit rises with each.
+if parts take less than a second, nothing is at stake and the limit rises with each.
 """
 
 import os
@@ -33,7 +33,7 @@ class Concurrency:
     """The limit of parts in flight: one at first, more while throughput grows, less on errors, from 1 to 32.
 
     It rises with every part that took less than a second, up to `quick_limit`. Otherwise the speed of a connection is
-    measured with so many parts in flight, then with more (twice as many, or one more where that would make parts
+    measured with the parts in flight, then with more (twice as many, or one more if that would make parts
     slow): if the sum grew, it goes on, else back. While this process keeps the machine's processors busy nothing is
     tried. `fixed` pins the limit; `paced` says that a throttle lets bytes out in bursts; `clock` and `cpu` return
     seconds, of time and of this process on all processors.

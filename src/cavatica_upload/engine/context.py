@@ -45,11 +45,11 @@ class Context:
         return self.state / "receipts"
 
     def notice(self, file: FileKey | None, text: str) -> None:
-        """Tell the listeners something that the user may want to know."""
+        """Emit something that the user may want to know."""
         self.events.emit(Notice(file, text))
 
 
 def pause(context: Context, seconds: float) -> None:
-    """Wait; raises Interrupted where the run is stopped meanwhile."""
+    """Wait; raises Interrupted if the run is stopped meanwhile."""
     if context.stop.stopping.wait(seconds):
         raise Interrupted.while_waiting("another try")

@@ -31,7 +31,7 @@ PROJECT_GONE = frozenset({3002, 5026})  # docs.cavatica.org, API status codes: n
 class CircuitBreaker:
     """Stops a run that cannot succeed, instead of trying a thousand files.
 
-    Open after three files in a row that were refused for want of rights or place, and at once after a refused token
+    Open after three files in a row that were refused for want of rights or place, and immediately after a refused token
     or a certificate that cannot be verified. `error` is then why.
     """
 

@@ -26,7 +26,7 @@ BLOCKS_TOGETHER = 24 << 20
 BLOCKS_SENT = 2
 """Of a part whose MD5 is not taken: one is sent, and the next is read."""
 BLOCKS_HASHED = ENOUGH + 1
-"""Of a part whose MD5 is taken: so many may wait to be hashed beside those of others, and one is sent."""
+"""Of a part whose MD5 is computed: the others wait to be hashed beside those of other parts, and one is sent."""
 STEP = 64 << 10
 """Bytes: blocks are multiples of it."""
 
@@ -53,7 +53,7 @@ class Watch(Protocol):
         """How many bytes to read and send at a time."""
 
     def pace(self, count: int, /) -> None:
-        """Wait until so many more bytes may go out."""
+        """Wait until `count` more bytes may go out."""
 
     def sent(self, count: int, /) -> None:
         """Count bytes that went out."""
@@ -133,6 +133,6 @@ def send_part_elsewhere(executor: Executor, task: PartTask, watch: Watch) -> Sen
 
 
 def block_size(parts: int, *, hashing: bool) -> int:
-    """Return how many bytes to read and send at a time with so many parts in flight."""
+    """Return how many bytes to read and send at a time with `parts` parts in flight."""
     share = BLOCKS_TOGETHER // (parts * (BLOCKS_HASHED if hashing else BLOCKS_SENT))
     return min(LARGEST_BLOCK, share - share % STEP)

@@ -1,4 +1,4 @@
-"""How a run is stopped: first in order, then at once."""
+"""How a run is stopped: first in order, then immediately."""
 
 import threading
 from collections.abc import Iterator

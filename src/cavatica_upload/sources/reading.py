@@ -13,8 +13,8 @@ from cavatica_upload.sources.base import Source
 from cavatica_upload.sources.stream import Stream
 
 LOOK = 0.1  # seconds between looks whether a stream may be read on
-STREAM_AHEAD = 4  # parts of a stream that lie in temporary files at once
-DIGESTS = threading.Semaphore(2)  # files whose whole digest is taken at once
+STREAM_AHEAD = 4  # parts of a stream that lie in temporary files at a time
+DIGESTS = threading.Semaphore(2)  # files whose whole digest is computed at a time
 
 
 @attrs.frozen
