@@ -8,7 +8,7 @@ import attrs
 from cavatica_mock import errors
 from cavatica_mock.blobs import Blobs
 from cavatica_mock.errors import Problem
-from cavatica_mock.records import File, Ids, root_folder
+from cavatica_mock.records import File, Ids, project_uuid, root_folder
 from cavatica_mock.store import Store
 
 UNDECLARED_PROJECT: Final = "mock/undeclared-folders"  # the project of folders that nobody made
@@ -101,7 +101,7 @@ class Files:
             return file
         project = self.store.project_of_root(file_id)
         if project is not None:
-            return File(file_id, "", project, file_id, project.split("/")[1], True, None, 0, 0, {}, ())
+            return File(file_id, "", project, file_id, project_uuid(project), True, None, 0, 0, {}, ())
         raise Problem(errors.FILE_UNKNOWN)
 
     def downloadable(self, file_id: str) -> File:

@@ -103,7 +103,7 @@ def root_folder(project: str) -> str:
 
 
 def project_uuid(project: str) -> str:
-    """The UUID that a file's `path` shows for its project."""
+    """The name of a project's root folder, which a file's `path` begins with."""
     digits = hashlib.sha256(f"uuid of {project}".encode()).hexdigest()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 

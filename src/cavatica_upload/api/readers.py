@@ -208,7 +208,12 @@ def _outcome(item: Any) -> CavaticaError | Unclear | None:
 def project(answer: Answer, asked: str) -> Project:
     """Read the answer to getProject."""
     fields = Fields(answer.json)
-    return Project(id=fields.text("id") or asked, name=fields.text("name"), href=fields.text("href"))
+    return Project(
+        id=fields.text("id") or asked,
+        name=fields.text("name"),
+        root_folder=fields.identifier("root_folder"),
+        href=fields.text("href"),
+    )
 
 
 def rate_limit(answer: Answer) -> RateLimit:

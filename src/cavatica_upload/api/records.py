@@ -111,10 +111,11 @@ class FileDetails:
 
 @attrs.frozen(kw_only=True)
 class Project:
-    """A project; `id` is owner/name, `name` its title."""
+    """A project; `id` is owner/name, `name` its title, `root_folder` the ID of its top level."""
 
     id: str
     name: str | None = None
+    root_folder: str | None = None
     href: str | None = None
 
 

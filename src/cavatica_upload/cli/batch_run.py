@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import attrs
@@ -12,6 +13,7 @@ from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.metadata import EditFailed, MetadataQueue
 from cavatica_upload.batch.shard import Shard
+from cavatica_upload.batch.sheet import PlatformPaths, Sheet
 from cavatica_upload.cli.format import count_text
 from cavatica_upload.cli.logfile import log_text
 from cavatica_upload.cli.messages import message_of, timestamp
@@ -19,6 +21,7 @@ from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.cli.upload_run import RunOptions, UploadRun
 from cavatica_upload.destination import Destination, Target
+from cavatica_upload.disk import write_whole
 from cavatica_upload.errors import BadRequest, CavaticaError, SizeMismatch, SourceError, UsageError
 from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
@@ -38,6 +41,9 @@ class BatchOptions:
     shard: Shard | None = None
     digest: DigestName | None = None
     receipt: str | None = None
+    sheet: Sheet | None = None
+    sheet_out: Path | None = None
+    sheet_ids: bool = False
     wait: bool = False
     expect_size: int | None = None
     expect_md5: str | None = None
@@ -56,6 +62,7 @@ class BatchRun(UploadRun):
     _tree: FolderTree
     _queue: MetadataQueue
     _index: ReceiptIndex
+    _api: Api
 
     def __init__(self, batch: Batch, about: BatchOptions, options: RunOptions, output: Output) -> None:
         unsized = (item.label for item in batch.items if item.size is None)
@@ -63,7 +70,10 @@ class BatchRun(UploadRun):
         super().__init__(output, options, files=files, size=batch.size, unsized=unsized)
         self._batch = batch
         self._about = about
-        self._receipts = ReceiptFiles(about.receipt, [item.source for item in batch.items])
+        sources = [item.source for item in batch.items]
+        self._receipts = ReceiptFiles(about.receipt, sources)
+        self._in_sheet = about.sheet.named(sources) if about.sheet else set()
+        self._uploaded: dict[str, tuple[Item, Receipt]] = {}
         for bad in batch.bad:
             self.tally.fail(bad.file, SourceError(bad.reason))
 
@@ -73,6 +83,7 @@ class BatchRun(UploadRun):
         target = about.target
         self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in self._batch.folders])
         self._queue = MetadataQueue(api)
+        self._api = api
         self._index = ReceiptIndex(state_dir() / "receipts", api.endpoint)
         log_text(f"Uploading {count_text(len(items), 'file')}, {self._batch.size} bytes, to {target}")
         if self.output.as_json:
@@ -133,6 +144,8 @@ class BatchRun(UploadRun):
         self._keep(request.context, receipt)
 
     def _keep(self, item: Item, receipt: Receipt) -> None:
+        if item.source in self._in_sheet:
+            self._uploaded[item.source] = item, receipt
         try:
             self._receipts.keep(receipt, item.folder, item.name)
         except (OSError, CavaticaError) as error:
@@ -141,8 +154,35 @@ class BatchRun(UploadRun):
         self._note(self._queue.add(FileEdit(receipt.file_id, item.label, metadata, tags)))
 
     def finish(self) -> None:
-        """Set the metadata that is left."""
+        """Set the metadata that is left, and write the sheet."""
         self._note(self._queue.flush())
+        if self._about.sheet is not None and self._about.sheet_out is not None:
+            self._write_sheet(self._about.sheet, self._about.sheet_out)
+
+    def _write_sheet(self, sheet: Sheet, path: Path) -> None:
+        """Write the sheet for the platform, or say why it is not written: one with local paths would be of no use."""
+        missing = len(self._in_sheet) - len(self._uploaded)
+        if missing:
+            self.output.warn(
+                f"{path} was not written: {count_text(missing, 'file')} of the sheet not uploaded. "
+                "Run the same command again to finish."
+            )
+            return
+        paths = PlatformPaths(self._api)
+        try:
+            places = {
+                source: receipt.file_id
+                if self._about.sheet_ids
+                else f"{paths.of(self._tree.get(self._about.target.path(item.folder)))}/{receipt.name}"
+                for source, (item, receipt) in self._uploaded.items()
+            }
+            write_whole(path, sheet.replace(places)[0])
+        except OSError as error:
+            self.tally.fail(str(path), UsageError(f"The sheet could not be written: {error.strerror}."))
+        except CavaticaError as error:
+            self.tally.fail(str(path), error)
+        else:
+            self.output.say(f"Sheet for the platform: {path} ({count_text(len(places), 'file')})")
 
     def _note(self, failed: list[EditFailed]) -> None:
         self.tally.described = self._queue.done

@@ -29,8 +29,9 @@ SUFFIX = ".receipt.json"
     metavar="DIR",
     help="Look here instead of in the state directory.",
 )
+@option("--map", "as_map", is_flag=True, help="Only the path on disk, the file ID and the path on the platform.")
 @output_options()
-def receipts(text: str | None, last: int | None, folder: Path | None, output: Output) -> None:
+def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bool, output: Output) -> None:
     """List the receipts of files that were uploaded from here, the oldest first.
 
     With TEXT, only those with it in the name, the path on disk, the project and folder, or the file ID. Each line has
@@ -46,6 +47,8 @@ def receipts(text: str | None, last: int | None, folder: Path | None, output: Ou
     if output.as_json:
         for receipt in listed:
             output.record({"event": "receipt", **_record(receipt)})
+    elif as_map:
+        output.results(("PATH", "FILE ID", "PLATFORM PATH"), [_mapping(receipt) for receipt in listed], widest=3)
     else:
         headers = ("FINISHED", "FILE ID", "SIZE", "PROOF", "PATH", "RECEIPT")
         output.results(headers, [_fields(receipt) for receipt in listed], widest=5)
@@ -56,6 +59,11 @@ def receipts(text: str | None, last: int | None, folder: Path | None, output: Ou
 def _fields(receipt: "Receipt") -> Sequence[str]:
     proof = "verified" if receipt.verified else "not verified"
     return receipt.finished, receipt.file_id, size_text(receipt.size), proof, receipt.source, str(receipt.path)
+
+
+def _mapping(receipt: "Receipt") -> Sequence[str]:
+    folder = receipt.place or receipt.project or receipt.parent
+    return receipt.source, receipt.file_id, f"{folder}/{receipt.name}"
 
 
 def _mentions(receipt: "Receipt", text: str) -> bool:

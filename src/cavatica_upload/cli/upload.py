@@ -118,6 +118,27 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
     section=_ABOUT,
     help="Also compute a digest of the whole file, by reading it once more, for the receipt.",
 )
+@option(
+    "--sheet",
+    type=FILE,
+    metavar="FILE",
+    section=_ABOUT,
+    help="A sample sheet (CSV or TSV) that names the files; --sheet-out gets it with their paths on the platform.",
+)
+@option(
+    "--sheet-out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    section=_ABOUT,
+    help="Where to write the sheet once all files that it names are uploaded.",
+)
+@option(
+    "--sheet-style",
+    type=click.Choice(["path", "id"]),
+    default="path",
+    section=_ABOUT,
+    help="What stands for a file in the sheet: its path (vs:///Projects/…, the default) or its ID.",
+)
 @option("--dry-run", is_flag=True, section=_HOW, help="Check everything, print the plan, and send nothing.")
 @option(
     "--part-size",
@@ -182,6 +203,9 @@ def upload(
     tags: tuple[str, ...],
     receipt: str | None,
     digest: Literal["md5", "sha256"] | None,
+    sheet: Path | None,
+    sheet_out: Path | None,
+    sheet_style: Literal["path", "id"],
     dry_run: bool,
     part_size: int | None,
     jobs: int | None,
@@ -220,6 +244,7 @@ def upload(
     from cavatica_upload.batch.files import Rules
     from cavatica_upload.batch.patterns import Selection
     from cavatica_upload.batch.shard import partition
+    from cavatica_upload.batch.sheet import Sheet
     from cavatica_upload.cli.batch_run import BatchOptions, BatchRun
     from cavatica_upload.cli.inputs import chosen_share, listed_paths, read_batch, resume_words, slurm_tasks
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
@@ -227,6 +252,8 @@ def upload(
 
     if overwrite and if_exists not in (None, "overwrite"):
         raise UsageError(f"--overwrite and --if-exists {if_exists} contradict each other.", "Leave one of them out.")
+    if (sheet is None) != (sheet_out is None):
+        raise UsageError("--sheet and --sheet-out go together.", "Give the sheet, and where to write the new one.")
     target = Target.parse(project, parent)
     share = chosen_share(shard)
     selection = Selection.of(include, exclude)
@@ -237,7 +264,11 @@ def upload(
     batch = read_batch(named, manifest, rules, dict(metadata), tags, output, skip_bad_files=skip_bad_files)
     if batch is None:
         return int(Exit.USAGE)
-    refuse_overwriting(log_file, "--log-file", [item.source for item in batch.items])
+    sources = [item.source for item in batch.items]
+    refuse_overwriting(log_file, "--log-file", sources)
+    refuse_overwriting(sheet_out, "--sheet-out", sources)
+    if sheet and sheet_out and sheet_out.exists() and sheet_out.samefile(sheet):
+        raise UsageError(f"--sheet-out {sheet_out} is the sheet itself.", "Choose another path.")
     if log_file:
         open_log(log_file)
     if share:
@@ -257,6 +288,9 @@ def upload(
         shard=share,
         digest=digest,
         receipt=receipt,
+        sheet=Sheet.read(sheet) if sheet else None,
+        sheet_out=sheet_out,
+        sheet_ids=sheet_style == "id",
         wait=wait,
         expect_size=expect_size,
         expect_md5=expect_md5,

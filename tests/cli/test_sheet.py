@@ -1,0 +1,119 @@
+"""A sample sheet is usable on the platform once its files are there."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from cli_machine import PROJECT, Machine
+
+from cavatica_upload import Destination, connect
+
+SHEET = (
+    'sample,fastq_1,fastq_2,note\r\ns1,reads/s1_R1.fq,reads/s1_R2.fq,"a, b"\r\ns2,reads/s2_R1.fq;reads/s2_R2.fq,,NA\r\n'
+)
+NAMES = ("s1_R1.fq", "s1_R2.fq", "s2_R1.fq", "s2_R2.fq")
+
+
+@pytest.fixture
+def reads(machine: Machine) -> Path:
+    """Four files, and the sheet that names them."""
+    for name in NAMES:
+        machine.file(f"reads/{name}", name.encode())
+    sheet = machine.home / "samples.csv"
+    sheet.write_text(SHEET, newline="")
+    return sheet
+
+
+def rows(machine: Machine) -> list[list[str]]:
+    """The cells of the sheet that was written."""
+    return list(csv.reader((machine.home / "platform.csv").read_text().splitlines()))
+
+
+def upload(machine: Machine, *more: str) -> list[str]:
+    """The words of a run with a sheet."""
+    return ["upload", "-r", "reads", "--sheet", "samples.csv", "--sheet-out", "platform.csv", *more]
+
+
+def root_of(machine: Machine) -> str:
+    """The platform path of the project, as the answer to a completion shows it."""
+    with connect(machine.mock.token, machine.mock.base_url) as api:
+        root = api.get_project(PROJECT).root_folder
+        return f"vs:///Projects/{api.get_file(root).name}"
+
+
+@pytest.mark.usefixtures("reads")
+def test_cells_become_platform_paths(machine: Machine) -> None:
+    """Each cell that names an uploaded file gets its path on the platform; all others stay as they are."""
+    ended = machine.call(*upload(machine, "--project", f"{PROJECT}/run"))
+    assert ended.code == 0, ended.err
+    root = root_of(machine)
+    assert re.fullmatch(r"vs:///Projects/[0-9a-f-]{36}", root)
+    first, second = f"{root}/run/reads/s2_R1.fq", f"{root}/run/reads/s2_R2.fq"
+    assert rows(machine) == [
+        ["sample", "fastq_1", "fastq_2", "note"],
+        ["s1", f"{root}/run/reads/s1_R1.fq", f"{root}/run/reads/s1_R2.fq", "a, b"],
+        ["s2", f"{first};{second}", "", "NA"],
+    ]
+    assert b"\r\n" in (machine.home / "platform.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("reads")
+def test_a_folder_by_its_id_has_the_same_paths(machine: Machine) -> None:
+    """The path of a folder that is named by its ID is found on the platform."""
+    with connect(machine.mock.token, machine.mock.base_url) as api:
+        above = api.create_folder(Destination(project=PROJECT), "above")
+        folder = api.create_folder(Destination(parent=above.id), "below")
+    assert machine.call(*upload(machine, "--flatten", "--parent", folder.id)).code == 0
+    assert rows(machine)[1][1] == f"{root_of(machine)}/above/below/s1_R1.fq"
+
+
+@pytest.mark.usefixtures("reads")
+def test_ids_and_files_that_were_there(machine: Machine) -> None:
+    """With --sheet-style id the cells are file IDs, also of files that an earlier run uploaded."""
+    assert machine.call("upload", "-r", "reads", "--project", PROJECT).code == 0
+    ended = machine.call(*upload(machine, "--project", PROJECT, "--sheet-style", "id"))
+    assert "4 already there" in ended.err
+    ids = {file["name"]: file["id"] for file in machine.mock.files()}
+    assert rows(machine)[1][1:3] == [ids["s1_R1.fq"], ids["s1_R2.fq"]]
+
+
+@pytest.mark.usefixtures("reads")
+def test_half_a_sheet_is_not_written(machine: Machine) -> None:
+    """A sheet that would still name a local file is not written, and the message says so."""
+    machine.file("elsewhere/s1_R1.fq", b"another")
+    machine.call("upload", "elsewhere/s1_R1.fq", "--project", f"{PROJECT}/reads")
+    ended = machine.call(*upload(machine, "--project", PROJECT))
+    assert ended.code == 1
+    assert "platform.csv was not written: 1 file of the sheet not uploaded" in ended.err
+    assert not (machine.home / "platform.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sheet", "samples.csv"], "--sheet and --sheet-out go together"),
+        (["--sheet", "other.csv", "--sheet-out", "platform.csv"], "No cell of other.csv names a file of this run"),
+        (["--sheet", "samples.csv", "--sheet-out", "samples.csv"], "--sheet-out samples.csv is the sheet itself"),
+        (["--sheet", "reads/bad.tsv", "--sheet-out", "platform.csv"], "not a table in UTF-8"),
+    ],
+)
+def test_a_sheet_that_cannot_be_used(machine: Machine, reads: Path, words: list[str], said: str) -> None:
+    """What is wrong with a sheet is said before anything is uploaded, and the sheet is never overwritten."""
+    machine.file("other.csv", b"sample,fastq\ns1,nowhere.fq\n")
+    machine.file("reads/bad.tsv", b"\xff\xfe\xfd")
+    ended = machine.call("upload", "-r", "reads", "--project", PROJECT, *words)
+    assert (ended.code, machine.mock.files()) == (2, [])
+    assert said in ended.err
+    assert reads.read_bytes() == SHEET.encode()
+
+
+def test_a_map_of_what_was_uploaded(machine: Machine) -> None:
+    """`receipts --map` prints the path on disk, the file ID and the path on the platform."""
+    first, second = machine.file("a.bam"), machine.file("d/b.bam", b"b")
+    assert machine.call("upload", "a.bam", "d", "-r", "--project", PROJECT).code == 0
+    ids = {file["name"]: file["id"] for file in machine.mock.files()}
+    lines = sorted(machine.call("receipts", "--map").out.splitlines())
+    assert lines == sorted(
+        [f"{first}\t{ids['a.bam']}\t{PROJECT}/a.bam", f"{second}\t{ids['b.bam']}\t{PROJECT}/d/b.bam"]
+    )
