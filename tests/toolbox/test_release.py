@@ -1,0 +1,70 @@
+"""`make release` tags only what everything else calls a release."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.toolbox.conftest import ROOT
+
+FILES = ("openapi.yaml", "pyproject.toml", "CHANGELOG.md", "CHANGELOG-contract.md", "tools/release.sh")
+
+
+@pytest.fixture
+def tree(tmp_path, run):
+    """A repository with what a release is decided by."""
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    log = tmp_path / "CHANGELOG.md"
+    log.write_text("# Changes\n\n## 0.1.0\n\nThe first.\n")
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "all")):
+        assert run("git", *command, cwd=tmp_path).returncode == 0
+    return tmp_path
+
+
+def release(tree: Path, environ: dict[str, str], version: str, make: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with a program in the place of make."""
+    command = ["bash", "tools/release.sh", version]
+    env = {**environ, "MAKE": make}
+    return subprocess.run(command, cwd=tree, env=env, check=False, capture_output=True, text=True)
+
+
+def test_a_release_is_tagged(tree, environ, run):
+    """If every check passes, the program and the contract get their tags."""
+    done = release(tree, environ, "0.1.0", "true")
+    assert done.returncode == 0, done.stderr
+    contract = next(
+        line.split()[1] for line in (ROOT / "openapi.yaml").read_text().splitlines() if "  version: " in line
+    )
+    assert run("git", "tag", cwd=tree).stdout.split() == [f"contract-v{contract}", "v0.1.0"]
+
+
+@pytest.mark.parametrize(
+    ("version", "make", "spoil", "told"),
+    [
+        ("", "true", None, "say which version"),
+        ("0.2.0", "true", None, "pyproject.toml has another version"),
+        ("0.1.0", "false", None, "is not ready"),
+        ("0.1.0", "true", ("CHANGELOG.md", "0.1.0", "0.0.9"), "CHANGELOG.md has no entry"),
+        ("0.1.0", "true", ("CHANGELOG-contract.md", "## ", "## x"), "make spec-changelog"),
+    ],
+)
+def test_what_is_no_release_is_refused(tree, environ, run, version, make, spoil, told):
+    """A check that fails, a version that is not set, a changelog without an entry: no tag, and a sentence."""
+    if spoil:
+        name, old, new = spoil
+        (tree / name).write_text((tree / name).read_text().replace(old, new))
+        assert run("git", "commit", "--quiet", "--all", "--message", "spoil", cwd=tree).returncode == 0
+    done = release(tree, environ, version, make)
+    assert done.returncode == 1
+    assert "No release" in done.stderr
+    assert told in done.stderr
+    assert run("git", "tag", cwd=tree).stdout == ""
+
+
+def test_uncommitted_changes_are_refused(tree, environ):
+    """A release is of a commit."""
+    (tree / "new.txt").write_text("x")
+    assert "not committed" in release(tree, environ, "0.1.0", "true").stderr
