@@ -1,0 +1,66 @@
+"""The snippets for workflow engines upload files, filled in as the engines fill them in."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "workflows.md").read_text()
+PROJECT = "owner/study"
+
+
+def snippet(language: str) -> str:
+    """The only block in a language."""
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+    return block
+
+
+def nextflow(paths: str) -> str:
+    """The script of a process: Nextflow replaces `${…}`, and takes the backslash from `\\$`."""
+    script = re.findall(r'"""\n(.*?)"""', snippet("nextflow"), flags=re.DOTALL)[0]
+    return script.replace("${reads}", paths).replace("${params.project}", PROJECT).replace(r"\$", "$")
+
+
+def wdl(paths: str) -> str:
+    """The command of a task: `~{…}` are its inputs."""
+    command = re.findall(r"<<<\n(.*?)>>>", snippet("wdl"), flags=re.DOTALL)[0]
+    return command.replace("~{sep=' ' files}", paths).replace("~{project}", PROJECT)
+
+
+def cwl(paths: str) -> str:
+    """The command line of a tool: its inputs in the order of their positions."""
+    tool = yaml.safe_load(snippet("yaml"))
+    values = {"files": paths, "project": PROJECT}
+    bound = sorted(tool["inputs"].items(), key=lambda item: item[1]["inputBinding"]["position"])
+    words = [word for name, field in bound for word in (field["inputBinding"].get("prefix", ""), values[name])]
+    return f"{shlex.join(tool['baseCommand'])} {' '.join(words)} > {tool['stdout']}"
+
+
+@pytest.mark.parametrize("script", [nextflow, wdl, cwl])
+def test_snippets_upload(cavatica_mock, tmp_path, script):
+    """Each snippet uploads the files that its engine staged, and leaves their IDs in uploaded.tsv."""
+    for name in ("a.fq", "b.fq"):
+        (tmp_path / name).write_text(name)
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "SB_API_ENDPOINT": cavatica_mock.base_url,
+        "SB_AUTH_TOKEN": cavatica_mock.token,
+        "CAVATICA_STATE_DIR": str(tmp_path / "state"),
+    }
+    done = subprocess.run(
+        ["bash", "-c", script("a.fq b.fq")],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ids = {file["id"]: file["name"] for file in cavatica_mock.files()}
+    rows = [line.split("\t") for line in (tmp_path / "uploaded.tsv").read_text().splitlines()]
+    assert sorted((ids[row[0]], Path(row[1]).name) for row in rows) == [("a.fq", "a.fq"), ("b.fq", "b.fq")]
