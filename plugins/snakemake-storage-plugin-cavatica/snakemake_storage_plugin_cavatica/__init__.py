@@ -7,6 +7,7 @@ Snakemake would put it into the command lines of its jobs.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,6 +35,7 @@ from cavatica_upload import Destination, NameTaken, Uploader, connect
 SCHEME = "cavatica://"
 _QUERY = re.compile(r"cavatica://(?P<project>[^/]+/[^/]+)/(?P<folders>(?:[^/]+/)*)(?P<name>[^/]+)")
 _BLOCK = 2**20  # bytes
+_FEW = 3  # files of a folder that are asked for one by one; then the folder is listed, 100 files a call
 
 
 @dataclass
@@ -51,6 +53,7 @@ class StorageProvider(StorageProviderBase):
 
     def __post_init__(self) -> None:
         self._folders: dict[str, Destination] = {}
+        self._asked: Counter[str] = Counter()
         self.found: dict[str, Any] = {}
         """What the platform said of a file, by query; only files that exist, so that a new one is noticed."""
 
@@ -113,6 +116,26 @@ class StorageProvider(StorageProviderBase):
         except NameTaken:  # by another job in the meantime
             return self.api.find_file(place, name)
 
+    def find(self, project: str, folders: str, name: str) -> Any:
+        """Return what the platform says of a file, None if it is not there."""
+        place = self.folder(project, folders)
+        if place is None:
+            return None
+        where = f"{project}/{folders}"
+        self._asked[where] += 1
+        if self._asked[where] == _FEW:
+            self.remember(place, where)
+        query = f"{SCHEME}{where}{name}"
+        if query not in self.found and (entry := self.api.find_file(place, name)) is not None:
+            self.found[query] = entry
+        return self.found.get(query)
+
+    def remember(self, place: Destination, where: str) -> list[Any]:
+        """List a folder and remember what is in it; return the entries."""
+        entries = [*self.entries(place)]
+        self.found.update({f"{SCHEME}{where}{entry.name}": entry for entry in entries})
+        return entries
+
     def entries(self, place: Destination) -> Iterator[Any]:
         """Yield what is in a folder or at the top of a project."""
         return self.api.list_folder(place.parent) if place.parent else self.api.list_files(place)
@@ -142,10 +165,9 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
         if parent not in cache.exists_in_storage:
             place = self.provider.folder(self.project, self.folders)
             cache.exists_in_storage[parent] = place is not None
-            for entry in self.provider.entries(place) if place is not None else ():
-                suffix = f"{self.project}/{self.folders}{entry.name}"
-                key = self.cache_key(suffix)
-                self.provider.found[SCHEME + suffix] = entry
+            where = f"{self.project}/{self.folders}"
+            for entry in self.provider.remember(place, where) if place is not None else ():
+                key = self.cache_key(where + entry.name)
                 cache.exists_in_storage[key] = True
                 if entry.size is not None and entry.modified_on is not None:
                     cache.size[key] = entry.size
@@ -226,13 +248,7 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
 
     def _find(self) -> Any:
         """Return what the platform says of the file, None if it is not there."""
-        found = self.provider.found.get(self.query)
-        if found is None:
-            place = self.provider.folder(self.project, self.folders)
-            found = self.provider.api.find_file(place, self.name) if place is not None else None
-            if found is not None:
-                self.provider.found[self.query] = found
-        return found
+        return self.provider.found.get(self.query) or self.provider.find(self.project, self.folders, self.name)
 
     def _details(self) -> Any:
         """Return size and times, too, which lists leave out: one call more, once."""
