@@ -48,11 +48,8 @@ test-lowest:  ## Run every test with the lowest versions that pyproject.toml all
 contract: install  ## Attack a server with the contract: make contract [BASE_URL=… TOKEN=… PROJECT=…] [SEED=random]
 	@python -m tests.contract run
 
-contract-live: install  ## The same, careful with a live platform: make contract-live [baseline] PROJECT=owner/name
-	@python -m tests.contract live $(filter baseline,$(MAKECMDGOALS))
-
-baseline:  ## With contract-live, make contract-live baseline PROJECT=owner/name: keep the drifts that are seen, only others fail later
-	@:
+contract-live: install  ## The same, careful with a live platform: make contract-live PROJECT=owner/name [BASELINE=keep]
+	@python -m tests.contract live
 
 mutants: install  ## Prove that the contract suite catches broken servers: make mutants [BEHIND=nginx]
 	@python -m tests.contract mutants

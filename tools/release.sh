@@ -6,13 +6,22 @@ cd "$(dirname "$0")/.."
 
 no() { echo "No release: $1" >&2; exit 1; }
 
+# A changelog has an entry of a version, with its date: dated FILE VERSION WHAT_TO_DO_IF_NOT
+dated() {
+    local entry
+    entry=$(grep -E "^## ${2//./\\.}( |\$)" "$1" | head -1) || true
+    [ -n "$entry" ] || no "$1 has no entry for $2: $3"
+    [[ $entry =~ [0-9]{4}-[0-9]{2}-[0-9]{2} ]] && date -d "${BASH_REMATCH[0]}" >/dev/null 2>&1 || \
+        no "$1 says \"$entry\": give it the date of the release, as in ## $2 (2026-11-30)"
+}
+
 version=${1:-}
 contract=$(sed -n 's/^  version: //p' openapi.yaml | head -1)
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || no "say which version: make release VERSION=0.2.0"
 [ -z "$(git status --porcelain)" ] || no "there are changes that are not committed: git status"
 grep -q "^version = \"$version\"$" pyproject.toml || no "pyproject.toml has another version than $version: set it there."
-grep -q "^## $version\b" CHANGELOG.md || no "CHANGELOG.md has no entry for $version: write one."
-grep -q "^## $contract\b" CHANGELOG-contract.md || no "CHANGELOG-contract.md has no entry for $contract: make spec-changelog"
+dated CHANGELOG.md "$version" "write one."
+dated CHANGELOG-contract.md "$contract" "make spec-changelog"
 [ -z "$(git tag --list "v$version")" ] || no "the tag v$version is there already."
 
 ${MAKE:-make} spec-lint spec-diff check-generated || no "the document or its version is not ready, as told above."

@@ -2,9 +2,10 @@
 
 spec_diff.py [--old REF_OR_FILE] [--new FILE] [--changelog FILE] [--json]
 
-Redocly compares. Added are what its verdict lacks: an answer's key that becomes required (`newly_required`) and a
-body's key that is removed. What only people read (examples, contacts) is no new feature here. Exits
-with 1 if `info.version` says less than the change, with 2 if the documents cannot be compared.
+Redocly compares. Added are what its verdict lacks: an answer's key that becomes required (`newly_required`), a body's
+key that is removed, and an operation that is removed without having been deprecated (`removed_undeprecated`).
+What only people read (examples, contacts) is no new feature here. Exits with 1 if `info.version` says less than the
+change, with 2 if the documents cannot be compared.
 """
 
 import argparse
@@ -118,6 +119,22 @@ def newly_required(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]
             yield Change(where, "major", "readers", text)
 
 
+def removed_undeprecated(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:
+    """Our promise: an operation goes away only after a release that marked it `deprecated: true`."""
+
+    def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+        paths = document.get("paths", {}).items()
+        return {(method, path): item[method] for path, item in paths for method in METHODS if method in item}
+
+    after = operations(new)
+    names = {operation.get("operationId") for operation in after.values()}
+    for (method, path), operation in operations(old).items():
+        name = operation.get("operationId", f"{method.upper()} {path}")
+        if (method, path) not in after and name not in names and operation.get("deprecated") is not True:
+            text = "removed without notice: mark it `deprecated: true` for a release, and remove it in the next."
+            yield Change(name, "major", "callers", text)
+
+
 def operation_at(document: dict[str, Any], pointer: str) -> str:
     """Return the operation or the component that a JSON pointer leads into."""
     steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.removeprefix("#/").split("/")]
@@ -179,6 +196,7 @@ def compare(old: dict[str, Any], new: dict[str, Any], text: str) -> list[Change]
         if not item["path"].endswith("info · version")
     ]
     changes += newly_required(old, new)
+    changes += removed_undeprecated(old, new)
     return sorted(dict.fromkeys(changes), key=lambda change: -LEVELS.index(change.level))
 
 

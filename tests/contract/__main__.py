@@ -9,14 +9,13 @@ python -m tests.contract run|live|mutants|replay NUMBER
 
 run      the whole suite on a mock, or on BASE_URL with TOKEN (and PROJECT, OTHER_TOKEN)
 live     a careful look at a live platform: needs PROJECT, and a token as `cavatica` finds it (or BASE_URL and TOKEN)
-         live baseline keeps the drifts that are seen; only others fail from then on
 mutants  servers that are broken on purpose, each of which has to be caught
          mutants serve NAME [--port PORT] serves one of them
 replay   sends the requests of a finding of the last run again, by its number
 
 SEED=<number>|random   repeats a run, or takes another   ONLY="unit stateful model raw forced"   some phases only
 SHARE=0.5              of the rate limit, for live        REPORTS=reports                         where reports go
-BASELINE=drift-baseline.json                          the known drifts of platforms, for live
+BASELINE=keep   live: keep the drifts that are seen in drift-baseline.json; only others fail from then on
 
 Exit code 0: nothing found. 1: findings, or a mutant that was not caught. 2: the command is not right. 130: interrupted.
 """
@@ -25,7 +24,7 @@ Exit code 0: nothing found. 1: findings, or a mutant that was not caught. 2: the
 def main(arguments: list[str]) -> int:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     taken = {"run": 0, "live": 0, "mutants": 0, "replay": 1}.get(command)
-    if (command == "mutants" and rest[:1] == ["serve"]) or (command == "live" and rest == ["baseline"]):
+    if command == "mutants" and rest[:1] == ["serve"]:
         taken = len(rest)
     if taken != len(rest):
         asked = command in ("--help", "-h")
@@ -40,7 +39,7 @@ def main(arguments: list[str]) -> int:
         if command == "live":
             from tests.contract.live import run as live
 
-            return live.run(options, accept=bool(rest))
+            return live.run(options)
         if command == "mutants":
             if rest:
                 from tests.contract.mutants import serve

@@ -14,7 +14,6 @@ from tests.contract.server import PROJECT, Target
 
 SEED: Final = 20261122
 REPORTS: Final = ROOT / "reports"
-BASELINE: Final = Path("drift-baseline.json")
 
 
 class UsageError(Exception):
@@ -34,7 +33,7 @@ class Options:
     only: tuple[str, ...] = ()
     share: float = 0.5
     reports: Path = REPORTS
-    drift_baseline: Path = BASELINE
+    keep_drifts: bool = False
     behind: str | None = None
 
     @classmethod
@@ -60,7 +59,7 @@ class Options:
             share=share,
             reports=Path(environ.get("REPORTS") or REPORTS),
             behind=_behind(environ.get("BEHIND") or None),
-            drift_baseline=Path(environ.get("BASELINE") or BASELINE),
+            keep_drifts=_keep_drifts(environ.get("BASELINE") or None),
         )
 
     def check_phases(self, phases: Iterable[str]) -> None:
@@ -79,6 +78,12 @@ class Options:
         return Target(
             self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run
         )
+
+
+def _keep_drifts(text: str | None) -> bool:
+    if text not in (None, "keep"):
+        raise UsageError(f"BASELINE={text!r}: the drifts that are seen can be kept, with BASELINE=keep.")
+    return text is not None
 
 
 def _behind(text: str | None) -> str | None:

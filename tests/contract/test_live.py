@@ -29,14 +29,14 @@ def platform() -> Iterator[MockServer]:
         yield mock
 
 
-def visit(platform: MockServer | Target, reports: Path, *words: str, **environment: str) -> "subprocess.Popen[str]":
+def visit(platform: MockServer | Target, folder: Path, **environment: str) -> "subprocess.Popen[str]":
     """The command in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.contract", "live", *words],
-        cwd=ROOT,
+        [sys.executable, "-m", "tests.contract", "live"],
+        cwd=folder,
         env={
-            **os.environ, "BASE_URL": platform.base_url, "TOKEN": TOKEN, "PROJECT": PROJECT, "REPORTS": str(reports),
-            "PYTHONUNBUFFERED": "1", **environment,
+            **os.environ, "BASE_URL": platform.base_url, "TOKEN": TOKEN, "PROJECT": PROJECT, "REPORTS": str(folder),
+            "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,20 +85,19 @@ def test_an_upload_whose_start_was_not_answered_is_found(platform: MockServer, t
 
 
 def test_known_drifts_do_not_fail_again(tmp_path: Path) -> None:
-    """`baseline` keeps what was seen; the next visit fails only for what is new, and says which is which."""
-    known = tmp_path / "known.json"
+    """BASELINE=keep keeps what was seen; the next visit fails only for what is new, and says which is which."""
     drift = Told("listFiles", "the content type", "text/plain").text
     results = []
     with served("wrong_content_type", SEED) as platform:
-        for words in ((), ("baseline",), ()):
-            process = visit(platform, tmp_path, *words, BASELINE=str(known))
+        for baseline in ("", "keep", ""):
+            process = visit(platform, tmp_path, BASELINE=baseline)
             printed, errors = process.communicate(timeout=60)
             results.append((process.returncode, printed + errors))
     assert [code for code, _ in results] == [1, 0, 0], results
     assert drift in results[0][1].partition("New, and break")[2]
     assert drift in results[2][1].partition("Known, and break")[2]
     assert "New, and break" not in results[2][1]
-    kept = json.loads(known.read_text())[platform.base_url]
+    kept = json.loads((tmp_path / "drift-baseline.json").read_text())[platform.base_url]
     assert kept == [{"operation": "listFiles", "key": "the content type", "came": "text/plain"}]
 
 
@@ -136,6 +135,7 @@ def test_the_drift_report_names_each_key(platform: MockServer, tmp_path: Path) -
         ({"PROJECT": "nonsense"}, "owner/name"),
         ({"PROJECT": PROJECT, "SHARE": "2"}, "SHARE"),
         ({"PROJECT": PROJECT, "SEED": "x"}, "SEED"),
+        ({"PROJECT": PROJECT, "BASELINE": "known.json"}, "BASELINE=keep"),
     ],
 )
 def test_a_visit_that_is_not_safe_is_refused(environment: dict[str, str], sentence: str, tmp_path: Path) -> None:

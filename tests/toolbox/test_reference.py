@@ -79,7 +79,7 @@ def browse(page: Path, anchor: str, folder: Path, *options: str) -> str:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-@pytest.mark.parametrize("name", ["startUpload", "completeUpload", "createFolder", "getRateLimit"])
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_is_reached_by_its_link(page, name, tmp_path):
     """A deep link shows the operation, its body's fields and its samples, with no network at all."""
     operation = next(found[2] for found in Document(TEXT).operations() if found[2]["operationId"] == name)
@@ -87,7 +87,11 @@ def test_an_operation_is_reached_by_its_link(page, name, tmp_path):
     shown = re.sub(r"<(script|style)\b.*?</\1>", "", dom, flags=re.DOTALL)
     text = re.sub(r"<[^>]+>", " ", shown)
     assert operation["summary"] in text
-    for field in {"startUpload": ["part_size", "parent", "md5"], "createFolder": ["parent"]}.get(name, []):
+    fields = {
+        "startUpload": ["part_size", "parent", "md5"], "createFolder": ["parent"], "reportUploadedParts": ["parts"],
+        "editFiles": ["file_id", "tags"],
+    }  # fmt: skip
+    for field in fields.get(name, []):
         assert re.search(rf"\b{field}\b", text), field
     assert "X-SBG-Auth-Token: $SB_AUTH_TOKEN" in text, "its sample for curl"
 

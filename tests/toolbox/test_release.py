@@ -18,7 +18,7 @@ def tree(tmp_path, run):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     log = tmp_path / "CHANGELOG.md"
-    log.write_text("# Changes\n\n## 0.1.0\n\nThe first.\n")
+    log.write_text("# Changes\n\n## 0.1.0 (2026-11-30)\n\nThe first.\n")
     for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "all")):
         assert run("git", *command, cwd=tmp_path).returncode == 0
     return tmp_path
@@ -48,6 +48,11 @@ def test_a_release_is_tagged(tree, environ, run):
         ("0.2.0", "true", None, "pyproject.toml has another version"),
         ("0.1.0", "false", None, "is not ready"),
         ("0.1.0", "true", ("CHANGELOG.md", "0.1.0", "0.0.9"), "CHANGELOG.md has no entry"),
+        ("0.1.0", "true", ("CHANGELOG.md", "0.1.0", "0.1.0-rc1"), "CHANGELOG.md has no entry"),
+        ("0.1.0", "true", ("CHANGELOG.md", "0.1.0", "0x1.0"), "CHANGELOG.md has no entry"),
+        ("0.1.0", "true", ("CHANGELOG.md", "(2026-11-30)", "\u2014 unreleased"), "give it the date of the release"),
+        ("0.1.0", "true", ("CHANGELOG.md", " (2026-11-30)", ""), "give it the date of the release"),
+        ("0.1.0", "true", ("CHANGELOG.md", "2026-11-30", "2026-11-31"), "give it the date of the release"),
         ("0.1.0", "true", ("CHANGELOG-contract.md", "## ", "## x"), "make spec-changelog"),
     ],
 )

@@ -187,6 +187,22 @@ def test_the_version_has_to_say_so(diff, version, code):
         assert "1.3.0" in done.stderr
 
 
+@pytest.mark.parametrize("deprecated", [True, False, None])
+def test_an_operation_is_removed_with_notice(diff, deprecated):
+    """One that no release marked `deprecated: true` is told; one that was, renamed or moved is not."""
+    old = yaml.safe_load(BASE)
+    if deprecated is not None:
+        old["paths"]["/things/{id}"]["put"]["deprecated"] = deprecated
+    new = copy.deepcopy(old)
+    new["info"]["version"] = "2.0.0"
+    rename(new["paths"], "/things/{id}", "/items/{thing_id}")
+    assert "without notice" not in diff(old, new).stdout
+    new["paths"]["/items/{thing_id}"].pop("put")
+    done = diff(old, new)
+    assert done.returncode == 0, done.stderr
+    assert ("- **putThing**: removed without notice" in done.stdout) == (not deprecated)
+
+
 def test_what_cannot_be_compared_is_a_sentence(run, tmp_path):
     """An OLD that is no document, or nothing at all, is told in a sentence."""
     (tmp_path / "list.yaml").write_text("- 1\n")

@@ -18,11 +18,26 @@ def test_the_workflows_run_and_print_no_signed_url(run):
 
 
 def test_a_wrong_answer_fails_the_run(run, tmp_path):
-    """A check that does not hold ends with another exit code than 0."""
-    document = (ROOT / "workflows" / "upload.arazzo.yaml").read_text().replace("== 204", "== 200")
+    """A check that does not hold is named with its step, the steps before it pass, and the run ends with 1."""
+    document = (ROOT / "workflows" / "upload.arazzo.yaml").read_text()
     document = document.replace("../openapi.yaml", str(ROOT / "openapi.yaml"))
+    assert document.count("== 204") == 1
     path = tmp_path / "wrong.arazzo.yaml"
-    path.write_text(document)
-    done = run("python", "tools/workflow.py", "--workflow", "abort", cwd=ROOT)
-    assert done.returncode == 0
-    assert run("python", ROOT / "tools" / "workflow.py", "--document", path).returncode != 0
+    for text, status in ((document, 0), (document.replace("== 204", "== 200"), 1)):
+        path.write_text(text)
+        done = run("python", "tools/workflow.py", "--document", path, "--workflow", "abort")
+        assert done.returncode == status, done.stdout
+    wrong = [line.strip() for line in done.stdout.splitlines() if "\u2717" in line]
+    assert wrong[:2] == [
+        "\u2717 DELETE /upload/multipart/{upload_id} - step abort",
+        "\u2717 success criteria check - $statusCode == 200",
+    ]
+    assert "Steps: 1 passed, 1 failed, 2 total" in done.stdout
+
+
+def test_a_workflow_that_is_not_there_is_named(run):
+    """One sentence, and no success."""
+    done = run("python", "tools/workflow.py", "--document", "nowhere.yaml")
+    assert done.returncode == 1
+    assert "nowhere.yaml" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

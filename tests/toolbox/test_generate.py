@@ -1,0 +1,76 @@
+"""`make generate` leaves nothing behind that another target trips over."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.toolbox.conftest import Run
+from tests.toolbox.test_upgrade import clone, with_key  # noqa: F401  the fixture
+
+PROGRAM = """\
+from cavatica_client import AuthenticatedClient
+from cavatica_client.api.uploads import start_upload
+
+def start(client: AuthenticatedClient) -> object:
+    return start_upload.sync_detailed
+"""
+
+
+class Clone:
+    """A clone whose .venv counts as installed, with the programs of this one."""
+
+    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+        self.folder, self.environ = folder, {**environ, "MYPYPATH": str(folder / "generated")}
+        (folder / ".venv").mkdir()
+        (folder / ".venv" / "installed").touch()
+        (folder / "program.py").write_text(PROGRAM)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environ, check=False, capture_output=True, text=True, timeout=100
+        )
+
+    def generate(self, spec: str) -> None:
+        (self.folder / "openapi.yaml").write_text(spec)
+        done = self.run("make", "generate")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def installs(self) -> bool:
+        """Whether the next target would install again."""
+        return "pip install" in self.run("make", "--dry-run", "install").stdout
+
+    def type_errors(self) -> str:
+        """What mypy says, with the cache of the runs before."""
+        alone = ("--no-site-packages", "--ignore-missing-imports", "--follow-imports=silent")  # not the client of here
+        return self.run("mypy", "--strict", *alone, "--config-file", os.devnull, "program.py").stdout
+
+
+@pytest.fixture
+def tree(clone: Path, environ: dict[str, str], run: Run) -> Clone:  # noqa: F811
+    return Clone(clone, environ)
+
+
+@pytest.mark.timeout(200)
+def test_nothing_is_installed_again(tree: Clone) -> None:
+    """A document with another key leaves the installation as it is; another version of the client does not."""
+    spec = (tree.folder / "openapi.yaml").read_text()
+    assert not tree.installs()
+    tree.generate(with_key(spec))
+    assert not tree.installs()
+    head, mark, rest = spec.partition("\n  version: ")
+    tree.generate(f"{head}{mark}9{rest}")
+    assert tree.installs()
+
+
+@pytest.mark.timeout(300)
+def test_a_rename_and_back_gives_no_false_error(tree: Clone) -> None:
+    """The type checker misses an operation while it has another name, and finds it again under its own."""
+    spec = (tree.folder / "openapi.yaml").read_text()
+    tree.generate(spec)
+    assert "Success" in tree.type_errors()
+    tree.generate(spec.replace("startUpload", "beginUpload"))
+    assert "start_upload" in tree.type_errors()
+    tree.generate(spec)
+    assert "Success" in tree.type_errors()
