@@ -21,7 +21,9 @@ STEP = 8 * MIB
 AIMED_PARTS = 400
 STREAM = 128 * MIB  # size unknown: reaches 1.2 TiB in 10,000 parts
 
-CALLS_PER_SECOND = 1000 / 300  # docs.cavatica.org, API rate limit: 1000 requests in five minutes
+WINDOW_CALLS = 1000  # docs.cavatica.org, API rate limit: 1000 requests in five minutes
+WINDOW_SECONDS = 300
+CALLS_PER_SECOND = WINDOW_CALLS / WINDOW_SECONDS
 
 
 @attrs.frozen
@@ -68,6 +70,11 @@ class Plan:
 
     def __iter__(self) -> Iterator[Part]:
         return (self.part(number) for number in range(1, self.count + 1))
+
+
+def least_seconds(calls: int, share: float = 1.0) -> float:
+    """Return the seconds that `calls` need at least: a window's calls immediately, and as many more each window."""
+    return max(0, calls - 1) // max(1, int(WINDOW_CALLS * share)) * float(WINDOW_SECONDS)
 
 
 def part_size_for(

@@ -1,4 +1,4 @@
-"""Folders and manifests for Python, as the command line takes them."""
+"""The files of a batch as requests to the uploader."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from cavatica_upload.batch.files import Rules, collect
+from cavatica_upload.batch.files import Item, Rules, collect
 from cavatica_upload.batch.manifest import read_manifest
 from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import UsageError
@@ -42,18 +42,24 @@ def requests_for(
     if problems:
         raise UsageError(" ".join(problems), "Nothing was uploaded.")
 
-    requests = []
-    for item in batch.items:
-        fields, more_tags = (item.row.metadata, item.row.tags) if item.row else ({}, ())
-        requests.append(
-            attrs.evolve(
-                common,
-                source=item.source,
-                destination=Target(common.destination, common.target.path(item.folder)),
-                name=item.name,
-                metadata={**common.metadata, **fields},
-                tags=tuple(dict.fromkeys((*common.tags, *more_tags))),
-                key=item.label,
-            )
-        )
-    return requests
+    return [request_of(item, common) for item in batch.items]
+
+
+def request_of(item: Item, common: UploadRequest) -> UploadRequest:
+    """Return the request for a file of a batch: `common`, with what the file and its row in the manifest say."""
+    metadata, tags = description(item, common)
+    return attrs.evolve(
+        common,
+        source=item.source,
+        destination=Target(common.destination, common.target.path(item.folder)),
+        name=item.name,
+        metadata=metadata,
+        tags=tags,
+        key=item.label,
+    )
+
+
+def description(item: Item, common: UploadRequest) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the metadata and tags of a file: the manifest's values go before the common ones and add to the tags."""
+    fields, tags = (item.row.metadata, item.row.tags) if item.row else ({}, ())
+    return {**common.metadata, **fields}, tuple(dict.fromkeys((*common.tags, *tags)))

@@ -1,6 +1,7 @@
 """Which files of a batch are this machine's: a deterministic share, balanced by size."""
 
 import heapq
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self, TypeVar
@@ -35,8 +36,10 @@ class Shard:
             )
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `i/n`, such as `3/8`."""
+    def parse(cls, text: str, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read `i/n`, such as `3/8`, or `slurm`: then the share is in the environment."""
+        if text.strip().lower() == "slurm":
+            return cls.of_slurm(environ)
         found = re.fullmatch(r"\s*([0-9]{1,6})\s*/\s*([0-9]{1,6})\s*", text)
         if not found:
             raise UsageError(f"{text!r} is not a share.", "Give i/n, such as 3/8, or the word slurm.")
@@ -80,6 +83,16 @@ class Shard:
     def fraction(self) -> float:
         """The part of the token's call budget that is this share's."""
         return 1 / self.count
+
+    def of(self, items: Iterable[Item], *, key: Callable[[Item], str], size: Callable[[Item], int]) -> list[Item]:
+        """Return the items that are this share's; see `partition`."""
+        return partition(items, self.count, key=key, size=size)[self.index - 1]
+
+
+def slurm_tasks(environ: Mapping[str, str] = os.environ) -> int:
+    """Return the number of tasks of the Slurm array that this process is in, 0 outside of one."""
+    count = environ.get("SLURM_ARRAY_TASK_COUNT", "")
+    return int(count) if count.isdecimal() else 0
 
 
 def partition(

@@ -16,6 +16,7 @@ import attrs
 from cavatica_upload.api.records import FileDetails, Project
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UnexpectedAnswer, UsageError
+from cavatica_upload.receipt import Receipt
 
 SheetStyle = Literal["path", "id"]
 
@@ -82,6 +83,18 @@ class Sheet:
                 "Paths in a sheet are relative to the folder of the sheet, or to the current folder.",
             )
         return found
+
+    def for_platform(self, files: Mapping[str, tuple[Destination, Receipt]], style: SheetStyle, api: "PathApi") -> str:
+        """Return the text of the sheet with the paths (or the IDs) of uploaded files, which are given by source.
+
+        Raises the errors of the API.
+        """
+        paths = PlatformPaths(api)
+        places = {
+            source: receipt.file_id if style == "id" else f"{paths.of(folder)}/{receipt.name}"
+            for source, (folder, receipt) in files.items()
+        }
+        return self.replace(places)[0]
 
 
 def _key(source: str) -> str:

@@ -86,7 +86,6 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; whatever happens is said in sentences."""
     words = list(sys.argv[1:] if argv is None else argv)
     output = Output(as_json="--json" in words)
-    SIGNALS.count = 0
     try:
         with SIGNALS.handled(), _threads_fail_in_sentences(output):
             return _run(output, words)

@@ -15,9 +15,8 @@ from rich.text import Text
 
 from cavatica_upload.cli.format import count_text, size_text, time_text, visible
 from cavatica_upload.cli.messages import sentence
-from cavatica_upload.cli.meter import Meter
 from cavatica_upload.cli.output import Output
-from cavatica_upload.cli.progress import Clock, Display, worth_a_line
+from cavatica_upload.cli.progress import Clock, Display, Meter, worth_a_line
 from cavatica_upload.events import Event, Outage, RateLimitWait
 
 MOST_BARS = 8

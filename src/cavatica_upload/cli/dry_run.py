@@ -1,6 +1,6 @@
 """What a run would do: checked and counted, with nothing sent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -9,203 +9,23 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
-from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.metadata import FILES_PER_CALL
-from cavatica_upload.cli.batch_run import BatchOptions, find_uploaded
+from cavatica_upload.batch.requests import request_of
+from cavatica_upload.cli.batch_run import Uploaded
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text, size_text, time_text
 from cavatica_upload.cli.output import Output
-from cavatica_upload.cli.upload_run import RunOptions
 from cavatica_upload.destination import Destination
+from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import Plan, part_size_for
-from cavatica_upload.receipt_index import ReceiptIndex
+from cavatica_upload.plan import Plan, least_seconds, part_size_for
+from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.remote import RemoteFile, is_url
 
-WINDOW_CALLS = 1000
-WINDOW_SECONDS = 300
-PARTS_PER_REPORT = 32
 MOST_ROWS = 40
-
-
-@attrs.frozen
-class PlannedFile:
-    """What would become of a file: `state` is new, resume, changed, there, skip, overwrite, rename or taken."""
-
-    item: Item
-    target: str
-    size: int | None
-    part_size: int
-    parts: int
-    state: str
-    resumed_parts: int = 0
-
-    @property
-    def calls(self) -> int:
-        """The API calls it needs: one a part, two for start and completion, and now and then a report of many parts."""
-        if self.state in ("there", "skip", "taken"):
-            return 0
-        left = self.parts - self.resumed_parts
-        return left + 2 + (left - 1) // PARTS_PER_REPORT if left else 2
-
-    @property
-    def sends(self) -> bool:
-        """Whether bytes would go up."""
-        return self.state not in ("there", "skip", "taken")
-
-
-def least_seconds(calls: int, share: float = 1.0) -> float:
-    """Return the seconds that `calls` need at least: 1000 immediately, and 1000 more every five minutes.
-
-    docs.cavatica.org, API rate limit.
-    """
-    return max(0, calls - 1) // max(1, int(WINDOW_CALLS * share)) * float(WINDOW_SECONDS)
-
-
-class DryRun:
-    """Looks at each file of a batch and says what a run would do with it."""
-
-    def __init__(self, batch: Batch, about: BatchOptions, options: RunOptions, output: Output, api: Api) -> None:
-        self._batch = batch
-        self._about = about
-        self._options = options
-        self._output = output
-        self._api = api
-        target = about.target
-        self._tree = FolderTree(api, target.destination, [target.path(folder) for folder in batch.folders])
-        self._receipt_index = ReceiptIndex(state_dir() / "receipts", api.endpoint)
-        self._problems: list[str] = []
-
-    def __call__(self) -> Exit:
-        """Check, print the plan, and return the exit code."""
-        destination = self._about.target.destination
-        if destination.project is not None:
-            self._api.get_project(destination.project)
-        else:
-            self._api.get_file(str(destination.parent))
-        planned = list(self._planned())
-        missing = [folder for folder in self._folders() if self._tree.find(folder) is None]
-        self._show(planned, missing)
-        return Exit.USAGE if self._problems else Exit.DONE
-
-    def _folders(self) -> list[str]:
-        target = self._about.target
-        own = list(accumulate(filter(None, target.folder.split("/")), "{}/{}".format))
-        return own + [target.path(folder) for folder in self._batch.folders]
-
-    def _planned(self) -> Iterator[PlannedFile]:
-        journal = Journal(state_dir())
-        try:
-            for item in self._batch.items:
-                try:
-                    yield self._plan(item, journal)
-                except CavaticaError as error:
-                    self._problems.append(f"{item.label}: {error.message}")
-        finally:
-            journal.close()
-
-    def _plan(self, item: Item, journal: Journal) -> PlannedFile:
-        size = RemoteFile(item.source).size if is_url(item.source) else item.size
-        part_size = part_size_for(size, self._about.part_size)
-        parts = Plan(size, part_size).count if size is not None else 0
-        folder = self._tree.find(self._about.target.path(item.folder))
-        target = "/".join(part for part in (str(self._about.target), item.target) if part)
-        state, resumed = "new", 0
-        if folder is not None:
-            state = self._state(item, folder)
-            for entry in journal.find(self._api.endpoint, folder, item.name) if state == "new" else ():
-                if _same(entry, item):
-                    done = sum(1 for _ in journal.parts(entry))
-                    state, resumed, part_size = "resume", done, entry.part_size
-                    parts = Plan(entry.identity.size, part_size).count
-                    break
-                state = "changed"
-            if state == "changed" and not self._options.yes:
-                self._problems.append(
-                    f"{item.label} changed since its upload was begun; --yes aborts that and uploads it anew."
-                )
-        return PlannedFile(item, target, size, part_size, parts, state, resumed)
-
-    def _state(self, item: Item, folder: Destination) -> str:
-        if find_uploaded(self._receipt_index, self._tree, self._about, item, folder):
-            return "there"
-        path = self._about.target.path(item.folder)
-        names = self._tree.names(path) if len(self._batch.items) > 1 else None
-        taken = item.name in names if names is not None else self._api.find_file(folder, item.name) is not None
-        if not taken:
-            return "new"
-        if self._about.if_exists == "fail":
-            self._problems.append(
-                f"{item.label}: the name {item.name} is taken at {self._about.target.path(item.folder) or folder}; "
-                "use --if-exists skip, overwrite or rename."
-            )
-            return "taken"
-        return self._about.if_exists
-
-    def _show(self, planned: list[PlannedFile], missing: list[str]) -> None:
-        calls = sum(file.calls for file in planned) + 2 * len(missing)
-        edits = sum(any(self._about.describes(file.item)) for file in planned)
-        calls += -(-edits // FILES_PER_CALL)
-        share = self._about.shard.fraction if self._about.shard else 1.0
-        totals = {
-            "files": len(planned),
-            "to_send": sum(file.sends for file in planned),
-            "bytes": sum(file.size or 0 for file in planned if file.sends),
-            "parts": sum(file.parts for file in planned if file.sends),
-            "resumed_parts": sum(file.resumed_parts for file in planned),
-            "folders_to_make": len(missing),
-            "api_calls": calls,
-            "least_seconds": least_seconds(calls, share),
-            "problems": [*(file.reason for file in self._batch.bad), *self._problems],
-            "exit_code": int(Exit.USAGE if self._problems else Exit.DONE),
-        }
-        if self._output.as_json:
-            for file in planned:
-                self._output.record(_record(file, *self._about.describes(file.item)))
-            self._output.record({"event": "plan", **totals})
-        else:
-            self._print(planned, missing, totals)
-        for problem in self._problems:
-            self._output.problem(problem)
-
-    def _print(self, planned: list[PlannedFile], missing: list[str], totals: Mapping[str, Any]) -> None:
-        rows = planned if self._output.verbose else planned[:MOST_ROWS]
-        for file in rows:
-            size = size_text(file.size) if file.size is not None else "?"
-            parts = count_text(file.parts, "part") if file.parts else "? parts"
-            note = {"new": "", "resume": f"  (resumes: {file.resumed_parts} parts uploaded already)"}
-            self._output.result(
-                f"{size:>9}  {parts:>12}  {file.item.label} -> {file.target}"
-                + note.get(file.state, f"  ({_WORDS.get(file.state, file.state)})")
-            )
-            described = _description(*self._about.describes(file.item))
-            if described:
-                self._output.result(f"{'':>25}{described}")
-        if len(planned) > len(rows):
-            self._output.result(f"… and {len(planned) - len(rows):,} more files (--verbose shows all)")
-        self._output.result(
-            f"{totals['to_send']:,} of {count_text(len(planned), 'file')} to send: {size_text(totals['bytes'])} "
-            f"in {count_text(totals['parts'], 'part')}"
-            + (f", of which {totals['resumed_parts']:,} are uploaded already" if totals["resumed_parts"] else "")
-            + (f"; {count_text(len(missing), 'folder')} to create" if missing else "")
-            + "."
-        )
-        least = totals["least_seconds"]
-        if totals["to_send"]:
-            self._output.result(
-                f"About {count_text(totals['api_calls'], 'API call')}; "
-                + (
-                    f"because of the rate limit this takes at least {time_text(least)}."
-                    if least
-                    else "the rate limit will not slow this down."
-                )
-            )
-        self._output.say("Dry run: nothing was uploaded.")
-
-
-_WORDS: Mapping[str, str] = {
+_STATES: Mapping[str, str] = {
     "there": "already uploaded by an earlier run, unchanged",
     "skip": "name taken: would be skipped",
     "overwrite": "name taken: would be replaced",
@@ -215,6 +35,190 @@ _WORDS: Mapping[str, str] = {
 }
 
 
+@attrs.frozen
+class PlannedFile:
+    """What would become of a file: `state` is new, resume, or a key of `_STATES`."""
+
+    request: UploadRequest
+    size: int | None
+    part_size: int
+    parts: int
+    state: str
+    resumed_parts: int = 0
+
+    @property
+    def sends(self) -> bool:
+        """Whether bytes would go up."""
+        return self.state not in ("there", "skip", "taken")
+
+    @property
+    def calls(self) -> int:
+        """The API calls it needs."""
+        return calls_for(self.parts - self.resumed_parts) if self.sends else 0
+
+    @property
+    def target(self) -> str:
+        """The path on the platform."""
+        return f"{self.request.target}/{self.request.name}"
+
+    @property
+    def described(self) -> bool:
+        """Whether it gets metadata or tags."""
+        return bool(self.request.metadata or self.request.tags)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as --json shows it."""
+        return {
+            "event": "planned",
+            "file": self.request.key,
+            "target": self.target,
+            "size": self.size,
+            "part_size": self.part_size,
+            "parts": self.parts,
+            "resumed_parts": self.resumed_parts,
+            "state": self.state,
+            "api_calls": self.calls,
+            "metadata": dict(self.request.metadata),
+            "tags": list(self.request.tags),
+        }
+
+    def lines(self) -> list[str]:
+        """Return it as people read it."""
+        size = size_text(self.size) if self.size is not None else "?"
+        parts = count_text(self.parts, "part") if self.parts else "? parts"
+        note = {"new": "", "resume": f"  (resumes: {self.resumed_parts} parts uploaded already)"}
+        text = f"{size:>9}  {parts:>12}  {self.request.key} -> {self.target}"
+        fields = [f"{key}={value}" for key, value in self.request.metadata.items()]
+        fields += [f"tags: {', '.join(self.request.tags)}"] if self.request.tags else []
+        described = [f"{'':>25}{'; '.join(fields)}"] if fields else []
+        return [text + note.get(self.state, f"  ({_STATES.get(self.state)})"), *described]
+
+
+def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share: float) -> Exit:
+    """Look at each file of a batch, say what a run would do with it, and return the exit code."""
+    destination = common.destination
+    if destination.project is not None:
+        api.get_project(destination.project)
+    else:
+        api.get_file(str(destination.parent))
+    look = _Look(api, batch, common, output)
+    planned: list[PlannedFile] = []
+    journal = Journal(state_dir())
+    try:
+        for item in batch.items:
+            try:
+                planned.append(look.plan(item, journal))
+            except CavaticaError as error:
+                look.problems.append(f"{item.label}: {error.message}")
+    finally:
+        journal.close()
+    _show(output, planned, look.missing_folders(), [file.reason for file in batch.bad], look.problems, share)
+    return Exit.USAGE if look.problems else Exit.DONE
+
+
+class _Look:
+    """Looks at files here, on the platform and in the journal; `problems` are sentences about what would fail."""
+
+    def __init__(self, api: Api, batch: Batch, common: UploadRequest, output: Output) -> None:
+        self._api = api
+        self._batch = batch
+        self._common = common
+        self._output = output
+        self._uploaded = Uploaded(api, batch, common)
+        self.problems: list[str] = []
+
+    def missing_folders(self) -> list[str]:
+        """Return the folders that would be created."""
+        target = self._common.target
+        above = accumulate(filter(None, target.folder.split("/")), "{}/{}".format)
+        paths = [*above, *(target.path(folder) for folder in self._batch.folders)]
+        return [path for path in paths if self._uploaded.tree.find(path) is None]
+
+    def plan(self, item: Item, journal: Journal) -> PlannedFile:
+        """Say what would become of a file."""
+        request = request_of(item, self._common)
+        size = RemoteFile(item.source).size if is_url(item.source) else item.size
+        part_size = part_size_for(size, request.part_size)
+        folder = self._uploaded.tree.find(request.folder)
+        state = "new" if folder is None else self._state(item, request, folder)
+        if folder is not None and state == "new":
+            for entry in journal.find(self._api.endpoint, folder, item.name):
+                if _same(entry, item):
+                    parts = Plan(entry.identity.size, entry.part_size).count
+                    return PlannedFile(request, size, entry.part_size, parts, "resume", len(journal.parts(entry)))
+                state = "changed"
+        if state == "changed" and request.changed == "refuse":
+            self.problems.append(
+                f"{item.label} changed since its upload was begun; --yes aborts that and uploads it anew."
+            )
+        return PlannedFile(request, size, part_size, Plan(size, part_size).count if size is not None else 0, state)
+
+    def _state(self, item: Item, request: UploadRequest, folder: Destination) -> str:
+        if self._uploaded.find(item, request, folder, self._output):
+            return "there"
+        names = self._uploaded.tree.names(request.folder) if len(self._batch.items) > 1 else None
+        taken = item.name in names if names is not None else self._api.find_file(folder, item.name) is not None
+        if not taken:
+            return "new"
+        if request.if_exists == "fail":
+            self.problems.append(
+                f"{item.label}: the name {item.name} is taken at {request.folder or folder}; "
+                "use --if-exists skip, overwrite or rename."
+            )
+            return "taken"
+        return request.if_exists
+
+
+def _show(
+    output: Output, planned: list[PlannedFile], missing: list[str], bad: list[str], problems: list[str], share: float
+) -> None:
+    sent = [file for file in planned if file.sends]
+    calls = sum(file.calls for file in planned) + 2 * len(missing)
+    calls += -(-sum(file.described for file in planned) // FILES_PER_CALL)
+    totals = {
+        "files": len(planned),
+        "to_send": len(sent),
+        "bytes": sum(file.size or 0 for file in sent),
+        "parts": sum(file.parts for file in sent),
+        "resumed_parts": sum(file.resumed_parts for file in planned),
+        "folders_to_make": len(missing),
+        "api_calls": calls,
+        "least_seconds": least_seconds(calls, share),
+        "problems": [*bad, *problems],
+        "exit_code": int(Exit.USAGE if problems else Exit.DONE),
+    }
+    if output.as_json:
+        for file in planned:
+            output.record(file.record())
+        output.record({"event": "plan", **totals})
+    else:
+        _print(output, planned, totals)
+    for problem in problems:
+        output.problem(problem)
+
+
+def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, Any]) -> None:
+    rows = planned if output.verbose else planned[:MOST_ROWS]
+    for file in rows:
+        for line in file.lines():
+            output.result(line)
+    if len(planned) > len(rows):
+        output.result(f"… and {len(planned) - len(rows):,} more files (--verbose shows all)")
+    resumed, folders = totals["resumed_parts"], totals["folders_to_make"]
+    output.result(
+        f"{totals['to_send']:,} of {count_text(len(planned), 'file')} to send: {size_text(totals['bytes'])} "
+        f"in {count_text(totals['parts'], 'part')}"
+        + (f", of which {resumed:,} are uploaded already" if resumed else "")
+        + (f"; {count_text(folders, 'folder')} to create" if folders else "")
+        + "."
+    )
+    if totals["to_send"]:
+        least = totals["least_seconds"]
+        limit = f"takes at least {time_text(least)}" if least else "is not slowed down"
+        output.result(f"About {count_text(totals['api_calls'], 'API call')}; with the rate limit, this run {limit}.")
+    output.say("Dry run: nothing was uploaded.")
+
+
 def _same(entry: Entry, item: Item) -> bool:
     """Whether an unfinished upload is of the file as it is now."""
     if item.source == STDIN:
@@ -222,25 +226,3 @@ def _same(entry: Entry, item: Item) -> bool:
     if is_url(item.source):
         return entry.identity == RemoteFile(item.source).identity
     return (entry.identity.size, entry.identity.mtime_ns) == (item.size, Path(item.source).stat().st_mtime_ns)
-
-
-def _description(metadata: Mapping[str, str], tags: tuple[str, ...]) -> str:
-    """Write the metadata and tags of a file in one line."""
-    parts = [f"{key}={value}" for key, value in metadata.items()] + ([f"tags: {', '.join(tags)}"] if tags else [])
-    return "; ".join(parts)
-
-
-def _record(file: PlannedFile, metadata: Mapping[str, str], tags: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "event": "planned",
-        "file": file.item.label,
-        "target": file.target,
-        "size": file.size,
-        "part_size": file.part_size,
-        "parts": file.parts,
-        "resumed_parts": file.resumed_parts,
-        "state": file.state,
-        "api_calls": file.calls,
-        "metadata": dict(metadata),
-        "tags": list(tags),
-    }

@@ -18,6 +18,8 @@ from cavatica_upload.errors import CavaticaError
 if TYPE_CHECKING:
     from rich.console import Console
 
+MOST_PROBLEMS = 100
+
 
 class Output:
     """The two streams of a command, and how much it is to say. Whatever it is given is shown as one printable line."""
@@ -94,6 +96,15 @@ class Output:
     def hint(self, text: str) -> None:
         """Write a line that belongs to an error."""
         self._print(text)
+
+    def problems(self, problems: Sequence[str]) -> None:
+        """Write a line for each of the first problems, and under --json an object for each of all."""
+        for problem in problems[:MOST_PROBLEMS]:
+            self.hint(f"  {problem}")
+        if len(problems) > MOST_PROBLEMS:
+            self.hint(f"  … and {len(problems) - MOST_PROBLEMS:,} more")
+        for problem in problems if self.as_json else ():
+            self.record({"event": "problem", "message": problem})
 
     def error(self, error: CavaticaError) -> None:
         """Write an error of ours to standard error, and under --json to standard output too."""

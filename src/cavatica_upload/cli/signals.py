@@ -5,23 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
 """SIGUSR1 and SIGXCPU are the warnings of Slurm and of other schedulers before they kill."""
-_NUMBERS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
-
 
 _STOPPING = (
     "Stopping: waiting up to {:.0f} s for the parts in flight. Ctrl-C again stops now; those parts will be sent again."
 )
-
-
-class Stoppable(Protocol):
-    """What is needed of the uploader."""
-
-    def cancel(self, at_once: bool = False) -> None:
-        """Stop after the parts in flight, or immediately."""
 
 
 class Signals:
@@ -29,18 +20,17 @@ class Signals:
 
     def __init__(self) -> None:
         self.count = 0
-        self._handle: Callable[[], None] | None = None
+        self._stop: Callable[[], None] | None = None
 
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Handle signals while this context lasts; what is ignored (nohup) stays ignored."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
+        self.count = 0
         before: dict[int, Any] = {}
-        for number in _NUMBERS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, self._receive)
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, self._receive)
         try:
             yield
         finally:
@@ -48,36 +38,36 @@ class Signals:
                 signal.signal(number, handler)
 
     @contextmanager
-    def stopping(self, work: Stoppable, within: float, say: Callable[[str], None]) -> Iterator[None]:
-        """Stop `work` at the first signal, `within` seconds for its parts in flight, and at the second immediately."""
+    def stopping(self, cancel: Callable[[bool], None], within: float, say: Callable[[str], None]) -> Iterator[None]:
+        """Call `cancel(False)` at the first signal and `cancel(True)`, which is immediate, at the second."""
 
         def stop() -> None:
-            at_once = self.count > 1
-            work.cancel(at_once=at_once)
-            text = "Stopping now." if at_once else _STOPPING.format(within)
+            immediately = self.count > 1
+            cancel(immediately)
+            text = "Stopping now." if immediately else _STOPPING.format(within)
             # A handler runs between two instructions of the main thread, which may be writing.
             threading.Thread(target=say, args=(text,), daemon=True).start()
 
-        self._handle = stop
+        self._stop = stop
         try:
             yield
         finally:
-            self._handle = None
+            self._stop = None
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Let a signal raise KeyboardInterrupt although an upload is under way: a question is being asked."""
-        handle, self._handle = self._handle, None
+        stop, self._stop = self._stop, None
         try:
             yield
         finally:
-            self._handle = handle
+            self._stop = stop
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
-        if self._handle is None or self.count > 2:
+        if self._stop is None or self.count > 2:
             raise KeyboardInterrupt
-        self._handle()
+        self._stop()
 
 
 SIGNALS = Signals()

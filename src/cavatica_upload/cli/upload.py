@@ -243,27 +243,43 @@ def upload(
     """
     from cavatica_upload.batch.files import Rules
     from cavatica_upload.batch.patterns import Selection
-    from cavatica_upload.batch.shard import partition
+    from cavatica_upload.batch.shard import Shard, slurm_tasks
     from cavatica_upload.batch.sheet import Sheet
-    from cavatica_upload.cli.batch_run import BatchOptions, BatchRun
-    from cavatica_upload.cli.inputs import chosen_share, listed_paths, read_batch, resume_words, slurm_tasks
+    from cavatica_upload.cli.batch_run import BatchRun, SheetOptions, listed_paths, read_batch, resume_words
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
-    from cavatica_upload.cli.upload_run import RunOptions
+    from cavatica_upload.cli.receipts import ReceiptFiles
+    from cavatica_upload.cli.upload_run import UploadRun
+    from cavatica_upload.request import UploadRequest
 
     if overwrite and if_exists not in (None, "overwrite"):
         raise UsageError(f"--overwrite and --if-exists {if_exists} contradict each other.", "Leave one of them out.")
     if (sheet is None) != (sheet_out is None):
         raise UsageError("--sheet and --sheet-out go together.", "Give the sheet, and where to write the new one.")
-    target = Target.parse(project, parent)
-    share = chosen_share(shard)
+    common = UploadRequest(
+        source=STDIN,
+        destination=Target.parse(project, parent),
+        if_exists="overwrite" if overwrite else if_exists or "fail",
+        part_size=part_size,
+        metadata=dict(metadata),
+        tags=tags,
+        digest=digest,
+        wait=wait,
+        expect_size=expect_size,
+        expect_md5=expect_md5,
+        allow_empty=allow_empty,
+        changed="restart" if yes else "refuse",
+    )
+    share = Shard.parse(shard) if shard is not None else None
     selection = Selection.of(include, exclude)
     rules = Rules(recursive=recursive, flatten=flatten, skip_links=skip_links, name=name, selection=selection)
-    named = [*paths, *(listed_paths(files_from, STDIN in paths) if files_from else ())]
+    named = [*paths, *(listed_paths(files_from, stdin_taken=STDIN in paths) if files_from else ())]
     if not named and manifest is None:
         raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
-    batch = read_batch(named, manifest, rules, dict(metadata), tags, output, skip_bad_files=skip_bad_files)
+    batch = read_batch(named, manifest, rules, common, output, skip_bad_files=skip_bad_files)
     if batch is None:
         return int(Exit.USAGE)
+    if (expect_size is not None or expect_md5) and len(batch.items) + len(batch.bad) != 1:
+        raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
     sources = [item.source for item in batch.items]
     refuse_overwriting(log_file, "--log-file", sources)
     refuse_overwriting(sheet_out, "--sheet-out", sources)
@@ -272,46 +288,36 @@ def upload(
     if log_file:
         open_log(log_file)
     if share:
-        shares = partition(batch.items, share.count, key=lambda item: item.target, size=lambda item: item.known_size)
-        whole, batch.items = len(batch.items), shares[share.index - 1]
+        whole = len(batch.items)
+        batch.items = share.of(batch.items, key=lambda item: item.target, size=lambda item: item.known_size)
         output.say(f"Share {share}: {len(batch.items):,} of {count_text(whole, 'file')}.")
     elif len(batch.items) > 1 and slurm_tasks() > 1:
         output.warn(
-            "Each task of this Slurm array uploads all of these files; with --shard slurm each takes its share."
+            "Each task of this Slurm array uploads all of these files; with --shard slurm each uploads its share."
         )
-    about = BatchOptions(
-        target=target,
-        if_exists="overwrite" if overwrite else if_exists or "fail",
-        part_size=part_size,
-        metadata=dict(metadata),
-        tags=tags,
-        shard=share,
-        digest=digest,
-        receipt=receipt,
-        sheet=Sheet.read(sheet) if sheet else None,
-        sheet_out=sheet_out,
-        sheet_ids=sheet_style == "id",
-        wait=wait,
-        expect_size=expect_size,
-        expect_md5=expect_md5,
-        allow_empty=allow_empty,
-    )
-    if (expect_size is not None or expect_md5) and len(batch.items) + len(batch.bad) != 1:
-        raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
-    options = RunOptions(
-        connection=connection,
-        jobs=jobs,
-        bwlimit=bwlimit,
-        verify=not no_verify,
-        share=share.fraction if share else 1.0,
-        yes=yes,
-        retry_for=retry_for,
-        stop_within=stop_within,
-        resume=resume_words(batch, share, files_from),
-    )
+    samples = SheetOptions(sheet=Sheet.read(sheet), out=sheet_out, style=sheet_style) if sheet and sheet_out else None
     if dry_run:
-        from cavatica_upload.cli.dry_run import DryRun
+        from cavatica_upload.cli.dry_run import dry_run as show_plan
 
         with connection.api(output) as api:
-            return int(DryRun(batch, about, options, output, api)())
-    return int(BatchRun(batch, about, options, output)())
+            return int(show_plan(api, batch, common, output, share.fraction if share else 1.0))
+    run = UploadRun(
+        output,
+        {
+            "token": connection.token,
+            "endpoint": connection.endpoint,
+            "profile": connection.profile,
+            "jobs": jobs,
+            "bwlimit": bwlimit,
+            "verify": not no_verify,
+            "share": share.fraction if share else 1.0,
+            "retry_for": retry_for,
+            "stop_within": stop_within,
+        },
+        files=len(batch.items) + len(batch.bad),
+        size=batch.size,
+        unsized=[item.label for item in batch.items if item.size is None],
+        yes=yes,
+        resume=resume_words(batch, share, files_from),
+    )
+    return int(BatchRun(run, batch, common, ReceiptFiles(receipt, sources), samples)(share))

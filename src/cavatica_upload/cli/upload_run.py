@@ -2,144 +2,90 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import attrs
 
-from cavatica_upload.api import Api
 from cavatica_upload.cli import summary
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text
 from cavatica_upload.cli.logfile import log_event, log_text
-from cavatica_upload.cli.messages import timestamp
-from cavatica_upload.cli.meter import Meter
-from cavatica_upload.cli.options import Connection
+from cavatica_upload.cli.messages import message_of, timestamp
 from cavatica_upload.cli.output import Output, ask
-from cavatica_upload.cli.progress import Display, JsonLines, Lines
+from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
 from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.summary import Tally
-from cavatica_upload.errors import FileChanged
+from cavatica_upload.errors import BadRequest, FileChanged, UsageError
 from cavatica_upload.journal.journal import state_notice
+from cavatica_upload.options import UploaderOptions
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.uploader import Uploader
 
 
-@attrs.frozen(kw_only=True)
-class RunOptions:
-    """How a run uploads; `resume` are the words of the command that resumes it, None if there is none."""
-
-    connection: Connection
-    jobs: int | None = None
-    bwlimit: int | None = None
-    verify: bool = True
-    share: float = 1.0
-    yes: bool = False
-    retry_for: float = 300.0
-    stop_within: float = 10.0
-    resume: Sequence[str] | None = None
-
-
 class UploadRun:
-    """Uploads `requests()` and shows progress and results. Use once; call it for the exit code."""
+    """Uploads requests and shows progress and results; use once.
+
+    `files` is their number, `size` the sum of their bytes as far as it is known, `unsized` are the keys of the others.
+    `yes` asks no questions; `resume` are the words of the command that resumes the run, None if there is none.
+    """
 
     def __init__(
-        self, output: Output, options: RunOptions, *, files: int, size: int, unsized: Iterable[str] = ()
+        self,
+        output: Output,
+        options: UploaderOptions,
+        *,
+        files: int,
+        size: int,
+        unsized: Iterable[str] = (),
+        yes: bool = False,
+        resume: Sequence[str] | None = None,
     ) -> None:
         self.output = output
-        self.options = options
         self.tally = Tally(files=files)
-        meter = Meter(files, size, time.monotonic(), unsized)
-        if output.as_json:
-            self.display: Display = JsonLines(output, meter)
-        elif output.quiet:
-            self.display = Display(output, meter)
-        elif output.on_terminal:
-            from cavatica_upload.cli.bars import Bars
+        self._yes = yes
+        self._resume = resume
+        self._began = time.monotonic()
+        self._display = _display(output, Meter(files, size, self._began, unsized))
+        self._options: UploaderOptions = {**options, "listeners": [self._display, log_event]}
 
-            self.display = Bars(output, meter)
-        else:
-            self.display = Lines(output, meter)
-
-    def requests(self, api: Api) -> Iterable[UploadRequest]:
-        """Return what is to be uploaded."""
-        raise NotImplementedError
-
-    def arrived(self, request: UploadRequest, receipt: Receipt) -> None:
-        """Do what is to be done once a file is on the platform."""
-
-    def failed(self, request: UploadRequest, error: Exception) -> Exception:  # noqa: ARG002 - for those who know more
-        """Return the error that a file is to be counted with."""
-        return error
-
-    def finish(self) -> None:
-        """Do what is left when all files have ended."""
-
-    def __call__(self) -> Exit:
-        """Upload everything, show how it ended and return the exit code; raises what stops the run at the start."""
-        began, options = time.monotonic(), self.options
+    @contextmanager
+    def uploader(self) -> Iterator[Uploader]:
+        """Make the uploader, which signals stop; raises what stops the run at the start."""
         notice = state_notice()
         if notice:
             self.output.warn(notice)
-        uploader = Uploader(
-            token=options.connection.token,
-            endpoint=options.connection.endpoint,
-            profile=options.connection.profile,
-            jobs=options.jobs,
-            bwlimit=options.bwlimit,
-            verify=options.verify,
-            share=options.share,
-            retry_for=options.retry_for,
-            stop_within=options.stop_within,
-            listeners=[self.display, log_event],
-        )
-        with SIGNALS.stopping(uploader, options.stop_within, self.output.say), uploader:
-            self._upload(uploader)
-        meter = self.display.meter
-        self.tally.sent, self.tally.kept_bytes = meter.sent, meter.unfinished_kept
-        self.tally.kept_parts = meter.unfinished_parts
-        summary.show(self.output, self.tally, time.monotonic() - began, options.resume)
-        log_text(f"Ended with exit code {int(self.tally.code)}")
-        return self.tally.code
+        uploader = Uploader(**self._options)
+        with SIGNALS.stopping(uploader.cancel, self._options["stop_within"], self.output.say), uploader:
+            yield uploader
 
-    def _upload(self, uploader: Uploader) -> None:
-        requests = self.requests(uploader.api)
+    def upload(self, uploader: Uploader, requests: Iterable[UploadRequest]) -> Iterator[tuple[UploadRequest, Receipt]]:
+        """Upload files, count how they end, and yield those that are on the platform, with their receipts."""
         while requests:
             changed: list[UploadRequest] = []
-            with self.display:
+            with self._display:
                 for outcome in uploader.upload_many(requests):
                     if isinstance(outcome.error, FileChanged) and self._may_ask():
                         changed.append(outcome.request)
-                    else:
-                        self._take(outcome)
-                self.finish()
+                        continue
+                    self._count(outcome)
+                    if outcome.receipt is not None:
+                        yield outcome.request, outcome.receipt
             self.tally.stopped |= SIGNALS.count > 0
             requests = self._ask(changed) if changed else []
 
-    def _take(self, outcome: Outcome) -> None:
-        """Count how a file ended, and say it on standard output."""
-        key, receipt = outcome.request.key, outcome.receipt
-        if receipt is not None and outcome.skipped is not None:
-            self.found(key, receipt, ended=False)
-            self.arrived(outcome.request, receipt)
-        elif outcome.error is not None:
-            self.tally.fail(key, self.failed(outcome.request, outcome.error))
-        elif outcome.skipped is not None:
-            self.tally.skipped += 1
-            self.tally.different += outcome.different
-            self.display.settle(getattr(outcome.request.context, "known_size", 0), ended=False)
-        elif receipt is not None:
-            self.tally.done += 1
-            self.tally.size += receipt.size
-            self.tally.unverified += not receipt.verified
-            if not self.output.as_json:
-                self._print_file(receipt, key, outcome.request.name)
-            self.arrived(outcome.request, receipt)
+    def end(self) -> Exit:
+        """Show how the run ended, and return the exit code."""
+        meter, tally = self._display.meter, self.tally
+        tally.sent, tally.kept_bytes, tally.kept_parts = meter.sent, meter.unfinished_kept, meter.unfinished_parts
+        summary.show(self.output, tally, time.monotonic() - self._began, self._resume)
+        log_text(f"Ended with exit code {int(tally.code)}")
+        return tally.code
 
     def found(self, key: str, receipt: Receipt, *, ended: bool = True) -> None:
-        """Count a file that another run uploaded; `ended` if no event tells of its end."""
-        self.display.settle(receipt.size, ended=ended)
+        """Count a file that another run uploaded; `ended` if no event announces its end."""
+        self._display.settle(receipt.size, ended=ended)
         self.tally.there += 1
         if self.output.as_json:
             self.output.record(
@@ -152,17 +98,31 @@ class UploadRun:
                 }
             )
             return
-        self._print_file(receipt, key, None)
+        self.output.result(receipt.file_id, key)
         if self.output.verbose and ended:
             self.output.say(f"{key}: already uploaded on {receipt.finished}, unchanged")
 
-    def _print_file(self, receipt: Receipt, key: str, wanted: str | None) -> None:
-        """Print the ID and the path of a file, and its name on the platform if it got another one there."""
-        renamed = [receipt.name] if wanted is not None and receipt.name != wanted else []
-        self.output.result(receipt.file_id, key, *renamed)
+    def _count(self, outcome: Outcome) -> None:
+        """Count how a file ended, and print the ID and the path of one that is on the platform."""
+        request, receipt = outcome.request, outcome.receipt
+        if outcome.error is not None:
+            self.tally.fail(request.key, _as_usage(request, outcome.error))
+        elif receipt is None:
+            self.tally.skipped += 1
+            self.tally.different += outcome.different
+            self._display.settle(getattr(request.context, "known_size", 0), ended=False)
+        elif outcome.skipped is not None:
+            self.found(request.key, receipt, ended=False)
+        else:
+            self.tally.done += 1
+            self.tally.size += receipt.size
+            self.tally.unverified += not receipt.verified
+            if not self.output.as_json:
+                renamed = [receipt.name] if request.name not in (None, receipt.name) else []
+                self.output.result(receipt.file_id, request.key, *renamed)
 
     def _may_ask(self) -> bool:
-        asked = not self.options.yes and not self.output.as_json and SIGNALS.count == 0
+        asked = not self._yes and not self.output.as_json and SIGNALS.count == 0
         return asked and sys.stdin is not None and sys.stdin.isatty() and self.output.on_terminal
 
     def _ask(self, changed: list[UploadRequest]) -> list[UploadRequest]:
@@ -183,25 +143,24 @@ class UploadRun:
                 f"{request.key} changed since its upload was begun.",
                 "Run the same command again with --yes to abort the old upload and send the file as it is now.",
             )
-            self._take(Outcome(request, error=error))
+            self.tally.fail(request.key, error)
         return []
 
 
-class ListRun(UploadRun):
-    """Uploads a list of requests."""
+def _display(output: Output, meter: Meter) -> Display:
+    if output.as_json:
+        return JsonLines(output, meter)
+    if output.quiet:
+        return Display(output, meter)
+    if output.on_terminal:
+        from cavatica_upload.cli.bars import Bars
 
-    def __init__(self, requests: Sequence[UploadRequest], options: RunOptions, output: Output) -> None:
-        size = sum(_size(str(request.source)) for request in requests)
-        super().__init__(output, options, files=len(requests), size=size)
-        self._requests = requests
-
-    def requests(self, api: Api) -> Iterable[UploadRequest]:  # noqa: ARG002 - these need no folders
-        """Return the list."""
-        return self._requests
+        return Bars(output, meter)
+    return Lines(output, meter)
 
 
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError:  # the uploader says so in its own words
-        return 0
+def _as_usage(request: UploadRequest, error: Exception) -> Exception:
+    """Return a refused --part-size as wrong usage: nothing of the file was sent. Other errors stay as they are."""
+    if request.part_size is None or not isinstance(error, BadRequest) or error.operation != "startUpload":
+        return error
+    return UsageError(f"--part-size was refused. {message_of(error)}", "Give 5MiB to 5GiB, or leave it out.")

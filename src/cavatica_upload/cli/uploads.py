@@ -127,7 +127,7 @@ def resume(
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
     from cavatica_upload.cli.open_uploads import open_journal
     from cavatica_upload.cli.summary import typed
-    from cavatica_upload.cli.upload_run import ListRun, RunOptions
+    from cavatica_upload.cli.upload_run import UploadRun
 
     with open_journal(output) as journal, connection.api(output) as api:
         requests = list(_requests(api, journal, upload_id, file, yes=yes))
@@ -138,8 +138,31 @@ def resume(
         refuse_overwriting(log_file, "--log-file", [str(request.source) for request in requests])
         open_log(log_file)
     output.say(f"Resuming {count_text(len(requests), 'upload')}.")
-    options = RunOptions(connection=connection, jobs=jobs, yes=yes, stop_within=stop_within, resume=typed())
-    return int(ListRun(requests, options, output)())
+    run = UploadRun(
+        output,
+        {
+            "token": connection.token,
+            "endpoint": connection.endpoint,
+            "profile": connection.profile,
+            "jobs": jobs,
+            "stop_within": stop_within,
+        },
+        files=len(requests),
+        size=sum(_size(str(request.source)) for request in requests),
+        yes=yes,
+        resume=typed(),
+    )
+    with run.uploader() as uploader:
+        for _ in run.upload(uploader, requests):
+            pass
+    return int(run.end())
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:  # the uploader says so in its own words
+        return 0
 
 
 def _requests(

@@ -54,6 +54,11 @@ class Checkpoints:
         return len(self._waiting)
 
 
+def calls_for(parts: int) -> int:
+    """Return the most API calls that an upload with `parts` parts to send needs: start, a URL a part, reports, end."""
+    return parts + 2 + max(0, parts - 1) // EVERY_PARTS
+
+
 def report_of(part: SentPart) -> PartReport:
     """Return what the API wants to know of a part."""
     headers = HeaderMap()
