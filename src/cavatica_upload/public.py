@@ -1,6 +1,6 @@
 """The public names, in one place; `cavatica_upload` loads them when the first of them is asked for."""
 
-from cavatica_upload.api.connection import connect
+from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.batch.requests import requests_for
 from cavatica_upload.destination import Destination

@@ -16,7 +16,7 @@ import httpx
 from cavatica_client import AuthenticatedClient
 from cavatica_upload import md5
 from cavatica_upload.api import Api
-from cavatica_upload.api.connection import connect
+from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.destination import Destination

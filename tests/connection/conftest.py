@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 from loopback import QUICK, TOKEN, Loopback, Reply
 
-from cavatica_upload.api.connection import SafeClient, connect
+from cavatica_upload.api.client import SafeClient, connect
 
 
 @pytest.fixture(autouse=True)

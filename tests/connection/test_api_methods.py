@@ -16,9 +16,10 @@ from loopback import FILE, QUICK, TOKEN, UPLOAD, Loopback, answer, targets
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse, UploadPage
 from cavatica_mock import Fault, MockServer
 from cavatica_upload.api import Api
-from cavatica_upload.api.connection import SafeClient, connect
+from cavatica_upload.api.calls import PAGE
+from cavatica_upload.api.client import SafeClient, connect
 from cavatica_upload.api.fields import moment
-from cavatica_upload.api.pages import MOST_PAGES, PAGE, Page, Pages
+from cavatica_upload.api.readers import MOST_PAGES, Page, Pages
 from cavatica_upload.batch.metadata import FileEdit
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (
@@ -421,16 +422,32 @@ def test_a_list_without_an_end() -> None:
 
 def test_every_operation_has_a_method() -> None:
     """No operation of the document is out of reach, with asyncio and without."""
-    from cavatica_upload.api import async_client, calls, client
-    from cavatica_upload.api.contract import contract_operations
+    from cavatica_upload.api import calls
+    from cavatica_upload.api.methods import AsyncApi, Operations
+    from cavatica_upload.api.operations import contract_operations, recognise
 
-    made = inspect.getsource(calls)
-    found = inspect.getmembers(calls, inspect.isfunction)
-    names = {name for name, one in found if one.__module__ == calls.__name__ and not name.startswith("_")}
-    for operation in contract_operations():
-        assert f'"""Make {operation.name}' in made
-    for module in (client, async_client):
-        assert all(f"calls.{name}" in inspect.getsource(module) for name in names)
+    arguments = {
+        "start_upload": ("a/b", "n"),
+        "report_part": ("u1", PartReport.from_dict({"part_number": 1, "response": {"headers": {}}})),
+        "report_parts": ("u1", []),
+        "get_part_url": ("u1", 1),
+        "create_folder": ("a/b", "n"),
+        "find_file": ("a/b", "n"),
+        "edit_files": ([FileEdit("f1", metadata={"a": "b"})],),
+        "list_uploads": (),
+        "get_rate_limit": (),
+    }
+    reached = set()
+    for kind in (Operations, AsyncApi):
+        methods = [
+            name for name, _ in inspect.getmembers(kind, inspect.isfunction) if hasattr(calls, name) and name[0] != "_"
+        ]
+        for name in methods:
+            made = getattr(calls, name)(*arguments.get(name, ("a/b",)))
+            call = made.page(0) if isinstance(made, calls.Listing) else next(iter(made))
+            reached.add((kind, recognise(call.request["method"], call.request["url"]).name))
+    every = {operation.name for operation in contract_operations()}
+    assert reached == {(kind, name) for kind in (Operations, AsyncApi) for name in every}
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 207])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload import errors
-from cavatica_upload.api.problems import error_of
+from cavatica_upload.api.responses import error_of
 from cavatica_upload.errors import ApiError, CavaticaError
 from cavatica_upload.redact import LONGEST, protect, scrub
 

@@ -12,7 +12,7 @@ import yaml
 from generated_walk import generated_modules, operation_id
 from loopback import TOKEN, Loopback, answer
 
-from cavatica_upload.api.connection import SafeClient
+from cavatica_upload.api.client import SafeClient
 from cavatica_upload.errors import UnexpectedAnswer
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parents[2] / "openapi.yaml").read_text())

@@ -9,11 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.api import readers
-from cavatica_upload.api.answers import Answer
-from cavatica_upload.api.async_client import AsyncApi
-from cavatica_upload.api.client import Operations
-from cavatica_upload.api.contract import contract_operations
-from cavatica_upload.api.operations import fits_into_path, recognise
+from cavatica_upload.api.methods import AsyncApi, Operations
+from cavatica_upload.api.operations import contract_operations, fits_into_path, recognise
+from cavatica_upload.api.responses import Answer
 from cavatica_upload.errors import UnexpectedAnswer
 
 KEYS = [

@@ -12,7 +12,7 @@ from loopback import QUICK, TOKEN, UPLOAD, Loopback, answer
 from cavatica_client.api.uploads import get_upload
 from cavatica_mock import MockServer
 from cavatica_upload.api import Api
-from cavatica_upload.api.connection import connect
+from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading, read_rate_limit
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Event, RateLimitWait, Retrying

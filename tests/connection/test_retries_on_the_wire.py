@@ -24,7 +24,7 @@ from cavatica_client.api.uploads import (
     start_upload,
 )
 from cavatica_client.models import HeaderMap, PartReport, PartReportList, PartReportResponse, StartUploadRequest
-from cavatica_upload.api.connection import SafeClient, connect
+from cavatica_upload.api.client import SafeClient, connect
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.errors import (
     ApiError,

@@ -1,14 +1,14 @@
 """What is sent again: the rules, with invented clocks and answers."""
 
 import json
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.api.contract import contract_operations
-from cavatica_upload.api.operations import ONLY_ONCE, SAFE_TO_REPEAT, Operation, recognise
-from cavatica_upload.api.policy import MOST_RATE_LIMITED, Accept, Answer, CallAttempts, Fail, Policy, Retry
+from cavatica_upload.api.operations import ONLY_ONCE, SAFE_TO_REPEAT, Operation, contract_operations, recognise
+from cavatica_upload.api.policy import MOST_RATE_LIMITED, Accept, CallAttempts, Fail, Policy, Retry
 from cavatica_upload.api.rate_limit import LONGEST_WINDOW
 from cavatica_upload.errors import ConnectionFailed, RateLimited, ServerError, UnexpectedAnswer, UploadGone
 from cavatica_upload.http.failures import TransportFailure
@@ -22,6 +22,14 @@ REPORT = recognise("POST", "/upload/multipart/u1")
 COMPLETE = recognise("POST", "/upload/multipart/u1/complete")
 ABORT = recognise("DELETE", "/upload/multipart/u1")
 EVERY = [READ, START, REPORT, COMPLETE, ABORT]
+
+
+class Answer(NamedTuple):
+    """What the transport hands over of an answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
 class Clock:
@@ -100,7 +108,7 @@ def test_table(operation: Operation, what: Answer | TransportFailure, repeats: s
     is needed is a failure.
     """
     one = attempts_of(operation)
-    decision = one.answered(what) if isinstance(what, Answer) else one.failed(what)
+    decision = one.answered(*what) if isinstance(what, Answer) else one.failed(what)
     if repeats == "taken" or (repeats == "if needed" and operation not in (READ, START)):
         assert decision == Accept()
         return
@@ -114,32 +122,32 @@ def test_table(operation: Operation, what: Answer | TransportFailure, repeats: s
 def test_a_page_in_the_place_of_an_answer() -> None:
     """A page of HTML with a success is a proxy's: asked again where that does no harm, and else left to the caller."""
     page = Answer(200, {}, b"<html>")
-    assert all(isinstance(attempts_of(operation).answered(page), Retry) for operation in (READ, REPORT, ABORT))
-    assert isinstance(attempts_of(START).answered(page), Fail)
-    assert attempts_of(COMPLETE).answered(page) == Accept()
+    assert all(isinstance(attempts_of(operation).answered(*page), Retry) for operation in (READ, REPORT, ABORT))
+    assert isinstance(attempts_of(START).answered(*page), Fail)
+    assert attempts_of(COMPLETE).answered(*page) == Accept()
 
 
 def test_empty_success() -> None:
     """A report may be answered with nothing; a read may not, and is tried again."""
-    assert isinstance(attempts_of(REPORT).answered(Answer(204, {}, b"")), Accept)
-    assert isinstance(attempts_of(REPORT).answered(Answer(200, {}, b"  ")), Accept)
-    assert isinstance(attempts_of(READ).answered(Answer(200, {}, b"")), Retry)
+    assert isinstance(attempts_of(REPORT).answered(*Answer(204, {}, b"")), Accept)
+    assert isinstance(attempts_of(REPORT).answered(*Answer(200, {}, b"  ")), Accept)
+    assert isinstance(attempts_of(READ).answered(*Answer(200, {}, b"")), Retry)
 
 
 def test_abort_done_by_the_lost_one() -> None:
     """404 on the repetition of an abort whose answer was lost is success; on the first attempt it is UploadGone."""
-    first = attempts_of(ABORT).answered(failure(404, 8003))
+    first = attempts_of(ABORT).answered(*failure(404, 8003))
     assert isinstance(first, Fail)
     assert isinstance(first.error, UploadGone)
     lost = attempts_of(ABORT)
     lost.failed(TransportFailure("reset", maybe_acted=True))
-    assert lost.answered(failure(404, 8003)) == Accept(instead=204)
+    assert lost.answered(*failure(404, 8003)) == Accept(instead=204)
     refused = attempts_of(ABORT)
     refused.failed(TransportFailure("refused", maybe_acted=False))
-    assert isinstance(refused.answered(failure(404, 8003)), Fail)
+    assert isinstance(refused.answered(*failure(404, 8003)), Fail)
     elsewhere = attempts_of(ABORT)
     elsewhere.failed(TransportFailure("reset", maybe_acted=True))
-    assert isinstance(elsewhere.answered(failure(404, None)), Fail), "a 404 without a code is not the platform's"
+    assert isinstance(elsewhere.answered(*failure(404, None)), Fail), "a 404 without a code is not the platform's"
 
 
 def test_pauses_double() -> None:
@@ -157,7 +165,7 @@ def test_maintenance_waits_long() -> None:
     clock = Clock()
     one = attempts_of(START, Policy(attempts=3, deadline=600), clock)
     attempts = 0
-    while isinstance(decision := one.answered(failure(503, 0)), Retry):
+    while isinstance(decision := one.answered(*failure(503, 0)), Retry):
         attempts += 1
         clock.now += decision.delay
         assert decision.delay >= LONGEST_PAUSE / 2
@@ -177,7 +185,7 @@ def test_reset_with_a_wrong_clock(wrong: float) -> None:
     clock = Clock()
     clock.now = AT + wrong
     decision = attempts_of(START, clock=clock).answered(
-        failure(429, 1000, {"Date": DATE, "X-RateLimit-Reset": str(AT + 120)})
+        *failure(429, 1000, {"Date": DATE, "X-RateLimit-Reset": str(AT + 120)})
     )
     assert isinstance(decision, Retry)
     assert decision.rate_limited
@@ -191,7 +199,7 @@ def test_reset_is_never_an_hour_away(reset: int, date: str | None) -> None:
     clock = Clock()
     clock.now = AT - 3600
     headers = {"x-ratelimit-reset": str(reset)} | ({} if date is None else {"date": date})
-    decision = attempts_of(READ, clock=clock).answered(failure(429, 1000, headers))
+    decision = attempts_of(READ, clock=clock).answered(*failure(429, 1000, headers))
     assert isinstance(decision, Retry)
     assert MARGIN <= decision.delay <= LONGEST_WINDOW + MARGIN + 1
     if date != DATE:
@@ -200,9 +208,9 @@ def test_reset_is_never_an_hour_away(reset: int, date: str | None) -> None:
 
 def test_retry_after() -> None:
     """Retry-After is honoured in both its forms, although the platform does not document it."""
-    seconds = attempts_of(READ).answered(failure(429, None, {"Retry-After": "7"}))
+    seconds = attempts_of(READ).answered(*failure(429, None, {"Retry-After": "7"}))
     moment = attempts_of(READ).answered(
-        failure(429, None, {"Retry-After": "Sun, 22 Nov 2026 10:00:07 GMT", "Date": DATE})
+        *failure(429, None, {"Retry-After": "Sun, 22 Nov 2026 10:00:07 GMT", "Date": DATE})
     )
     for decision in (seconds, moment):
         assert isinstance(decision, Retry)
@@ -214,11 +222,11 @@ def test_rate_limit_is_no_attempt() -> None:
     clock = Clock()
     one = attempts_of(START, Policy(attempts=1, deadline=10), clock)
     for _ in range(MOST_RATE_LIMITED):
-        decision = one.answered(failure(429, 1000, {"Date": DATE, "X-RateLimit-Reset": str(AT + 300)}))
+        decision = one.answered(*failure(429, 1000, {"Date": DATE, "X-RateLimit-Reset": str(AT + 300)}))
         assert isinstance(decision, Retry)
         clock.now += decision.delay
         one.extend_deadline(decision.delay)
-    last = one.answered(failure(429, 1000))
+    last = one.answered(*failure(429, 1000))
     assert isinstance(last, Fail)
     assert isinstance(last.error, RateLimited)
 
@@ -254,7 +262,7 @@ def test_every_call_ends(
     began, excused, counted, acted = clock.now, 0.0, 0, False
     for what in failures:
         clock.now += each
-        decision = one.answered(what) if isinstance(what, Answer) else one.failed(what)
+        decision = one.answered(*what) if isinstance(what, Answer) else one.failed(what)
         if not isinstance(decision, Retry):
             break
         acted = acted or (isinstance(what, TransportFailure) and what.maybe_acted)
@@ -276,7 +284,7 @@ def test_every_call_ends(
 
 def test_error_of_a_garbled_success() -> None:
     """A success whose body is a web page is UnexpectedAnswer, which says that the server may have acted."""
-    decision = attempts_of(START).answered(Answer(200, {}, b"<html>Welcome to the hotel</html>"))
+    decision = attempts_of(START).answered(*Answer(200, {}, b"<html>Welcome to the hotel</html>"))
     assert isinstance(decision, Fail)
     assert isinstance(decision.error, UnexpectedAnswer)
     assert decision.error.maybe_acted

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Loopback, answer, targets
 
-from cavatica_upload.api.connection import SafeClient
+from cavatica_upload.api.client import SafeClient
 from cavatica_upload.api.operations import recognise, refuse_unsafe_path
 from cavatica_upload.errors import UsageError
 

@@ -15,7 +15,7 @@ import pytest
 from loopback import QUICK, TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
 
 from cavatica_client.api.uploads import get_upload, list_uploads
-from cavatica_upload.api.connection import SafeClient, connect
+from cavatica_upload.api.client import SafeClient, connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
 from cavatica_upload.http.connections import proxy_for
 from cavatica_upload.versions import USER_AGENT

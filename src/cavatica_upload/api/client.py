@@ -1,178 +1,315 @@
-"""The API's operations as methods that return a value or raise.
+"""`connect()`: the generated client, made safe.
 
-What may be sent again is decided below (`operations.py`, the transports): a start or a completion whose answer was lost
-raises an error with `maybe_acted`, and the caller looks what became of it.
+It returns an `AuthenticatedClient`, so that any generated function takes it, asynchronous ones too.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, Self
 
+import attrs
 import httpx
 
-from cavatica_client import AuthenticatedClient
-from cavatica_client.models import PartReport
-from cavatica_upload.api import calls
-from cavatica_upload.api.calls import Call
-from cavatica_upload.api.documented import AS_IT_CAME
-from cavatica_upload.api.drifts import Drifts
-from cavatica_upload.api.outcomes import as_edited, log_drift, not_to_be_found, read_answer
-from cavatica_upload.api.pages import Page, Pages
-from cavatica_upload.api.readers import Unclear
-from cavatica_upload.api.records import (
-    CompletedFile,
-    FileDetails,
-    PartUrl,
-    Project,
-    RateLimit,
-    StartedUpload,
-    Upload,
-    UploadSummary,
-)
-from cavatica_upload.destination import Destination
-from cavatica_upload.errors import CavaticaError
-from cavatica_upload.events import Drift
-from cavatica_upload.request import FileEdit
+from cavatica_client import AuthenticatedClient, models
+from cavatica_upload.api.methods import AS_IT_CAME, AsyncApi, Operations, log_drift
+from cavatica_upload.api.operations import operation_of, refuse_unsafe_path
+from cavatica_upload.api.policy import Policy
+from cavatica_upload.api.rate_limit import RateLimiter
+from cavatica_upload.api.responses import NOTHING, Answer, Drifts
+from cavatica_upload.api.transport import TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
+from cavatica_upload.config import find_settings
+from cavatica_upload.errors import UsageError
+from cavatica_upload.events import Event, Notice
+from cavatica_upload.redact import Secret, protect, redact_logs
+from cavatica_upload.timing import Timing
+from cavatica_upload.versions import USER_AGENT
 
-T = TypeVar("T")
-Item = TypeVar("Item")
+ECHOES = {"reportUploadedPart"}
+"""Operations that some platforms answer with the request's own body, others with nothing."""
 
 
-class Operations:
-    """The API's operations, one method each.
+def connect(
+    token: str | None = None,
+    endpoint: str | None = None,
+    *,
+    profile: str | None = None,
+    timeout: float | None = None,
+    attempts: int = 5,
+    deadline: float = 900.0,
+    retry_for: float = 0.0,
+    rate_limiter: RateLimiter | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    cancel: threading.Event | None = None,
+    allow_http: bool = False,
+    timing: Timing | None = None,
+) -> "SafeClient":
+    """Return a client of the API.
 
-    Every method raises the errors of `cavatica_upload.errors`. Ids are those that the platform gave; an empty one,
-    or one with dots or slashes for a name, is refused with UsageError before anything is sent. A destination is a
-    Destination, "owner/name", or the ID of a folder. Answers are read leniently, into the records of
-    `cavatica_upload.api.records`. Lists are followed page by page as they are read.
+    Every operation is a method of it that returns a record of `cavatica_upload.api.records`, and a coroutine under
+    `aio`; lists are followed to their end. Every function of `cavatica_client` takes the client, too::
+
+        with connect() as api:
+            for upload in api.list_uploads():
+                print(upload.upload_id, upload.name)
+            page = list_uploads.sync(client=api)
+
+    `token`, `endpoint`, `profile` and `allow_http`: as in `find_settings`. `timeout` is the longest silence of the
+    server in seconds (60); a whole answer may take twice that. A call is tried `attempts` times, and for `deadline`
+    seconds in total; waits for the rate limit are not counted. While no answer comes at all, it is tried for at least
+    `retry_for` seconds. `on_event` is called before every pause with Retrying or RateLimitWait, with a Notice that the
+    user should see, and with a Drift if an answer is not as documented (without `on_event`, that is logged). Setting
+    `cancel` ends every wait with Interrupted.
+
+    All functions raise the errors of `cavatica_upload.errors`; none returns an ApiError model. The token is sent only
+    to the endpoint's scheme, host and port; redirects are not followed. A call that the server may have acted on is
+    repeated only if that does no harm. Raises ConfigError.
+    """
+    settings = find_settings(token, endpoint, profile, allow_http=allow_http)
+    timing = timing or Timing()
+    silence = timing.silence if timeout is None else timeout
+    if attempts < 1 or deadline <= 0 or silence <= 0:
+        raise UsageError("attempts must be 1 or more, and deadline and timeout more than 0 seconds.")
+    protect(settings.token)
+    redact_logs()
+    calls = Calls(
+        endpoint=settings.endpoint,
+        token=Secret(settings.token),
+        policy=Policy(attempts=attempts, deadline=max(deadline, 2 * retry_for), retry_for=retry_for),
+        timing=timing,
+        rate_limiter=rate_limiter or RateLimiter(timing=timing),
+        on_event=on_event or (lambda _event: None),
+        cancel=cancel,
+    )
+    for text in settings.notices:
+        calls.on_event(Notice(None, text))
+    return SafeClient(
+        base_url=settings.endpoint,
+        token="***",  # noqa: S106  (a placeholder)
+        prefix="",
+        auth_header_name=TOKEN_HEADER,
+        timeout=httpx.Timeout(silence, connect=min(silence, timing.connect)),
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+        raise_on_unexpected_status=True,
+        calls=calls,
+        source=settings.source,
+        drifts=Drifts(on_event or log_drift),
+    )
+
+
+@attrs.define(eq=False, repr=False, slots=False)
+class SafeClient(AuthenticatedClient, Operations):
+    """The generated client with the token kept in its transports; made by `connect()`.
+
+    Every operation of the API is a method of it, and a coroutine of its `aio`; any generated function takes it, too.
+    Its own `token` is a placeholder. Threads can share it, and event loops one after the other; it cannot be copied or
+    pickled.
     """
 
-    _drifts: Drifts
+    _calls: Calls = attrs.field(kw_only=True, alias="calls")
+    source: str = attrs.field(kw_only=True)
+    """A description of where the token was found."""
+    _transport: ApiTransport | None = attrs.field(kw_only=True, default=None, alias="transport")
+    """The transport of the client that this one was derived from, which closes it."""
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _sync: "_Client" = attrs.field(init=False)
+    _by_loop: "weakref.WeakKeyDictionary[object, _AsyncClient]" = attrs.field(
+        factory=weakref.WeakKeyDictionary, init=False
+    )
+    _drifts: Drifts = attrs.field(kw_only=True, alias="drifts")
 
-    def get_httpx_client(self) -> httpx.Client:
-        """Return what requests are sent with."""
-        raise NotImplementedError
+    def __attrs_post_init__(self) -> None:
+        """Make the connections: a proxy or certificates that cannot be used are reported here."""
+        transport: httpx.BaseTransport
+        if self._transport is None:
+            transport = self._transport = ApiTransport(self._calls)
+        else:
+            transport = _Borrowed(self._transport)
+        self._sync = _Client(transport=transport, **self._arguments())
 
-    # Uploads
-
-    def start_upload(
-        self,
-        destination: Destination | str,
-        name: str,
-        size: int | None = None,
-        part_size: int | None = None,
-        md5: str | None = None,
-        overwrite: bool = False,
-    ) -> StartedUpload:
-        """Start an upload; the part size in the answer rules. Sizes in bytes. Raises NameTaken without `overwrite`."""
-        return self._call(calls.start_upload(destination, name, size, part_size, md5, overwrite=overwrite))
-
-    def list_uploads(self) -> Iterator[UploadSummary]:
-        """Yield the uploads that are open on the server, asking for more pages as they are needed."""
-        return self._all(calls.list_uploads, lambda upload: upload.upload_id)
-
-    def get_upload(self, upload_id: str, list_parts: bool = False) -> Upload:
-        """Return an open upload, with the parts reported so far if asked. Raises UploadGone."""
-        return self._call(calls.get_upload(upload_id, list_parts=list_parts))
-
-    def get_part_url(self, upload_id: str, number: int) -> PartUrl:
-        """Return where and how the bytes of a part (from 1) are to be sent."""
-        return self._call(calls.get_part_url(upload_id, number))
-
-    def report_part(self, upload_id: str, report: PartReport) -> None:
-        """Tell the API what storage answered to one part."""
-        self._call(calls.report_part(upload_id, report))
-
-    def report_parts(self, upload_id: str, reports: Iterable[PartReport]) -> None:
-        """Tell the API what storage answered to many parts, in one call."""
-        self._call(calls.report_parts(upload_id, reports))
-
-    def complete_upload(self, upload_id: str, reports: Iterable[PartReport] = ()) -> CompletedFile:
-        """Finish an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
-
-        Whatever success the server answers, the upload is completed; if it did not say the file's `id`, that has
-        to be looked for. An error with `maybe_acted`, or UploadGone after one, may mean that the file is there.
-        """
-        return self._call(calls.complete_upload(upload_id, reports))
-
-    def abort_upload(self, upload_id: str) -> None:
-        """Give an upload up; storage forgets its parts. Raises UploadGone for one that is not open."""
-        self._call(calls.abort_upload(upload_id))
-
-    # Files and folders
-
-    def get_file(self, file_id: str) -> FileDetails:
-        """Return a file or a folder."""
-        return self._call(calls.get_file(file_id))
-
-    def get_download_url(self, file_id: str) -> str:
-        """Return a signed URL of a file's bytes; who has it can read them."""
-        return self._call(calls.get_download_info(file_id))
-
-    def delete_file(self, file_id: str) -> None:
-        """Delete a file or an empty folder."""
-        self._call(calls.delete_file(file_id))
-
-    def list_files(self, destination: Destination | str, name: str | None = None) -> Iterator[FileDetails]:
-        """Yield the files and folders at a destination, those of a name if given."""
-        return self._all(lambda offset: calls.list_files(destination, name, offset), lambda file: file.id)
-
-    def find_file(self, destination: Destination | str, name: str) -> FileDetails | None:
-        """Return the file or folder of exactly this name at a destination, None if there is none."""
-        return next((file for file in self.list_files(destination, name) if file.name == name), None)
-
-    def list_folder(self, folder_id: str) -> Iterator[FileDetails]:
-        """Yield the files and folders in a folder."""
-        return self._all(lambda offset: calls.list_folder(folder_id, offset), lambda file: file.id)
-
-    def create_folder(self, destination: Destination | str, name: str) -> FileDetails:
-        """Make a folder. Raises NameTaken."""
-        return (
-            self._call(calls.create_folder(destination, name))
-            or self.find_file(destination, name)
-            or not_to_be_found(name)
-        )
-
-    def edit_files(self, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
-        """Merge metadata into up to 100 files and set tags; the answer has a place for each, None if it was done."""
-        outcomes = self._call(calls.edit_files(edits))
-        return [
-            as_edited(edit, self.get_file(edit.file_id)) if isinstance(outcome, Unclear) else outcome
-            for edit, outcome in zip(edits, outcomes, strict=True)
-        ]
-
-    # The rest
-
-    def get_project(self, project: str) -> Project:
-        """Return a project, named as owner/name."""
-        return self._call(calls.get_project(project))
-
-    def get_rate_limit(self) -> RateLimit:
-        """Return how many calls are left; this one is not counted."""
-        return self._call(calls.get_rate_limit())
-
-    def _call(self, call: Call[T]) -> T:
-        client = self.get_httpx_client()
-        response = client.request(**call.request, extensions={AS_IT_CAME: True})
-        return read_answer(call, response, client.base_url, self._drifts)
-
-    def _all(self, page: Callable[[int], Call[Page[Item]]], key: Callable[[Item], str]) -> Iterator[Item]:
-        pages = Pages(key)
-        while not pages.over:
-            yield from pages.take(self._call(page(pages.offset)))
-
-
-class Api(Operations):
-    """The API through a client made by `connect()`; `on_drift` is told once of each difference from its document."""
-
-    def __init__(self, client: AuthenticatedClient, on_drift: Callable[[Drift], None] = log_drift) -> None:
-        self.client = client
-        self._drifts = Drifts(on_drift)
+    @property
+    def aio(self) -> AsyncApi:
+        """The operations of the API as coroutines."""
+        return AsyncApi(self, self._drifts)
 
     @property
     def endpoint(self) -> str:
         """The base URL."""
-        return str(self.get_httpx_client().base_url).rstrip("/")
+        return self._base_url
+
+    @property
+    def rate_limiter(self) -> RateLimiter:
+        """The limiter that delays this client's calls when the server has none left."""
+        return self._calls.rate_limiter
 
     def get_httpx_client(self) -> httpx.Client:
-        """Return what requests are sent with."""
-        return self.client.get_httpx_client()
+        """Return the synchronous client under the generated functions."""
+        return self._sync
+
+    def get_async_httpx_client(self) -> httpx.AsyncClient:
+        """Return the asynchronous client of the running event loop; connections cannot move between loops."""
+        try:
+            loop: object = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = SafeClient  # stands for the event loop if there is none of asyncio's
+        with self._lock:
+            client = self._by_loop.get(loop)
+            if client is None:
+                client = _AsyncClient(transport=AsyncApiTransport(self._calls), **self._arguments())
+                self._by_loop[loop] = client
+            return client
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Return a client with more headers, over the same connections; this one stays as it is."""
+        try:
+            httpx.Headers(headers)
+        except (UnicodeError, TypeError) as error:
+            raise UsageError("A header cannot be sent: its name or value is not ASCII text.") from error
+        return attrs.evolve(self, headers={**self._headers, **headers})
+
+    def with_cookies(self, cookies: dict[str, str]) -> Self:
+        """Return a client with more cookies, over the same connections; this one stays as it is."""
+        return attrs.evolve(self, cookies={**self._cookies, **cookies})
+
+    def with_timeout(self, timeout: httpx.Timeout) -> Self:
+        """Return a client with other timeouts, over the same connections; this one stays as it is."""
+        return attrs.evolve(self, timeout=timeout)
+
+    def set_httpx_client(self, client: httpx.Client) -> NoReturn:  # noqa: ARG002  (the generated signature)
+        """Refuse: another client would not keep the token to itself."""
+        raise UsageError(*_ANOTHER)
+
+    def set_async_httpx_client(self, async_client: httpx.AsyncClient) -> NoReturn:  # noqa: ARG002  (as above)
+        """Refuse: another client would not keep the token to itself."""
+        raise UsageError(*_ANOTHER)
+
+    def close(self) -> None:
+        """Close the synchronous connections."""
+        self._sync.close()
+
+    async def aclose(self) -> None:
+        """Close the asynchronous connections of the running event loop."""
+        with self._lock:
+            client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.endpoint}, token from {self.source}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds a token and connections: connect() again if another is needed")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "base_url": self._base_url,
+            "headers": self._headers,
+            "cookies": self._cookies,
+            "timeout": self._timeout,
+        }
+
+
+class _Client(httpx.Client):
+    """Checks a path before httpx resolves the dots in it, and an answer before a generated function reads it."""
+
+    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        with _refusing(url):
+            return super().build_request(method, url, **kwargs)
+
+    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        response = super().send(request, **kwargs)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url)
+
+
+class _AsyncClient(httpx.AsyncClient):
+    """As `_Client`."""
+
+    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        with _refusing(url):
+            return super().build_request(method, url, **kwargs)
+
+    async def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
+        response = await super().send(request, **kwargs)
+        return response if kwargs.get("stream") else as_documented(response, self.base_url)
+
+
+class _Borrowed(httpx.BaseTransport):
+    """Connections that another client closes."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._transport.handle_request(request)
+
+
+@contextlib.contextmanager
+def _refusing(url: httpx.URL | str) -> Iterator[None]:
+    if isinstance(url, str) and "://" not in url:  # as generated functions give it; a whole URL has no values in it
+        refuse_unsafe_path(url)
+    try:
+        yield
+    except (UnicodeError, httpx.InvalidURL) as error:
+        raise UsageError(
+            "A name or an id cannot be sent: it is too long, or holds characters that are not Unicode text.",
+            "Rename the file, or give another name for it on the platform.",
+        ) from error
+
+
+def as_documented(response: httpx.Response, base: httpx.URL) -> httpx.Response:
+    """Return an answer as the generated functions can read it; raises UnexpectedAnswer if that is impossible.
+
+    They read the statuses and keys of the document and nothing else; on others they end in KeyError, TypeError or
+    ValueError. A neighbouring status is replaced by the documented one.
+    """
+    request = response.request
+    operation = operation_of(request, base)
+    if operation is None or not response.is_success or AS_IT_CAME in request.extensions:
+        return response
+    answer = Answer(operation, response.status_code, response.headers, response.content)
+    status = answer.documented_status
+    if status is None:
+        return response
+    if operation.name in ECHOES and answer.body.strip() in (b"", b"{}", b"null"):
+        return httpx.Response(status, content=request.content, request=request, extensions=response.extensions)
+    _check(answer)
+    response.status_code = status
+    return response
+
+
+def _check(answer: Answer) -> None:
+    """Read an answer as the generated function will; raises UnexpectedAnswer if it cannot be read."""
+    shape = answer.json_shape
+    if shape is None:
+        return
+    if answer.json is NOTHING:
+        raise answer.unexpected("without the JSON that belongs to it")
+    model = getattr(models, shape.get("$ref", ""), None)
+    if model is None:
+        return
+    try:
+        model.from_dict(answer.json)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        found = next((one for one in answer.differences() if not one.key.startswith("the ")), None)
+        what = f"and {found.key} is {found.came}" if found else "with JSON of another shape"
+        raise answer.unexpected(what) from error
+
+
+_ANOTHER = (
+    "The connections of a client made by connect() cannot be replaced.",
+    "Make an AuthenticatedClient of cavatica_client for other connections.",
+)

@@ -16,7 +16,6 @@ everything else                         fail
 Retry-After is honoured with every status that is tried again, if the call's deadline allows.
 """
 
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -25,8 +24,8 @@ from datetime import UTC, datetime
 import attrs
 
 from cavatica_upload.api.operations import Operation
-from cavatica_upload.api.problems import error_of
 from cavatica_upload.api.rate_limit import retry_after, wait_asked_for
+from cavatica_upload.api.responses import NOTHING, Answer, error_of
 from cavatica_upload.errors import (
     ApiError,
     CavaticaError,
@@ -34,7 +33,6 @@ from cavatica_upload.errors import (
     ConnectionFailed,
     PartNotReserved,
     RateLimited,
-    UnexpectedAnswer,
 )
 from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.http.failures import TransportFailure
@@ -59,15 +57,6 @@ class Policy:
     attempts: int = 5
     deadline: float = 900.0
     retry_for: float = 0.0
-
-
-@attrs.frozen
-class Answer:
-    """An answer that came whole; the body is decoded."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @attrs.frozen
@@ -150,14 +139,15 @@ class CallAttempts:
             error, failure.reason, may_act=failure.maybe_acted, final=failure.permanent, patient=patient
         )
 
-    def answered(self, answer: Answer) -> Decision:
+    def answered(self, status: int, headers: Mapping[str, str], body: bytes) -> Decision:
         """Judge an answer by its status, the platform's code in it, and what came before it."""
+        answer = Answer(self.operation, status, headers, body)
         if 200 <= answer.status < 300:
             trouble = self._trouble(answer)
             if trouble is None:
                 return Accept()
             self._attempts += 1
-            return self._retry_or_fail(self._unexpected(answer.status, trouble), trouble, may_act=True)
+            return self._retry_or_fail(answer.unexpected(f"with {trouble}"), trouble, may_act=True)
         error = error_of(answer.status, answer.headers, answer.body, self.operation.name)
         if isinstance(error, RateLimited):
             return self._rate_limited(error, answer)
@@ -178,15 +168,7 @@ class CallAttempts:
         """Judge an answer that is larger than any of the API can be."""
         self._attempts += 1
         self._acted = self._acted or not self.operation.reads
-        return self._fail(self._unexpected(status, f"more than {limit >> 20} MiB"))
-
-    def _unexpected(self, status: int, what: str) -> UnexpectedAnswer:
-        return UnexpectedAnswer(
-            f"{self.operation.name} failed: the server answered {status} with {what}.",
-            "Check the endpoint, and whether a proxy answers in its place.",
-            status=status,
-            operation=self.operation.name,
-        )
+        return self._fail(Answer(self.operation, status, {}, b"").unexpected(f"with more than {limit >> 20} MiB"))
 
     def _rate_limited(self, error: ApiError, answer: Answer) -> Decision:
         self._limited += 1
@@ -241,11 +223,7 @@ class CallAttempts:
             return "a page of HTML" if body.startswith(b"<") and self.operation.repeatable else None
         if not body:
             return "nothing" if self.operation.reads else None
-        try:
-            json.loads(body)
-        except (ValueError, RecursionError):
-            return "something that is not JSON"
-        return None
+        return "something that is not JSON" if answer.json is NOTHING else None
 
 
 def clock_text(moment: float) -> str:

@@ -1,13 +1,13 @@
 """From an answer to a record: only what cannot be done without has to be there, else UnexpectedAnswer is raised."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
-from cavatica_upload.api.answers import Answer
+import attrs
+
 from cavatica_upload.api.fields import LARGEST, Fields, is_header_name, whole
-from cavatica_upload.api.pages import Page, page_of
-from cavatica_upload.api.problems import error_of
 from cavatica_upload.api.records import (
     CompletedFile,
     FileDetails,
@@ -19,13 +19,100 @@ from cavatica_upload.api.records import (
     Upload,
     UploadSummary,
 )
-from cavatica_upload.errors import CavaticaError
+from cavatica_upload.api.responses import Answer, error_of
+from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
+from cavatica_upload.plan import MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
 
-LARGEST_PART = 5 * 2**30
-LARGEST_FILE = 5 * 2**40
-MOST_PARTS = 10_000
-"""The limits of the platform, as openapi.yaml has them."""
 METHODS = ("PUT", "POST", "PATCH")
+SMALLEST_PAGE = 25
+"""The fewest items that a server takes for a full page: a page may be smaller than it was asked to be."""
+MOST_PAGES = 1000
+"""A list of more pages is taken for one without an end: they are all the calls of a window."""
+
+Item = TypeVar("Item")
+
+
+# Lists
+
+
+@attrs.frozen
+class Page(Generic[Item]):
+    """A page of a list: the items that can be used, how many came, and what the server says of the pages after it.
+
+    `more` is whether there is a link to the next page, which is `following`; None if there are no links. `total` is
+    the number of items on all pages, None if the server did not say.
+    """
+
+    items: tuple[Item, ...]
+    length: int
+    more: bool | None = None
+    following: int = 0
+    total: int | None = None
+
+
+def page_of(answer: Answer, read: Callable[[Any], Item | None]) -> Page[Item]:
+    """Read a page, leaving out items that cannot be read; raises UnexpectedAnswer if there is no list."""
+    fields = Fields(answer.json)
+    items = answer.json if isinstance(answer.json, list) else fields.items("items")
+    if items is None:
+        raise answer.unexpected("without a list of items")
+    links = fields.items("links")
+    more, following = None, 0
+    if links is not None:
+        hrefs = [Fields(link) for link in links]
+        found = next((link.text("href") or "" for link in hrefs if (link.text("rel") or "").lower() == "next"), None)
+        more, following = found is not None, _offset(found or "")
+    return Page(
+        items=tuple(item for one in items if (item := read(one)) is not None),
+        length=len(items),
+        more=more,
+        following=following,
+        total=whole(answer.headers.get("X-Total-Matching-Query")),
+    )
+
+
+class Pages(Generic[Item]):
+    """Follows the pages of a list: ask for the page at `offset` and `take` it, until `over`.
+
+    Ends at a page without a next one. A server that ignores the offset, or links in a circle, is noticed by a page
+    that brings nothing new. A link's host is never followed, only its offset. `key` tells items apart.
+    """
+
+    def __init__(self, key: Callable[[Item], str]) -> None:
+        self._key = key
+        self._seen: set[str] = set()
+        self._count = 0
+        self.offset = 0
+        self.over = False
+
+    def take(self, page: Page[Item]) -> list[Item]:
+        """Return the items of a page that are new; raises UnexpectedAnswer for a list without an end."""
+        new = {self._key(item): item for item in page.items if self._key(item) not in self._seen}
+        self._seen.update(new)
+        self._count += 1
+        self.offset = max(self.offset + page.length, page.following)
+        if page.more is None and page.total is None:
+            more = page.length >= SMALLEST_PAGE
+        else:
+            more = bool(page.more) or (page.total is not None and self.offset < page.total)
+        self.over = not new or not more
+        if not self.over and self._count >= MOST_PAGES:
+            raise UnexpectedAnswer(
+                f"The server's list does not end: {len(self._seen):,} items came on {self._count:,} pages.",
+                "Ask the platform's support.",
+                status=200,
+            )
+        return list(new.values())
+
+
+def _offset(href: str) -> int:
+    try:
+        return int(parse_qs(urlsplit(href).query).get("offset", ["0"])[0])
+    except ValueError:
+        return 0
+
+
+# One answer each
 
 
 class Unclear:
@@ -39,21 +126,27 @@ def nothing(_answer: Answer) -> None:
     """Take a success whose status says it all."""
 
 
+def _entry(fields: Fields) -> dict[str, str | None]:
+    return {
+        "name": fields.text("name"),
+        "project": fields.text("project"),
+        "parent": fields.identifier("parent"),
+        "href": fields.text("href"),
+    }
+
+
 def started_upload(answer: Answer) -> StartedUpload:
     """Read the answer to startUpload."""
     fields = Fields(answer.json)
-    upload_id, part_size = fields.identifier("upload_id"), fields.whole("part_size", 1, LARGEST_PART)
+    upload_id, part_size = fields.identifier("upload_id"), fields.whole("part_size", 1, MAX_PART_SIZE)
     if upload_id is None or part_size is None:
         raise answer.unexpected("without a usable " + ("upload_id" if upload_id is None else "part_size"))
     return StartedUpload(
         upload_id=upload_id,
         part_size=part_size,
         parallel_uploads=fields.flag("parallel_uploads") is not False,
-        name=fields.text("name"),
-        project=fields.text("project"),
-        parent=fields.identifier("parent"),
-        size=fields.whole("size", 0, LARGEST_FILE),
-        href=fields.text("href"),
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
+        **_entry(fields),
     )
 
 
@@ -63,23 +156,20 @@ def upload(answer: Answer, upload_id: str) -> Upload:
     parts = fields.items("parts")
     return Upload(
         upload_id=upload_id,
-        part_size=fields.whole("part_size", 1, LARGEST_PART),
+        part_size=fields.whole("part_size", 1, MAX_PART_SIZE),
         parallel_uploads=fields.flag("parallel_uploads") is not False,
-        uploaded_parts_count=fields.whole("uploaded_parts_count", 0, MOST_PARTS),
+        uploaded_parts_count=fields.whole("uploaded_parts_count", 0, MAX_PARTS),
         parts=None if parts is None else tuple(part for item in parts if (part := _part(item)) is not None),
         initiated=fields.moment("initiated"),
-        name=fields.text("name"),
-        project=fields.text("project"),
-        parent=fields.identifier("parent"),
-        size=fields.whole("size", 0, LARGEST_FILE),
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
         md5=fields.text("md5"),
-        href=fields.text("href"),
+        **_entry(fields),
     )
 
 
 def _part(item: Any) -> ReportedPart | None:
     fields = Fields(item)
-    number = fields.whole("part_number", 1, MOST_PARTS)
+    number = fields.whole("part_number", 1, MAX_PARTS)
     headers = fields.inner("response").headers("headers")
     return ReportedPart(part_number=number, headers=headers) if number is not None else None
 
@@ -97,10 +187,7 @@ def _summary(item: Any) -> UploadSummary | None:
     return UploadSummary(
         upload_id=upload_id,
         initiated=fields.moment("initiated"),
-        name=fields.text("name"),
-        project=fields.text("project"),
-        parent=fields.identifier("parent"),
-        href=fields.text("href"),
+        **_entry(fields),
     )
 
 
@@ -131,13 +218,10 @@ def completed_file(answer: Answer) -> CompletedFile:
     fields = Fields(answer.json)
     return CompletedFile(
         id=fields.identifier("id"),
-        name=fields.text("name"),
-        project=fields.text("project"),
-        parent=fields.identifier("parent"),
-        size=fields.whole("size", 0, LARGEST_FILE),
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
         created_on=fields.moment("created_on"),
         modified_on=fields.moment("modified_on"),
-        href=fields.text("href"),
+        **_entry(fields),
     )
 
 
@@ -156,16 +240,13 @@ def file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
     metadata = fields.values.get("metadata")
     return FileDetails(
         id=found,
-        name=fields.text("name"),
         type_=fields.text("type"),
-        size=fields.whole("size", 0, LARGEST_FILE),
-        project=fields.text("project"),
-        parent=fields.identifier("parent"),
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
         created_on=fields.moment("created_on"),
         modified_on=fields.moment("modified_on"),
         metadata=_metadata(metadata) if isinstance(metadata, dict) else None,
         tags=None if tags is None else tuple(tag for tag in tags if isinstance(tag, str)),
-        href=fields.text("href"),
+        **_entry(fields),
     )
 
 

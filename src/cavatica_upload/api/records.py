@@ -1,7 +1,6 @@
 """What the API answers, as far as it is used here: None if the server did not say, or said it unreadably.
 
-For every key of the document, and for strictness, there are the models of `cavatica_client`. Sizes are bytes, times are
-UTC.
+The models of `cavatica_client` have every key of the document, and are strict. Sizes are bytes, times are UTC.
 """
 
 from collections.abc import Mapping
@@ -11,17 +10,23 @@ import attrs
 
 
 @attrs.frozen(kw_only=True)
-class StartedUpload:
+class Entry:
+    """What uploads and files have in common: a name, and the project or folder that they are in."""
+
+    name: str | None = None
+    project: str | None = None
+    parent: str | None = None
+    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class StartedUpload(Entry):
     """An upload that has just been started; `part_size` is the server's choice."""
 
     upload_id: str
     part_size: int
     parallel_uploads: bool = True
-    name: str | None = None
-    project: str | None = None
-    parent: str | None = None
     size: int | None = None
-    href: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -33,33 +38,23 @@ class ReportedPart:
 
 
 @attrs.frozen(kw_only=True)
-class Upload:
-    """An open upload; `parts` are those reported, None if they were not asked for, or not told."""
-
-    upload_id: str
-    part_size: int | None = None
-    parallel_uploads: bool = True
-    uploaded_parts_count: int | None = None
-    parts: tuple[ReportedPart, ...] | None = None
-    initiated: datetime | None = None
-    name: str | None = None
-    project: str | None = None
-    parent: str | None = None
-    size: int | None = None
-    md5: str | None = None
-    href: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class UploadSummary:
+class UploadSummary(Entry):
     """An open upload in a list."""
 
     upload_id: str
     initiated: datetime | None = None
-    name: str | None = None
-    project: str | None = None
-    parent: str | None = None
-    href: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Upload(UploadSummary):
+    """An open upload; `parts` are those reported, None if the server was not asked for them or did not list them."""
+
+    part_size: int | None = None
+    parallel_uploads: bool = True
+    uploaded_parts_count: int | None = None
+    parts: tuple[ReportedPart, ...] | None = None
+    size: int | None = None
+    md5: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +62,7 @@ class PartUrl:
     """Where and how to put the bytes of a part.
 
     `success_codes` is empty if the platform named none: then any 2xx is success. `expires` is None if it did not
-    say until when the URL is good.
+    say until when the URL is valid.
     """
 
     url: str = attrs.field(repr=False)
@@ -79,34 +74,26 @@ class PartUrl:
 
 
 @attrs.frozen(kw_only=True)
-class CompletedFile:
-    """The file that an upload became: completed, whatever of it is not known (`id` None: it has to be looked for)."""
+class CompletedFile(Entry):
+    """The file that a completed upload produced; if `id` is None, the file has to be looked for."""
 
     id: str | None = None
-    name: str | None = None
-    project: str | None = None
-    parent: str | None = None
     size: int | None = None
     created_on: datetime | None = None
     modified_on: datetime | None = None
-    href: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class FileDetails:
-    """A file or a folder; `type_` is "file" or "folder", in either case."""
+class FileDetails(Entry):
+    """A file or a folder; `type_` is "file" or "folder", in upper or lower case."""
 
     id: str
-    name: str | None = None
     type_: str | None = None
     size: int | None = None
-    project: str | None = None
-    parent: str | None = None
     created_on: datetime | None = None
     modified_on: datetime | None = None
     metadata: Mapping[str, str | None] | None = None
     tags: tuple[str, ...] | None = None
-    href: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -121,7 +108,7 @@ class Project:
 
 @attrs.frozen(kw_only=True)
 class RateLimit:
-    """How many calls of the token are left in this window; a `limit` of -1 is none, `reset` is in epoch seconds."""
+    """The calls left to the token in this window; a `limit` of -1 means none, `reset` is in epoch seconds."""
 
     limit: int | None = None
     remaining: int | None = None

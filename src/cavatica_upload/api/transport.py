@@ -16,7 +16,7 @@ import attrs
 import httpx
 
 from cavatica_upload.api.operations import recognise
-from cavatica_upload.api.policy import Accept, Answer, CallAttempts, Decision, Fail, Policy, Retry, clock_text
+from cavatica_upload.api.policy import Accept, CallAttempts, Decision, Fail, Policy, Retry, clock_text
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.config import same_origin
 from cavatica_upload.errors import Interrupted
@@ -109,7 +109,7 @@ class Calls:
         if body is None and 200 <= status < 300:
             return None, call.oversized(status, LARGEST)
         body = body or b""  # of a failure the status says enough
-        decision = call.answered(Answer(status, response.headers, body))
+        decision = call.answered(status, response.headers, body)
         logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body))
         if isinstance(decision, Accept) and decision.instead is not None:
             return httpx.Response(decision.instead, extensions=response.extensions), decision

@@ -141,7 +141,7 @@ class Connection:
     def api(self, output: Output) -> Iterator["Api"]:
         """Connect to the platform."""
         from cavatica_upload.api import Api
-        from cavatica_upload.api.connection import connect
+        from cavatica_upload.api.client import connect
         from cavatica_upload.cli.messages import sentence
         from cavatica_upload.events import Event, Retrying
 

@@ -1,0 +1,233 @@
+"""Responses of the API: a success with its differences from the document, or the error that is raised.
+
+A failure may be the platform's JSON, a proxy's page, or nothing.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import attrs
+
+from cavatica_upload.api.fields import Fields
+from cavatica_upload.api.operations import Difference, Operation, Shape, differences
+from cavatica_upload.errors import (
+    ApiError,
+    BadRequest,
+    CompleteRefused,
+    Conflict,
+    Forbidden,
+    NameTaken,
+    NotFound,
+    PartNotReserved,
+    RateLimited,
+    ServerError,
+    Unauthorized,
+    UnexpectedAnswer,
+    UploadGone,
+)
+from cavatica_upload.events import Drift
+from cavatica_upload.redact import scrub
+
+SHOWN_CHARACTERS = 200
+"""The length of the start of a body that an error shows."""
+MOST_DRIFTS = 100
+"""The number of differences that are reported; a server with more has another API altogether."""
+
+
+class _Nothing:
+    """The value of a body that holds no JSON."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+NOTHING: Any = _Nothing()
+
+
+@attrs.frozen(slots=False)
+class Answer:
+    """An answer of the API that came whole; the body is decoded."""
+
+    operation: Operation
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        """The JSON, NOTHING if there is none."""
+        return _parsed(self.body)
+
+    @property
+    def documented_status(self) -> int | None:
+        """The status that the document has for this success; None if it has none for this operation."""
+        successes = self.operation.successes
+        return self.status if self.status in successes else next(iter(successes), None)
+
+    @property
+    def json_shape(self) -> Shape | None:
+        """The documented shape of the JSON; None if the document has no JSON here."""
+        shape = self.operation.successes.get(self.documented_status or 0)
+        return shape if shape is not None and shape.get("json", True) else None
+
+    def differences(self) -> Iterator[Difference]:
+        """Yield the differences of a success from the document; new keys are none."""
+        if self.documented_status not in (None, self.status):
+            yield Difference("the status", str(self.status))
+        if self.json_shape is None:
+            return
+        if self.json is NOTHING:
+            yield Difference("the body", "not JSON" if self.body.strip() else "empty")
+            return
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind and kind != "application/json" and not kind.endswith("+json"):
+            yield Difference("the content type", scrub(kind))
+        yield from differences(self.json_shape, self.json)
+
+    def unexpected(self, what: str) -> UnexpectedAnswer:
+        """Return the error of a success that cannot be used: what is wrong with it, and how it begins."""
+        if self.json is NOTHING:
+            begins = self.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
+        else:
+            begins = json.dumps(self.json, ensure_ascii=False)  # anew, so that no escape hides a URL from redaction
+        begins = scrub(begins)
+        if len(begins) > SHOWN_CHARACTERS:
+            begins = begins[: SHOWN_CHARACTERS - 1] + "…"
+        error = UnexpectedAnswer(
+            f"{self.operation.name} failed: the server answered {self.status} {what}."
+            + (f" The answer begins: {begins}" if begins else ""),
+            "Check the endpoint, and whether a proxy answers in its place. If neither, the API has changed: look for a "
+            "newer version of this program.",
+            status=self.status,
+            operation=self.operation.name,
+        )
+        error.maybe_acted = not self.operation.reads
+        return error
+
+
+class Drifts:
+    """Passes each difference between the server and the document to `listener`, once; safe to use from many threads."""
+
+    def __init__(self, listener: Callable[[Drift], None]) -> None:
+        self._listener = listener
+        self._reported: set[Drift] = set()
+        self._lock = threading.Lock()
+
+    def note(self, answer: Answer) -> None:
+        """Report the differences in an answer that are new."""
+        for difference in answer.differences():
+            drift = Drift(answer.operation.name, scrub(difference.key), difference.came)
+            with self._lock:
+                if drift in self._reported or len(self._reported) >= MOST_DRIFTS:
+                    continue
+                self._reported.add(drift)
+            self._listener(drift)
+
+
+# Failures
+
+
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, operation: str | None = None, hint: str | None = None
+) -> ApiError:
+    """Return the error of an answer that is not success; `hint` replaces the usual one.
+
+    The platform sends `status`, `code`, `message` and `more_info` (seen in sevenbridges-python). For a path that it
+    does not know, `status` is a word and there is no `code`. Everything in the error can be shown.
+    """
+    known = {name.lower(): value for name, value in headers.items()}
+    problem = Fields(_parsed(body))
+    code, reason = problem.whole("code"), _shown(problem.text("message"))
+    if 300 <= status < 400:
+        reason = f"a redirect to {_host(known.get('location', ''))}, which is not followed"
+    elif reason is None and not problem.values and body.strip():
+        reason = _page_title(body) or "something that is not JSON"
+    kind = _kind(status, code)
+    sentence = f"{operation or 'The request'} failed: the server answered {status}"
+    if code is not None:
+        sentence += f" (code {code})"
+    sentence += f": {reason.rstrip('.')}." if reason else "."
+    return kind(
+        sentence,
+        hint or _hint(status, code, kind),
+        status=status,
+        code=code,
+        reason=reason,
+        more_info=_shown(problem.text("more_info")),
+        operation=operation,
+        request_id=_shown(known.get("x-request-id")),
+    )
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return NOTHING
+
+
+def _shown(text: str | None) -> str | None:
+    return scrub(text or "") or None
+
+
+def _page_title(body: bytes) -> str | None:
+    found = re.search(rb"<title[^>]*>([^<]*)</title>", body[:4096], re.IGNORECASE)
+    title = scrub(found[1].decode("utf-8", "replace")) if found else ""
+    return f"an HTML page, “{title}”" if title else None
+
+
+def _host(url: str) -> str:
+    found = re.match(r"https?://(?:[^/?#@]*@)?([^/?#\s]+)", url, re.IGNORECASE)
+    return scrub(found[1]) if found else "another place"
+
+
+# docs.cavatica.org, API status codes
+_KIND_OF_CODE: Mapping[tuple[int, int], type[ApiError]] = {
+    (404, 8003): UploadGone,
+    (409, 8005): NameTaken,
+    (409, 5003): NameTaken,
+    (409, 5030): NameTaken,
+    (409, 8007): CompleteRefused,
+    (409, 8008): PartNotReserved,
+}
+_KIND_OF_STATUS: Mapping[int, type[ApiError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    429: RateLimited,
+}
+_HINT_OF_KIND: Mapping[type[ApiError], str] = {
+    Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
+    "this endpoint.",
+    Forbidden: "Ask an administrator of the project for write permission, or use another project.",
+    UploadGone: "Start the upload again.",
+    NameTaken: "Choose another name, or allow the existing one to be replaced.",
+    CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
+    RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
+    ServerError: "The platform is in trouble, try again later.",
+    UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
+}
+
+
+def _kind(status: int, code: int | None) -> type[ApiError]:
+    if code is not None and (status, code) in _KIND_OF_CODE:
+        return _KIND_OF_CODE[status, code]
+    if status in _KIND_OF_STATUS:
+        return _KIND_OF_STATUS[status]
+    if 400 <= status < 500:
+        return BadRequest
+    return ServerError if status >= 500 else UnexpectedAnswer
+
+
+def _hint(status: int, code: int | None, kind: type[ApiError]) -> str | None:
+    if status == 503 and code == 0:
+        return "The platform is down for maintenance, try again later."
+    if code is None and status in (403, 404, 405, 407):
+        # The platform's own refusals carry a code.
+        return _HINT_OF_KIND[UnexpectedAnswer]
+    return _HINT_OF_KIND.get(kind)
