@@ -15,7 +15,7 @@ import attrs
 
 from cavatica_upload.disk import private_folder, write_whole
 from cavatica_upload.errors import SourceError
-from cavatica_upload.sources.base import Identity
+from cavatica_upload.identity import Identity
 
 SCHEMA = "cavatica-upload receipt"
 VERSION = 1

@@ -9,9 +9,9 @@ import attrs
 
 from cavatica_upload.destination import Destination, Target, name_problem
 from cavatica_upload.errors import SizeMismatch, UsageError
+from cavatica_upload.identity import Identity
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.receipt import FileDigest, Receipt
-from cavatica_upload.sources.base import Identity
 
 IfExists = Literal["fail", "skip", "overwrite", "rename"]
 IfChanged = Literal["refuse", "restart"]

@@ -18,6 +18,7 @@ from cavatica_upload import verify
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.resume import keep
 from cavatica_upload.errors import FileChanged, SourceError
+from cavatica_upload.identity import Identity
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
@@ -25,7 +26,6 @@ from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart, composite
 from cavatica_upload.request import sidecar_md5
 from cavatica_upload.sources import base as sources
-from cavatica_upload.sources.base import Identity
 from cavatica_upload.sources.local import LocalFile
 
 PROJECT = Destination(project="me/study")

@@ -24,10 +24,11 @@ from cavatica_upload.destination import Target
 from cavatica_upload.engine.part_url import refuse_plain_http, target_of
 from cavatica_upload.errors import CavaticaError, ConfigError
 from cavatica_upload.http.connections import proxy_for, shared_ssl_context, shown
+from cavatica_upload.identity import Identity
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.md5 import implementation
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.base import Identity, usual_block
+from cavatica_upload.sources.base import usual_block
 from cavatica_upload.storage.put import Storage
 
 SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits

@@ -28,9 +28,9 @@ from cavatica_upload.errors import (
     UnexpectedAnswer,
     UploadGone,
 )
+from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
-from cavatica_upload.sources.base import Identity
 from cavatica_upload.storage import etags
 
 COMPLETIONS = 5  # of which all but one end without an answer

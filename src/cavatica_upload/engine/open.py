@@ -11,13 +11,14 @@ from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.resume import Kept, keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
+from cavatica_upload.identity import Identity
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, check_part_size, plan_for_answer
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
-from cavatica_upload.sources.base import Identity, Source
+from cavatica_upload.sources.base import Source
 
 
 @attrs.frozen(kw_only=True)

@@ -8,10 +8,11 @@ from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import Opened
 from cavatica_upload.engine.resume import agreeing
 from cavatica_upload.errors import FileChanged, IntegrityError, SizeMismatch, SourceError
+from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.sources import open_source
-from cavatica_upload.sources.base import Identity, Source
+from cavatica_upload.sources.base import Source
 
 
 def prove_unchanged(context: Context, opened: Opened, parts: Mapping[int, SentPart]) -> tuple[Identity | None, bool]:

@@ -12,11 +12,11 @@ from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
+from cavatica_upload.identity import Identity
 from cavatica_upload.plan import part_size_for
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import UploadRequest
-from cavatica_upload.sources.base import Identity
 
 STARTS = 5  # of which all but two end with the platform's word that it failed
 RENAMES = 1000

@@ -23,10 +23,10 @@ import platformdirs
 
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import private_folder
+from cavatica_upload.identity import Identity
 from cavatica_upload.journal.database import SELECT_UPLOADS, DamagedError, open_database
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.journal.rows import entry_row, part_row, read_entry, read_part, target_text
-from cavatica_upload.sources.base import Identity
 
 Result = TypeVar("Result")
 

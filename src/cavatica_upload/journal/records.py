@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 
 from cavatica_upload.destination import Destination
-from cavatica_upload.sources.base import Identity
+from cavatica_upload.identity import Identity
 from cavatica_upload.storage import etags
 
 

@@ -8,8 +8,8 @@ import attrs
 
 from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
+from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import Entry, SentPart
-from cavatica_upload.sources.base import Identity
 
 
 def entry_row(entry: Entry) -> tuple[object, ...]:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cavatica_upload.errors import FileChanged, SourceError
-from cavatica_upload.sources.base import Identity, usual_block
+from cavatica_upload.identity import Identity
+from cavatica_upload.sources.base import usual_block
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 

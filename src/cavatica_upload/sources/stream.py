@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from cavatica_upload.errors import Interrupted, SizeMismatch, SourceError
+from cavatica_upload.identity import Identity
 from cavatica_upload.plan import MAX_PARTS, Part
-from cavatica_upload.sources.base import BLOCK, Identity, usual_block
+from cavatica_upload.sources.base import BLOCK, usual_block
 
 LOOK = 100  # milliseconds between looks whether the stream is still wanted
 
