@@ -30,7 +30,7 @@ from cavatica_upload.errors import (
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
 from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.records import SentPart
-from cavatica_upload.storage import etags
+from cavatica_upload.storage.etag import bare_etag, is_md5, same_etag
 from cavatica_upload.storage.throttle import Throttle
 
 
@@ -195,10 +195,10 @@ def test_server_clock_is_believed() -> None:
 )
 def test_etags_are_compared_bare(etag: str, bare: str) -> None:
     """Quotes, a weak mark and the case of an MD5 make no difference."""
-    assert etags.bare(etag) == bare
-    assert etags.same(etag, bare)
-    assert etags.is_md5(etag) == (len(bare) == 32)
-    assert not etags.same(None, None)
+    assert bare_etag(etag) == bare
+    assert same_etag(etag, bare)
+    assert is_md5(etag) == (len(bare) == 32)
+    assert not same_etag(None, None)
 
 
 def test_bytes_are_told_in_sums_before_what_follows_them() -> None:

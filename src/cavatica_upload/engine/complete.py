@@ -31,7 +31,7 @@ from cavatica_upload.errors import (
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
-from cavatica_upload.storage import etags
+from cavatica_upload.storage.etag import etag_in, same_etag
 
 COMPLETIONS = 5  # of which all but one end without an answer
 
@@ -193,8 +193,8 @@ class _Completion:
         parts = self._finished.parts
         upload = self._context.api.get_upload(self._entry.upload_id, list_parts=True)
         listed = upload.parts
-        theirs = {part.part_number: etags.in_headers(part.headers) for part in listed or ()}
-        wrong = [n for n, part in parts.items() if n in theirs and not etags.same(part.etag, theirs[n])]
+        theirs = {part.part_number: etag_in(part.headers) for part in listed or ()}
+        wrong = [n for n, part in parts.items() if n in theirs and not same_etag(part.etag, theirs[n])]
         missing = [n for n in parts if n not in theirs]
         if self._refused > 2 or set(theirs) - set(parts):
             return self._give_up(error)

@@ -11,7 +11,7 @@ from cavatica_upload.http.connections import Connections, deadline
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.sources.base import Source
-from cavatica_upload.storage import etags
+from cavatica_upload.storage.etag import bare_etag, is_md5
 
 WHOLE = 1 << 30
 """Bytes: so much is read back whole; of larger files the first and the last part."""
@@ -40,7 +40,7 @@ def is_same_content(
 def _agrees(client: httpx.Client, url: str, source: Source, parts: Mapping[int, SentPart], number: int) -> bool:
     part = parts[number]
     offset = sum(parts[before].size for before in parts if before < number)
-    expected = part.md5 or (etags.bare(part.etag) if part.etag and etags.is_md5(part.etag) else None)
+    expected = part.md5 or (bare_etag(part.etag) if part.etag and is_md5(part.etag) else None)
     if expected is None:
         expected = _md5(source.blocks(offset, part.size))
     with client.stream("GET", url, headers={"Range": f"bytes={offset}-{offset + part.size - 1}"}) as answer:

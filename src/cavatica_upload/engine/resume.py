@@ -12,7 +12,7 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part, Plan
 from cavatica_upload.sources.base import Source
-from cavatica_upload.storage import etags
+from cavatica_upload.storage.etag import bare_etag, etag_in, is_md5, same_etag
 
 
 @attrs.frozen
@@ -62,11 +62,11 @@ def keep(
         if ours is not None and not ours.headers:
             ours = None  # nothing that could be reported
         theirs = reported.get(part.number)
-        agreed = ours is not None and (theirs is None or etags.same(ours.etag, etags.in_headers(theirs)))
+        agreed = ours is not None and (theirs is None or same_etag(ours.etag, etag_in(theirs)))
         differing += ours is not None and not agreed
         headers = theirs if theirs is not None else ours.headers if ours is not None else {}
-        etag = etags.in_headers(headers)
-        proved_by = etags.bare(etag) if etag is not None and etags.is_md5(etag) else None
+        etag = etag_in(headers)
+        proved_by = bare_etag(etag) if etag is not None and is_md5(etag) else None
         if ours is not None and agreed:
             own.add(part.number)
             proved_by = ours.md5 or proved_by

@@ -6,7 +6,7 @@ import attrs
 
 from cavatica_upload.destination import Destination
 from cavatica_upload.identity import Identity
-from cavatica_upload.storage import etags
+from cavatica_upload.storage.etag import bare_etag, etag_in
 
 
 @attrs.frozen
@@ -25,12 +25,12 @@ class SentPart:
     @property
     def etag(self) -> str | None:
         """The ETag as storage gave it."""
-        return etags.in_headers(self.headers)
+        return etag_in(self.headers)
 
     @property
     def verified(self) -> bool:
         """Whether the ETag is the MD5 of the bytes that were sent."""
-        return self.md5 is not None and self.etag is not None and etags.bare(self.etag) == self.md5
+        return self.md5 is not None and self.etag is not None and bare_etag(self.etag) == self.md5
 
 
 @attrs.frozen(kw_only=True)
