@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,19 @@ def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> No
     assert machine.mock.calls["putPart"] == 1
     assert machine.mock.files() == []
     assert machine.mock.uploads() == []
+
+
+@pytest.mark.parametrize(
+    ("ahead", "grade", "says"),
+    [(30.0, "ok", "agrees"), (-30.0, "ok", "agrees"), (3600.0, "wrong", "behind"), (-3600.0, "wrong", "ahead of")],
+)
+def test_doctor_notices_a_clock_that_is_wrong(tmp_path: Path, ahead: float, grade: str, says: str) -> None:
+    """By an hour it is wrong, with what to do about it; by half a minute it is not."""
+    with MockServer(clock=lambda: time.time() + ahead) as mock:
+        ended = Machine(mock, tmp_path).call("doctor", "--json")
+    (found,) = [event for event in ended.events if event["check"] == "clock"]
+    assert (found["grade"], says in found["text"]) == (grade, True)
+    assert (found["hint"] is None) == (grade == "ok") == (ended.code == 0)
 
 
 @pytest.mark.parametrize(

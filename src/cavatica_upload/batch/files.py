@@ -6,22 +6,26 @@ platform's own command line takes in one job, needs about 130 MiB.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import attrs
 
 from cavatica_upload.batch.manifest import ManifestRow
-from cavatica_upload.batch.patterns import Selection
-from cavatica_upload.batch.reasons import KINDS, missing_package, odd_signs, reason_of
-from cavatica_upload.batch.walk import FolderWalk
+from cavatica_upload.batch.patterns import FolderWalk, Selection
 from cavatica_upload.destination import folder_problem, name_problem
 from cavatica_upload.errors import UsageError
 from cavatica_upload.plan import MAX_FILE_SIZE
-from cavatica_upload.sources.remote import is_url
+from cavatica_upload.sources.remote import is_url, missing_package
 
 STDIN = "-"
+_KINDS: Mapping[int, str] = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @attrs.frozen
@@ -193,7 +197,8 @@ def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
             folder = "" if rules.flatten else "/".join(part for part in (base, above) if part)
             yield Item(entry, _base(entry), folder, found.st_size)
     batch.bad += [
-        BadFile(folder, f"The folder {folder} cannot be read: {reason_of(error)}.") for folder, error in walk.unreadable
+        BadFile(folder, f"The folder {folder} cannot be read: {_reason_of(error)}.")
+        for folder, error in walk.unreadable
     ]
     batch.notices += walk.notices()
 
@@ -204,9 +209,9 @@ def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> o
         return Path(path).stat()
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
-        reason = "it is a link to something that does not exist" if dangling else reason_of(error)
+        reason = "it is a link to something that does not exist" if dangling else _reason_of(error)
         if isinstance(error, FileNotFoundError):
-            reason += odd_signs(path)
+            reason += _odd_signs(path)
     except ValueError:
         reason = "this cannot be the path of a file"
     if wanted:
@@ -214,10 +219,30 @@ def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> o
     return None
 
 
+def _reason_of(error: OSError) -> str:
+    """Return why a file cannot be read, as the end of a sentence."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "you have no permission to read it"
+    return error.strerror or str(error)
+
+
+def _odd_signs(path: str) -> str:
+    """Name what is easily overlooked in a path that does not exist."""
+    if any(part.startswith("~") for part in PurePath(path).parts):
+        return " (“~” stands for your home folder in a shell only; write out the path)"
+    if "\u00a0" in path:
+        return " (there is a no-break space in it)"
+    if any(part != part.strip() for part in PurePath(path).parts):
+        return " (there is a space at its beginning or end)"
+    return ""
+
+
 def _is_file(path: str, found: os.stat_result, batch: Batch, *, named: bool = False, where: str = "") -> bool:
     """Say whether it can be read as a file; anything else is a problem if it was named, and left out in a folder."""
     if not stat.S_ISREG(found.st_mode):
-        text = f"{path} is {KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
+        text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
         if named:
             batch.problems.append(f"{where}{text}; only files can be uploaded (or “-” for standard input).")
         else:

@@ -1,9 +1,19 @@
-"""Patterns as in a shell, on names or paths: which files of a batch are wanted."""
+"""Which files of a batch are wanted: patterns as in a shell, and the walk through folders on disk that obeys them."""
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import attrs
+
+_Mark = tuple[int, int]
+_LEFT_OUT = {
+    "above": "leads back to a folder above it and was not followed",
+    "twice": "leads to a folder that is uploaded already and was not followed",
+    "link": "is a link and was left out (--skip-links)",
+}
 
 
 def translate(pattern: str) -> re.Pattern[str]:
@@ -72,3 +82,84 @@ class Selection:
     def _matches(self, patterns: Sequence[re.Pattern[str]], path: str) -> bool:
         name = path.rsplit("/", 1)[-1]
         return any(pattern.fullmatch(path if pattern in self._paths else name) for pattern in patterns)
+
+
+class FolderWalk:
+    """Yields the path of each file that `selection` takes, and its path below `top`; iterate once.
+
+    Names are compared with the patterns before anything is asked of the disk. Links to files are files; a link to a
+    folder is followed after all real folders, unless the folder was entered already or is above `top`. Afterwards
+    `unreadable` holds the folders that could not be read.
+    """
+
+    def __init__(self, top: str, selection: Selection, *, follow_links: bool = True) -> None:
+        self.unreadable: list[tuple[str, OSError]] = []
+        self._top = top
+        self._selection = selection
+        self._follow_links = follow_links
+        self._empty = 0
+        self._left_out: defaultdict[str, list[str]] = defaultdict(list)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        above = {mark for folder in Path(os.path.realpath(self._top)).parents if (mark := _mark(folder))}
+        entered: dict[_Mark, str] = {}
+        folders, links = [(self._top, "")], list[tuple[str, str]]()
+        while folders or links:
+            is_link = not folders
+            folder, relative = links.pop(0) if is_link else folders.pop()
+            mark = _mark(folder)
+            if is_link and mark in above:
+                self._left_out["above"].append(folder)
+                continue
+            if mark in entered:
+                inside = relative == entered[mark] or relative.startswith(f"{entered[mark]}/") or not entered[mark]
+                self._left_out["above" if inside else "twice"].append(folder)
+                continue
+            if mark is not None:
+                entered[mark] = relative
+            for entry in self._entries(folder):
+                path = f"{relative}/{entry.name}" if relative else entry.name
+                if self._selection.leaves_out(path):
+                    continue
+                if entry.is_symlink() and not self._follow_links:
+                    self._left_out["link"].append(entry.path)
+                elif _is_folder(entry):
+                    (links if entry.is_symlink() else folders).append((entry.path, path))
+                elif self._selection.takes(path):
+                    yield entry.path, path
+
+    def notices(self) -> list[str]:
+        """Return sentences about what was left out."""
+        found = []
+        for kind, paths in self._left_out.items():
+            more = f" (and {len(paths) - 1:,} more such links)" if len(paths) > 1 else ""
+            found.append(f"{paths[0]} {_LEFT_OUT[kind]}{more}.")
+        if self._empty:
+            folders = "1 empty folder" if self._empty == 1 else f"{self._empty:,} empty folders"
+            found.append(f"{folders} in {self._top} left out: folders are made for files only.")
+        return found
+
+    def _entries(self, folder: str) -> list["os.DirEntry[str]"]:
+        try:
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError as error:
+            self.unreadable.append((folder, error))
+            return []
+        self._empty += not entries
+        return entries
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _mark(folder: str | Path) -> _Mark | None:
+    try:
+        found = Path(folder).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -14,10 +14,29 @@ RANGE = 2 * 1024 * 1024  # bytes asked for at once: times 32 threads it must sta
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::[^/]*)?://", re.IGNORECASE)
 _TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
 
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
+
 
 def is_url(text: str) -> bool:
     """Return whether a source is a URL rather than a path (`C:\\data` is a path)."""
     return _URL.match(text) is not None
+
+
+def missing_package(protocol: str) -> str | None:
+    """Return which package is missing for URLs of a protocol, None if none is."""
+    try:
+        from fsspec.registry import get_filesystem_class
+    except ImportError:
+        return "URLs need the package fsspec, which is not installed: pip install fsspec"
+    try:
+        get_filesystem_class(protocol)
+    except ImportError as error:
+        return (
+            f"{protocol}:// needs a package that is not installed. {error}: pip install {_PACKAGES.get(protocol, '…')}"
+        )
+    except ValueError:
+        return f"{protocol}:// is not a kind of URL that can be uploaded from."
+    return None
 
 
 class RemoteFile:
