@@ -147,6 +147,7 @@ class Uploader:
             timing=timing,
             backoff=functools.partial(full_jitter, first=timing.first_backoff, longest=timing.longest_backoff),
             retry_for=retry_for,
+            file_deadline=file_deadline,
             server_clock=ServerClock(),
             stop=self._stop,
         )
@@ -161,7 +162,7 @@ class Uploader:
             part_deadline=part_deadline,
             executor=executor,
         )
-        self._engine = Engine(context, concurrency, parts, file_deadline=file_deadline)
+        self._engine = Engine(context, concurrency, parts)
 
     def _watch_answers(self, client: httpx.Client) -> None:
         context = self._context

@@ -1,14 +1,17 @@
-"""Check a file on disk against the receipt of its upload: offline, in parallel over the parts."""
+"""Checks the bytes of parts against their MD5s, and so a file on disk against the receipt of its upload; offline."""
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 
+from cavatica_upload.errors import Interrupted
 from cavatica_upload.md5 import new_digest
-from cavatica_upload.plan import Plan
+from cavatica_upload.plan import Part, Plan
 from cavatica_upload.receipt import Receipt, ReceiptPart
+from cavatica_upload.sources.base import Source
 from cavatica_upload.sources.local import LocalFile
 
 
@@ -16,7 +19,7 @@ from cavatica_upload.sources.local import LocalFile
 class Verification:
     """What a check found: `wrong_parts` are the numbers of the parts whose bytes are not those that went up.
 
-    `unchecked_parts` have no MD5 in the receipt. `reason` is one sentence, None where all is well.
+    `unchecked_parts` have no MD5 in the receipt. `reason` is one sentence, None if all is well.
     """
 
     receipt: Receipt
@@ -31,6 +34,36 @@ class Verification:
         return self.reason is None
 
 
+def compare(
+    source: Source,
+    expected: Iterable[tuple[Part, str | None]],
+    *,
+    jobs: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[int, bool]]:
+    """Read parts of a source, `jobs` concurrently, and yield in their order whether each has the MD5 given with it.
+
+    Reading ends when the iterator is closed. Raises Interrupted if `stopped` says so, and what the source raises.
+    """
+    closed = threading.Event()
+
+    def read(wanted: tuple[Part, str | None]) -> tuple[int, bool]:
+        part, md5 = wanted
+        digest = new_digest()
+        for block in source.blocks(part.offset, part.size):
+            if closed.is_set() or stopped():
+                raise Interrupted.while_waiting("parts to be compared with the file")
+            digest.update(block)
+        return part.number, digest.hexdigest() == md5
+
+    pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
+    try:
+        yield from pool.map(read, expected)
+    finally:
+        closed.set()
+        pool.shutdown(cancel_futures=True)
+
+
 def verify(
     receipt: Receipt,
     file: str | os.PathLike[str],
@@ -38,39 +71,29 @@ def verify(
     jobs: int | None = None,
     on_part: Callable[[ReceiptPart, bool], None] | None = None,
 ) -> Verification:
-    """Compare the file's bytes with the MD5s of the receipt's parts; `jobs` parts at once (default: as many as cores).
+    """Compare the file's bytes with the MD5s of the receipt's parts, `jobs` concurrently (default: as many as cores).
 
-    `on_part` is told of each part and whether it agrees. Raises SourceError where the file cannot be read.
+    `on_part` is called with each part and whether it agrees. Raises SourceError if the file cannot be read.
     """
     source = LocalFile(file)
     try:
         if source.size != receipt.size:
             reason = f"The file has {source.size:,} bytes, and {receipt.size:,} were uploaded."
             return Verification(receipt, os.fspath(file), (), 0, reason)
-        planned = [(part.number, part.size) for part in Plan(receipt.size, receipt.part_size)]
-        if planned != [(part.number, part.size) for part in receipt.parts]:
+        plan = list(Plan(receipt.size, receipt.part_size))
+        if [(part.number, part.size) for part in plan] != [(part.number, part.size) for part in receipt.parts]:
             return Verification(receipt, os.fspath(file), (), 0, "The receipt's parts do not make up its size.")
-        wrong: list[int] = []
-        with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-            agreements = pool.map(lambda part: _agrees(source, receipt, part), receipt.parts)
-            for part, agrees in zip(receipt.parts, agreements, strict=True):
-                if agrees is False:
-                    wrong.append(part.number)
-                if on_part is not None and agrees is not None:
-                    on_part(part, agrees)
-        unchecked = sum(part.md5 is None for part in receipt.parts)
+        wrong = []
+        pairs = [(part, sent.md5) for part, sent in zip(plan, receipt.parts, strict=True) if sent.md5 is not None]
+        for number, agrees in compare(source, pairs, jobs=jobs):
+            if not agrees:
+                wrong.append(number)
+            if on_part is not None:
+                on_part(receipt.parts[number - 1], agrees)
+        unchecked = len(plan) - len(pairs)
         return Verification(receipt, os.fspath(file), tuple(wrong), unchecked, _reason(receipt, wrong, unchecked))
     finally:
         source.close()
-
-
-def _agrees(source: LocalFile, receipt: Receipt, part: ReceiptPart) -> bool | None:
-    if part.md5 is None:
-        return None
-    digest = new_digest()
-    for block in source.blocks((part.number - 1) * receipt.part_size, part.size):
-        digest.update(block)
-    return digest.hexdigest() == part.md5
 
 
 def _reason(receipt: Receipt, wrong: list[int], unchecked: int) -> str | None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cavatica_upload import receipt as receipts_of
 from cavatica_upload import verify
 from cavatica_upload.destination import Destination
-from cavatica_upload.engine.resume import keep
+from cavatica_upload.engine.proof import keep
 from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.journal import Journal, state_dir

@@ -7,24 +7,28 @@ from datetime import UTC, datetime
 import attrs
 
 from cavatica_upload import receipt, versions
+from cavatica_upload.api.records import CompletedFile
 from cavatica_upload.clock import epoch_seconds, now_utc
 from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.completed_file import (
-    CompletedFile,
-    Lost,
+    File,
+    Found,
+    LostCompletion,
     check_answer,
-    look_for,
-    not_ours,
+    find_completed_file,
+    gone,
     server_time,
 )
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import Opened
-from cavatica_upload.engine.proof import check_expected, prove_unchanged
+from cavatica_upload.engine.proof import prove_unchanged
 from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.errors import (
     CavaticaError,
     CompleteRefused,
+    IntegrityError,
     NameTaken,
+    SizeMismatch,
     UnexpectedAnswer,
     UploadGone,
 )
@@ -45,10 +49,7 @@ class SendAgain:
 
 @attrs.frozen
 class BeginAnew:
-    """The upload can never be completed, and was aborted: open the file anew.
-
-    `error` is what to say if that was tried before.
-    """
+    """The upload can never be completed, and was aborted: open the file anew, or raise `error` if that was tried."""
 
     error: CavaticaError
 
@@ -69,19 +70,16 @@ def complete_upload(
 ) -> Receipt | SendAgain | BeginAnew:
     """Complete the upload, with the parts that were not reported, and return the receipt, or what to do instead.
 
-    Raises FileChanged or another IntegrityError before anything is completed that
-    should not be, SizeMismatch or IntegrityError if the file that came of it is not the file that was sent, and
-    SkippedFile if the name was taken meanwhile and the file is then to be left alone.
+    Raises FileChanged or another IntegrityError before anything is completed that should not be, SizeMismatch or
+    IntegrityError if the file that came of it is not the file that was sent, and SkippedFile if the name was taken
+    meanwhile and the file is then to be left alone.
     """
     opened = finished.opened
-    check_expected(opened, finished.size, finished.parts, finished.digest)
-    identity, reread = prove_unchanged(context, opened, finished.parts)
-    file = opened.completed
-    if file is None:
-        ended = _Completion(context, finished, list(unreported)).run()
-        if not isinstance(ended, CompletedFile):
-            return ended
-        file = ended
+    _check_expected(finished)
+    identity, reread = prove_unchanged(context, opened.request, opened.source, opened.plan, finished.parts)
+    file = opened.completed or _Completion(context, finished, unreported).run()
+    if isinstance(file, SendAgain | BeginAnew):
+        return file
     made = _receipt(context, finished, file, identity, reread=reread)
     try:
         made = receipt.write(made, context.receipts)
@@ -92,6 +90,29 @@ def complete_upload(
         )
     context.journal.forget(opened.entry)
     return made
+
+
+def _check_expected(finished: Finished) -> None:
+    """Compare size and MD5 of the whole file with what was said beforehand, as far as that is known."""
+    request, known, parts = finished.opened.request, finished.opened.known, finished.parts
+    hint = "Find out which is right; nothing was completed."
+    if request.expect_size is not None and finished.size != request.expect_size:
+        raise SizeMismatch(
+            f"{request.key} has {finished.size:,} bytes, and {request.expect_size:,} were expected.",
+            "Nothing was completed. If it comes from a pipe, see whether its producer failed.",
+            expected=request.expect_size,
+            got=finished.size,
+        )
+    taken = finished.digest.value if finished.digest is not None and finished.digest.algorithm == "md5" else None
+    if taken is None and len(parts) == 1:
+        taken = next(iter(parts.values())).md5
+    expected = request.expect_md5.lower() if request.expect_md5 is not None else None
+    if expected is not None and taken != expected:
+        got = taken or "not known"
+        raise IntegrityError(f"The MD5 of {request.key} is {got}, and {expected} was expected.", hint)
+    if known is not None and taken is not None and taken != known.value:
+        origin = "its .md5 file" if known.origin == "sidecar" else "the one given"
+        raise IntegrityError(f"The MD5 of {request.key} is {taken}, and {origin} says {known.value}.", hint)
 
 
 class _Completion:
@@ -108,7 +129,7 @@ class _Completion:
         self._asked = epoch_seconds(earlier) if earlier is not None else None  # the first time of which no answer came
         self._before: frozenset[str] | None = None
 
-    def run(self) -> CompletedFile | SendAgain | BeginAnew:
+    def run(self) -> File | SendAgain | BeginAnew:
         for attempt in range(1, COMPLETIONS + 1):
             now = server_time(self._context, time.time())
             failed: CavaticaError | None = None
@@ -157,20 +178,19 @@ class _Completion:
 
     def _gone(self) -> UploadGone:
         """Return the error of an upload that was gone before completion was asked for: no file can have come of it."""
-        found = self._context.api.find_file(self._entry.destination, self._entry.name)
-        if found is None:
-            return not_ours(self._entry, None)
-        lost = Lost(entry=self._entry, size=self._finished.size, asked=0.0, before=frozenset({found.id}))
-        return not_ours(self._entry, look_for(self._context, lost, self._opened.source, self._finished.parts))
+        file = self._context.api.find_file(self._entry.destination, self._entry.name)
+        return gone(self._entry, None if file is None else Found(file, ours=False))
 
-    def _found(self, asked: float, *, acted: bool = False) -> CompletedFile:
-        lost = Lost(entry=self._entry, size=self._finished.size, asked=asked, before=self._before, acted=acted)
-        found = look_for(self._context, lost, self._opened.source, self._finished.parts)
-        if found is not None and found.ours == "yes":
+    def _found(self, asked: float, *, acted: bool = False) -> File:
+        lost = LostCompletion(
+            entry=self._entry, size=self._finished.size, asked=asked, before=self._before, acted=acted
+        )
+        found = find_completed_file(self._context, lost, self._opened.source, self._finished.parts)
+        if found is not None and found.ours:
             return found.file
         if acted and found is None:
-            return CompletedFile("")  # it is there: the platform said so, and does not list it yet
-        raise not_ours(self._entry, found)
+            return CompletedFile()  # it is there: the platform said so, and does not list it yet
+        raise gone(self._entry, found)
 
     def _names_now(self) -> frozenset[str]:
         found = self._context.api.find_file(self._entry.destination, self._entry.name)
@@ -182,7 +202,7 @@ class _Completion:
         if wish == "fail" or self._entry.if_exists == "overwrite" or self._opened.source.identity is None:
             raise error
         if wish == "skip":
-            self._abort()
+            self._context.abort(self._opened.request.key, self._entry)
             raise SkippedFile(f"{self._entry.name} was put there by somebody else meanwhile.")
         self._say(f"The name {self._entry.name} was taken meanwhile; the upload is begun anew, to {wish}.")
         return self._anew(error)
@@ -223,25 +243,14 @@ class _Completion:
         return self._anew(error)
 
     def _anew(self, error: CavaticaError) -> BeginAnew:
-        self._abort()
+        self._context.abort(self._opened.request.key, self._entry)
         return BeginAnew(error)
-
-    def _abort(self) -> None:
-        try:
-            self._context.api.abort_upload(self._entry.upload_id)
-        except UploadGone:
-            pass
-        except CavaticaError:
-            self._say(f"The upload {self._entry.upload_id} could not be aborted; abort it with cavatica uploads abort.")
-        self._context.journal.forget(self._entry)
 
     def _say(self, text: str) -> None:
         self._context.notice(self._opened.request.key, text)
 
 
-def _receipt(
-    context: Context, finished: Finished, file: CompletedFile, identity: Identity | None, *, reread: bool
-) -> Receipt:
+def _receipt(context: Context, finished: Finished, file: File, identity: Identity | None, *, reread: bool) -> Receipt:
     opened = finished.opened
     parts = tuple(
         ReceiptPart(
@@ -252,7 +261,7 @@ def _receipt(
             verified=part.verified,
             resumed=number in finished.resumed,
             proof="read again"
-            if reread or number in opened.reread
+            if reread or number in opened.kept.reread
             else "unchanged since"
             if number in finished.resumed
             else "as sent",
@@ -262,7 +271,7 @@ def _receipt(
     doubts = _doubts(parts, file)
     md5s = [part.md5 for part in parts if part.md5 is not None]
     return Receipt(
-        file_id=file.file_id,
+        file_id=file.id or "",
         name=opened.entry.name,
         project=opened.request.destination.project,
         parent=opened.request.destination.parent,
@@ -286,7 +295,7 @@ def _receipt(
     )
 
 
-def _doubts(parts: Sequence[ReceiptPart], file: CompletedFile) -> tuple[str, ...]:
+def _doubts(parts: Sequence[ReceiptPart], file: File) -> tuple[str, ...]:
     doubts = []
     unhashed = sum(part.md5 is None for part in parts)
     if unhashed:
@@ -294,7 +303,7 @@ def _doubts(parts: Sequence[ReceiptPart], file: CompletedFile) -> tuple[str, ...
     opaque = sum(part.md5 is not None and not part.verified for part in parts)
     if opaque:
         doubts.append(f"The ETags of {opaque} of {len(parts)} parts are no MD5s: they prove nothing of the bytes.")
-    if not file.file_id:
+    if not file.id:
         doubts.append("The platform completed the upload, did not say the file's id, and does not list it yet.")
     elif file.size is None:
         doubts.append("The platform did not say the size of the file.")

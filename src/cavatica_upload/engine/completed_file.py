@@ -1,43 +1,44 @@
 """The file that an upload became: what an answer says of it, or how it is found if no answer came."""
 
+import time
 import unicodedata
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
+import httpx
 
+from cavatica_upload.api.records import CompletedFile, FileDetails
 from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.read_back import is_same_content
 from cavatica_upload.errors import CavaticaError, IntegrityError, NotFound, SizeMismatch, UploadGone
+from cavatica_upload.http.connections import Connections, deadline
 from cavatica_upload.journal.records import Entry, SentPart
+from cavatica_upload.md5 import new_digest
 from cavatica_upload.sources.base import Source
+from cavatica_upload.storage.etag import md5_in
 
 CLOCK_GRAIN = 2.0  # seconds: times of the platform have whole seconds, and so has the header that tells its clock
 UNKNOWN_CLOCK = 5.0  # seconds: if the platform has not told its clock
+READ_WHOLE = 1 << 30  # bytes up to which a file is read back whole; of larger ones the first and the last part
+READ_SECONDS = 600.0  # that reading a file back may take
 
-
-@attrs.frozen
-class CompletedFile:
-    """The file as the server has it; what it did not tell is None, and `file_id` empty."""
-
-    file_id: str
-    size: int | None = None
-    href: str | None = None
+File = CompletedFile | FileDetails
+"""The file as the server has it; what it did not tell is None."""
 
 
 @attrs.frozen
 class Found:
-    """A file that has the name of an upload which is gone: `ours` says whether this upload made it."""
+    """A file that has the name of an upload which is gone.
 
-    ours: Literal["yes", "no", "in doubt"]
-    file: CompletedFile
-    created: datetime | None = None
+    `ours` says whether this upload made it, None if that cannot be told.
+    """
+
+    file: FileDetails
+    ours: bool | None
 
 
 @attrs.frozen(kw_only=True)
-class Lost:
+class LostCompletion:
     """A completion whose answer did not come, or said nothing.
 
     `asked` is the server's time when it was asked for, in epoch seconds; `before` are the ids of the files that had the
@@ -51,73 +52,61 @@ class Lost:
     acted: bool = False
 
 
-class _Described(Protocol):
-    @property
-    def id(self) -> str | None: ...
-
-
-def look_for(context: Context, lost: Lost, source: Source, parts: Mapping[int, SentPart]) -> Found | None:
-    """Look whether the upload became the file that has its name now: by time, size, and what was there before.
+def find_completed_file(
+    context: Context, lost: LostCompletion, source: Source, parts: Mapping[int, SentPart]
+) -> Found | None:
+    """Find the file that has the upload's name now; tell by its time, its size, and what was there before whose it is.
 
     If these leave a doubt, since another file could have come within the same seconds, the bytes are read back.
     """
-    found = context.api.find_file(lost.entry.destination, lost.entry.name)
-    if found is None:
+    file = context.api.find_file(lost.entry.destination, lost.entry.name)
+    if file is None:
         return None
-    if found.size is None or found.created_on is None:
-        found = context.api.get_file(found.id)
-    size, created = found.size, found.created_on
-    file = CompletedFile(found.id, size, found.href)
-    if str(found.type_).lower() == "folder" or (None not in (size, lost.size) and size != lost.size):
-        return Found("no", file, created)
-    if created is not None and epoch_seconds(created) < lost.asked - CLOCK_GRAIN:
-        return Found("no", file, created)
+    if file.size is None or file.created_on is None:
+        file = context.api.get_file(file.id)
+    if str(file.type_).lower() == "folder" or (None not in (file.size, lost.size) and file.size != lost.size):
+        return Found(file, ours=False)
+    if file.created_on is not None and epoch_seconds(file.created_on) < lost.asked - CLOCK_GRAIN:
+        return Found(file, ours=False)
     if lost.before is not None:
-        return Found("no" if found.id in lost.before else "yes", file, created)
-    same = is_same_content(context, found.id, source, parts, size)
-    if same is None and lost.acted:
-        return Found("yes", file, created)
-    return Found("in doubt" if same is None else "yes" if same else "no", file, created)
+        return Found(file, ours=file.id not in lost.before)
+    same = _is_same_content(context, file, source, parts)
+    return Found(file, ours=True if same is None and lost.acted else same)
 
 
-def not_ours(entry: Entry, found: Found | None) -> UploadGone:
+def gone(entry: Entry, found: Found | None) -> UploadGone:
     """Return the error of an upload that is gone without having become a file, as far as can be told."""
-    gone = f"The upload of {entry.name} is gone on the server: aborted by somebody, or expired."
+    what = f"The upload of {entry.name} is gone on the server"
     if found is None:
-        return UploadGone(gone, "Run the same command again: the file is sent anew.", status=404, code=8003)
-    since = f", created {found.created:%Y-%m-%d %H:%M:%S} UTC" if found.created else ""
-    there = f"The file {entry.name} that is there now ({found.file.file_id}{since})"
-    if found.ours == "in doubt":
-        return UploadGone(
-            f"The upload of {entry.name} is gone on the server. {there} may have come of it, which cannot be proved.",
-            f"Compare {found.file.file_id} with the file on disk, or send it anew with --if-exists.",
-            status=404,
-            code=8003,
-        )
-    return UploadGone(
-        f"{gone} {there} did not come of it.",
-        "Run the same command again and say with --if-exists what becomes of the file that is there.",
-        status=404,
-        code=8003,
-    )
+        what += ": aborted by somebody, or expired."
+        return UploadGone(what, "Run the same command again: the file is sent anew.", status=404, code=8003)
+    file = found.file
+    since = f", created {file.created_on:%Y-%m-%d %H:%M:%S} UTC" if file.created_on else ""
+    there = f"The file {entry.name} that is there now ({file.id}{since})"
+    if found.ours is None:
+        what += f". {there} may have come of it, which cannot be proved."
+        hint = f"Compare {file.id} with the file on disk, or send it anew with --if-exists."
+    else:
+        what += f": aborted by somebody, or expired. {there} did not come of it."
+        hint = "Run the same command again and say with --if-exists what becomes of the file that is there."
+    return UploadGone(what, hint, status=404, code=8003)
 
 
-def check_answer(context: Context, entry: Entry, size: int, answer: _Described) -> CompletedFile | None:
+def check_answer(context: Context, entry: Entry, size: int, answer: CompletedFile) -> File | None:
     """Return the file that a completion named; if it is not the one that was sent, look at it before believing that.
 
     None if what was named is not there: then the answer says nothing but success.
     Raises IntegrityError if the file on the platform is another one, of another size, or elsewhere.
     """
-    file_id = answer.id or ""
-    described = answer
-    wrong = _differences(described, entry, size)
-    if wrong or getattr(described, "size", None) is None:
+    file: File = answer
+    wrong = _differences(file, entry, size)
+    if wrong or file.size is None:
         try:
-            described = context.api.get_file(file_id)
+            file = context.api.get_file(answer.id or "")
         except NotFound:
             if wrong:
                 raise IntegrityError(
-                    f"The platform completed the upload of {entry.name} and named {file_id}, which is not there.",
+                    f"The platform completed the upload of {entry.name} and named {answer.id}, which is not there.",
                     "Look for the file on the platform before you rely on it.",
                 ) from None
             return None
@@ -125,35 +114,79 @@ def check_answer(context: Context, entry: Entry, size: int, answer: _Described) 
             if wrong:
                 raise
         else:
-            wrong = _differences(described, entry, size)
+            wrong = _differences(file, entry, size)
     if wrong:
-        hint = f"Do not use the file {file_id}; delete it, and upload it again."
-        what = f"The platform made another file of the upload of {entry.name} ({file_id}): {'; '.join(wrong)}."
-        got = getattr(described, "size", None)
-        if got is not None and got != size:
-            raise SizeMismatch(what, hint, expected=size, got=got)
+        hint = f"Do not use the file {answer.id}; delete it, and upload it again."
+        what = f"The platform made another file of the upload of {entry.name} ({answer.id}): {'; '.join(wrong)}."
+        if file.size is not None and file.size != size:
+            raise SizeMismatch(what, hint, expected=size, got=file.size)
         raise IntegrityError(what, hint)
-    return CompletedFile(file_id, getattr(described, "size", None), getattr(described, "href", None))
-
-
-def _differences(described: _Described, entry: Entry, size: int) -> list[str]:
-    """Say how a file differs from the one that was sent; what the server did not tell is no difference."""
-    asked = {
-        "size": size,
-        "name": unicodedata.normalize("NFC", entry.name),
-        "project": entry.destination.project,
-        "parent": entry.destination.parent,
-    }
-    wrong = []
-    for field, wanted in asked.items():
-        got = getattr(described, field, None)
-        got = unicodedata.normalize("NFC", got) if isinstance(got, str) else got
-        if None not in (wanted, got) and got != wanted:
-            wrong.append(f"its {field} is {got}, not {wanted}")
-    return wrong
+    return file
 
 
 def server_time(context: Context, began: float) -> float:
     """Return this machine's epoch second as the server's; what is not known of its clock is taken off."""
     clock = context.server_clock
     return began + clock.skew if clock.known else began - UNKNOWN_CLOCK
+
+
+def _differences(file: File, entry: Entry, size: int) -> list[str]:
+    """Say how a file differs from the one that was sent; what the server did not tell is no difference."""
+    pairs = {
+        "size": (file.size, size),
+        "name": (_nfc(file.name), _nfc(entry.name)),
+        "project": (file.project, entry.destination.project),
+        "parent": (file.parent, entry.destination.parent),
+    }
+    return [
+        f"its {field} is {got}, not {wanted}"
+        for field, (got, wanted) in pairs.items()
+        if None not in (got, wanted) and got != wanted
+    ]
+
+
+def _nfc(text: str | None) -> str | None:
+    return None if text is None else unicodedata.normalize("NFC", text)
+
+
+def _is_same_content(context: Context, file: FileDetails, source: Source, parts: Mapping[int, SentPart]) -> bool | None:
+    """Return whether a file on the platform has the bytes of the parts that were sent; None if that cannot be told.
+
+    The bytes come from a signed URL, over connections that never see the token.
+    """
+    if not parts:
+        return None
+    whole = file.size is not None and file.size <= READ_WHOLE
+    numbers = sorted(parts) if whole else sorted({min(parts), max(parts)})
+    client = httpx.Client(transport=Connections(), timeout=60.0, follow_redirects=False)
+    try:
+        url = context.api.get_download_url(file.id)
+        with client, deadline(time.monotonic() + READ_SECONDS):
+            return all(_has_part(client, url, source, parts, number) for number in numbers if parts[number].size)
+    except (CavaticaError, httpx.HTTPError, httpx.InvalidURL, LookupError):
+        return None
+
+
+def _has_part(client: httpx.Client, url: str, source: Source, parts: Mapping[int, SentPart], number: int) -> bool:
+    part = parts[number]
+    offset = sum(parts[before].size for before in parts if before < number)
+    expected = part.md5 or md5_in(part.etag) or _md5(source.blocks(offset, part.size))
+    with client.stream("GET", url, headers={"Range": f"bytes={offset}-{offset + part.size - 1}"}) as answer:
+        if answer.status_code not in (200, 206) or (answer.status_code == 200 and offset):
+            raise LookupError(answer.status_code)
+        return _md5(_first(answer.iter_raw(), part.size)) == expected
+
+
+def _md5(blocks: Iterable[bytes]) -> str:
+    digest = new_digest()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _first(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for block in blocks:
+        yield block[:size]
+        size -= len(block)
+        if size <= 0:
+            return

@@ -10,17 +10,18 @@ from cavatica_upload.api import Api
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.engine.part_retry import Backoff
 from cavatica_upload.engine.stop import Stop
-from cavatica_upload.errors import Interrupted
+from cavatica_upload.errors import ApiError, ConnectionFailed, Interrupted, UploadGone
 from cavatica_upload.events import Emitter, FileKey, Notice
 from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.journal import Journal
+from cavatica_upload.journal.records import Entry
 from cavatica_upload.outage import OutageWatch
 from cavatica_upload.timing import Timing
 
 
 @attrs.define(kw_only=True)
 class Context:
-    """The API, the journal, the listeners, and the run's settings."""
+    """The API, the journal, the listeners, and the run's settings. Times are seconds, None for a deadline is none."""
 
     api: Api
     endpoint: str
@@ -35,7 +36,8 @@ class Context:
     clock: Callable[[], float] = time.monotonic
     timing: Timing = attrs.field(factory=Timing)
     backoff: Backoff = full_jitter
-    retry_for: float = 300.0  # seconds
+    retry_for: float = 300.0
+    file_deadline: float | None = None
     server_clock: ServerClock = attrs.field(factory=ServerClock)
     stop: Stop = attrs.field(factory=Stop)
 
@@ -47,6 +49,20 @@ class Context:
     def notice(self, file: FileKey | None, text: str) -> None:
         """Emit something that the user may want to know."""
         self.events.emit(Notice(file, text))
+
+    def abort(self, file: FileKey, entry: Entry) -> None:
+        """Abort an upload that is of no use any more, and forget it."""
+        try:
+            self.api.abort_upload(entry.upload_id)
+        except UploadGone:
+            pass
+        except (ApiError, ConnectionFailed):
+            self.notice(
+                file,
+                f"The upload {entry.upload_id} could not be aborted. Abort it with “cavatica uploads abort "
+                f"{entry.upload_id}”.",
+            )
+        self.journal.forget(entry)
 
 
 def pause(context: Context, seconds: float) -> None:

@@ -10,7 +10,7 @@ import time
 
 from cavatica_upload.engine.concurrency import Concurrency
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.file_upload import Shared, upload_file
+from cavatica_upload.engine.file_upload import upload_file
 from cavatica_upload.engine.parts import PartPool
 from cavatica_upload.engine.run import MOST_FILES, OpenFile, Run
 from cavatica_upload.plan import MIB
@@ -22,18 +22,10 @@ LEAST_OF_FILE = 4 * MIB  # bytes for which a small file counts
 class Engine:
     """Runs uploads. Owns its threads and its lock."""
 
-    def __init__(
-        self,
-        context: Context,
-        concurrency: Concurrency,
-        parts: PartPool,
-        *,
-        file_deadline: float | None = None,
-    ) -> None:
+    def __init__(self, context: Context, concurrency: Concurrency, parts: PartPool) -> None:
         self._context = context
         self._concurrency = concurrency
         self._parts = parts
-        self._shared = Shared(context, parts, file_deadline)
         self._lock = threading.Lock()
         self._runs: list[Run] = []
         self._threads: dict[OpenFile, threading.Thread] = {}
@@ -134,7 +126,7 @@ class Engine:
 
     def _upload(self, file: OpenFile) -> None:
         try:
-            outcome = upload_file(self._shared, file)
+            outcome = upload_file(self._context, self._parts, file)
         finally:
             with self._lock:
                 del self._threads[file]

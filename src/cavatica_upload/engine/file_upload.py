@@ -42,48 +42,40 @@ DROPPING = (IntegrityError, SourceError, UploadGone)
 _log = logging.getLogger("cavatica_upload")
 
 
-@attrs.frozen
-class Shared:
-    """What the uploads of all files share."""
-
-    context: Context
-    parts: PartPool
-    file_deadline: float | None = None
-
-
-def upload_file(shared: Shared, file: OpenFile) -> Outcome:
+def upload_file(context: Context, pool: PartPool, file: OpenFile) -> Outcome:
     """Upload a file and return how it ended. Never raises."""
-    context = shared.context
-    request = file.request
-    began_anew = False
-    while True:
-        opened = None
-        try:
-            opened = _open(context, attrs.evolve(request, resume_id=None) if began_anew else request)
-            file.run.opened()
-            upload = FileUpload(shared, file, opened)
-            ended = upload.run()
-            if isinstance(ended, BeginAnew):
-                _begin_anew_or_raise(opened, ended, again=began_anew)
-                began_anew = True
-                continue
-        except SkippedFile as reason:
-            context.events.emit(UploadSkipped(file.key, str(reason), reason.different))
-            return Outcome(request, receipt=reason.receipt, skipped=str(reason), different=reason.different)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
-            if not isinstance(error, CavaticaError):
-                _log.exception("the upload of %s failed", file.key)
-            context.events.emit(UploadFailed(file.key, error, _is_resumable(opened, error)))
-            return Outcome(request, error=error)
-        finally:
-            if opened is not None:
-                opened.source.close()
-                opened.lock.release()
-        context.events.emit(UploadCompleted(file.key, ended))
-        return Outcome(request, receipt=ended)
+    try:
+        receipt = _upload(context, pool, file, file.request)
+    except SkippedFile as reason:
+        context.events.emit(UploadSkipped(file.key, str(reason), reason.different))
+        return Outcome(file.request, receipt=reason.receipt, skipped=str(reason), different=reason.different)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
+        if not isinstance(error, CavaticaError):
+            _log.exception("the upload of %s failed", file.key)
+        context.events.emit(UploadFailed(file.key, error, _is_resumable(file, error)))
+        return Outcome(file.request, error=error)
+    context.events.emit(UploadCompleted(file.key, receipt))
+    return Outcome(file.request, receipt=receipt)
 
 
-def _open(context: Context, request: UploadRequest) -> Opened:
+def _upload(context: Context, pool: PartPool, file: OpenFile, request: UploadRequest, *, anew: bool = False) -> Receipt:
+    """Open or resume, send what is missing, complete; once more from the beginning if it can never be completed."""
+    file.rereadable = None
+    opened = _open_or_resume(context, request)
+    file.rereadable = opened.source.identity is not None
+    file.run.opened()
+    try:
+        ended = FileUpload(context, pool, file, opened).run()
+    finally:
+        opened.close()
+    if isinstance(ended, Receipt):
+        return ended
+    if anew:
+        raise ended.error
+    return _upload(context, pool, file, attrs.evolve(request, resume_id=None), anew=True)
+
+
+def _open_or_resume(context: Context, request: UploadRequest) -> Opened:
     while True:
         try:
             return open_upload(context, request)
@@ -93,35 +85,29 @@ def _open(context: Context, request: UploadRequest) -> Opened:
             pause(context, context.timing.busy)
 
 
-def _begin_anew_or_raise(opened: Opened, ended: BeginAnew, *, again: bool) -> None:
-    if again or isinstance(opened.source, Stream):
-        raise ended.error
-
-
-def _is_resumable(opened: Opened | None, error: Exception) -> bool:
+def _is_resumable(file: OpenFile, error: Exception) -> bool:
     """Whether the same upload again would go on where this one stopped."""
-    if opened is None:
+    if file.rereadable is None:
         return isinstance(error, Interrupted)
-    return opened.source.identity is not None and not isinstance(error, UploadGone | FileChanged | SizeMismatch)
+    return file.rereadable and not isinstance(error, UploadGone | FileChanged | SizeMismatch)
 
 
 class FileUpload:
     """An upload that is open on the server: sends what is missing, reports it, completes."""
 
-    def __init__(self, shared: Shared, file: OpenFile, opened: Opened) -> None:
-        self._context = context = shared.context
-        self._pool = shared.parts
-        self._late_at = None if shared.file_deadline is None else context.clock() + shared.file_deadline
-        self._file_deadline = shared.file_deadline
+    def __init__(self, context: Context, pool: PartPool, file: OpenFile, opened: Opened) -> None:
+        self._context = context
+        self._pool = pool
         self._file = file
         self._opened = opened
-        self._sent: dict[int, SentPart] = dict(opened.kept)
-        self._resumed = frozenset(opened.kept)
+        self._began = context.clock()
+        self._sent: dict[int, SentPart] = dict(opened.kept.parts)
+        self._resumed = frozenset(self._sent)
         self._size = 0 if opened.plan is None else opened.plan.size
         self._digest: FileDigest | None = None
         self._dropped_at: float | None = None
         self._checkpoints = Checkpoints()
-        for part in opened.kept.values():
+        for part in self._sent.values():
             if not part.reported:
                 self._checkpoints.add(part, context.clock())
         file.parts = None if opened.plan is None else opened.plan.count
@@ -130,23 +116,22 @@ class FileUpload:
         self._happened: queue.SimpleQueue[Ended | Part | ReadingEnded | None] = queue.SimpleQueue()
         self._parts = FileParts(file.key, opened, file.run, MOST if opened.parallel else 1, self._happened.put)
         self._reading = Reading(opened.source, opened.part_size, file.request.digest, self._happened.put, self._is_over)
+        self._is_reading = False
 
     def run(self) -> Receipt | BeginAnew:
-        """Send, complete, and send again what the server says it does not have."""
-        opened = self._opened
-        self._context.events.emit(
-            UploadStarted(
-                file=self._file.key,
-                upload_id=opened.entry.upload_id,
-                size=opened.source.size,
-                part_size=opened.part_size,
-                parts=opened.plan.count if opened.plan is not None else None,
-                resumed_parts=len(opened.kept),
-                resumed_bytes=sum(part.size for part in opened.kept.values()),
-            )
-        )
+        """Send what is missing and complete, again if the server then says that it does not have some parts."""
+        self._emit_started()
         try:
-            ended = self._send_and_complete()
+            self._is_reading = self._reading.start()
+            missing = self._missing()
+            for _ in range(1 + RESENDS):
+                self._send(missing)
+                ended = self._complete()
+                if not isinstance(ended, SendAgain):
+                    break
+                missing = self._take_back(ended.numbers)
+            else:
+                ended = self._abandon()
         except Exception as error:
             self._give_up(error)
             raise
@@ -156,25 +141,33 @@ class FileUpload:
             self._forget_bytes(part for number, part in self._sent.items() if number not in self._resumed)
         return ended
 
-    def _send_and_complete(self) -> Receipt | BeginAnew:
-        plan = () if self._opened.completed or self._opened.plan is None else self._opened.plan
-        missing = [part for part in plan if part.number not in self._sent]
-        reading = self._reading.start()
-        for _ in range(1 + RESENDS):
-            self._send(missing, reading=reading)
-            ended = self._complete()
-            if not isinstance(ended, SendAgain):
-                return ended
-            missing, reading = self._take_back(ended.numbers), False
-        return self._abandon()
+    def _emit_started(self) -> None:
+        opened = self._opened
+        self._context.events.emit(
+            UploadStarted(
+                file=self._file.key,
+                upload_id=opened.entry.upload_id,
+                size=opened.source.size,
+                part_size=opened.part_size,
+                parts=opened.plan.count if opened.plan is not None else None,
+                resumed_parts=len(self._resumed),
+                resumed_bytes=sum(part.size for part in self._sent.values()),
+            )
+        )
 
     # Send
 
-    def _send(self, missing: Iterable[Part], *, reading: bool) -> None:
+    def _missing(self) -> list[Part]:
+        plan = self._opened.plan
+        if plan is None or self._opened.completed is not None:
+            return []
+        return [part for part in plan if part.number not in self._sent]
+
+    def _send(self, missing: Iterable[Part]) -> None:
         """Return when storage has all parts; raise why it will not have them, once no part is in flight any more."""
         under_way = self._hand_over(missing)
         error: Exception | None = None
-        while under_way or (reading and error is None):
+        while under_way or (self._is_reading and error is None):
             try:
                 ended = self._happened.get(timeout=LOOK if error is None else self._context.timing.tick)
             except queue.Empty:
@@ -183,7 +176,7 @@ class FileUpload:
                 case Part():
                     under_way += self._hand_over([ended])
                 case ReadingEnded(size, digest, failed):
-                    reading, self._digest, error = False, digest, error or failed
+                    self._is_reading, self._digest, error = False, digest, error or failed
                     self._size = self._size or size
                 case SentPart():
                     under_way -= 1
@@ -198,7 +191,7 @@ class FileUpload:
                 under_way -= len(self._pool.withdraw(self._parts, drop=isinstance(error, DROPPING)))
                 if self._is_not_worth_waiting():
                     break
-            elif (under_way or reading) and self._checkpoints.due(self._context.clock()):
+            elif (under_way or self._is_reading) and self._checkpoints.due(self._context.clock()):
                 self._report()
         self._file.all_sent = True
         if error is not None:
@@ -221,9 +214,10 @@ class FileUpload:
     def _reason_to_end(self) -> Exception | None:
         if self._context.stop.requested:
             return self._file.interruption()
-        if self._late_at is not None and self._context.clock() > self._late_at:
+        deadline = self._context.file_deadline
+        if deadline is not None and self._context.clock() - self._began > deadline:
             return StorageError(
-                f"The upload of {self._file.key} took longer than the {self._file_deadline:,.0f} seconds allowed.",
+                f"The upload of {self._file.key} took longer than the {deadline:,.0f} seconds allowed.",
                 "Run the same command again to go on from where it is.",
             )
         return None
@@ -321,9 +315,7 @@ class FileUpload:
         self._context.notice(
             self._file.key, "The server asks for the same parts again and again: the upload is aborted, and begun anew."
         )
-        with contextlib.suppress(UploadGone):
-            self._context.api.abort_upload(self._opened.entry.upload_id)
-        self._context.journal.forget(self._opened.entry)
+        self._context.abort(self._file.key, self._opened.entry)
         return BeginAnew(
             StorageError(
                 f"The server asks for the same parts of {self._file.key} again and again.",

@@ -1,14 +1,13 @@
 """Opens an upload: finds the one that was begun, or starts one."""
 
-import contextlib
 from collections.abc import Mapping
 
 import attrs
 
 from cavatica_upload.clock import epoch_seconds, now_utc
-from cavatica_upload.engine.completed_file import CompletedFile, Lost, look_for
+from cavatica_upload.engine.completed_file import File, LostCompletion, find_completed_file
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.resume import Kept, keep
+from cavatica_upload.engine.proof import Kept, keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.identity import Identity
@@ -25,9 +24,8 @@ from cavatica_upload.sources.base import Source
 class Opened:
     """An upload that is open on the server, and what of it storage has.
 
-    `plan` is None for a stream. `known` is the MD5 of the whole file if it was said beforehand. `reread` are the
-    numbers of the kept parts that were read again to prove them. `completed` is the file that the upload became
-    already, which an earlier run did not live to see.
+    `plan` is None for a stream. `known` is the MD5 of the whole file if it was said beforehand. `completed` is the file
+    that the upload became already, which an earlier run did not live to see.
     """
 
     request: UploadRequest
@@ -36,22 +34,26 @@ class Opened:
     entry: Entry
     plan: Plan | None
     parallel: bool = True
-    kept: Mapping[int, SentPart] = attrs.field(factory=dict)
-    reread: frozenset[int] = frozenset()
+    kept: Kept = attrs.field(factory=Kept)
     known: FileDigest | None = None
-    completed: CompletedFile | None = None
+    completed: File | None = None
 
     @property
     def part_size(self) -> int:
         """In bytes."""
         return self.entry.part_size
 
+    def close(self) -> None:
+        """Close the source, and let other processes have the upload."""
+        self.source.close()
+        self.lock.release()
+
 
 def open_upload(context: Context, request: UploadRequest) -> Opened:
     """Open a file and its upload on the server.
 
-    Raises SkippedFile where the request says so, UploadBusy where another process has it, FileChanged where an
-    unfinished upload is of another state of the file, and what the API and the disk raise.
+    Raises SkippedFile if the request says so, UploadBusy if another process has it, FileChanged if an unfinished upload
+    is of another state of the file, and what the API and the disk raise.
     """
     source = open_source(request.source, allow_empty=request.allow_empty, most=request.expect_size)
     lock = None
@@ -60,7 +62,7 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
         name = request.target_name(source.name)
         lock = UploadLock(context.state, context.endpoint, request.destination, name)
         lock.acquire()
-        return _Opening(context, request, source, lock, name).open()
+        return _Opening(context, request, source, lock, name, known_md5(request, source.identity)).open()
     except BaseException:
         source.close()
         if lock is not None:
@@ -79,6 +81,7 @@ class _Opening:
     source: Source
     lock: UploadLock
     asked: str
+    known: FileDigest | None
 
     def open(self) -> Opened:
         asked_for = self.request.resume_id
@@ -97,7 +100,7 @@ class _Opening:
                 self.context.journal.forget(entry)
             except _Unusable as reason:
                 self._say(f"{reason} It is aborted, and a new one starts.")
-                self._abort(entry)
+                self.context.abort(self.request.key, entry)
         return self._start()
 
     # What was begun before
@@ -145,12 +148,7 @@ class _Opening:
                 f"{entry.upload_id} is then aborted.",
             )
         self._say(f"The file changed since its upload was begun ({difference}): that one is aborted, a new one starts.")
-        self._abort(entry)
-
-    def _abort(self, entry: Entry) -> None:
-        with contextlib.suppress(UploadGone):
-            self.context.api.abort_upload(entry.upload_id)
-        self.context.journal.forget(entry)
+        self.context.abort(self.request.key, entry)
 
     def _entry_by_id(self, upload_id: str) -> Entry:
         if self.source.identity is None:
@@ -205,21 +203,21 @@ class _Opening:
                 f"None of the {kept.compared} parts of upload {entry.upload_id} are bytes of {self.request.key}.",
                 "Give the file whose upload was begun. Nothing was sent.",
             )
-        return self._go_on(entry, plan, kept, journalled, parallel=upload.parallel_uploads)
-
-    def _go_on(
-        self, entry: Entry, plan: Plan, kept: Kept, journalled: Mapping[int, SentPart], *, parallel: bool
-    ) -> Opened:
         for sentence in kept.differences:
             self._say(sentence)
-        identity = self.source.identity
+        entry = self._in_journal(entry, kept, journalled)
+        return self._opened(entry, plan, kept, parallel=upload.parallel_uploads)
+
+    def _in_journal(self, entry: Entry, kept: Kept, journalled: Mapping[int, SentPart]) -> Entry:
+        """Write down what a look at the server and the file has shown; return the entry as it is then."""
+        journal, identity = self.context.journal, self.source.identity
         if entry.key == 0:
-            entry = self.context.journal.add(entry)
+            entry = journal.add(entry)
         elif identity is not None and entry.identity != identity:
-            entry = self.context.journal.identify(entry, identity)
+            entry = journal.identify(entry, identity)
         changed = [part for number, part in kept.parts.items() if journalled.get(number) != part]
-        self.context.journal.correct(entry, changed, [number for number in journalled if number not in kept.parts])
-        return self._opened(entry, plan=plan, parallel=parallel, kept=kept.parts, reread=kept.reread)
+        journal.correct(entry, changed, [number for number in journalled if number not in kept.parts])
+        return entry
 
     def _other_file(self, entry: Entry, difference: str) -> FileChanged:
         return FileChanged(
@@ -253,9 +251,9 @@ class _Opening:
         plan = Plan(self.source.size, entry.part_size)
         if len(parts) != plan.count or entry.identity.size != self.source.size:
             return None
-        lost = Lost(entry=entry, size=self.source.size, asked=epoch_seconds(entry.completing))
-        found = look_for(self.context, lost, self.source, parts)
-        if found is None or found.ours != "yes":
+        lost = LostCompletion(entry=entry, size=self.source.size, asked=epoch_seconds(entry.completing))
+        found = find_completed_file(self.context, lost, self.source, parts)
+        if found is None or not found.ours:
             return None
         identity = self.source.identity
         unchanged = identity is not None and entry.identity.same_as(identity)
@@ -263,26 +261,23 @@ class _Opening:
             kept = keep(plan, self.source, parts, {}, unchanged=False, stopped=self.context.stop.stopping.is_set)
             if kept.changed or len(kept.parts) != plan.count:
                 return None
-        reread = frozenset() if unchanged else frozenset(parts)
-        return self._opened(entry, plan=plan, kept=parts, reread=reread, completed=found.file)
+        kept = Kept(parts, reread=frozenset() if unchanged else frozenset(parts))
+        return self._opened(entry, plan, kept, completed=found.file)
 
     # What begins now
 
     def _start(self) -> Opened:
-        size = self.source.size if self.source.size is not None else self.request.expect_size
-        known = known_md5(self.request, self.source.identity)
-        md5 = known.value if known else None
-        started = Start(self.context, self.request, self.asked, size, md5, self.source.identity).start()
+        started = Start(self.context, self.request, self.source, self.asked, self.known).start()
         try:
             check_part_size(started.part_size, "startUpload")
             plan = plan_for_answer(self.source.size, started.part_size) if self.source.size is not None else None
         except CavaticaError:
-            self._abort(self._entry(started.upload_id, started.name, 0))
+            self.context.abort(self.request.key, self._entry(started.upload_id, started.name, 0))
             raise
         entry = self._entry(started.upload_id, started.name, started.part_size)
         if self.source.identity is not None:
             entry = self.context.journal.add(entry)
-        return self._opened(entry, plan=plan, parallel=started.parallel)
+        return self._opened(entry, plan, parallel=started.parallel)
 
     def _entry(self, upload_id: str, name: str, part_size: int) -> Entry:
         return Entry(
@@ -300,12 +295,11 @@ class _Opening:
     def _opened(
         self,
         entry: Entry,
-        *,
         plan: Plan | None,
+        kept: Kept | None = None,
+        *,
         parallel: bool = True,
-        kept: Mapping[int, SentPart] | None = None,
-        reread: frozenset[int] = frozenset(),
-        completed: CompletedFile | None = None,
+        completed: File | None = None,
     ) -> Opened:
         return Opened(
             request=self.request,
@@ -314,9 +308,8 @@ class _Opening:
             entry=entry,
             plan=plan,
             parallel=parallel,
-            kept=kept or {},
-            reread=reread,
-            known=known_md5(self.request, self.source.identity),
+            kept=kept or Kept(),
+            known=self.known,
             completed=completed,
         )
 

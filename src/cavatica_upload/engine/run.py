@@ -68,6 +68,8 @@ class OpenFile:
     parts: int | None = None
     """All parts, None if not known."""
     all_sent: bool = False
+    rereadable: bool | None = None
+    """Whether its source can be read a second time; None before it is open."""
 
     @property
     def key(self) -> str:

@@ -12,11 +12,11 @@ from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
-from cavatica_upload.identity import Identity
 from cavatica_upload.plan import part_size_for
-from cavatica_upload.receipt import Receipt
+from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import UploadRequest
+from cavatica_upload.sources.base import Source
 
 STARTS = 5  # of which all but two end with the platform's word that it failed
 RENAMES = 1000
@@ -47,17 +47,16 @@ class Started:
 
 @attrs.frozen
 class Start:
-    """What to start: `name` is the one asked for, `size` None if it is not known, `md5` that of the whole file.
+    """What to start, under the `name` that was asked for; `known` is the MD5 of the whole file.
 
-    `identity` is that of the source, None for a stream: then nothing is looked up and nothing remembered.
+    Of a stream, which has no identity, nothing is looked up and nothing remembered.
     """
 
     context: Context
     request: UploadRequest
+    source: Source
     name: str
-    size: int | None
-    md5: str | None
-    identity: Identity | None
+    known: FileDigest | None
 
     def start(self) -> Started:
         """Start the upload; raises SkippedFile if a file is there that is to be left alone, or is this very one."""
@@ -102,12 +101,11 @@ class Start:
 
     def _look_for_receipt(self) -> None:
         """Raise SkippedFile if the file that has the name is this one, brought by a run that could not say so."""
-        source = self.request.source
-        if self.identity is None or not isinstance(source, str | os.PathLike):
+        if self._path is None:
             return
         receipt = self._receipts().find(
-            os.fspath(source),
-            self.identity.size,
+            self._path,
+            self.source.size,
             self.name,
             self.request.destination,
             is_there=self._is_there,
@@ -130,31 +128,42 @@ class Start:
     def _skip(self, there: FileDetails | None) -> None:
         """Raise SkippedFile, saying whether the file that is there is another one."""
         name = (there and there.name) or self.name
-        if there is not None and self.size is not None:
+        if there is not None and self._size is not None:
             size = there.size
             if size is None:
                 size = self.context.api.get_file(there.id).size
-            if size is not None and size != self.size:
+            if size is not None and size != self._size:
                 raise SkippedFile(
-                    f"A different file {name} is there already: of {size:,} bytes, and this one has {self.size:,}.",
+                    f"A different file {name} is there already: of {size:,} bytes, and this one has {self._size:,}.",
                     different=True,
                 )
-            source = self.request.source
-            if self.identity is not None and isinstance(source, str | os.PathLike):
-                receipt = self._receipts().of_file(there.id, name)
-                same = None if receipt is None else self._same_content(receipt, os.fspath(source))
-                if same is False:
-                    raise SkippedFile(
-                        f"A different file {name} is there already: of the same size, with other bytes.", different=True
-                    )
+            if self._same_content(there.id, name) is False:
+                raise SkippedFile(
+                    f"A different file {name} is there already: of the same size, with other bytes.", different=True
+                )
         raise SkippedFile(f"{name} is there already.")
 
-    def _same_content(self, receipt: Receipt, source: str) -> bool | None:
-        if self.md5 is not None and receipt.digest is not None and receipt.digest.algorithm == "md5":
-            return receipt.digest.value == self.md5
-        return ReceiptIndex.compare(receipt, source, self._say_reading)
+    def _same_content(self, file_id: str, name: str) -> bool | None:
+        """Return whether a file on the platform has our bytes, by its receipt; None if that cannot be told."""
+        receipt = None if self._path is None else self._receipts().of_file(file_id, name)
+        if receipt is None or self._path is None:
+            return None
+        if self.known is not None and receipt.digest is not None and receipt.digest.algorithm == "md5":
+            return receipt.digest.value == self.known.value
+        return ReceiptIndex.compare(receipt, self._path, self._say_reading)
 
     # The start itself
+
+    @property
+    def _path(self) -> str | None:
+        """The path of a source that can be read again."""
+        source = self.request.source
+        return os.fspath(source) if self.source.identity and isinstance(source, str | os.PathLike) else None
+
+    @property
+    def _size(self) -> int | None:
+        """In bytes; of a stream what is expected of it."""
+        return self.source.size if self.source.size is not None else self.request.expect_size
 
     @property
     def _place(self) -> tuple[str, Destination, str]:
@@ -162,7 +171,7 @@ class Start:
 
     def _unanswered(self) -> Started | None:
         """Find the upload that an earlier run started and did not live to see the answer of."""
-        before = None if self.identity is None else self.context.journal.unanswered(*self._place)
+        before = None if self.source.identity is None else self.context.journal.unanswered(*self._place)
         if before is None:
             return None
         found = self._lost_start(*before)
@@ -176,16 +185,18 @@ class Start:
 
     def _start_as(self, name: str) -> Started:
         context, request = self.context, self.request
-        wish = part_size_for(self.size, request.part_size, rate=context.rate, calls_per_second=context.calls_per_second)
-        size = None if self.identity is None else self.size  # of a stream it is only expected
+        wish = part_size_for(
+            self._size, request.part_size, rate=context.rate, calls_per_second=context.calls_per_second
+        )
+        md5 = self.known.value if self.known else None
         began = time.time()
-        if self.identity is not None:
+        if self.source.identity is not None:
             context.journal.starting(*self._place, name, began)
         unproved = 0  # starts of which nobody knows whether they did something
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(
-                    request.destination, name, size, wish, self.md5, overwrite=request.if_exists == "overwrite"
+                    request.destination, name, self.source.size, wish, md5, overwrite=request.if_exists == "overwrite"
                 )
             except CavaticaError as error:
                 if not error.maybe_acted:

@@ -6,7 +6,7 @@ import attrs
 
 from cavatica_upload.destination import Destination
 from cavatica_upload.identity import Identity
-from cavatica_upload.storage.etag import bare_etag, etag_in
+from cavatica_upload.storage.etag import etag_in, md5_in
 
 
 @attrs.frozen
@@ -30,7 +30,7 @@ class SentPart:
     @property
     def verified(self) -> bool:
         """Whether the ETag is the MD5 of the bytes that were sent."""
-        return self.md5 is not None and self.etag is not None and bare_etag(self.etag) == self.md5
+        return self.md5 is not None and md5_in(self.etag) == self.md5
 
 
 @attrs.frozen(kw_only=True)

@@ -16,9 +16,10 @@ def bare_etag(etag: str) -> str:
     return text.lower() if _MD5.fullmatch(text) else text
 
 
-def is_md5(etag: str | None) -> bool:
-    """Return whether an ETag has the shape of an MD5."""
-    return etag is not None and _MD5.fullmatch(bare_etag(etag)) is not None
+def md5_in(etag: str | None) -> str | None:
+    """Return the MD5 that an ETag is, in lower case; None if it is none."""
+    bare = "" if etag is None else bare_etag(etag)
+    return bare if _MD5.fullmatch(bare) else None
 
 
 def same_etag(one: str | None, other: str | None) -> bool:

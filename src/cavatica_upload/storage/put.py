@@ -29,7 +29,7 @@ from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.redact import redact_logs, scrub
 from cavatica_upload.sources.base import Source, usual_block
-from cavatica_upload.storage.etag import bare_etag, is_md5
+from cavatica_upload.storage.etag import md5_in
 from cavatica_upload.timing import Timing
 from cavatica_upload.versions import USER_AGENT
 
@@ -203,10 +203,10 @@ def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str
 
 
 def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
-    etag = headers.get("ETag")
-    if taken is None or etag is None or not is_md5(etag):
+    stored = md5_in(headers.get("ETag"))
+    if taken is None or stored is None:
         return False
-    if bare_etag(etag) == taken:
+    if stored == taken:
         return True
     # docs.aws.amazon.com, Object: with SSE-KMS or SSE-C an ETag looks like an MD5 and is none.
     if headers.get("x-amz-server-side-encryption", "").startswith("aws:kms") or (
@@ -214,9 +214,9 @@ def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
     ):
         return False
     raise EtagMismatch(
-        f"Part {part.number} arrived damaged: its MD5 is {taken}, and storage has {bare_etag(etag)}.",
+        f"Part {part.number} arrived damaged: its MD5 is {taken}, and storage has {stored}.",
         "Run the same command again; if it goes on, suspect the network, a proxy or this machine's memory.",
         part=part.number,
         expected=taken,
-        got=bare_etag(etag),
+        got=stored,
     )
