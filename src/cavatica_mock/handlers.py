@@ -71,7 +71,8 @@ class Handlers:
         upload = self.uploads.find(call.user, call.path["upload_id"])
         number = self.uploads.check_number(upload, call.path["part_number"])
         expires = self._expiry()
-        url = self.signer.url(call.origin, Grant("PUT", upload.key, upload.id, number), expires)
+        origin = self.settings.storage or call.origin
+        url = self.signer.url(origin, Grant("PUT", upload.key, upload.id, number), expires)
         # The place of success_codes is the one in the vendor's own OpenAPI.
         document: Document = {
             "method": "PUT",

@@ -79,8 +79,9 @@ class MockServer:
 
     State is in memory and bytes in a temporary folder, unless `data` names a folder that is to be kept. `rate_limit`
     is (calls, seconds) per token, None for no limit. With `https` it speaks TLS with a certificate of an authority of
-    its own, which clients find at `ca_file`; `tls` (a server's context, its certificate loaded) brings another. Raises
-    OSError if it cannot listen or write, ValueError for options that cannot be.
+    its own, which clients find at `ca_file`; `tls` (a server's context, its certificate loaded) brings another. With
+    `storage`, an origin such as https://127.0.0.1:9000, part URLs lead there, and the mock learns from `stored()` what
+    came in. Raises OSError if it cannot listen or write, ValueError for options that cannot be.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class MockServer:
         clock: Callable[[], float] | None = None,
         https: bool = False,
         tls: ssl.SSLContext | None = None,
+        storage: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -114,6 +116,7 @@ class MockServer:
             part_size=part_size,
             part_url_lifetime=part_url_lifetime,
             tls=tls if self._authority is None else self._authority.context,
+            storage=storage,
             **options,
         )
         self.faults = Faults(faults)
@@ -171,6 +174,13 @@ class MockServer:
     def file_bytes(self, file_id: str) -> bytes:
         """The whole file. Raises KeyError when there is none."""
         return self._ask(lambda mock: mock.state.file_bytes(file_id))
+
+    def stored(self, upload_id: str, number: int, size: int, etag: str) -> None:
+        """Tell what the storage of `storage=` has of an upload: completion looks at it as at parts of the mock's own.
+
+        The bytes of a file of such parts cannot be read back. Raises KeyError if there is no such upload.
+        """
+        self._ask(lambda mock: mock.state.uploads.stored(upload_id, number, size, etag))
 
     def reset(self) -> None:
         """Forget every upload, file, call and fault, and start the ids anew."""

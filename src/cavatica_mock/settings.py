@@ -36,7 +36,8 @@ class Settings:
     `rate_limit` is (calls, seconds), None switches it off. `part_size` in bytes is what every upload gets whatever it
     asks for, as long as its file fits into 10,000 parts; it may be tiny, and storage then has no smallest part.
     `part_url_lifetime` is in seconds, `clock` gives seconds since 1970. With `seed`, ids and signatures are the same
-    in every run. With `tls` it speaks https and nothing else.
+    in every run. With `tls` it speaks https and nothing else. `storage` is the origin that part URLs lead to, None is
+    the mock's own.
     """
 
     tokens: tuple[str, ...] = attrs.field(validator=_no_whitespace, repr=False)
@@ -49,6 +50,7 @@ class Settings:
     part_url_lifetime: float = PART_URL_LIFETIME
     clock: Callable[[], float] = time.time
     tls: ssl.SSLContext | None = None
+    storage: str | None = None
 
     @property
     def scheme(self) -> str:

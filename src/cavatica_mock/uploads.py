@@ -1,7 +1,7 @@
 """The rules of an upload's life. No HTTP: documents in that fit openapi.yaml, records out, Problem raised."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -12,6 +12,8 @@ from cavatica_mock.files import Locations
 from cavatica_mock.records import File, Ids, Part, Piece, Upload, project_uuid
 from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
 from cavatica_mock.store import Store
+
+ELSEWHERE: Final = "elsewhere"  # the blob of parts that another storage has: no file of this name is ever there
 
 
 def part_size_for(size: int | None, asked: int | None, smallest: int) -> int:
@@ -162,6 +164,12 @@ class Uploads:
         if before is not None and before.blob is not None:
             self.blobs.remove([before.blob])
         return True
+
+    def stored(self, upload_id: str, number: int, size: int, etag: str) -> None:
+        """Another storage has received a part. Raises KeyError if there is no such upload."""
+        if self.store.upload(upload_id) is None:
+            raise KeyError(upload_id)
+        self.store.keep_part(upload_id, number, ELSEWHERE, size, etag)
 
     def _checked(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, object]]]:
         checked = []

@@ -223,3 +223,21 @@ def test_puts_of_one_part_at_the_same_time(tmp_path: Path) -> None:
         done = user.complete(upload_id, [report(1, kept["etag"])]).json()
         assert md5(server.file_bytes(done["id"])) == kept["etag"]
         user.close()
+
+
+def test_storage_can_be_a_server_of_ones_own() -> None:
+    """With `storage`, part URLs lead there; completion believes what is told of it, and nothing else."""
+    with MockServer(storage="https://storage.invalid", part_size=3) as server:
+        client = Client(server)
+        upload_id = client.start("a", size=5)["upload_id"]
+        url = client.part_url(upload_id, 2)
+        assert url.startswith("https://storage.invalid/")
+        assert parse_qs(urlsplit(url).query)["partNumber"] == ["2"]
+        server.stored(upload_id, 1, 3, md5(b"abc"))
+        reports = [report(1, md5(b"abc")), report(2, md5(b"de"))]
+        assert client.complete(upload_id, reports).json()["code"] == 8007
+        server.stored(upload_id, 2, 2, md5(b"de"))
+        assert client.complete(upload_id, reports).json()["size"] == 5
+        with pytest.raises(KeyError):
+            server.stored(upload_id, 1, 3, md5(b"abc"))
+        client.close()
