@@ -1,1 +1,1 @@
-"""Side-by-side measurements of upload clients against a storage that only swallows bytes. No timed asserts."""
+"""Measures upload clients side by side, over TLS, each in a process of its own. Nothing is asserted."""

@@ -2,7 +2,7 @@
 
     python -m bench [--quick] [--rounds N] [--out FOLDER] [SCENARIO …]
 
-Scenarios: speed, calls, limit, memory, resume, faults; all of them where none is named.
+Scenarios: speed, many, calls, limit, memory, resume, faults; all of them if none is named.
 """
 
 import argparse
@@ -14,27 +14,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import faults, resume, speed, thrift
+from bench import counts, faults, speed
 from bench.tables import MIB, Table
 
-SCENARIOS = ("speed", "calls", "limit", "memory", "resume", "faults")
-GIB = 1 << 30
+SCENARIOS = ("speed", "many", "calls", "limit", "memory", "resume", "faults")
 
 
 def run(scenario: str, quick: bool, rounds: int) -> tuple[list[Table], list[dict[str, Any]]]:
     """One scenario, at the size that was asked for."""
     if scenario == "speed":
-        return speed.measure(speed.quick() if quick else speed.full(), rounds)
+        return speed.measure(speed.large(quick), rounds)
+    if scenario == "many":
+        return speed.measure(speed.many(quick), rounds)
     if scenario == "calls":
-        table, raw = thrift.calls(300 if quick else 10_000)
+        table, raw = counts.calls(300 if quick else 10_000)
     elif scenario == "limit":
-        table, raw = thrift.call_limit(*((25, 5, 20) if quick else (100, 30, 80)))
+        table, raw = counts.call_limit(*((25, 5, 20) if quick else (100, 30, 80)))
     elif scenario == "memory":
-        table, raw = thrift.memory(*((256 * MIB, (0,)) if quick else (5 * GIB, (0, 512 * MIB, GIB))))
+        table, raw = counts.memory(*((256 * MIB, (32 * MIB,)) if quick else (5120 * MIB, (32 * MIB, 1024 * MIB))))
     elif scenario == "resume":
-        table, raw = resume.kill_and_resume(160 * MIB if quick else 512 * MIB)
+        table, raw = counts.resume(160 * MIB if quick else 512 * MIB)
     else:
-        table, raw = faults.fault_table(("403", "503", "corrupt", "no_etag") if quick else tuple(faults.NAMES))
+        table, raw = faults.fault_table(faults.QUICK if quick else tuple(faults.FAULTS))
     return [table], [raw]
 
 
@@ -54,11 +55,11 @@ def _lines(path: str) -> list[str]:
 
 
 def main() -> int:
-    """Run the scenarios one after another; each table is printed as soon as it is there."""
+    """Run the scenarios one after another; each table is printed as soon as it is made."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--quick", action="store_true", help="small: that all runs, not how fast")
-    parser.add_argument("--rounds", type=int, help="of the speed scenario (default 7, quick 1)")
+    parser.add_argument("--rounds", type=int, help="of speed and many (default 7, quick 1)")
     parser.add_argument("--out", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - set(SCENARIOS):

@@ -1,153 +1,149 @@
-"""One upload by one client, in this very process, measured from inside.
+"""Runs uploads in processes of their own, and measures those from outside: from their start to their end."""
 
-    python -m bench.clients CLIENT --endpoint URL --file FILE [--part-size BYTES] [--jobs N] [--timeout S] [--state DIR]
-
-Prints one JSON line: how it ended, wall seconds and CPU seconds of the upload (building the client is in it, starting
-Python and importing the library is not) and the peak resident memory of the process.
-"""
-
-import argparse
-import json
-import logging
 import os
-import resource
+import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-TOKEN = "0123456789abcdef0123456789abcdef"
-PROJECT = "bench/bench"
-Job = Callable[[], tuple[str, str]]  # runs one upload: "completed" or "failed", and what was said
+from bench.server import PROJECT, Server
 
-
-def peak_memory() -> int:
-    """Peak resident bytes of this process; what its parent had before exec is not counted."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) << 10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10
-
-
-def cpu_seconds() -> float:
-    """User and system seconds of this process and of the children it waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
-
-
-def sdk(arguments: argparse.Namespace) -> Job:
-    """The official Python SDK with its defaults; `debug` lets it speak http, and does nothing else."""
-    import sevenbridges  # type: ignore[import-untyped]
-
-    logging.getLogger("sevenbridges").setLevel(logging.CRITICAL)
-    extra = {"part_size": arguments.part_size, "timeout": arguments.timeout}
-
-    def run() -> tuple[str, str]:
-        api = sevenbridges.Api(url=arguments.endpoint, token=TOKEN, debug=arguments.endpoint.startswith("http:"))
-        given = {name: value for name, value in extra.items() if value is not None}
-        upload = api.files.upload(str(arguments.file), project=PROJECT, **given)
-        if upload.result() is not None:
-            return "completed", str(upload.status)
-        return "failed", f"returned normally, status {upload.status}"
-
-    return run
-
-
-def ours(arguments: argparse.Namespace, *, verify: bool = True) -> Job:
-    """The uploader of cavatica-upload."""
-    from cavatica_upload import Destination, Uploader
-    from cavatica_upload.errors import CavaticaError
-
-    def run() -> tuple[str, str]:
-        state = arguments.state or Path(tempfile.mkdtemp(prefix="bench-state-"))
-        extra = {"part_deadline": arguments.timeout} if arguments.timeout else {}
-        with Uploader(
-            token=TOKEN, endpoint=arguments.endpoint, jobs=arguments.jobs, verify=verify, state_dir=state, **extra
-        ) as uploader:
-            try:
-                uploader.upload(arguments.file, Destination(project=PROJECT), part_size=arguments.part_size)
-            except CavaticaError as error:
-                return "failed", f"raised {type(error).__name__}: {error}"
-        return "completed", ""
-
-    return run
-
-
-def ours_unverified(arguments: argparse.Namespace) -> Job:
-    """The same, taking no MD5s and so not checking what storage has."""
-    return ours(arguments, verify=False)
-
-
-def curl(arguments: argparse.Namespace) -> Job:
-    """One PUT of the whole file as one part, for scale: what a plain C client needs to move the bytes."""
-
-    def call(path: str, body: object) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{arguments.endpoint}/upload/multipart{path}", data)
-        with urllib.request.urlopen(request, timeout=300) as answer:
-            value: dict[str, Any] = json.load(answer)
-            return value
-
-    def run() -> tuple[str, str]:
-        size = arguments.file.stat().st_size
-        started = call("", {"name": arguments.file.name, "project": PROJECT, "size": size, "part_size": size})
-        path = f"/{started['upload_id']}"
-        url = call(f"{path}/part/1", None)["url"]
-        command = [
-            "curl",
-            "-sS",
-            "-o",
-            os.devnull,
-            "-w",
-            "%header{etag}",
-            "-H",
-            "Expect:",
-            "-T",
-            str(arguments.file),
-            url,
-        ]
-        etag = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        call(f"{path}/complete", {"parts": [{"part_number": 1, "response": {"headers": {"ETag": etag}}}]})
-        return "completed", ""
-
-    return run
-
-
-CLIENTS: dict[str, Callable[[argparse.Namespace], Job]] = {
-    "sdk": sdk,
-    "ours": ours,
-    "ours-unverified": ours_unverified,
-    "curl": curl,
+SDK, OURS, UNVERIFIED = "SDK", "ours", "ours, --no-verify"
+COMMANDS = {
+    SDK: [str(Path(__file__).with_name("sdk.py")), PROJECT],
+    OURS: ["-m", "cavatica_upload", "upload", "--quiet", "--project", PROJECT],
+    UNVERIFIED: ["-m", "cavatica_upload", "upload", "--quiet", "--no-verify", "--project", PROJECT],
 }
+PATIENCE = 600.0  # seconds that one upload may take before it is killed and noted as endless
+TICK = 0.005  # seconds between two looks at a process
 
 
-def main() -> None:
-    """Run one client and print what it took."""
-    parser = argparse.ArgumentParser(prog="python -m bench.clients")
-    parser.add_argument("client", choices=CLIENTS)
-    parser.add_argument("--endpoint", required=True)
-    parser.add_argument("--file", type=Path, required=True)
-    parser.add_argument("--part-size", type=int)
-    parser.add_argument("--jobs", type=int)
-    parser.add_argument(
-        "--timeout", type=float, help="for the SDK seconds of silence, for ours seconds a part may take"
-    )
-    parser.add_argument("--state", type=Path, help="where the journal is kept, for runs that go on where another ended")
-    arguments = parser.parse_args()
-    job = CLIENTS[arguments.client](arguments)
-    began, used = time.perf_counter(), cpu_seconds()
-    outcome, said = job()
-    wall, cpu = time.perf_counter() - began, cpu_seconds() - used
-    result = {"outcome": outcome, "said": said, "wall": wall, "cpu": cpu, "peak_memory": peak_memory()}
-    print(json.dumps(result), flush=True)
-    os._exit(0)  # threads that still wait for a stalled storage must not keep us
+@dataclass(frozen=True)
+class Run:
+    """What one upload took and came to."""
+
+    client: str
+    outcome: str  # "completed", "failed" or "endless", as the client says
+    message: str
+    whole: bool  # as the server says
+    wall: float  # seconds
+    cpu: float  # seconds
+    peak_memory: int  # bytes
+    api_calls: int
+    refused: int  # of these, calls answered with 429
+    most_in_flight: int  # parts
+    bytes_received: int  # by the sink
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @property
+    def verdict(self) -> str:
+        """Whole, an honest error, or the thing that must never be."""
+        if self.outcome == "completed":
+            return "whole" if self.whole else "**said to be complete, and is not whole**"
+        return f"{'whole, but ' if self.whole else ''}{self.outcome}: {self.message}"
 
 
-if __name__ == "__main__":
-    main()
+class Process:
+    """An upload of the server's files by one client. `state` is the folder of our journal."""
+
+    def __init__(self, client: str, server: Server, state: Path, *options: str) -> None:
+        self.client, self.server = client, server
+        self._received = server.sink.bytes_received
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in finish
+        self._began = time.perf_counter()
+        self._process = subprocess.Popen(
+            [sys.executable, *COMMANDS[client], *options, *map(str, server.files)],
+            env={**server.environment, "CAVATICA_STATE_DIR": str(state)},
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def finish(self) -> Run:
+        """Wait for its end; then the server is asked for its part."""
+        peak, outcome = 0, ""
+        while not (ended := os.wait4(self._process.pid, os.WNOHANG))[0]:
+            peak = max(peak, _peak_memory(self._process.pid))
+            time.sleep(TICK)
+            if time.perf_counter() - self._began > PATIENCE:
+                self._process.kill()
+                outcome = "endless"
+        wall = time.perf_counter() - self._began
+        self._process.returncode = os.waitstatus_to_exitcode(ended[1])
+        with self._errors as errors:
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").strip().splitlines() or [""]
+        return Run(
+            client=self.client,
+            outcome=outcome or ("failed" if self._process.returncode else "completed"),
+            message=next((line for line in lines if line.startswith("Error: ")), lines[-1]),
+            whole=self.server.whole,
+            wall=wall,
+            cpu=ended[2].ru_utime + ended[2].ru_stime,
+            peak_memory=peak or ended[2].ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            api_calls=self.server.calls.total(),
+            refused=self.server.refusals.count,
+            most_in_flight=self.server.sink.most_in_flight,
+            bytes_received=self.server.sink.bytes_received - self._received,
+        )
+
+
+def _peak_memory(pid: int) -> int:
+    """Peak resident bytes of a process so far, 0 if the system does not tell. What wait4 says begins with our own."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def upload(client: str, server: Server, *options: str) -> Run:
+    """One upload to a server that has forgotten all before, without a journal of an earlier one."""
+    server.reset()
+    with tempfile.TemporaryDirectory(prefix="bench-state-") as state:
+        return Process(client, server, Path(state), *options).finish()
+
+
+def rounds(clients: Sequence[str], server: Server, count: int) -> list[dict[str, Run]]:
+    """Rounds of one upload by each client, in random order; one more to warm up is thrown away.
+
+    A round is what is compared: its uploads ran within seconds of each other, so that whatever else the machine did
+    weighs on all of them.
+    """
+    dice = random.Random(count)
+    series = []
+    for number in range(count + 1):
+        order = list(clients)
+        dice.shuffle(order)
+        runs = {client: upload(client, server) for client in order}
+        if number:
+            series.append(runs)
+    return series
+
+
+def ratios(series: Sequence[dict[str, Run]], client: str, base: str) -> list[float]:
+    """How many times as fast as `base` a client was, by round; only uploads that ended whole are compared."""
+    return [runs[base].wall / runs[client].wall for runs in series if runs[base].whole and runs[client].whole]
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value."""
+    return statistics.median(values)

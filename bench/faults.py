@@ -1,4 +1,4 @@
-"""What comes of a storage that fails on one part, once and for ever."""
+"""What comes of a storage that fails on one part, once and for ever. The mock's own storage keeps what really came."""
 
 import tempfile
 from collections.abc import Sequence
@@ -6,66 +6,44 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bench.clients import OURS, SDK, Run, upload
 from bench.files import write_file
-from bench.harness import Run, Sink, upload
+from bench.server import Server
 from bench.tables import MIB, Table
+from cavatica_mock import Fault
 
 PART = 8 * MIB
-NAMES = {
-    "403": "403 (URL expired, access denied)",
-    "503": "503 (slow down)",
-    "corrupt": "corrupted part",
-    "no_etag": "answer without ETag",
-    "reset": "connection reset",
-    "stall": "stall",
+FAULTS: dict[str, dict[str, Any]] = {
+    "403 (URL expired)": {"then": "expired"},
+    "503 (slow down)": {"then": "status", "status": 503},
+    "corrupted part": {"then": "corrupt"},
+    "lost part": {"then": "lost_part"},
+    "answer without ETag": {"then": "no_etag"},
+    "connection reset": {"then": "reset", "after_bytes": 1 << 16},
+    "stall": {"then": "stall", "after_bytes": 1 << 16},
 }
-STALL_OPTIONS = {
-    "sdk": ["--timeout=10"],  # seconds of silence; its default of 300, seven times, is too long to wait for here
-    "ours": ["--timeout=120"],  # seconds for a part with all its attempts, instead of an hour
-}
-STALL_NOTE = (
-    "Stalls: the SDK has a timeout of 10 s here instead of 300 s, ours a deadline of 120 s a part instead of 1 h."
-)
-Case = tuple[str, str, bool, str]  # kind, times, lenient, client
+QUICK = ("503 (slow down)", "corrupted part", "answer without ETag")
+STALL_OPTIONS = {SDK: ["--timeout", "10"], OURS: ["--retry-for", "2min"]}
+STALL_NOTE = "Stalls: the SDK has a timeout of 10 s here instead of 300 s, ours --retry-for 2min instead of 5min."
+Case = tuple[str, int | None, str]  # fault, times, client
 
 
-def fault_table(kinds: Sequence[str] = tuple(NAMES)) -> tuple[Table, dict[str, Any]]:
-    """Every fault, once and for ever, for both clients; storage keeps and hashes what really comes."""
-    table = Table(
-        "Part 2 of 5 fails",
-        [
-            "part 2 meets",
-            "how often",
-            "ours",
-            "SDK, where the API checks ETags",
-            "SDK, where it does not",
-        ],
-        note=STALL_NOTE if "stall" in kinds else "",
-    )
+def fault_table(names: Sequence[str] = tuple(FAULTS)) -> tuple[Table, dict[str, Any]]:
+    """Every fault, once and for ever, for both clients."""
+    table = Table("Part 2 of 5 fails", ["part 2 meets", "how often", OURS, SDK], note=STALL_NOTE * ("stall" in names))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = write_file(Path(folder) / "file", 5 * PART)
 
         def run(case: Case) -> Run:
-            kind, times, lenient, client = case
-            options = [f"--part-size={PART}", "--look", f"--fault={kind}{times}", *(["--lenient"] if lenient else [])]
-            patience = STALL_OPTIONS[client] if kind == "stall" else []
-            with Sink(file, *options) as sink:
-                return upload(client, sink, *patience)
+            name, times, client = case
+            fault = Fault("putPart", part=2, times=times, **FAULTS[name])
+            with Server([file], part_size=PART, faults=[fault]) as server:
+                return upload(client, server, *(STALL_OPTIONS[client] if name == "stall" else []))
 
-        columns = [(False, "ours"), (False, "sdk"), (True, "sdk")]
-        cases: list[Case] = [(k, t, lenient, c) for k in kinds for t in (":1", "") for lenient, c in columns]
+        cases: list[Case] = [(name, times, client) for name in names for times in (1, None) for client in (OURS, SDK)]
         with ThreadPoolExecutor(8) as pool:  # they mostly wait
             runs = dict(zip(cases, pool.map(run, cases), strict=True))
-    for kind in kinds:
-        for times, often in ((":1", "once"), ("", "for ever")):
-            table.add(NAMES[kind], often, *(verdict(runs[kind, times, lenient, c]) for lenient, c in columns))
+    for name in names:
+        for times, often in ((1, "once"), (None, "for ever")):
+            table.add(name, often, *(runs[name, times, client].verdict for client in (OURS, SDK)))
     return table, {"setting": table.title, "runs": [{"case": case, **one.as_json()} for case, one in runs.items()]}
-
-
-def verdict(run: Run) -> str:
-    """Whole, an honest error, or the thing that must never be."""
-    if run.outcome == "completed":
-        return "whole" if run.whole else "**said to be complete, and is not whole**"
-    if run.whole:
-        return f"whole, but {run.said}"
-    return f"error: {run.said}"

@@ -6,9 +6,9 @@ from pathlib import Path
 BLOCK = 4 << 20
 
 
-def write_file(path: Path, size: int) -> Path:
+def write_file(path: Path, size: int, seed: int = 2026) -> Path:
     """Write `size` bytes that no storage could compress or confuse."""
-    base = random.Random(2026).randbytes(BLOCK)
+    base = random.Random(seed).randbytes(min(BLOCK, size))
     with path.open("wb") as file:
         for index, start in enumerate(range(0, size, BLOCK)):
             turn = index * 4099 % BLOCK

@@ -1,66 +1,120 @@
-"""A storage that only swallows bytes, with as much API as an upload needs, in a process of its own.
+"""A storage that drops what it gets: it speaks TLS, and answers the ETags that it was told beforehand."""
 
-    python -m bench.sink FILE [--delay S] [--rate BYTES] [--limit CALLS/SECONDS] [--tls PEM] …
-
-FILE is the file that will be uploaded: the MD5 of its parts is taken once at start of an upload of a new part size, so
-that the ETags are known before the first byte comes. The first line printed is `ready PORT`. `GET /_sink/stats` says
-what came in, `POST /_sink/reset` forgets it.
-"""
-
-import argparse
+import hashlib
+import socket
 import ssl
-import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from bench.protocol import CallLimit, Protocol
-from bench.shelf import Shelf
-from bench.storage import Fault, Storage
-from bench.wire import serve
+BLOCK = 1 << 20
+PACE = 0.05  # seconds' worth of bytes that are read at a time under a rate
 
-
-def options() -> argparse.ArgumentParser:
-    """The arguments, which the harness writes too."""
-    parser = argparse.ArgumentParser(prog="python -m bench.sink", description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--delay", type=float, default=0.0, help="seconds that every API call takes")
-    parser.add_argument("--rate", type=int, help="bytes a second that storage takes on one connection")
-    parser.add_argument("--limit", default="1000000/300", help="API calls allowed in so many seconds")
-    parser.add_argument("--tls", type=Path, help="speak https, with the certificate and key in this file")
-    parser.add_argument("--part-size", type=int, help="the part size of every upload, whatever it asks for")
-    parser.add_argument("--look", action="store_true", help="hash the bytes that come instead of dropping them")
-    parser.add_argument("--lenient", action="store_true", help="complete without looking at the reported ETags")
-    parser.add_argument("--fault", help="KIND or KIND:TIMES, on part 2; KIND alone is for ever")
-    return parser
+Stored = Callable[[str, int, int, str], None]  # upload ID, part number, size, ETag
 
 
-def main() -> None:
-    """Serve until standard input ends, which it does when the harness is gone."""
-    arguments = options().parse_args()
-    calls, seconds = arguments.limit.split("/")
-    fault = None
-    if arguments.fault:
-        kind, _, times = arguments.fault.partition(":")
-        fault = Fault(kind, int(times) if times else None)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if arguments.tls else None
-    if tls is not None:
-        tls.load_cert_chain(arguments.tls)
-    scheme = "https" if tls else "http"
-    shelf = Shelf(arguments.file)
-    storage = Storage(shelf, arguments.rate, arguments.look, fault)
-    storage_port = serve(storage.handle, receive_buffer=256 << 10 if arguments.rate else None, tls=tls)
-    protocol = Protocol(
-        shelf,
-        f"{scheme}://127.0.0.1:{storage_port}",
-        CallLimit(int(calls), float(seconds)),
-        arguments.delay,
-        arguments.part_size,
-        arguments.lenient,
-    )
-    port = serve(protocol.handle, tls=tls)
-    protocol.base = f"{scheme}://127.0.0.1:{port}/v2"
-    print(f"ready {port}", flush=True)
-    sys.stdin.read()
+def part_md5s(path: Path, part_size: int) -> list[str]:
+    """The MD5 of every part of a file, so that the sink need not take it while clients are measured."""
+    size = path.stat().st_size
+
+    def digest(start: int) -> str:
+        md5 = hashlib.md5(usedforsecurity=False)
+        with path.open("rb") as file:
+            file.seek(start)
+            left = min(part_size, size - start)
+            while left:
+                block = file.read(min(left, BLOCK))
+                md5.update(block)
+                left -= len(block)
+        return md5.hexdigest()
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(digest, range(0, max(size, 1), part_size)))
 
 
-if __name__ == "__main__":
-    main()
+class Sink(ThreadingHTTPServer):
+    """Takes parts of files whose MD5s are known, by name; calls `stored` for each.
+
+    `rate` is bytes a second of one connection.
+    """
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, tls: ssl.SSLContext, md5s: dict[str, list[str]], rate: int | None) -> None:
+        super().__init__(("127.0.0.1", 0), Put)
+        # Without the handshake, which would be done by the thread that accepts.
+        self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        if rate is not None:  # inherited by the connections; small, so that a slow reader is felt by the writer
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
+        self.md5s, self.rate = md5s, rate
+        self.stored: Stored = lambda *_: None
+        self.lock = threading.Lock()
+        self.in_flight = 0
+        self.reset()
+
+    @property
+    def origin(self) -> str:
+        """What part URLs begin with."""
+        return f"https://127.0.0.1:{self.server_port}"
+
+    def reset(self) -> None:
+        """Count anew."""
+        self.parts = self.bytes_received = self.most_in_flight = 0
+
+    def count(self, *, parts: int = 0, received: int = 0) -> None:
+        """Count a part that begins (1) or ends (-1), and bytes."""
+        with self.lock:
+            self.parts += max(0, parts)
+            self.in_flight += parts
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            self.bytes_received += received
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is part of the measurement."""
+
+
+class Put(BaseHTTPRequestHandler):
+    """One connection."""
+
+    server: Sink
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_PUT(self) -> None:
+        """Drop a part, and tell the mock."""
+        url = urlsplit(self.path)
+        query = parse_qs(url.query)
+        upload_id, number = query["uploadId"][0], int(query["partNumber"][0])
+        size = int(self.headers["Content-Length"])
+        self.server.count(parts=1)
+        try:
+            self._drop(size)
+        finally:
+            self.server.count(parts=-1)
+        etag = self.server.md5s[unquote(url.path).rpartition("+")[2]][number - 1]
+        self.server.stored(upload_id, number, size, etag)
+        self.send_response(200)
+        self.send_header("ETag", f'"{etag}"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _drop(self, size: int) -> None:
+        rate = self.server.rate
+        block = memoryview(bytearray(BLOCK if rate is None else max(1, int(rate * PACE))))
+        began, seen = time.monotonic(), 0
+        while seen < size:
+            got = self.rfile.readinto1(block[: size - seen])  # type: ignore[attr-defined]
+            if not got:
+                raise ConnectionResetError
+            seen += got
+            self.server.count(received=got)
+            if rate is not None:
+                time.sleep(max(0.0, began + seen / rate - time.monotonic()))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

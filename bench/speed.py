@@ -1,92 +1,93 @@
-"""How fast: rounds of uploads by every client, the ratio to the official SDK, what each run took."""
+"""How fast: rounds of uploads by every client, the ratio to the vendor's SDK, what each run took."""
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.certificates import Certificates
+from bench.clients import OURS, SDK, UNVERIFIED, Run, median, ratios, rounds
 from bench.files import write_file
-from bench.harness import Run, Sink, median, ratios, rounds
+from bench.server import Server
 from bench.tables import MIB, Table
 
-BASE = "sdk"
+CLIENTS = (SDK, OURS, UNVERIFIED)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A file, a storage and an API to upload to."""
+    """Files, a storage and an API to upload to."""
 
     title: str
-    size: int  # bytes
+    size: int  # bytes of a file
+    files: int = 1
     delay: float = 0.0  # seconds an API call takes
     rate: int | None = None  # bytes a second on one connection to storage
-    tls: bool = False
-    clients: tuple[str, ...] = (BASE, "ours", "ours-unverified")
-
-    @property
-    def options(self) -> list[str]:
-        """For the sink."""
-        return [f"--delay={self.delay}", *([f"--rate={self.rate}"] if self.rate else [])]
 
 
-def full() -> list[Setting]:
-    """The settings of the published figures."""
-    gib = 1 << 30
-    every = (BASE, "ours", "ours-unverified", *(["curl"] if shutil.which("curl") else []))
+def large(quick: bool) -> list[Setting]:
+    """One file of many parts."""
+    if quick:
+        return [Setting("64 MiB, 5 ms a call", 64 * MIB, delay=0.005)]
     return [
-        Setting("1 GiB, API calls take 0 ms", gib, clients=every),
-        Setting("1 GiB, API calls take 50 ms", gib, delay=0.05),
-        Setting("1 GiB over TLS, API calls take 50 ms", gib, delay=0.05, tls=True),
-        Setting("1 GiB, storage takes 40 MiB/s per connection, API calls take 50 ms", gib, delay=0.05, rate=40 * MIB),
+        Setting("1 GiB, 0 ms a call", 1024 * MIB),
+        Setting("1 GiB, 50 ms a call", 1024 * MIB, delay=0.05),
+        Setting("1 GiB, 50 ms a call, storage takes 40 MiB/s a connection", 1024 * MIB, delay=0.05, rate=40 * MIB),
     ]
 
 
-def quick() -> list[Setting]:
-    """Small enough for every change; shows that all runs, not how fast."""
-    return [
-        Setting("64 MiB, API calls take 5 ms", 64 * MIB, delay=0.005),
-        Setting("64 MiB over TLS, API calls take 5 ms", 64 * MIB, delay=0.005, tls=True),
-    ]
+def many(quick: bool) -> list[Setting]:
+    """Many small files in one run."""
+    if quick:
+        return [Setting("10 files of 256 KiB, 5 ms a call", 256 << 10, files=10, delay=0.005)]
+    return [Setting("200 files of 256 KiB, 50 ms a call", 256 << 10, files=200, delay=0.05)]
 
 
 def measure(settings: Sequence[Setting], count: int) -> tuple[list[Table], list[dict[str, Any]]]:
     """Run the settings and draw a table of each."""
     tables, raw = [], []
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for setting in settings:
-            file = write_file(Path(folder) / "file", setting.size)
-            certificates = Certificates.make(Path(folder)) if setting.tls else None
-            with Sink(file, *setting.options, certificates=certificates) as sink:
-                series = rounds(setting.clients, sink, count)
-            tables.append(_table(setting, series))
-            raw.append({"setting": setting.title, "rounds": [{c: r.as_json() for c, r in s.items()} for s in series]})
+    for setting in settings:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            files = [write_file(Path(folder) / f"file-{n}", setting.size, seed=n) for n in range(setting.files)]
+            with Server(files, part_size=32 * MIB, delay=setting.delay, rate=setting.rate) as server:
+                series = rounds(CLIENTS, server, count)
+        tables.append(_table(setting, series))
+        raw.append({"setting": setting.title, "rounds": [{c: r.as_json() for c, r in s.items()} for s in series]})
     return tables, raw
 
 
 def _table(setting: Setting, series: list[dict[str, Run]]) -> Table:
     table = Table(
         f"{setting.title} ({len(series)} rounds)",
-        ["client", "speed of the SDK, median (range)", "MiB/s", "CPU-s", "peak MiB", "API calls", "in flight", "whole"],
+        [
+            "client",
+            "speed of the SDK, median (range)",
+            "s",
+            "MiB/s",
+            "CPU-s",
+            "peak MiB",
+            "calls",
+            "in flight",
+            "whole",
+        ],
     )
-    for client in setting.clients:
+    for client in CLIENTS:
         runs = [one[client] for one in series]
         whole = [run for run in runs if run.whole]
-        ended = "; ".join(sorted({f"NO: {run.outcome} {run.said}" for run in runs if not run.whole})) or "yes"
-        times = ratios(series, client, BASE)
+        ended = "; ".join(sorted({f"NO: {run.verdict}" for run in runs if not run.whole})) or "yes"
+        times = ratios(series, client, SDK)
         if not times:
-            table.add(client, *["-"] * 6, ended)
+            table.add(client, *["-"] * 7, ended)
             continue
         table.add(
             client,
             f"{median(times):.2f}x ({min(times):.2f}-{max(times):.2f})",
-            f"{median([setting.size / run.wall / MIB for run in whole]):.0f}",
+            f"{median([run.wall for run in whole]):.2f}",
+            f"{median([setting.size * setting.files / run.wall / MIB for run in whole]):.0f}",
             f"{median([run.cpu for run in whole]):.2f}",
             f"{max(run.peak_memory for run in whole) / MIB:.0f}",
             f"{max(run.api_calls for run in whole)}",
-            f"{max(run.max_in_flight for run in whole)}",
+            f"{max(run.most_in_flight for run in whole)}",
             ended,
         )
     return table
