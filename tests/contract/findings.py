@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import attrs
 
 from tests.contract.answer import CONTRACT, TRANSPORT, Answer, Broken
-from tests.contract.call_counts import CallCounts
+from tests.contract.client import CallCounts
 from tests.contract.trace import Steps, Trace
 
 # What the suite's own code raises when an answer lacked what it needs: that answer has been blamed already.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tests.contract import document
-from tests.contract.call_counts import CallCounts
+from tests.contract.client import CallCounts
 from tests.contract.findings import Finding, Outcome
 from tests.contract.requests.client import RawClient, valid_request
 from tests.contract.server import Target, mock_arguments, started

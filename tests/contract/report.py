@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.contract import document, replay, reproduce
-from tests.contract.call_counts import CallCounts
+from tests.contract.client import CallCounts
 from tests.contract.findings import Cause, Outcome, causes, notes
 from tests.contract.forced_statuses import UNREACHABLE
 from tests.contract.reproduce import SHORT_TOKEN, Scene

@@ -8,9 +8,9 @@ import attrs
 
 from tests.contract import document, forced_statuses, report, requests
 from tests.contract.answer import Broken
-from tests.contract.call_counts import CallCounts
+from tests.contract.client import CallCounts
 from tests.contract.findings import Finding, Outcome, causes, notes
-from tests.contract.model.context import Context
+from tests.contract.model.model import Context
 from tests.contract.model.run import EXAMPLES, STEPS, play
 from tests.contract.options import Options, UsageError
 from tests.contract.reproduce import SHORT_TOKEN

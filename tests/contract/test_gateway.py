@@ -4,12 +4,12 @@ import pytest
 
 from tests.contract import requests, suite
 from tests.contract.findings import notes
-from tests.contract.gateway import ANEW, AS_IT_CAME, behind_nginx, nginx
-from tests.contract.mutants import mutant_run
+from tests.contract.mutants import run as mutants
 from tests.contract.mutants.serve import served
 from tests.contract.options import SEED, Options
 from tests.contract.requests import client as raw_client
 from tests.contract.schemathesis import run as schemathesis_run
+from tests.contract.server import ANEW, AS_IT_CAME, behind_nginx, nginx
 
 pytestmark = pytest.mark.skipif(nginx() is None, reason="nginx is not installed")
 
@@ -37,4 +37,4 @@ def test_an_honest_server_has_no_finding(way: str) -> None:
 @pytest.mark.parametrize("mutant", CONTRACT_MUTANTS)
 def test_a_broken_server_is_caught(mutant: str) -> None:
     """Nginx hides nothing that a client would feel."""
-    assert mutant_run.run_mutant(mutant, SEED, ("raw", "model"), behind_nginx)["caught"]
+    assert mutants.run_mutant(mutant, SEED, ("raw", "model"), behind_nginx)["caught"]

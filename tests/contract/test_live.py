@@ -15,7 +15,7 @@ from cavatica_upload.events import Drift as Told
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT, operations
 from tests.contract.live.drift import Drift, read_baseline
-from tests.contract.live.rate_budget import RateBudget
+from tests.contract.live.watchers import RateBudget
 from tests.contract.mutants.serve import served
 from tests.contract.options import SEED, Options, UsageError
 from tests.contract.server import PROJECT, TOKEN, Target

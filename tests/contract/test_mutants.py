@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.mutants import DEFECTS
 from tests.contract.mutants import run as mutants
-from tests.contract.mutants.mutant_run import run_mutant
+from tests.contract.mutants.run import run_mutant
 from tests.contract.options import SEED
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract import codes, document, rules
+from tests.contract import document, rules
 from tests.contract.answer import Answer, Request
 from tests.contract.reproduce import Scene, curl
 
@@ -111,7 +111,7 @@ def test_every_code_in_the_document_is_known() -> None:
     found = errors(document.load())
     assert len(found) > 10
     for error in found:
-        assert codes.HTTP_STATUS[error["code"]] == error["status"], error
+        assert rules.HTTP_STATUS[error["code"]] == error["status"], error
 
 
 def test_a_curl_command_shows_the_request_without_the_token() -> None:

@@ -14,7 +14,7 @@ import pytest
 from cavatica_mock import MockServer
 from tests.contract import report, requests, suite
 from tests.contract.answer import Broken
-from tests.contract.call_counts import CallCounts
+from tests.contract.client import CallCounts
 from tests.contract.document import operations
 from tests.contract.findings import Cause, Finding, Outcome
 from tests.contract.forced_statuses import UNREACHABLE, demand_everything

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tests.contract import codes
+from tests.contract import rules
 from tests.contract.answer import Answer
 from tests.contract.client import ApiClient
 from tests.contract.model.model import File, Model, Upload
@@ -30,7 +30,7 @@ def refusal(answer: Answer, status: int | tuple[int, ...], allowed: Collection[i
 
 def gone(answer: Answer) -> None:
     """Demand that an upload is not found."""
-    refusal(answer, 404, {codes.NO_SUCH_UPLOAD})
+    refusal(answer, 404, {rules.NO_SUCH_UPLOAD})
 
 
 def upload(api: ApiClient, known: Upload, list_parts: object = "true") -> Answer:

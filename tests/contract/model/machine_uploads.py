@@ -5,10 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.contract import codes
+from tests.contract import rules
 from tests.contract.model import asserts
-from tests.contract.model.context import Context, cleaned
-from tests.contract.model.model import Model, Upload
+from tests.contract.model.model import Context, Model, Upload, cleaned
 
 PICK = st.integers(0, 5)
 COMPLETE = st.sampled_from(
@@ -66,7 +65,7 @@ class Uploads(RuleBasedStateMachine):
         answer = context.api.call("startUpload", body=body, query={"overwrite": overwrite} if overwrite else {})
         other = model.named(place, name)
         if other is not None and (other.content is None or not overwrite):
-            asserts.refusal(answer, 409, codes.NAME_TAKEN)
+            asserts.refusal(answer, 409, rules.NAME_TAKEN)
             self.reached("start conflicts")
             return
         started = answer.expect(200).json()
@@ -143,7 +142,7 @@ class Uploads(RuleBasedStateMachine):
             body.append({"part_number": 0 if twice else 10001, "response": {"headers": {"ETag": "3" * 32}}})
         answer = self.context.api.call("reportUploadedParts", upload_id=known.id, body={"parts": body})
         if bad:
-            asserts.refusal(answer, 400, codes.BAD_PART_NUMBER)
+            asserts.refusal(answer, 400, rules.BAD_PART_NUMBER)
             self.reached("many refused whole")
             return
         answer.expect(200)
@@ -173,10 +172,10 @@ class Uploads(RuleBasedStateMachine):
             answer = self.context.api.call("completeUpload", upload_id=known.id, body=None if kind == "null" else body)
         content = known.whole(extra)
         if content is None:
-            asserts.refusal(answer, 409, {codes.NOT_COMPLETE})
+            asserts.refusal(answer, 409, {rules.NOT_COMPLETE})
             self.reached("refused: wrong ETag" if kind == "wrong etag" and extra else "refused: incomplete")
         elif self.model.taken(known):
-            asserts.refusal(answer, 409, codes.NAME_TAKEN | {codes.NOT_COMPLETE})
+            asserts.refusal(answer, 409, rules.NAME_TAKEN | {rules.NOT_COMPLETE})
             self.reached("refused: name taken")
         else:
             self.completed(known, answer.expect(200, 201), content, owed=bool(extra))
@@ -196,7 +195,7 @@ class Uploads(RuleBasedStateMachine):
         self.model.uploads[rival.id] = rival
         self.finish(1, "nothing")
         self.finish(0, "owed")
-        asserts.refusal(self.context.api.call("startUpload", body=body), 409, codes.NAME_TAKEN)
+        asserts.refusal(self.context.api.call("startUpload", body=body), 409, rules.NAME_TAKEN)
         self.reached("start conflicts")
 
     @precondition(any_uploads)

@@ -1,10 +1,15 @@
-"""The model: what a server has to remember of uploads, files and folders. No HTTP."""
+"""What the machine knows: what a server has to remember of uploads, files and folders, and what it plays on."""
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import attrs
 
+from tests.contract.answer import Answer
+from tests.contract.client import ApiClient
 from tests.contract.known_uploads import SMALL, KnownUpload
+from tests.contract.server import Target
 
 
 @attrs.define(eq=False)
@@ -96,3 +101,86 @@ class Model:
     def delete(self, file: File) -> None:
         del self.files[file.id]
         self.deleted.append(file.id)
+
+
+# Every kind of outcome that a play has to reach, or it has proved less than it says.
+REQUIRED = frozenset({
+    "started", "started without size", "started in a folder", "start conflicts", "part put", "part put again",
+    "bad part number", "reported", "reported many", "many refused whole", "reported many twice", "completed",
+    "completed with nothing owed", "completed with what is owed", "completed of several parts", "completed over a file",
+    "completed empty", "refused: incomplete", "refused: wrong ETag", "refused: name taken", "aborted",
+    "ended upload used", "stranger kept out", "odd boolean refused", "file deleted", "folder made", "folder conflicts",
+    "folder kept while full", "metadata merged", "file renamed", "rename conflicts", "deleted file used",
+})  # fmt: skip
+NEEDS_A_MOCK = frozenset({"started without size"})  # nothing says which parts make such a file
+NEEDS_STRANGER = frozenset({"stranger kept out"})
+NEEDS_SMALL_PARTS = frozenset({"completed of several parts"})
+
+
+@attrs.define
+class Context:
+    """Shared by all examples of one play."""
+
+    target: Target
+    api: ApiClient
+    stranger: ApiClient | None
+    part_size: int
+    reached: Counter[str] = attrs.field(factory=Counter)
+    home: str = ""  # the folder that stands for the top of the project, where others have things there
+    examples: int = 0
+    _numbers: "itertools.count[int]" = attrs.field(factory=itertools.count)
+
+    @classmethod
+    def on(cls, target: Target, api: ApiClient | None = None, *, home: str = "") -> "Context":
+        """Find out which part size the server gives to a small file. Raises Broken."""
+        api = api or target.api()
+        body = {"project": target.project, "name": f"contract-{target.run}-probe", "size": 3}
+        answer = api.call("startUpload", body=body).expect(200)
+        part_size = answer.field("part_size", int)
+        api.call("abortUpload", upload_id=answer.field("upload_id")).expect(204)
+        stranger = target.api(token=target.other_token, trace=api.trace) if target.other_token else None
+        return cls(target, api, stranger, part_size, home=home)
+
+    def destination(self, place: str) -> dict[str, str]:
+        """Where something is to go, as a request says it."""
+        folder = place or self.home
+        return {"parent": folder} if folder else {"project": self.target.project}
+
+    @property
+    def small(self) -> bool:
+        """True where several parts can be sent at no cost."""
+        return self.part_size <= SMALL
+
+    @property
+    def required(self) -> frozenset[str]:
+        left_out: set[str] = set()
+        left_out |= set() if self.stranger else NEEDS_STRANGER
+        left_out |= set() if self.small else NEEDS_SMALL_PARTS
+        left_out |= set() if self.target.own else NEEDS_A_MOCK
+        return REQUIRED - left_out
+
+    def name(self) -> str:
+        """A name that tells whose it is, and that no other run uses."""
+        return f"contract-{self.target.run}-m{next(self._numbers)}"
+
+    def begin(self) -> None:
+        """A new example. A mock of our own begins as new, and so does the numbering: an example repeats exactly."""
+        self.examples += 1
+        if self.target.own:
+            for api in filter(None, (self.stranger, self.api)):
+                api.reset_mock()
+            self._numbers = itertools.count()
+
+    def unreached(self) -> list[str]:
+        return sorted(self.required - self.reached.keys())
+
+    def close(self) -> None:
+        self.api.close()
+        if self.stranger:
+            self.stranger.close()
+
+
+def cleaned(answer: Answer) -> None:
+    """Accept that something is gone already."""
+    if answer.status not in (204, 404):
+        raise answer.broken("clean_up", "204 or 404 is right")

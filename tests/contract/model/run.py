@@ -6,8 +6,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.contract.answer import Broken
 from tests.contract.findings import Finding, Outcome
-from tests.contract.model.context import Context
 from tests.contract.model.machine_files import UploadsAndFiles
+from tests.contract.model.model import Context
 
 EXAMPLES = 100
 STEPS = 30

@@ -1,7 +1,6 @@
 """Answers of the wrong shape: status, type, keys, error bodies, headers."""
 
-from tests.contract.mutants.patches import answer, behaviour
-from tests.contract.mutants.proxy import Ask, Reply, Way
+from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour
 
 
 @answer("completeUpload", 201)

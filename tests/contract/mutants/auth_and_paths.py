@@ -6,8 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import attrs
 
-from tests.contract.mutants.patches import answer, behaviour, request
-from tests.contract.mutants.proxy import Ask, Reply, Way
+from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, request
 from tests.contract.server import OTHER_TOKEN, TOKEN
 
 

@@ -4,8 +4,7 @@ import json
 import re
 from typing import Any
 
-from tests.contract.mutants.patches import answer, behaviour, request
-from tests.contract.mutants.proxy import Ask, Reply, Way
+from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, request
 
 
 def _reports(ask: Ask) -> list[Any] | None:

@@ -1,9 +1,14 @@
 """Proves the suite: each server that is broken on purpose has to be caught, and the one that is not has to pass.
 
-The defects are in `broken`. Each is hunted by a process of its own, two at a time, the cheap phases first, up to the
-first finding.
+The defects are in this package. Each is tried by a process of its own, because Hypothesis keeps state in its process,
+two at a time, the cheap phases first, up to the first finding:
+
+    python -m tests.contract.mutants.run NAME SEED [nginx] [PHASE…]
+
+prints one line of JSON: which phase and which check found what, after how many calls and seconds.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,13 +16,34 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from typing import Any, Final
 
+from tests.contract import suite
 from tests.contract.document import ROOT
 from tests.contract.mutants import DEFECTS
-from tests.contract.mutants.mutant_run import PHASES
-from tests.contract.mutants.serve import UNBROKEN
+from tests.contract.mutants.serve import UNBROKEN, served
 from tests.contract.options import Options
+from tests.contract.server import Target, behind_nginx
+
+PHASES: Final = ("raw", "model", "forced", "unit", "stateful")  # the cheap ones first
+Behind = Callable[[Target], contextlib.AbstractContextManager[Target]]
+
+
+def run_mutant(
+    name: str, seed: int, phases: Sequence[str] = PHASES, behind: Behind = contextlib.nullcontext
+) -> dict[str, Any]:
+    """The first finding on the mock with this defect; "caught" is None if there is none. `behind`: a gateway."""
+    began, calls = time.monotonic(), 0
+    with served(name, seed) as mutant, behind(mutant) as target:
+        for phase in phases:
+            outcome = suite.PHASES[phase](suite.Run(target, Options(seed), first=True))
+            calls += outcome.counts.calls
+            if outcome.findings:
+                finding = outcome.findings[0]
+                caught = {"phase": outcome.phase, "check": finding.check, "message": finding.message[:300]}
+                return {"name": name, "caught": caught, "calls": calls, "seconds": time.monotonic() - began}
+    return {"name": name, "caught": None, "calls": calls, "seconds": time.monotonic() - began}
+
 
 AT_ONCE = 2  # as many as CI has cores
 LONGEST = 240  # seconds for one mutant
@@ -73,7 +99,7 @@ def _hunt(name: str, seed: int, phases: Sequence[str], behind: str | None) -> di
     command = [
         sys.executable,
         "-m",
-        "tests.contract.mutants.mutant_run",
+        "tests.contract.mutants.run",
         name,
         str(seed),
         *filter(None, (behind,)),
@@ -117,3 +143,9 @@ def markdown(results: Sequence[dict[str, Any]], seed: int, seconds: float) -> st
             check = "passes everything"
         lines.append(f"| {name} | {broken} | {by} | {check} | {result['calls']} | {result['seconds']:.1f} |")
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    phases = [word for word in sys.argv[3:] if word != "nginx"] or PHASES
+    before: Behind = behind_nginx if "nginx" in sys.argv[3:] else contextlib.nullcontext
+    print(json.dumps(run_mutant(sys.argv[1], int(sys.argv[2]), phases, before)))

@@ -4,8 +4,7 @@ import re
 
 import attrs
 
-from tests.contract.mutants.patches import answer, behaviour, request
-from tests.contract.mutants.proxy import Ask, Reply, Way
+from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, request
 from tests.contract.server import TOKEN
 
 

@@ -3,7 +3,7 @@
 Each claim is a function with the sentence that it proves as its docstring. `raw` has what they share.
 """
 
-from tests.contract.requests import authorization, bodies, headers, limits, lists, paths, queries, storage
+from tests.contract.requests import authorization, bodies, headers, lists, paths, storage
 
-MODULES = (paths, queries, bodies, headers, authorization, storage, lists, limits)
+MODULES = (paths, bodies, headers, authorization, storage, lists)
 CLAIMS = [claim for module in MODULES for claim in module.CLAIMS]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.contract import codes, document
+from tests.contract import document, rules
 from tests.contract.requests.client import Claim, RawClient, claim, valid_request
 
 CLAIMS: list[Claim] = []
@@ -95,8 +95,8 @@ def after_the_end(raw: RawClient) -> None:
         for operation, arguments in attempts:
             answer = raw.api.call(operation, upload_id=upload.id, **arguments)
             answer.expect(404, check="use_after_end")
-            if answer.code != codes.NO_SUCH_UPLOAD:
-                raise answer.broken("error_code", f"code {answer.code}, and {codes.NO_SUCH_UPLOAD} is right")
+            if answer.code != rules.NO_SUCH_UPLOAD:
+                raise answer.broken("error_code", f"code {answer.code}, and {rules.NO_SUCH_UPLOAD} is right")
         listed = raw.api.call("listUploads", query={"limit": 100}).expect(200)
         if upload.id in {item["upload_id"] for item in listed.json()["items"]}:
             raise listed.broken("use_after_end", "an upload that has ended is listed")

@@ -21,7 +21,11 @@ from tests.contract.known_uploads import KnownUploads
 Case = schemathesis.Case[Any]
 LISTS: Final = {"listUploads", "listFiles", "listFolder"}
 DEFAULT_LIMIT: Final = 50
-URL: Final = urlsplit(os.environ.get("CONTRACT_URL", "http://127.0.0.1:8080/v2"))
+TARGET: Final[dict[str, Any]] = {
+    "url": "http://127.0.0.1:8080/v2", "project": "contract/suite", "run": "st", "own": False, "facts": "",
+    **json.loads(os.environ.get("CONTRACT_TARGET", "{}")),
+}  # fmt: skip
+URL: Final = urlsplit(TARGET["url"])
 ORIGIN: Final = f"{URL.scheme}://{URL.netloc}"
 PREFIX: Final = URL.path.rstrip("/")
 

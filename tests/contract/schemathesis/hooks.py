@@ -1,44 +1,161 @@
-"""What schemathesis loads, by `hooks` in schemathesis.toml: seeding, seeding, the PUT to storage, and the own checks.
+"""What schemathesis loads, by `hooks` in schemathesis.toml: case seeding, the PUT to storage, and the own checks.
 
-From the environment: CONTRACT_TOKEN, CONTRACT_PROJECT (owner/name that can be written to), CONTRACT_URL (the server's
-base URL), CONTRACT_RUN (part of every name, so that runs do not meet on one server), CONTRACT_RESET (not empty: the
-server is a mock of our own, and may be reset) and CONTRACT_FACTS (a file to write to at the end: how many calls were
-made, and which requests lead to each failure).
+From the environment: CONTRACT_TOKEN, and CONTRACT_TARGET, a JSON object with `url` (the server's base URL), `project`
+(owner/name that can be written to), `run` (part of every name, so that runs do not meet on one server), `own` (a mock
+of ours, which may be reset) and `facts` (a file to write to at the end: how many calls were made, and which requests
+lead to each failure).
 """
 
 import atexit
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import schemathesis
 from schemathesis import HookContext
 from schemathesis.core.failures import Failure
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.transport import Response
 from schemathesis.generation.stateful.state_machine import APIStateMachine
 from schemathesis.openapi.checks import EnsureResourceAvailability
 
 from tests.contract import rules
 from tests.contract.answer import Answer, Broken
-from tests.contract.call_counts import CallCounts
-from tests.contract.client import ApiClient
-from tests.contract.known_uploads import SMALL, KnownUploads
+from tests.contract.client import ApiClient, CallCounts
+from tests.contract.known_uploads import SMALL, KnownUpload, KnownUploads
 from tests.contract.schemathesis import checks
-from tests.contract.schemathesis.case_seeding import CaseSeeding
 from tests.contract.trace import Trace, to_json
 
 Case = schemathesis.Case[Any]
+Fields = dict[str, Any]
 
-TOKEN = os.environ["CONTRACT_TOKEN"]
-PROJECT = os.environ.get("CONTRACT_PROJECT", "contract/suite")
-URL = os.environ.get("CONTRACT_URL", "http://127.0.0.1:8080/v2")
 FAULTY = (ValueError, KeyError, TypeError, AttributeError, Broken)  # an answer lacks what the document promises
 LARGEST_PUT = 2**20  # bytes; a part of the usual size would only show how fast the disk is
 
-api = ApiClient(URL, TOKEN, judge=False)
-known = KnownUploads(api, PROJECT, os.environ.get("CONTRACT_RUN", "st"))
+MANY = 4  # parts; more would only take time
+FOLDER_OPERATIONS = frozenset({"listFolder", "deleteFile"})
+
+
+class CaseSeeding:
+    """Makes generated cases fit the state of things, in place, so that they get beyond "not found".
+
+    What schemathesis made invalid on purpose stays invalid: only components that fit their schema are touched. One case
+    in four is left as it was drawn, because unknown ids and odd part numbers are worth a try too.
+    """
+
+    def __init__(self, known: KnownUploads) -> None:
+        self.known = known
+        self.turn = 0
+
+    def fit(self, operation_id: str, case: Case) -> None:
+        """Fit one case. Which ones are left alone depends on their order only, so that a seed repeats it."""
+        self.turn += 1
+        meta = case.meta
+        if meta is None or case.method.lower() != case.operation.method:
+            return
+        phase = meta.phase.name.value
+        if self.turn % 4 and not meta.is_negative_at(ParameterLocation.PATH) and not self._linked(phase, case):
+            self._fit_path(operation_id, case, phase)
+        if operation_id == "listFiles" and self.turn % 4 and not meta.is_negative_at(ParameterLocation.QUERY):
+            case.query = self._one_place(case.query)
+        body = case.body
+        if isinstance(body, dict) and not meta.is_negative_at(ParameterLocation.BODY) and phase != "coverage":
+            upload = self.known.uploads.get(str(case.path_parameters.get("upload_id")))
+            case.body = self._fitted_body(operation_id, body, upload, stateful=phase == "stateful")
+        elif operation_id == "completeUpload" and phase == "stateful" and self.turn % 3:
+            # Nothing, null: right only where all parts were reported. Give such a case its chance.
+            self._report_all(self.known.uploads.get(str(case.path_parameters.get("upload_id"))))
+
+    def _linked(self, phase: str, case: Case) -> bool:
+        """True where a link of the stateful phase brought the id: that one is to be used, ended or not."""
+        ids = {str(value) for value in case.path_parameters.values()}
+        return phase == "stateful" and not ids.isdisjoint(self.known.everything)
+
+    def _fit_path(self, operation_id: str, case: Case, phase: str) -> None:
+        values: Fields = dict(case.path_parameters)
+        if "upload_id" in values:
+            upload = self.known.open_upload()
+            values["upload_id"] = upload.id
+            if "part_number" in values and phase != "coverage":
+                values["part_number"] = (int(values["part_number"]) - 1) % upload.count + 1
+        if "file_id" in values:
+            if operation_id == "deleteFile":
+                values["file_id"] = self.known.new_folder()
+            elif operation_id in FOLDER_OPERATIONS:
+                values["file_id"] = self.known.folder()
+            else:
+                values["file_id"] = self.known.file()
+        if "project_owner" in values:
+            values["project_owner"], values["project_name"] = self.known.project.split("/", 1)
+        if values != case.path_parameters:
+            case.path_parameters = values
+
+    def _one_place(self, query: Fields) -> Fields:
+        """Exactly one of `project` and `parent` says where."""
+        fitted = {name: value for name, value in query.items() if name not in ("project", "parent")}
+        if "parent" in query and "project" not in query:
+            return {**fitted, "parent": self.known.folder()}
+        return {**fitted, "project": self.known.project}
+
+    def _fitted_body(self, operation_id: str, body: Fields, upload: KnownUpload | None, *, stateful: bool) -> Any:
+        if operation_id in ("startUpload", "createFolder"):
+            return self._placed(operation_id, body, stateful=stateful)
+        if operation_id == "editFiles" and self.turn % 4:
+            keys = ["file_id" if "file_id" in item else "id" for item in body["items"]]
+            items = zip(body["items"], keys, strict=True)
+            return {**body, "items": [{**item, key: self.known.file()} for item, key in items]}
+        if upload is None or upload.ended or not self.turn % 4:
+            return body
+        if operation_id == "reportUploadedPart":
+            return {**body, **self._report(upload, body)}
+        if operation_id == "reportUploadedParts":
+            return {**body, "parts": list(self._reports(upload, body["parts"]))}
+        if operation_id == "completeUpload" and stateful:
+            if self.turn % 3 and len(upload.numbers) <= MANY:
+                self.known.put_all(upload)
+            owed = [number for number in upload.etags if number not in upload.reported]
+            return {**body, "parts": [upload.report(number) for number in owed]}
+        return body
+
+    def _placed(self, operation_id: str, body: Fields, *, stateful: bool) -> Fields:
+        """Into a project or folder that is there, and of a size whose bytes can be sent."""
+        fitted = dict(body)
+        if "project" in fitted:
+            fitted["project"] = self.known.project
+        if "parent" in fitted and self.turn % 4:
+            fitted["parent"] = self.known.folder()
+        if operation_id == "startUpload" and stateful:
+            if self.turn % 5:  # else names meet again, and conflict
+                fitted["name"] = f"{self.known.next_name()} {body['name'][:180]}"
+            if "size" in fitted:
+                fitted["size"] = self.known.fitting_size(int(fitted["size"]))
+        return fitted
+
+    def _report(self, upload: KnownUpload, report: Fields) -> Fields:
+        number = (int(report["part_number"]) - 1) % min(upload.count, 3) + 1
+        if number not in upload.etags and upload.length(number) <= 2**20:
+            self.known.put(upload, number)
+        return {**report, **upload.report(number)}
+
+    def _reports(self, upload: KnownUpload, reports: list[Fields]) -> Iterator[Fields]:
+        for report in reports[:5]:
+            yield self._report(upload, report)
+
+    def _report_all(self, upload: KnownUpload | None) -> None:
+        if upload is None or upload.ended or len(upload.numbers) > MANY:
+            return
+        self.known.put_all(upload)
+        parts = [upload.report(number) for number in sorted(upload.etags)]
+        self.known.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": parts})
+        for report in parts:
+            upload.note_report(report)
+
+
+api = ApiClient(checks.TARGET["url"], os.environ["CONTRACT_TOKEN"], judge=False)
+known = KnownUploads(api, checks.TARGET["project"], checks.TARGET["run"])
 seeding = CaseSeeding(known)
 counts = CallCounts()
 countdown = rules.Countdown()
@@ -56,7 +173,7 @@ failed: dict[str, None] = {}  # ids of cases, in their order
 
 with contextlib.suppress(*FAULTY):  # whatever is wrong with a first upload, the checks will tell
     known.learn()
-if os.environ.get("CONTRACT_RESET"):
+if checks.TARGET["own"]:
     api.reset_mock()
 
 
@@ -128,7 +245,7 @@ def end_scenario(machine: APIStateMachine) -> None:
     What a scenario draws depends on the answers it gets. When those depend on the scenarios before it, Hypothesis gives
     up ("data generation behaved differently"), and schemathesis calls that a success.
     """
-    if os.environ.get("CONTRACT_RESET"):
+    if checks.TARGET["own"]:
         api.trace = Trace()
         api.reset_mock()
         known.clear()
@@ -141,10 +258,10 @@ setattr(APIStateMachine, "teardown", end_scenario)  # noqa: B010 - not a method 
 
 @atexit.register
 def write_facts() -> None:
-    if not os.environ.get("CONTRACT_RESET"):
+    if not checks.TARGET["own"]:
         known.tidy()
     counts.update(api.counts)
-    if "CONTRACT_FACTS" in os.environ:
+    if checks.TARGET["facts"]:
         traced = {name: cases[name] for name in failed if name in cases}
         steps = {name: to_json(trace.before(answer)) for name, (trace, answer) in traced.items()}
-        Path(os.environ["CONTRACT_FACTS"]).write_text(json.dumps({"counts": counts.to_json(), "steps": steps}))
+        Path(checks.TARGET["facts"]).write_text(json.dumps({"counts": counts.to_json(), "steps": steps}))

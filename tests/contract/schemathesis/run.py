@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 
 from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER, Answer, Request
-from tests.contract.call_counts import CallCounts
+from tests.contract.client import CallCounts
 from tests.contract.findings import Finding, Outcome, layer_of
 from tests.contract.reproduce import SHORT_TOKEN
-from tests.contract.server import Target
+from tests.contract.server import Target, unproxied
 from tests.contract.trace import Steps, from_json
 
 UNIT: Final = ("examples", "coverage", "fuzzing")
@@ -53,8 +53,17 @@ def run(
         command += ["--max-failures", "1", "--no-shrink"] if first else []
         environment = {
             **os.environ,
-            **target.environment(),
-            "CONTRACT_FACTS": str(facts),
+            **unproxied(target.base_url),
+            "CONTRACT_TOKEN": target.token,
+            "CONTRACT_TARGET": json.dumps(
+                {
+                    "url": target.base_url,
+                    "project": target.project,
+                    "run": target.run,
+                    "own": target.own,
+                    "facts": str(facts),
+                }
+            ),
             "PYTHONPATH": str(document.ROOT),
         }
         done = subprocess.run(
