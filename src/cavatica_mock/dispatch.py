@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
@@ -13,9 +14,9 @@ from cavatica_mock import errors
 from cavatica_mock.contract import Contract, Invalid, Operation, check
 from cavatica_mock.errors import Problem
 from cavatica_mock.handlers import Call, Handlers, refused, unrouted
-from cavatica_mock.rate_limit import RateLimit, Standing
 from cavatica_mock.records import chosen, user_of
 from cavatica_mock.replies import Answer
+from cavatica_mock.state import RateLimit, RateLimitStatus
 
 log = logging.getLogger("cavatica_mock")
 
@@ -36,20 +37,17 @@ class Request:
 
 
 @attrs.frozen
-class Routed:
-    """A request and the operation that it is for. `values` are the texts of the path's parameters."""
+class Admitted:
+    """A request that may be answered: it is known for which operation it is and whose.
+
+    `values` are the texts of the path's parameters.
+    """
 
     request: Request
     operation: Operation
     values: Mapping[str, str]
-
-
-@attrs.frozen
-class Admitted(Routed):
-    """A request that may be answered, because it is known whose it is."""
-
     user: str
-    standing: Standing
+    rate: RateLimitStatus
 
     @property
     def part(self) -> int | None:
@@ -60,13 +58,16 @@ class Admitted(Routed):
 
 @attrs.frozen
 class Dispatch:
+    """Finds the handler of a request, and counts the calls of each operation."""
+
     contract: Contract
     handlers: Handlers
     users: Mapping[str, str]  # token to user
     rates: RateLimit
+    calls: Counter[str]
 
-    def route(self, request: Request) -> Routed | Answer:
-        """The operation that a request is for, or the answer that there is none."""
+    def admit(self, request: Request) -> Admitted | Answer:
+        """The operation that a request is for, who calls, and their rate limit; or the answer that refuses them."""
         path = request.target.partition("?")[0]
         if not path.startswith(f"{VERSION}/"):
             return unrouted()
@@ -77,19 +78,17 @@ class Dispatch:
         if operation is None:
             answer = refused(Problem(errors.METHOD_NOT_ALLOWED))
             return attrs.evolve(answer, headers={"Allow": ", ".join(sorted(match.operations))})
-        return Routed(request, operation, match.values)
-
-    def admit(self, routed: Routed) -> Admitted | Answer:
-        """Who calls, and their rate limit; or the answer that refuses them."""
-        user = self.users.get(_token(routed.request.headers))
+        self.calls[operation.id] += 1
+        user = self.users.get(_token(request.headers))
         if user is None:
             return refused(Problem(errors.NOT_AUTHENTICATED))
-        standing = self.rates.look(user) if routed.operation.id in FREE else self.rates.spend(user)
-        if standing.refused:
-            return attrs.evolve(refused(Problem(errors.TOO_MANY_CALLS)), headers=standing.headers())
-        return Admitted(routed.request, routed.operation, routed.values, user, standing)
+        rate = self.rates.look(user) if operation.id in FREE else self.rates.spend(user)
+        if rate.refused:
+            return attrs.evolve(refused(Problem(errors.TOO_MANY_CALLS)), headers=rate.headers())
+        return Admitted(request, operation, match.values, user, rate)
 
     def answer(self, admitted: Admitted, body: bytes) -> Answer:
+        """What the operation answers, or why it refuses; with the rate limit in either case."""
         try:
             handler = self.handlers.handler(admitted.operation.id)
             pairs = _pairs(admitted.request.target)
@@ -109,7 +108,7 @@ class Dispatch:
         except Exception:
             log.exception("The mock failed at %s", admitted.operation.id)
             answer = refused(Problem(errors.BROKEN))
-        return attrs.evolve(answer, headers={**answer.headers, **admitted.standing.headers()})
+        return attrs.evolve(answer, headers={**answer.headers, **admitted.rate.headers()})
 
 
 def users(tokens: tuple[str, ...]) -> dict[str, str]:

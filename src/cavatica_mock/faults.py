@@ -179,12 +179,12 @@ class Faults:
             return [{**entry.fault.to_json(), "seen": entry.seen, "fired": entry.fired} for entry in self._script]
 
 
-def scripted(fault: Fault, date: float, standing: Mapping[str, str]) -> Reply | None:
+def scripted(fault: Fault, date: float, rate: Mapping[str, str]) -> Reply | None:
     """The API's answer if the fault answers in the operation's place; None if it is of another kind."""
     if fault.then == "html":
         return html(200)
     if fault.then == "bad_json":
-        return Reply(200, b'{"upload_id": ', {"Content-Type": JSON, **standing})
+        return Reply(200, b'{"upload_id": ', {"Content-Type": JSON, **rate})
     if fault.then != "status":
         return None
     if fault.html:
@@ -192,7 +192,7 @@ def scripted(fault: Fault, date: float, standing: Mapping[str, str]) -> Reply | 
     else:
         code = code_of(fault.status) if fault.code is None else fault.code
         _, meaning = CODES.get(code, (fault.status, "This is a scripted fault."))
-        answered = reply(Answer(fault.status, error_body(fault.status, code, meaning), standing), date)
+        answered = reply(Answer(fault.status, error_body(fault.status, code, meaning), rate), date)
     return attrs.evolve(answered, headers={**answered.headers, **fault.headers})
 
 

@@ -10,11 +10,11 @@ import attrs
 
 from cavatica_mock.errors import NOT_IMPLEMENTED, Problem
 from cavatica_mock.files import Files
-from cavatica_mock.rate_limit import UNLIMITED, RateLimit
 from cavatica_mock.records import Document, File, Page, Views, timestamp
 from cavatica_mock.replies import Answer
 from cavatica_mock.settings import Settings
-from cavatica_mock.signing import Grant, Signer
+from cavatica_mock.state import UNLIMITED, RateLimit
+from cavatica_mock.storage import Grant, Signer
 from cavatica_mock.uploads import Uploads
 
 DEFAULT_LIMIT: Final = 50  # items on a page; older pages of the documentation say 25
@@ -147,9 +147,9 @@ class Handlers:
         return Answer(HTTPStatus.OK, call.views.project(place.project, place.folder, places.writable(place.project)))
 
     def get_rate_limit(self, call: Call) -> Answer:
-        standing = self.rates.look(call.user)
+        rate = self.rates.look(call.user)
         document: Document = {
-            "rate": {"limit": standing.limit, "remaining": standing.remaining, "reset": standing.reset},
+            "rate": {"limit": rate.limit, "remaining": rate.remaining, "reset": rate.reset},
             "instance_limit": {"limit": -1, "remaining": UNLIMITED},
         }
         return Answer(HTTPStatus.OK, document)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-from cavatica_mock import contract, dispatch, docs, errors, faults
+from cavatica_mock import contract, dispatch, errors, faults
 from cavatica_mock.dispatch import Admitted, Dispatch, Request
 from cavatica_mock.errors import Problem
 from cavatica_mock.faults import Fault, Faults
@@ -30,9 +30,8 @@ from cavatica_mock.replies import (
     reply,
 )
 from cavatica_mock.settings import Settings
-from cavatica_mock.signing import PREFIX
 from cavatica_mock.state import State
-from cavatica_mock.storage import Storage
+from cavatica_mock.storage import PREFIX, Storage
 
 log = logging.getLogger("cavatica_mock")
 
@@ -40,6 +39,9 @@ HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9
 ABSOLUTE: Final = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)  # proxies send the whole URL
 READ_BUFFER: Final = 2**18  # bytes of a body that may wait to be read
 OWN: Final = "/_mock/"
+DOCS: Final = "/docs"
+PAGE: Final = Path(__file__).parents[2] / "build" / "reference.html"  # by `make docs`
+NO_PAGE: Final = "There is no reference page here. Make it in a source tree of cavatica-upload: make docs\n"
 
 
 class Mock:
@@ -61,7 +63,9 @@ class Mock:
             state.uploads, state.files, state.blobs, state.signer, state.script, state.traffic, settings.clock
         )
         handlers = Handlers(settings, state.uploads, state.files, state.rates, state.signer)
-        self._dispatch = Dispatch(contract.load(), handlers, dispatch.users(settings.tokens), state.rates)
+        self._dispatch = Dispatch(
+            contract.load(), handlers, dispatch.users(settings.tokens), state.rates, state.traffic.calls
+        )
 
     async def listen(self, host: str, port: int) -> None:
         """Raises OSError when the address cannot be listened at."""
@@ -118,8 +122,8 @@ class Mock:
                 return await self._storage.answer(request, target)
             if target.startswith(OWN):
                 return await self._own(request, target)
-            if target.partition("?")[0] == docs.PATH:
-                return docs.answer(request)
+            if target.partition("?")[0] == DOCS:
+                return _reference_page(request)
             return await self._operate(request, target)
         except ConnectionError:
             return gone()
@@ -134,18 +138,13 @@ class Mock:
             {name.lower(): value for name, value in request.headers.items()},
             self._origin_for(request),
         )
-        routed = self._dispatch.route(asked)
-        if isinstance(routed, Answer):
-            return self._reply(routed).response()
-        operation = routed.operation
-        self.state.traffic.calls[operation.id] += 1
-        admitted = self._dispatch.admit(routed)
+        admitted = self._dispatch.admit(asked)
         if isinstance(admitted, Answer):
             return self._reply(admitted).response()
         body = await self._body(request)
         if body is None:
             return self._reply(dispatch.too_long()).response()
-        fault = self.state.script.take(operation.id, admitted.part)
+        fault = self.state.script.take(admitted.operation.id, admitted.part)
         if fault is not None:
             return await self._fail(request, admitted, body, fault)
         return self._reply(self._dispatch.answer(admitted, body)).response()
@@ -161,7 +160,7 @@ class Mock:
         if fault.then == "stall":
             return await faults.stall(request)
         now = self.settings.clock()
-        scripted = faults.scripted(fault, now, admitted.standing.headers())
+        scripted = faults.scripted(fault, now, admitted.rate.headers())
         if scripted is not None:
             return scripted.response()
         if fault.then == "delay":
@@ -250,3 +249,12 @@ def _foreign(request: web.BaseRequest) -> str | None:
 
 def _json(status: int, document: dict[str, Any]) -> web.Response:
     return web.json_response(document, status=status)
+
+
+def _reference_page(request: web.BaseRequest) -> web.Response:
+    """The reference page of the API, or a sentence that says how to make it."""
+    if request.method not in ("GET", "HEAD"):
+        return web.Response(status=405, headers={"Allow": "GET, HEAD"})
+    if not PAGE.is_file():
+        return web.Response(status=404, text=NO_PAGE)
+    return web.Response(body=PAGE.read_bytes(), content_type="text/html", charset="utf-8")

@@ -1,13 +1,18 @@
-"""The storage that signed URLs lead to: it takes parts and gives files, speaks S3's XML, and never sees a token."""
+"""The storage that signed URLs lead to: it takes parts and gives files, speaks S3's XML, and never sees a token.
+
+A signed URL is an HMAC over what may be done until when, as S3's are.
+"""
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import logging
 import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape
 
 import attrs
@@ -21,13 +26,67 @@ from cavatica_mock.files import Files
 from cavatica_mock.records import timestamp
 from cavatica_mock.replies import Reply, cors_headers, html, http_date
 from cavatica_mock.settings import MAX_PART_SIZE
-from cavatica_mock.signing import PREFIX, Expired, Grant, NotSigned, Signer
 from cavatica_mock.uploads import Uploads
 
 log = logging.getLogger("cavatica_mock")
 
+PREFIX: Final = "/storage/"
 RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 CODES: Final = {400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
+
+
+class NotSigned(Exception):
+    """The signature is missing or does not fit the request."""
+
+
+class Expired(Exception):
+    """The signature was right and is too old. `at` is the end of its life, in seconds since 1970."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+
+@attrs.frozen
+class Grant:
+    """What a signed URL allows: PUT a part of an upload, or GET a file."""
+
+    method: str
+    key: str  # the object's name in the store, decoded
+    subject: str  # the upload's or the file's id
+    part: int  # 0 for a file
+
+
+@attrs.frozen
+class Signer:
+    secret: bytes = attrs.field(repr=False)
+
+    def url(self, origin: str, grant: Grant, expires: int) -> str:
+        """`expires` in seconds since 1970. The key is percent-encoded, down to the last `+`."""
+        query = {"uploadId" if grant.part else "fileId": grant.subject}
+        if grant.part:
+            query["partNumber"] = str(grant.part)
+        query |= {"Expires": str(expires), "Signature": self._signature(grant, expires)}
+        return f"{origin}{PREFIX}{quote(grant.key, safe='/')}?{urlencode(query)}"
+
+    def check(self, method: str, key: str, query: dict[str, str], now: float) -> Grant:
+        """The grant that a request proves to have. Raises NotSigned or Expired."""
+        try:
+            part = int(query.get("partNumber", "0"))
+            expires = int(query["Expires"])
+            subject = query["uploadId"] if part else query["fileId"]
+            given = query["Signature"]
+        except (KeyError, ValueError):
+            raise NotSigned from None
+        grant = Grant(method, key, subject, part)
+        if not hmac.compare_digest(self._signature(grant, expires).encode(), given.encode("utf-8", "replace")):
+            raise NotSigned
+        if now >= expires:
+            raise Expired(expires)
+        return grant
+
+    def _signature(self, grant: Grant, expires: int) -> str:
+        text = "\n".join((grant.method, grant.key, grant.subject, str(grant.part), str(expires)))
+        return hmac.new(self.secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 class Refused(Exception):

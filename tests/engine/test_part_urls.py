@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine_rig import Rig
 
-from cavatica_mock.signing import Signer
+from cavatica_mock.storage import Signer
 from cavatica_upload.errors import CavaticaError, ConfigError, StorageError, UnexpectedAnswer
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part

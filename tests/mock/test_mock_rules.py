@@ -15,10 +15,10 @@ from cavatica_mock.blobs import Blobs
 from cavatica_mock.contract import Invalid, check, load
 from cavatica_mock.errors import CODES, MORE_INFO, Problem
 from cavatica_mock.files import Locations
-from cavatica_mock.rate_limit import RateLimit
 from cavatica_mock.records import Ids, Piece
 from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE
-from cavatica_mock.signing import Expired, Grant, NotSigned, Signer
+from cavatica_mock.state import RateLimit
+from cavatica_mock.storage import Expired, Grant, NotSigned, Signer
 from cavatica_mock.store import Store
 from cavatica_mock.uploads import Uploads, bare, part_count, part_size_for
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 import yaml
 
-from cavatica_mock import MockServer, docs
+from cavatica_mock import MockServer
+from cavatica_mock import http as mock_http
 from tests.toolbox.conftest import ROOT, Run
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -58,11 +59,11 @@ def test_nothing_is_loaded_from_outside(page):
 
 def test_the_mock_serves_it(page, monkeypatch, cavatica_mock):
     """`cavatica-mock serve` has the page at /docs if it was made, and says how to make it if not."""
-    monkeypatch.setattr(docs, "PAGE", page)
+    monkeypatch.setattr(mock_http, "PAGE", page)
     found = httpx.get(f"{cavatica_mock.origin}/docs")
     assert (found.status_code, found.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert found.content == page.read_bytes()
-    monkeypatch.setattr(docs, "PAGE", page.with_name("missing.html"))
+    monkeypatch.setattr(mock_http, "PAGE", page.with_name("missing.html"))
     missing = httpx.get(f"{cavatica_mock.origin}/docs")
     assert missing.status_code == 404
     assert "make docs" in missing.text
