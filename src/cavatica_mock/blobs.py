@@ -1,4 +1,4 @@
-"""Where bytes live: a folder, one file for each part.
+"""The bytes of parts: a folder with one file for each part.
 
 A completed file stays what it came as, a row of parts that are read one after the other. So completing costs nothing,
 never needs the space twice, and is one transaction in SQLite: there is no half-assembled file to find after a crash.
@@ -15,8 +15,8 @@ from cavatica_mock.records import Piece
 BLOCK: Final = 2**18
 
 
-class Incoming:
-    """A blob that is being written. Nothing knows it before `keep()`; `drop()` removes what is there of it."""
+class PartWriter:
+    """Writes one blob. It counts only after `keep()`; `drop()` removes it."""
 
     def __init__(self, partial: Path, final: Path) -> None:
         self._partial, self._final = partial, final
@@ -75,9 +75,9 @@ class Blobs:
             if path.name not in wanted:
                 path.unlink()
 
-    def incoming(self) -> Incoming:
+    def incoming(self) -> PartWriter:
         name = secrets.token_hex(16)
-        return Incoming(self._partial / name, self._blobs / name)
+        return PartWriter(self._partial / name, self._blobs / name)
 
     def remove(self, names: Iterable[str]) -> None:
         for name in names:

@@ -92,7 +92,7 @@ class Match:
 
 
 class Contract:
-    """openapi.yaml, ready to be asked."""
+    """openapi.yaml, compiled: its routes and validators."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
@@ -171,7 +171,7 @@ class Contract:
 
 
 class _Lazy:
-    """A validator that is compiled when it is first needed: a mock starts in a few milliseconds so."""
+    """A validator that is compiled when it is first needed, so that a mock starts within milliseconds."""
 
     def __init__(self, contract: Contract, schema: Mapping[str, Any]) -> None:
         self._contract, self._schema = contract, schema

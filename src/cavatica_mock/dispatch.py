@@ -1,4 +1,4 @@
-"""The way of a call to its operation: route, token, rate limit, then the checks of path, query and body."""
+"""Finds the handler of a request: route, token, rate limit, then the checks of path, query and body."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from cavatica_mock import errors
 from cavatica_mock.contract import Contract, Invalid, Operation, check
 from cavatica_mock.errors import Problem
 from cavatica_mock.handlers import Call, Handlers, refused, unrouted
-from cavatica_mock.records import chosen, user_of
+from cavatica_mock.records import select_fields, user_of
 from cavatica_mock.replies import Answer
 from cavatica_mock.state import RateLimit, RateLimitStatus
 
@@ -102,7 +102,7 @@ class Dispatch:
             answer = handler(call)
             if answer.document is not None:
                 fields = ",".join(value for name, value in pairs if name == "fields")
-                answer = attrs.evolve(answer, document=chosen(answer.document, fields))
+                answer = attrs.evolve(answer, document=select_fields(answer.document, fields))
         except Problem as problem:
             answer = refused(problem)
         except Exception:
@@ -182,7 +182,7 @@ def _body(admitted: Admitted, body: bytes) -> Any:
 
 
 def _check_destination(operation: Operation, document: Any) -> None:
-    """Said by the schema too; here it gets a code and a sentence of its own."""
+    """The schema refuses these too; here they get their own code and sentence."""
     if operation.id in errors.NEEDS_DESTINATION and isinstance(document, dict):
         if "project" in document and "parent" in document:
             raise Problem(errors.DESTINATION_TWICE)

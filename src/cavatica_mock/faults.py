@@ -1,4 +1,4 @@
-"""Scripted failures: what goes wrong, where, and how often.
+"""Scripted failures: what goes wrong, at which call, and how often.
 
 A fault is data. `Faults` decides which one a call meets; the functions below act it out on the connection.
 """
@@ -114,7 +114,7 @@ class Fault:
         return {name: value for name, value in attrs.asdict(self).items() if value is not None}
 
     def concerns(self, operation: str, part: int | None) -> bool:
-        """True when a call of this operation, for this part, is one that the fault is about."""
+        """Whether the fault applies to a call of this operation, for this part."""
         if self.on != operation and not (self.on == ANY_OPERATION and operation not in (PUT_PART, GET_BYTES)):
             return False
         return self.part is None or self.part == part
@@ -174,7 +174,7 @@ class Faults:
         return None
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The script with what was consumed of it."""
+        """The faults that are left, with the counts that are used up."""
         with self._lock:
             return [{**entry.fault.to_json(), "seen": entry.seen, "fired": entry.fired} for entry in self._script]
 
@@ -223,7 +223,7 @@ async def stall(request: web.BaseRequest) -> web.Response:
 
 
 def client_is_there(request: web.BaseRequest) -> bool:
-    """Asks the kernel, because a connection that is not read from does not tell of its end."""
+    """Whether the client is still connected. Asks the kernel: aiohttp notices an end only while it reads."""
     transport = request.transport
     if transport is None or transport.is_closing():
         return False

@@ -19,7 +19,10 @@ MAX_VALUE_BYTES = 300
 
 @attrs.frozen
 class Location:
-    """A folder, the top level of a project included. `made` is False for a folder that is only taken on trust."""
+    """A folder, the top level of a project included.
+
+    `made` is False for a folder ID that was never created but is accepted.
+    """
 
     project: str
     folder: str
@@ -59,7 +62,7 @@ class Locations:
         return Location(UNDECLARED_PROJECT, folder_id, made=False)
 
     def destination(self, project: str | None, parent: str | None) -> Location:
-        """The one of the two that is given. Raises Problem for both and for neither."""
+        """The destination that is given: a project or a parent. Raises Problem for both and for neither."""
         if project is not None and parent is not None:
             raise Problem(errors.DESTINATION_TWICE)
         if project is not None:
@@ -76,7 +79,7 @@ class Locations:
             raise Problem(errors.PROJECT_READ_ONLY, f"{project} can only be read.")
 
     def make(self, place: Location, user: str, now: float) -> None:
-        """A folder that was only taken on trust becomes a real one as soon as something lies in it."""
+        """Create a folder that was accepted without having been created, once something lies in it."""
         if place.made:
             return
         above = self.project(UNDECLARED_PROJECT)

@@ -79,18 +79,18 @@ class Ids:
         self._random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311
 
     def upload(self, find: Callable[[str], object] = _nothing) -> str:
-        """64 letters and digits, as in the vendor's examples; none by which `find` finds something."""
+        """64 letters and digits, as in the vendor's examples; never one that `find` knows."""
         return self._unknown(ALPHANUMERIC, 64, find)
 
     def file(self, find: Callable[[str], object] = _nothing) -> str:
-        """24 hexadecimal digits, as files and folders have; none by which `find` finds something."""
+        """24 hexadecimal digits, as files and folders have; never one that `find` knows."""
         return self._unknown(HEXADECIMAL, 24, find)
 
     def secret(self) -> str:
         return self._unknown(HEXADECIMAL, 64, _nothing)
 
     def _unknown(self, alphabet: str, length: int, find: Callable[[str], object]) -> str:
-        """A seed begins anew when a kept folder is served again: what is taken there is passed over."""
+        """The next id that is not taken: with a seed, ids repeat when a kept folder is served again."""
         while True:
             made = "".join(self._random.choices(alphabet, k=length))
             if find(made) is None:
@@ -237,11 +237,11 @@ class Views:
 
 
 def _known(document: Document) -> Document:
-    """Without the keys that there is nothing to say about."""
+    """The document without keys whose value is None."""
     return {key: value for key, value in document.items() if value is not None}
 
 
-def chosen(document: Document, fields: str) -> Document:
+def select_fields(document: Document, fields: str) -> Document:
     """A document cut down to what the query parameter `fields` asks for.
 
     Top-level keys with commas between them, `!key` for all but that one, `_all` for everything (docs.cavatica.org, The
@@ -251,7 +251,7 @@ def chosen(document: Document, fields: str) -> Document:
     if not names or "_all" in names:
         return document
     if "items" in document and "links" in document:
-        return document | {"items": [chosen(item, fields) for item in document["items"]]}
+        return document | {"items": [select_fields(item, fields) for item in document["items"]]}
     hidden = {name[1:] for name in names if name.startswith("!")}
     shown = {name for name in names if not name.startswith("!")} or set(document)
     return {key: value for key, value in document.items() if key in shown and key not in hidden}

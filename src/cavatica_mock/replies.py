@@ -1,4 +1,4 @@
-"""How answers leave: from documents to bytes, with the CORS headers that let pages of this machine read them."""
+"""Turns answers into bytes, with the CORS headers that let pages of this machine read them."""
 
 import ipaddress
 import json
@@ -60,14 +60,14 @@ def http_date(seconds: float) -> str:
 
 
 def html(status: int) -> Reply:
-    """What a proxy says in the API's place."""
+    """An HTML error page, as a proxy sends it in place of the API."""
     title = {200: "Please sign in", 502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}
     body = PAGE.format(title.get(status, f"{status} Error")).encode()
     return Reply(status, body, {"Content-Type": "text/html; charset=utf-8"})
 
 
 def gone() -> web.Response:
-    """What a handler returns when there is no connection any more that it could go over."""
+    """What a handler returns if the connection is closed already."""
     return web.Response(status=500)
 
 
@@ -83,7 +83,7 @@ class Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what never reached a handler, and end the connection."""
+        """Refuse what is not HTTP, and close the connection."""
         log.debug("Not answered in full: %s", message or exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was under way already")
@@ -136,7 +136,7 @@ def cors_headers(request: web.BaseRequest) -> dict[str, str]:
 
 
 def preflight(request: web.BaseRequest) -> web.Response | None:
-    """The answer to the question that a browser asks before a call; None if this is no such question."""
+    """The answer to a CORS preflight; None for any other request."""
     allowed = cors_headers(request)
     if request.method != "OPTIONS" or not allowed or "Access-Control-Request-Method" not in request.headers:
         return None

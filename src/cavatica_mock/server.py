@@ -176,7 +176,7 @@ class MockServer:
         return self._ask(lambda mock: mock.state.file_bytes(file_id))
 
     def stored(self, upload_id: str, number: int, size: int, etag: str) -> None:
-        """Tell what the storage of `storage=` has of an upload: completion looks at it as at parts of the mock's own.
+        """Record a part that the storage of `storage=` received: completion counts it like the mock's own parts.
 
         The bytes of a file of such parts cannot be read back. Raises KeyError if there is no such upload.
         """
@@ -222,7 +222,7 @@ class MockServer:
         return self._mock
 
     def _ask(self, question: Callable[[Mock], T]) -> T:
-        """The state belongs to the server's thread: ask there."""
+        """Run a function in the server's thread, which owns the state."""
         mock, loop = self._running, self._loop
         if loop is None:
             raise RuntimeError("the mock has stopped")

@@ -19,7 +19,7 @@ import attrs
 from aiohttp import web
 
 from cavatica_mock import faults
-from cavatica_mock.blobs import Blobs, Incoming
+from cavatica_mock.blobs import Blobs, PartWriter
 from cavatica_mock.errors import Problem
 from cavatica_mock.faults import GET_BYTES, PUT_PART, Fault, Faults
 from cavatica_mock.files import Files
@@ -231,7 +231,7 @@ class Storage:
             times = {"Expires": timestamp(expired.at), "ServerTime": timestamp(self.clock())}
             raise Refused(403, "AccessDenied", "Request has expired", **times) from None
 
-    async def _receive(self, request: web.BaseRequest, incoming: Incoming, fault: Fault | None) -> None:
+    async def _receive(self, request: web.BaseRequest, incoming: PartWriter, fault: Fault | None) -> None:
         slow = fault.bytes_per_second if fault is not None and fault.then == "slow" else None
         while block := await request.content.readany():
             self.traffic.bytes_received += len(block)
@@ -294,7 +294,7 @@ def _check_length(request: web.BaseRequest) -> None:
         raise Refused(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
 
 
-def _check_digest(request: web.BaseRequest, incoming: Incoming) -> None:
+def _check_digest(request: web.BaseRequest, incoming: PartWriter) -> None:
     given = request.headers.get("Content-MD5")
     if given is not None and given.strip() != base64.b64encode(incoming.md5()).decode():
         raise Refused(400, "BadDigest", "The Content-MD5 you specified did not match what we received.")

@@ -1,4 +1,4 @@
-"""Where state lives: SQLite, in memory or in a file."""
+"""The state in SQLite, in memory or in a file."""
 
 import json
 import sqlite3
@@ -76,7 +76,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing."""
+        """A transaction: all of it or nothing."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -205,7 +205,7 @@ class Store:
         return [Piece(*row) for row in rows]
 
     def blobs(self) -> set[str]:
-        """Every blob that something still stands on."""
+        """Every blob that a part or a file still uses."""
         rows = self._db.execute("SELECT blob FROM part WHERE blob IS NOT NULL UNION SELECT blob FROM piece")
         return {row[0] for row in rows}
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import attrs
 
 from cavatica_mock import errors
-from cavatica_mock.blobs import Blobs, Incoming
+from cavatica_mock.blobs import Blobs, PartWriter
 from cavatica_mock.errors import Problem
 from cavatica_mock.files import Locations
 from cavatica_mock.records import File, Ids, Part, Piece, Upload, project_uuid
@@ -112,7 +112,7 @@ class Uploads:
         return number
 
     def report(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> None:
-        """Take part reports, all of them or none. The last one of a part wins."""
+        """Take part reports, all of them or none. Of several reports of one part the last counts."""
         checked = self._checked(upload, reports)
         with self.store.transaction():
             self.store.keep_reports(upload.id, checked)
@@ -153,8 +153,8 @@ class Uploads:
             self.store.remove_upload(upload.id)
         self.blobs.remove(blobs)
 
-    def keep(self, upload_id: str, number: int, incoming: Incoming, etag: str) -> bool:
-        """Storage has received a part: the last one of a number wins. False when the upload is gone meanwhile."""
+    def keep(self, upload_id: str, number: int, incoming: PartWriter, etag: str) -> bool:
+        """Keep a part that storage received; the last of a number counts. False if the upload has ended meanwhile."""
         if self.store.upload(upload_id) is None:
             incoming.drop()
             return False

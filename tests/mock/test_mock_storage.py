@@ -15,7 +15,7 @@ import pytest
 from mock_client import Client, md5, report
 
 from cavatica_mock import MockServer
-from cavatica_mock.blobs import Incoming
+from cavatica_mock.blobs import PartWriter
 
 
 def s3_code(text: str) -> str:
@@ -184,12 +184,12 @@ def test_a_full_disk_is_an_internal_error_and_keeps_what_was_there(
 ) -> None:
     """500 in XML; the earlier part is intact and nothing half-written stays."""
 
-    def full(self: Incoming, block: bytes) -> None:
+    def full(self: PartWriter, block: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     assert client.storage.put(url, content=b"abc").status_code == 200
     with monkeypatch.context() as patched:
-        patched.setattr(Incoming, "write", full)
+        patched.setattr(PartWriter, "write", full)
         answer = client.storage.put(url, content=b"xyz")
     assert (answer.status_code, s3_code(answer.text)) == (500, "InternalError")
     assert client.server.uploads()[0]["stored_parts"] == [{"part_number": 1, "size": 3, "etag": md5(b"abc")}]
