@@ -2,10 +2,10 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
-from typing import Protocol
 
+from cavatica_upload.api import Api
 from cavatica_upload.api.records import FileDetails
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, NameTaken, NotFound
@@ -14,22 +14,6 @@ FEW = 3
 """Up to this many names are asked for one by one; for more, the folder is listed, 100 names a call."""
 MOST_LISTED = 10_000
 """Entries of a folder that are listed before names are asked for one by one after all."""
-
-
-class FolderApi(Protocol):
-    """What is needed of the API."""
-
-    def list_files(self, destination: Destination) -> Iterator[FileDetails]:
-        """Yield what is in a folder, files and folders."""
-
-    def find_file(self, destination: Destination, name: str) -> FileDetails | None:
-        """Return what has this name in a folder."""
-
-    def create_folder(self, destination: Destination, name: str) -> FileDetails:
-        """Create a folder."""
-
-    def get_file(self, file_id: str) -> FileDetails:
-        """Return a file or folder."""
 
 
 class NotAFolder(CavaticaError):
@@ -42,7 +26,7 @@ class _Listings:
     Folders are known by their paths; `children` is how many names will be asked for in each, as far as that is known.
     """
 
-    def __init__(self, api: FolderApi, children: Counter[str]) -> None:
+    def __init__(self, api: Api, children: Counter[str]) -> None:
         self._api = api
         self._children = children
         self._entries: dict[str, dict[str, FileDetails]] = {}
@@ -96,7 +80,7 @@ class FolderTree:
     Safe with several threads; two processes that create the same folder end up with one.
     """
 
-    def __init__(self, api: FolderApi, root: Destination, wanted: Iterable[str] = ()) -> None:
+    def __init__(self, api: Api, root: Destination, wanted: Iterable[str] = ()) -> None:
         self._api = api
         self._place = root.place or str(root)
         self._lock = threading.RLock()

@@ -1,10 +1,10 @@
 """Metadata and tags of files: the platform's limits, and setting them in bulk once the files are there."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from cavatica_upload.api import Api
 from cavatica_upload.destination import is_utf8
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.request import FileEdit
@@ -60,13 +60,6 @@ class EditFailed:
     error: CavaticaError
 
 
-class BulkEditor(Protocol):
-    """What is needed of the API."""
-
-    def edit_files(self, edits: Sequence[FileEdit]) -> Sequence[CavaticaError | None]:
-        """Edit up to 100 files in one call; the answer has a place for each edit, None if it was done."""
-
-
 class MetadataQueue:
     """Collects edits and sends them 100 a call, so that a file costs a hundredth of a call.
 
@@ -74,7 +67,7 @@ class MetadataQueue:
     command finds the file by its receipt and sets its metadata again.
     """
 
-    def __init__(self, api: BulkEditor) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
         self._waiting: list[FileEdit] = []
         self.done = 0

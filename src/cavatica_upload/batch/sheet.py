@@ -9,11 +9,11 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import attrs
 
-from cavatica_upload.api.records import FileDetails, Project
+from cavatica_upload.api import Api
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UnexpectedAnswer, UsageError
 from cavatica_upload.receipt import Receipt
@@ -84,7 +84,7 @@ class Sheet:
             )
         return found
 
-    def for_platform(self, files: Mapping[str, tuple[Destination, Receipt]], style: SheetStyle, api: "PathApi") -> str:
+    def for_platform(self, files: Mapping[str, tuple[Destination, Receipt]], style: SheetStyle, api: Api) -> str:
         """Return the text of the sheet with the paths (or the IDs) of uploaded files, which are given by source.
 
         Raises the errors of the API.
@@ -101,20 +101,10 @@ def _key(source: str) -> str:
     return source if "://" in source else os.path.realpath(source)
 
 
-class PathApi(Protocol):
-    """What is needed of the API."""
-
-    def get_project(self, project: str) -> Project:
-        """Return a project."""
-
-    def get_file(self, file_id: str) -> FileDetails:
-        """Return a file or folder."""
-
-
 class PlatformPaths:
     """Finds the platform paths of folders. Each project and folder is asked for once."""
 
-    def __init__(self, api: PathApi) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
         self._paths: dict[Destination, str] = {}
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 import attrs
 
@@ -15,11 +15,11 @@ from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
 from cavatica_upload.batch.metadata import EditFailed, MetadataQueue, metadata_problems, tag_problems
 from cavatica_upload.batch.requests import description, request_of
-from cavatica_upload.batch.shard import Shard
+from cavatica_upload.batch.shard import Shard, slurm_tasks
 from cavatica_upload.batch.sheet import Sheet, SheetStyle
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text
-from cavatica_upload.cli.logfile import log_text
+from cavatica_upload.cli.logfile import log_text, refuse_overwriting
 from cavatica_upload.cli.messages import timestamp
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.receipts import ReceiptFiles
@@ -89,6 +89,18 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
     return [f".{os.sep}-" if line == b"-" else os.fsdecode(line) for line in lines if line]
 
 
+def keep_share(batch: Batch, shard: Shard | None, output: Output) -> None:
+    """Leave this machine's share of the files in the batch; warn if there is none and a Slurm array has many tasks."""
+    if shard:
+        whole = len(batch.items)
+        batch.items = shard.of(batch.items, key=lambda item: item.target, size=lambda item: item.known_size)
+        output.say(f"Share {shard}: {len(batch.items):,} of {count_text(whole, 'file')}.")
+    elif len(batch.items) > 1 and slurm_tasks() > 1:
+        output.warn(
+            "Each task of this Slurm array uploads all of these files; with --shard slurm each uploads its share."
+        )
+
+
 def resume_words(batch: Batch, shard: Shard | None, files_from: Path | None) -> list[str] | None:
     """Return the words of the command that resumes: the same, with the shard in figures, as Slurm's variables change.
 
@@ -136,6 +148,18 @@ class SheetOptions:
     sheet: Sheet
     out: Path
     style: SheetStyle
+
+    @classmethod
+    def read(cls, path: Path | None, out: Path | None, style: SheetStyle, sources: Sequence[str]) -> Self | None:
+        """Read the sheet, None if there is none; raises UsageError, before it or one of the sources is overwritten."""
+        if path is None and out is None:
+            return None
+        if path is None or out is None:
+            raise UsageError("--sheet and --sheet-out go together.", "Give the sheet, and where to write the new one.")
+        refuse_overwriting(out, "--sheet-out", sources)
+        if out.exists() and out.samefile(path):
+            raise UsageError(f"--sheet-out {out} is the sheet itself.", "Choose another path.")
+        return cls(sheet=Sheet.read(path), out=out, style=style)
 
 
 class BatchRun:

@@ -6,7 +6,6 @@ from typing import Literal
 import click
 
 from cavatica_upload.cli.exit_codes import Exit
-from cavatica_upload.cli.format import count_text
 from cavatica_upload.cli.options import (
     FILE,
     Command,
@@ -243,9 +242,15 @@ def upload(
     """
     from cavatica_upload.batch.files import Rules
     from cavatica_upload.batch.patterns import Selection
-    from cavatica_upload.batch.shard import Shard, slurm_tasks
-    from cavatica_upload.batch.sheet import Sheet
-    from cavatica_upload.cli.batch_run import BatchRun, SheetOptions, listed_paths, read_batch, resume_words
+    from cavatica_upload.batch.shard import Shard
+    from cavatica_upload.cli.batch_run import (
+        BatchRun,
+        SheetOptions,
+        keep_share,
+        listed_paths,
+        read_batch,
+        resume_words,
+    )
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
     from cavatica_upload.cli.receipts import ReceiptFiles
     from cavatica_upload.cli.upload_run import UploadRun
@@ -253,8 +258,6 @@ def upload(
 
     if overwrite and if_exists not in (None, "overwrite"):
         raise UsageError(f"--overwrite and --if-exists {if_exists} contradict each other.", "Leave one of them out.")
-    if (sheet is None) != (sheet_out is None):
-        raise UsageError("--sheet and --sheet-out go together.", "Give the sheet, and where to write the new one.")
     common = UploadRequest(
         source=STDIN,
         destination=Target.parse(project, parent),
@@ -282,20 +285,10 @@ def upload(
         raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
     sources = [item.source for item in batch.items]
     refuse_overwriting(log_file, "--log-file", sources)
-    refuse_overwriting(sheet_out, "--sheet-out", sources)
-    if sheet and sheet_out and sheet_out.exists() and sheet_out.samefile(sheet):
-        raise UsageError(f"--sheet-out {sheet_out} is the sheet itself.", "Choose another path.")
     if log_file:
         open_log(log_file)
-    if share:
-        whole = len(batch.items)
-        batch.items = share.of(batch.items, key=lambda item: item.target, size=lambda item: item.known_size)
-        output.say(f"Share {share}: {len(batch.items):,} of {count_text(whole, 'file')}.")
-    elif len(batch.items) > 1 and slurm_tasks() > 1:
-        output.warn(
-            "Each task of this Slurm array uploads all of these files; with --shard slurm each uploads its share."
-        )
-    samples = SheetOptions(sheet=Sheet.read(sheet), out=sheet_out, style=sheet_style) if sheet and sheet_out else None
+    samples = SheetOptions.read(sheet, sheet_out, sheet_style, sources)
+    keep_share(batch, share, output)
     if dry_run:
         from cavatica_upload.cli.dry_run import dry_run as show_plan
 
@@ -303,10 +296,8 @@ def upload(
             return int(show_plan(api, batch, common, output, share.fraction if share else 1.0))
     run = UploadRun(
         output,
+        connection,
         {
-            "token": connection.token,
-            "endpoint": connection.endpoint,
-            "profile": connection.profile,
             "jobs": jobs,
             "bwlimit": bwlimit,
             "verify": not no_verify,

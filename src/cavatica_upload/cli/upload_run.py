@@ -12,6 +12,7 @@ from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text
 from cavatica_upload.cli.logfile import log_event, log_text
 from cavatica_upload.cli.messages import message_of, timestamp
+from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.output import Output, ask
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
 from cavatica_upload.cli.signals import SIGNALS
@@ -34,6 +35,7 @@ class UploadRun:
     def __init__(
         self,
         output: Output,
+        connection: Connection,
         options: UploaderOptions,
         *,
         files: int,
@@ -48,7 +50,13 @@ class UploadRun:
         self._resume = resume
         self._began = time.monotonic()
         self._display = _display(output, Meter(files, size, self._began, unsized))
-        self._options: UploaderOptions = {**options, "listeners": [self._display, log_event]}
+        self._options: UploaderOptions = {
+            **options,
+            "token": connection.token,
+            "endpoint": connection.endpoint,
+            "profile": connection.profile,
+            "listeners": [self._display, log_event],
+        }
 
     @contextmanager
     def uploader(self) -> Iterator[Uploader]:

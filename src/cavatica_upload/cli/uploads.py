@@ -140,13 +140,8 @@ def resume(
     output.say(f"Resuming {count_text(len(requests), 'upload')}.")
     run = UploadRun(
         output,
-        {
-            "token": connection.token,
-            "endpoint": connection.endpoint,
-            "profile": connection.profile,
-            "jobs": jobs,
-            "stop_within": stop_within,
-        },
+        connection,
+        {"jobs": jobs, "stop_within": stop_within},
         files=len(requests),
         size=sum(_size(str(request.source)) for request in requests),
         yes=yes,
