@@ -1,4 +1,4 @@
-"""The time of this machine, and the server's clock as its answers show it: ours may be wrong by hours."""
+"""Times: how they are read and written, and the server's clock, from which this machine's may differ by hours."""
 
 import threading
 import time
@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 CLOCK_GRAIN = 5.0
-"""Seconds by which two times of the platform may differ and mean the same: they have whole seconds."""
+"""Seconds by which two equal times of the platform may differ: it cuts them to whole seconds."""
+
+MOST_SECONDS = 100_000_000_000
+"""Epoch seconds of the year 5138: a larger number is in milliseconds, microseconds or nanoseconds."""
 
 
 class ServerClock:
-    """How far the server's clock is ahead of ours, from the Date header of its latest answer."""
+    """The server's clock, read from the Date header of its latest answer."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -21,7 +24,7 @@ class ServerClock:
         self.known = False
 
     def observe(self, date: str | None) -> None:
-        """Learn from the Date header of an answer that has just come."""
+        """Take the time from the Date header of an answer that has just arrived."""
         moment = http_date(date)
         if moment is not None:
             with self._lock:
@@ -34,7 +37,7 @@ class ServerClock:
         return self._now() + self.skew
 
     def seconds_until(self, moment: datetime) -> float:
-        """Return how long it is until a moment of the server's clock."""
+        """Return the seconds until a time of the server's clock."""
         return epoch_seconds(moment) - self.now()
 
 
@@ -46,10 +49,32 @@ def epoch_seconds(moment: datetime | str) -> float:
 
 
 def http_date(text: str | None) -> float | None:
-    """Return a date as headers have it (`Date`, `Retry-After`) in epoch seconds, None if it is none."""
+    """Return the date of a header (`Date`, `Retry-After`) in epoch seconds, None if it is not a date."""
     try:
         return epoch_seconds(parsedate_to_datetime(text)) if text else None
     except (ValueError, TypeError, OverflowError, OSError):
+        return None
+
+
+def read_time(value: object) -> datetime | None:
+    """Return a time in UTC: ISO 8601, as mail and HTTP write it, or a number since 1970 in any unit; else None.
+
+    Without a time zone it is UTC.
+    """
+    try:
+        if isinstance(value, int):
+            seconds = float(value)
+            for _unit in ("milli", "micro", "nano"):
+                if abs(seconds) >= MOST_SECONDS:
+                    seconds /= 1000
+            return datetime.fromtimestamp(seconds, UTC)
+        text = str(value).strip()
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            found = parsedate_to_datetime(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError, OSError, TypeError, IndexError):
         return None
 
 

@@ -125,7 +125,7 @@ class CallAttempts:
         """Add the time that was spent waiting for the rate limit."""
         self._extended += seconds
 
-    def failed(self, failure: TransportFailure) -> Decision:
+    def failed(self, failure: TransportFailure) -> Retry | Fail:
         """Judge an attempt that brought no whole answer."""
         self._attempts += 1
         kind = CertificateUntrusted if failure.untrusted else ConnectionFailed
@@ -164,13 +164,13 @@ class CallAttempts:
             return self._retry_or_fail(error, reason, may_act=True, asked=asked)
         return self._fail(error)
 
-    def oversized(self, status: int, limit: int) -> Decision:
+    def oversized(self, status: int, limit: int) -> Fail:
         """Judge an answer that is larger than any of the API can be."""
         self._attempts += 1
         self._acted = self._acted or not self.operation.reads
         return self._fail(Answer(self.operation, status, {}, b"").unexpected(f"with more than {limit >> 20} MiB"))
 
-    def _rate_limited(self, error: ApiError, answer: Answer) -> Decision:
+    def _rate_limited(self, error: ApiError, answer: Answer) -> Retry | Fail:
         self._limited += 1
         if self._limited > MOST_RATE_LIMITED:
             return self._fail(error)
@@ -178,7 +178,7 @@ class CallAttempts:
         more = self._uniform(0, self._timing.longest_backoff if asked is None else 1)
         return Retry((asked or 0.0) + self._timing.reset_margin + more, "the rate limit is reached", rate_limited=True)
 
-    def _maintenance(self, error: ApiError, answer: Answer, reason: str, asked: float | None) -> Decision:
+    def _maintenance(self, error: ApiError, answer: Answer, reason: str, asked: float | None) -> Retry | Fail:
         longest = self._timing.longest_backoff
         delay = self._uniform(longest / 2, longest) if asked is None else asked + self._uniform(0, min(1, longest))
         if delay < self.time_left:
@@ -198,7 +198,7 @@ class CallAttempts:
         final: bool = False,
         patient: bool = False,
         asked: float | None = None,
-    ) -> Decision:
+    ) -> Retry | Fail:
         self._acted = self._acted or (may_act and not self.operation.reads)
         exhausted = self._attempts >= self._policy.attempts and not patient
         if final or exhausted or (may_act and not self.operation.repeatable):

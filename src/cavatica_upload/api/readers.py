@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
-from cavatica_upload.api.fields import LARGEST, Fields, is_header_name, whole
 from cavatica_upload.api.records import (
     CompletedFile,
     FileDetails,
@@ -19,7 +18,7 @@ from cavatica_upload.api.records import (
     Upload,
     UploadSummary,
 )
-from cavatica_upload.api.responses import Answer, error_of
+from cavatica_upload.api.responses import LARGEST, Answer, Fields, error_of, is_header_name, whole
 from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
 from cavatica_upload.plan import MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
 
@@ -160,7 +159,7 @@ def upload(answer: Answer, upload_id: str) -> Upload:
         parallel_uploads=fields.flag("parallel_uploads") is not False,
         uploaded_parts_count=fields.whole("uploaded_parts_count", 0, MAX_PARTS),
         parts=None if parts is None else tuple(part for item in parts if (part := _part(item)) is not None),
-        initiated=fields.moment("initiated"),
+        initiated=fields.time("initiated"),
         size=fields.whole("size", 0, MAX_FILE_SIZE),
         md5=fields.text("md5"),
         **_entry(fields),
@@ -186,7 +185,7 @@ def _summary(item: Any) -> UploadSummary | None:
         return None
     return UploadSummary(
         upload_id=upload_id,
-        initiated=fields.moment("initiated"),
+        initiated=fields.time("initiated"),
         **_entry(fields),
     )
 
@@ -209,7 +208,7 @@ def part_url(answer: Answer) -> PartUrl:
         headers=fields.headers("headers"),
         success_codes=tuple(code for one in codes if (code := whole(one)) is not None and 200 <= code < 300),
         report_headers=("ETag",) if wanted is None else tuple(name for name in wanted if is_header_name(name)),
-        expires=fields.moment("expires"),
+        expires=fields.time("expires"),
     )
 
 
@@ -219,8 +218,8 @@ def completed_file(answer: Answer) -> CompletedFile:
     return CompletedFile(
         id=fields.identifier("id"),
         size=fields.whole("size", 0, MAX_FILE_SIZE),
-        created_on=fields.moment("created_on"),
-        modified_on=fields.moment("modified_on"),
+        created_on=fields.time("created_on"),
+        modified_on=fields.time("modified_on"),
         **_entry(fields),
     )
 
@@ -242,8 +241,8 @@ def file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
         id=found,
         type_=fields.text("type"),
         size=fields.whole("size", 0, MAX_FILE_SIZE),
-        created_on=fields.moment("created_on"),
-        modified_on=fields.moment("modified_on"),
+        created_on=fields.time("created_on"),
+        modified_on=fields.time("modified_on"),
         metadata=_metadata(metadata) if isinstance(metadata, dict) else None,
         tags=None if tags is None else tuple(tag for tag in tags if isinstance(tag, str)),
         **_entry(fields),

@@ -4,16 +4,18 @@ A failure may be the platform's JSON, a proxy's page, or nothing.
 """
 
 import json
+import math
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import attrs
 
-from cavatica_upload.api.fields import Fields
-from cavatica_upload.api.operations import Difference, Operation, Shape, differences
+from cavatica_upload.api.operations import Difference, Operation, Shape, differences, fits_into_path
+from cavatica_upload.clock import read_time
 from cavatica_upload.errors import (
     ApiError,
     BadRequest,
@@ -36,6 +38,10 @@ SHOWN_CHARACTERS = 200
 """The length of the start of a body that an error shows."""
 MOST_DRIFTS = 100
 """The number of differences that are reported; a server with more has another API altogether."""
+LARGEST = 2**63 - 1
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
 class _Nothing:
@@ -126,6 +132,88 @@ class Drifts:
                     continue
                 self._reported.add(drift)
             self._listener(drift)
+
+
+# Values of JSON
+
+
+class Fields:
+    """The fields of a JSON object, read leniently: None if a value cannot be used. Anything else has no fields."""
+
+    def __init__(self, value: Any) -> None:
+        self.values: dict[str, Any] = value if isinstance(value, dict) else {}
+
+    def text(self, key: str) -> str | None:
+        """Return a text, None if it is empty."""
+        value = self.values.get(key)
+        return value if isinstance(value, str) and value else None
+
+    def identifier(self, key: str) -> str | None:
+        """Return an ID, which may be a number, if it can be put into the path of a request."""
+        value = self.values.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        return value if isinstance(value, str) and value.isprintable() and fits_into_path(value) else None
+
+    def url(self, key: str) -> str | None:
+        """Return a web address."""
+        value = self.text(key)
+        usable = value is not None and value.isprintable() and value.lower().startswith(("http://", "https://"))
+        return value if usable else None
+
+    def whole(self, key: str, least: int = 0, most: int = LARGEST) -> int | None:
+        """Return a whole number within bounds, which may be written as text or with a decimal point."""
+        number = whole(self.values.get(key))
+        return number if number is not None and least <= number <= most else None
+
+    def flag(self, key: str) -> bool | None:
+        """Return a truth value, which may be written as text."""
+        value = self.values.get(key)
+        if isinstance(value, str):
+            return {"true": True, "false": False}.get(value.lower())
+        return value if isinstance(value, bool) else None
+
+    def time(self, key: str) -> datetime | None:
+        """Return a point in time, in UTC."""
+        number = whole(self.values.get(key))
+        return read_time(self.values.get(key) if number is None else number)
+
+    def items(self, key: str) -> list[Any] | None:
+        """Return a list."""
+        value = self.values.get(key)
+        return value if isinstance(value, list) else None
+
+    def inner(self, key: str) -> "Fields":
+        """Return the fields of an object in this one."""
+        return Fields(self.values.get(key))
+
+    def headers(self, key: str) -> dict[str, str]:
+        """Return the headers of a map that can be sent."""
+        return {
+            name: str(value)
+            for name, value in self.inner(key).values.items()
+            if is_header_name(name)
+            and isinstance(value, str | int)
+            and not isinstance(value, bool)
+            and _VALUE.fullmatch(str(value))
+        }
+
+
+def whole(value: object) -> int | None:
+    """Return a number that is whole: 5, 5.0, "5"."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) and value.is_integer() else None
+    return value if isinstance(value, int) else None
+
+
+def is_header_name(value: object) -> bool:
+    """Return whether a value can be the name of a header."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
 # Failures

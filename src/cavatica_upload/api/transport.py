@@ -16,7 +16,7 @@ import attrs
 import httpx
 
 from cavatica_upload.api.operations import recognise
-from cavatica_upload.api.policy import Accept, CallAttempts, Decision, Fail, Policy, Retry, clock_text
+from cavatica_upload.api.policy import Accept, CallAttempts, Fail, Policy, Retry, clock_text
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.config import same_origin
 from cavatica_upload.errors import Interrupted
@@ -85,7 +85,7 @@ class Calls:
             silence = max(silence, self.timing.slow_silence)
         return max(min(float("inf") if silence is None else SLACK * silence, call.time_left), 0.1)
 
-    def failed(self, call: CallAttempts, error: httpx.RequestError) -> Decision:
+    def failed(self, call: CallAttempts, error: httpx.RequestError) -> Retry | Fail:
         """Judge an attempt that ended without a whole answer."""
         failure = describe_failure(error, httpx.URL(self.endpoint))
         if not call.operation.free:
@@ -98,8 +98,8 @@ class Calls:
 
     def answered(
         self, call: CallAttempts, response: httpx.Response, raw: bytes | None
-    ) -> tuple[httpx.Response | None, Decision]:
-        """Judge an answer, and make of it what the caller gets; `raw` is None if it was too large."""
+    ) -> httpx.Response | Retry | Fail:
+        """Judge an answer; return the response for the caller if it is accepted. `raw` is None if it was too large."""
         status = response.status_code
         try:
             body = None if raw is None else decoded(response.headers.get("Content-Encoding", ""), raw)
@@ -107,26 +107,28 @@ class Calls:
             body = None
         self.rate_limiter.record(response.headers, refused=status == 429, counted=not call.operation.free)
         if body is None and 200 <= status < 300:
-            return None, call.oversized(status, LARGEST)
+            return call.oversized(status, LARGEST)
         body = body or b""  # of a failure the status says enough
         decision = call.answered(status, response.headers, body)
         logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body))
-        if isinstance(decision, Accept) and decision.instead is not None:
-            return httpx.Response(decision.instead, extensions=response.extensions), decision
+        if not isinstance(decision, Accept):
+            return decision
+        if decision.instead is not None:
+            return httpx.Response(decision.instead, extensions=response.extensions)
         headers = httpx.Headers(response.headers)
         for name in ("Content-Encoding", "Transfer-Encoding", "Content-Length"):
             headers.pop(name, None)
-        whole = httpx.ByteStream(body)
-        return httpx.Response(status, headers=headers, stream=whole, extensions=response.extensions), decision
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body), extensions=response.extensions)
 
-    def settle(self, call: CallAttempts, decision: Decision, cause: BaseException | None) -> float | None:
-        """Raise what the decision says is to be raised; else return the seconds to pause, None if the call is done."""
+    def settle(self, call: CallAttempts, decision: Retry | Fail, cause: BaseException | None) -> float:
+        """Return the seconds until the next attempt; raises if the call failed.
+
+        Called when no frame that holds the request or the answer is on the stack: either may hold the token.
+        """
         if isinstance(decision, Fail):
             for lower in causes(cause):
                 lower.__traceback__ = None  # the frames in httpx and below hold the token's header
             raise decision.error from cause
-        if isinstance(decision, Accept):
-            return None
         if decision.rate_limited and not call.operation.free:
             return 0.0  # all calls wait for the reset now, this one like the others
         self._report(call, decision)
@@ -174,23 +176,20 @@ class ApiTransport(httpx.BaseTransport):
         while True:
             self._take_call(call)
             cause: httpx.RequestError | None = None
-            answer = None
             try:
-                answer, decision = self._attempt(request, call)
+                result = self._attempt(request, call)
             except httpx.RequestError as error:
-                cause = error
-                decision = calls.failed(call, error)
-            pause = calls.settle(call, decision, cause)
-            if pause is None and answer is not None:
-                return answer
-            if (calls.cancel or threading.Event()).wait(pause or 0.0):
+                result, cause = calls.failed(call, error), error
+            if isinstance(result, httpx.Response):
+                return result
+            if (calls.cancel or threading.Event()).wait(calls.settle(call, result, cause)):
                 raise Interrupted.while_waiting(f"another attempt at {call.operation.name}")
 
     def close(self) -> None:
         """Close all connections."""
         self._connections.close()
 
-    def _attempt(self, request: httpx.Request, call: CallAttempts) -> tuple[httpx.Response | None, Decision]:
+    def _attempt(self, request: httpx.Request, call: CallAttempts) -> httpx.Response | Retry | Fail:
         seconds = self._calls.seconds_for(request, call)
         with deadline(time.monotonic() + seconds):
             response = self._connections.handle_request(self._calls.with_token(request, call, seconds))
@@ -222,22 +221,19 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
         while True:
             await self._take_call(call)
             cause: httpx.RequestError | None = None
-            answer = None
             try:
-                answer, decision = await self._attempt(request, call)
+                result = await self._attempt(request, call)
             except httpx.RequestError as error:
-                cause = error
-                decision = calls.failed(call, error)
-            pause = calls.settle(call, decision, cause)
-            if pause is None and answer is not None:
-                return answer
-            await self._pause(pause or 0.0, call)
+                result, cause = calls.failed(call, error), error
+            if isinstance(result, httpx.Response):
+                return result
+            await self._pause(calls.settle(call, result, cause), call)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._connections.aclose()
 
-    async def _attempt(self, request: httpx.Request, call: CallAttempts) -> tuple[httpx.Response | None, Decision]:
+    async def _attempt(self, request: httpx.Request, call: CallAttempts) -> httpx.Response | Retry | Fail:
         seconds = self._calls.seconds_for(request, call)
         sent = self._calls.with_token(request, call, seconds)
         try:
