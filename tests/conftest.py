@@ -1,5 +1,6 @@
-"""How Hypothesis looks for examples, and certificates for servers on loopback."""
+"""How Hypothesis looks for examples, Ctrl-C in commands under test, and certificates for servers on loopback."""
 
+import signal
 import ssl
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("random", settings.get_profile("same"), derandomize=False)
 settings.load_profile("same")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the commands under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
