@@ -3,9 +3,9 @@
 A token belongs to one endpoint. What is found in different places is put together only if that cannot send a token
 to a host it was not meant for:
 
-- an explicit profile supplies both, and the environment is not looked at;
+- an explicit profile supplies both, and the environment is ignored;
 - a token argument goes to the endpoint argument, else to SB_API_ENDPOINT, else to CAVATICA;
-- SB_AUTH_TOKEN goes to SB_API_ENDPOINT, and to CAVATICA if that is not set, whatever any profile says;
+- SB_AUTH_TOKEN goes to SB_API_ENDPOINT, and to CAVATICA if that is not set; profiles are ignored;
 - an endpoint argument that is another host than the one found beside the token is refused, and so is
   SB_API_ENDPOINT beside the token of a profile for another host.
 """
@@ -43,7 +43,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @attrs.frozen
 class Settings:
-    """An endpoint, the token for it, and in words where the two were found. It is not pickled, nor copied."""
+    """An endpoint, the token for it, and a description of where both were found. Cannot be pickled or copied."""
 
     endpoint: str
     """Base URL with the version and without a slash at the end: `https://cavatica-api.sbgenomics.com/v2`."""
@@ -51,7 +51,7 @@ class Settings:
     profile: str | None = None
     source: str = "the arguments"
     notices: tuple[str, ...] = ()
-    """What the user should know, such as that others can read the token."""
+    """Warnings for the user, for example that others can read the token."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("settings hold a token and are not copied or pickled: find them again where they are needed")
@@ -69,8 +69,8 @@ def find_settings(
     """Find the endpoint and its token.
 
     `endpoint` is a URL or a platform's short name (`cavatica`, `cgc`, `us`, `eu`, `bdc`, `china`). `http:` is for a
-    server on this machine only, unless `allow_http`. Raises EndpointError for what is no endpoint, and ConfigError
-    if nothing usable is found, if what is found does not fit together, and for a token that no header can hold.
+    server on this machine only, unless `allow_http`. Raises EndpointError for an endpoint that is none, and ConfigError
+    if nothing usable is found, if token and endpoint do not belong together, or if no header can hold the token.
     """
     environ = os.environ if environ is None else environ
     wanted = normal_endpoint(endpoint, allow_http=allow_http) if endpoint is not None else None

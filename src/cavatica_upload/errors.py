@@ -22,7 +22,7 @@
     ├── ConnectionFailed               no whole answer came
     │   └── CertificateUntrusted       the certificate of the API or of storage cannot be verified; nothing was sent
     ├── StorageError                   storage (not the API) did not take a part: .part
-    │   ├── PartRefused                .status, and .code where storage named one
+    │   ├── PartRefused                .status, and .code if storage sent one
     │   ├── UrlExpired                 the part URL is no longer valid: ask for another
     │   └── MissingHeader              storage took the part and left out a header the platform wants: .header
     ├── IntegrityError                 bytes that are not the bytes they should be
@@ -31,7 +31,7 @@
     │   └── SizeMismatch               .expected .got
     ├── SourceError                    a file missing, unreadable, cut short, or no file at all
     ├── UploadBusy                     another process is uploading this file
-    └── Interrupted                    stopped on request; the same command goes on where it was
+    └── Interrupted                    stopped on request; the same command resumes
 
 Every error can be pickled and copied. No error holds the token, or the query of a URL (a signed URL is a key).
 The codes are those of docs.cavatica.org, API status codes.
@@ -46,14 +46,14 @@ class CavaticaError(Exception):
     message: str
     hint: str | None
     maybe_acted: bool = False
-    """Whether the server may have done what was asked of it, although this error is all that came of it."""
+    """Whether the server may have acted on the request in spite of this error."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         if hint:
-            self.add_note(hint)  # shown under the message where the error ends in a traceback
+            self.add_note(hint)  # shown under the message in a traceback
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default calls the class with .args, which the keyword-only fields of the subclasses do not survive.
@@ -81,9 +81,9 @@ class EndpointError(ConfigError, UsageError):
 class ApiError(CavaticaError):
     """The API answered, and the answer is not success.
 
-    `reason` is what the platform said, `code` its own number for it (None where the answer was not the platform's,
-    but a proxy's for example), `operation` the operationId of the contract, `request_id` for the platform's support.
-    `status` is None if what was wrong did not come with one.
+    `reason` is what the platform said, `code` its own number for it (None if the answer came from something
+    else, such as a proxy), `operation` the operationId of the contract, `request_id` for the platform's support.
+    `status` is None if there was none.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class UnexpectedAnswer(ApiError):
 class ConnectionFailed(CavaticaError):
     """No whole answer came: name lookup, connection, TLS, timeout, reset.
 
-    `maybe_acted` is True where the request may have reached the server.
+    `maybe_acted` is True if the request may have reached the server.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class StorageError(CavaticaError):
 
 
 class PartRefused(StorageError):
-    """Storage answered with a status that is not success; `code` is its own word for it (`SlowDown`)."""
+    """Storage answered with a status that is not success; `code` is storage's own code (`SlowDown`)."""
 
     def __init__(
         self, message: str, hint: str | None = None, *, status: int, part: int | None = None, code: str | None = None
@@ -232,7 +232,7 @@ class EtagMismatch(IntegrityError):
 
 
 class FileChanged(IntegrityError):
-    """The file on disk is not the one whose upload was begun."""
+    """The file on disk changed after its upload was started."""
 
 
 class SizeMismatch(IntegrityError):
@@ -255,7 +255,7 @@ class UploadBusy(CavaticaError):
 
 
 class Interrupted(CavaticaError):
-    """Stopped on request; what was done is kept, and the same command goes on from there."""
+    """Stopped on request; finished work is kept, and the same command resumes."""
 
     @classmethod
     def while_waiting(cls, what: str) -> Self:

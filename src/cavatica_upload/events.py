@@ -1,7 +1,7 @@
-"""What happened, as frozen records: the uploader emits them, anybody listens.
+"""Events, as frozen records: the uploader emits them, listeners receive them.
 
 A listener is a callable of one argument. Listeners are called one event at a time, from the uploader's own threads:
-they need no lock of their own, and they should be quick, since the upload waits for them.
+they need no lock, and they should be quick, since the upload waits for them.
 `file` is the key of a file in its run: the path as the caller gave it, or the name if there is no path.
 No event holds a token or a signed URL.
 """
@@ -38,7 +38,7 @@ class UploadStarted:
 
 @attrs.frozen
 class PartSent:
-    """Storage took a part of `size` bytes, and what it answered is good; `seconds` is the time of the last attempt."""
+    """Storage took a part of `size` bytes and its answer was checked; `seconds` is the time of the last attempt."""
 
     file: FileKey
     number: int
@@ -59,10 +59,10 @@ class PartRetried:
 
 @attrs.frozen
 class BytesSent:
-    """So many more bytes of a file went to storage since the last such event.
+    """`count` more bytes of a file were sent to storage since the last such event.
 
-    Emitted a few times a second, not once a block. Negative if a part has to be sent again: then the bytes of the
-    failed attempt are taken back, so that the sum over a file is always what storage has or is getting.
+    Emitted a few times a second. Negative if a part has to be sent again: then the bytes of the failed attempt are
+    subtracted, so that the sum over a file is always what storage has or is receiving.
     """
 
     file: FileKey
@@ -79,7 +79,7 @@ class PartsReported:
 
 @attrs.frozen
 class RateLimitWait:
-    """The calls of this window are spent: nothing is asked of the API for `seconds`; `reset` is the epoch second."""
+    """The API rate limit is reached: no call is made for `seconds`; `reset` is the end of the wait in epoch seconds."""
 
     seconds: float
     reset: float | None = None
@@ -87,7 +87,7 @@ class RateLimitWait:
 
 @attrs.frozen
 class Retrying:
-    """A call of the API failed and is made again after `delay` seconds (`attempt` is the number of the next try)."""
+    """An API call failed and is retried after `delay` seconds (`attempt` is the number of the next try)."""
 
     operation: str
     attempt: int
@@ -97,7 +97,7 @@ class Retrying:
 
 @attrs.frozen
 class Outage:
-    """Neither the API nor storage has answered for `seconds`; `parts` wait to be tried again. What is sent is kept.
+    """Neither the API nor storage has answered for `seconds`; `parts` wait for their retry. Sent parts are kept.
 
     Emitted after ten seconds, then once a minute, and at the end with `over`.
     """
@@ -118,7 +118,7 @@ class UploadCompleted:
 
 @attrs.frozen
 class UploadFailed:
-    """The file did not arrive; `resumable` says whether the same upload again goes on where this one stopped."""
+    """The upload failed; `resumable` means that the same upload, started again, resumes where this one stopped."""
 
     file: FileKey
     error: Exception
@@ -127,9 +127,9 @@ class UploadFailed:
 
 @attrs.frozen
 class UploadSkipped:
-    """The file was left alone, on request or because it is there already; `reason` is one sentence.
+    """The file was skipped, on request or because it is already uploaded; `reason` is one sentence.
 
-    `different` means that the file which has its name there is another one.
+    `different` means that the platform has another file of this name.
     """
 
     file: FileKey
@@ -139,7 +139,7 @@ class UploadSkipped:
 
 @attrs.frozen
 class Notice:
-    """Something the user may want to know: an upload gone on the server, a difference between journal and server."""
+    """A message for the user, for example that the upload is gone on the server, or differs from the journal."""
 
     file: FileKey | None
     text: str
@@ -147,10 +147,10 @@ class Notice:
 
 @attrs.frozen
 class Drift:
-    """An answer of the server is not as the API's document has it, and the upload does not need what is different.
+    """An answer of the server differs from the API's document in something that the upload does not need.
 
-    `key` is the path to the value in the answer to `operation` ("the status", "the content type" and "the body" stand
-    for themselves), `came` says what it is. Told once a run for each.
+    `key` is the path to the value in the answer to `operation`, or "the status", "the content type" or "the body";
+    `came` says what it is. Emitted once a run for each.
     """
 
     operation: str
@@ -182,7 +182,7 @@ Listener = Callable[[Event], None]
 
 
 class Emitter:
-    """Calls every listener with every event. A listener that raises is logged and stays; the upload goes on."""
+    """Calls every listener with every event. The error of a listener is logged; the upload continues."""
 
     def __init__(self, listeners: Sequence[Listener] = ()) -> None:
         self._listeners = list(listeners)

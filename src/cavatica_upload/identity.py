@@ -21,7 +21,7 @@ class Identity:
     tag: str = ""
 
     def same_as(self, other: "Identity") -> bool:
-        """Return whether nothing touched the bytes in between; if not, only reading them can tell.
+        """Return whether the bytes are certainly unchanged; if not, only reading them can tell.
 
         The number of a device may change with a reboot (network and logical volumes); then the path must agree.
         """
@@ -34,7 +34,7 @@ class Identity:
         ) and (self.device == other.device or self.path == other.path)
 
     def difference(self, other: "Identity") -> str:
-        """Say in a few words how `other`, looked at later, differs."""
+        """Return in a few words how `other`, seen later, differs."""
         if self.size != other.size:
             return f"its size went from {self.size:,} to {other.size:,} bytes"
         if self.mtime_ns != other.mtime_ns:

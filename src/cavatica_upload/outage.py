@@ -1,4 +1,4 @@
-"""Notices that nothing answers any more, so that one line can say so instead of one for each part."""
+"""Detects that neither the API nor storage answers, so that one line reports it instead of one for each part."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import attrs
 from cavatica_upload.events import Emitter, Outage
 from cavatica_upload.timing import Timing
 
-JUST_NOW = 0.2  # seconds: what fails so soon after an answer was answered itself
+JUST_NOW = 0.2  # seconds: a failure this soon after an answer is no outage
 
 
 @attrs.define(eq=False)
@@ -22,10 +22,10 @@ class OutageWatch:
     _answered: float = attrs.field(default=float("-inf"), init=False)
     _since: float | None = attrs.field(default=None, init=False)
     _reason: str = attrs.field(default="", init=False)
-    _told: Outage | None = attrs.field(default=None, init=False)
+    _emitted: Outage | None = attrs.field(default=None, init=False)
 
     def answered(self) -> None:
-        """Note that the API or storage answered, whatever it was."""
+        """Note that the API or storage answered, with success or not."""
         with self._lock:
             self._answered = self.clock()
             self._since = None
@@ -39,20 +39,20 @@ class OutageWatch:
                 self._reason = reason.rpartition(": ")[2].rstrip(".")
 
     def tick(self, parts: int) -> None:
-        """Emit what is due; `parts` wait to be tried again."""
+        """Emit what is due; `parts` wait for their retry."""
         with self._lock:
             event = self._due(parts)
         if event is not None:
             self.events.emit(event)
 
     def _due(self, parts: int) -> Outage | None:
-        told = self._told
+        emitted = self._emitted
         if self._since is None:
-            self._told = None
-            return None if told is None else attrs.evolve(told, parts=0, over=True)
+            self._emitted = None
+            return None if emitted is None else attrs.evolve(emitted, parts=0, over=True)
         seconds = self.clock() - self._since
-        due = self.timing.first_outage if told is None else told.seconds + self.timing.later_outages
+        due = self.timing.first_outage if emitted is None else emitted.seconds + self.timing.later_outages
         if seconds < due:
             return None
-        self._told = Outage(seconds, parts, self._reason)
-        return self._told
+        self._emitted = Outage(seconds, parts, self._reason)
+        return self._emitted

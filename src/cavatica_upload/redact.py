@@ -1,7 +1,7 @@
-"""What may be shown: no token, no signed URL, no password, and nothing that upsets a terminal.
+"""Redaction: what is shown holds no token, no signed URL, no password, and no control characters.
 
-The query of a signed URL is a key. The token is known here from the moment it is found, so that it is cut out
-wherever a server puts it, whichever way it is written.
+The query of a signed URL is a key. The token is registered as soon as it is found, and removed from every text, in
+any of the encodings that servers use.
 """
 
 import base64
@@ -13,9 +13,9 @@ import threading
 from typing import NoReturn
 from urllib.parse import quote
 
-LONGEST = 400  # characters kept of what a server says of itself
-SHORTEST_SECRET = 4  # characters; what is shorter stands in ordinary words
-SHORTEST_ENCODED = 8  # characters of a secret that is also looked for in other forms than its own
+LONGEST = 400  # characters kept of a server's text
+SHORTEST_SECRET = 4  # characters; anything shorter is part of ordinary words
+SHORTEST_ENCODED = 8  # characters; shorter secrets are removed in their own form only
 
 _URL_QUERY = re.compile(r"(https?:(?:\\?/){2}[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
 _URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*:(?:\\?/){2})[^\s/?#\"'<>@]*@", re.IGNORECASE)
@@ -38,7 +38,7 @@ LOGGERS = tuple(
 
 
 class Secret:
-    """A text that shows itself only to those who ask for it by name; it is not pickled and not copied."""
+    """A text that only `reveal()` shows; it cannot be pickled or copied."""
 
     __slots__ = ("_text",)
 
@@ -57,7 +57,7 @@ class Secret:
 
 
 class _Secrets:
-    """The secrets of this process, in every form that is looked for; shows none."""
+    """The secrets of this process, in every form that is removed; its repr shows none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -99,7 +99,7 @@ _secrets = _Secrets()
 
 
 def protect(secret: str) -> None:
-    """Cut a secret out of all that is shown from now on, in its own form and in those that servers write it in."""
+    """Remove a secret from all that is shown from now on, in its own form and in the encodings that servers use."""
     _secrets.add(secret)
 
 
@@ -117,10 +117,10 @@ def scrub(text: str) -> str:
 
 
 class Redacted(logging.Filter):
-    """Rewrites a record that shows a secret, the query of a URL or the value of a secret header; never drops one."""
+    """Rewrites log records: removes secrets, queries of URLs and values of secret headers. No record is dropped."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return True, having cut out of the record what must not be shown."""
+        """Redact the record and return True."""
         text = record.getMessage()
         safe = _HEADER.sub(r"\1\2***\2", _TARGET.sub(r"\1?…", redact(text)))
         if safe != text:
@@ -132,6 +132,6 @@ _FILTER = Redacted()
 
 
 def redact_logs() -> None:
-    """Put the filter on the loggers of httpx and what is below it, which write whole URLs and headers."""
+    """Put the filter on the loggers of httpx and httpcore, which write whole URLs and headers."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)

@@ -1,6 +1,6 @@
-"""What to do with an answer, or with none: accept it, retry, fail. No sockets, no sleeping, no threads.
+"""Retry decisions: accept an answer, retry, or fail. No sockets, no sleeping, no threads.
 
-`CallAttempts` is one call of the API with all its attempts. The transports tell it what happened and do what it says:
+`CallAttempts` is one API call with all its attempts. The transports report each result and follow its decision:
 
 ======================================  ====================================================================
 answered 2xx, with JSON if it matters   accept
@@ -13,7 +13,7 @@ other 5xx, answer lost, garbled 2xx     retry if a second time does no harm (`op
 everything else                         fail
 ======================================  ====================================================================
 
-Retry-After is honoured with every status that is tried again, if the call's deadline allows.
+Retry-After is honoured with every status that is retried, if the deadline of the call allows.
 """
 
 import random
@@ -39,7 +39,7 @@ from cavatica_upload.http.failures import TransportFailure
 from cavatica_upload.timing import Timing
 
 MOST_RATE_LIMITED = 12
-"""Windows to sit out for one call: an hour of those of five minutes."""
+"""The number of 429s for one call before it fails: an hour, with windows of five minutes."""
 
 # docs.cavatica.org, API status codes: maintenance, rate limit, file service down, upload service down, part not
 # reserved (try again), service unavailable. The platform itself says that it did nothing.
@@ -49,9 +49,9 @@ _FINAL_5XX = {501, 505, 511}  # will be so again: not implemented, HTTP version,
 
 @attrs.frozen
 class Policy:
-    """How persistent to be: `attempts` in all, and seconds for a call with all its pauses but those of rate limits.
+    """Limits of the retries: the number of `attempts`, and the seconds of a call, waits for the rate limit excepted.
 
-    While no answer comes at all, a call that may be repeated is tried for `retry_for` seconds at least.
+    While no answer comes at all, a call that may be repeated is tried for at least `retry_for` seconds.
     """
 
     attempts: int = 5
@@ -61,14 +61,14 @@ class Policy:
 
 @attrs.frozen
 class Accept:
-    """The answer is good; `instead` is the status to answer with if it was one that means success only here."""
+    """The answer is good; `instead` is the status to return if the received one means success only for this call."""
 
     instead: int | None = None
 
 
 @attrs.frozen
 class Retry:
-    """Try again after `delay` seconds; `rate_limited` and `maintenance` say that the server asked for the pause."""
+    """Retry after `delay` seconds; `rate_limited` and `maintenance` are set if the server asked for the pause."""
 
     delay: float
     reason: str
@@ -78,7 +78,7 @@ class Retry:
 
 @attrs.frozen
 class Fail:
-    """Raise this."""
+    """Raise the error."""
 
     error: CavaticaError
 
@@ -87,7 +87,7 @@ Decision = Accept | Retry | Fail
 
 
 class CallAttempts:
-    """One call with its attempts; `clock` returns seconds that only go forward, `wall` epoch seconds."""
+    """One call with its attempts; `clock` returns monotonic seconds, `wall` epoch seconds."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class CallAttempts:
 
     @property
     def attempts(self) -> int:
-        """Attempts that were judged."""
+        """The number of attempts so far."""
         return self._attempts + self._limited
 
     @property
@@ -215,11 +215,11 @@ class CallAttempts:
         return Fail(error)
 
     def _trouble(self, answer: Answer) -> str | None:
-        """Say what is wrong with a success, None if nothing is."""
+        """Return what is wrong with a success, None if it can be used."""
         body = answer.body.strip()
         if not self.operation.needs_body:
-            # The status says it all, whatever else comes. A page is a proxy's, which may have kept the request to
-            # itself: if a second time does no harm, it is made.
+            # The status is enough. An HTML page comes from a proxy, which may not have passed the request on: it is
+            # sent again if that does no harm.
             return "a page of HTML" if body.startswith(b"<") and self.operation.repeatable else None
         if not body:
             return "nothing" if self.operation.reads else None
@@ -227,6 +227,6 @@ class CallAttempts:
 
 
 def clock_text(moment: float) -> str:
-    """Return a moment (epoch seconds) as people read it: the time of day in UTC, with the date if it is not today."""
+    """Return a time (epoch seconds) as text: the time of day in UTC, with the date if it is not today."""
     when, now = datetime.fromtimestamp(moment, UTC), datetime.now(UTC)
     return f"{when:%H:%M} UTC" if when.date() == now.date() else f"{when:%Y-%m-%d %H:%M} UTC"

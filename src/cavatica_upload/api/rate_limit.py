@@ -1,8 +1,8 @@
-"""How many API calls may go out now: what the server says with every answer, and nothing that cannot be true.
+"""The rate limit: follows the headers of every answer, and ignores those that cannot be true.
 
 docs.cavatica.org and docs.sevenbridges.com, API rate limit: X-RateLimit-Limit is the ceiling, -Remaining what is left
 of it, -Reset the Unix time at which the window ends. The server counts every process that uses the token, so there is
-nothing for them to share; if several meet at the end of a window, one may be refused (429) and waits.
+nothing for them to share. If several meet at the end of a window, one may be refused (429); it waits.
 """
 
 import math
@@ -18,31 +18,31 @@ from cavatica_upload.errors import Interrupted
 from cavatica_upload.timing import Timing
 
 WINDOW = 300.0
-"""Seconds of the usual window."""
+"""Length of the usual window in seconds."""
 LONGEST_WINDOW = 600.0
-"""Seconds that one answer can make anybody wait. A reset further away is somebody's mistake, and is not believed."""
+"""The longest wait in seconds that one answer can cause; a reset further away is an error, and is ignored."""
 BLUR = 1
-"""Seconds by which two announcements of one reset may differ, if a server rounds a time to live."""
+"""Seconds by which two announcements of one reset may differ, if a server rounds the remaining time."""
 LOOK_AGAIN = 5.0
-"""Seconds after which a waiting thread looks whether another has learned something."""
+"""Seconds between two checks of a waiting thread for news from other threads."""
 
 
 @attrs.frozen
 class Reading:
-    """What one answer says; `limit` is None if calls are unlimited (the platform says -1)."""
+    """The rate limit in one answer; `limit` is None if calls are unlimited (the platform sends -1)."""
 
     limit: int | None
     remaining: int = 0
     reset: int = 0
-    """The end of the window in epoch seconds of the server's clock: names the window."""
+    """The end of the window in epoch seconds of the server's clock; it identifies the window."""
     resets_in: float = 0.0
     """Seconds from the answer to the end of the window."""
 
 
 def read_rate_limit(headers: Mapping[str, str], now: float) -> Reading | None:
-    """Return what the headers say, None if they say nothing that can be true; `now` is in epoch seconds of our clock.
+    """Return the rate limit in the headers, None if it is missing or cannot be true; `now` is in epoch seconds.
 
-    Times are taken relative to the answer's own Date: a wrong clock here neither holds calls back nor lets them go.
+    Times are taken relative to the answer's own Date, so that a wrong clock here does no harm.
     """
     known = {name.lower(): value for name, value in headers.items()}
     limit, remaining = _integer(known.get("x-ratelimit-limit")), _integer(known.get("x-ratelimit-remaining"))
@@ -55,7 +55,7 @@ def read_rate_limit(headers: Mapping[str, str], now: float) -> Reading | None:
 
 
 def wait_asked_for(headers: Mapping[str, str], now: float) -> float | None:
-    """Return for how many seconds an answer asks to be left alone: Retry-After, else the reset, else None."""
+    """Return the seconds that an answer asks to wait: Retry-After, else until the reset, else None."""
     asked = retry_after(headers, now)
     if asked is None:
         reset, resets_in = _reset({name.lower(): value for name, value in headers.items()}, now)
@@ -64,7 +64,7 @@ def wait_asked_for(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds of Retry-After in either of its forms, None if there is none that can be understood."""
+    """Return the seconds of Retry-After in either of its forms, None if it is missing or unreadable."""
     known = {name.lower(): value for name, value in headers.items()}
     text = known.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
@@ -74,7 +74,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _reset(known: Mapping[str, str], now: float) -> tuple[int | None, float]:
-    """Return the end of the window, and the seconds until then, which cannot be many."""
+    """Return the end of the window and the seconds until then; None and 0 if they cannot be true."""
     reset = _integer(known.get("x-ratelimit-reset"))
     if reset is not None and reset > 100_000_000_000:
         reset //= 1000  # an example on docs.cavatica.org, Get your current rate limit status, is in milliseconds
@@ -90,7 +90,7 @@ def _integer(text: str | None) -> int | None:
 
 
 class RateLimiter:
-    """Lets API calls through while the window has some left, and makes them wait for its end when it has not.
+    """Lets API calls through while the window has some left; later calls wait for its end.
 
     `share` (0 to 1) is the share of each window that this object may use, for a run spread over several machines.
     `reserve` is the fraction of the limit that is left to others. Safe to use from many threads.
@@ -113,9 +113,9 @@ class RateLimiter:
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()
         self._limit: int | None = None  # None: there is none, or the server has not said
-        self._taken = 0  # calls of this object that this window may count, answered or not
-        self._others = 0  # calls that the server counted beside them: at least so many
-        self._in_flight = 0  # calls taken and not answered, of whatever window
+        self._taken = 0  # calls of this object that the server may count in this window, answered or not
+        self._others = 0  # the least number of other calls that the server counted
+        self._in_flight = 0  # calls taken and not answered, of any window
         self._reset = 0  # of this window, or of the one before if `_over`
         self._over = False  # whether the window ended by our clock, and no answer has named the next one yet
         self._ends = 0.0  # when the window is certainly over, by our clock
@@ -140,8 +140,7 @@ class RateLimiter:
     ) -> None:
         """Take one call, waiting for the end of the window if none is left.
 
-        `on_wait` is called with the seconds of a wait that nobody was told of yet. Raises Interrupted as soon as
-        `cancel` is set.
+        `on_wait` is called once for each wait, with its seconds. Raises Interrupted as soon as `cancel` is set.
         """
         while wait := self.try_acquire(on_wait):
             pause = min(wait + random.uniform(0, 0.5), LOOK_AGAIN)  # noqa: S311  (spreads waiters, guards nothing)
@@ -173,7 +172,7 @@ class RateLimiter:
     def record(self, headers: Mapping[str, str], *, refused: bool = False, counted: bool = True) -> None:
         """Learn from the headers of an answer; `refused` means 429, `counted` is False for a call that costs nothing.
 
-        No headers at all (the connection was lost) are those of a call that the server counted.
+        Pass no headers if the connection was lost: the server may have counted the call.
         """
         reading = read_rate_limit(headers, self._wall())
         asked = wait_asked_for(headers, self._wall()) if refused else None
@@ -190,10 +189,10 @@ class RateLimiter:
             elif reading is not None and reading.limit is not None:
                 self._learn(reading, reading.limit, now)
             elif reading is not None or self._over:
-                self._limit = None  # the server says that there is none, or says nothing any more
+                self._limit = None  # the server announces none, or no longer announces one
 
     def give_back(self) -> None:
-        """Put back a call that never reached the server."""
+        """Return a call that never reached the server."""
         with self._lock:
             self._in_flight = max(0, self._in_flight - 1)
             self._taken = max(0, self._taken - 1)
@@ -206,12 +205,12 @@ class RateLimiter:
         if self._limit is None:  # calls made before belong to this window as far as the server counted them
             self._taken, self._others = min(self._taken, counted + self._in_flight), 0
         elif reading.reset < self._reset or (self._over and reading.reset == self._reset):
-            return  # it comes late, from a window that is over
+            return  # a late answer, from a window that is over
         elif reading.reset <= self._reset + BLUR and not self._over:
             # The same window: answers overtake each other, and each estimate of its end is safe.
             reading, ends = attrs.evolve(reading, reset=self._reset), min(ends, self._ends)
         else:
-            if not self._over:  # the server went on before we did: what is in flight may be counted there
+            if not self._over:  # the server began the next window first, and may count calls in flight in it
                 self._taken = self._in_flight + 1
             self._others = 0
         self._limit, self._reset, self._ends, self._over = limit, reading.reset, ends, False
@@ -221,7 +220,7 @@ class RateLimiter:
     def _roll_over(self, now: float) -> None:
         if self._limit is not None and now >= self._ends:
             self._taken, self._others, self._over = min(self._in_flight, self._limit // 2), 0, True
-            self._ends = now + WINDOW + self._timing.reset_margin  # until an answer says better
+            self._ends = now + WINDOW + self._timing.reset_margin  # until an answer names the end
 
 
 _NEVER = threading.Event()

@@ -1,4 +1,4 @@
-"""From an answer to a record: only what cannot be done without has to be there, else UnexpectedAnswer is raised."""
+"""Reads answers into records. UnexpectedAnswer is raised only if something is missing that an upload needs."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ from cavatica_upload.plan import MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
 
 METHODS = ("PUT", "POST", "PATCH")
 SMALLEST_PAGE = 25
-"""The fewest items that a server takes for a full page: a page may be smaller than it was asked to be."""
+"""The fewest items of a page that is taken to be full: a server may limit pages to fewer items than requested."""
 MOST_PAGES = 1000
-"""A list of more pages is taken for one without an end: they are all the calls of a window."""
+"""A list of more pages is taken to be endless: this many pages use all the calls of a window."""
 
 Item = TypeVar("Item")
 
@@ -73,8 +73,8 @@ def page_of(answer: Answer, read: Callable[[Any], Item | None]) -> Page[Item]:
 class Pages(Generic[Item]):
     """Follows the pages of a list: ask for the page at `offset` and `take` it, until `over`.
 
-    Ends at a page without a next one. A server that ignores the offset, or links in a circle, is noticed by a page
-    that brings nothing new. A link's host is never followed, only its offset. `key` tells items apart.
+    It ends at a page without a next one, or without new items: a server may ignore the offset, or link in a circle. A
+    link's host is never followed, only its offset. `key` identifies an item.
     """
 
     def __init__(self, key: Callable[[Item], str]) -> None:
@@ -115,14 +115,14 @@ def _offset(href: str) -> int:
 
 
 class Unclear:
-    """The server did not say what became of a file's metadata."""
+    """Stands for the missing result of editing a file."""
 
 
 UNCLEAR: Final = Unclear()
 
 
 def nothing(_answer: Answer) -> None:
-    """Take a success whose status says it all."""
+    """Read the answer of an operation whose status is enough."""
 
 
 def _entry(fields: Fields) -> dict[str, str | None]:
@@ -193,7 +193,7 @@ def _summary(item: Any) -> UploadSummary | None:
 def part_url(answer: Answer) -> PartUrl:
     """Read the answer to getPartUrl.
 
-    `success_codes` stand beside `report` or inside it; the platform's documentation has both.
+    `success_codes` are beside `report` or inside it; the platform's documentation has both.
     """
     fields = Fields(answer.json)
     report = fields.inner("report")
@@ -213,7 +213,7 @@ def part_url(answer: Answer) -> PartUrl:
 
 
 def completed_file(answer: Answer) -> CompletedFile:
-    """Read the answer to completeUpload: it is completed, whatever is in it."""
+    """Read the answer to completeUpload; the upload is completed even if nothing in it can be read."""
     fields = Fields(answer.json)
     return CompletedFile(
         id=fields.identifier("id"),
@@ -230,7 +230,7 @@ def file_page(answer: Answer) -> Page[FileDetails]:
 
 
 def file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
-    """Read a file or a folder, which may be known to have this id; None if nobody says which one it is."""
+    """Read a file or a folder; None if it has no ID and `file_id` is not given."""
     fields = Fields(value)
     found = fields.identifier("id") or file_id
     if found is None:
@@ -264,9 +264,9 @@ def download_url(answer: Answer) -> str:
 
 
 def edit_outcomes(answer: Answer, file_ids: Sequence[str]) -> list[CavaticaError | Unclear | None]:
-    """Read the answer to editFiles: for each file an error, None if it was done, UNCLEAR if nobody says.
+    """Read the answer to editFiles: for each file an error, None if it succeeded, UNCLEAR if there is no result.
 
-    Outcomes come in the order asked; if some are missing, those that name their file count.
+    Results come in the order of the request; if some are missing, only those that name their file count.
     """
     items = Fields(answer.json).items("items") or []
     if len(items) == len(file_ids):

@@ -1,7 +1,7 @@
-"""The transports under every call of the API: the token where it belongs, the rate limit, retries, errors raised.
+"""The transports under every API call: they add the token, wait for the rate limit, retry, and raise errors.
 
-They sit below httpx's handling of redirects, so that nothing above can send the token elsewhere, and they see an
-answer before anybody parses it. What to do is decided in `policy.py`; here it is done, with threads and with asyncio.
+They are below httpx's handling of redirects, so that nothing above can send the token elsewhere, and they see each
+answer before it is parsed. `policy.py` decides on retries; the transports carry that out, with threads and asyncio.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ from cavatica_upload.timing import Timing
 TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105  (a name; docs.cavatica.org, The API)
 SECRET_HEADERS = (TOKEN_HEADER, "Authorization", "X-SBG-Session-Id")
 LOOK_AGAIN = 0.2
-"""Seconds after which an asynchronous wait looks whether it was cancelled."""
+"""Seconds between two checks of an asynchronous wait for its cancellation."""
 SLACK = 2.0
-"""A whole answer may take this many times the longest silence."""
+"""The time of a whole answer, as a multiple of the longest silence."""
 
 logger = logging.getLogger(__name__)
 
 
 @attrs.define(eq=False)
 class Calls:
-    """What all connections of a client share, and what both transports do in the same way."""
+    """The state that all connections of a client share, and the steps that both transports have in common."""
 
     endpoint: str
     token: Secret
@@ -64,7 +64,7 @@ class Calls:
         """Return the request as it is sent: with the token, and with timeouts within the seconds of an attempt."""
         headers = _without_secrets(request.headers)
         headers[TOKEN_HEADER] = self.token.reveal()
-        headers.setdefault("Content-Type", "application/json")  # asked for on every call, with a body or without
+        headers.setdefault("Content-Type", "application/json")  # the platform wants it on every call
         headers["Accept-Encoding"] = "gzip, deflate"  # what `decoded()` knows
         timeout = dict(request.extensions.get("timeout", {}))
         for kind in ("connect", "read", "write", "pool"):
@@ -75,7 +75,7 @@ class Calls:
         return _copy(request, headers, {**request.extensions, "timeout": timeout})
 
     def without_token(self, request: httpx.Request) -> httpx.Request:
-        """Return the request as another origin may see it."""
+        """Return the request without any token, for another origin."""
         return _copy(request, _without_secrets(request.headers), dict(request.extensions))
 
     def seconds_for(self, request: httpx.Request, call: CallAttempts) -> float:
@@ -108,7 +108,7 @@ class Calls:
         self.rate_limiter.record(response.headers, refused=status == 429, counted=not call.operation.free)
         if body is None and 200 <= status < 300:
             return call.oversized(status, LARGEST)
-        body = body or b""  # of a failure the status says enough
+        body = body or b""  # the status of a failure is enough
         decision = call.answered(status, response.headers, body)
         logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body))
         if not isinstance(decision, Accept):
@@ -167,7 +167,7 @@ class ApiTransport(httpx.BaseTransport):
         self._connections.check(calls.endpoint)  # a proxy that cannot be used is reported before the first call
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Make a call with all its attempts; a request to another origin just passes, without the token."""
+        """Make a call with all its attempts; a request to another origin is passed on without the token."""
         calls = self._calls
         if not calls.owns(request.url):
             return self._connections.handle_request(calls.without_token(request))
@@ -205,14 +205,14 @@ class ApiTransport(httpx.BaseTransport):
 
 
 class AsyncApiTransport(httpx.AsyncBaseTransport):
-    """The asynchronous transport; waits are in slices, since the cancel event belongs to threads."""
+    """The asynchronous transport; it polls the cancel event, which is one of threads."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._connections = AsyncConnections()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Make a call with all its attempts; a request to another origin just passes, without the token."""
+        """Make a call with all its attempts; a request to another origin is passed on without the token."""
         calls = self._calls
         if not calls.owns(request.url):
             return await self._connections.handle_async_request(calls.without_token(request))

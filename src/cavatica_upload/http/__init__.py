@@ -1,1 +1,1 @@
-"""Between the generated functions and the sockets: the token where it belongs, retries, errors that are raised."""
+"""HTTP for the API and for storage: connections, bodies, backoff, and descriptions of failures."""

@@ -1,4 +1,4 @@
-"""The pause before another try (full jitter): drawn from nothing to a limit that doubles, so that clients spread."""
+"""The delay before a retry: exponential backoff with full jitter, so that clients spread."""
 
 import random
 from collections.abc import Callable

@@ -1,19 +1,19 @@
-"""Reads the bodies of answers without letting them grow without bound."""
+"""Reads and decodes the bodies of answers, up to a limit."""
 
 import zlib
 
 import httpx
 
 LARGEST = 32 << 20
-"""Bytes of an answer, as it comes and decoded. The largest of the API, a page of 100 files, has some hundred KiB."""
+"""Bytes of an answer, encoded or decoded. The largest of the API, a page of 100 files, has some hundred KiB."""
 
 
 class TooLarge(Exception):
-    """An answer of more bytes than are taken."""
+    """An answer is larger than LARGEST."""
 
 
 def read(response: httpx.Response) -> bytes | None:
-    """Read an answer to its end; None if it has more bytes than are taken."""
+    """Read an answer to its end; None if it is larger than LARGEST."""
     whole = bytearray()
     try:
         for block in response.iter_raw():
@@ -26,7 +26,7 @@ def read(response: httpx.Response) -> bytes | None:
 
 
 async def aread(response: httpx.Response) -> bytes | None:
-    """Read an answer to its end; None if it has more bytes than are taken."""
+    """Read an answer to its end; None if it is larger than LARGEST."""
     whole = bytearray()
     try:
         async for block in response.aiter_raw():
@@ -39,9 +39,9 @@ async def aread(response: httpx.Response) -> bytes | None:
 
 
 def decoded(encodings: str, raw: bytes) -> bytes:
-    """Decode a body without letting it grow without bound: 1 MiB of gzip can be 1 GiB of zeros.
+    """Decode a body, up to a limit: 1 MiB of gzip can be 1 GiB of zeros.
 
-    Raises TooLarge, and httpx.DecodingError for what is not what it says.
+    Raises TooLarge, and httpx.DecodingError if the body is not encoded as `encodings` says.
     """
     for name in reversed(encodings.lower().replace(" ", "").split(",")):
         if name in ("gzip", "x-gzip", "deflate") and raw:

@@ -1,12 +1,12 @@
 """The connections to the API and to storage: TLS, proxies, pools, and a deadline for every read and write.
 
-httpx limits the silence of a connection, not its whole time: a server that sends a byte a minute, or one interim
-answer after another, would hold a thread for ever. `deadline()` does.
+httpx limits the silence of a connection, not its total time: a server that sends a byte a minute, or one interim
+answer after another, would block a thread for ever. `deadline()` limits the total time.
 """
 
 import contextlib
 import contextvars
-import encodings.idna  # noqa: F401 - every look-up of a host needs it, and the first would wait for it
+import encodings.idna  # noqa: F401 - every look-up of a host needs it; imported here, the first does not wait for it
 import functools
 import ipaddress
 import os
@@ -25,7 +25,7 @@ from cavatica_upload.errors import ConfigError
 
 LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
 SLICE = 64 << 10
-"""Bytes that are written before the deadline is looked at again."""
+"""Bytes that are written between two checks of the deadline."""
 
 Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
@@ -34,7 +34,7 @@ Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 
 class Routes(Generic[Pool]):
-    """A pool of connections for every scheme and proxy, made when it is first needed."""
+    """Connection pools, one for each scheme and proxy, made when first needed."""
 
     def __init__(self, make: Callable[[str, str | None], Pool]) -> None:
         self._make: Callable[[str, str | None], Pool] = make
@@ -43,7 +43,7 @@ class Routes(Generic[Pool]):
         self._by_way: dict[tuple[str, str | None], Pool] = {}
 
     def to(self, url: httpx.URL) -> Pool:
-        """Return the connections that lead to a URL. Raises ConfigError if the proxy for it cannot be used."""
+        """Return the pool for a URL. Raises ConfigError if the proxy for it cannot be used."""
         origin = url.scheme, url.host, url.port
         with self._lock:
             pool = self._by_origin.get(origin)
@@ -98,7 +98,7 @@ class AsyncConnections(httpx.AsyncBaseTransport):
 def _sync_pool(scheme: str, proxy: str | None) -> httpx.HTTPTransport:
     with _proxy_errors(scheme):
         pool = httpx.HTTPTransport(verify=ssl_context_for(scheme), limits=LIMITS, proxy=_proxy(proxy))
-        # httpx has no argument for httpcore's network backend, which is where a deadline can be held.
+        # httpx has no argument for httpcore's network backend, which enforces the deadline.
         pool._pool._network_backend = _BoundedBackend(pool._pool._network_backend)  # noqa: SLF001
         return pool
 
@@ -121,9 +121,9 @@ _deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", de
 
 @contextlib.contextmanager
 def deadline(moment: float) -> Iterator[None]:
-    """Let no synchronous read or write in this block go on beyond a moment of the monotonic clock.
+    """End every synchronous read and write in this block at a moment of the monotonic clock, with httpx's timeouts.
 
-    What does raises httpx's timeouts. Asynchronous code has `asyncio.timeout` for the same.
+    Asynchronous code uses `asyncio.timeout`.
     """
     before = _deadline.set(moment)
     try:
@@ -192,17 +192,17 @@ _making = threading.Lock()
 
 
 def shared_ssl_context() -> ssl.SSLContext:
-    """Return the one context that trusts the authorities of this machine; making it takes longer than an API call.
+    """Return the shared TLS context; it is made once, since that takes longer than an API call.
 
-    They are those of SSL_CERT_FILE or SSL_CERT_DIR, else those of the package certifi. Raises ConfigError if they
-    cannot be read.
+    It trusts the authorities of SSL_CERT_FILE or SSL_CERT_DIR, else those of the package certifi. Raises ConfigError
+    if they cannot be read.
     """
     with _making:
         return _trusting()
 
 
 def ssl_context_for(scheme: str) -> ssl.SSLContext:
-    """Return the context for connections to URLs of a scheme: over http, which does not use it, one that is quick."""
+    """Return the TLS context for URLs of a scheme; for http, which does not use it, an empty one."""
     return shared_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
@@ -230,8 +230,8 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
     """Return the URL of the proxy for a host, None if it is reached directly.
 
     Looks at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or their lower-case forms, and the system's settings.
-    This machine itself is never reached through a proxy. Raises ConfigError for a proxy that cannot be used; its
-    URL is not shown, since it may hold a password.
+    This machine itself is never reached through a proxy. Raises ConfigError if the proxy cannot be used; its URL is
+    not shown, since it may hold a password.
     """
     port = port or _PORTS.get(scheme)
     if is_loopback(host) or _excepted(host, port) or urllib.request.proxy_bypass(f"{host}:{port}"):
@@ -260,7 +260,7 @@ def shown(proxy: str) -> str:
 
 
 def _excepted(host: str, port: int | None) -> bool:
-    """Return whether NO_PROXY has a host in a way that urllib does not know: `10.0.0.0/8`, `[::1]:80`, `*.name`."""
+    """Return whether NO_PROXY has a host in a form that urllib does not know: `10.0.0.0/8`, `[::1]:80`, `*.name`."""
     address = _address(host)
     for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").replace(",", " ").split():
         name, bracket, after = entry.lower().partition("]")

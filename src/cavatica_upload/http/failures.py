@@ -1,4 +1,4 @@
-"""What broke, in words, if no whole answer came: from the API or from storage."""
+"""Describes transport failures of the API and of storage: the reason, a hint, and whether the server may have acted."""
 
 import re
 import ssl
@@ -16,9 +16,9 @@ CHECK_AUTHORITY = "If a proxy of your network signs certificates, point SSL_CERT
 
 @attrs.frozen
 class TransportFailure:
-    """No whole answer: why, in words, whether the server may have acted, and whether trying again is of no use.
+    """No whole answer came: the reason, whether the server may have acted, and if a retry is useless (`permanent`).
 
-    `untrusted` is a certificate that cannot be verified.
+    `untrusted` means that the certificate cannot be verified.
     """
 
     reason: str
@@ -29,7 +29,7 @@ class TransportFailure:
 
 
 def describe_failure(error: httpx.RequestError, url: httpx.URL) -> TransportFailure:
-    """Say what broke on the way to a URL, of which only the host is named."""
+    """Describe the failure of a request to a URL; only the host of the URL is shown."""
     host = url.netloc.decode()
     text = re.sub(r"\[Errno -?\d+\] ", "", scrub(str(error))).rstrip(".") or type(error).__name__
     match error:
@@ -60,7 +60,7 @@ def describe_failure(error: httpx.RequestError, url: httpx.URL) -> TransportFail
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and all that led to it."""
+    """Yield an error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

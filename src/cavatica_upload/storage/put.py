@@ -1,7 +1,7 @@
 """Puts the bytes of a part to a signed URL. Knows nothing of the API and never sees the token.
 
 The body is a generator over blocks of the source, with Content-Length set and the MD5 taken on the way, so that no
-part is ever in memory. What storage answers is checked before anybody may report it.
+part is ever in memory. The answer of storage is checked before the part can be reported.
 """
 
 import re
@@ -33,7 +33,7 @@ from cavatica_upload.storage.etag import md5_in
 from cavatica_upload.timing import Timing
 from cavatica_upload.versions import USER_AGENT
 
-LONGEST_ANSWER = 64 * 1024  # bytes read of what storage says beside the headers
+LONGEST_ANSWER = 64 * 1024  # bytes of the body that are read
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
 _S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
@@ -42,7 +42,7 @@ _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connec
 
 @attrs.frozen
 class Target:
-    """Where and how to put one part, as the platform said: the URL is a key until `expires` (local monotonic seconds).
+    """Where and how to put one part; the URL is a key until `expires` (local monotonic seconds).
 
     `success_codes` empty means any 2xx. `report_headers` are the headers of the answer that the platform wants back.
     """
@@ -57,7 +57,7 @@ class Target:
 
 @attrs.frozen
 class Stored:
-    """What storage answered to a part: the headers to report, the MD5 of the bytes as sent (None: not taken).
+    """The answer of storage to a part: the headers to report, and the MD5 of the bytes as sent (None if not computed).
 
     `verified` means that the ETag is that MD5.
     """
@@ -132,7 +132,7 @@ class Storage:
 
     def _request(self, target: Target, part: Part, body: Iterator[bytes]) -> httpx.Request:
         try:
-            target.method.encode("ascii")  # httpx looks at it later, and raises TypeError
+            target.method.encode("ascii")  # httpx would raise TypeError later
             headers = httpx.Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
             headers.update({name: value for name, value in target.headers.items() if name.lower() not in _OWN_HEADERS})
             headers["Content-Length"] = str(part.size)
@@ -193,11 +193,11 @@ def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str
         if not value:
             raise MissingHeader(
                 f"Storage took part {part.number} without saying its {name}, which the platform needs.",
-                "Run the same command again; if it goes on, ask the platform's support.",
+                "Run the same command again; if the error persists, ask the platform's support.",
                 header=name,
                 part=part.number,
             )
-        # As on the wire but for the quotes: the platform's pages show a bare ETag, and its own clients strip them.
+        # Unchanged except for the quotes: the platform's pages show a bare ETag, and its own clients strip them.
         wanted[name] = value.strip().strip('"') if name.lower() == "etag" else value
     return wanted
 
@@ -215,7 +215,7 @@ def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
         return False
     raise EtagMismatch(
         f"Part {part.number} arrived damaged: its MD5 is {taken}, and storage has {stored}.",
-        "Run the same command again; if it goes on, suspect the network, a proxy or this machine's memory.",
+        "Run the same command again; if the error persists, suspect the network, a proxy or this machine's memory.",
         part=part.number,
         expected=taken,
         got=stored,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 class Throttle:
     """A token bucket: `take(count)` waits until `count` more bytes may go out.
 
-    Up to a quarter of a second's worth may go out at once. `rate` is in bytes per second. `wait` sleeps (a
+    Bursts are limited to a quarter of a second's worth. `rate` is in bytes per second. `wait` sleeps (a
     `threading.Event`'s, so that a cancelled run does not sleep on).
     """
 
@@ -31,7 +31,7 @@ class Throttle:
         """Wait until `count` more bytes may go out."""
         with self._lock:
             now = self._clock()
-            # Each caller pays for what it takes and waits until what was paid for before has gone out.
+            # Each caller reserves its own time and waits for that of the callers before it.
             start = max(self._paid_until, now - 0.25)
             self._paid_until = start + count / self._rate
         if start > now:
