@@ -26,13 +26,19 @@ def _close(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+def json_files(folder: Path) -> list[Path]:
+    """Return the regular files `*.json` in a folder, sorted; none if there is no such folder, or it cannot be read."""
+    if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir, it never raises
+        return []
+    return sorted(path for path in folder.glob("*.json") if os.path.isfile(path))  # noqa: PTH113
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text (UTF-8) to a path that the user named: whole or not at all, even after a power cut.
 
     Links are followed. What is there and is no regular file (a pipe, a device) is written into, never replaced. A file
     that is replaced keeps its permissions. Raises OSError.
     """
-    path = Path(os.path.realpath(path))
     try:
         mode: int | None = path.stat().st_mode
     except FileNotFoundError:
@@ -41,6 +47,7 @@ def write_whole(path: Path, text: str) -> None:
         with path.open("w", encoding="utf-8") as file:
             file.write(text)
         return
+    path = Path(os.path.realpath(path))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

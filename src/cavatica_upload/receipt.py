@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from cavatica_upload.disk import private_folder, write_whole
+from cavatica_upload.disk import json_files, private_folder, write_whole
 from cavatica_upload.errors import SourceError
 from cavatica_upload.identity import Identity
 
@@ -186,7 +186,7 @@ def read(path: Path) -> Receipt:
 
 def receipts(folder: Path) -> Iterator[Receipt]:
     """Yield the receipts kept in `folder`, the oldest first; files that are none are passed over."""
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+    for path in json_files(folder):
         try:
             yield read(path)
         except SourceError:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cavatica_upload.destination import Destination
+from cavatica_upload.disk import json_files
 from cavatica_upload.errors import SourceError
 from cavatica_upload.receipt import Receipt, read
 from cavatica_upload.sources.local import identity_of
@@ -23,7 +24,7 @@ class ReceiptIndex:
     def __init__(self, folder: Path, endpoint: str) -> None:
         self._endpoint = endpoint
         self._paths: defaultdict[str, list[Path]] = defaultdict(list)
-        for path in sorted(folder.glob("*.json"), reverse=True) if folder.is_dir() else ():
+        for path in reversed(json_files(folder)):
             found = _RECEIPT.fullmatch(path.name)
             if found:
                 self._paths[_key(found["name"])].append(path)

@@ -208,8 +208,11 @@ def known_md5(request: UploadRequest, identity: Identity | None) -> FileDigest |
     if identity is None or not identity.inode:
         return None
     path = Path(identity.path)
+    beside = f"{identity.path}.md5"
+    if not os.path.isfile(beside):  # noqa: PTH113 - never raises; to open a pipe would wait for its writer
+        return None
     try:
-        with path.with_name(path.name + ".md5").open(encoding="utf-8", errors="replace") as sidecar:
+        with open(beside, encoding="utf-8", errors="replace") as sidecar:  # noqa: PTH123
             value = sidecar_md5(path, sidecar.read(LONGEST_SIDECAR))
     except (OSError, ValueError):
         return None

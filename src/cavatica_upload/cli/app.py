@@ -93,13 +93,14 @@ def run(argv: Sequence[str] | None = None) -> int:
         output.problem("Interrupted.", f"To run it again: {command_line(words)}" if words else None)
         return int(Exit.INTERRUPTED)
     finally:
-        _close_log()
+        _close_log(output)
 
 
-def _close_log() -> None:
+def _close_log(output: Output) -> None:
     module = sys.modules.get("cavatica_upload.cli.logfile")
-    if module is not None:
-        module.close_log()
+    failed = module.close_log() if module is not None else None
+    if failed is not None:
+        output.warn(f"The log file is incomplete: {getattr(failed, 'strerror', None) or failed}.")
 
 
 def _run(output: Output, words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 import traceback
 from collections.abc import Iterable
@@ -18,6 +19,12 @@ _LOGGER = logging.getLogger("cavatica_upload")
 
 class _LogFile(logging.StreamHandler[TextIO]):
     """The handler of --log-file, beside those that a program may have."""
+
+    failed: BaseException | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
+        """Remember what failed: a full disk is told once, at the end."""
+        self.failed = sys.exc_info()[1]
 
 
 def open_log(path: Path) -> None:
@@ -44,9 +51,12 @@ def open_log(path: Path) -> None:
 
 def refuse_overwriting(path: Path | None, option: str, sources: Iterable[str]) -> None:
     """Raise UsageError if a file to write is one of the files to upload."""
-    if path is None or not path.exists():
+    if path is None:
         return
-    found = path.stat()
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # who writes it says why it cannot be
+        return
     for source in sources:
         try:
             same = os.path.samestat(found, Path(source).stat())
@@ -56,13 +66,19 @@ def refuse_overwriting(path: Path | None, option: str, sources: Iterable[str]) -
             raise UsageError(f"{option} {path} is one of the files to upload.", "Choose another path.")
 
 
-def close_log() -> None:
-    """Close the log file, if there is one."""
+def close_log() -> BaseException | None:
+    """Close the log file, if there is one; return what kept it from being whole."""
+    failed: BaseException | None = None
     for handler in list(_LOGGER.handlers):
         if isinstance(handler, _LogFile):
             _LOGGER.removeHandler(handler)
-            handler.stream.close()
+            try:
+                handler.stream.close()
+            except OSError as error:
+                failed = error
             handler.close()
+            failed = handler.failed or failed
+    return failed
 
 
 def log_event(event: Event) -> None:

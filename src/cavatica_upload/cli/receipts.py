@@ -1,5 +1,6 @@
 """`cavatica receipts`, and receipts kept where the user wants them."""
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ class ReceiptFiles:
         from cavatica_upload.cli.logfile import refuse_overwriting
 
         self._place = None if place is None else Path(place)
-        self._folder = place is not None and (place.endswith(("/", os.sep)) or Path(place).is_dir())
+        self._folder = place is not None and (place.endswith(("/", os.sep)) or os.path.isdir(place))  # noqa: PTH112 - never raises
         if self._place is None:
             return
         if len(sources) > 1 and not self._folder:
@@ -112,6 +113,8 @@ class ReceiptFiles:
         folder = self._place if self._folder else self._place.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self._place.stat()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"--receipt {place} cannot be written: {reason}.", "Choose another place.") from error

@@ -144,7 +144,7 @@ def prove_unchanged(
 def _as_it_is_now(request: UploadRequest, source: Source) -> Iterator[Source]:
     """Yield what has the file's path now, which may be another file than the one that is open."""
     current = None
-    if isinstance(request.source, str | os.PathLike):
+    if isinstance(request.source, str | os.PathLike) and _is_readable_again(os.fspath(request.source)):
         with contextlib.suppress(SourceError):  # deleted or out of reach meanwhile: what is open is still the file
             current = open_source(request.source)
     try:
@@ -152,3 +152,8 @@ def _as_it_is_now(request: UploadRequest, source: Source) -> Iterator[Source]:
     finally:
         if current is not None:
             current.close()
+
+
+def _is_readable_again(path: str) -> bool:
+    """Return whether a URL or a regular file has this path: to open a pipe would wait for its writer."""
+    return "://" in path or os.path.isfile(path)  # noqa: PTH113 - never raises
