@@ -32,9 +32,10 @@ LARGER = 4  # times larger parts: what was learned from the others does not hold
 class Concurrency:
     """The limit of parts in flight: one at first, more while throughput grows, less on errors, from 1 to 32.
 
-    It rises with every part that took less than a second, up to `quick_limit`. Otherwise the speed of a connection is
-    measured with the parts in flight, then with more (twice as many, or one more if that would make parts
-    slow): if the sum grew, it goes on, else back. While this process keeps the machine's processors busy nothing is
+    It rises with every part that took less than a second, up to `quick_limit`, and doubles if all of that part went out
+    at this limit. Otherwise the speed of a connection is measured with the parts in flight, then with more (twice as
+    many, or one more if that would make parts slow): if the sum grew, it goes on, else back. While this process keeps
+    the machine's processors busy nothing is
     tried. `fixed` pins the limit; `paced` says that a throttle lets bytes out in bursts; `clock` and `cpu` return
     seconds, of time and of this process on all processors.
     """
@@ -127,7 +128,8 @@ class Concurrency:
                 return
             if quick and self.limit < self._quick_limit and not self._dwarfed(flight.size):
                 self._size = flight.size
-                self._raise_to(self.limit + 1)
+                double = flight.began >= self._changed  # a whole part at this limit, and still quick
+                self._raise_to(min(self._quick_limit, self.limit * 2 if double else self.limit + 1))
             elif self.limit == 1:
                 self._before = (1, flight.size / took)
                 self._set(LEAST)
