@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "Faults", "MockServer"]
 
-MISSING = "the mock needs {module}, which the extra `mock` installs. In a checkout: pip install ./generated '.[mock]'"
+MISSING = "The mock needs {module}, which the extra `mock` installs. In a checkout: pip install ./generated '.[mock]'"
 
 
 def __getattr__(name: str) -> object:

@@ -133,7 +133,7 @@ def serve(
             new_event_loop,
         )  # after the arguments: --help need not wait for aiohttp
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{MISSING.format(module=error.name).capitalize()}") from None
+        raise click.ClickException(MISSING.format(module=error.name)) from None
 
     async def run() -> None:
         async with Serving(settings, Faults(), host, port) as mock:

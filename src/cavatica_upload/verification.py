@@ -98,6 +98,8 @@ def verify(
 
 def _reason(receipt: Receipt, wrong: list[int], unchecked: int) -> str | None:
     if wrong:
+        if len(receipt.parts) == 1:
+            return "Its bytes differ from what was uploaded."
         shown = ", ".join(map(str, wrong[:10])) + (" …" if len(wrong) > 10 else "")
         return f"{len(wrong)} of {len(receipt.parts)} parts differ from what was uploaded: {shown}."
     if unchecked:

@@ -13,7 +13,7 @@ from cli_machine import PROJECT, Machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cavatica_mock import Fault
+from cavatica_mock import Fault, MockServer
 from cavatica_upload.cli.app import app
 from cavatica_upload.cli.format import command_line
 from cavatica_upload.destination import Target
@@ -355,3 +355,38 @@ def test_the_share_in_the_resume_command_is_in_figures(machine: Machine) -> None
     for option in (("--shard", "slurm"), ("--shard=SLURM",)):
         finished = machine.call("upload", "slurm", *TO, *option, "--json", env=task).event("run_finished")
         assert finished["resume"].replace("=", " ") == f"cavatica upload slurm --project {PROJECT} --shard 1/1 --json"
+
+
+def test_a_part_size_that_the_platform_replaced_is_told(machine: Machine) -> None:
+    """What was asked for and what is used stand in one line; who asked for nothing is told nothing."""
+    machine.file("a.bam", bytes(300))
+    with MockServer(part_size=200) as mock:
+        other = Machine(mock, machine.home)
+        told = other.call("upload", "a.bam", *TO, "--part-size", "100")
+        assert "The platform chose parts of 200 bytes; 100 were asked for." in told.err
+        assert "chose" not in other.call("upload", "a.bam", *TO, "--name", "b.bam").err
+
+
+def test_a_start_that_was_refused_is_not_remembered_as_lost(machine: Machine) -> None:
+    """The server said no, so that a later run has nothing to look for; not so if the answer never came."""
+    machine.file("a.bam")
+    machine.mock.faults.add(Fault("startUpload", "status", status=401))
+    assert machine.call("upload", "a.bam", *TO).code == 3
+    lists = machine.mock.calls["listUploads"]
+    again = machine.call("upload", "a.bam", *TO)
+    assert (again.code, machine.mock.calls["listUploads"]) == (0, lists)
+    assert "never answered" not in again.err
+
+
+def test_an_error_of_the_command_line_is_one_line(machine: Machine) -> None:
+    """The list of choices that a missing argument brings along is folded into the sentence."""
+    ended = machine.call("completion")
+    assert (ended.code, "Choose from: bash, zsh, fish" in ended.err, "\\n" in ended.err) == (2, True, False)
+
+
+def test_a_file_of_one_part_has_no_counts(machine: Machine) -> None:
+    """Of a file that is one part, verify says that its bytes differ."""
+    machine.file("a.bam")
+    machine.file("b.bam", b"TTTTT")
+    assert machine.call("upload", "a.bam", *TO, "--receipt", "r.json").code == 0
+    assert "Its bytes differ from what was uploaded." in machine.call("verify", "r.json", "b.bam").err

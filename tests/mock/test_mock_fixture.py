@@ -42,7 +42,7 @@ def test_pytest_runs_without_the_extra(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text("def test_one(): pass\ndef test_two(cavatica_mock): pass\n")
     done = run(tmp_path, "-m", "pytest", *QUIET, "test_theirs.py", extra=False)
     assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
-    assert "the mock needs" in done.stdout
+    assert "The mock needs" in done.stdout
     assert "pip install ./generated '.[mock]'" in done.stdout
 
 

@@ -116,7 +116,7 @@ def _run(output: Output, words: list[str]) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "cavatica"
-        output.error(UsageError(error.format_message(), f"See “{where} --help”."))
+        output.error(UsageError(" ".join(error.format_message().split()), f"See “{where} --help”."))
         return int(Exit.USAGE)
     except click.Abort:
         raise

@@ -144,7 +144,7 @@ class _Opening:
         if self.request.changed == "refuse":
             raise FileChanged(
                 f"{self.request.key} changed since its upload was begun: {difference}.",
-                "Allow a new start with --yes (changed='restart' in Python): the unfinished upload "
+                'Allow a new start with --yes (changed="restart" in Python): the unfinished upload '
                 f"{entry.upload_id} is then aborted.",
             )
         self._say(f"The file changed since its upload was begun ({difference}): that one is aborted, a new one starts.")
@@ -274,6 +274,9 @@ class _Opening:
         except CavaticaError:
             self.context.abort(self.request.key, self._entry(started.upload_id, started.name, 0))
             raise
+        wish = self.request.part_size
+        if wish is not None and wish != started.part_size:
+            self._say(f"The platform chose parts of {started.part_size:,} bytes; {wish:,} were asked for.")
         entry = self._entry(started.upload_id, started.name, started.part_size)
         if self.source.identity is not None:
             entry = self.context.journal.add(entry)

@@ -67,7 +67,6 @@ class Start:
             try:
                 return self._start_as(name)
             except NameTaken:
-                self.context.journal.refused(*self._place)
                 self._look_for_receipt()
                 if self.request.if_exists == "skip":
                     self._skip(self._there(name))
@@ -200,6 +199,8 @@ class Start:
                 )
             except CavaticaError as error:
                 if not error.maybe_acted:
+                    if not unproved:
+                        context.journal.refused(*self._place)
                     raise
                 pause(context, context.backoff(attempt))
                 found = self._lost_start(name, began)

@@ -103,7 +103,7 @@ class Opening:
 
 def _hint_for(mode: int) -> str:
     if stat.S_ISDIR(mode):
-        return "Upload a directory with --recursive."
+        return "Upload a folder with --recursive (requests_for() in Python)."
     return "Upload a device or a socket through standard input: `cavatica upload - --name NAME`."
 
 
