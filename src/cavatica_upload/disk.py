@@ -26,11 +26,16 @@ def _close(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+def is_regular_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a regular file is there. Never raises; to open a pipe instead would wait for its writer."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for names that are too long
+
+
 def json_files(folder: Path) -> list[Path]:
     """Return the regular files `*.json` in a folder, sorted; none if there is no such folder, or it cannot be read."""
     if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir, it never raises
         return []
-    return sorted(path for path in folder.glob("*.json") if os.path.isfile(path))  # noqa: PTH113
+    return sorted(path for path in folder.glob("*.json") if is_regular_file(path))
 
 
 def write_whole(path: Path, text: str) -> None:

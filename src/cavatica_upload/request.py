@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Literal
 import attrs
 
 from cavatica_upload.destination import Destination, Target, name_problem
+from cavatica_upload.disk import is_regular_file
 from cavatica_upload.errors import SizeMismatch, UsageError
 from cavatica_upload.identity import Identity
 from cavatica_upload.plan import MAX_FILE_SIZE
@@ -208,11 +209,11 @@ def known_md5(request: UploadRequest, identity: Identity | None) -> FileDigest |
     if identity is None or not identity.inode:
         return None
     path = Path(identity.path)
-    beside = f"{identity.path}.md5"
-    if not os.path.isfile(beside):  # noqa: PTH113 - never raises; to open a pipe would wait for its writer
+    beside = path.with_name(path.name + ".md5")
+    if not is_regular_file(beside):
         return None
     try:
-        with open(beside, encoding="utf-8", errors="replace") as sidecar:  # noqa: PTH123
+        with beside.open(encoding="utf-8", errors="replace") as sidecar:
             value = sidecar_md5(path, sidecar.read(LONGEST_SIDECAR))
     except (OSError, ValueError):
         return None

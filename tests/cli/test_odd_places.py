@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from cli_machine import PROJECT, Machine
 
+from cavatica_upload import Event, PartSent, Uploader
+
 TO = ("--project", PROJECT)
 LONG = "n" * 300
 
@@ -19,6 +21,22 @@ def test_a_pipe_where_a_digest_or_a_receipt_could_be(machine: Machine) -> None:
     os.mkfifo(machine.home / "state/receipts/20260101T000000Z-a_bam-5bd7c53ee4b04b8fb1a9f63d.json")
     assert machine.run("upload", "a.bam", *TO).code == 0
     assert machine.run("receipts").out.count("\n") == 1
+
+
+def test_a_file_that_becomes_a_pipe_during_its_upload(machine: Machine) -> None:
+    """What is open is still the file: nobody waits for a writer of the pipe that has its path now."""
+    path = machine.file("a.bam", b"ACGT" * 100)
+
+    def replace(event: Event) -> None:
+        if isinstance(event, PartSent):
+            path.unlink()
+            os.mkfifo(path)
+
+    with Uploader(
+        token=machine.mock.token, endpoint=machine.mock.base_url, state_dir=machine.home / "state", listeners=[replace]
+    ) as uploader:
+        receipt = uploader.upload(path, PROJECT)
+    assert machine.mock.file_bytes(receipt.file_id) == b"ACGT" * 100
 
 
 @pytest.mark.parametrize("option", ["--receipt", "--log-file"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
+from cavatica_upload.disk import is_regular_file
 from cavatica_upload.engine.context import Context
 from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.identity import Identity
@@ -14,6 +15,7 @@ from cavatica_upload.plan import Plan
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import open_source
 from cavatica_upload.sources.base import Source
+from cavatica_upload.sources.remote import is_url
 from cavatica_upload.storage.etag import etag_in, md5_in, same_etag
 from cavatica_upload.verification import compare
 
@@ -144,16 +146,12 @@ def prove_unchanged(
 def _as_it_is_now(request: UploadRequest, source: Source) -> Iterator[Source]:
     """Yield what has the file's path now, which may be another file than the one that is open."""
     current = None
-    if isinstance(request.source, str | os.PathLike) and _is_readable_again(os.fspath(request.source)):
+    path = request.source
+    if isinstance(path, str | os.PathLike) and (is_regular_file(path) or is_url(os.fspath(path))):
         with contextlib.suppress(SourceError):  # deleted or out of reach meanwhile: what is open is still the file
-            current = open_source(request.source)
+            current = open_source(path)
     try:
         yield current if current is not None and current.identity is not None else source
     finally:
         if current is not None:
             current.close()
-
-
-def _is_readable_again(path: str) -> bool:
-    """Return whether a URL or a regular file has this path: to open a pipe would wait for its writer."""
-    return "://" in path or os.path.isfile(path)  # noqa: PTH113 - never raises
