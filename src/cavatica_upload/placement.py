@@ -7,7 +7,7 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.folders import FolderTree
-from cavatica_upload.batch.metadata import FILES_PER_CALL, metadata_problems, tag_problems
+from cavatica_upload.batch.metadata import edit_files, metadata_problems, tag_problems
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, UsageError
 from cavatica_upload.request import FileEdit, Outcome, UploadRequest
@@ -37,24 +37,15 @@ class Placement:
     def described(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Set metadata and tags on files that are there now, 100 a call; an error of that goes with the receipt."""
         ended = list(outcomes)
-        places = [at for at, one in enumerate(ended) if one.receipt and (one.request.metadata or one.request.tags)]
-        for start in range(0, len(places), FILES_PER_CALL):
-            some = places[start : start + FILES_PER_CALL]
-            for at, error in zip(some, self._edit([ended[at] for at in some]), strict=True):
-                if error is not None:
-                    ended[at] = attrs.evolve(ended[at], error=_without_metadata(ended[at], error))
+        edits = {
+            at: FileEdit(one.receipt.file_id, one.request.key, one.request.metadata, one.request.tags)
+            for at, one in enumerate(ended)
+            if one.receipt and (one.request.metadata or one.request.tags)
+        }
+        for at, error in zip(edits, edit_files(self._api, [*edits.values()]), strict=True):
+            if error is not None:
+                ended[at] = attrs.evolve(ended[at], error=_without_metadata(ended[at], error))
         return ended
-
-    def _edit(self, outcomes: Sequence[Outcome]) -> Sequence[CavaticaError | None]:
-        edits = [
-            FileEdit(one.receipt.file_id, one.request.key, one.request.metadata, one.request.tags)
-            for one in outcomes
-            if one.receipt
-        ]
-        try:
-            return self._api.edit_files(edits)
-        except CavaticaError as error:
-            return [error] * len(edits)
 
     def _placed(self, request: UploadRequest) -> UploadRequest:
         problem = next(chain(metadata_problems(request.metadata), tag_problems(request.tags)), None)

@@ -1,6 +1,6 @@
 """Metadata and tags of files: the platform's limits, and setting them in bulk once the files are there."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -52,6 +52,21 @@ def _length(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
+def edit_files(api: Api, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
+    """Send edits, 100 a call; return what failed in the place of each, None if it was done.
+
+    An error of a whole call is the error of each edit in it.
+    """
+    errors: list[CavaticaError | None] = []
+    for start in range(0, len(edits), FILES_PER_CALL):
+        some = edits[start : start + FILES_PER_CALL]
+        try:
+            errors += api.edit_files(some)
+        except CavaticaError as error:
+            errors += [error] * len(some)
+    return errors
+
+
 @attrs.frozen
 class EditFailed:
     """An edit that was not done, and why."""
@@ -80,14 +95,9 @@ class MetadataQueue:
         return self.flush() if len(self._waiting) >= FILES_PER_CALL else []
 
     def flush(self) -> list[EditFailed]:
-        """Send what is waiting; an error of a whole call is the error of each edit in it."""
+        """Send what is waiting, and return what failed."""
         batch, self._waiting = self._waiting, []
-        if not batch:
-            return []
-        try:
-            errors = self._api.edit_files(batch)
-        except CavaticaError as error:
-            errors = [error] * len(batch)
+        errors = edit_files(self._api, batch)
         failed = [EditFailed(edit, error) for edit, error in zip(batch, errors, strict=True) if error is not None]
         self.done += len(batch) - len(failed)
         return failed
