@@ -30,6 +30,7 @@
     │   ├── FileChanged                the file on disk changed while it was being uploaded
     │   └── SizeMismatch               .expected .got
     ├── SourceError                    a file missing, unreadable, cut short, or no file at all
+    ├── WorkerFailed                   a worker of an executor could not send a part; it is sent elsewhere
     ├── UploadBusy                     another process is uploading this file
     └── Interrupted                    stopped on request; the same command resumes
 
@@ -248,6 +249,10 @@ class SizeMismatch(IntegrityError):
 
 class SourceError(CavaticaError):
     """What is to be uploaded cannot be read: missing, no permission, cut short, not a file."""
+
+
+class WorkerFailed(CavaticaError):
+    """A worker of an executor was lost, or could not send a part for a reason of its own; it is sent elsewhere."""
 
 
 class UploadBusy(CavaticaError):

@@ -52,6 +52,7 @@ class UploaderOptions(TypedDict, total=False):
     retry_for: float
     stop_within: float
     executor: Executor | None
+    expected_rate: float | None
     allow_http: bool
     timing: Timing | None
 

@@ -17,6 +17,7 @@ MAX_FILE_SIZE = 5 * TIB  # likewise, and S3's
 ONE_PART = 64 * MIB  # up to here a file is one part: three calls
 SMALLEST = 32 * MIB  # below this the platform may answer with a part size of its own (sevenbridges-java)
 LARGEST = 512 * MIB  # a failed part costs its bytes again: not larger without need
+LARGEST_FOR_CALLS = GIB  # if otherwise the calls were the limit: many machines together are fast
 STEP = 8 * MIB
 AIMED_PARTS = 400
 STREAM = 128 * MIB  # size unknown: reaches 1.2 TiB in 10,000 parts
@@ -94,9 +95,9 @@ def part_size_for(
        - 32 MiB,
        - size / 400, so that progress, retries and reports stay fine enough,
        - size / 10,000, the platform's limit,
-       - what the call budget needs: a part costs one call, so at `rate` bytes a second (where one is expected) and
-         `calls_per_second` calls, parts must be at least rate / calls_per_second;
-       rounded up to 8 MiB, and at most 512 MiB.
+       - what the call budget needs, up to 1 GiB: a part costs one call, so at `rate` bytes a second (where one is
+         expected) and `calls_per_second` calls, parts must be at least rate / calls_per_second;
+       rounded up to 8 MiB; the other rules give at most 512 MiB.
     4. Where 512 MiB would make more than 10,000 parts (above 4.88 TiB), size / 10,000 rounded up to 8 MiB.
     5. A stream of unknown size is cut at 128 MiB, or more where the call budget needs it.
 
@@ -114,12 +115,19 @@ def part_size_for(
         return wish
     if size is not None and size <= ONE_PART:
         return ONE_PART
-    needed = 0 if rate is None or calls_per_second <= 0 else int(min(rate / calls_per_second, LARGEST))
+    needed = 0 if rate is None or calls_per_second <= 0 else int(min(rate / calls_per_second, LARGEST_FOR_CALLS))
     if size is None:
-        return min(LARGEST, _round_up(max(STREAM, needed), STEP))
+        return _round_up(max(STREAM, needed), STEP)
     limit = _divide_up(size, MAX_PARTS)
-    chosen = min(LARGEST, max(SMALLEST, _divide_up(size, AIMED_PARTS), limit, needed))
-    return _round_up(max(chosen, limit), STEP)
+    usual = min(LARGEST, max(SMALLEST, _divide_up(size, AIMED_PARTS)))
+    return _round_up(max(usual, limit, needed), STEP)
+
+
+def calls_allow(part_size: float, calls_per_second: float = CALLS_PER_SECOND) -> str:
+    """Say how fast the rate limit lets parts of so many bytes go up, at one call for each."""
+    calls = round(calls_per_second * WINDOW_SECONDS)
+    rate, size = (f"{n:,.0f}" if n >= 10 else f"{n:.2g}" for n in (part_size * calls_per_second / MIB, part_size / MIB))
+    return f"{calls:,} API calls in 5 minutes allow {rate} MiB/s with parts of {size} MiB"
 
 
 def check_part_size(part_size: object, operation: str) -> int:

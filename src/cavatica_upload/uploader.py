@@ -26,6 +26,7 @@ from cavatica_upload.engine.engine import Engine
 from cavatica_upload.engine.parts import PartPool
 from cavatica_upload.engine.run import Run
 from cavatica_upload.engine.stop import Stop
+from cavatica_upload.engine.workers import Workers
 from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Emitter, Event, Listener, Notice, Retrying
 from cavatica_upload.http.backoff import full_jitter
@@ -71,8 +72,11 @@ class Uploader:
     `CAVATICA_STATE_DIR`, else the user's state directory). `share` is the share of the call budget, for runs that
     are spread over several machines. Deadlines are in seconds; None means none. `retry_for` is how many seconds a
     part or a call is tried again while nothing answers, `stop_within` how many parts in flight may take to end after
-    a stop. With `executor` the parts of files on disk are sent by `send_part` on it (processes, other machines that
-    see the same paths); calls of the API stay here, and `bwlimit` does not hold for them.
+    a stop. With `executor` (any of concurrent.futures: processes, Dask, Parsl, …) its workers send the parts of files
+    on disk that they see at the same paths, as many at a time as it has workers; calls of the API, the token and the
+    journal stay here, and `bwlimit` does not hold for workers. What a worker fails with is sent by another, or from
+    here. Parts are planned so that calls are not the limit at `expected_rate` bytes per second of all together
+    (default: 64 MiB/s for each worker, and what is measured).
 
     An Uploader belongs to the process that made it: after a fork its methods raise UsageError.
     """
@@ -95,6 +99,7 @@ class Uploader:
         retry_for: float = 300.0,
         stop_within: float = 10.0,
         executor: Executor | None = None,
+        expected_rate: float | None = None,
         allow_http: bool = False,
         timing: Timing | None = None,
     ) -> None:
@@ -102,6 +107,8 @@ class Uploader:
             raise UsageError(f"jobs={jobs}: between 1 and 64 parts can be in flight.")
         if bwlimit is not None and not bwlimit > 0:
             raise UsageError(f"bwlimit={bwlimit}: a limit is more than 0 bytes per second.")
+        if expected_rate is not None and not expected_rate > 0:
+            raise UsageError(f"expected_rate={expected_rate}: a rate is more than 0 bytes per second.")
         for option, seconds in (("retry_for", retry_for), ("stop_within", stop_within)):
             if not seconds >= 0:
                 raise UsageError(f"{option}={seconds}: a time is 0 seconds or more.")
@@ -143,6 +150,7 @@ class Uploader:
             hashing=verify,
             allow_http=allow_http,
             calls_per_second=CALLS_PER_SECOND * share,
+            expected_rate=expected_rate,
             clock=clock,
             timing=timing,
             backoff=functools.partial(full_jitter, first=timing.first_backoff, longest=timing.longest_backoff),
@@ -154,13 +162,19 @@ class Uploader:
         self._watch_answers(client.get_httpx_client())
         quick_limit = QUICK_LIMIT_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else QUICK_LIMIT
         concurrency = Concurrency(jobs, quick_limit=quick_limit, paced=bwlimit is not None, timing=timing)
+        workers = None
+        if executor is not None:
+            workers = Workers(
+                executor, functools.partial(context.notice, None), patience=retry_for, expected_rate=expected_rate
+            )
+            workers.watch()
         parts = PartPool(
             context,
             Storage(hashing=verify, timing=timing),
             concurrency,
             throttle=Throttle(bwlimit, wait=self._stop.dropping.wait) if bwlimit is not None else None,
             part_deadline=part_deadline,
-            executor=executor,
+            workers=workers,
         )
         self._engine = Engine(context, concurrency, parts)
 

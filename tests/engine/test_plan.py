@@ -42,7 +42,8 @@ def test_planned_size_is_possible(size: int, rate: float | None, calls: float) -
     assert Plan(size, part_size).count <= MAX_PARTS
     assert 32 * MIB <= part_size <= MAX_PART_SIZE
     assert part_size % (8 * MIB) == 0
-    assert part_size <= 512 * MIB or size / MAX_PARTS > 512 * MIB
+    largest = 512 * MIB if rate is None else GIB  # larger only for the budget of calls, or for 10,000 parts
+    assert part_size <= largest or size / MAX_PARTS > 512 * MIB
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_planned_sizes(size: int, part_size: int, count: int) -> None:
 def test_budget_of_calls_makes_parts_larger() -> None:
     """At 1 GiB/s and 3.33 calls a second a part must be 307 MiB; rounded up that is 312."""
     assert part_size_for(10 * GIB, rate=GIB) == 312 * MIB
-    assert part_size_for(10 * GIB, rate=10 * GIB) == 512 * MIB
+    assert part_size_for(10 * GIB, rate=10 * GIB) == GIB
     assert part_size_for(None, rate=GIB) == 312 * MIB
     assert part_size_for(None) == 128 * MIB
 

@@ -73,9 +73,19 @@ class Concurrency:
         self._change()
 
     @property
-    def most(self) -> int:
-        """The limit never exceeds this."""
-        return MOST if self._fixed is None else self._fixed
+    def fixed(self) -> int | None:
+        """What the limit is pinned to, None while it adapts."""
+        return self._fixed
+
+    def fix(self, limit: int | None) -> bool:
+        """Pin the limit from now on, or with None let it adapt; return whether anything has changed."""
+        with self._lock:
+            if limit == self._fixed:
+                return False
+            self._fixed = limit
+            self._before = None
+            self._set(limit or 1)
+            return True
 
     def begin(self, size: int) -> "Flight":
         """Note that a part of `size` bytes goes out."""

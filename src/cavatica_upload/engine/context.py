@@ -16,6 +16,7 @@ from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.outage import OutageWatch
+from cavatica_upload.plan import WINDOW_SECONDS, calls_allow
 from cavatica_upload.timing import Timing
 
 
@@ -33,6 +34,7 @@ class Context:
     allow_http: bool = False
     calls_per_second: float = 3.0
     rate: float | None = None  # bytes per second that went out of late
+    expected_rate: float | None = None  # bytes per second that are expected of all machines together
     clock: Callable[[], float] = time.monotonic
     timing: Timing = attrs.field(factory=Timing)
     backoff: Backoff = full_jitter
@@ -40,11 +42,29 @@ class Context:
     file_deadline: float | None = None
     server_clock: ServerClock = attrs.field(factory=ServerClock)
     stop: Stop = attrs.field(factory=Stop)
+    _said_calls_limit: bool = attrs.field(default=False, init=False)
 
     @property
     def receipts(self) -> Path:
         """The folder of the receipts."""
         return self.state / "receipts"
+
+    @property
+    def planned_rate(self) -> float | None:
+        """Bytes per second to plan parts for."""
+        return max((rate for rate in (self.rate, self.expected_rate) if rate), default=None)
+
+    def say_if_calls_limit(self, part_size: int) -> None:
+        """Tell once if parts of this size need more calls than there are, at the expected rate."""
+        if self._said_calls_limit or (self.expected_rate or 0) <= part_size * self.calls_per_second:
+            return
+        self._said_calls_limit = True
+        calls = round(self.calls_per_second * WINDOW_SECONDS)
+        self.notice(
+            None,
+            f"If this run needs more than {calls:,} API calls, they are its limit: "
+            f"{calls_allow(part_size, self.calls_per_second)}.",
+        )
 
     def notice(self, file: FileKey | None, text: str) -> None:
         """Emit something that the user may want to know."""

@@ -84,6 +84,7 @@ class Engine:
                 due = self._context.clock() + self._context.timing.tick
                 self._context.events.flush()
                 self._context.outage.tick(self._parts.pausing)
+                self._parts.follow_workers()
                 if self._concurrency.tick():
                     self._parts.wake()
                 self._context.rate = self._concurrency.rate

@@ -9,7 +9,6 @@ import attrs
 
 from cavatica_upload.engine.checkpoints import Checkpoints, report_of
 from cavatica_upload.engine.complete import BeginAnew, Finished, SendAgain, complete_upload
-from cavatica_upload.engine.concurrency import MOST
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import Opened, open_upload
 from cavatica_upload.engine.parts import Ended, FileParts, GivenBack, PartFailed, PartPool
@@ -114,7 +113,7 @@ class FileUpload:
         file.sent = len(self._sent)
         file.left = 0
         self._happened: queue.SimpleQueue[Ended | Part | ReadingEnded | None] = queue.SimpleQueue()
-        self._parts = FileParts(file.key, opened, file.run, MOST if opened.parallel else 1, self._happened.put)
+        self._parts = FileParts(file.key, opened, file.run, opened.parallel, self._happened.put)
         self._reading = Reading(opened.source, opened.part_size, file.request.digest, self._happened.put, self._is_over)
         self._is_reading = False
 

@@ -15,9 +15,11 @@ from cavatica_upload.errors import (
     ServerError,
     StorageError,
     UrlExpired,
+    WorkerFailed,
 )
 
 ATTEMPTS = 8
+WORKERS = 3  # of an executor that may fail with a part before it is sent from this machine
 WRONG_ANSWERS = 4  # of a part that arrives damaged, or without a header that is needed
 
 Backoff = Callable[[int], float]
@@ -39,7 +41,8 @@ class PartAttempts:
     failure. Wrong answers (damaged bytes, a missing header, other refusals) are tried four times. Storage in trouble
     (408, 429, 5xx), silence and broken connections are tried eight times at least, and for `retry_for` seconds from
     the first failure on; calls of the API, which were tried several times already, for `retry_for` seconds.
-    A 429 is only a wait. Nothing is tried beyond `deadline`, a moment of the monotonic clock.
+    A 429 is only a wait. Nothing is tried beyond `deadline`, a moment of the monotonic clock. A worker of an executor
+    that fails is no failure of the part: it is sent elsewhere, after three of them from here.
     """
 
     retry_for: float
@@ -47,10 +50,15 @@ class PartAttempts:
     failures: int = 0
     wrong: int = 0
     refused_urls: int = 0
+    failed_workers: int = 0
     first_failure: float | None = None
 
     def decide(self, error: Exception, now: float, backoff: Backoff) -> RetryDecision | None:
         """Return how to go on after this error; None if trying again is of no use."""
+        if isinstance(error, WorkerFailed):
+            self.failed_workers += 1
+            self.deadline = float("inf")  # how long that took is not to be counted to the next
+            return RetryDecision(backoff(self.failed_workers), new_url=False)
         if isinstance(error, UrlExpired):
             self.refused_urls += 1
             if self.refused_urls == 1:
@@ -67,6 +75,11 @@ class PartAttempts:
         if self.wrong >= WRONG_ANSWERS or now + delay > self.deadline or self._exhausted(error, now):
             return None
         return RetryDecision(delay, new_url=isinstance(error, PartRefused) and wrong)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a worker of an executor may still be tried."""
+        return self.failed_workers < WORKERS
 
     def _exhausted(self, error: Exception, now: float) -> bool:
         if isinstance(error, RateLimited):

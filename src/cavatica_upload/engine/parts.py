@@ -9,16 +9,16 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
 
 import attrs
 
-from cavatica_upload.engine.concurrency import Concurrency, Flight
+from cavatica_upload.engine.concurrency import MOST, Concurrency, Flight
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import Opened
 from cavatica_upload.engine.part_retry import PartAttempts
 from cavatica_upload.engine.part_url import part_url
-from cavatica_upload.engine.send_part import PartTask, block_size, send_part, send_part_elsewhere
+from cavatica_upload.engine.send_part import PartTask, block_size, send_part
+from cavatica_upload.engine.workers import Workers
 from cavatica_upload.errors import (
     CavaticaError,
     ConnectionFailed,
@@ -63,14 +63,14 @@ Ended = SentPart | PartFailed | GivenBack
 class FileParts:
     """The parts of one open file: those that wait are the pool's, what came of the others is `put` into a queue.
 
-    None there means: look again. `run` is whatever the files of one run have in common; `most` bounds how many parts of
-    the file are under way.
+    None there means: look again. `run` is whatever the files of one run have in common; not `parallel` means one part
+    after the other.
     """
 
     key: str
     opened: Opened
     run: object
-    most: int
+    parallel: bool
     put: Callable[[Ended | None], object]
     waiting: list[tuple[int, Part]] = attrs.field(factory=list)
     under_way: int = 0
@@ -99,14 +99,15 @@ class PartPool:
         *,
         throttle: Throttle | None = None,
         part_deadline: float | None = None,
-        executor: Executor | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._context = context
         self._storage = storage
         self._concurrency = concurrency
         self.pace: Callable[[int], None] = throttle.take if throttle is not None else lambda _count: None
         self._part_deadline = float("inf") if part_deadline is None else part_deadline
-        self._executor = executor
+        self._workers = workers
+        self._follows = workers is not None and concurrency.fixed is None
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # workers without a part
         self._slot = threading.Condition(self._lock)  # workers with a part: for a slot, or for their pause to end
@@ -144,6 +145,14 @@ class PartPool:
 
     # For the engine
 
+    def follow_workers(self) -> None:
+        """Have as many parts in flight as the workers of the executor can send now."""
+        if self._workers is None:
+            return
+        self._context.expected_rate = self._workers.expected_rate
+        if self._follows and self._concurrency.fix(self._workers.limit):
+            self.wake()
+
     def wake(self) -> None:
         """Look again: the limit has changed, or the run is stopped."""
         with self._lock:
@@ -169,6 +178,8 @@ class PartPool:
             self._closed = True
             self._work.notify_all()
             self._slot.notify_all()
+        if self._workers is not None:
+            self._workers.close()
         self._storage.close()
 
     # The lock is held
@@ -179,7 +190,7 @@ class PartPool:
         wanted = min(free, sum(len(file.waiting) for file in self._files))
         if self._idle:
             self._work.notify(min(wanted, self._idle) if wanted > 0 else 0)
-        for _ in range(min(wanted - self._idle, MOST_WORKERS - self._threads)):
+        for _ in range(min(wanted - self._idle, max(MOST_WORKERS, limit + AHEAD) - self._threads)):
             self._threads += 1
             threading.Thread(target=self._run, name=f"cavatica-part-{self._threads}", daemon=True).start()
 
@@ -188,7 +199,8 @@ class PartPool:
         limit = self._concurrency.limit
         if self._busy >= limit + min(limit, AHEAD) or self._context.stop.requested:
             return None
-        files = [file for file in self._files if file.waiting and file.under_way < file.most]
+        most = max(MOST, limit)
+        files = [file for file in self._files if file.waiting and file.under_way < (most if file.parallel else 1)]
         if not files:
             return None
         of_run: dict[object, int] = {}
@@ -236,7 +248,7 @@ class PartPool:
                 try:
                     attempts.deadline = min(attempts.deadline, context.clock() + self._part_deadline)
                     if target.expires > context.clock():
-                        return self._attempt(file, part, target, attempts.deadline)
+                        return self._attempt(file, part, target, attempts)
                 finally:
                     self._free_slot()
             except Interrupted:
@@ -248,7 +260,13 @@ class PartPool:
                     return PartFailed(part, _with_attempts(error, attempts.failures))
                 reason = error.message if isinstance(error, CavaticaError) else str(error)
                 context.events.emit(
-                    PartRetried(file.key, part.number, attempts.failures + 1, reason, round(decision.delay, 3))
+                    PartRetried(
+                        file.key,
+                        part.number,
+                        attempts.failures + attempts.failed_workers + 1,
+                        reason,
+                        round(decision.delay, 3),
+                    )
                 )
                 if decision.new_url:
                     target = None
@@ -263,17 +281,26 @@ class PartPool:
         elif isinstance(error, StorageError | ConnectionFailed):
             self._context.outage.failed(error.message)
 
-    def _attempt(self, file: FileParts, part: Part, target: Target, deadline: float) -> SentPart:
+    def _attempt(self, file: FileParts, part: Part, target: Target, attempts: PartAttempts) -> SentPart:
         context, opened = self._context, file.opened
-        identity = opened.source.identity if isinstance(opened.source, LocalFile) else None
-        path = None if identity is None else identity.path
-        seconds = None if deadline == float("inf") else deadline - context.clock()
-        task = PartTask(part, target, path, context.hashing, seconds)
+        local = opened.source if isinstance(opened.source, LocalFile) else None
+        identity = None if local is None else local.identity
+        task = PartTask(
+            part,
+            target,
+            None if identity is None else identity.path,
+            context.hashing,
+            None if attempts.deadline == float("inf") else attempts.deadline - context.clock(),
+            file_size=None if identity is None else identity.size,
+            mtime_ns=None if identity is None else identity.mtime_ns,
+            attempt=attempts.failures + attempts.failed_workers + 1,
+        )
+        workers = self._workers if identity is not None and attempts.elsewhere else None
         watch = _Watch(self, context, file, self._concurrency.begin(part.size))
         began = context.clock()
         try:
-            if self._executor is not None and path is not None:
-                sent = send_part_elsewhere(self._executor, task, watch)
+            if workers is not None and workers.usable:
+                sent = workers.send(task, watch)
             else:
                 sent = send_part(task, storage=self._storage, source=opened.source, watch=watch)
             watch.ended(stored=True)

@@ -3,14 +3,22 @@
 import atexit
 import functools
 import os
+import socket
 import time
-from concurrent.futures import Executor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Protocol
 
 import attrs
 
-from cavatica_upload.errors import Interrupted
+from cavatica_upload.errors import (
+    CavaticaError,
+    EtagMismatch,
+    FileChanged,
+    MissingHeader,
+    PartRefused,
+    StorageError,
+    WorkerFailed,
+)
+from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.pool import ENOUGH
 from cavatica_upload.plan import Part
@@ -18,7 +26,7 @@ from cavatica_upload.sources.base import Source, usual_block
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage.put import Storage, Target
 
-LOOK = 0.1  # seconds between looks whether a part that is sent elsewhere is still wanted
+ATTEMPTS_OF_WORKER = 3  # while the connection to storage fails: for that no call is needed
 LARGEST_BLOCK = 1 << 20
 """Bytes: larger ones save little CPU, stay with the allocator, and make the progress on a slow network coarse."""
 BLOCKS_TOGETHER = 24 << 20
@@ -36,7 +44,9 @@ class PartTask:
     """A part and where it goes. Can be pickled; holds no token. The URL in `target` is a key until it expires.
 
     `path` is the file on disk, None if the bytes come from elsewhere; `verify` says to take the MD5 of the bytes and
-    to compare it with storage's ETag; `deadline` is in seconds from the moment of the attempt.
+    to compare it with storage's ETag; `deadline` is in seconds from the moment of the attempt: clocks of machines
+    differ, so no task holds a time of day. `file_size` in bytes and `mtime_ns` say which file a worker has to find at
+    `path`; `attempt` makes each task differ from those before, as Dask keeps answers.
     """
 
     part: Part
@@ -44,6 +54,9 @@ class PartTask:
     path: str | None
     verify: bool = True
     deadline: float | None = None
+    file_size: int | None = None
+    mtime_ns: int | None = None
+    attempt: int = 1
 
 
 class Watch(Protocol):
@@ -117,22 +130,60 @@ def _storage(_process: int, *, verify: bool) -> Storage:
     return storage
 
 
-def send_part_elsewhere(executor: Executor, task: PartTask, watch: Watch) -> SentPart:
-    """Have a part sent by an executor; its bytes are counted when it is done."""
-    future = executor.submit(send_part, task)
-    while True:
-        try:
-            sent = future.result(timeout=LOOK)
-        except FutureTimeoutError:
-            if watch.stopped():
-                future.cancel()
-                raise Interrupted(f"Part {task.part.number} was dropped.") from None
-        else:
-            watch.sent(sent.size)
-            return sent
+def send_part_on_worker(task: PartTask) -> SentPart:
+    """Send a part of a file on disk, as a worker of an executor; a broken connection is tried again at once.
+
+    The errors name this host. Raises UrlExpired, PartRefused, MissingHeader and EtagMismatch, which are storage's
+    answers, and WorkerFailed for whatever another host may do better.
+    """
+    host = socket.gethostname()
+    try:
+        return _send_patiently(task)
+    except (PartRefused, MissingHeader, EtagMismatch) as error:
+        error.message = f"{error.message.rstrip('.')} (sent by {host})."
+        error.args = (error.message,)
+        raise
+    except CavaticaError as error:
+        raise WorkerFailed(f"{host}: {error.message}", error.hint) from error
+
+
+def _send_patiently(task: PartTask) -> SentPart:
+    until = float("inf") if task.deadline is None else time.monotonic() + task.deadline
+    source = LocalFile(task.path or "")
+    try:
+        _check_file(source, task)
+        attempt = 1
+        while True:
+            left = None if task.deadline is None else until - time.monotonic()
+            try:
+                return send_part(attrs.evolve(task, deadline=left), source=source)
+            except (PartRefused, MissingHeader):
+                raise
+            except StorageError:
+                delay = full_jitter(attempt)
+                if attempt == ATTEMPTS_OF_WORKER or time.monotonic() + delay > until:
+                    raise
+                attempt += 1
+                time.sleep(delay)
+    finally:
+        source.close()
+
+
+def _check_file(source: LocalFile, task: PartTask) -> None:
+    """Raise FileChanged if this host has another file at the path."""
+    found = source.look()
+    if found.size != task.file_size:
+        differs = f"of {found.size:,} bytes instead of {task.file_size:,}"
+    elif found.mtime_ns != task.mtime_ns:
+        differs = "of the same size, written at another time"
+    else:
+        return
+    raise FileChanged(
+        f"{source.path} is another file here, {differs}.", "Let all workers see the same files, at the same paths."
+    )
 
 
 def block_size(parts: int, *, hashing: bool) -> int:
     """Return how many bytes to read and send at a time with `parts` parts in flight."""
     share = BLOCKS_TOGETHER // (parts * (BLOCKS_HASHED if hashing else BLOCKS_SENT))
-    return min(LARGEST_BLOCK, share - share % STEP)
+    return max(STEP, min(LARGEST_BLOCK, share - share % STEP))

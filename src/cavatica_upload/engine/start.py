@@ -185,7 +185,7 @@ class Start:
     def _start_as(self, name: str) -> Started:
         context, request = self.context, self.request
         wish = part_size_for(
-            self._size, request.part_size, rate=context.rate, calls_per_second=context.calls_per_second
+            self._size, request.part_size, rate=context.planned_rate, calls_per_second=context.calls_per_second
         )
         md5 = self.known.value if self.known else None
         began = time.time()
@@ -213,6 +213,8 @@ class Start:
                 if attempt == STARTS:
                     raise
             else:
+                if self._size is None or self._size > started.part_size:
+                    context.say_if_calls_limit(started.part_size)
                 return Started(started.upload_id, name, started.part_size, started.parallel_uploads)
         raise AssertionError("unreachable")
 

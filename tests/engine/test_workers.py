@@ -1,0 +1,423 @@
+"""Parts that an executor sends: workers are lost, lie and fail, and each file arrives whole with few calls."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trustme
+from engine_rig import KIB, PROJECT, QUICK, Rig
+
+from cavatica_mock import Fault, MockServer
+from cavatica_upload import Interrupted, Notice, Uploader, UsageError
+from cavatica_upload.engine.send_part import PartTask, send_part_on_worker
+from cavatica_upload.errors import CertificateUntrusted, WorkerFailed
+from cavatica_upload.events import PartRetried, UploadStarted
+from cavatica_upload.plan import GIB, MIB, Part
+from cavatica_upload.storage.put import Target
+
+PARTS = 12
+CALLS = PARTS + 2 + 1
+HOST = socket.gethostname()
+
+
+class Workers(Executor):
+    """Workers that send with `send`, which gets the number of the task, from 0, and the task."""
+
+    def __init__(self, send: Callable[[int, PartTask], Any], size: int | None = 2) -> None:
+        self._threads = ThreadPoolExecutor(size or 2)
+        self._send = send
+        self._lock = threading.Lock()
+        self.tasks: list[PartTask] = []
+        if size is not None:
+            self.max_workers = size
+
+    def submit(self, function: Any, /, *given: Any, **_: Any) -> Future[Any]:
+        assert function is send_part_on_worker
+        (task,) = pickle.loads(pickle.dumps(given))
+        with self._lock:
+            self.tasks.append(task)
+            return self._threads.submit(self._send, len(self.tasks) - 1, task)
+
+
+def send_whole(rig: Rig, executor: Executor, **options: Any) -> None:
+    """Send a file through an executor; it arrives whole, with one call a part."""
+    path = rig.file(PARTS * KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": executor, **options}), path)
+    assert rig.bytes_told() == PARTS * KIB
+    assert rig.api_calls <= CALLS
+
+
+def notices(rig: Rig) -> list[str]:
+    """What was said, but for the budget of calls."""
+    return [notice.text for notice in rig.told(Notice) if "API calls" not in notice.text]
+
+
+def of_calls(rig: Rig) -> list[str]:
+    return [notice.text for notice in rig.told(Notice) if "API calls" in notice.text]
+
+
+def reasons(rig: Rig) -> list[str]:
+    return [retried.reason for retried in rig.told(PartRetried)]
+
+
+# What a worker gets
+
+
+def test_tasks_hold_no_token(rig: Rig) -> None:
+    """What goes to workers holds neither the token nor the address of the API, and each task is another."""
+    executor = Workers(lambda _, task: send_part_on_worker(task))
+    send_whole(rig, executor)
+    assert len(executor.tasks) == PARTS
+    pickled = b"".join(map(pickle.dumps, executor.tasks))
+    assert rig.mock.token.encode() not in pickled
+    assert rig.mock.base_url.encode() not in pickled
+
+
+def test_worker_imports_little() -> None:
+    """A worker needs neither the client of the API nor the journal nor the command line."""
+    code = "import sys, cavatica_upload.engine.send_part; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    kept_out = {"cavatica_client", "sqlite3", "cavatica_upload.api", "cavatica_upload.cli", "cavatica_upload.uploader"}
+    assert not kept_out & set(loaded)
+
+
+def test_broken_connections_cost_no_call(rig: Rig) -> None:
+    """A worker tries again by itself when its connection breaks."""
+    rig.mock.faults.add(Fault("putPart", "reset", part=3))
+    send_whole(rig, Workers(lambda _, task: send_part_on_worker(task)))
+    assert rig.calls["getPartUrl"] == PARTS
+    assert reasons(rig) == []
+
+
+def test_refused_url_costs_one_call(rig: Rig) -> None:
+    """An expired URL comes back from the worker, and only the API can give another."""
+    rig.mock.faults.add(Fault("putPart", "expired", part=3))
+    path = rig.file(PARTS * KIB)
+    executor = Workers(lambda _, task: send_part_on_worker(task))
+    rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": executor}), path)
+    assert rig.calls["getPartUrl"] == PARTS + 1
+    assert HOST in reasons(rig)[0]
+
+
+def test_clock_of_a_worker_does_not_matter(rig: Rig) -> None:
+    """When a URL expires is judged here: no moment of this machine's clock means anything to a worker."""
+    send_whole(
+        rig,
+        Workers(
+            lambda _, task: send_part_on_worker(
+                attrs.evolve(task, target=attrs.evolve(task.target, expires=float("-inf")))
+            )
+        ),
+    )
+    assert reasons(rig) == []
+
+
+# Workers that fail
+
+
+def raises(error: BaseException) -> Callable[[int, PartTask], Any]:
+    """Fail with every third task."""
+
+    def send(number: int, task: PartTask) -> Any:
+        if number % 3 == 0:
+            raise error
+        return send_part_on_worker(task)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'cavatica_upload'"),
+        KeyboardInterrupt(),
+        SystemExit(1),
+        MemoryError(),
+        TimeoutError("task"),
+        RuntimeError("killed https://storage.example/p?X-Amz-Signature=abc"),
+        WorkerFailed("node07: it has no disk."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_part_of_a_failed_worker_is_sent_elsewhere(rig: Rig, error: BaseException) -> None:
+    """Whatever a worker fails with, its part is sent by another, with the same URL, and one sentence says so."""
+    executor = Workers(raises(error))
+    send_whole(rig, executor)
+    assert len(executor.tasks) > PARTS
+    assert reasons(rig)
+    assert all("part" in reason or "node07" in reason for reason in reasons(rig))
+    assert "X-Amz-Signature=abc" not in " ".join(reasons(rig))
+    assert notices(rig) == []
+
+
+@pytest.mark.parametrize("answer", [None, 7, "part"])
+def test_answer_of_another_version_is_no_part(rig: Rig, answer: object) -> None:
+    """An answer that is none is not believed."""
+    executor = Workers(lambda number, task: answer if number % 2 else send_part_on_worker(task))
+    send_whole(rig, executor)
+    assert all("Install" not in reason and "answer that is none" in reason for reason in reasons(rig))
+
+
+@pytest.mark.parametrize("size", [1, 2, None])
+def test_executor_that_never_works_is_given_up(rig: Rig, size: int | None) -> None:
+    """If all workers fail, the parts are sent from this machine, and the user is told once."""
+
+    def send(_number: int, _task: PartTask) -> Any:
+        raise ModuleNotFoundError("No module named 'cavatica_upload'")
+
+    executor = Workers(send, size)
+    send_whole(rig, executor)
+    assert len(executor.tasks) <= 3 * PARTS
+    (text,) = notices(rig)
+    assert "No module named" in text
+    assert text.endswith("Parts are sent from this machine from now on.")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cannot schedule new futures after shutdown"), BrokenExecutor("gone")])
+def test_executor_that_takes_nothing_is_given_up(rig: Rig, error: Exception) -> None:
+    """An executor that was shut down costs one sentence."""
+
+    class Closed(Executor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            raise error
+
+    send_whole(rig, Closed())
+    (text,) = notices(rig)
+    assert "takes no parts any more" in text
+
+
+def test_cancelled_part_is_sent_again(rig: Rig) -> None:
+    """A scheduler that is gone cancels what it had."""
+
+    class Cancelling(Workers):
+        def submit(self, function: Any, /, *given: Any, **named: Any) -> Future[Any]:
+            if (given[0].part.number, given[0].attempt) != (2, 1):
+                return super().submit(function, *given, **named)
+            cancelled: Future[Any] = Future()
+            cancelled.cancel()
+            cancelled.set_running_or_notify_cancel()
+            return cancelled
+
+    send_whole(rig, Cancelling(lambda _, task: send_part_on_worker(task)))
+    assert len(reasons(rig)) == 1
+
+
+def test_killed_processes_lose_nothing(rig: Rig) -> None:
+    """A pool whose process is killed amid a part is lost whole; the rest goes from here."""
+    rig.mock.faults.add(Fault("putPart", "stall", part=5))
+    killed = threading.Event()
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+
+        def kill(event: Any) -> None:
+            if getattr(event, "number", 0) == 4 and not killed.is_set():
+                killed.set()
+                os.kill(next(iter(pool._processes)), signal.SIGKILL)
+
+        path = rig.file(PARTS * KIB)
+        uploader = {"executor": pool, "listeners": [rig.events.append, kill]}
+        rig.assert_whole(rig.upload(path, part_size=KIB, uploader=uploader), path)
+    assert killed.is_set()
+    assert any("lost its workers" in text or "takes no parts" in text for text in notices(rig))
+    assert rig.calls["getPartUrl"] == PARTS
+    assert rig.bytes_told() == PARTS * KIB
+
+
+# Other files, other networks
+
+
+def task(rig: Rig, file: Path, **changed: Any) -> PartTask:
+    found = file.stat()
+    target = Target("PUT", f"{rig.mock.origin}/part?X-Amz-Signature=secret")
+    made = PartTask(Part(1, 0, 10), target, str(file), file_size=found.st_size, mtime_ns=found.st_mtime_ns)
+    return attrs.evolve(made, **changed)
+
+
+def test_file_that_a_worker_does_not_see(rig: Rig) -> None:
+    """A path that is not there, or leads to other bytes, is said with the host's name."""
+    path = rig.file(10)
+    for changed, said in (
+        ({"path": "/nowhere/sample.bam"}, "does not exist"),
+        ({"file_size": 11}, "is another file here, of 10 bytes instead of 11"),
+        ({"mtime_ns": 1}, "is another file here, of the same size, written at another time"),
+    ):
+        with pytest.raises(WorkerFailed) as caught:
+            send_part_on_worker(task(rig, path, **changed))
+        assert caught.value.message.startswith(f"{HOST}: ")
+        assert said in caught.value.message
+        assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+    assert rig.calls["putPart"] == 0
+
+
+def test_file_that_only_this_machine_has_is_sent_from_here(rig: Rig) -> None:
+    """Workers that do not see the files are of no use, and nothing else comes of it."""
+    executor = Workers(lambda _, task: send_part_on_worker(attrs.evolve(task, path="/nowhere/sample.bam")))
+    send_whole(rig, executor)
+    assert any("does not exist" in reason and HOST in reason for reason in reasons(rig))
+
+
+@pytest.mark.usefixtures("authority")
+def test_worker_that_does_not_trust_storage(tmp_path: Path, authority: trustme.CA) -> None:
+    """A certificate that a worker refuses, for its clock or its authorities, is its own trouble."""
+    with MockServer(https=True, min_part_size=1) as mock, Rig(mock, tmp_path) as rig, pytest.raises(WorkerFailed) as no:
+        send_part_on_worker(task(rig, rig.file(10)))
+    assert HOST in no.value.message
+    assert isinstance(no.value.__cause__, CertificateUntrusted)
+
+
+# How many
+
+
+def test_as_many_parts_in_flight_as_workers(rig: Rig) -> None:
+    """Forty workers have forty parts of one file at the same time."""
+    together = threading.Barrier(40, timeout=60)
+
+    def send(number: int, task: PartTask) -> Any:
+        if number < 40:
+            together.wait()
+        return send_part_on_worker(task)
+
+    path = rig.file(40 * KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": Workers(send, 40)}), path)
+    assert not together.broken
+
+
+def test_no_more_parts_than_workers(rig: Rig) -> None:
+    """No part waits behind another one: its URL would expire."""
+    lock, now, most = threading.Lock(), 0, 0
+
+    class Counting(Workers):
+        def submit(self, function: Any, /, *given: Any, **named: Any) -> Future[Any]:
+            nonlocal now, most
+            with lock:
+                now += 1
+                most = max(most, now)
+            return super().submit(function, *given, **named)
+
+    def send(_number: int, task: PartTask) -> Any:
+        nonlocal now
+        try:
+            return send_part_on_worker(task)
+        finally:
+            with lock:
+                now -= 1
+
+    send_whole(rig, Counting(send, 3))
+    assert most <= 3
+
+
+class Silent(Executor):
+    """Takes everything, and does nothing."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+        self.given = threading.Event()
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        self.futures.append(Future())
+        self.given.set()
+        return self.futures[-1]
+
+
+class Scheduler:
+    """What is used of a Dask client."""
+
+    def __init__(self, workers: dict[str, int] | None) -> None:
+        self.workers = workers
+
+    def nthreads(self) -> dict[str, int]:
+        if self.workers is None:
+            raise RuntimeError("ConnectionPool is closed")
+        return self.workers
+
+
+def test_without_workers_parts_are_sent_from_here(rig: Rig) -> None:
+    """Parts wait for a first worker as long as they are tried, and then need none."""
+    executor = Silent()
+    executor._client = Scheduler({})  # type: ignore[attr-defined]
+    send_whole(rig, executor, retry_for=0.2)
+    assert "no worker now" in notices(rig)[0]
+    assert all(future.cancelled() for future in executor.futures)
+
+
+# Stop and plan
+
+
+def test_stop_cancels_what_workers_have(rig: Rig) -> None:
+    """A stop drops parts that do not come back, and the same upload goes on later."""
+    executor = Silent()
+    path = rig.file(PARTS * KIB)
+    with rig.uploader(executor=executor, stop_within=0) as uploader:
+        stopper = threading.Thread(target=lambda: executor.given.wait(60) and uploader.cancel())
+        stopper.start()
+        with pytest.raises(Interrupted):
+            uploader.upload(path, PROJECT, part_size=KIB)
+        stopper.join()
+    assert executor.futures
+    assert all(future.cancelled() for future in executor.futures)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+def sparse(rig: Rig, size: int) -> Path:
+    path = rig.folder / "large.cram"
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "part_size"),
+    [
+        ({}, 32 * MIB),
+        ({"expected_rate": GIB}, 312 * MIB),
+        ({"executor": Workers(lambda _, task: send_part_on_worker(task), 16)}, 312 * MIB),
+        ({"executor": Workers(lambda _, task: send_part_on_worker(task), 16), "expected_rate": MIB}, 32 * MIB),
+        ({"expected_rate": 100 * GIB}, GIB),
+    ],
+)
+def test_parts_are_planned_for_all_machines(rig: Rig, options: dict[str, Any], part_size: int) -> None:
+    """Parts are so large that calls do not limit the rate expected of all workers, and a notice says if they do."""
+    path = sparse(rig, 2 * GIB)
+    with (
+        Uploader(
+            token=rig.mock.token,
+            endpoint=rig.mock.base_url,
+            state_dir=rig.state,
+            timing=QUICK,
+            listeners=[
+                rig.events.append,
+                lambda event: isinstance(event, UploadStarted) and uploader.cancel(at_once=True),
+            ],
+            **options,
+        ) as uploader,
+        pytest.raises(Interrupted),
+    ):
+        uploader.upload(path, PROJECT)
+    assert rig.told(UploadStarted)[0].part_size == part_size
+    assert bool(of_calls(rig)) == (part_size == GIB)
+
+
+def test_calls_as_the_limit_are_said(rig: Rig) -> None:
+    """Parts too small for the expected rate are said once, in numbers."""
+    for name in ("a", "b"):
+        rig.upload(rig.file(4 * KIB, name), part_size=KIB, uploader={"expected_rate": 100 * MIB})
+    said = of_calls(rig)
+    assert len(said) == 2  # two uploaders
+    assert said[0].startswith("If this run needs more than 1,000 API calls, they are its limit: 1,000 API calls in 5")
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, float("nan")])
+def test_rate_that_is_none_is_refused(rig: Rig, rate: float) -> None:
+    """A rate is more than nothing."""
+    with pytest.raises(UsageError, match="expected_rate"):
+        rig.uploader(expected_rate=rate)
