@@ -79,5 +79,5 @@ def _words(variable: str) -> list[str]:
 
 
 def _platform() -> str:
-    """The platform tag of this very machine; manylinux would promise old systems something nobody checked."""
+    """The platform tag of this very machine; `make dist` has auditwheel find out which others can load it."""
     return next(tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))
