@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 UV := 0.13.9
-VENV := .venv
+# Each other interpreter has an environment of its own: make test PYTHON=python3.13
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 INSTALLED := $(VENV)/installed
 TOOLBOX := tools/venv/installed
 SNAKEMAKE := plugins/snakemake-storage-plugin-cavatica
@@ -33,7 +34,7 @@ $(INSTALLED): requirements.lock pyproject.toml generated/pyproject.toml src/cava
 demo: install  ## Upload a file to a mock and compare the MD5s: make demo [FILE=some.bam]
 	@python tests/demo.py
 
-test: install  ## Run every test
+test: install  ## Run every test: make test [PYTHON=python3.13]
 	@pytest -n 2 --dist loadgroup
 
 test-lowest:  ## Run every test with the lowest versions that pyproject.toml allows, in .venv-lowest
@@ -132,7 +133,7 @@ $(SNAKEMAKE)/.venv/installed: $(SNAKEMAKE)/requirements.lock $(SNAKEMAKE)/pyproj
 	@touch $@
 
 dist: install toolbox  ## Build sdists and wheels into dist/, check them, run the demo from the wheels alone
-	@tools/dist.sh
+	@PYTHON=$(PYTHON) tools/dist.sh
 
 release: install toolbox  ## Tag what the diff, the changelogs and the tests call a release: make release VERSION=0.2.0
 	@MAKE="$(MAKE)" tools/release.sh "$(VERSION)"
@@ -172,4 +173,4 @@ plugins-lock: install  ## Compile the lock of the Snakemake plugin's tests anew
 	    --no-emit-package cavatica-client --no-emit-package cavatica-upload -o requirements.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .venv-lowest $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
+	rm -rf .venv .venv-* $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
