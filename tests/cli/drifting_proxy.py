@@ -68,7 +68,11 @@ class DriftingProxy:
                     self.ask(body)
                     self.answer(failure(500, 90009))
                     return
-                reply = self.ask(body)
+                try:
+                    reply = self.ask(body)
+                except (OSError, http.client.HTTPException):  # no answer to it comes from here, either
+                    self.close_connection = True
+                    return
                 drift = proxy.drift
                 if drift is not None and 200 <= reply.status < 300 and drift.fits(self.command, path):
                     before = attrs.evolve(reply)

@@ -274,6 +274,24 @@ def test_journal_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    """It had no mark for uploads that could not be aborted; from then on it has."""
+    journal = Journal(tmp_path)
+    added = journal.add(entry())
+    journal.close()
+    with sqlite3.connect(journal.path) as database:
+        database.execute("ALTER TABLE uploads DROP COLUMN abandoned")
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    told: list[str] = []
+    journal = Journal(tmp_path, told.append)
+    assert journal.entries() == [added]
+    journal.abandon(added)
+    assert [found.abandoned for found in journal.entries()] == [True]
+    assert told == []
+    journal.close()
+
+
 def test_state_is_for_this_user_only(tmp_path: Path) -> None:
     """Folders are 0700 whatever the umask is; what others use, too, is left as it is."""
     (tmp_path / "empty").mkdir(mode=0o755)

@@ -169,7 +169,7 @@ def _requests(
 
     if upload_id is None:
         for mine in journal.entries():
-            if mine.endpoint == api.endpoint and Path(mine.identity.path).exists():
+            if mine.endpoint == api.endpoint and not mine.abandoned and Path(mine.identity.path).exists():
                 yield _request(mine, yes)
         return
     entry = find_entry(journal, api, upload_id)

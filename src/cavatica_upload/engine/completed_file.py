@@ -68,10 +68,10 @@ def find_completed_file(
         return Found(file, ours=False)
     if file.created_on is not None and epoch_seconds(file.created_on) < lost.asked - CLOCK_GRAIN:
         return Found(file, ours=False)
-    if lost.before is not None:
-        return Found(file, ours=file.id not in lost.before)
+    if file.id in (lost.before or ()):
+        return Found(file, ours=False)
     same = _is_same_content(context, file, source, parts)
-    return Found(file, ours=True if same is None and lost.acted else same)
+    return Found(file, ours=True if same is None and (lost.acted or lost.before is not None) else same)
 
 
 def gone(entry: Entry, found: Found | None) -> UploadGone:
@@ -100,7 +100,7 @@ def check_answer(context: Context, entry: Entry, size: int, answer: CompletedFil
     """
     file: File = answer
     wrong = _differences(file, entry, size)
-    if wrong or file.size is None:
+    if wrong or file.size is None or file.name is None:
         try:
             file = context.api.get_file(answer.id or "")
         except NotFound:

@@ -71,17 +71,19 @@ class Context:
         self.events.emit(Notice(file, text))
 
     def abort(self, file: FileKey, entry: Entry) -> None:
-        """Abort an upload that is of no use any more, and forget it."""
+        """Abort an upload that is of no use any more, and forget it; if that fails, the next run tries again."""
         try:
             self.api.abort_upload(entry.upload_id)
         except UploadGone:
             pass
         except (ApiError, ConnectionFailed):
+            self.journal.abandon(entry)
             self.notice(
                 file,
-                f"The upload {entry.upload_id} could not be aborted. Abort it with “cavatica uploads abort "
-                f"{entry.upload_id}”.",
+                f"The upload {entry.upload_id} could not be aborted and stays open. Abort it with “cavatica uploads "
+                f"abort {entry.upload_id}”.",
             )
+            return
         self.journal.forget(entry)
 
 

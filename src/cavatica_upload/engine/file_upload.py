@@ -256,7 +256,7 @@ class FileUpload:
             return
         with contextlib.suppress(Exception), self._context.stop.allow_final_calls():
             if self._opened.source.identity is None:  # a stream cannot be read again
-                self._context.api.abort_upload(self._opened.entry.upload_id)
+                self._context.abort(self._file.key, self._opened.entry)
             else:
                 self._report()
 

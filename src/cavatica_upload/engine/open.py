@@ -110,7 +110,12 @@ class _Opening:
         identity = self.source.identity
         if identity is None:
             return []
-        entries = self.context.journal.find(self.context.endpoint, self.request.destination, self.asked)
+        entries = []
+        for entry in self.context.journal.find(self.context.endpoint, self.request.destination, self.asked):
+            if entry.abandoned:
+                self.context.abort(self.request.key, entry)
+            else:
+                entries.append(entry)
         same = [entry for entry in entries if entry.identity.same_as(identity)]
         same += [
             entry

@@ -60,12 +60,19 @@ class Start:
 
     def start(self) -> Started:
         """Start the upload; raises SkippedFile if a file is there that is to be left alone, or is this very one."""
-        found = self._unanswered()
-        if found is not None:
-            return found
+        before = None if self.source.identity is None else self.context.journal.unanswered(*self._place)
+        if before is not None:
+            found = self._lost_start(*before)
+            if found is not None:
+                return found
+            self._say(
+                f"An earlier start of this upload ({datetime.fromtimestamp(before[1], UTC):%Y-%m-%d %H:%M} UTC) was "
+                "never answered, and no such upload is open; a new one starts. “cavatica uploads list” shows what is "
+                "open."
+            )
         for name in self._names():
             try:
-                return self._start_as(name)
+                return self._start_as(name, unproved=int(before is not None))
             except NameTaken:
                 self._look_for_receipt()
                 if self.request.if_exists == "skip":
@@ -168,30 +175,22 @@ class Start:
     def _place(self) -> tuple[str, Destination, str]:
         return self.context.endpoint, self.request.destination, self.name
 
-    def _unanswered(self) -> Started | None:
-        """Find the upload that an earlier run started and did not live to see the answer of."""
-        before = None if self.source.identity is None else self.context.journal.unanswered(*self._place)
-        if before is None:
-            return None
-        found = self._lost_start(*before)
-        if found is None:
-            began = datetime.fromtimestamp(before[1], UTC)
-            self._say(
-                f"An earlier start of this upload ({began:%Y-%m-%d %H:%M} UTC) was never answered, and no such upload "
-                "is open; a new one starts. “cavatica uploads list” shows what is open."
-            )
-        return found
-
-    def _start_as(self, name: str) -> Started:
-        context, request = self.context, self.request
-        wish = part_size_for(
-            self._size, request.part_size, rate=context.planned_rate, calls_per_second=context.calls_per_second
+    @property
+    def _wish(self) -> int:
+        """The part size to ask for, in bytes."""
+        context = self.context
+        return part_size_for(
+            self._size, self.request.part_size, rate=context.planned_rate, calls_per_second=context.calls_per_second
         )
+
+    def _start_as(self, name: str, unproved: int) -> Started:
+        """Start under this name; `unproved` counts the starts of which nobody knows whether they did something."""
+        context, request = self.context, self.request
+        wish = self._wish
         md5 = self.known.value if self.known else None
         began = time.time()
         if self.source.identity is not None:
             context.journal.starting(*self._place, name, began)
-        unproved = 0  # starts of which nobody knows whether they did something
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(
@@ -221,10 +220,10 @@ class Start:
     def _lost_start(self, name: str, began: float) -> Started | None:
         """Find the upload whose start was not answered, so that it is not started twice.
 
-        It has our name and place, no parts, began after we asked for it, is not known to the journal, and no other
-        is like it.
+        It has our name, place, size (if the server tells it) and part size, no parts, began after we asked for it, is
+        not known to the journal, and no other is like it.
         """
-        listed = list(self.context.api.list_uploads())
+        listed, wish = list(self.context.api.list_uploads()), self._wish
         clock = self.context.server_clock  # read now: at the latest, this list has told it
         earliest = began + (clock.skew if clock.known else 0.0) - CLOCK_GRAIN
         mine = {entry.upload_id for entry in self.context.journal.entries()}
@@ -237,12 +236,13 @@ class Start:
             and _may_be_in(summary, self.request.destination)
             and not (upload := self.context.api.get_upload(summary.upload_id)).uploaded_parts_count
             and _is_in(upload, self.request.destination)
+            and upload.size in (None, self.source.size)
+            and upload.part_size == wish
         ]
-        found = fitting[0] if len(fitting) == 1 else None
-        if found is None or found.part_size is None:
+        if len(fitting) != 1:
             return None
         self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
-        return Started(found.upload_id, name, found.part_size, found.parallel_uploads)
+        return Started(fitting[0].upload_id, name, wish, fitting[0].parallel_uploads)
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)

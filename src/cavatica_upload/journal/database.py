@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cavatica_upload.errors import ConfigError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 30.0  # how long to wait for another process's write
 
 _UPLOADS = """
@@ -26,6 +26,7 @@ CREATE TABLE {} (
     part_size   INTEGER NOT NULL,
     started     TEXT NOT NULL,
     completing  TEXT,
+    abandoned   INTEGER NOT NULL DEFAULT 0,
     UNIQUE (endpoint, upload_id)
 ) STRICT"""
 _INDEX = "CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked)"
@@ -57,11 +58,12 @@ _FROM_VERSION_1 = (
     """
 INSERT INTO uploads_2 SELECT id, upload_id, endpoint, destination, asked, name, json_object('path', path, 'size', size,
     'device', device, 'inode', inode, 'mtime_ns', mtime_ns, 'ctime_ns', 0, 'tag', tag), 'fail', part_size, started,
-    CASE completing WHEN 0 THEN NULL ELSE started END FROM uploads""",
+    CASE completing WHEN 0 THEN NULL ELSE started END, 0 FROM uploads""",
     "DROP TABLE uploads",
     "ALTER TABLE uploads_2 RENAME TO uploads",
     _INDEX,
 )
+_FROM_VERSION_2 = ("ALTER TABLE uploads ADD COLUMN abandoned INTEGER NOT NULL DEFAULT 0",)
 
 _NOT_THE_FILE = frozenset(
     {
@@ -111,7 +113,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         database.execute("BEGIN IMMEDIATE")
         version = _version(database)  # another process may have been faster
         if version < SCHEMA_VERSION:
-            for statement in _FROM_VERSION_1 if version == 1 else _SCHEMA:
+            for statement in {0: _SCHEMA, 1: _FROM_VERSION_1}.get(version, _FROM_VERSION_2):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         database.execute("COMMIT")
@@ -124,8 +126,8 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
 
 
 SELECT_UPLOADS = (
-    "SELECT id, upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, started, completing "
-    "FROM uploads "
+    "SELECT id, upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, started, completing, "
+    "abandoned FROM uploads "
 )
 _EVERY_COLUMN = (
     SELECT_UPLOADS + "LIMIT 0",

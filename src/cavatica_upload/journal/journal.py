@@ -216,6 +216,10 @@ class Journal:
         """Remember the server's time of a completion: an upload that is gone later may have become a file."""
         self._change(("UPDATE uploads SET completing = ? WHERE id = ?", [(moment, entry.key)]))
 
+    def abandon(self, entry: Entry) -> None:
+        """Remember that an upload is of no use any more, and could not be aborted."""
+        self._change(("UPDATE uploads SET abandoned = 1 WHERE id = ?", [(entry.key,)]))
+
     def forget(self, entry: Entry) -> None:
         """Forget an upload: it became a file, was aborted, or is gone on the server."""
         self._change(("DELETE FROM uploads WHERE id = ?", [(entry.key,)]))

@@ -39,7 +39,7 @@ class Entry:
 
     `asked` is the name before any renaming, `if_exists` what the run that began it was to do with a taken name.
     `completing` is the server's time when completion was asked for (UTC, ISO 8601), None before. A `key` of 0 means
-    that the journal does not know it.
+    that the journal does not know it. `abandoned` is one that is of no use any more and could not be aborted.
     """
 
     key: int = 0
@@ -53,3 +53,4 @@ class Entry:
     started: str
     if_exists: str = "fail"
     completing: str | None = None
+    abandoned: bool = False

@@ -45,7 +45,9 @@ def read_part(row: tuple[Any, ...]) -> SentPart:
 
 def read_entry(row: tuple[Any, ...]) -> Entry:
     """Return the upload in a row; raises ValueError, TypeError or KeyError if the row is spoilt."""
-    key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing = row
+    (key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing, abandoned) = (
+        row
+    )
     epoch_seconds(started)
     if completing is not None:
         epoch_seconds(completing)
@@ -65,6 +67,7 @@ def read_entry(row: tuple[Any, ...]) -> Entry:
         part_size=part_size,
         started=started,
         completing=completing,
+        abandoned=bool(abandoned),
     )
 
 

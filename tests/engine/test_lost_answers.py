@@ -1,0 +1,236 @@
+"""Answers that are lost or say something else: only what is ours is taken for ours."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from engine_rig import KIB, PROJECT, Rig
+from test_true_success import PARTS, begin, stranger
+
+from cavatica_mock import Fault
+from cavatica_upload import CavaticaError, ConnectionFailed, IntegrityError, UploadGone, connect
+from cavatica_upload.events import Notice
+from tests.cli.drifting_proxy import Drift, DriftingProxy, in_json
+
+LIST = ("GET", "/upload/multipart")
+SHOW = ("GET", "/upload/multipart/{id}")
+COMPLETE = ("POST", "/upload/multipart/{id}/complete")
+
+
+@pytest.fixture
+def proxy(rig: Rig) -> Iterator[DriftingProxy]:
+    """What all uploaders of the rig talk to."""
+    with DriftingProxy(rig.mock.base_url) as made:
+        rig.options["endpoint"] = made.base_url
+        yield made
+
+
+def drift(proxy: DriftingProxy, operation: tuple[str, str], change: Callable[[Any], Any]) -> None:
+    proxy.drift = Drift(*operation, in_json(change))
+
+
+def notices(rig: Rig) -> str:
+    return " ".join(event.text for event in rig.told(Notice))
+
+
+def begin_elsewhere(rig: Rig, **options: Any) -> str:
+    """Begin an upload of the same name from another machine; return its id."""
+    with connect(token=rig.mock.token, endpoint=rig.mock.base_url) as api:
+        return api.start_upload(PROJECT, "sample.bam", **options).upload_id
+
+
+# Starts
+
+
+@pytest.mark.parametrize("theirs", [{"size": 7 * KIB, "part_size": KIB}, {"size": PARTS * KIB, "part_size": 2 * KIB}])
+def test_lost_start_does_not_take_what_another_machine_began(
+    rig: Rig, proxy: DriftingProxy, theirs: dict[str, int]
+) -> None:
+    """An open upload of our name, of another size or cut otherwise, is not the one whose start was lost."""
+    path = rig.file(PARTS * KIB)
+    begun: list[str] = []
+
+    def show(upload: Any) -> Any:
+        return {**upload, "size": theirs["size"]} if upload["upload_id"] in begun else upload
+
+    def listed(page: Any) -> Any:
+        if not begun:
+            begun.append(begin_elsewhere(rig, **theirs))
+            template = {"name": "sample.bam", "project": PROJECT, "initiated": "2099-01-01T00:00:00Z"}
+            page["items"].append({**template, "upload_id": begun[0]})
+            proxy.drift = Drift(*SHOW, in_json(show))
+        return page
+
+    rig.mock.faults.add(Fault("startUpload", "close"))
+    drift(proxy, LIST, listed)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert [upload["upload_id"] for upload in rig.mock.uploads()] == begun
+    assert rig.calls["startUpload"] == 3
+
+
+def test_starts_that_are_never_answered_do_not_pile_up(rig: Rig, proxy: DriftingProxy) -> None:
+    """With a list that omits them all, a run starts once more than it must, and each further run once."""
+    path = rig.file(PARTS * KIB)
+    drift(proxy, LIST, lambda page: {**page, "items": []})
+    rig.mock.faults.add(Fault("startUpload", "lost_answer", times=None))
+    for starts in (2, 3, 4):
+        with pytest.raises(ConnectionFailed, match=r"Whether the upload of sample\.bam began is not known"):
+            rig.upload(path, part_size=KIB)
+        assert rig.calls["startUpload"] <= starts
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "part_size", [0, -1, 1e30, 10**30, 5.5, "1024", "x", True, None, float("nan"), float("inf"), []]
+)
+def test_part_size_that_cannot_be(rig: Rig, proxy: DriftingProxy, part_size: Any, stream: bool) -> None:
+    """A start that answers with nonsense ends well or as an error, and leaves neither an upload nor an empty file."""
+    path = rig.file(PARTS * KIB)
+    proxy.drift = Drift("POST", "/upload/multipart", in_json(lambda body: {**body, "part_size": part_size}))
+    try:
+        receipt = rig.upload(io.BytesIO(path.read_bytes()) if stream else path, name="sample.bam", part_size=KIB)
+    except CavaticaError:
+        assert rig.mock.files() == []
+    else:
+        assert rig.stored(receipt) == path.read_bytes()
+    assert rig.mock.uploads() == []
+
+
+# Completions
+
+
+def once(action: Callable[[], object]) -> Callable[[Any], Any]:
+    """Do something before the first answer is passed on."""
+    done: list[bool] = []
+
+    def change(body: Any) -> Any:
+        if not done:
+            done.append(True)
+            action()
+        return body
+
+    return change
+
+
+@pytest.mark.parametrize("operation", ["listFiles", "getUpload"])
+@pytest.mark.parametrize("size", [PARTS * KIB, PARTS * KIB - 1])
+def test_file_that_comes_between_two_completions_is_not_ours(
+    rig: Rig, proxy: DriftingProxy, operation: str, size: int
+) -> None:
+    """The name was free after the first completion, and our upload is aborted before the second: theirs is read."""
+    path = rig.file(PARTS * KIB)
+    theirs = rig.file(size, "theirs", seed=2).read_bytes()
+    rig.mock.faults.add(Fault("completeUpload", "close"))
+    where = {"listFiles": ("GET", "/files"), "getUpload": SHOW}[operation]
+    drift(proxy, where, once(lambda: stranger(rig, theirs)))
+    with pytest.raises(UploadGone, match="did not come of it"):
+        rig.upload(path, part_size=KIB)
+    (file,) = rig.mock.files()
+    assert rig.mock.file_bytes(file["id"]) == theirs
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_own_file_is_found_after_completions_without_answers(rig: Rig, proxy: DriftingProxy, again: int) -> None:
+    """Whether or not the name was looked at between them, and with a file of equal size that is replaced."""
+    rig.upload(rig.file(PARTS * KIB, seed=3), part_size=KIB)
+    path = rig.file(PARTS * KIB)
+    if again:
+        rig.mock.faults.add(Fault("completeUpload", "close"))
+    rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
+    rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
+    assert rig.calls["startUpload"] == 2
+
+
+@pytest.mark.parametrize("keep", [("id",), ("id", "size"), ("id", "name", "project")])
+@pytest.mark.parametrize("size", [PARTS * KIB, PARTS * KIB - 1])
+def test_completion_that_names_another_file(rig: Rig, proxy: DriftingProxy, keep: tuple[str, ...], size: int) -> None:
+    """An answer with the id of a file that is not the one that was sent is an error that names it."""
+    other = rig.upload(rig.file(size, "other.bam", seed=2), part_size=KIB)
+    path = rig.file(PARTS * KIB)
+
+    def change(body: Any) -> Any:
+        kept = {key: body[key] for key in keep}
+        return {**kept, "id": other.file_id}
+
+    drift(proxy, COMPLETE, change)
+    with pytest.raises(IntegrityError, match=other.file_id):
+        rig.upload(path, part_size=KIB)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 1},
+        {"size": 0},
+        {"name": "other.bam"},
+        {"project": "me/other"},
+        {"project": "other/study"},
+        {"size": PARTS * KIB, "name": "SAMPLE.bam"},
+    ],
+)
+def test_completion_that_says_something_else_is_looked_into(
+    rig: Rig, proxy: DriftingProxy, wrong: dict[str, Any]
+) -> None:
+    """The file itself is asked for: if it is right, the answer was wrong; if it says the same, that is an error."""
+    path = rig.file(PARTS * KIB)
+    drift(proxy, COMPLETE, lambda body: {**body, **wrong})
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+# Resumes
+
+
+@pytest.mark.parametrize("answer", ["html", "bad_json"])
+def test_resume_without_a_word_of_the_server_goes_on(rig: Rig, answer: str) -> None:
+    """An answer to getUpload that cannot be read costs nothing: the journal knows what was sent."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    rig.mock.faults.add(Fault("getUpload", answer))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == PARTS * KIB
+    assert rig.calls["startUpload"] == 1
+
+
+def open_uploads(rig: Rig) -> set[str]:
+    """What `cavatica uploads list --mine` names."""
+    environment = {
+        **os.environ,
+        "SB_AUTH_TOKEN": rig.mock.token,
+        "SB_API_ENDPOINT": rig.mock.base_url,
+        "CAVATICA_STATE_DIR": str(rig.state),
+    }
+    words = [sys.executable, "-m", "cavatica_upload", "uploads", "list", "--mine", "--json"]
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    return {json.loads(line)["upload_id"] for line in ran.stdout.splitlines()}
+
+
+def test_upload_whose_abort_is_refused_is_not_forgotten(rig: Rig) -> None:
+    """It stays open, perhaps billed: lists name it, later runs try again to abort it, and none goes on with it."""
+    path = rig.file(PARTS * KIB)
+    begin(rig, path)
+    (first,) = (upload["upload_id"] for upload in rig.mock.uploads())
+    path.write_bytes(rig.file(PARTS * KIB, "new", seed=2).read_bytes())
+    rig.mock.faults.add(Fault("abortUpload", "status", status=403, code=8001, times=2))
+    rig.assert_whole(rig.upload(path, part_size=KIB, changed="restart"), path)
+    assert f"cavatica uploads abort {first}" in notices(rig)
+    assert open_uploads(rig) == {first}
+    for left in ({first}, set()):
+        path.write_bytes(rig.file(PARTS * KIB, "new", seed=3).read_bytes())
+        rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
+        assert {upload["upload_id"] for upload in rig.mock.uploads()} == left
+    assert open_uploads(rig) == set()
+
+
+def test_stream_whose_abort_is_refused_names_its_upload(rig: Rig) -> None:
+    """What was read once cannot be resumed: the upload that stays open is named."""
+    rig.mock.faults.add(Fault("putPart", "status", status=400, times=None))
+    rig.mock.faults.add(Fault("abortUpload", "status", status=403, code=8001, times=None))
+    with pytest.raises(CavaticaError):
+        rig.upload(io.BytesIO(bytes(PARTS * KIB)), name="sample.bam", part_size=KIB)
+    (left,) = rig.mock.uploads()
+    assert f"cavatica uploads abort {left['upload_id']}" in notices(rig)
