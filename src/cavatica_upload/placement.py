@@ -24,6 +24,11 @@ class Placement:
     def placed(self, requests: Iterable[UploadRequest]) -> Iterator[UploadRequest]:
         """Yield requests with the ids of their folders; one that cannot be placed is among the `failed` instead."""
         for request in requests:
+            if not isinstance(request, UploadRequest):
+                raise UsageError(
+                    f"upload_many() takes UploadRequests, and got {type(request).__name__}.",
+                    "requests_for() makes them of paths.",
+                )
             try:
                 yield self._placed(request)
             except CavaticaError as error:

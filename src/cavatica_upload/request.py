@@ -42,12 +42,38 @@ def _target(value: Destination | Target | str) -> Target:
     return Target.parse(None, value)
 
 
-def _part_size(value: int | None) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    raise UsageError(
-        f"part_size={value!r} is not a number of bytes.", "Give a whole number, such as 64 * 1024**2 for 64 MiB."
-    )
+def path_text(value: object) -> str:
+    """Return a path as text; raises UsageError for what is no path."""
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        if isinstance(text, str) and text:
+            return text
+    raise UsageError(f"{value!r} is not a path.", "Give a str that is not empty, or a pathlib.Path.")
+
+
+def _bytes(least: int) -> Any:
+    def check(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise UsageError(
+                f"{field.name}={value!r} is not a number of bytes.",
+                "Give a whole number, such as 64 * 1024**2 for 64 MiB.",
+            )
+
+    return check
+
+
+def _text(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{field.name}={value!r} is not text.", "Give a str, or leave it out.")
+
+
+def _source(_request: object, _field: "attrs.Attribute[Any]", value: object) -> None:
+    if not hasattr(value, "read"):
+        if not isinstance(value, str | os.PathLike):
+            raise UsageError(
+                f"Expected a path or a binary file, got {type(value).__name__}.", "Wrap bytes in io.BytesIO."
+            )
+        path_text(value)
 
 
 def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -96,22 +122,22 @@ class UploadRequest:
     never looked at. Raises UsageError for values that cannot be right.
     """
 
-    source: str | os.PathLike[str] | BinaryIO
+    source: str | os.PathLike[str] | BinaryIO = attrs.field(validator=_source)
     target: Target = attrs.field(alias="destination", converter=_target)
-    name: str | None = None
-    part_size: int | None = attrs.field(default=None, converter=_part_size)
+    name: str | None = attrs.field(default=None, validator=_text)
+    part_size: int | None = attrs.field(default=None, validator=_bytes(least=1))
     if_exists: IfExists = attrs.field(default="fail", validator=_one_of("fail", "skip", "overwrite", "rename"))
     digest: DigestName | None = attrs.field(default=None, validator=attrs.validators.optional(_one_of("md5", "sha256")))
     md5: str | None = None
-    expect_size: int | None = None
+    expect_size: int | None = attrs.field(default=None, validator=_bytes(least=0))
     expect_md5: str | None = None
     allow_empty: bool = False
     changed: IfChanged = attrs.field(default="refuse", validator=_one_of("refuse", "restart"))
-    resume_id: str | None = None
+    resume_id: str | None = attrs.field(default=None, validator=_text)
     wait: bool = False
     metadata: Mapping[str, str] = attrs.field(factory=dict, converter=_metadata, hash=False)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
-    key: str = ""
+    key: str = attrs.field(default="", validator=_text)
     context: Any = attrs.field(default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -123,7 +149,7 @@ class UploadRequest:
                 raise UsageError(f"{md5!r} is not an MD5: 32 hexadecimal digits are needed.")
         if self.md5 and self.expect_md5 and self.md5.lower() != self.expect_md5.lower():
             raise UsageError("md5 and expect_md5 contradict each other.", "Give one of them.")
-        if self.expect_size is not None and not 0 <= self.expect_size <= MAX_FILE_SIZE:
+        if self.expect_size is not None and self.expect_size > MAX_FILE_SIZE:
             raise UsageError(f"A file of {self.expect_size:,} bytes is not possible: 0 to 5 TiB.")
         if self.expect_md5 is not None and self.digest is None:
             object.__setattr__(self, "digest", "md5")

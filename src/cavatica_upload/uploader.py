@@ -103,18 +103,30 @@ class Uploader:
         allow_http: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        if jobs is not None and not 1 <= jobs <= 64:
-            raise UsageError(f"jobs={jobs}: between 1 and 64 parts can be in flight.")
-        if bwlimit is not None and not bwlimit > 0:
-            raise UsageError(f"bwlimit={bwlimit}: a limit is more than 0 bytes per second.")
-        if expected_rate is not None and not expected_rate > 0:
-            raise UsageError(f"expected_rate={expected_rate}: a rate is more than 0 bytes per second.")
+        if jobs is not None and not (_is_number(jobs) and isinstance(jobs, int) and 1 <= jobs <= 64):
+            raise UsageError(f"jobs={jobs!r}: between 1 and 64 parts can be in flight.")
+        for option, limit in (
+            ("bwlimit", bwlimit),
+            ("expected_rate", expected_rate),
+            ("part_deadline", part_deadline),
+            ("file_deadline", file_deadline),
+        ):
+            if limit is not None and not (_is_number(limit) and limit > 0):
+                unit = "seconds" if option.endswith("deadline") else "bytes per second"
+                raise UsageError(f"{option}={limit!r}: a number of {unit} above 0 is needed, or None.")
         for option, seconds in (("retry_for", retry_for), ("stop_within", stop_within)):
-            if not seconds >= 0:
-                raise UsageError(f"{option}={seconds}: a time is 0 seconds or more.")
+            if not (_is_number(seconds) and seconds >= 0):
+                raise UsageError(f"{option}={seconds!r}: a time is 0 seconds or more.")
+        if not (_is_number(share) and 0 < share <= 1):
+            raise UsageError(f"share={share!r}: a share of the calls is more than 0, and at most 1.")
+        if not isinstance(listeners, Iterable) or not all(map(callable, listeners := [*listeners])):
+            raise UsageError(f"listeners={listeners!r}: a list of functions is needed.")
+        if executor is not None and not hasattr(executor, "submit"):
+            raise UsageError(f"executor={executor!r}: an Executor as those of concurrent.futures is needed.")
         timing = timing or Timing()
         state = find_state_dir(state_dir)
         self._process = os.getpid()
+        self._closed = False
         self._events = events = Emitter(listeners)
         self._stop = Stop(within=stop_within, final_calls=timing.final_calls)
         self._own_client = client is None
@@ -187,7 +199,9 @@ class Uploader:
 
         client.event_hooks["response"].append(answered)
 
-    def _check_process(self) -> None:
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise UsageError("This Uploader is closed.", "Make a new one, and upload inside of its “with” block.")
         if os.getpid() != self._process:
             raise UsageError(
                 "This Uploader was made before the process was forked: its threads and connections stayed behind.",
@@ -197,12 +211,12 @@ class Uploader:
     @property
     def api(self) -> Api:
         """The API, over this uploader's connections and budget."""
-        self._check_process()
+        self._check_usable()
         return self._context.api
 
     def listen(self, listener: Listener) -> None:
         """Call this listener too, from now on."""
-        self._check_process()
+        self._check_usable()
         self._events.listen(listener)
 
     @overload
@@ -247,7 +261,12 @@ class Uploader:
         others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent. A file that is
         there, and whose metadata could not be set, ends with its receipt and an error.
         """
-        self._check_process()
+        self._check_usable()
+        if isinstance(requests, str | UploadRequest) or not isinstance(requests, Iterable):
+            raise UsageError(
+                f"upload_many() takes many UploadRequests, and got {type(requests).__name__}.",
+                "Put one into a list; requests_for() makes them of paths.",
+            )
         placement = Placement(self.api)
         run = Run(placement.placed(requests))
         self._engine.begin(run)
@@ -297,6 +316,7 @@ class Uploader:
         """Stop the threads and close the connections; uploads under way are interrupted."""
         if os.getpid() != self._process:
             return  # the process that made it closes it
+        self._closed = True
         closing = self._context.timing.closing
         self._engine.close(closing / 10 if self._stop.at_once else closing)
         self._context.journal.close()
@@ -369,6 +389,10 @@ async def upload_async(
         raise
     finally:
         await asyncio.shield(asyncio.to_thread(uploader.close))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _waiting(outcomes: queue.SimpleQueue[Outcome]) -> Iterator[Outcome]:

@@ -38,6 +38,42 @@ def test_a_folder_is_kept_and_with_a_slash_its_content(tmp_path: Path) -> None:
     assert targets(data, flatten=True) == [".hidden", "a", "b"]
 
 
+def test_a_folder_above_is_its_content(tmp_path: Path) -> None:
+    """`x/..` has no name of its own, so what is in it goes to the destination."""
+    make(tmp_path, "data/a", "data/x/b")
+    assert targets(tmp_path / "data/x/..") == targets(f"{tmp_path}/data/x/../") == ["a", "x/b"]
+
+
+def test_an_empty_path_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cavatica upload -r "$UNSET"` does not upload the current folder."""
+    make(tmp_path, "a")
+    monkeypatch.chdir(tmp_path)
+    batch = collect(["", "a"], rules=Rules(recursive=True))
+    assert [item.name for item in batch.items] == ["a"]
+    assert "variable of the shell may be unset" in batch.problems[0]
+
+
+def test_a_file_with_a_slash_behind_it(tmp_path: Path) -> None:
+    """`a.bam/` is no folder, and that is what is said."""
+    make(tmp_path, "a.bam")
+    batch = collect([f"{tmp_path}/a.bam/", f"{tmp_path}/a.bam/b"])
+    assert ["is a file, and not a folder" in bad.reason for bad in batch.bad] == [True, True]
+
+
+@pytest.mark.parametrize("empty", ["", "/", "./"])
+def test_an_empty_pattern_is_refused(empty: str) -> None:
+    """It would match no file: --exclude "$UNSET" would leave nothing out."""
+    for patterns in (([empty], []), ([], [empty])):
+        with pytest.raises(UsageError, match="pattern is empty"):
+            Selection.of(*patterns)
+
+
+def test_a_pattern_may_begin_in_the_folder(tmp_path: Path) -> None:
+    """`./x` is `x`, as find prints it."""
+    make(tmp_path, "d/a", "d/x/b", "d/x/y/c")
+    assert targets(tmp_path / "d", selection=Selection.of([], ["./x/y"])) == ["d/a", "d/x/b"]
+
+
 def test_the_biggest_come_first(tmp_path: Path) -> None:
     """So that the last to end is a small one."""
     make(tmp_path, "a", size=1)

@@ -140,6 +140,19 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         ("m.jsonl", '{"path": "x", "metadata": {"$a": "b"}}', "$"),
         ("m.jsonl", '{"path": "x", "name": ""}', "name"),
         ("m.jsonl", "[" * 100_000, "nested"),
+        ("m.jsonl", '{"path": "x", "metadata": {"a": NaN}}', "NaN is no number"),
+        ("m.jsonl", '{"path": "x", "path": "y"}', "'path' is there twice"),
+        ("m.jsonl", '{"path": "x", "metadata": {"a": "1", "a": "2"}}', "'a' is there twice"),
+        ("m.jsonl", '{"path": 5}', "no text"),
+        ("m.jsonl", '{"path": "x", "name": 5}', "name"),
+        ("m.jsonl", '{"path": "x", "tags": [5]}', "list"),
+        ("m.json", '{\n "path": "x"\n}', "an object of its own"),
+        ("m.csv", "path,path\nx,y\n", "two columns are called 'path'"),
+        ("m.csv", "path\n" + "x" * 200_000, "quote"),
+        ("m.csv", "path\nx\0y\n", "Line 2: this is not UTF-8 text"),
+        ("m.csv", "path\nx\n".encode("utf-16-le"), "Line 1: this is not UTF-8 text"),
+        ("m.csv", "path\nx\n".encode("utf-32"), "Line 1: this is not UTF-8 text"),
+        ("m.csv", "path\nx\n".encode("utf-16") + b"x", "this is not UTF-8 text"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str | bytes, word: str) -> None:
@@ -159,6 +172,24 @@ def test_a_file_in_place_of_a_column_name_is_told(tmp_path: Path) -> None:
 def test_a_manifest_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path) -> None:
     """No traceback for a wrong path."""
     assert "cannot be read" in problems(tmp_path / "none.csv")[0]
+
+
+def test_numbers_are_the_text_that_stands_there(tmp_path: Path) -> None:
+    """A version 1.10 does not become 1.1, nor a long number another one."""
+    written = ["1.10", "1e3", "-0", "12345678901234567890123", "9" * 250, "1e999"]
+    fields = ", ".join(f'"f{number}": {text}' for number, text in enumerate(written))
+    (row,) = read_manifest(write(tmp_path, f'{{"path": "a", "metadata": {{{fields}}}}}', "m.jsonl")).rows
+    assert list(row.metadata.values()) == written
+    (found,) = problems(write(tmp_path, f'{{"path": "a", "metadata": {{"n": {"9" * 5000}}}}}', "m.jsonl"))
+    assert "'n' has 5000 bytes" in found
+
+
+@pytest.mark.parametrize("name", ["list", "list.txt"])
+@pytest.mark.parametrize("mark", [",", "\t"])
+def test_a_suffix_that_says_nothing_leaves_it_to_the_first_line(tmp_path: Path, name: str, mark: str) -> None:
+    """A table in a .txt is read, whether it has commas or tabs."""
+    (row,) = read_manifest(write(tmp_path, f"path{mark}a\nx{mark}1\n", name)).rows
+    assert row.metadata == {"a": "1"}
 
 
 def test_numbers_and_urls_in_json_lines(tmp_path: Path) -> None:

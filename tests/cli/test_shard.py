@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.batch.shard import FILE_COST, Shard, partition
+from cavatica_upload.batch.shard import FILE_COST, Shard, partition, slurm_tasks
 from cavatica_upload.errors import UsageError
 
 FILES = st.dictionaries(st.text(min_size=1, max_size=8), st.integers(0, 2**40), max_size=60)
@@ -94,3 +94,9 @@ def test_an_array_without_bounds_counts_from_one_or_zero() -> None:
     """Older Slurms tell id and count only."""
     assert Shard.of_slurm({"SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_COUNT": "4"}) == Shard(4, 4)
     assert Shard.of_slurm({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "4"}) == Shard(1, 4)
+
+
+@pytest.mark.parametrize(("count", "tasks"), [("4", 4), ("", 0), ("x", 0), ("9" * 5000, 0)])
+def test_whatever_the_environment_says_is_a_number_of_tasks(count: str, tasks: int) -> None:
+    """A variable that is no number of Slurm's stops no upload."""
+    assert slurm_tasks({"SLURM_ARRAY_TASK_COUNT": count}) == tasks

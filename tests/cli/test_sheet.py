@@ -95,17 +95,36 @@ def test_half_a_sheet_is_not_written(machine: Machine) -> None:
         (["--sheet", "samples.csv"], "--sheet and --sheet-out go together"),
         (["--sheet", "other.csv", "--sheet-out", "platform.csv"], "No cell of other.csv names a file of this run"),
         (["--sheet", "samples.csv", "--sheet-out", "samples.csv"], "--sheet-out samples.csv is the sheet itself"),
-        (["--sheet", "reads/bad.tsv", "--sheet-out", "platform.csv"], "not a table in UTF-8"),
+        (["--sheet", "samples.csv", "--sheet-out", "no/such/out.csv"], "its folder does not exist"),
+        (["--sheet", "mixed.csv", "--sheet-out", "named.fq"], "--sheet-out named.fq is a file that the sheet names"),
+        (["--sheet", "samples.csv", "--sheet-out", "new.csv", "--shard", "1/2"], "A share of the files cannot fill"),
+        (["--sheet", "reads/zero.csv", "--sheet-out", "platform.csv"], "Line 2: this is not UTF-8 text"),
+        (["--sheet", "reads/bad.tsv", "--sheet-out", "platform.csv"], "Line 1: this is not UTF-8 text"),
     ],
 )
 def test_a_sheet_that_cannot_be_used(machine: Machine, reads: Path, words: list[str], said: str) -> None:
     """What is wrong with a sheet is said before anything is uploaded, and the sheet is never overwritten."""
     machine.file("other.csv", b"sample,fastq\ns1,nowhere.fq\n")
+    machine.file("named.fq")
+    machine.file("mixed.csv", b"reads/s1_R1.fq,named.fq\n")
     machine.file("reads/bad.tsv", b"\xff\xfe\xfd")
+    machine.file("reads/zero.csv", b"sample,fastq\ns1,a\0b\n")
     ended = machine.call("upload", "-r", "reads", "--project", PROJECT, *words)
     assert (ended.code, machine.mock.files()) == (2, [])
     assert said in ended.err
     assert reads.read_bytes() == SHEET.encode()
+
+
+def test_tables_of_all_kinds(machine: Machine) -> None:
+    """A sheet is read as a manifest is: in UTF-16, and by its first line if its suffix says nothing."""
+    machine.file("a.bam")
+    words = ["upload", "a.bam", "--project", PROJECT, "--sheet-style", "id", "--sheet-out", "platform.csv", "--sheet"]
+    for name, text in {"u.csv": "s,f\ns1,a.bam\n".encode("utf-16"), "t.txt": b"s\tf\ns1\ta.bam\n"}.items():
+        machine.file(name, text)
+        ended = machine.call(*words, name)
+        assert ended.code == 0, ended.err
+        (entry,) = machine.mock.files()
+        assert re.split(r"[,\t]", rows(machine)[1][-1])[-1] == entry["id"]
 
 
 def test_a_map_of_what_was_uploaded(machine: Machine) -> None:

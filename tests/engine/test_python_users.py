@@ -103,6 +103,29 @@ def test_what_is_wrong_with_a_folder(rig: Rig) -> None:
         requests_for(rig.folder / "nowhere.bam", rig.folder / "gone.bam", destination=PROJECT)
     with pytest.raises(UsageError, match="'nope' is not a project"):
         requests_for(rig.folder, destination="nope")
+    for path in ("", None, b"a.bam", ["a.bam"]):
+        with pytest.raises(UsageError, match="is not a path"):
+            requests_for(path, destination=PROJECT)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"field 'a\.b'.*a tag is empty.*nowhere\.bam"):
+        requests_for(rig.folder / "nowhere.bam", destination=PROJECT, metadata={"a.b": "c"}, tags=[""])
+    manifest = rig.folder / "list.csv"
+    manifest.write_text('path\n"a.bam\n')
+    with pytest.raises(UsageError, match=r"list\.csv has 1 problem.*Line 2: a quoted cell"):
+        requests_for(destination=PROJECT, manifest=manifest)
+
+
+def test_what_is_no_list_of_requests(rig: Rig) -> None:
+    """upload_many() says what it takes, and a closed uploader that it is closed: nothing is lost in silence."""
+    request = UploadRequest(source=rig.file(10), destination=PROJECT)
+    with rig.uploader() as uploader:
+        for wrong in (None, "a.bam", request, ["a.bam"], [None]):
+            with pytest.raises(UsageError, match="upload_many"):
+                list(uploader.upload_many(wrong))  # type: ignore[arg-type]
+        assert [outcome.error for outcome in uploader.upload_many([request])] == [None]
+    with pytest.raises(UsageError, match="This Uploader is closed"):
+        list(uploader.upload_many([request]))
+    with pytest.raises(UsageError, match="This Uploader is closed"):
+        uploader.upload(rig.file(10), PROJECT)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +142,41 @@ def test_what_is_wrong_with_a_folder(rig: Rig) -> None:
         ({"metadata": {"a.b": "c"}}, "“.”"),
         ({"metadata": {"a": 7}}, "is not text"),
         ({"tags": [" "]}, "a tag is empty"),
+        ({"tags": [7]}, "the tag 7 is not text"),
+        ({"metadata": {7: "a"}}, "field 7 is not text"),
+        ({"name": 7}, "name=7 is not text"),
+        ({"name": Path("a")}, "is not text"),
+        ({"key": 7}, "key=7 is not text"),
+        ({"resume_id": 7}, "resume_id=7 is not text"),
+        ({"expect_size": "7"}, "expect_size='7' is not a number of bytes"),
+        ({"expect_size": True}, "expect_size=True is not a number of bytes"),
+        ({"source": ""}, "'' is not a path"),
+        ({"source": b"a.bam"}, "Expected a path or a binary file, got bytes"),
+        ({"source": None}, "got NoneType"),
+        ({"jobs": "4"}, "jobs='4'"),
+        ({"jobs": 2.5}, "jobs=2.5"),
+        ({"jobs": True}, "jobs=True"),
+        ({"bwlimit": "1MiB"}, "bwlimit='1MiB'"),
+        ({"bwlimit": float("nan")}, "bwlimit=nan"),
+        ({"expected_rate": 0}, "expected_rate=0"),
+        ({"part_deadline": -1}, "part_deadline=-1: a number of seconds above 0"),
+        ({"file_deadline": "1h"}, "file_deadline='1h'"),
+        ({"retry_for": None}, "retry_for=None"),
+        ({"stop_within": "x"}, "stop_within='x'"),
+        ({"share": 0}, "share=0"),
+        ({"share": 2}, "share=2"),
+        ({"share": "x"}, "share='x'"),
+        ({"listeners": None}, "listeners=None"),
+        ({"listeners": print}, "a list of functions is needed"),
+        ({"listeners": [7]}, "a list of functions is needed"),
+        ({"executor": 7}, "executor=7"),
     ],
 )
 def test_mistakes(rig: Rig, wrong: dict[str, object], says: str) -> None:
     """A value that cannot be right is a UsageError that says what is wrong, and nothing is sent."""
-    given = {"destination": PROJECT, **wrong, **options(rig)}
+    given = {"source": rig.file(10), "destination": PROJECT, **options(rig), **wrong}
     with pytest.raises(UsageError, match=says):
-        upload(rig.file(10), **given)  # type: ignore[call-overload]
+        upload(**given)  # type: ignore[call-overload]
     assert rig.api_calls == 0
 
 

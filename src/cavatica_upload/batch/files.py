@@ -130,6 +130,9 @@ def collect(paths: Iterable[str], rows: Iterable[ManifestRow] = (), rules: Rules
 
 def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
     """Yield the files that one word of the command line stands for."""
+    if not path:
+        batch.problems.append("One of the paths is empty; a variable of the shell may be unset.")
+        return
     if path == STDIN:
         yield Item(STDIN, rules.name or "")
         if rules.name is None:
@@ -185,9 +188,9 @@ def _remote(url: str, rules: Rules, batch: Batch) -> Item:
 def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
     """Yield the files below a folder.
 
-    `data` puts a folder `data` on the platform; `data/`, `data/.` and `.` put what is in it (as rsync does).
+    `data` puts a folder `data` on the platform; `data/`, `data/.`, `.` and `..` put what is in it (as rsync does).
     """
-    inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or top in (".", "..")
+    inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or _base(top) in ("", "..")
     base = "" if inside or rules.flatten else _base(top)
     walk = FolderWalk(top, rules.selection, follow_links=not rules.skip_links)
     for entry, relative in walk:
@@ -206,7 +209,7 @@ def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
 def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> os.stat_result | None:
     """Return the stat of a path; without one say why in `batch`, unless the file is not `wanted`."""
     try:
-        return Path(path).stat()
+        return os.stat(path)  # noqa: PTH116 - Path drops the slash that says it is a folder
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
         reason = "it is a link to something that does not exist" if dangling else _reason_of(error)
@@ -225,6 +228,8 @@ def _reason_of(error: OSError) -> str:
         return "there is no such file"
     if isinstance(error, PermissionError):
         return "you have no permission to read it"
+    if isinstance(error, NotADirectoryError):
+        return "a part of its path is a file, and not a folder"
     return error.strerror or str(error)
 
 

@@ -8,8 +8,6 @@ its first file.
 In JSON lines each line is an object with `path`, and optionally `name`, `metadata` (an object) and `tags` (a list).
 """
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,17 +17,11 @@ from typing import Any
 import attrs
 
 from cavatica_upload.batch.metadata import metadata_problems, tag_problems
+from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, read_text
 from cavatica_upload.errors import UsageError
 from cavatica_upload.sources.remote import is_url
 
-FORMATS: Mapping[str, str] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-}
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 @attrs.frozen
@@ -68,37 +60,25 @@ class ManifestError(UsageError):
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest; its format goes by the file's suffix, and is CSV if that says nothing.
+    """Read a manifest; its format goes by the file's suffix, and is a table if that says nothing.
 
     Raises ManifestError with every problem, not only the first.
     """
-    form = FORMATS.get(path.suffix.lower(), "csv")
     problems: list[str] = []
-    text = _decoded(path)
-    if form == "jsonl":
+    try:
+        text = read_text(path)
+    except TableError as error:
+        raise ManifestError(path, [str(error)]) from error
+    if path.suffix.lower() in _JSON_LINES:
         rows = list(_json_rows(text, path.parent, problems))
     else:
-        rows = list(_table_rows(text, "\t" if form == "tsv" else ",", path.parent, problems))
+        rows = list(_table_rows(text, delimiter_of(path, text), path.parent, problems))
     if not rows and not problems:
         problems.append("It lists no file.")
     _check(rows, problems)
     if problems:
         raise ManifestError(path, problems)
     return Manifest(path, rows, tuple(dict.fromkeys(field for row in rows for field in row.metadata)))
-
-
-def _decoded(path: Path) -> str:
-    """Return the text of a manifest: UTF-8, with or without a mark in front, or UTF-16 with one (Excel writes both)."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ManifestError(path, [f"It cannot be read: {error.strerror or error}."]) from error
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ManifestError(path, [f"Line {line}: this is not UTF-8 text; save the file as “CSV UTF-8”."]) from error
 
 
 def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) -> Iterator[ManifestRow]:
@@ -152,27 +132,11 @@ def _exists(path: Path) -> bool:
 
 
 def _records(text: str, delimiter: str, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not empty, each with the number of its first line (a quoted cell may hold line ends)."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            record = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problems.append(f"Line {line}: {_CSV_ERRORS.get(str(error), str(error))}.")
-            return  # after a broken quote the cells are not known
-        if any(cell.strip() for cell in record):
-            yield line, record
-
-
-_CSV_ERRORS: Mapping[str, str] = {
-    "unexpected end of data": "a quoted cell begins here and never ends",
-    "',' expected after '\"'": "there is text after a closing quote; a quote inside a quoted cell is written twice",
-    "'\t' expected after '\"'": "there is text after a closing quote; a quote inside a quoted cell is written twice",
-    "line contains NUL": "it has a zero byte; this is not a text file",
-}
+    """Yield the rows that are not empty; after a broken quote the cells are not known."""
+    try:
+        yield from (row for row in read_rows(text, delimiter) if any(cell.strip() for cell in row[1]))
+    except TableError as error:
+        problems.append(str(error))
 
 
 def _fields(line: int, header: Sequence[str], delimiter: str, problems: list[str]) -> dict[int, str]:
@@ -186,7 +150,7 @@ def _fields(line: int, header: Sequence[str], delimiter: str, problems: list[str
                 f"separate the cells of this file by {shown[delimiter]}."
             )
     fields: dict[int, str] = {}
-    seen: set[str] = set()
+    seen = {cell.strip() for cell in header[:1]}
     for number, cell in enumerate(header[1:], 2):
         name = cell.strip()
         if not name:
@@ -209,9 +173,13 @@ def _json_rows(text: str, folder: Path, problems: list[str]) -> Iterator[Manifes
         if not entry.strip():
             continue
         try:
-            value = json.loads(entry)
-        except (ValueError, RecursionError) as error:
-            problems.append(f"Line {line}: this is not JSON ({getattr(error, 'msg', 'nested too deeply')}).")
+            value = _read_json(entry)
+        except RecursionError:
+            problems.append(f"Line {line}: this is nested too deeply.")
+            continue
+        except ValueError as error:
+            reason = getattr(error, "msg", str(error))
+            problems.append(f"Line {line}: this is not JSON ({reason}); each line is an object of its own.")
             continue
         wrong = _wrong_json(value)
         if wrong:
@@ -223,29 +191,56 @@ def _json_rows(text: str, folder: Path, problems: list[str]) -> Iterator[Manifes
         yield ManifestRow(line, _source(path, folder), _folder(path), value.get("name"), _as_text(metadata), tags)
 
 
+class _Number(str):
+    """A number, as it is written in the file: 1.10 is not 1.1."""
+
+    __slots__ = ()
+
+
+def _read_json(text: str) -> Any:
+    """Raises ValueError also for what JSON lacks (NaN, Infinity), and for a key that is there twice."""
+    return json.loads(
+        text, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant, object_pairs_hook=_object
+    )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not isinstance(value, _Number)
+
+
 def _wrong_json(value: object) -> str | None:
     if not isinstance(value, dict):
-        return "this is not an object."
-    if not isinstance(value.get("path"), str) or not value["path"]:
+        return "this is not an object; each line is one, such as {“path”: “a.bam”}."
+    if not _is_text(value.get("path")) or not value["path"]:
         return "there is no text under “path”."
     unknown = [key for key in value if key not in _JSON_KEYS]
     if unknown:
         return f"the key {unknown[0]!r} is unknown; metadata fields go inside “metadata”."
-    if not isinstance(value.get("name"), str | None) or value.get("name") == "":
+    if value.get("name") is not None and not (_is_text(value["name"]) and value["name"]):
         return "“name” must be text."
     if not isinstance(value.get("metadata"), dict | None):
         return "“metadata” must be an object."
     tags = value.get("tags")
-    if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+    if tags is not None and not (isinstance(tags, list) and all(_is_text(tag) for tag in tags)):
         return "“tags” must be a list of texts."
     return None
 
 
 def _as_text(metadata: Mapping[str, Any]) -> Mapping[str, str]:
-    """Write numbers and truth values as the text in the file; leave other values to the checks."""
-    return {
-        key: json.dumps(value) if isinstance(value, bool | int | float) else value for key, value in metadata.items()
-    }
+    """Write truth values as in the file, as numbers are; leave other values to the checks."""
+    return {key: json.dumps(value) if isinstance(value, bool) else value for key, value in metadata.items()}
 
 
 def _source(cell: str, folder: Path) -> str:

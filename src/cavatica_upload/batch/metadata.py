@@ -1,6 +1,7 @@
 """Metadata and tags of files: the platform's limits, and setting them in bulk once the files are there."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -16,11 +17,14 @@ FILES_PER_CALL = 100
 """docs.cavatica.org, Metadata on CAVATICA; the files per call are sevenbridges-python's DEFAULT_BULK_LIMIT."""
 
 
-def metadata_problems(metadata: Mapping[str, object]) -> Iterator[str]:
+def metadata_problems(metadata: Mapping[Any, object]) -> Iterator[str]:
     """Yield a sentence for each thing that the platform would refuse in the metadata of one file."""
     if len(metadata) > MOST_PAIRS:
         yield f"there are {len(metadata)} metadata fields, and {MOST_PAIRS} are allowed."
     for key, value in metadata.items():
+        if not isinstance(key, str):
+            yield f"the name of the metadata field {key!r} is not text."
+            continue
         if not key:
             yield "a metadata field has no name."
         elif not is_utf8(key):
@@ -37,10 +41,12 @@ def metadata_problems(metadata: Mapping[str, object]) -> Iterator[str]:
             yield f"the value of the metadata field {key!r} has {_length(value)} bytes, {LONGEST_VALUE} are allowed."
 
 
-def tag_problems(tags: Iterable[str]) -> Iterator[str]:
+def tag_problems(tags: Iterable[object]) -> Iterator[str]:
     """Yield a sentence for each tag that cannot be one."""
     for tag in tags:
-        if not tag.strip():
+        if not isinstance(tag, str):
+            yield f"the tag {tag!r} is not text."
+        elif not tag.strip():
             yield "a tag is empty."
         elif not is_utf8(tag):
             yield f"the tag {tag!r} is not valid UTF-8."

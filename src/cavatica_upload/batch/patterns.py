@@ -8,6 +8,8 @@ from pathlib import Path
 
 import attrs
 
+from cavatica_upload.errors import UsageError
+
 _Mark = tuple[int, int]
 _LEFT_OUT = {
     "above": "leads back to a folder above it and was not followed",
@@ -66,9 +68,12 @@ class Selection:
 
     @classmethod
     def of(cls, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> "Selection":
-        """Compile patterns as they are written on the command line."""
-        wanted = {pattern: translate(pattern.strip("/")) for pattern in (*include, *exclude)}
-        deep = frozenset(compiled for pattern, compiled in wanted.items() if "/" in pattern.strip("/"))
+        """Compile patterns as they are written on the command line. Raises UsageError for one that is empty."""
+        bare = {pattern: pattern.removeprefix("./").strip("/") for pattern in (*include, *exclude)}
+        if not all(bare.values()):
+            raise UsageError("A pattern is empty, so no file matches it.", "Check --include and --exclude.")
+        wanted = {pattern: translate(text) for pattern, text in bare.items()}
+        deep = frozenset(wanted[pattern] for pattern, text in bare.items() if "/" in text)
         return cls([wanted[pattern] for pattern in include], [wanted[pattern] for pattern in exclude], deep)
 
     def takes(self, path: str) -> bool:

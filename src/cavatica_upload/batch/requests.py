@@ -7,10 +7,11 @@ from pathlib import Path
 import attrs
 
 from cavatica_upload.batch.files import Item, Rules, collect
-from cavatica_upload.batch.manifest import read_manifest
+from cavatica_upload.batch.manifest import ManifestError, read_manifest
+from cavatica_upload.batch.metadata import metadata_problems, tag_problems
 from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import UsageError
-from cavatica_upload.request import IfExists, UploadRequest
+from cavatica_upload.request import IfExists, UploadRequest, path_text
 
 
 def requests_for(
@@ -36,12 +37,15 @@ def requests_for(
         if_exists=if_exists,
         part_size=part_size,
     )
-    rows = list(read_manifest(Path(manifest)).rows) if manifest is not None else []
-    batch = collect([os.fspath(path) for path in paths], rows, Rules(recursive=True))
-    problems = [*batch.problems, *(file.reason for file in batch.bad)]
+    try:
+        rows = list(read_manifest(Path(path_text(manifest))).rows) if manifest is not None else []
+    except ManifestError as error:
+        raise UsageError(" ".join((error.message, *error.problems)), error.hint) from error
+    batch = collect([path_text(path) for path in paths], rows, Rules(recursive=True))
+    bad = [file.reason for file in batch.bad]
+    problems = [*metadata_problems(common.metadata), *tag_problems(common.tags), *batch.problems, *bad]
     if problems:
         raise UsageError(" ".join(problems), "Nothing was uploaded.")
-
     return [request_of(item, common) for item in batch.items]
 
 

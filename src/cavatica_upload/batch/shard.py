@@ -91,8 +91,10 @@ class Shard:
 
 def slurm_tasks(environ: Mapping[str, str] = os.environ) -> int:
     """Return the number of tasks of the Slurm array that this process is in, 0 outside of one."""
-    count = environ.get("SLURM_ARRAY_TASK_COUNT", "")
-    return int(count) if count.isdecimal() else 0
+    try:
+        return int(environ.get("SLURM_ARRAY_TASK_COUNT", ""))
+    except ValueError:
+        return 0
 
 
 def partition(

@@ -14,13 +14,14 @@ from typing import Literal
 import attrs
 
 from cavatica_upload.api import Api
+from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, read_text
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UnexpectedAnswer, UsageError
 from cavatica_upload.receipt import Receipt
+from cavatica_upload.sources.remote import is_url
 
 SheetStyle = Literal["path", "id"]
 
-_TABS = (".tsv", ".tab", ".txt")
 _DEEPEST = 100  # folders inside each other: a circle of them has an end
 
 
@@ -35,16 +36,13 @@ class Sheet:
 
     @classmethod
     def read(cls, path: Path) -> "Sheet":
-        """Read a sheet: TSV if the suffix says so, else CSV. Raises UsageError."""
-        delimiter = "\t" if path.suffix.lower() in _TABS else ","
+        """Read a sheet: CSV or TSV, as its suffix or its first line says. Raises UsageError."""
         try:
-            text = path.read_bytes().decode("utf-8-sig")
-            lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-            rows = tuple(tuple(row) for row in lines)
-        except OSError as error:
-            raise UsageError(f"The sheet {path} cannot be read: {error.strerror}.", "Check --sheet.") from error
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(f"The sheet {path} is not a table in UTF-8: {error}.", "Save it as CSV or TSV.") from error
+            text = read_text(path)
+            delimiter = delimiter_of(path, text)
+            rows = tuple(tuple(row) for _, row in read_rows(text, delimiter))
+        except TableError as error:
+            raise UsageError(f"The sheet {path} cannot be used. {error}", "Check --sheet.") from error
         return cls(path, rows, delimiter, "\r\n" if "\r\n" in text else "\n")
 
     def replace(self, places: Mapping[str, str]) -> tuple[str, set[str]]:
@@ -80,7 +78,8 @@ class Sheet:
         if not found:
             raise UsageError(
                 f"No cell of {self.path} names a file of this run.",
-                "Paths in a sheet are relative to the folder of the sheet, or to the current folder.",
+                "Paths in a sheet are relative to the folder of the sheet, or to the current folder; its cells are "
+                "separated by commas in a .csv, by tabs in a .tsv.",
             )
         return found
 
@@ -98,7 +97,7 @@ class Sheet:
 
 
 def _key(source: str) -> str:
-    return source if "://" in source else os.path.realpath(source)
+    return source if is_url(source) else os.path.realpath(source)
 
 
 class PlatformPaths:

@@ -150,16 +150,28 @@ class SheetOptions:
     style: SheetStyle
 
     @classmethod
-    def read(cls, path: Path | None, out: Path | None, style: SheetStyle, sources: Sequence[str]) -> Self | None:
-        """Read the sheet, None if there is none; raises UsageError, before it or one of the sources is overwritten."""
+    def read(
+        cls, path: Path | None, out: Path | None, style: SheetStyle, sources: Sequence[str], shard: Shard | None
+    ) -> Self | None:
+        """Read the sheet, None if there is none; raises UsageError, before a file of the run is overwritten."""
         if path is None and out is None:
             return None
         if path is None or out is None:
             raise UsageError("--sheet and --sheet-out go together.", "Give the sheet, and where to write the new one.")
+        if shard is not None and shard.count > 1:
+            raise UsageError(
+                "A share of the files cannot fill the sheet.",
+                "When all shares are uploaded, run it once more without --shard: nothing is sent again.",
+            )
         refuse_overwriting(out, "--sheet-out", sources)
         if out.exists() and out.samefile(path):
             raise UsageError(f"--sheet-out {out} is the sheet itself.", "Choose another path.")
-        return cls(sheet=Sheet.read(path), out=out, style=style)
+        if not out.parent.is_dir():
+            raise UsageError(f"--sheet-out {out} cannot be written: its folder does not exist.", "Create the folder.")
+        sheet = Sheet.read(path)
+        if sheet.replace({str(out): ""})[1]:
+            raise UsageError(f"--sheet-out {out} is a file that the sheet names.", "Choose another path.")
+        return cls(sheet=sheet, out=out, style=style)
 
 
 class BatchRun:

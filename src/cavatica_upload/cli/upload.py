@@ -287,7 +287,7 @@ def upload(
     refuse_overwriting(log_file, "--log-file", sources)
     if log_file:
         open_log(log_file)
-    samples = SheetOptions.read(sheet, sheet_out, sheet_style, sources)
+    samples = SheetOptions.read(sheet, sheet_out, sheet_style, sources, share)
     keep_share(batch, share, output)
     if dry_run:
         from cavatica_upload.cli.dry_run import dry_run as show_plan
