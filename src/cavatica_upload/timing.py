@@ -35,12 +35,12 @@ class Timing:
     """After a stop, for what is stored to be reported once no part is in flight any more."""
     closing: float = 10.0
     """For threads to end when the uploader is closed; a tenth of it after a stop."""
-    quick_part: float = 1.0
-    """A part that takes less costs nothing to lose: more may be in flight."""
+    at_stake: float = 4.0
+    """That sending the parts in flight may take, without more speed to show for it: a kill loses them."""
     settle: float = 1.0
-    """Of each part, and after each change of their number, not measured: they fill buffers."""
+    """Of each part, and after each change of their number, not measured at most: they fill buffers."""
     measure: float = 1.0
-    """Of each part in flight, for a measurement of their speed."""
+    """Of each part in flight, for a measurement of their speed at most."""
     first_outage: float = 10.0
     """Without any answer until Outage is emitted …"""
     later_outages: float = 60.0

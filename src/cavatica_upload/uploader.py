@@ -173,7 +173,7 @@ class Uploader:
         )
         self._watch_answers(client.get_httpx_client())
         quick_limit = QUICK_LIMIT_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else QUICK_LIMIT
-        concurrency = Concurrency(jobs, quick_limit=quick_limit, paced=bwlimit is not None, timing=timing)
+        concurrency = Concurrency(jobs, quick_limit=quick_limit, timing=timing)
         workers = None
         if executor is not None:
             workers = Workers(

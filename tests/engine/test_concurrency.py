@@ -80,7 +80,6 @@ class Link:
                     part.flight.ended(stored=not failing)
                     self.stored += 1
             self.unfinished = max(self.unfinished, sum(size - part.left for part in self.sending))
-            self.concurrency.tick()
             self.limits.append(self.concurrency.limit)
 
 
@@ -111,6 +110,21 @@ def test_more_connections_where_they_are_scarce(each: float) -> None:
     assert link.limits[-1] == MOST
 
 
+def test_capped_connections_are_many_within_two_parts() -> None:
+    """With 40 MiB/s for a connection all 32 are in use before the second part of one could have ended."""
+    link = Link(each=40 * MIB, latency=0.1)
+    link.run(2 * PART / link.each)
+    assert link.limits[-1] == MOST
+
+
+def test_file_on_capped_connections_takes_little_longer_than_with_all_from_the_start() -> None:
+    """The first two seconds of 8 GiB are all that it costs to begin with one part."""
+    link, full = Link(each=40 * MIB, latency=0.1), Link(each=40 * MIB, latency=0.1, fixed=MOST)
+    for each in (link, full):
+        each.run(8.0)
+    assert link.stored >= full.stored * 0.75
+
+
 def test_small_files_on_a_link_of_long_latency_are_sent_side_by_side() -> None:
     """Parts that cost little more than a round trip raise the limit quickly."""
     link = Link(rate=100e6, latency=0.1)
@@ -130,7 +144,7 @@ def test_fast_link_is_filled_at_once() -> None:
 def test_throttle_is_no_fast_link() -> None:
     """What a throttle lets out at once says nothing of the rate it holds."""
     hand = Hand()
-    concurrency = Concurrency(paced=True, clock=hand)
+    concurrency = Concurrency(clock=hand)
     concurrency.begin(PART).sent(20 * MIB)
     assert concurrency.limit == 1
 
@@ -184,7 +198,7 @@ def test_fixed_limit_stays() -> None:
         Concurrency(0)
 
 
-STEPS = st.sampled_from(["begin", "fail", "sent", "end", "lost", "tick"])
+STEPS = st.sampled_from(["begin", "fail", "sent", "end", "lost"])
 
 
 @given(st.lists(st.tuples(STEPS, st.floats(0, 5), st.integers(0, 10**9))))
@@ -199,7 +213,6 @@ def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, in
         "sent": lambda count: flights[0].sent(count) if flights else None,
         "end": lambda _count: flights.pop().ended(stored=True) if flights else None,
         "lost": lambda _count: flights.pop().ended(stored=False) if flights else None,
-        "tick": lambda _count: concurrency.tick(),
     }
     for step, seconds, count in steps:
         hand.now += seconds

@@ -150,8 +150,9 @@ def test_outage_reaches_listeners(rig: Rig) -> None:
 # What is in flight
 
 
-def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig) -> None:
+def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a cap parts that take long go out two at a time: a kill at any moment costs no more."""
+    monkeypatch.setattr("cavatica_upload.engine.concurrency.GAIN", float("inf"))  # the speed of a busy machine varies
     part = 64 * KIB
     sent = stored = most = 0
 
@@ -165,7 +166,7 @@ def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig) -> None:
     options = {
         "bwlimit": 600_000,
         "listeners": [listener],
-        "timing": attrs.evolve(QUICK, quick_part=0.0, settle=3600.0),
+        "timing": attrs.evolve(QUICK, at_stake=0.0),
     }
     rig.assert_whole(rig.upload(path, part_size=part, uploader=options), path)
     assert most <= 2 * part

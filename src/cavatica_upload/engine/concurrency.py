@@ -1,7 +1,7 @@
-"""How many parts to have in flight: few at first, more as long as the sum of their speeds grows. No threads here.
+"""How many parts to have in flight: one at first, and quickly more where little is at stake. No threads here.
 
-What is in flight is lost by a kill. On a slow link that is minutes of work, so there one or two parts are in flight;
-if parts take less than a second, nothing is at stake and the limit rises with each.
+What is in flight is lost by a kill. So there are as many parts in flight as the network takes in a few seconds, up to
+a limit. More are tried now and then, and kept as long as the sum of their speeds grows.
 """
 
 import os
@@ -14,13 +14,12 @@ from cavatica_upload.timing import Timing
 
 MOST = 32
 LEAST = 2  # while nothing fails: one goes out while storage answers to the other
-QUICK_LIMIT = 4  # up to which parts that take less than a second raise the limit by themselves
+QUICK_LIMIT = 4  # up to which little at stake is reason enough: on a fast network more cost CPU
 QUICK_LIMIT_SIDE_BY_SIDE = 8  # if the MD5s of parts are taken side by side: fewer leave lanes empty
-FAST_BYTES = 16 * MIB  # more than the buffers of a connection take, …
-FAST_SECONDS = 0.1  # … so that sending them in this time means that the network is fast
+FILL = 12 * MIB  # of a part, at first and after each change, not measured: the buffers of a connection take less
+MEASURE = 8 * MIB  # of each part in flight, for a measurement of their speed
 GAIN = 0.3  # of what would be proportional must come of more parts for still more to be tried
 LITTLE_GAIN = 0.1  # of it must come for them to be kept
-CHEAP = 4.0  # seconds that a part may take while twice as many are tried
 REST = 60.0  # seconds after which a level that was the best is doubted again; doubles each time it proves the best
 LONGEST_REST = 600.0
 SHRINK = 0.7
@@ -32,12 +31,9 @@ LARGER = 4  # times larger parts: what was learned from the others does not hold
 class Concurrency:
     """The limit of parts in flight: one at first, more while throughput grows, less on errors, from 1 to 32.
 
-    It rises with every part that took less than a second, up to `quick_limit`, and doubles if all of that part went out
-    at this limit. Otherwise the speed of a connection is measured with the parts in flight, then with more (twice as
-    many, or one more if that would make parts slow): if the sum grew, it goes on, else back. While this process keeps
-    the machine's processors busy nothing is
-    tried. `fixed` pins the limit; `paced` says that a throttle lets bytes out in bursts; `clock` and `cpu` return
-    seconds, of time and of this process on all processors.
+    A measurement is the speed of a connection with as many parts in flight as may be. It is taken within parts, and of
+    whole parts if they are small. Each leads to a decision (`_decide`). `fixed` pins the limit; up to `quick_limit` the
+    sum of the speeds need not grow; `clock` and `cpu` return seconds, of time and of this process on all processors.
     """
 
     def __init__(
@@ -45,7 +41,6 @@ class Concurrency:
         fixed: int | None = None,
         *,
         quick_limit: int = QUICK_LIMIT,
-        paced: bool = False,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
@@ -53,57 +48,51 @@ class Concurrency:
     ) -> None:
         if fixed is not None and fixed < 1:
             raise ValueError("at least one part must be in flight")
-        self._fixed = fixed
+        self.fixed = fixed
+        """What the limit is pinned to, None while it adapts."""
         self._quick_limit = quick_limit
-        self._paced = paced
         self._timing = timing or Timing()
         self._clock = clock
         self._cpu = cpu
         self._cores = cores or _usable_cores()
         self._lock = threading.Lock()
         self._flights: set[Flight] = set()
-        self._size = 0  # bytes of the parts that the limit was found with
-        self._before: tuple[int, float] | None = None  # the limit and the rate before a change
+        self._size = 0  # bytes of the largest part that the limit was found with
+        self._before: tuple[int, float] | None = None  # the limit and the rate before a change that is to be judged
         self._rest = REST
         self._rest_until = 0.0
-        self.limit = 1 if fixed is None else fixed
+        self.limit = fixed or 1
         """Parts that may be in flight now."""
         self.rate: float | None = None
         """Bytes per second of all parts together, as last measured."""
-        self._change()
-
-    @property
-    def fixed(self) -> int | None:
-        """What the limit is pinned to, None while it adapts."""
-        return self._fixed
+        self._begin()
 
     def fix(self, limit: int | None) -> bool:
         """Pin the limit from now on, or with None let it adapt; return whether anything has changed."""
         with self._lock:
-            if limit == self._fixed:
+            if limit == self.fixed:
                 return False
-            self._fixed = limit
-            self._before = None
+            self.fixed = limit
             self._set(limit or 1)
             return True
 
     def begin(self, size: int) -> "Flight":
         """Note that a part of `size` bytes goes out."""
         with self._lock:
-            now = self._clock()
             if size > LARGER * self._size:
                 self._size = size
-                if self._fixed is None and self.limit > LEAST:
-                    self._before = None
-                    self._set(LEAST)
-            flight = Flight(self, size, now)
+                if self.fixed is None:
+                    self._set(min(self.limit, self._affordable))
+            flight = Flight(self, size, self._clock())
             self._flights.add(flight)
             return flight
 
-    def tick(self) -> bool:
-        """Look at what was measured, and return whether the limit has changed."""
+    def failed(self) -> None:
+        """Shrink: the network or storage is in trouble."""
         with self._lock:
-            return self._measure()
+            if self.fixed is None:
+                self._rest_until = self._clock() + REST
+                self._set(max(1, int(self.limit * SHRINK)))
 
     # Called by flights
 
@@ -111,114 +100,77 @@ class Concurrency:
         """Count bytes of a flight; return whether the limit has changed."""
         with self._lock:
             now = self._clock()
-            since = max(flight.began, self._changed) + self._timing.settle
-            if flight.last >= since and self._is_full:
-                self._bytes += count
-                self._seconds += now - flight.last
-            flight.last = now
-            before = flight.bytes
-            flight.bytes += count
-            if before < FAST_BYTES <= flight.bytes and now - flight.began < FAST_SECONDS and not self._paced:
-                return self._raise_to(self._quick_limit)
-            return False
+            took, flight.last = now - flight.last, now
+            if flight.unmeasured < FILL and now - flight.since < self._timing.settle:
+                flight.unmeasured += count
+                return False
+            flight.measured = True
+            return self._measure(count, took, max(count / MEASURE, took / self._timing.measure))
 
     def ended(self, flight: "Flight", *, stored: bool) -> None:
         """Note the end of a flight."""
         with self._lock:
-            was_full = self._is_full
+            now = self._clock()
+            if stored and not flight.measured and flight.since == flight.began:
+                self._measure(flight.size, now - flight.began, 1)
             self._flights.discard(flight)
-            if not stored:
-                return
-            took = max(self._clock() - flight.began, 1e-6)
-            quick = took < self._timing.quick_part
-            if quick and was_full and flight.began >= self._changed:
-                self._bytes += flight.size
-                self._seconds += took
-            if self._fixed is not None or not was_full:
-                return
-            if quick and self.limit < self._quick_limit and not self._dwarfed(flight.size):
-                self._size = flight.size
-                double = flight.began >= self._changed  # a whole part at this limit, and still quick
-                self._raise_to(min(self._quick_limit, self.limit * 2 if double else self.limit + 1))
-            elif self.limit == 1:
-                self._before = (1, flight.size / took)
-                self._set(LEAST)
-
-    def failed(self) -> None:
-        """Shrink: the network or storage is in trouble."""
-        if self._fixed is not None:
-            return
-        with self._lock:
-            self._before = None
-            self._rest_until = self._clock() + REST
-            self._set(max(1, int(self.limit * SHRINK)))
 
     # The lock is held
 
     @property
-    def _is_full(self) -> bool:
-        """Whether about as many parts are in flight as may be: fewer say nothing about the limit."""
-        return len(self._flights) >= self.limit * NEARLY
+    def _affordable(self) -> int:
+        """How many parts may be lost: as many as take a few seconds, and two."""
+        parts = (self.rate or 0) * self._timing.at_stake / max(1, self._size)
+        return int(max(LEAST, min(MOST, parts)))
 
-    def _dwarfed(self, size: int) -> bool:
-        return any(flight.size > LARGER * size for flight in self._flights)
-
-    def _raise_to(self, limit: int) -> bool:
-        if self._fixed is not None or limit <= self.limit:
-            return False
-        self._before = None
-        self._set(limit)
-        return True
-
-    def _set(self, limit: int) -> None:
-        self.limit = limit
-        self._change()
-
-    def _change(self) -> None:
-        self._changed = self._clock()
+    def _set(self, limit: int, before: tuple[int, float] | None = None) -> None:
+        if limit != self.limit:
+            self.limit = limit
+            for flight in self._flights:
+                flight.since, flight.unmeasured, flight.measured = self._clock(), 0, False
+        self._before = before
         self._begin()
 
     def _begin(self) -> None:
-        self._bytes, self._seconds = 0, 0.0
+        self._bytes, self._seconds, self._enough = 0, 0.0, 0.0
         self._since, self._cpu_since = self._clock(), self._cpu()
 
-    def _measure(self) -> bool:
-        limit = self.limit
-        if self._seconds < self._timing.measure * limit:
+    def _measure(self, count: int, seconds: float, share: float) -> bool:
+        """Add bytes to the measurement; `share` is what they are of enough for one part in flight."""
+        if len(self._flights) < self.limit * NEARLY:  # fewer say nothing about the limit
+            return False
+        self._bytes += count
+        self._seconds += seconds
+        self._enough += share
+        if self._enough < self.limit or self._seconds <= 0:
             return False
         now = self._clock()
         cpu_bound = self._cpu() - self._cpu_since > (now - self._since) * self._cores * CPU_BOUND
-        self.rate = rate = limit * self._bytes / self._seconds
-        if self._fixed is None and rate > 0:
-            self.limit = self._decide(rate, now, cpu_bound=cpu_bound)
-        if self.limit != limit:
-            self._change()
-        else:
-            self._begin()
+        self.rate = self.limit * self._bytes / self._seconds
+        self._size = max(flight.size for flight in self._flights)
+        limit = self.limit
+        if self.fixed is None:
+            self._decide(self.rate, now, cpu_bound=cpu_bound)
+        self._begin()
         return self.limit != limit
 
-    def _decide(self, rate: float, now: float, *, cpu_bound: bool) -> int:
-        limit = self.limit
-        if self._before is None:
-            if cpu_bound or limit == MOST or (limit > 1 and now < self._rest_until):
-                return limit
-            self._before = (limit, rate)
-            return self._more(rate)
-        limit_before, rate_before = self._before
-        gain = (rate / rate_before - 1) / (limit / limit_before - 1)
-        if gain >= GAIN and limit < MOST and not cpu_bound:
-            self._before, self._rest = (limit, rate), REST
-            return min(MOST, limit * 2)
-        self._before = None
-        self._rest_until = now + self._rest
-        self._rest = min(LONGEST_REST, self._rest * 2)
-        return limit if gain >= LITTLE_GAIN else max(LEAST, limit_before)
-
-    def _more(self, rate: float) -> int:
-        limit = self.limit
-        largest = max((flight.size for flight in self._flights), default=self._size)
-        cheap = largest * 2 * limit / rate <= CHEAP
-        return min(MOST, limit * 2 if cheap else limit + 1)
+    def _decide(self, rate: float, now: float, *, cpu_bound: bool) -> None:
+        limit, before = self.limit, self._before
+        quick = min(self._affordable, self._quick_limit)
+        gain = None if before is None else (rate / before[1] - 1) / (limit / before[0] - 1)
+        more_possible = limit < MOST and not cpu_bound
+        rested = now >= self._rest_until
+        if gain is not None and gain >= GAIN and more_possible:
+            self._rest = REST
+            self._set(min(MOST, max(limit * 2, self._affordable)), before=(limit, rate))
+        elif limit < quick:
+            self._set(quick, before=(limit, rate) if rested else None)
+        elif before is not None and gain is not None:
+            self._rest_until = now + self._rest
+            self._rest = min(LONGEST_REST, self._rest * 2)
+            self._set(limit if gain >= LITTLE_GAIN else max(quick, before[0]))
+        elif more_possible and rested:
+            self._set(max(limit + 1, self._affordable), before=(limit, rate))
 
 
 class Flight:
@@ -227,9 +179,10 @@ class Flight:
     def __init__(self, concurrency: Concurrency, size: int, now: float) -> None:
         self._concurrency = concurrency
         self.size = size
-        self.began = now
-        self.last = now
-        self.bytes = 0
+        self.began = self.last = now
+        self.since = now  # when it began, or the limit last changed
+        self.unmeasured = 0  # bytes since then
+        self.measured = False
 
     def sent(self, count: int) -> bool:
         """Count bytes that went out; return whether more parts may be in flight than before."""

@@ -85,8 +85,6 @@ class Engine:
                 self._context.events.flush()
                 self._context.outage.tick(self._parts.pausing)
                 self._parts.follow_workers()
-                if self._concurrency.tick():
-                    self._parts.wake()
                 self._context.rate = self._concurrency.rate
             self._begin_files()
 
