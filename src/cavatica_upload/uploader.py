@@ -289,7 +289,7 @@ class Uploader:
         while True:
             over = run.over
             try:
-                return run.outcomes.get(timeout=LOOK)
+                return run.outcomes.get(block=not over, timeout=LOOK)
             except queue.Empty:
                 if over:
                     return None

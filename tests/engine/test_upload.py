@@ -50,6 +50,15 @@ def test_calls_for_parts(rig: Rig, parts: int) -> None:
         assert rig.api_calls == parts + 2
 
 
+def test_run_ends_with_its_last_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last file nothing is waited for."""
+    monkeypatch.setattr("cavatica_upload.uploader.LOOK", 3600.0)
+    files = [rig.file(KIB, str(number)) for number in range(3)]
+    with rig.uploader() as uploader:
+        outcomes = list(uploader.upload_many(UploadRequest(source=file, destination=PROJECT) for file in files))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+
+
 def test_limit_of_calls_is_not_met(rigged: object) -> None:
     """Eighty parts fit into a hundred calls, without a wait and without a 429."""
     rig = rigged(rate_limit=(100, 30))  # type: ignore[operator]
