@@ -64,9 +64,12 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What clients find: API, token, and an authority to trust, by the names that httpx and requests know."""
+        """What clients find: API, token, and an authority to trust, by the names that httpx and requests know.
+
+        Bytecode is kept, as it is of what pip installs.
+        """
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "SB_API_ENDPOINT": self.mock.base_url,
             "SB_AUTH_TOKEN": self.mock.token,
             **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), f"{self._folder.name}/authority.pem"),
