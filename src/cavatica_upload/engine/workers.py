@@ -3,11 +3,15 @@
 Whatever goes wrong there is a WorkerFailed in one sentence, and the part is sent by another worker or from here.
 """
 
+import contextlib
+import pickle
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import Any
+
+import attrs
 
 from cavatica_upload.engine.send_part import PartTask, Watch, send_part_on_worker
 from cavatica_upload.errors import CavaticaError, Interrupted, WorkerFailed
@@ -16,7 +20,8 @@ from cavatica_upload.plan import MIB
 from cavatica_upload.redact import scrub
 
 LOOK = 0.1  # seconds between looks whether a part that is sent elsewhere is still wanted
-LOOK_AT_SIZE = 1.0  # seconds between looks how many workers there are
+LOOK_AT_SIZE = 1.0  # seconds between looks how many workers a Dask cluster has
+ANSWER = 5.0  # seconds that a Dask scheduler may take to say it
 GRACE = 60.0  # seconds after its deadline that a part may take to come back
 FAILURES_IN_A_ROW = 8  # with no part under way: the executor is of no use
 MOST = 512  # parts that are given to an executor at the same time: a thread here waits for each
@@ -24,13 +29,28 @@ EXPECTED_RATE = 64 * MIB
 """Bytes per second expected of a worker, until it is known better: about what one connection to S3 takes."""
 
 _SIZES = ("_max_workers", "max_workers", "num_workers")  # concurrent.futures and Parsl, executorlib, mpi4py
+_ALL_WELL = "The workers of the Dask cluster send the parts."
+_INSTALL = "Install the same version of cavatica-upload for the workers as here."
+
+
+@attrs.frozen
+class _Call:
+    """A part that is sent by unpickling it, so that only the task itself fails where this package is missing.
+
+    Dask unpickles a task's function and arguments on the scheduler, too, and a worker that cannot do so shuts down.
+    """
+
+    task: PartTask
+
+    def __reduce__(self) -> tuple[Callable[[PartTask], SentPart], tuple[PartTask]]:
+        return send_part_on_worker, (self.task,)
 
 
 class Workers:
     """An executor, how many parts it can send at the same time, and whether it is of use.
 
-    `notice` is told once for each thing that the user has to know; `patience` is how many seconds to wait for a first
-    worker, before parts are sent from here; `expected_rate` is that of all workers, in bytes per second.
+    `notice` is told once for each thing that the user has to know; `patience` is how many seconds parts wait for a
+    worker, before they are sent from here; `expected_rate` is that of all workers, in bytes per second.
     """
 
     def __init__(
@@ -48,18 +68,23 @@ class Workers:
         self._lock = threading.Lock()
         self._under_way = 0
         self._failures = 0
+        self._told: set[str] = set()
         self._gone = False
+        self._away = False
         self._empty_since: float | None = None
+        self._state = _ALL_WELL
         self._closed = threading.Event()
-        self.size = self._look()
+        client = getattr(executor, "_client", None)
+        self._dask: Any = client if hasattr(client, "nthreads") else None
+        sizes = (getattr(executor, name, None) for name in _SIZES)
+        self.size = next((size for size in sizes if isinstance(size, int) and size > 0), None)
         """How many parts can be sent at the same time; None if the executor does not say."""
-        self._thread: threading.Thread | None = None
 
     def watch(self) -> None:
-        """Look from now on how many workers there are."""
-        if _dask_client(self._executor) is not None:
-            self._thread = threading.Thread(target=self._watch, name="cavatica-workers", daemon=True)
-            self._thread.start()
+        """Look from now on how many workers a Dask cluster has, which come and go."""
+        if self._dask is not None:
+            self._look()
+            threading.Thread(target=self._watch, name="cavatica-workers", daemon=True).start()
 
     def close(self) -> None:
         """Look no more. The executor belongs to whoever made it."""
@@ -68,7 +93,11 @@ class Workers:
     @property
     def usable(self) -> bool:
         """Whether to give parts to the executor."""
-        return not self._gone and not self._is_empty_for_long
+        return self._answers and not (self._gone or self._away)
+
+    @property
+    def _answers(self) -> bool:
+        return self._dask is None or self._dask.status == "running"
 
     @property
     def limit(self) -> int | None:
@@ -96,7 +125,7 @@ class Workers:
         try:
             sent = self._send(task, watch)
         except WorkerFailed as error:
-            failure = error.message
+            failure = error
             raise
         finally:  # any other error is an answer of storage's, or a stop
             self._ended(failure)
@@ -104,36 +133,47 @@ class Workers:
         return sent
 
     def _send(self, task: PartTask, watch: Watch) -> SentPart:
+        number = task.part.number
         try:
-            future: Future[Any] = self._executor.submit(send_part_on_worker, task)
+            future: Future[Any] = self._executor.submit(pickle.loads, pickle.dumps(_Call(task)))
         except Exception as error:
             self._lose(f"The executor takes no parts any more ({_name(error)}).")
             raise WorkerFailed("The executor took no part.") from error
         until = float("inf") if task.deadline is None else time.monotonic() + task.deadline + GRACE
         while not wait([future], timeout=LOOK).done:
             if watch.stopped():
-                future.cancel()
-                raise Interrupted(f"Part {task.part.number} was dropped.")
+                self._cancel(future)
+                raise Interrupted(f"Part {number} was dropped.")
             if not self.usable or time.monotonic() > until:
-                future.cancel()
-                raise WorkerFailed(f"Part {task.part.number} did not come back from a worker.")
+                self._cancel(future)
+                raise WorkerFailed("It did not come back from a worker.")
         try:
             sent = future.result()
+        except WorkerFailed as error:
+            self._tell_once(error.message.partition(":")[0], error)  # of its host
+            raise
         except CavaticaError:
             raise
         except BrokenExecutor as error:
             self._lose(f"The executor lost its workers ({_name(error)}).")
-            raise WorkerFailed(f"The worker that had part {task.part.number} was lost.") from error
+            raise WorkerFailed("The worker was lost.") from error
+        except CancelledError as error:
+            raise WorkerFailed("The executor cancelled it.") from error
         except BaseException as error:  # Ctrl-C reaches the processes of a terminal, and is not for this thread
-            raise _failure(task, error) from error
-        if not isinstance(sent, SentPart) or (sent.number, sent.size) != (task.part.number, task.part.size):
-            raise WorkerFailed(
-                f"A worker gave an answer that is none to part {task.part.number}.",
-                "Install the same version of cavatica-upload for the workers as here.",
-            )
+            failure = _failure(error)
+            self._tell_once(_name(error), failure)
+            raise failure from error
+        if not isinstance(sent, SentPart) or (sent.number, sent.size) != (number, task.part.size):
+            failure = WorkerFailed("A worker gave an answer that is none.", _INSTALL)
+            self._tell_once("answer", failure)
+            raise failure
         return sent
 
-    def _ended(self, failure: str | None) -> None:
+    def _cancel(self, future: Future[Any]) -> None:
+        if self._answers:  # a future of a scheduler that is gone fails here, and is of no use
+            future.cancel()
+
+    def _ended(self, failure: WorkerFailed | None) -> None:
         with self._lock:
             self._under_way -= 1
             self._failures = 0 if failure is None else self._failures + 1
@@ -141,63 +181,53 @@ class Workers:
         if useless:
             self._lose(f"{self._failures} parts in a row failed on the workers. The last: {failure}")
 
+    def _tell_once(self, what: str, failure: WorkerFailed) -> None:
+        with self._lock:
+            told = what in self._told
+            self._told.add(what)
+        if not told:
+            self._notice(" ".join(filter(None, (failure.message, "The part is sent again.", failure.hint))))
+
     def _lose(self, why: str) -> None:
         with self._lock:
             gone, self._gone = self._gone, True
         if not gone:
             self._notice(f"{why} Parts are sent from this machine from now on.")
 
-    # How many there are
-
-    def _look(self) -> int | None:
-        client = _dask_client(self._executor)
-        if client is not None:
-            return int(sum(client.nthreads().values()))
-        sizes = (getattr(self._executor, name, None) for name in _SIZES)
-        return next((size for size in sizes if isinstance(size, int) and size > 0), None)
+    # Dask
 
     def _watch(self) -> None:
-        unanswered = 0
-        while True:
-            try:
-                self._take(self._look())
-                unanswered = 0
-            except Exception as error:  # noqa: BLE001 - whatever Dask raises: the scheduler does not answer
-                unanswered += 1
-                if unanswered == 3:
-                    self._lose(f"The Dask scheduler does not answer any more ({_name(error)}).")
-            if self._closed.wait(LOOK_AT_SIZE) or self._gone:
-                return
+        while not self._closed.wait(LOOK_AT_SIZE):
+            self._look()
 
-    def _take(self, size: int | None) -> None:
-        self.size = size
-        if size != 0:
-            self._empty_since = None
-        elif self._empty_since is None:
-            self._empty_since = time.monotonic()
-            self._notice("The executor has no worker now; parts wait for one.")
+    def _look(self) -> None:
+        """See whether the scheduler answers and how many workers there are, and say what has changed."""
+        size = None
+        if self._answers:
+            with contextlib.suppress(Exception):  # of many kinds, if the scheduler is lost at this moment
+                size = sum(self._dask.nthreads(callback_timeout=ANSWER).values())
+        self._empty_since = (self._empty_since or time.monotonic()) if size == 0 else None
+        for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
+        self.size, self._away = size, for_long or size is None
+        if size is None:
+            state = "The Dask scheduler does not answer; parts are sent from this machine until it does."
+        elif for_long:
+            state = "The Dask cluster has no workers; parts are sent from this machine until it has."
+        elif size == 0:
+            state = "The Dask cluster has no workers; parts wait for one."
+        else:
+            state = _ALL_WELL
+        if state != self._state:
+            self._state = state
+            self._notice(state)
 
-    @property
-    def _is_empty_for_long(self) -> bool:
-        since = self._empty_since
-        return since is not None and time.monotonic() - since > self._patience
 
-
-def _failure(task: PartTask, error: BaseException) -> WorkerFailed:
-    number = task.part.number
+def _failure(error: BaseException) -> WorkerFailed:
+    said = scrub(str(error)).replace("\n", " ").partition(". ")[0].rstrip(".")
     if isinstance(error, ImportError):
-        return WorkerFailed(
-            f"A worker could not send part {number}: {scrub(str(error))}.",
-            "Install the same version of cavatica-upload for the workers as here.",
-        )
-    said = scrub(str(error)).rstrip(".")
-    return WorkerFailed(f"The worker that had part {number} failed ({_name(error)}{': ' if said else ''}{said}).")
+        return WorkerFailed(f"A worker could not send a part: {said}.", _INSTALL)
+    return WorkerFailed(f"A worker failed with a part ({_name(error)}{': ' if said else ''}{said}).")
 
 
 def _name(error: BaseException) -> str:
     return type(error).__name__
-
-
-def _dask_client(executor: Executor) -> Any:
-    client = getattr(executor, "_client", None)
-    return client if hasattr(client, "nthreads") else None
