@@ -124,6 +124,15 @@ test-spec: install toolbox  ## Run the tests of the targets on openapi.yaml, whi
 test-plugins: $(SNAKEMAKE)/.venv/installed  ## Test the Snakemake plugin, with the mock and Snakemake itself
 	@cd $(SNAKEMAKE) && .venv/bin/python -m pytest
 
+test-dask: .venv-dask/installed  ## Test --dask-scheduler with a Dask scheduler and workers, each a process
+	@.venv-dask/bin/python -m pytest tests/cli/test_dask.py
+
+.venv-dask/installed: requirements-dask.lock pyproject.toml generated/pyproject.toml
+	$(PYTHON) -m venv .venv-dask
+	.venv-dask/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dask.lock
+	.venv-dask/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./generated -e .
+	@touch $@
+
 $(SNAKEMAKE)/.venv/installed: $(SNAKEMAKE)/requirements.lock $(SNAKEMAKE)/pyproject.toml \
     $(wildcard $(SNAKEMAKE)/snakemake_storage_plugin_cavatica/*.py) pyproject.toml generated/pyproject.toml
 	$(PYTHON) -m venv $(SNAKEMAKE)/.venv
@@ -171,6 +180,12 @@ plugins-lock: install  ## Compile the lock of the Snakemake plugin's tests anew
 	cd $(SNAKEMAKE) && uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --quiet --no-header --no-emit-index-url --no-emit-find-links \
 	    --no-emit-package cavatica-client --no-emit-package cavatica-upload -o requirements.lock
+
+dask-lock: install  ## Compile the lock of the tests with Dask anew
+	pip install --quiet --disable-pip-version-check uv==$(UV)
+	uv pip compile pyproject.toml --extra dask --extra mock --group test-dask --universal --python-version 3.11 \
+	    --generate-hashes --upgrade --quiet --no-header --no-emit-index-url --no-emit-find-links \
+	    --no-emit-package cavatica-client -o requirements-dask.lock
 
 clean:  ## Remove what the targets made
 	rm -rf .venv .venv-* $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so

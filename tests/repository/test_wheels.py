@@ -47,9 +47,10 @@ def test_the_client_stands_alone(wheels, tmp_path):
     assert done.stdout.split() == [str(tmp_path / "cavatica_client/api/uploads/get_part_url.py"), "False"], done.stderr
 
 
-def test_the_lock_names_no_index():
-    """requirements.lock pins every package by hash and names no address."""
-    text = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dask.lock"])
+def test_the_locks_name_no_index(lock: str):
+    """A lock pins every package by hash and names no address."""
+    text = (ROOT / lock).read_text()
     assert "://" not in text
     packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
     assert all("==" in line for line in packages)

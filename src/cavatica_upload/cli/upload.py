@@ -167,6 +167,21 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
     section=_HOW,
     help="Ask nothing: a file that changed since its upload was begun is uploaded anew, and the old upload aborted.",
 )
+@option(
+    "--dask-scheduler",
+    metavar="ADDRESS",
+    section=_HOW,
+    help="Have the workers of a Dask cluster send the bytes, such as tcp://node01:8786; they must see the files at the "
+    "same paths, and never get the token (with the extra “dask”).",
+)
+@option(
+    "--expected-rate",
+    type=Size(a_second=True),
+    metavar="SIZE",
+    section=_HOW,
+    help="Plan parts so large that API calls allow this many bytes a second, such as 2GiB. "
+    "Default: 64MiB for each worker of --dask-scheduler.",
+)
 @option("--wait", is_flag=True, section=_HOW, help="Wait if another process is uploading the same file.")
 @option(
     "--retry-for",
@@ -211,6 +226,8 @@ def upload(
     bwlimit: int | None,
     no_verify: bool,
     yes: bool,
+    dask_scheduler: str | None,
+    expected_rate: int | None,
     wait: bool,
     retry_for: float,
     stop_within: float,
@@ -251,6 +268,7 @@ def upload(
         read_batch,
         resume_words,
     )
+    from cavatica_upload.cli.cluster import dask_executor
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
     from cavatica_upload.cli.receipts import ReceiptFiles
     from cavatica_upload.cli.upload_run import UploadRun
@@ -272,6 +290,8 @@ def upload(
         allow_empty=allow_empty,
         changed="restart" if yes else "refuse",
     )
+    if dask_scheduler is not None and bwlimit is not None:
+        raise UsageError("--bwlimit does not hold for the workers of --dask-scheduler.", "Leave one of them out.")
     share = Shard.parse(shard) if shard is not None else None
     selection = Selection.of(include, exclude)
     rules = Rules(recursive=recursive, flatten=flatten, skip_links=skip_links, name=name, selection=selection)
@@ -289,26 +309,29 @@ def upload(
         open_log(log_file)
     samples = SheetOptions.read(sheet, sheet_out, sheet_style, sources, share)
     keep_share(batch, share, output)
-    if dry_run:
-        from cavatica_upload.cli.dry_run import dry_run as show_plan
+    with dask_executor(dask_scheduler, output) as executor:
+        if dry_run:
+            from cavatica_upload.cli.dry_run import dry_run as show_plan
 
-        with connection.api(output) as api:
-            return int(show_plan(api, batch, common, output, share.fraction if share else 1.0))
-    run = UploadRun(
-        output,
-        connection,
-        {
-            "jobs": jobs,
-            "bwlimit": bwlimit,
-            "verify": not no_verify,
-            "share": share.fraction if share else 1.0,
-            "retry_for": retry_for,
-            "stop_within": stop_within,
-        },
-        files=len(batch.items) + len(batch.bad),
-        size=batch.size,
-        unsized=[item.label for item in batch.items if item.size is None],
-        yes=yes,
-        resume=resume_words(batch, share, files_from),
-    )
-    return int(BatchRun(run, batch, common, ReceiptFiles(receipt, sources), samples)(share))
+            with connection.api(output) as api:
+                return int(show_plan(api, batch, common, output, share.fraction if share else 1.0))
+        run = UploadRun(
+            output,
+            connection,
+            {
+                "jobs": jobs,
+                "bwlimit": bwlimit,
+                "verify": not no_verify,
+                "share": share.fraction if share else 1.0,
+                "retry_for": retry_for,
+                "stop_within": stop_within,
+                "executor": executor,
+                "expected_rate": expected_rate,
+            },
+            files=len(batch.items) + len(batch.bad),
+            size=batch.size,
+            unsized=[item.label for item in batch.items if item.size is None],
+            yes=yes,
+            resume=resume_words(batch, share, files_from),
+        )
+        return int(BatchRun(run, batch, common, ReceiptFiles(receipt, sources), samples)(share))

@@ -72,6 +72,7 @@ class Workers:
         self._gone = False
         self._away = False
         self._empty_since: float | None = None
+        self._looking = threading.Lock()
         self._state = _ALL_WELL
         self._closed = threading.Event()
         client = getattr(executor, "_client", None)
@@ -158,6 +159,8 @@ class Workers:
             self._lose(f"The executor lost its workers ({_name(error)}).")
             raise WorkerFailed("The worker was lost.") from error
         except CancelledError as error:
+            if not self._answers:
+                self._look()
             raise WorkerFailed("The executor cancelled it.") from error
         except BaseException as error:  # Ctrl-C reaches the processes of a terminal, and is not for this thread
             failure = _failure(error)
@@ -202,24 +205,25 @@ class Workers:
 
     def _look(self) -> None:
         """See whether the scheduler answers and how many workers there are, and say what has changed."""
-        size = None
-        if self._answers:
-            with contextlib.suppress(Exception):  # of many kinds, if the scheduler is lost at this moment
-                size = sum(self._dask.nthreads(callback_timeout=ANSWER).values())
-        self._empty_since = (self._empty_since or time.monotonic()) if size == 0 else None
-        for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
-        self.size, self._away = size, for_long or size is None
-        if size is None:
-            state = "The Dask scheduler does not answer; parts are sent from this machine until it does."
-        elif for_long:
-            state = "The Dask cluster has no workers; parts are sent from this machine until it has."
-        elif size == 0:
-            state = "The Dask cluster has no workers; parts wait for one."
-        else:
-            state = _ALL_WELL
-        if state != self._state:
-            self._state = state
-            self._notice(state)
+        with self._looking:
+            size = None
+            if self._answers:
+                with contextlib.suppress(Exception):  # of many kinds, if the scheduler is lost at this moment
+                    size = sum(self._dask.nthreads(callback_timeout=ANSWER).values())
+            self._empty_since = (self._empty_since or time.monotonic()) if size == 0 else None
+            for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
+            self.size, self._away = size, for_long or size is None
+            if size is None:
+                state = "The Dask scheduler does not answer; parts are sent from this machine until it does."
+            elif for_long:
+                state = "The Dask cluster has no workers; parts are sent from this machine until it has."
+            elif size == 0:
+                state = "The Dask cluster has no workers; parts wait for one."
+            else:
+                state = _ALL_WELL
+            if state != self._state:
+                self._state = state
+                self._notice(state)
 
 
 def _failure(error: BaseException) -> WorkerFailed:

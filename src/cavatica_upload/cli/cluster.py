@@ -1,0 +1,82 @@
+"""--dask-scheduler: the workers of a Dask cluster, as an executor."""
+
+import logging
+import socket
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cavatica_upload.cli.output import Output
+from cavatica_upload.errors import ConnectionFailed, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+OPTION = "--dask-scheduler"
+SECONDS = 15.0  # that a scheduler may take to answer
+_CHECK = "Check the address and that the scheduler runs, or leave out --dask-scheduler."
+
+
+@contextmanager
+def dask_executor(address: str | None, output: Output) -> Iterator[Executor | None]:
+    """Connect to a scheduler and leave at the end; None without an address.
+
+    Raises UsageError for what is no address or without the extra, ConnectionFailed if no scheduler answers.
+    """
+    if address is None:
+        yield None
+        return
+    client = _connect(address, output)
+    try:
+        yield client.get_executor(pure=False)
+    finally:
+        client.close(timeout=SECONDS)
+
+
+def _connect(address: str, output: Output) -> "Client":
+    host, port = _host_and_port(address)
+    try:
+        import distributed
+        from distributed.versions import VersionMismatchWarning
+    except ImportError as error:
+        raise UsageError(
+            f"{OPTION} needs the extra “dask”, which is not installed.", "pip install 'cavatica-upload[dask]'"
+        ) from error
+    _silence_logs()
+    try:  # a client that reaches nothing prints a traceback when it is collected
+        socket.create_connection((host, port), timeout=SECONDS).close()
+    except OSError as error:
+        raise ConnectionFailed(f"No Dask scheduler answers at {address}: {error.strerror or error}.", _CHECK) from error
+    with warnings.catch_warnings(record=True, category=VersionMismatchWarning) as mismatches:
+        try:
+            client = distributed.Client(address, timeout=SECONDS, name="cavatica-upload", set_as_default=False)
+        except Exception as error:  # of many kinds: silence, another protocol, no certificates for tls://
+            raise ConnectionFailed(f"{address} does not answer as a Dask scheduler: {error}.", _CHECK) from error
+    if mismatches:
+        output.warn(
+            "The scheduler or its workers have other versions of Python, Dask or its parts than this machine; "
+            "install the same if parts fail there."
+        )
+    return client
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    try:
+        found = urlsplit(address if "://" in address else f"tcp://{address}")
+        if found.scheme in ("tcp", "tls") and found.hostname and found.port and not (found.path or found.query):
+            return found.hostname, found.port
+    except ValueError:
+        pass
+    raise UsageError(f"{OPTION} {address} is no address of a scheduler.", "Write it like tcp://node01:8786.")
+
+
+def _silence_logs() -> None:
+    """Keep what Dask logs off the terminal: what matters is said by this command, once."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("asyncio", "concurrent", "distributed", "tornado"):
+            logger = logging.getLogger(name)
+            logger.handlers = [logging.NullHandler()]
+            logger.propagate = False

@@ -1,0 +1,338 @@
+"""--dask-scheduler with a Dask scheduler and workers, each a process: make test-dask."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+from cli_machine import PROJECT, Ended, Machine
+
+from cavatica_mock import Fault
+from cavatica_upload.cli import cluster as cluster_module
+
+pytest.importorskip("distributed")
+from distributed import Client
+
+KIB = 1024
+PARTS = 24
+LIMIT = 90.0  # seconds for what has to come
+
+WITHOUT_PACKAGE = "import sys; sys.modules['cavatica_upload'] = None; "
+KILLED = """
+import os, signal
+from cavatica_upload.sources.local import LocalFile
+
+def dask_setup(worker):
+    '''Kill this worker amid the bytes of some parts: once each, or each time.'''
+    blocks, parts = LocalFile.blocks, os.environ["KILLED_AT"].split(",")
+    def until_killed(self, offset, size, block):
+        for data in blocks(self, offset, size, block):
+            yield data[: len(data) // 2]
+            number = str(offset // 65536 + 1)
+            if number in parts:
+                try:
+                    os.close(os.open(f"killed-{number}", os.O_CREAT | os.O_EXCL))
+                    os.kill(os.getpid(), signal.SIGKILL)
+                except FileExistsError:
+                    if os.environ.get("EACH_TIME"):
+                        os.kill(os.getpid(), signal.SIGKILL)
+            yield data[len(data) // 2 :]
+    LocalFile.blocks = until_killed
+"""
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for what has to come."""
+    end = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class Cluster:
+    """A scheduler and workers in one folder, which is no user's home."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = ""
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._client: Client | None = None
+
+    def start(self, workers: int = 2, *, scheduler: str = "", **options: str) -> str:
+        """Start a scheduler and workers, and return the address; `scheduler` is code that it runs first."""
+        file = self.folder / "scheduler.json"
+        self._begin("scheduler", scheduler, "--host=127.0.0.1", "--port=0", f"--scheduler-file={file}", "--no-show")
+        until(lambda: file.exists() and file.read_text().endswith("}"))
+        self.address = json.loads(file.read_text())["address"]
+        self.add(workers, **options)
+        return self.address
+
+    def add(self, workers: int, *, code: str = "", preload: str = "", **variables: str) -> None:
+        """Start more workers of one thread; `preload` is code that runs in each, also when its nanny starts it anew."""
+        for _ in range(workers):
+            words = [self.address, "--nthreads=1", "--no-dashboard", "--local-directory=scratch", "--no-nanny"]
+            if preload:
+                (self.folder / "preloaded.py").write_text(preload)
+                words[-1:] = ["--nanny", "--preload=preloaded.py"]
+            self._begin("worker", code, *words, **variables)
+        expected = len(self.processes) - 1
+        if workers:
+            with Client(self.address, set_as_default=False) as client:
+                until(lambda: len(client.nthreads()) >= expected)
+
+    def _begin(self, role: str, code: str, *words: str, **variables: str) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SB_", "CAVATICA_"))}
+        with (self.folder / f"{role}-{len(self.processes)}.log").open("wb") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", f"{code}from distributed.cli.dask_{role} import main; main()", *words],
+                    cwd=self.folder,
+                    env=kept | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"} | variables,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # so that nannies end with what they started
+                )
+            )
+
+    def logs(self) -> str:
+        """All that scheduler and workers logged."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self.processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """No process yet."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield made
+    made.close()
+
+
+def sample(machine: Machine, parts: int = PARTS) -> bytes:
+    content = Random(1).randbytes(parts * 64 * KIB)
+    machine.file("a.bam", content)
+    return content
+
+
+def words(address: str, *more: str) -> list[str]:
+    return ["upload", "a.bam", "--project", PROJECT, "--part-size", "64KiB", "--dask-scheduler", address, *more]
+
+
+def upload(machine: Machine, address: str, *more: str) -> Ended:
+    """Upload a file, which arrives whole with one call a part."""
+    content = sample(machine)
+    ended = machine.run(*words(address, *more))
+    assert ended.code == 0, ended.err
+    assert machine.remote() == {"a.bam": content}
+    assert machine.mock.calls["getPartUrl"] == PARTS
+    assert sum(machine.mock.calls.values()) - machine.mock.calls["putPart"] <= PARTS + 2 + 3
+    assert "verified" in ended.err or "Uploaded 1 file" in ended.err
+    assert "distributed" not in ended.err
+    return ended
+
+
+def told(ended: Ended) -> list[str]:
+    """What was said on standard error, but for progress, the budget of calls and the sum."""
+    progress = re.compile(r"a\.bam: [0-9]|a\.bam: done|If this run needs|Uploaded 1 file|$")
+    return [line for line in ended.err.splitlines() if not progress.match(line)]
+
+
+# What goes well
+
+
+def test_workers_send_all_parts(machine: Machine, cluster: Cluster) -> None:
+    """Workers send each part once; neither their environment nor their memory nor the scheduler's holds the token."""
+    ended = upload(machine, cluster.start(3))
+    assert told(ended) == []
+    assert machine.mock.calls["putPart"] == PARTS
+    token = machine.mock.token.encode()
+    sent = machine.mock.origin.encode()
+    scheduler, *workers = cluster.processes
+    for process in cluster.processes:
+        assert token not in Path(f"/proc/{process.pid}/environ").read_bytes()
+        held = memory(process.pid)
+        assert token not in held
+        assert (sent in held) or process is scheduler  # the URL is where the token might be
+    assert len(workers) == 3
+
+
+def memory(process: int) -> bytes:
+    """All that a process has written into its memory."""
+    found = []
+    with Path(f"/proc/{process}/maps").open() as maps, Path(f"/proc/{process}/mem").open("rb", 0) as whole:
+        for line in maps:
+            span, rights, *_ = line.split()
+            start, end = (int(bound, 16) for bound in span.split("-"))
+            if rights.startswith("rw"):
+                whole.seek(start)
+                found.append(whole.read(end - start))
+    return b"\0".join(found)
+
+
+def test_logs_hold_no_url(machine: Machine, cluster: Cluster) -> None:
+    """A part that storage refuses is a line in a worker's log, without the signed URL."""
+    machine.mock.faults.add(Fault("putPart", "status", status=500, part=3))
+    machine.mock.faults.add(Fault("putPart", "corrupt", part=5))
+    upload(machine, cluster.start(2), "--retry-for", "1min")
+    assert "Compute Failed" in cluster.logs()
+    assert "Signature" not in cluster.logs()
+
+
+def test_as_many_parts_as_threads_of_workers(machine: Machine, cluster: Cluster) -> None:
+    """As many parts are in flight as workers have threads, also if workers come later."""
+    machine.mock.faults.add(Fault("putPart", "stall", times=None))
+    sample(machine)
+    process = machine.start(*words(cluster.start(2), "--stop-within", "0"))
+    until(lambda: machine.mock.calls["putPart"] == 2)
+    cluster.add(3)
+    until(lambda: machine.mock.calls["putPart"] == 5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 130
+    assert machine.mock.calls["putPart"] == 5
+    assert b"To resume: cavatica upload a.bam" in err
+    assert b"Traceback" not in err
+
+
+# What is killed
+
+
+def test_ten_killed_workers_lose_nothing(machine: Machine, cluster: Cluster) -> None:
+    """Workers that are killed amid ten parts cost the bytes of these, and of what they had not told of, and no call."""
+    parts = [str(number) for number in range(2, PARTS, 2)][:10]
+    upload(machine, cluster.start(4, preload=KILLED, KILLED_AT=",".join(parts)))
+    assert sorted(path.name for path in cluster.folder.glob("killed-*")) == sorted(f"killed-{part}" for part in parts)
+    assert PARTS + 10 <= machine.mock.calls["putPart"] <= PARTS + 20
+
+
+def test_part_that_kills_each_worker_is_sent_from_here(
+    machine: Machine, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that is the end of all workers is told of, and goes from this machine."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")  # of a part, before Dask gives it up
+    ended = upload(machine, cluster.start(2, preload=KILLED, KILLED_AT="7", EACH_TIME="1"))
+    assert any("KilledWorker" in line and "The part is sent again." in line for line in told(ended))
+
+
+def test_killed_scheduler_loses_nothing(machine: Machine, cluster: Cluster) -> None:
+    """If the scheduler dies, its parts and the rest go from this machine."""
+    content = sample(machine)
+    machine.mock.faults.add(Fault("putPart", "stall", part=1))
+    with ExitStack() as stack:
+        process = stack.enter_context(machine.start(*words(cluster.start(2), "--json")))
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "part_sent":
+                cluster.processes[0].kill()
+                break
+        out, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0
+    assert machine.remote() == {"a.bam": content}
+    assert machine.mock.calls["getPartUrl"] == PARTS
+    notices = [event["text"] for event in map(json.loads, out.splitlines()) if event["event"] == "notice"]
+    assert "The Dask scheduler does not answer; parts are sent from this machine until it does." in notices
+    assert b"Traceback" not in err
+
+
+# What is missing
+
+
+def test_without_workers_parts_go_from_here(machine: Machine, cluster: Cluster) -> None:
+    """Parts wait for a worker as long as they are tried."""
+    assert told(upload(machine, cluster.start(0), "--retry-for", "1s")) == [
+        "The Dask cluster has no workers; parts wait for one.",
+        "The Dask cluster has no workers; parts are sent from this machine until it has.",
+    ]
+
+
+def test_scheduler_without_the_package(machine: Machine, cluster: Cluster) -> None:
+    """A scheduler needs nothing of ours, also where a part fails."""
+    machine.mock.faults.add(Fault("putPart", "status", status=500, part=3))
+    ended = upload(machine, cluster.start(2, scheduler=WITHOUT_PACKAGE), "--retry-for", "1min")
+    assert machine.mock.calls["putPart"] == PARTS + 1
+    assert told(ended) == []
+
+
+def test_workers_without_the_package(machine: Machine, cluster: Cluster) -> None:
+    """Workers without the package live on, and one sentence says what to install."""
+    address = cluster.start(2, code=WITHOUT_PACKAGE)
+    first, last = told(upload(machine, address))
+    assert first.endswith("Install the same version of cavatica-upload for the workers as here.")
+    assert last.endswith("Parts are sent from this machine from now on.")
+    assert all(process.poll() is None for process in cluster.processes)
+
+
+def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> None:
+    """A worker without the package is told of once; the others send what it could not."""
+    address = cluster.start(2)
+    cluster.add(1, code=WITHOUT_PACKAGE)
+    (text,) = told(upload(machine, address))
+    assert "Install the same version" in text
+
+
+def test_workers_that_do_not_see_the_file(machine: Machine, cluster: Cluster) -> None:
+    """The first sentence names the host and the path, the second says that parts go from here."""
+    content = sample(machine)
+    path = "/proc/self/cwd/a.bam"  # where each process looks into its own folder
+    ended = machine.run("upload", path, *words(cluster.start(2))[2:])
+    assert ended.code == 0, ended.err
+    assert machine.remote() == {"a.bam": content}
+    first, last = [line for line in ended.err.splitlines() if "sent" in line and "Uploaded" not in line]
+    assert first == f"{socket.gethostname()}: {path} does not exist. The part is sent again. Check the path."
+    assert last.endswith("Parts are sent from this machine from now on.")
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    "address", ["", "node01", "node01:none", "tcp://node01", "http://node01:8786", "tcp://:1", "a:99999"]
+)
+def test_malformed_address(machine: Machine, address: str) -> None:
+    """What is no address is refused before anything is sent."""
+    sample(machine)
+    ended = machine.call(*words(address))
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: --dask-scheduler {address} is no address of a scheduler.\nWrite it like tcp://node01:8786.\n"
+    )
+    assert not machine.mock.calls
+
+
+def test_nobody_at_the_address(machine: Machine) -> None:
+    """A port where nothing listens, and a host that nobody knows, are of the network."""
+    sample(machine)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", "tcp://nowhere.invalid:8786"):
+        ended = machine.run(*words(address))
+        assert ended.code == 4
+        assert f"No Dask scheduler answers at {address}" in ended.err
+        assert ended.err.count("\n") == 2
+    assert not machine.mock.calls
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_no_scheduler_at_the_address(machine: Machine, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of another kind, and TLS without certificates, are told in one sentence."""
+    sample(machine)
+    monkeypatch.setattr(cluster_module, "SECONDS", 0.5)
+    address = f"{scheme}://{machine.mock.origin.partition('//')[2]}"
+    ended = machine.call(*words(address))
+    assert ended.code == 4
+    assert ended.err.startswith(f"Error: {address} does not answer as a Dask scheduler: ")
+    assert ended.err.count("\n") == 2
