@@ -129,12 +129,13 @@ class UploadFailed:
 class UploadSkipped:
     """The file was skipped, on request or because it is already uploaded; `reason` is one sentence.
 
-    `different` means that the platform has another file of this name.
+    `different` means that the platform has another file of this name; `receipt` is that of the run that uploaded it.
     """
 
     file: FileKey
     reason: str
     different: bool = False
+    receipt: Receipt | None = None
 
 
 @attrs.frozen

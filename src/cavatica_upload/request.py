@@ -106,8 +106,8 @@ class UploadRequest:
 
     `name` is the name on the platform (default: the last element of the path); `part_size` a wish in bytes.
     `if_exists` says what to do when a file of that name is there: "fail" (NameTaken), "skip", "overwrite", or "rename"
-    to `_1_name`, `_2_name`, … as the platform does. Unless it is to be overwritten, a file that has not changed since
-    it was brought there from this machine is not sent again: its receipt is the outcome.
+    to `_1_name`, `_2_name`, … as the platform does. A file that has not changed since it was brought there from this
+    machine is never sent again: its receipt is the outcome.
     `expect_size` (bytes) and `expect_md5` (32 hex, computed beside the upload) must be those of the whole file or
     stream, or nothing is completed (SizeMismatch, IntegrityError). An empty stream is an error (SourceError), since its
     producer may have failed, unless `allow_empty`.

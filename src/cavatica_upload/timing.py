@@ -23,6 +23,8 @@ class Timing:
     """Between two looks of the engine at what is due."""
     gathering: float = 0.2
     """For requests to gather before the biggest of them is begun."""
+    describing: float = 10.0
+    """For files to gather that get their metadata by one call: a call for each file would cost a third more."""
     busy: float = 1.0
     """Until another look at a file that another process is uploading."""
     small_file: float = 0.5

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import math
 import os
 import queue
 import time
@@ -18,6 +19,7 @@ from cavatica_upload import md5
 from cavatica_upload.api import Api
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter
+from cavatica_upload.batch.placement import Placement
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_SIDE_BY_SIDE, Concurrency
@@ -34,7 +36,6 @@ from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.options import Options, UploaderOptions, UploadOptions, with_options_of
 from cavatica_upload.outage import OutageWatch
-from cavatica_upload.placement import Placement
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import DigestName, IfChanged, IfExists, Outcome, UploadRequest
@@ -267,39 +268,28 @@ class Uploader:
                 f"upload_many() takes many UploadRequests, and got {type(requests).__name__}.",
                 "Put one into a list; requests_for() makes them of paths.",
             )
-        placement = Placement(self.api)
+        context = self._context
+        placement = Placement(context.api, context.receipts, context.events.emit, context.timing.describing)
         run = Run(placement.placed(requests))
         self._engine.begin(run)
         try:
-            while True:
+            over = False
+            while not over:
                 self._engine.feed(run)
-                outcome = self._next(run)
-                yield from placement.take_failed()
-                if outcome is None:
-                    return
-                yield from placement.described([outcome, *_waiting(run.outcomes)])
+                ended, over = _wait(run, placement.patience)
+                yield from placement.described(ended, over=over)
         except KeyboardInterrupt:
             self._wind_up(run)
             raise
         finally:
             self._engine.finish(run)
 
-    def _next(self, run: Run) -> Outcome | None:
-        """Wait for a file to end; None when there will be no other."""
-        while True:
-            over = run.over
-            try:
-                return run.outcomes.get(block=not over, timeout=LOOK)
-            except queue.Empty:
-                if over:
-                    return None
-
     def _wind_up(self, run: Run) -> None:
         """End a run in order after Ctrl-C; a second one drops what is in flight."""
         try:
             self.cancel()
             while run.under_way:
-                self._next(run)
+                _wait(run)
         except KeyboardInterrupt:
             self.cancel(at_once=True)
 
@@ -395,11 +385,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _waiting(outcomes: queue.SimpleQueue[Outcome]) -> Iterator[Outcome]:
-    """Yield what ended meanwhile."""
-    with contextlib.suppress(queue.Empty):
-        while True:
-            yield outcomes.get_nowait()
+def _wait(run: Run, most: float = math.inf) -> tuple[list[Outcome], bool]:
+    """Wait until files end, for `most` seconds; return how, and whether no other will."""
+    until = time.monotonic() + most
+    while True:
+        over = run.over
+        try:
+            ended = [run.outcomes.get(block=not over, timeout=LOOK)]
+        except queue.Empty:
+            if over or time.monotonic() >= until:
+                return [], over
+            continue
+        with contextlib.suppress(queue.Empty):
+            while True:
+                ended.append(run.outcomes.get_nowait())
+        return ended, False
 
 
 def _split(options: Options) -> tuple[Any, Any]:

@@ -9,10 +9,8 @@ from cavatica_mock import Fault, MockServer
 from cavatica_upload import connect
 from cavatica_upload.api import Api
 from cavatica_upload.batch.folders import FolderTree, NotAFolder
-from cavatica_upload.batch.metadata import MetadataQueue
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ConnectionFailed
-from cavatica_upload.request import FileEdit
 
 ROOT = Destination(project=PROJECT)
 
@@ -39,7 +37,7 @@ def paths(mock: MockServer) -> set[str]:
 
 def test_a_new_tree_costs_a_call_a_folder_and_one_look(mock: MockServer, api: Api) -> None:
     """What was just made is known to be empty."""
-    tree = FolderTree(api, ROOT, ["a", "a/b", "a/b/c", "a/d"])
+    tree = FolderTree(api, ROOT)
     for _ in range(2):
         for path in ("a/b/c", "a/d", "a"):
             tree.get(path)
@@ -50,18 +48,17 @@ def test_a_new_tree_costs_a_call_a_folder_and_one_look(mock: MockServer, api: Ap
 def test_many_names_are_looked_up_in_one_list(mock: MockServer, api: Api) -> None:
     """Fifty folders that are there cost a call, and not fifty."""
     names = [f"f{number}" for number in range(50)]
-    first = FolderTree(api, ROOT, names)
+    first = FolderTree(api, ROOT)
     made = {name: first.get(name) for name in names}
     mock.calls.clear()
-    again = FolderTree(api, ROOT, names)
+    again = FolderTree(api, ROOT)
     assert {name: again.get(name) for name in names} == made
     assert mock.calls == {"listFiles": 1}
 
 
 def test_a_folder_that_somebody_else_made_meanwhile_is_taken(mock: MockServer, api: Api) -> None:
     """The answer 409/5030 is no error: two processes end up with one folder."""
-    names = ["a", "b", "c", "d"]
-    ours, theirs = FolderTree(api, ROOT, names), FolderTree(api, ROOT, names)
+    ours, theirs = FolderTree(api, ROOT), FolderTree(api, ROOT)
     ours.get("a")  # the list is taken here
     made = theirs.get("b")
     assert ours.get("b") == made
@@ -71,7 +68,7 @@ def test_a_folder_that_somebody_else_made_meanwhile_is_taken(mock: MockServer, a
 def test_a_folder_whose_answer_was_lost_is_found(mock: MockServer, api: Api) -> None:
     """The next try finds what the first one made."""
     mock.faults.add(Fault("createFolder", "lost_answer"))
-    tree = FolderTree(api, ROOT, ["a"])
+    tree = FolderTree(api, ROOT)
     with pytest.raises(ConnectionFailed):
         tree.get("a")
     assert tree.get("a").parent
@@ -90,7 +87,7 @@ def test_a_file_in_the_way_is_told(mock: MockServer, api: Api) -> None:
 
 def test_looking_makes_nothing(mock: MockServer, api: Api) -> None:
     """A dry run asks with find and names."""
-    tree = FolderTree(api, ROOT, ["a", "a/b"])
+    tree = FolderTree(api, ROOT)
     assert tree.find("a/b") is None
     assert tree.names("a/b") == {}
     assert paths(mock) == set()
@@ -98,7 +95,7 @@ def test_looking_makes_nothing(mock: MockServer, api: Api) -> None:
 
 def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api) -> None:
     """A folder with more than `most` entries is asked about name by name."""
-    tree = FolderTree(api, ROOT, [f"f{number}" for number in range(5)])
+    tree = FolderTree(api, ROOT)
     for number in range(5):
         tree.get(f"f{number}")
     fresh = FolderTree(api, ROOT)
@@ -118,20 +115,12 @@ def test_holding_a_file_is_asked_by_id_then_by_list(mock: MockServer, api: Api) 
     assert mock.calls["listFiles"] == 1
 
 
-def test_metadata_goes_a_hundred_files_a_call_and_errors_are_each_files_own(mock: MockServer, api: Api) -> None:
-    """250 files cost three calls; one that is gone fails alone; a lost call fails its hundred."""
-    tree = FolderTree(api, ROOT, [f"f{number}" for number in range(20)])
-    ids = [tree.get(f"f{number}").parent or "" for number in range(20)]
-    queue = MetadataQueue(api)
-    failed = [*queue.add(FileEdit("0" * 24, "gone", {"a": "b"}))]
-    for number in range(249):
-        failed += queue.add(FileEdit(ids[number % 20], str(number), {"n": str(number)}))
-    failed += queue.flush()
-    assert mock.calls["editFiles"] == 3
-    assert [one.edit.file for one in failed] == ["gone"]
-    assert queue.done == 249
-    mock.faults.add(Fault("editFiles", "reset"))
-    queue.add(FileEdit(ids[0], "x", {"a": "b"}))
-    queue.add(FileEdit(ids[1], "y", {"a": "b"}))
-    assert [one.edit.file for one in queue.flush()] == ["x", "y"]
-    assert queue.flush() == []
+def test_a_large_folder_costs_a_few_questions_and_then_a_list(mock: MockServer, api: Api) -> None:
+    """Of a folder with more than a page of names three are asked for one by one; then it is listed, once."""
+    made = FolderTree(api, ROOT)
+    for number in range(150):
+        made.get(f"f{number:03}")
+    mock.calls.clear()
+    tree = FolderTree(api, ROOT)
+    assert all(tree.find(f"f{number:03}") for number in range(100, 150))
+    assert mock.calls["listFiles"] == 1 + 3 + 2

@@ -22,6 +22,7 @@ QUICK = Timing(
     tick=0.005,
     busy=0.01,
     small_file=0.01,
+    describing=0.0,
     stream_end=0.01,
     dropping=0.1,
 )

@@ -219,8 +219,8 @@ def test_upload_whose_abort_is_refused_is_not_forgotten(rig: Rig) -> None:
     rig.assert_whole(rig.upload(path, part_size=KIB, changed="restart"), path)
     assert f"cavatica uploads abort {first}" in notices(rig)
     assert open_uploads(rig) == {first}
-    for left in ({first}, set()):
-        path.write_bytes(rig.file(PARTS * KIB, "new", seed=3).read_bytes())
+    for seed, left in ((3, {first}), (4, set())):
+        path.write_bytes(rig.file(PARTS * KIB, "new", seed=seed).read_bytes())
         rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
         assert {upload["upload_id"] for upload in rig.mock.uploads()} == left
     assert open_uploads(rig) == set()

@@ -2,13 +2,18 @@
 
 import asyncio
 import inspect
+import io
+import threading
 from pathlib import Path
 
+import attrs
 import pytest
-from engine_rig import PROJECT, Rig
+from engine_rig import PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import CavaticaError, UploadRequest, UsageError, requests_for, upload, upload_async
+from cavatica_upload.errors import Forbidden
+from cavatica_upload.events import UploadCompleted, UploadFailed, UploadSkipped
 
 
 def options(rig: Rig) -> dict[str, object]:
@@ -198,3 +203,93 @@ def test_with_asyncio(rig: Rig) -> None:
     )
     assert rig.mock.file_bytes(receipt.file_id) == path.read_bytes()
     assert entries(rig, "file")[path.name]["metadata"] == {"a": "b"}
+
+
+def cohort(rig: Rig, count: int, **options: object) -> list[UploadRequest]:
+    """Small files for two folders, with metadata."""
+    return [
+        UploadRequest(
+            source=rig.file(10, f"{number:03}.txt", seed=number),
+            destination=f"{PROJECT}/run/{number % 2}",
+            metadata={"n": str(number)},
+            **options,  # type: ignore[arg-type]
+        )
+        for number in range(count)
+    ]
+
+
+def test_a_cohort_again_costs_a_few_calls(rig: Rig) -> None:
+    """Files that are there are neither sent nor started again, and their metadata is set a hundred at a time."""
+    with rig.uploader() as uploader:
+        first = {outcome.request.key: outcome.receipt for outcome in uploader.upload_many(cohort(rig, 120))}
+    before = rig.calls.copy()
+    for if_exists in ("fail", "skip", "overwrite", "rename"):
+        with rig.uploader() as uploader:
+            outcomes = list(uploader.upload_many(cohort(rig, 120, if_exists=if_exists)))
+        assert [(outcome.error, bool(outcome.skipped)) for outcome in outcomes] == [(None, True)] * 120
+        assert {outcome.request.key: outcome.receipt for outcome in outcomes} == first
+        spent = {name: count for name, count in (rig.calls - before).items() if count}
+        assert spent.keys() <= {"listFiles", "getFile", "editFiles"}
+        assert sum(spent.values()) <= 16
+        before = rig.calls.copy()
+    assert len(rig.told(UploadSkipped)) == 4 * 120
+
+
+def test_metadata_costs_a_call_for_a_hundred_files(rig: Rig) -> None:
+    """The metadata of 250 files costs three calls; a file that is gone fails alone, and keeps its receipt."""
+    timing = attrs.evolve(QUICK, describing=3600.0)
+    with rig.uploader(timing=timing) as uploader:
+
+        def lose(event: object) -> None:
+            if isinstance(event, UploadCompleted) and event.file.endswith("007.txt"):
+                uploader.api.delete_file(event.receipt.file_id)
+
+        uploader.listen(lose)
+        outcomes = list(uploader.upload_many(cohort(rig, 250)))
+    assert rig.calls["editFiles"] == 3
+    (failed,) = [outcome for outcome in outcomes if outcome.error]
+    assert failed.receipt is not None
+    assert "without its metadata" in str(failed.error)
+    assert all(file["metadata"] == {"n": str(int(name[:3]))} for name, file in entries(rig, "file").items())
+
+
+def test_a_lost_call_fails_the_metadata_of_its_files_only(rig: Rig) -> None:
+    """All files are there, and those of the next call have their metadata."""
+    rig.mock.faults.add(Fault("editFiles", "status", status=403, code=5001))
+    with rig.uploader(timing=attrs.evolve(QUICK, describing=3600.0)) as uploader:
+        outcomes = list(uploader.upload_many(cohort(rig, 130)))
+    assert all(outcome.receipt for outcome in outcomes)
+    assert sum(outcome.error is not None for outcome in outcomes) == 100
+    assert sum(bool(file["metadata"]) for file in entries(rig, "file").values()) == 30
+
+
+def test_a_file_does_not_wait_for_the_metadata_of_others(rig: Rig) -> None:
+    """How a small file ended is known while a long one is still being sent."""
+    known = threading.Event()
+
+    class Slow(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def read(self, _size: int = -1) -> bytes:
+            assert known.wait(60)
+            return b""
+
+    slow = UploadRequest(source=Slow(), name="slow", destination=PROJECT, allow_empty=True)  # type: ignore[arg-type]
+    ended = []
+    with rig.uploader() as uploader:
+        for outcome in uploader.upload_many([slow, *cohort(rig, 1)]):
+            ended.append(outcome.request.name)
+            known.set()
+    assert ended == [None, "slow"]
+
+
+def test_a_refused_folder_is_asked_for_once(rig: Rig) -> None:
+    """Where no folder can be made, a thousand files are not tried a thousand times."""
+    rig.mock.faults.add(Fault("createFolder", "status", status=403, code=5001, times=None))
+    with rig.uploader() as uploader:
+        outcomes = list(uploader.upload_many(cohort(rig, 50)))
+    assert {type(outcome.error) for outcome in outcomes} == {Forbidden}
+    assert len(outcomes) == 50
+    assert rig.calls["createFolder"] <= 2
+    assert len(rig.told(UploadFailed)) == 50

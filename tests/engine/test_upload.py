@@ -124,7 +124,9 @@ def test_taken_name(rig: Rig) -> None:
 def test_name_is_asked_for_only_where_it_matters(rig: Rig) -> None:
     """Failing and overwriting cost no look whether the name is taken."""
     rig.upload(rig.file(10))
-    rig.upload(rig.file(10), if_exists="overwrite")
+    over = rig.upload(rig.file(10, seed=2), if_exists="overwrite")
+    assert rig.calls["putPart"] == 2
+    assert [file["id"] for file in rig.mock.files()] == [over.file_id]
     assert rig.calls["listFiles"] == 0
 
 
@@ -287,7 +289,7 @@ def test_requests_that_cannot_be_right(options: dict[str, str]) -> None:
         UploadRequest(source="x", destination=PROJECT, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("if_exists", ["fail", "skip", "rename"])
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "rename", "overwrite"])
 def test_the_same_again_returns_the_receipt(rig: Rig, if_exists: str) -> None:
     """A file that has not changed since it was brought is not sent again: what is asked for is done already."""
     path = rig.file(3 * KIB)
@@ -317,9 +319,8 @@ def test_another_state_is_another_file(rig: Rig, change: str) -> None:
         path.write_bytes(b"other byte")
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     elif change == "replaced there":
-        second = rig.upload(path, if_exists="overwrite")
-        assert second.path is not None
-        second.path.unlink()
+        second = rig.upload(path, if_exists="overwrite", uploader={"state_dir": rig.folder / "elsewhere"})
+        assert second.file_id != first.file_id
     else:
         assert first.path is not None
         first.path.write_text(first.to_json().replace(str(path), str(path) + "2"))

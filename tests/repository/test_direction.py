@@ -15,7 +15,7 @@ ORDER = (
     ("__init__", "__main__"),
     ("cli", "public"),
     ("uploader",),
-    ("options", "placement"),
+    ("options",),
     ("engine", "batch"),
     ("journal",),
     ("storage",),

@@ -2,7 +2,6 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
 from itertools import islice
 
 from cavatica_upload.api import Api
@@ -10,8 +9,10 @@ from cavatica_upload.api.records import FileDetails
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, NameTaken, NotFound
 
+PAGE = 100
+"""Names in one answer: a folder that has fewer is known whole after one call."""
 FEW = 3
-"""Up to this many names are asked for one by one; for more, the folder is listed, 100 names a call."""
+"""Names of a larger folder that are asked for one by one before the folder is listed."""
 MOST_LISTED = 10_000
 """Entries of a folder that are listed before names are asked for one by one after all."""
 
@@ -21,23 +22,23 @@ class NotAFolder(CavaticaError):
 
 
 class _Listings:
-    """What is in folders: single names are asked for until there are many, then the folder is listed, once.
+    """What is in folders: of a large one single names are asked for until there are many, then it is listed, once.
 
-    Folders are known by their paths; `children` is how many names will be asked for in each, as far as that is known.
+    Folders are known by their paths.
     """
 
-    def __init__(self, api: Api, children: Counter[str]) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
-        self._children = children
         self._entries: dict[str, dict[str, FileDetails]] = {}
         self._whole: set[str] = set()
         self._ids: dict[str, set[str]] = {}
         self._questions: Counter[str] = Counter()
+        self._listed: Counter[str] = Counter()
 
     def entry(self, path: str, folder: Destination, name: str) -> FileDetails | None:
         """Return what has this name in a folder."""
-        if path not in self._entries and self._children[path] > FEW:
-            self._list(path, folder, MOST_LISTED)
+        self._questions[path] += 1
+        self._list(path, folder, PAGE - 1 if self._questions[path] <= FEW else MOST_LISTED)
         known = self._entries.get(path, {})
         if name in known or path in self._whole:
             return known.get(name)
@@ -51,7 +52,7 @@ class _Listings:
     def holds(self, path: str, folder: Destination, file_id: str) -> bool | None:
         """Whether a file is in a folder, None if its list does not say."""
         self._questions[path] += 1
-        if self._questions[path] <= FEW:
+        if self._questions[path] <= FEW and path not in self._whole:
             return None
         self._list(path, folder, MOST_LISTED)
         if path not in self._ids:
@@ -64,9 +65,10 @@ class _Listings:
         self._whole.add(path)
 
     def _list(self, path: str, folder: Destination, most: int) -> None:
-        if path in self._whole or len(self._entries.get(path, ())) >= most:
+        if path in self._whole or self._listed[path] >= most:
             return
         entries = list(islice(self._api.list_files(folder), most + 1))
+        self._listed[path] = most
         self._entries[path] = {entry.name: entry for entry in entries if entry.name}
         if len(entries) <= most:
             self._whole.add(path)
@@ -75,18 +77,17 @@ class _Listings:
 class FolderTree:
     """Finds and creates folders below `root`; each folder is looked for once in the life of the tree.
 
-    `wanted` are the paths (`a/b/c`) that will be asked for, as far as they are known: they decide whether a folder's
-    names are asked for one by one or all together. A folder created here is known to be empty, and never asked about.
-    Safe with several threads; two processes that create the same folder end up with one.
+    A folder created here is known to be empty, and never asked about. Safe with several threads; two processes that
+    create the same folder end up with one.
     """
 
-    def __init__(self, api: Api, root: Destination, wanted: Iterable[str] = ()) -> None:
+    def __init__(self, api: Api, root: Destination) -> None:
         self._api = api
         self._place = root.place or str(root)
         self._lock = threading.RLock()
         self._known: dict[str, Destination] = {"": root}
         self._missing: set[str] = set()
-        self._listings = _Listings(api, Counter(_parent(path) for path in wanted))
+        self._listings = _Listings(api)
         self.made = 0
 
     def get(self, path: str) -> Destination:

@@ -1,14 +1,9 @@
-"""Metadata and tags of files: the platform's limits, and setting them in bulk once the files are there."""
+"""The platform's limits on the metadata and tags of files."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import attrs
-
-from cavatica_upload.api import Api
 from cavatica_upload.destination import is_utf8
-from cavatica_upload.errors import CavaticaError
-from cavatica_upload.request import FileEdit
 
 MOST_PAIRS = 1000
 LONGEST_KEY = 100  # bytes of UTF-8
@@ -56,54 +51,3 @@ def tag_problems(tags: Iterable[object]) -> Iterator[str]:
 
 def _length(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
-
-
-def edit_files(api: Api, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
-    """Send edits, 100 a call; return what failed in the place of each, None if it was done.
-
-    An error of a whole call is the error of each edit in it.
-    """
-    errors: list[CavaticaError | None] = []
-    for start in range(0, len(edits), FILES_PER_CALL):
-        some = edits[start : start + FILES_PER_CALL]
-        try:
-            errors += api.edit_files(some)
-        except CavaticaError as error:
-            errors += [error] * len(some)
-    return errors
-
-
-@attrs.frozen
-class EditFailed:
-    """An edit that was not done, and why."""
-
-    edit: FileEdit
-    error: CavaticaError
-
-
-class MetadataQueue:
-    """Collects edits and sends them 100 a call, so that a file costs a hundredth of a call.
-
-    Merging is idempotent: when a run dies between a file's completion and its metadata, the next run of the same
-    command finds the file by its receipt and sets its metadata again.
-    """
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-        self._waiting: list[FileEdit] = []
-        self.done = 0
-
-    def add(self, edit: FileEdit) -> list[EditFailed]:
-        """Take an edit in; when a call's worth is together it is sent, and what failed is returned."""
-        if not edit.metadata and not edit.tags:
-            return []
-        self._waiting.append(edit)
-        return self.flush() if len(self._waiting) >= FILES_PER_CALL else []
-
-    def flush(self) -> list[EditFailed]:
-        """Send what is waiting, and return what failed."""
-        batch, self._waiting = self._waiting, []
-        errors = edit_files(self._api, batch)
-        failed = [EditFailed(edit, error) for edit, error in zip(batch, errors, strict=True) if error is not None]
-        self.done += len(batch) - len(failed)
-        return failed

@@ -50,20 +50,18 @@ def requests_for(
 
 
 def request_of(item: Item, common: UploadRequest) -> UploadRequest:
-    """Return the request for a file of a batch: `common`, with what the file and its row in the manifest say."""
-    metadata, tags = description(item, common)
+    """Return the request for a file of a batch: `common`, with what the file and its row in the manifest say.
+
+    The manifest's metadata goes before the common one, and its tags are added to the common ones.
+    """
+    fields, tags = (item.row.metadata, item.row.tags) if item.row else ({}, ())
     return attrs.evolve(
         common,
         source=item.source,
         destination=Target(common.destination, common.target.path(item.folder)),
         name=item.name,
-        metadata=metadata,
-        tags=tags,
+        metadata={**common.metadata, **fields},
+        tags=tuple(dict.fromkeys((*common.tags, *tags))),
         key=item.label,
+        context=item,
     )
-
-
-def description(item: Item, common: UploadRequest) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Return the metadata and tags of a file: the manifest's values go before the common ones and add to the tags."""
-    fields, tags = (item.row.metadata, item.row.tags) if item.row else ({}, ())
-    return {**common.metadata, **fields}, tuple(dict.fromkeys((*common.tags, *tags)))

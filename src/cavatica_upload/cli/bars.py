@@ -81,10 +81,10 @@ class Bars(Display):
         ):
             self.output.say(sentence(event))
 
-    def settle(self, size: int, *, ended: bool) -> None:
+    def settle(self, size: int) -> None:
         """Count a file that is not to be sent."""
         with self._lock:
-            super().settle(size, ended=ended)
+            super().settle(size)
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -11,10 +11,9 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
-from cavatica_upload.batch.folders import FolderTree
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
-from cavatica_upload.batch.metadata import EditFailed, MetadataQueue, metadata_problems, tag_problems
-from cavatica_upload.batch.requests import description, request_of
+from cavatica_upload.batch.metadata import metadata_problems, tag_problems
+from cavatica_upload.batch.requests import request_of
 from cavatica_upload.batch.shard import Shard, slurm_tasks
 from cavatica_upload.batch.sheet import Sheet, SheetStyle
 from cavatica_upload.cli.exit_codes import Exit
@@ -28,10 +27,8 @@ from cavatica_upload.cli.upload_run import UploadRun
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import write_whole
 from cavatica_upload.errors import CavaticaError, SourceError, UsageError
-from cavatica_upload.journal.journal import state_dir
 from cavatica_upload.receipt import Receipt
-from cavatica_upload.receipt_index import ReceiptIndex
-from cavatica_upload.request import FileEdit, UploadRequest
+from cavatica_upload.request import UploadRequest
 
 
 def read_batch(
@@ -118,29 +115,6 @@ def resume_words(batch: Batch, shard: Shard | None, files_from: Path | None) -> 
     ]
 
 
-class Uploaded:
-    """What of a batch earlier runs uploaded: receipts, compared with what the folders on the platform hold."""
-
-    def __init__(self, api: Api, batch: Batch, common: UploadRequest) -> None:
-        paths = [common.target.path(folder) for folder in batch.folders]
-        self.tree = FolderTree(api, common.destination, paths)
-        self._index = ReceiptIndex(state_dir() / "receipts", api.endpoint)
-
-    def find(self, item: Item, request: UploadRequest, folder: Destination, output: Output) -> Receipt | None:
-        """Return the receipt of a file that is on the platform, unchanged, None if it has to be sent."""
-        return self._index.find(
-            item.source,
-            item.size,
-            item.name,
-            folder,
-            is_there=lambda receipt: self.tree.holds(request.folder, receipt.file_id),
-            renamed=request.if_exists == "rename",
-            before_reading=lambda: output.say(
-                f"{item.source}: touched since it was uploaded; comparing it with the receipt"
-            ),
-        )
-
-
 @attrs.frozen(kw_only=True)
 class SheetOptions:
     """The sample sheet, where to write it for the platform, and what stands for a file in it."""
@@ -199,7 +173,6 @@ class BatchRun:
         """Upload everything, show how it ended, and return the exit code; raises what stops the run at the start."""
         run, batch, target = self._run, self._batch, self._common.target
         with run.uploader() as uploader:
-            queue = MetadataQueue(uploader.api)
             log_text(f"Uploading {count_text(len(batch.items), 'file')}, {batch.size} bytes, to {target}")
             if run.output.as_json:
                 run.output.record(
@@ -212,49 +185,24 @@ class BatchRun:
                         "shard": str(shard) if shard else None,
                     }
                 )
-            for request, receipt in run.upload(uploader, self._requests(uploader.api, queue)):
-                self._keep(request.context, request.destination, receipt, queue)
-            self._note(queue, queue.flush())
+            for request, receipt in run.upload(uploader, map(self._request, batch.items)):
+                self._keep(request.context, request, receipt)
             if self._sheet is not None:
                 self._write_sheet(self._sheet, uploader.api)
         return run.end()
 
-    def _requests(self, api: Api, queue: MetadataQueue) -> Iterator[UploadRequest]:
-        """Yield what is to be sent, making its folder; files that are there already are counted, failures noted."""
-        uploaded = Uploaded(api, self._batch, self._common)
-        for item in self._batch.items:
-            request = request_of(item, self._common)
-            try:
-                request.check_size(item.size)
-                folder = uploaded.tree.get(request.folder)
-                known = request.expect_md5 is None  # else the file has to be read
-                receipt = uploaded.find(item, request, folder, self._run.output) if known else None
-            except CavaticaError as error:
-                self._run.tally.fail(item.label, error)
-                continue
-            if receipt is not None:
-                self._run.found(item.label, receipt)
-                self._keep(item, folder, receipt, queue)  # the run that sent it may have ended before this
-                continue
-            source = _standard_input() if item.source == STDIN else item.source
-            # Metadata is set here, 100 files a call.
-            yield attrs.evolve(request, source=source, destination=folder, metadata={}, tags=(), context=item)
+    def _request(self, item: Item) -> UploadRequest:
+        request = request_of(item, self._common)
+        return attrs.evolve(request, source=_standard_input()) if item.source == STDIN else request
 
-    def _keep(self, item: Item, folder: Destination, receipt: Receipt, queue: MetadataQueue) -> None:
-        """Keep the receipt of a file that is on the platform, and have its metadata set."""
+    def _keep(self, item: Item, request: UploadRequest, receipt: Receipt) -> None:
+        """Keep the receipt of a file that is on the platform."""
         if item.source in self._in_sheet:
-            self._for_sheet[item.source] = folder, receipt
+            self._for_sheet[item.source] = request.destination, receipt
         try:
             self._receipts.keep(receipt, item.folder, item.name)
         except (OSError, CavaticaError) as error:
             self._run.output.warn(f"The receipt of {item.label} could not be written: {error}.")
-        edit = FileEdit(receipt.file_id, item.label, *description(item, self._common))
-        self._note(queue, queue.add(edit))
-
-    def _note(self, queue: MetadataQueue, failed: list[EditFailed]) -> None:
-        self._run.tally.described = queue.done
-        for one in failed:
-            self._run.tally.fail_metadata(one.edit.file, one.edit.file_id, one.error)
 
     def _write_sheet(self, options: SheetOptions, api: Api) -> None:
         """Write the sheet for the platform, or say why it is not written: one with local paths would be of no use."""

@@ -10,10 +10,11 @@ import attrs
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.metadata import FILES_PER_CALL
+from cavatica_upload.batch.placement import Placement
 from cavatica_upload.batch.requests import request_of
-from cavatica_upload.cli.batch_run import Uploaded
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text, size_text, time_text
+from cavatica_upload.cli.messages import sentence
 from cavatica_upload.cli.output import Output
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.checkpoints import calls_for
@@ -123,8 +124,8 @@ class _Look:
         self._api = api
         self._batch = batch
         self._common = common
-        self._output = output
-        self._uploaded = Uploaded(api, batch, common)
+        self._placement = Placement(api, state_dir() / "receipts", lambda event: output.say(sentence(event)))
+        self._tree = self._placement.tree(common.destination)
         self.problems: list[str] = []
 
     def missing_folders(self) -> list[str]:
@@ -132,14 +133,14 @@ class _Look:
         target = self._common.target
         above = accumulate(filter(None, target.folder.split("/")), "{}/{}".format)
         paths = [*above, *(target.path(folder) for folder in self._batch.folders)]
-        return [path for path in paths if self._uploaded.tree.find(path) is None]
+        return [path for path in paths if self._tree.find(path) is None]
 
     def plan(self, item: Item, journal: Journal) -> PlannedFile:
         """Say what would become of a file."""
         request = request_of(item, self._common)
         size = RemoteFile(item.source).size if is_url(item.source) else item.size
         part_size = part_size_for(size, request.part_size)
-        folder = self._uploaded.tree.find(request.folder)
+        folder = self._tree.find(request.folder)
         state = "new" if folder is None else self._state(item, request, folder)
         if folder is not None and state == "new":
             for entry in journal.find(self._api.endpoint, folder, item.name):
@@ -154,9 +155,9 @@ class _Look:
         return PlannedFile(request, size, part_size, Plan(size, part_size).count if size is not None else 0, state)
 
     def _state(self, item: Item, request: UploadRequest, folder: Destination) -> str:
-        if self._uploaded.find(item, request, folder, self._output):
+        if self._placement.receipt_of(request, folder):
             return "there"
-        names = self._uploaded.tree.names(request.folder) if len(self._batch.items) > 1 else None
+        names = self._tree.names(request.folder) if len(self._batch.items) > 1 else None
         taken = item.name in names if names is not None else self._api.find_file(folder, item.name) is not None
         if not taken:
             return "new"

@@ -169,6 +169,8 @@ def record(event: Event) -> dict[str, Any]:
             }
         case UploadFailed(file, error, resumable):
             return head | {"file": file, "resumable": resumable, "error": error_record(error)}
+        case UploadSkipped(file, reason, different):
+            return head | {"file": file, "reason": reason, "different": different}
         case _:
             return head | attrs.asdict(event)
 

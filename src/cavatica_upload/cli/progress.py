@@ -150,9 +150,8 @@ class Meter:
             case RateLimitWait():
                 self.waiting_until = now + event.seconds
 
-    def settle(self, size: int, *, ended: bool) -> None:
-        """Count the bytes of a file that is not to be sent; `ended` if no event tells of its end."""
-        self.finished += ended
+    def settle(self, size: int) -> None:
+        """Count the bytes of a file that is not to be sent."""
         self.done += size
 
     def wait_left(self, now: float) -> float:
@@ -232,9 +231,9 @@ class Display:
     def show(self, event: Event) -> None:
         """Show what there is to show of an event."""
 
-    def settle(self, size: int, *, ended: bool) -> None:
+    def settle(self, size: int) -> None:
         """Count a file that is not to be sent."""
-        self.meter.settle(size, ended=ended)
+        self.meter.settle(size)
 
     def __enter__(self) -> Self:
         return self
@@ -272,7 +271,8 @@ class Lines(Display):
                 self._show_progress(file)
             case UploadCompleted(file=file) | UploadSkipped(file=file):
                 self._shown.pop(file, None)
-                self.output.say(sentence(event))
+                if isinstance(event, UploadCompleted) or event.receipt is None or self.output.verbose:
+                    self.output.say(sentence(event))
             case UploadFailed(file=file):
                 self._shown.pop(file, None)
             case RateLimitWait(seconds=seconds):  # each thread that waits says so
@@ -319,6 +319,8 @@ class JsonLines(Display):
         """Write the object of an event."""
         if isinstance(event, UploadCompleted | UploadFailed | UploadSkipped):
             self._shown.pop(event.file, None)
+        if isinstance(event, UploadSkipped) and event.receipt is not None:
+            return  # the record of how it ended says more
         if not isinstance(event, BytesSent):
             self.output.record(record(event))
             return

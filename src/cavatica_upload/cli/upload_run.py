@@ -91,43 +91,41 @@ class UploadRun:
         log_text(f"Ended with exit code {int(tally.code)}")
         return tally.code
 
-    def found(self, key: str, receipt: Receipt, *, ended: bool = True) -> None:
-        """Count a file that another run uploaded; `ended` if no event announces its end."""
-        self._display.settle(receipt.size, ended=ended)
-        self.tally.there += 1
-        if self.output.as_json:
+    def _count(self, outcome: Outcome) -> None:
+        """Count how a file ended, and print the ID and the path of one that is on the platform."""
+        request, receipt, error = outcome.request, outcome.receipt, outcome.error
+        if receipt is None:
+            if error is not None:
+                self.tally.fail(request.key, _as_usage(request, error))
+            else:
+                self.tally.skipped += 1
+                self.tally.different += outcome.different
+                self._display.settle(getattr(request.context, "known_size", 0))
+            return
+        if error is not None:
+            self.tally.fail_metadata(request.key, receipt.file_id, error.__cause__ or error)
+        else:
+            self.tally.described += bool(request.metadata or request.tags)
+        if outcome.skipped is None:
+            self.tally.done += 1
+            self.tally.size += receipt.size
+            self.tally.unverified += not receipt.verified
+        else:
+            self.tally.there += 1
+            self._display.settle(receipt.size)
+        if not self.output.as_json:
+            renamed = [receipt.name] if outcome.skipped is None and request.name not in (None, receipt.name) else []
+            self.output.result(receipt.file_id, request.key, *renamed)
+        elif outcome.skipped is not None:
             self.output.record(
                 {
                     "event": "already_there",
                     "time": timestamp(),
-                    "file": key,
+                    "file": request.key,
                     "file_id": receipt.file_id,
                     "receipt": str(receipt.path),
                 }
             )
-            return
-        self.output.result(receipt.file_id, key)
-        if self.output.verbose and ended:
-            self.output.say(f"{key}: already uploaded on {receipt.finished}, unchanged")
-
-    def _count(self, outcome: Outcome) -> None:
-        """Count how a file ended, and print the ID and the path of one that is on the platform."""
-        request, receipt = outcome.request, outcome.receipt
-        if outcome.error is not None:
-            self.tally.fail(request.key, _as_usage(request, outcome.error))
-        elif receipt is None:
-            self.tally.skipped += 1
-            self.tally.different += outcome.different
-            self._display.settle(getattr(request.context, "known_size", 0), ended=False)
-        elif outcome.skipped is not None:
-            self.found(request.key, receipt, ended=False)
-        else:
-            self.tally.done += 1
-            self.tally.size += receipt.size
-            self.tally.unverified += not receipt.verified
-            if not self.output.as_json:
-                renamed = [receipt.name] if request.name not in (None, receipt.name) else []
-                self.output.result(receipt.file_id, request.key, *renamed)
 
     def _may_ask(self) -> bool:
         asked = not self._yes and not self.output.as_json and SIGNALS.count == 0

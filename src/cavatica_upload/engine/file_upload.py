@@ -46,7 +46,7 @@ def upload_file(context: Context, pool: PartPool, file: OpenFile) -> Outcome:
     try:
         receipt = _upload(context, pool, file, file.request)
     except SkippedFile as reason:
-        context.events.emit(UploadSkipped(file.key, str(reason), reason.different))
+        context.events.emit(UploadSkipped(file.key, str(reason), reason.different, reason.receipt))
         return Outcome(file.request, receipt=reason.receipt, skipped=str(reason), different=reason.different)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
         if not isinstance(error, CavaticaError):

@@ -24,6 +24,7 @@ from cavatica_upload.request import Outcome, UploadRequest
 WINDOW = 2000  # requests read ahead
 FIRST_FILES = 4  # open at a time until some were opened well: what fails for all fails for few
 MOST_FILES = 32  # open at a time
+MOST_ENDED = 100  # outcomes that wait before more requests are read
 IN_A_ROW = 3
 PROJECT_GONE = frozenset({3002, 5026})  # docs.cavatica.org, API status codes: no such project; no such folder
 
@@ -89,7 +90,7 @@ class OpenFile:
 class Run:
     """A window over requests, sorted by size, so that neither memory nor threads grow with their number."""
 
-    def __init__(self, requests: Iterable[UploadRequest]) -> None:
+    def __init__(self, requests: Iterable[UploadRequest | Outcome]) -> None:
         self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self.exhausted = False
         self._requests = iter(requests)
@@ -104,13 +105,24 @@ class Run:
     # For the caller's thread
 
     def read_ahead(self) -> Iterator[UploadRequest]:
-        """Yield requests to be added, until the window is full; the caller's iterable may take its time."""
+        """Yield requests to be added, until the window is full; the caller's iterable may take its time.
+
+        Those that have ended already are among the `outcomes`; many of these are for the caller to look at first.
+        """
         while len(self._waiting) < WINDOW and not self.exhausted and not self._stopped:
             request = next(self._requests, None)
             if request is None:
                 self.exhausted = True
                 return
-            yield request
+            if isinstance(request, UploadRequest):
+                yield request
+            else:
+                with self._lock:
+                    if request.error is not None:
+                        self._breaker.failed(request.error)
+                self.outcomes.put(request)
+                if self.outcomes.qsize() >= MOST_ENDED:
+                    return
 
     def add(self, request: UploadRequest) -> None:
         """Add a request to the window."""
