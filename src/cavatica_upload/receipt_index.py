@@ -9,6 +9,7 @@ from pathlib import Path
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import json_files
 from cavatica_upload.errors import SourceError
+from cavatica_upload.identity import Identity
 from cavatica_upload.receipt import Receipt, read
 from cavatica_upload.sources.local import identity_of
 from cavatica_upload.verification import verify
@@ -16,6 +17,9 @@ from cavatica_upload.verification import verify
 _RECEIPT = re.compile(r"[0-9TZ.]+-(?P<name>.*)-[^-]*\.json")
 _RENAMED = re.compile(r"_[0-9]+_(?P<name>.*)", re.DOTALL)
 _FIT = re.compile(r"[^A-Za-z0-9]+")
+
+_COMPARED: dict[tuple[Receipt, Identity], bool | None] = {}
+"""What a file turned out to be when it was read: to read 300 GB for each question would take hours."""
 
 
 class ReceiptIndex:
@@ -65,19 +69,22 @@ class ReceiptIndex:
     def compare(receipt: Receipt, source: str, before_reading: Callable[[], None] | None = None) -> bool | None:
         """Return whether a file on disk is the one of the receipt; None if that cannot be told.
 
-        Nothing touched it since: it is. Else it is read, after `before_reading` was called, and its MD5s are compared.
+        Nothing touched it since: it is. Else it is read, once, after `before_reading` was called, and its MD5s are
+        compared.
         """
         try:
-            if receipt.identity is not None and receipt.identity.same_as(identity_of(source)):
+            identity = identity_of(source)
+            if receipt.identity is not None and receipt.identity.same_as(identity):
                 return True
-            if before_reading is not None:
-                before_reading()
-            found = verify(receipt, source)
+            if (receipt, identity) not in _COMPARED:
+                if before_reading is not None:
+                    before_reading()
+                found = verify(receipt, source)
+                unknown = found.unchecked_parts and not found.wrong_parts
+                _COMPARED[receipt, identity] = True if found.ok else None if unknown else False
         except (OSError, ValueError, SourceError):
             return None
-        if found.ok:
-            return True
-        return None if found.unchecked_parts and not found.wrong_parts else False
+        return _COMPARED[receipt, identity]
 
     def _of_name(self, name: str) -> Iterator[Receipt]:
         for path in self._paths.get(_key(name), ()):

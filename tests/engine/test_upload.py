@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import io
 import os
 import threading
@@ -13,9 +14,10 @@ from engine_rig import KIB, PART, PROJECT, Rig
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import Destination, NameTaken, UploadRequest, UsageError, upload, upload_async
 from cavatica_upload.errors import IntegrityError
-from cavatica_upload.events import PartSent, UploadCompleted, UploadSkipped, UploadStarted
+from cavatica_upload.events import Notice, PartSent, UploadCompleted, UploadSkipped, UploadStarted
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import Receipt, read, receipts
+from cavatica_upload.request import IfExists
 from cavatica_upload.storage.put import Storage
 
 
@@ -307,6 +309,17 @@ def test_touched_file_of_the_same_bytes_is_recognised(rig: Rig) -> None:
     os.utime(path, (10**9, 10**9))
     assert rig.upload(path, part_size=KIB) == first
     assert rig.calls["putPart"] == 3
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "rename", "overwrite"])
+def test_a_file_that_was_rewritten_is_read_once(rig: Rig, if_exists: IfExists) -> None:
+    """Whether it is the one of the receipt is asked more than once; a file of 300 GB is not read that often."""
+    path = rig.file(3 * KIB)
+    rig.upload(path, part_size=KIB)
+    path.write_bytes(rig.file(3 * KIB, "other", seed=2).read_bytes())
+    with rig.uploader() as uploader, contextlib.suppress(NameTaken):
+        uploader.upload(path, PROJECT, part_size=KIB, if_exists=if_exists)
+    assert len([event for event in rig.told(Notice) if "compared with the receipt" in event.text]) == 1
 
 
 @pytest.mark.parametrize("change", ["written to", "replaced there", "another file"])
