@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from cli_machine import PROJECT, Ended, Machine
@@ -67,7 +68,7 @@ class Cluster:
         self.processes: list[subprocess.Popen[bytes]] = []
         self._client: Client | None = None
 
-    def start(self, workers: int = 2, *, scheduler: str = "", **options: str) -> str:
+    def start(self, workers: int = 2, *, scheduler: str = "", **options: Any) -> str:
         """Start a scheduler and workers, and return the address; `scheduler` is code that it runs first."""
         file = self.folder / "scheduler.json"
         self._begin("scheduler", scheduler, "--host=127.0.0.1", "--port=0", f"--scheduler-file={file}", "--no-show")
@@ -76,10 +77,10 @@ class Cluster:
         self.add(workers, **options)
         return self.address
 
-    def add(self, workers: int, *, code: str = "", preload: str = "", **variables: str) -> None:
-        """Start more workers of one thread; `preload` is code that runs in each, also when its nanny starts it anew."""
+    def add(self, workers: int, *, threads: int = 1, code: str = "", preload: str = "", **variables: str) -> None:
+        """Start more workers; `preload` is code that runs in each, also when its nanny starts it anew."""
         for _ in range(workers):
-            words = [self.address, "--nthreads=1", "--no-dashboard", "--local-directory=scratch", "--no-nanny"]
+            words = [self.address, f"--nthreads={threads}", "--no-dashboard", "--local-directory=scratch", "--no-nanny"]
             if preload:
                 (self.folder / "preloaded.py").write_text(preload)
                 words[-1:] = ["--nanny", "--preload=preloaded.py"]
@@ -206,6 +207,16 @@ def test_as_many_parts_as_threads_of_workers(machine: Machine, cluster: Cluster)
     assert machine.mock.calls["putPart"] == 5
     assert b"To resume: cavatica upload a.bam" in err
     assert b"Traceback" not in err
+
+
+def test_dry_run_plans_for_all_workers(machine: Machine, cluster: Cluster) -> None:
+    """64 MiB a second are expected of each worker."""
+    with machine.file("a.bam").open("r+b") as file:
+        file.truncate(100 << 30)
+    more = ("--dry-run", "--json", "--dask-scheduler", cluster.start(2, threads=10))
+    plan = machine.run("upload", "a.bam", "--project", PROJECT, *more).event("plan")
+    assert plan["expected_rate"] == 20 * (64 << 20)
+    assert plan["parts"] == 267  # of 384 MiB, where one machine plans 400
 
 
 # What is killed

@@ -12,6 +12,7 @@ from cli_machine import PROJECT, Machine
 from cavatica_mock import Fault, MockServer
 
 TO = ("--project", PROJECT)
+GIB = 1 << 30
 
 
 def test_a_file_goes_up_whole_and_its_id_and_path_are_told(machine: Machine) -> None:
@@ -239,6 +240,35 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
     assert started["resumed_parts"] >= 2
     assert machine.mock.bytes_received - before == 1_000_000 - started["resumed_bytes"]
     assert machine.remote() == {"a.bam": bytes(1_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "parts", "said"),
+    [
+        (500 * GIB, [], 1000, ""),
+        (500 * GIB, ["--expected-rate", "50MiB"], 1000, "At 50.0 MiB/s the bytes take 2 h 50 min."),
+        (500 * GIB, ["--expected-rate", "2GiB/s"], 832, "At 2.00 GiB/s the bytes take 4 min 10 s."),
+        (
+            1200 * GIB,
+            ["--expected-rate", "8GiB"],
+            1200,
+            (
+                "At 8.00 GiB/s the bytes take 2 min 30 s: API calls, not bytes, are the limit; "
+                "a larger --part-size needs fewer."
+            ),
+        ),
+    ],
+)
+def test_a_dry_run_says_whether_calls_are_the_limit(
+    machine: Machine, size: int, options: list[str], parts: int, said: str
+) -> None:
+    """Parts are planned for the rate that is expected, and it says so if calls take longer than the bytes."""
+    with machine.file("a.bam").open("r+b") as file:
+        file.truncate(size)
+    command = ("upload", "a.bam", *TO, "--dry-run", *options)
+    assert machine.call(*command, "--json").event("plan")["parts"] == parts
+    last = machine.call(*command).out.splitlines()[-1]
+    assert last == said if said else "with the rate limit" in last
 
 
 def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:

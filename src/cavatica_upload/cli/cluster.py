@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cavatica_upload.cli.output import Output
+from cavatica_upload.engine.workers import Workers
 from cavatica_upload.errors import ConnectionFailed, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ def dask_executor(address: str | None, output: Output) -> Iterator[Executor | No
         yield client.get_executor(pure=False)
     finally:
         client.close(timeout=SECONDS)
+
+
+def workers_rate(executor: Executor, output: Output) -> float | None:
+    """Return how many bytes per second all workers together may reach, by their number now; None if there are none."""
+    workers = Workers(executor, output.warn, patience=float("inf"))
+    workers.look()
+    return workers.expected_rate
 
 
 def _connect(address: str, output: Output) -> "Client":

@@ -1,6 +1,7 @@
 """What a run would do: checked and counted, with nothing sent."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import Journal, state_dir
 from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import Plan, least_seconds, part_size_for
+from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.remote import RemoteFile, is_url
 
@@ -56,6 +57,11 @@ class PlannedFile:
     def calls(self) -> int:
         """The API calls it needs."""
         return calls_for(self.parts - self.resumed_parts) if self.sends else 0
+
+    @property
+    def bytes_left(self) -> int:
+        """The bytes that would go up, as far as they are known."""
+        return max(0, (self.size or 0) - self.resumed_parts * self.part_size)
 
     @property
     def target(self) -> str:
@@ -95,14 +101,23 @@ class PlannedFile:
         return [text + note.get(self.state, f"  ({_STATES.get(self.state)})"), *described]
 
 
-def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share: float) -> Exit:
-    """Look at each file of a batch, say what a run would do with it, and return the exit code."""
+def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share: float, rate: float | None) -> Exit:
+    """Look at each file of a batch, say what a run would do with it, and return the exit code.
+
+    `share` is that of the API calls; `rate` in bytes per second is what is expected, None if nothing is.
+    """
     destination = common.destination
     if destination.project is not None:
         api.get_project(destination.project)
     else:
         api.get_file(str(destination.parent))
-    look = _Look(api, batch, common, output)
+    look = _Look(
+        api,
+        batch,
+        common,
+        output,
+        functools.partial(part_size_for, rate=rate, calls_per_second=CALLS_PER_SECOND * share),
+    )
     planned: list[PlannedFile] = []
     journal = Journal(state_dir())
     try:
@@ -113,17 +128,20 @@ def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share
                 look.problems.append(f"{item.label}: {error.message}")
     finally:
         journal.close()
-    _show(output, planned, look.missing_folders(), [file.reason for file in batch.bad], look.problems, share)
+    _show(output, planned, look.missing_folders(), [file.reason for file in batch.bad], look.problems, share, rate)
     return Exit.USAGE if look.problems else Exit.DONE
 
 
 class _Look:
     """Looks at files here, on the platform and in the journal; `problems` are sentences about what would fail."""
 
-    def __init__(self, api: Api, batch: Batch, common: UploadRequest, output: Output) -> None:
+    def __init__(
+        self, api: Api, batch: Batch, common: UploadRequest, output: Output, part_size_for: Callable[..., int]
+    ) -> None:
         self._api = api
         self._batch = batch
         self._common = common
+        self._part_size_for = part_size_for
         self._placement = Placement(api, state_dir() / "receipts", lambda event: output.say(sentence(event)))
         self._tree = self._placement.tree(common.destination)
         self.problems: list[str] = []
@@ -139,7 +157,7 @@ class _Look:
         """Say what would become of a file."""
         request = request_of(item, self._common)
         size = RemoteFile(item.source).size if is_url(item.source) else item.size
-        part_size = part_size_for(size, request.part_size)
+        part_size = self._part_size_for(size, request.part_size)
         folder = self._tree.find(request.folder)
         state = "new" if folder is None else self._state(item, request, folder)
         if folder is not None and state == "new":
@@ -171,7 +189,13 @@ class _Look:
 
 
 def _show(
-    output: Output, planned: list[PlannedFile], missing: list[str], bad: list[str], problems: list[str], share: float
+    output: Output,
+    planned: list[PlannedFile],
+    missing: list[str],
+    bad: list[str],
+    problems: list[str],
+    share: float,
+    rate: float | None,
 ) -> None:
     sent = [file for file in planned if file.sends]
     calls = sum(file.calls for file in planned) + 2 * len(missing)
@@ -185,6 +209,8 @@ def _show(
         "folders_to_make": len(missing),
         "api_calls": calls,
         "least_seconds": least_seconds(calls, share),
+        "expected_rate": rate,
+        "bytes_seconds": sum(file.bytes_left for file in sent) / rate if rate else None,
         "problems": [*bad, *problems],
         "exit_code": int(Exit.USAGE if problems else Exit.DONE),
     }
@@ -217,6 +243,10 @@ def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, 
         least = totals["least_seconds"]
         limit = f"takes at least {time_text(least)}" if least else "is not slowed down"
         output.result(f"About {count_text(totals['api_calls'], 'API call')}; with the rate limit, this run {limit}.")
+        if (by_bytes := totals["bytes_seconds"]) is not None:
+            text = f"At {size_text(totals['expected_rate'])}/s the bytes take {time_text(by_bytes)}"
+            larger = "; a larger --part-size needs fewer" if totals["parts"] > totals["to_send"] else ""
+            output.result(f"{text}: API calls, not bytes, are the limit{larger}." if least > by_bytes else f"{text}.")
     output.say("Dry run: nothing was uploaded.")
 
 

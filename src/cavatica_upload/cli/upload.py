@@ -268,7 +268,7 @@ def upload(
         read_batch,
         resume_words,
     )
-    from cavatica_upload.cli.cluster import dask_executor
+    from cavatica_upload.cli.cluster import dask_executor, workers_rate
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
     from cavatica_upload.cli.receipts import ReceiptFiles
     from cavatica_upload.cli.upload_run import UploadRun
@@ -313,8 +313,9 @@ def upload(
         if dry_run:
             from cavatica_upload.cli.dry_run import dry_run as show_plan
 
+            rate = workers_rate(executor, output) if executor and expected_rate is None else expected_rate
             with connection.api(output) as api:
-                return int(show_plan(api, batch, common, output, share.fraction if share else 1.0))
+                return int(show_plan(api, batch, common, output, share.fraction if share else 1.0, rate))
         run = UploadRun(
             output,
             connection,

@@ -84,8 +84,32 @@ class Workers:
     def watch(self) -> None:
         """Look from now on how many workers a Dask cluster has, which come and go."""
         if self._dask is not None:
-            self._look()
+            self.look()
             threading.Thread(target=self._watch, name="cavatica-workers", daemon=True).start()
+
+    def look(self) -> None:
+        """See whether the scheduler answers and how many workers there are, and say what has changed."""
+        if self._dask is None:
+            return
+        with self._looking:
+            size = None
+            if self._answers:
+                with contextlib.suppress(Exception):  # of many kinds, if the scheduler is lost at this moment
+                    size = sum(self._dask.nthreads(callback_timeout=ANSWER).values())
+            self._empty_since = (self._empty_since or time.monotonic()) if size == 0 else None
+            for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
+            self.size, self._away = size, for_long or size is None
+            if size is None:
+                state = "The Dask scheduler does not answer; parts are sent from this machine until it does."
+            elif for_long:
+                state = "The Dask cluster has no workers; parts are sent from this machine until it has."
+            elif size == 0:
+                state = "The Dask cluster has no workers; parts wait for one."
+            else:
+                state = _ALL_WELL
+            if state != self._state:
+                self._state = state
+                self._notice(state)
 
     def close(self) -> None:
         """Look no more. The executor belongs to whoever made it."""
@@ -160,7 +184,7 @@ class Workers:
             raise WorkerFailed("The worker was lost.") from error
         except CancelledError as error:
             if not self._answers:
-                self._look()
+                self.look()
             raise WorkerFailed("The executor cancelled it.") from error
         except BaseException as error:  # Ctrl-C reaches the processes of a terminal, and is not for this thread
             failure = _failure(error)
@@ -197,33 +221,9 @@ class Workers:
         if not gone:
             self._notice(f"{why} Parts are sent from this machine from now on.")
 
-    # Dask
-
     def _watch(self) -> None:
         while not self._closed.wait(LOOK_AT_SIZE):
-            self._look()
-
-    def _look(self) -> None:
-        """See whether the scheduler answers and how many workers there are, and say what has changed."""
-        with self._looking:
-            size = None
-            if self._answers:
-                with contextlib.suppress(Exception):  # of many kinds, if the scheduler is lost at this moment
-                    size = sum(self._dask.nthreads(callback_timeout=ANSWER).values())
-            self._empty_since = (self._empty_since or time.monotonic()) if size == 0 else None
-            for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
-            self.size, self._away = size, for_long or size is None
-            if size is None:
-                state = "The Dask scheduler does not answer; parts are sent from this machine until it does."
-            elif for_long:
-                state = "The Dask cluster has no workers; parts are sent from this machine until it has."
-            elif size == 0:
-                state = "The Dask cluster has no workers; parts wait for one."
-            else:
-                state = _ALL_WELL
-            if state != self._state:
-                self._state = state
-                self._notice(state)
+            self.look()
 
 
 def _failure(error: BaseException) -> WorkerFailed:
