@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, TypeAlias, Unpack, overload
+from typing import Any, BinaryIO, Literal, NoReturn, Self, TypeAlias, Unpack, overload
 
 import httpx
 
@@ -312,6 +312,9 @@ class Uploader:
         self._context.journal.close()
         if self._own_client:
             self._client.get_httpx_client().close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An Uploader has connections and threads, and cannot go to another process: make one there.")
 
     def __enter__(self) -> Self:
         return self

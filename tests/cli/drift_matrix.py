@@ -44,7 +44,6 @@ NEEDED = {
     "listFiles": {"items", "items.[].id", "items.[].name"},
 }
 """What cannot be done without: an upload may fail there, but says so rightly. Everything else has to end well."""
-NEEDED_BODIES = NEEDED.keys() | {"getUpload"}
 NO_OBJECT = ("204", "empty", "not JSON", "null", "list")
 """Answers without any key."""
 OTHERS: dict[str, Any] = {"string": {"x": 1}, "integer": "much", "boolean": "maybe", "object": "text", "array": 7}
@@ -68,7 +67,7 @@ class Cell:
     def may_fail(self) -> bool:
         """Whether what is different is needed."""
         if not self.key:
-            return self.kind in NO_OBJECT and self.operation in NEEDED_BODIES
+            return self.kind in NO_OBJECT and self.operation in NEEDED
         return self.kind in ("absent", "null", "type", "zero", "negative", "huge") and self.key in NEEDED.get(
             self.operation, ()
         )

@@ -6,6 +6,7 @@ import pytest
 from engine_rig import Rig
 
 from cavatica_mock import MockServer
+from tests.cli.drifting_proxy import DriftingProxy
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,14 @@ def mock() -> Iterator[MockServer]:
 def rig(mock: MockServer, tmp_path: Path) -> Iterator[Rig]:
     """The mock, a folder for files, and uploaders that keep their state there."""
     with Rig(mock, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(rig: Rig) -> Iterator[DriftingProxy]:
+    """What all uploaders of the rig talk to in place of the mock."""
+    with DriftingProxy(rig.mock.base_url) as made:
+        rig.options["endpoint"] = made.base_url
         yield made
 
 

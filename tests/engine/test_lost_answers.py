@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,14 +20,6 @@ from tests.cli.drifting_proxy import Drift, DriftingProxy, in_json
 LIST = ("GET", "/upload/multipart")
 SHOW = ("GET", "/upload/multipart/{id}")
 COMPLETE = ("POST", "/upload/multipart/{id}/complete")
-
-
-@pytest.fixture
-def proxy(rig: Rig) -> Iterator[DriftingProxy]:
-    """What all uploaders of the rig talk to."""
-    with DriftingProxy(rig.mock.base_url) as made:
-        rig.options["endpoint"] = made.base_url
-        yield made
 
 
 def drift(proxy: DriftingProxy, operation: tuple[str, str], change: Callable[[Any], Any]) -> None:

@@ -1,6 +1,7 @@
 """What holds after a stop: nothing is completed, what is stored is reported, and the wait is bounded."""
 
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -328,3 +329,9 @@ def test_child_may_make_its_own(rig: Rig, used: Uploader) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     killer.cancel()
     assert len(rig.mock.files()) == 2
+
+
+def test_uploader_does_not_go_to_a_process_that_is_spawned(used: Uploader) -> None:
+    """Whoever hands it over learns what to do instead."""
+    with pytest.raises(TypeError, match="make one there"):
+        multiprocessing.get_context("spawn").Process(target=print, args=(used,)).start()

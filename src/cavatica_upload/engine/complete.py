@@ -1,5 +1,6 @@
 """The end of an upload: prove the file, complete the upload, see that the right file came of it, keep the receipt."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -223,6 +224,8 @@ class _Completion:
             return SendAgain(tuple(wrong))
         if self._refused == 1:  # storage acknowledged them all: the server may only have lost what it was told
             self._rest = [parts[n] for n in sorted(missing or parts)]
+            with contextlib.suppress(CavaticaError):  # what is refused with a completion may not count
+                self._context.api.report_parts(self._entry.upload_id, [report_of(part) for part in self._rest])
             return None
         if listed and missing and self._can_send_again:
             self._say(f"The server does not have {len(missing)} parts that storage took; they are sent again.")
