@@ -12,11 +12,10 @@ from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import ConnectionFailed, StorageError, UploadRequest, UsageError
-from cavatica_upload.engine.part_retry import ATTEMPTS, PartAttempts
+from cavatica_upload.engine.part_attempts import ATTEMPTS, PartAttempts
 from cavatica_upload.engine.send_part import PartTask, send_part
 from cavatica_upload.errors import Conflict, EtagMismatch, PartRefused, RateLimited
-from cavatica_upload.events import BytesSent, Emitter, Event, Outage, PartRetried, PartSent
-from cavatica_upload.outage import OutageWatch
+from cavatica_upload.events import BytesSent, Emitter, Event, Outage, OutageWatch, PartRetried, PartSent
 from cavatica_upload.plan import Part
 from cavatica_upload.storage.put import Target
 from cavatica_upload.timing import Timing

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
-from cavatica_upload.engine.part_retry import ATTEMPTS, WRONG_ANSWERS, PartAttempts
+from cavatica_upload.engine.part_attempts import ATTEMPTS, WRONG_ANSWERS, PartAttempts
 from cavatica_upload.engine.run import CircuitBreaker
 from cavatica_upload.errors import (
     BadRequest,

@@ -16,7 +16,7 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import Interrupted, Uploader, UploadRequest, UsageError
-from cavatica_upload.engine.stop import Stop
+from cavatica_upload.engine.context import Stop
 from cavatica_upload.events import PartSent, PartsReported, UploadCompleted, UploadStarted
 from cavatica_upload.timing import Timing
 

@@ -15,7 +15,7 @@ from engine_rig import KIB, PROJECT, Rig
 from cavatica_mock import Fault
 from cavatica_upload import FileChanged, SourceError, StorageError, clock
 from cavatica_upload.engine import file_upload, parts
-from cavatica_upload.engine.part_retry import ATTEMPTS
+from cavatica_upload.engine.part_attempts import ATTEMPTS
 from cavatica_upload.events import Event, Notice, PartSent
 from cavatica_upload.storage import put as storage
 

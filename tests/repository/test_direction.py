@@ -25,7 +25,6 @@ ORDER = (
     ("api",),
     ("http",),
     ("md5",),
-    ("outage",),
     ("events",),
     ("request",),
     ("receipt",),

@@ -202,7 +202,7 @@ def _storage(api: "Api", target: Target) -> Finding:
     from io import BytesIO
     from urllib.parse import urlsplit
 
-    from cavatica_upload.engine.part_url import refuse_plain_http, target_of
+    from cavatica_upload.engine.part_attempts import refuse_plain_http, target_of
     from cavatica_upload.plan import Part
     from cavatica_upload.sources.stream import Stream
     from cavatica_upload.storage.put import Storage

@@ -15,8 +15,7 @@ import attrs
 from cavatica_upload.engine.concurrency import MOST, Concurrency, Flight
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import Opened
-from cavatica_upload.engine.part_retry import PartAttempts
-from cavatica_upload.engine.part_url import part_url
+from cavatica_upload.engine.part_attempts import PartAttempts, part_url
 from cavatica_upload.engine.send_part import PartTask, block_size, send_part
 from cavatica_upload.engine.workers import Workers
 from cavatica_upload.errors import (
