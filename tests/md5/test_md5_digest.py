@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from hashlib import md5
 
 import pytest
@@ -13,15 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from md5_support import LIBRARY, WIDTHS, pattern
 
+from cavatica_upload import md5 as md5_package
 from cavatica_upload.errors import ConfigError
-from cavatica_upload.md5 import PartDigest, digest, implementation, new_digest
-from cavatica_upload.md5.digest import VARIABLE, Choice, HashlibDigest
-from cavatica_upload.md5.library import PATH, Job, Library
-from cavatica_upload.md5.pool import ENOUGH, LaneDigest, Pool
+from cavatica_upload.md5 import VARIABLE, PartDigest, _pool, implementation, new_digest
+from cavatica_upload.md5.lanes import ENOUGH, PATH, Job, LaneDigest, Library, Pool
 
 BLOCK = 4096
 some_lanes = pytest.mark.parametrize("lanes", WIDTHS)
 widest = pytest.mark.parametrize("lanes", WIDTHS[-1:])
+
+
+@pytest.fixture(autouse=True)
+def choose_anew() -> Iterator[None]:
+    """What a test chose is forgotten."""
+    yield
+    _pool.cache_clear()
 
 
 def feed(part: PartDigest, blocks: list[bytes]) -> str:
@@ -81,10 +88,10 @@ def test_any_split_over_threads(lanes: int, parts: list[list[int]]) -> None:
 def test_whichever_is_chosen(forced: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """new_digest() gives what the environment asks for, implementation() names it, and its MD5s are right."""
     monkeypatch.setenv(VARIABLE, forced)
-    monkeypatch.setattr(digest, "_choice", Choice())
+    _pool.cache_clear()
     lanes = LIBRARY is not None and not forced
     assert implementation() == ("lanes" if lanes else "hashlib")
-    assert isinstance(new_digest(), LaneDigest if lanes else HashlibDigest)
+    assert isinstance(new_digest(), LaneDigest if lanes else type(md5()))
     blocks = [[pattern(BLOCK, number)] * 7 + [b"end"] for number in range(9)]
     taken = feed_at_once([new_digest() for _ in blocks], blocks)
     assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
@@ -92,11 +99,11 @@ def test_whichever_is_chosen(forced: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_hashlib_where_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the library digests are hashlib's, and asking for lanes by force is an error that says what to do."""
-    monkeypatch.setattr(digest, "load", lambda: None)
-    monkeypatch.setattr(digest, "_choice", Choice())
+    monkeypatch.setattr(md5_package, "load", lambda: None)
+    _pool.cache_clear()
     monkeypatch.delenv(VARIABLE, raising=False)
     assert feed(new_digest(), [b"ab", b"c"]) == md5(b"abc").hexdigest()
-    monkeypatch.setattr(digest, "_choice", Choice())
+    _pool.cache_clear()
     monkeypatch.setenv(VARIABLE, "lanes")
     with pytest.raises(ConfigError, match="were not built") as caught:
         new_digest()
@@ -106,7 +113,7 @@ def test_hashlib_where_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """An implementation that does not exist is refused, each time it is asked for."""
     monkeypatch.setenv(VARIABLE, "sha1")
-    monkeypatch.setattr(digest, "_choice", Choice())
+    _pool.cache_clear()
     for ask in (new_digest, implementation, new_digest):
         with pytest.raises(ConfigError, match="'sha1'"):
             ask()
@@ -239,11 +246,10 @@ def test_a_forked_child_hashes_by_itself() -> None:
     """A child that is forked while the parent's pool is locked and busy takes MD5s all the same."""
     done = run(
         "import hashlib, os\n"
-        "from cavatica_upload.md5 import digest, implementation, new_digest\n"
+        "from cavatica_upload.md5 import _pool, new_digest\n"
         "new_digest().update(bytes(9999))\n"
-        "pool = digest._choice.pool()\n"
-        "lock = pool.lock if pool else digest._choice._lock\n"
-        "lock.acquire()\n"
+        "pool = _pool(os.getpid())\n"
+        "if pool: pool.lock.acquire()\n"
         "child = os.fork()\n"
         "if child == 0:\n"
         "    part = new_digest()\n"

@@ -20,7 +20,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.records import SentPart
-from cavatica_upload.md5.pool import ENOUGH
+from cavatica_upload.md5.lanes import ENOUGH
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.base import Source, usual_block
 from cavatica_upload.sources.local import LocalFile

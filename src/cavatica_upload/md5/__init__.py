@@ -1,8 +1,47 @@
-"""MD5 of parts, taken from the bytes as they are sent.
+"""MD5 of parts, taken from the bytes as they are sent."""
 
-`new_digest()` gives a `PartDigest`; feed it the blocks of one part in order, then ask for `hexdigest()`.
-"""
+import functools
+import os
+from hashlib import md5
+from typing import Protocol
 
-from cavatica_upload.md5.digest import PartDigest, implementation, new_digest
+from cavatica_upload.errors import ConfigError
+from cavatica_upload.md5.lanes import LaneDigest, Pool, load
 
-__all__ = ["PartDigest", "implementation", "new_digest"]
+VARIABLE = "CAVATICA_MD5"
+"""The environment variable that forces an implementation, `hashlib` or `lanes`; read when the first is needed."""
+
+
+class PartDigest(Protocol):
+    """The MD5 of one part; used by one thread at a time."""
+
+    def update(self, block: bytes, /) -> None:
+        """Take the next block of the part. May return before the block is hashed; the block is kept until then."""
+
+    def hexdigest(self) -> str:
+        """The MD5 of all blocks so far, 32 lower-case hexadecimal digits. Waits until they are hashed."""
+
+
+def new_digest() -> PartDigest:
+    """A digest of nothing yet. Raises ConfigError if CAVATICA_MD5 cannot be obeyed."""
+    pool = _pool(os.getpid())
+    return LaneDigest(pool) if pool is not None else md5(usedforsecurity=False)
+
+
+def implementation() -> str:
+    """Which one takes the MD5s of this process: `lanes` or `hashlib`. Raises ConfigError as `new_digest` does."""
+    return "lanes" if _pool(os.getpid()) is not None else "hashlib"
+
+
+@functools.cache  # by process: a forked child has no threads that would finish what the pool began
+def _pool(_process: int) -> Pool | None:
+    forced = os.environ.get(VARIABLE, "")
+    if forced not in ("", "hashlib", "lanes"):
+        raise ConfigError(f"{VARIABLE} is {forced!r}.", "Set it to hashlib or lanes, or unset it.")
+    library = load() if forced != "hashlib" else None
+    if library is None and forced == "lanes":
+        raise ConfigError(
+            f"{VARIABLE} asks for lanes, and they were not built for this machine.",
+            "Install again where there is a C compiler, or unset it.",
+        )
+    return Pool(library) if library is not None else None
