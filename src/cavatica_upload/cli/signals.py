@@ -40,19 +40,23 @@ class Signals:
     @contextmanager
     def stopping(self, cancel: Callable[[bool], None], within: float, say: Callable[[str], None]) -> Iterator[None]:
         """Call `cancel(False)` at the first signal and `cancel(True)`, which is immediate, at the second."""
+        saying: list[threading.Thread] = []
 
         def stop() -> None:
             immediately = self.count > 1
             cancel(immediately)
             text = "Stopping now." if immediately else _STOPPING.format(within)
             # A handler runs between two instructions of the main thread, which may be writing.
-            threading.Thread(target=say, args=(text,), daemon=True).start()
+            saying.append(threading.Thread(target=say, args=(text,), daemon=True))
+            saying[-1].start()
 
         self._stop = stop
         try:
             yield
         finally:
             self._stop = None
+            for thread in saying:
+                thread.join()  # before the last lines of the run are written
 
     @contextmanager
     def paused(self) -> Iterator[None]:
