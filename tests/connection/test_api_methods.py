@@ -21,7 +21,6 @@ from cavatica_upload.api.calls import PAGE
 from cavatica_upload.api.client import SafeClient, connect
 from cavatica_upload.api.readers import MOST_PAGES, Page, Pages
 from cavatica_upload.api.responses import Fields
-from cavatica_upload.batch.metadata import FileEdit
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (
     CompleteRefused,
@@ -32,6 +31,7 @@ from cavatica_upload.errors import (
     UsageError,
 )
 from cavatica_upload.events import Drift
+from cavatica_upload.request import FileEdit
 
 PROJECT = Destination(project="mlin/rna-pilot")
 
