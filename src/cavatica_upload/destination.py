@@ -1,6 +1,8 @@
-"""Where files go: a project or a folder, below it a path of folders; and the names that the platform takes."""
+"""Where files go: a project or a folder, below it a path of folders; the names and metadata that the platform takes."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import unquote
 
 import attrs
@@ -8,6 +10,9 @@ import attrs
 from cavatica_upload.errors import UsageError
 
 LONGEST_NAME = 255  # characters; docs.cavatica.org, Initialize a multipart upload
+MOST_FIELDS = 1000  # docs.cavatica.org, Metadata on CAVATICA, as the next two
+LONGEST_KEY = 100  # bytes of UTF-8
+LONGEST_VALUE = 300  # bytes of UTF-8
 _PROJECT = re.compile(r"[^\s/?#%\x00-\x1f\x7f]+/[^\s/?#%\x00-\x1f\x7f]+")
 _FOLDER_ID = re.compile(r"[A-Za-z0-9_-]+")
 _PAGE = re.compile(r"(?:https?://[^/?#]+|[^/?#]+\.sbgenomics\.com)/u/(?P<project>[^/?#]+/[^/?#]+)(?P<rest>[^?#]*)")
@@ -113,34 +118,25 @@ def _project_of_page(project: str, rest: str) -> str:
     return project
 
 
-def name_problem(name: str) -> str | None:
-    """Return what is wrong with the name of a file, None if nothing.
+def name_problem(name: str, kind: str = "file") -> str | None:
+    """Return what is wrong with the name of a file (docs.cavatica.org, Initialize a multipart upload); None if nothing.
 
-    docs.cavatica.org, Initialize a multipart upload.
+    A folder's may not begin with two underscores (docs.cavatica.org, Create a folder).
     """
     if not name:
         return "it has no name"
     if name in (".", "..") or "/" in name:
-        return f"{name!r} cannot be the name of a file"
+        return f"{name!r} cannot be the name of a {kind}"
+    if kind == "folder" and name.startswith("__"):
+        return "a folder on the platform cannot have a name that begins with “__”"
     if len(name) > LONGEST_NAME:
         return f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed"
     return None if is_utf8(name) else "its name is not valid UTF-8"
 
 
 def folder_problem(name: str) -> str | None:
-    """Return what is wrong with the name of a folder, None if nothing.
-
-    docs.cavatica.org, Create a folder: only two underscores at the beginning are forbidden.
-    """
-    if not name:
-        return "it has no name"
-    if name in (".", "..") or "/" in name:
-        return f"{name!r} cannot be the name of a folder"
-    if name.startswith("__"):
-        return "a folder on the platform cannot have a name that begins with “__”"
-    if len(name) > LONGEST_NAME:
-        return f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed"
-    return None if is_utf8(name) else "its name is not valid UTF-8"
+    """Return what is wrong with the name of a folder, None if nothing."""
+    return name_problem(name, "folder")
 
 
 def is_utf8(name: str) -> bool:
@@ -150,3 +146,44 @@ def is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def metadata_problems(metadata: Mapping[Any, object]) -> Iterator[str]:
+    """Yield a sentence for each thing that the platform would refuse in the metadata of one file."""
+    if len(metadata) > MOST_FIELDS:
+        yield f"there are {len(metadata)} metadata fields, and {MOST_FIELDS} are allowed."
+    for key, value in metadata.items():
+        if not isinstance(key, str):
+            yield f"the name of the metadata field {key!r} is not text."
+            continue
+        if not key:
+            yield "a metadata field has no name."
+        elif not is_utf8(key):
+            yield f"the metadata field {key!r} has a name that is not valid UTF-8."
+        elif any(mark in key for mark in ".$"):
+            yield f"the metadata field {key!r} has a “.” or “$” in its name, which is not allowed."
+        elif _length(key) > LONGEST_KEY:
+            yield f"the metadata field {key[:20] + '…'!r} has a name of {_length(key)} bytes, above {LONGEST_KEY}."
+        if not isinstance(value, str):
+            yield f"the value of the metadata field {key!r} is not text."
+        elif not is_utf8(value):
+            yield f"the value of the metadata field {key!r} is not valid UTF-8."
+        elif _length(value) > LONGEST_VALUE:
+            yield f"the value of the metadata field {key!r} has {_length(value)} bytes, {LONGEST_VALUE} are allowed."
+
+
+def tag_problems(tags: Iterable[object]) -> Iterator[str]:
+    """Yield a sentence for each tag that cannot be one."""
+    for tag in tags:
+        if not isinstance(tag, str):
+            yield f"the tag {tag!r} is not text."
+        elif not tag.strip():
+            yield "a tag is empty."
+        elif not is_utf8(tag):
+            yield f"the tag {tag!r} is not valid UTF-8."
+        elif _length(tag) > LONGEST_VALUE:
+            yield f"the tag {tag[:20] + '…'!r} has {_length(tag)} bytes, {LONGEST_VALUE} are allowed."
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

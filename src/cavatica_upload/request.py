@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Literal
 
 import attrs
 
-from cavatica_upload.destination import Destination, Target, name_problem
+from cavatica_upload.destination import Destination, Target, metadata_problems, name_problem, tag_problems
 from cavatica_upload.disk import is_regular_file
 from cavatica_upload.errors import SizeMismatch, UsageError
 from cavatica_upload.identity import Identity
@@ -79,13 +79,22 @@ def _source(_request: object, _field: "attrs.Attribute[Any]", value: object) -> 
 def _metadata(value: Mapping[str, str]) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise UsageError(f"metadata={value!r} is not a mapping.", 'Give a dict, such as {"sample_id": "s1"}.')
+    _refuse(metadata_problems(value))
     return dict(value)
 
 
 def _tags(value: Iterable[str]) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise UsageError(f"tags={value!r} is not a list of tags.", f"Give a list, such as [{value!r}].")
-    return tuple(value)
+    tags = tuple(value)
+    _refuse(tag_problems(tags))
+    return tags
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    text = " ".join(problem[0].upper() + problem[1:] for problem in problems)
+    if text:
+        raise UsageError(text, "Nothing was uploaded.")
 
 
 def _one_of(*values: str) -> Any:

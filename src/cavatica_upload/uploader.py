@@ -1,11 +1,8 @@
 """Upload files: one, or as many as there are, over one pool of threads."""
 
 import asyncio
-import contextlib
 import functools
-import math
 import os
-import queue
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -36,29 +33,12 @@ from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.options import Options, UploaderOptions, UploadOptions, with_options_of
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
-from cavatica_upload.request import DigestName, IfChanged, IfExists, Outcome, UploadRequest
+from cavatica_upload.request import IfExists, Outcome, UploadRequest
 from cavatica_upload.storage.put import Storage
 from cavatica_upload.storage.throttle import Throttle
 from cavatica_upload.timing import Timing
 
-__all__ = [
-    "DigestName",
-    "IfChanged",
-    "IfExists",
-    "Options",
-    "Outcome",
-    "UploadOptions",
-    "UploadRequest",
-    "Uploader",
-    "UploaderOptions",
-    "upload",
-    "upload_async",
-]
-
-
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
-
-LOOK = 0.1  # seconds between looks whether the run was stopped
 
 
 class Uploader:
@@ -170,7 +150,12 @@ class Uploader:
             server_clock=ServerClock(),
             stop=self._stop,
         )
-        self._watch_answers(client.get_httpx_client())
+
+        def answered(answer: httpx.Response) -> None:
+            outage.answered()
+            context.server_clock.observe(answer.headers.get("Date"))
+
+        client.get_httpx_client().event_hooks["response"].append(answered)
         quick_limit = QUICK_LIMIT_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else QUICK_LIMIT
         concurrency = Concurrency(jobs, quick_limit=quick_limit, timing=timing)
         workers = None
@@ -188,15 +173,6 @@ class Uploader:
             workers=workers,
         )
         self._engine = Engine(context, concurrency, parts)
-
-    def _watch_answers(self, client: httpx.Client) -> None:
-        context = self._context
-
-        def answered(answer: httpx.Response) -> None:
-            context.outage.answered()
-            context.server_clock.observe(answer.headers.get("Date"))
-
-        client.event_hooks["response"].append(answered)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -274,7 +250,7 @@ class Uploader:
             over = False
             while not over:
                 self._engine.feed(run)
-                ended, over = _wait(run, placement.patience)
+                ended, over = run.wait(placement.patience)
                 yield from placement.described(ended, over=over)
         except KeyboardInterrupt:
             self._wind_up(run)
@@ -287,7 +263,7 @@ class Uploader:
         try:
             self.cancel()
             while run.under_way:
-                _wait(run)
+                run.wait()
         except KeyboardInterrupt:
             self.cancel(at_once=True)
 
@@ -386,27 +362,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _wait(run: Run, most: float = math.inf) -> tuple[list[Outcome], bool]:
-    """Wait until files end, for `most` seconds; return how, and whether no other will."""
-    until = time.monotonic() + most
-    while True:
-        over = run.over
-        try:
-            ended = [run.outcomes.get(block=not over, timeout=LOOK)]
-        except queue.Empty:
-            if over or time.monotonic() >= until:
-                return [], over
-            continue
-        with contextlib.suppress(queue.Empty):
-            while True:
-                ended.append(run.outcomes.get_nowait())
-        return ended, False
-
-
 def _split(options: Options) -> tuple[Any, Any]:
-    own = UploaderOptions.__annotations__
-    given = dict(options)
-    return (
-        {name: value for name, value in given.items() if name in own},
-        {name: value for name, value in given.items() if name not in own},
-    )
+    """Return the arguments of Uploader and those of an upload."""
+    own = {name: value for name, value in options.items() if name in UploaderOptions.__annotations__}
+    return own, {name: value for name, value in options.items() if name not in own}

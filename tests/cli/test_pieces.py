@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from cavatica_upload import errors
-from cavatica_upload.batch.metadata import metadata_problems
 from cavatica_upload.cli.bars import Bars, Layout, shorten, shorten_all
 from cavatica_upload.cli.exit_codes import Exit, exit_of, exit_of_run
 from cavatica_upload.cli.format import size_text, time_text, visible
 from cavatica_upload.cli.options import Pair, Size, Span
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.progress import WINDOW, Lines, Meter, Speed
-from cavatica_upload.destination import Target
+from cavatica_upload.destination import Target, metadata_problems
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import (
     BytesSent,

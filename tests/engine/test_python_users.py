@@ -111,8 +111,8 @@ def test_what_is_wrong_with_a_folder(rig: Rig) -> None:
     for path in ("", None, b"a.bam", ["a.bam"]):
         with pytest.raises(UsageError, match="is not a path"):
             requests_for(path, destination=PROJECT)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"field 'a\.b'.*a tag is empty.*nowhere\.bam"):
-        requests_for(rig.folder / "nowhere.bam", destination=PROJECT, metadata={"a.b": "c"}, tags=[""])
+    with pytest.raises(UsageError, match=r"field 'a\.b'.*field '\$'"):
+        requests_for(rig.folder, destination=PROJECT, metadata={"a.b": "c", "$": "d"})
     manifest = rig.folder / "list.csv"
     manifest.write_text('path\n"a.bam\n')
     with pytest.raises(UsageError, match=r"list\.csv has 1 problem.*Line 2: a quoted cell"):
@@ -146,8 +146,8 @@ def test_what_is_no_list_of_requests(rig: Rig) -> None:
         ({"metadata": "a=b"}, "metadata='a=b' is not a mapping"),
         ({"metadata": {"a.b": "c"}}, "“.”"),
         ({"metadata": {"a": 7}}, "is not text"),
-        ({"tags": [" "]}, "a tag is empty"),
-        ({"tags": [7]}, "the tag 7 is not text"),
+        ({"tags": [" "]}, "A tag is empty"),
+        ({"tags": [7]}, "The tag 7 is not text"),
         ({"metadata": {7: "a"}}, "field 7 is not text"),
         ({"name": 7}, "name=7 is not text"),
         ({"name": Path("a")}, "is not text"),

@@ -16,8 +16,8 @@ from typing import Any
 
 import attrs
 
-from cavatica_upload.batch.metadata import metadata_problems, tag_problems
 from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, read_text
+from cavatica_upload.destination import metadata_problems, tag_problems
 from cavatica_upload.errors import UsageError
 from cavatica_upload.sources.remote import is_url
 

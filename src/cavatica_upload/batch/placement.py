@@ -4,14 +4,12 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 
 import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.folders import FolderTree, NotAFolder
-from cavatica_upload.batch.metadata import FILES_PER_CALL, metadata_problems, tag_problems
 from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import ApiError, CavaticaError, UsageError
 from cavatica_upload.events import Event, Notice, UploadFailed, UploadSkipped
@@ -19,6 +17,8 @@ from cavatica_upload.receipt import Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import FileEdit, Outcome, UploadRequest
 from cavatica_upload.sources.remote import is_url
+
+FILES_PER_CALL = 100  # whose metadata is set together; sevenbridges-python's DEFAULT_BULK_LIMIT
 
 
 class Placement:
@@ -54,9 +54,6 @@ class Placement:
                 yield Outcome(request, error=error)
 
     def _placed(self, request: UploadRequest) -> UploadRequest | Outcome:
-        problem = next(chain(metadata_problems(request.metadata), tag_problems(request.tags)), None)
-        if problem is not None:
-            raise UsageError(f"{request.key} cannot be uploaded: {problem}", "Nothing of it was sent.")
         size = _size_of_file(request)
         request.check_size(size)
         folder = self._folder(request)

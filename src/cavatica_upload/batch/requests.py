@@ -8,7 +8,6 @@ import attrs
 
 from cavatica_upload.batch.files import Item, Rules, collect
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
-from cavatica_upload.batch.metadata import metadata_problems, tag_problems
 from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import UsageError
 from cavatica_upload.request import IfExists, UploadRequest, path_text
@@ -42,8 +41,7 @@ def requests_for(
     except ManifestError as error:
         raise UsageError(" ".join((error.message, *error.problems)), error.hint) from error
     batch = collect([path_text(path) for path in paths], rows, Rules(recursive=True))
-    bad = [file.reason for file in batch.bad]
-    problems = [*metadata_problems(common.metadata), *tag_problems(common.tags), *batch.problems, *bad]
+    problems = [*batch.problems, *(file.reason for file in batch.bad)]
     if problems:
         raise UsageError(" ".join(problems), "Nothing was uploaded.")
     return [request_of(item, common) for item in batch.items]

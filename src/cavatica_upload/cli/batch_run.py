@@ -12,7 +12,6 @@ import attrs
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
-from cavatica_upload.batch.metadata import metadata_problems, tag_problems
 from cavatica_upload.batch.requests import request_of
 from cavatica_upload.batch.shard import Shard, slurm_tasks
 from cavatica_upload.batch.sheet import Sheet, SheetStyle
@@ -35,7 +34,6 @@ def read_batch(
     paths: Sequence[str],
     manifest: Path | None,
     rules: Rules,
-    common: UploadRequest,
     output: Output,
     *,
     skip_bad_files: bool,
@@ -53,7 +51,7 @@ def read_batch(
         return None
     batch = collect(paths, rows, rules)
     bad = [] if skip_bad_files and batch.items else [file.reason for file in batch.bad]
-    problems = [*metadata_problems(common.metadata), *tag_problems(common.tags), *batch.problems, *bad]
+    problems = [*batch.problems, *bad]
     for notice in batch.notices:
         output.warn(notice)
     if problems:

@@ -10,8 +10,7 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
-from cavatica_upload.batch.metadata import FILES_PER_CALL
-from cavatica_upload.batch.placement import Placement
+from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
 from cavatica_upload.batch.requests import request_of
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text, size_text, time_text

@@ -298,7 +298,7 @@ def upload(
     named = [*paths, *(listed_paths(files_from, stdin_taken=STDIN in paths) if files_from else ())]
     if not named and manifest is None:
         raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
-    batch = read_batch(named, manifest, rules, common, output, skip_bad_files=skip_bad_files)
+    batch = read_batch(named, manifest, rules, output, skip_bad_files=skip_bad_files)
     if batch is None:
         return int(Exit.USAGE)
     if (expect_size is not None or expect_md5) and len(batch.items) + len(batch.bad) != 1:

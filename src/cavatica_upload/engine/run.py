@@ -1,9 +1,12 @@
 """The requests of one call of the uploader, the biggest files first, and how they ended."""
 
 import bisect
+import contextlib
+import math
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from cavatica_upload.request import Outcome, UploadRequest
 WINDOW = 2000  # requests read ahead
 FIRST_FILES = 4  # open at a time until some were opened well: what fails for all fails for few
 MOST_FILES = 32  # open at a time
+LOOK = 0.1  # seconds between looks whether the run was stopped
 MOST_ENDED = 100  # outcomes that wait before more requests are read
 IN_A_ROW = 3
 PROJECT_GONE = frozenset({3002, 5026})  # docs.cavatica.org, API status codes: no such project; no such folder
@@ -143,6 +147,22 @@ class Run:
         """Whether nothing more will come of it but what lies in `outcomes`."""
         with self._lock:
             return (self.exhausted or self._stopped) and not self._waiting and not self._open
+
+    def wait(self, most: float = math.inf) -> tuple[list[Outcome], bool]:
+        """Wait until files end, for `most` seconds; return how they did, and whether no other will."""
+        until = time.monotonic() + most
+        while True:
+            over = self.over
+            try:
+                ended = [self.outcomes.get(block=not over, timeout=LOOK)]
+            except queue.Empty:
+                if over or time.monotonic() >= until:
+                    return [], over
+                continue
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    ended.append(self.outcomes.get_nowait())
+            return ended, False
 
     # For the engine
 
