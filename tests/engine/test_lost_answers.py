@@ -138,7 +138,9 @@ def test_own_file_is_found_after_completions_without_answers(rig: Rig, proxy: Dr
     assert rig.calls["startUpload"] == 2
 
 
-@pytest.mark.parametrize("keep", [("id",), ("id", "size"), ("id", "name", "project")])
+@pytest.mark.parametrize(
+    "keep", [("id",), ("id", "size"), ("id", "name", "project"), ("id", "size", "name", "project", "href")]
+)
 @pytest.mark.parametrize("size", [PARTS * KIB, PARTS * KIB - 1])
 def test_completion_that_names_another_file(rig: Rig, proxy: DriftingProxy, keep: tuple[str, ...], size: int) -> None:
     """An answer with the id of a file that is not the one that was sent is an error that names it."""
@@ -163,6 +165,8 @@ def test_completion_that_names_another_file(rig: Rig, proxy: DriftingProxy, keep
         {"project": "me/other"},
         {"project": "other/study"},
         {"size": PARTS * KIB, "name": "SAMPLE.bam"},
+        {"id": "0" * 24},
+        {"id": 7},
     ],
 )
 def test_completion_that_says_something_else_is_looked_into(

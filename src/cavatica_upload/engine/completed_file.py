@@ -8,7 +8,7 @@ import attrs
 import httpx
 
 from cavatica_upload.api.records import CompletedFile, FileDetails
-from cavatica_upload.clock import epoch_seconds
+from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.engine.context import Context
 from cavatica_upload.errors import CavaticaError, IntegrityError, NotFound, SizeMismatch, UploadGone
 from cavatica_upload.http.connections import Connections, deadline
@@ -17,7 +17,6 @@ from cavatica_upload.md5 import new_digest
 from cavatica_upload.sources.base import Source
 from cavatica_upload.storage.etag import md5_in
 
-CLOCK_GRAIN = 2.0  # seconds: times of the platform have whole seconds, and so has the header that tells its clock
 UNKNOWN_CLOCK = 5.0  # seconds: if the platform has not told its clock
 READ_WHOLE = 1 << 30  # bytes up to which a file is read back whole; of larger ones the first and the last part
 READ_SECONDS = 600.0  # that reading a file back may take
@@ -100,7 +99,8 @@ def check_answer(context: Context, entry: Entry, size: int, answer: CompletedFil
     """
     file: File = answer
     wrong = _differences(file, entry, size)
-    if wrong or file.size is None or file.name is None:
+    other_link = file.href is not None and not file.href.rstrip("/").endswith(f"/{file.id}")
+    if wrong or other_link or file.size is None or file.name is None:
         try:
             file = context.api.get_file(answer.id or "")
         except NotFound:

@@ -122,13 +122,12 @@ class FileUpload:
         self._emit_started()
         try:
             self._is_reading = self._reading.start()
-            missing = self._missing()
             for _ in range(1 + RESENDS):
-                self._send(missing)
+                self._send(self._missing())
                 ended = self._complete()
                 if not isinstance(ended, SendAgain):
                     break
-                missing = self._take_back(ended.numbers)
+                self._take_back(ended.numbers)
             else:
                 ended = self._abandon()
         except Exception as error:
@@ -288,22 +287,13 @@ class FileUpload:
             self._checkpoints.put_back(unreported, self._context.clock())
         return ended
 
-    def _take_back(self, numbers: Iterable[int]) -> list[Part]:
-        """Return the parts that have to be sent again."""
-        plan = self._opened.plan
-        if plan is None:
-            raise StorageError(
-                "The server lost parts of the stream, and a stream can be read only once.",
-                "Run the command that makes the stream again.",
-            )
-        numbers = frozenset(numbers)
-        self._forget_bytes(self._sent[number] for number in numbers if number in self._sent)
+    def _take_back(self, numbers: tuple[int, ...]) -> None:
+        """Let these parts be missing again; only a file that can be read again comes here."""
+        self._forget_bytes(self._sent.pop(number) for number in numbers)
         for number in numbers:
-            self._sent.pop(number, None)
             self._checkpoints.discard(number)
-        self._resumed -= numbers
+        self._resumed -= frozenset(numbers)
         self._file.sent = len(self._sent)
-        return [plan.part(number) for number in sorted(numbers)]
 
     def _forget_bytes(self, parts: Iterable[SentPart]) -> None:
         """Take back from the progress what has to be sent again."""
