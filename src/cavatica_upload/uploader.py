@@ -34,8 +34,7 @@ from cavatica_upload.options import Options, UploaderOptions, UploadOptions, wit
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import IfExists, Outcome, UploadRequest
-from cavatica_upload.storage.put import Storage
-from cavatica_upload.storage.throttle import Throttle
+from cavatica_upload.storage.put import Storage, Throttle
 from cavatica_upload.timing import Timing
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
