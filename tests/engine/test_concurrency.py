@@ -134,6 +134,14 @@ def test_small_files_on_a_link_of_long_latency_are_sent_side_by_side() -> None:
     assert link.limits[-1] == MOST
 
 
+@pytest.mark.parametrize("size", [0, 1])
+def test_empty_files_are_sent_side_by_side(size: int) -> None:
+    """Parts without bytes say as much of the latency as others."""
+    link = Link(rate=100e6, latency=0.1)
+    link.run(10, size=size)
+    assert link.limits[-1] == MOST
+
+
 def test_fast_link_is_filled_at_once() -> None:
     """Sixteen MiB within a tenth of a second are enough to know that nothing is lost with more parts in flight."""
     link = Link(rate=600e6)
@@ -201,7 +209,7 @@ def test_fixed_limit_stays() -> None:
 STEPS = st.sampled_from(["begin", "fail", "sent", "end", "lost"])
 
 
-@given(st.lists(st.tuples(STEPS, st.floats(0, 5), st.integers(0, 10**9))))
+@given(st.lists(st.tuples(STEPS, st.floats(0, 5), st.just(0) | st.integers(0, 10**9))))
 def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, int]]) -> None:
     """Whatever happens, the limit is from 1 to 32."""
     hand = Hand()

@@ -112,7 +112,7 @@ class Concurrency:
         with self._lock:
             now = self._clock()
             if stored and not flight.measured and flight.since == flight.began:
-                self._measure(flight.size, now - flight.began, 1)
+                self._measure(max(1, flight.size), now - flight.began, 1)
             self._flights.discard(flight)
 
     # The lock is held
@@ -142,7 +142,7 @@ class Concurrency:
         self._bytes += count
         self._seconds += seconds
         self._enough += share
-        if self._enough < self.limit or self._seconds <= 0:
+        if self._enough < self.limit or not self._bytes or self._seconds <= 0:
             return False
         now = self._clock()
         cpu_bound = self._cpu() - self._cpu_since > (now - self._since) * self._cores * CPU_BOUND
