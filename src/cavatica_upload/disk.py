@@ -1,9 +1,64 @@
-"""Files that this package writes: private folders, and texts that are on disk whole or not at all."""
+"""Files that this package writes: where they are, private folders, and texts that are on disk whole or not at all."""
 
+import contextlib
+import errno
+import functools
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
+
+READER_SECONDS = 10.0
+"""How long the reader of a named pipe may take to open it."""
+
+
+def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of journal and receipts: `given`, else CAVATICA_STATE_DIR, else the user's state directory.
+
+    A user who has no home folder, or one that cannot be written, has it in the folder for temporary files.
+    """
+    chosen = given or os.environ.get("CAVATICA_STATE_DIR")
+    return Path(chosen) if chosen else _default_folder()[0]
+
+
+def state_notice() -> str | None:
+    """Return a sentence if journal and receipts are not where they usually are, None if they are."""
+    return None if os.environ.get("CAVATICA_STATE_DIR") else _default_folder()[1]
+
+
+def _default_folder() -> tuple[Path, str | None]:
+    import platformdirs  # slow, and seldom needed
+
+    try:
+        usual = platformdirs.user_state_path("cavatica-upload")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        folder = _temporary_folder()
+        return folder, f"The home folder is not known: journal and receipts are in {folder}."
+    existing = next(path for path in (usual, *usual.parents) if path.exists())
+    if os.access(existing, os.W_OK | os.X_OK):
+        return usual, None
+    folder = _temporary_folder()
+    return folder, (
+        f"{existing} cannot be written: journal and receipts are in {folder}. To keep them, set CAVATICA_STATE_DIR."
+    )
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    """Return this user's own folder, or a new one if somebody else made that."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    path = Path(tempfile.gettempdir()) / f"cavatica-upload-{user}"
+    with contextlib.suppress(OSError):
+        private_folder(path)
+    found = path.lstat() if path.exists() else None
+    ours = found is not None and stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022
+    return path if ours else Path(tempfile.mkdtemp(prefix="cavatica-upload-"))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, without the number of the error and the path."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def private_folder(path: Path) -> None:
@@ -42,14 +97,15 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text (UTF-8) to a path that the user named: whole or not at all, even after a power cut.
 
     Links are followed. What is there and is no regular file (a pipe, a device) is written into, never replaced. A file
-    that is replaced keeps its permissions. Raises OSError.
+    that is replaced keeps its permissions, a new one is for this user only. Raises OSError, also for a pipe that
+    nobody reads.
     """
     try:
         mode: int | None = path.stat().st_mode
     except FileNotFoundError:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
-        with path.open("w", encoding="utf-8") as file:
+        with os.fdopen(_open_special(path), "w", encoding="utf-8") as file:
             file.write(text)
         return
     path = Path(os.path.realpath(path))
@@ -59,9 +115,25 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-            if mode is not None:
-                Path(temporary).chmod(stat.S_IMODE(mode))
+            Path(temporary).chmod(0o600 if mode is None else stat.S_IMODE(mode))
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _open_special(path: Path) -> int:
+    """Open a pipe or a device for writing: without O_NONBLOCK, a pipe's reader would be waited for without an end."""
+    deadline = time.monotonic() + READER_SECONDS
+    while True:
+        try:
+            number = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError as error:
+            if error.errno != errno.ENXIO or not path.is_fifo():
+                raise
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENXIO, "nobody reads the pipe") from error
+            time.sleep(0.05)
+        else:
+            os.set_blocking(number, True)
+            return number

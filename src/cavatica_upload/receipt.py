@@ -5,8 +5,9 @@ It holds no token and no signed URL, and may be handed on.
 """
 
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import md5
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +20,7 @@ from cavatica_upload.identity import Identity
 
 SCHEMA = "cavatica-upload receipt"
 VERSION = 1
+MOST_BYTES = 16 * 1024 * 1024  # one of 10,000 parts has 2 MiB
 
 Record = TypeVar("Record")
 
@@ -104,48 +106,63 @@ class Receipt:
 
     @classmethod
     def from_json(cls, text: str) -> "Receipt":
-        """Read a receipt from JSON text; raises SourceError where the text is no receipt, or of a later version."""
+        """Read a receipt from JSON text; raises SourceError if the text is no receipt, or of a later version."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise SourceError(f"This is not a receipt: {error}.") from error
+            raise SourceError("This is not a receipt: it is not JSON.") from error
         if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
             raise SourceError("This is JSON, but not a receipt.", "Give a file that `cavatica receipts` lists.")
         version = document.pop("version", None)
-        if not isinstance(version, int) or version > VERSION:
+        if type(version) is not int or not 0 < version <= VERSION:
             raise SourceError(
                 f"This receipt has version {version}, and versions up to {VERSION} are known here.",
                 "Use a later version of this program.",
             )
         try:
             parts = tuple(_checked(ReceiptPart, part) for part in document["parts"])
-            digest = document.get("digest") and _checked(FileDigest, document["digest"])
-            identity = document.get("identity") and _checked(Identity, document["identity"])
+            digest = None if document.get("digest") is None else _checked(FileDigest, document["digest"])
+            identity = None if document.get("identity") is None else _checked(Identity, document["identity"])
             doubts = tuple(map(str, document.get("not_verified") or ()))
             document.pop("path", None)
             document |= {"parts": parts, "digest": digest, "identity": identity, "not_verified": doubts}
             return _checked(cls, document)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SourceError(f"This receipt is incomplete: {error}.") from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise SourceError(f"This receipt is incomplete or spoilt: {error}.") from error
 
 
 _OPTIONAL = frozenset(
     {"project", "parent", "place", "composite", "digest", "identity", "href", "path", "md5", "etag", "proof"}
 )
-_NUMBERS = frozenset({"size", "part_size", "number", "device", "inode", "mtime_ns", "ctime_ns"})
+_COUNTS = frozenset({"size", "part_size", "number"})
+_NUMBERS = _COUNTS | {"device", "inode", "mtime_ns", "ctime_ns"}
+_MD5 = re.compile("[0-9a-f]{32}")
 _FLAGS = frozenset({"verified", "resumed"})
 _RECORDS = frozenset({"parts", "not_verified", "digest", "identity"})
 
 
 def _checked(kind: type[Record], document: dict[str, Any]) -> Record:
-    """Make a record of JSON whose fields may be of any type, or missing; raises TypeError or KeyError."""
+    """Make a record of JSON whose fields may be anything, or missing; raises what from_json() catches."""
     known = {field.name for field in attrs.fields(kind)}  # type: ignore[arg-type]
     fields = {key: value for key, value in document.items() if key in known}
     for key, value in fields.items():
+        if key in _RECORDS or (value is None and key in _OPTIONAL):
+            continue
         wanted: type = bool if key in _FLAGS else int if key in _NUMBERS else str
-        if key not in _RECORDS and not (value is None and key in _OPTIONAL) and type(value) is not wanted:
-            raise TypeError(f"{key} is {value!r}")
+        if type(value) is not wanted or not _possible(key, value):
+            raise ValueError(f"{key} is {value!r:.60}")
     return kind(**fields)
+
+
+def _possible(key: str, value: Any) -> bool:
+    """Return whether a field of the right type can have this value."""
+    if key in _NUMBERS:
+        least = 0 if key == "size" else 1 if key in _COUNTS else -(2**64)
+        return bool(least <= value <= 2**64)
+    if isinstance(value, str):
+        os.fsencode(value)  # raises ValueError if it cannot be the name of a file
+        return "\0" not in value and (key != "md5" or _MD5.fullmatch(value) is not None)
+    return True
 
 
 def composite(md5s: Iterable[str]) -> str:
@@ -173,7 +190,11 @@ def write(receipt: Receipt, folder: Path) -> Receipt:
 def read(path: Path) -> Receipt:
     """Read a receipt; raises SourceError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise SourceError(f"{path} is not a receipt: it is too large.", "Check the path.")
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise SourceError(f"The receipt {path} cannot be read: {error.strerror}.", "Check the path.") from error
     except ValueError as error:
@@ -184,10 +205,10 @@ def read(path: Path) -> Receipt:
         raise SourceError(f"{path}: {error.message}", error.hint) from error
 
 
-def receipts(folder: Path) -> Iterator[Receipt]:
-    """Yield the receipts kept in `folder`, the oldest first; files that are none are passed over."""
+def receipts(folder: Path, pass_over: Callable[[Path], object] = lambda _path: None) -> Iterator[Receipt]:
+    """Yield the receipts kept in `folder`, the oldest first; `pass_over` is called with each file that is none."""
     for path in json_files(folder):
         try:
             yield read(path)
         except SourceError:
-            continue
+            pass_over(path)

@@ -19,6 +19,7 @@ from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.batch.placement import Placement
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.destination import Destination
+from cavatica_upload.disk import state_dir as find_state_dir
 from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_SIDE_BY_SIDE, Concurrency
 from cavatica_upload.engine.context import Context, Stop
 from cavatica_upload.engine.engine import Engine
@@ -29,7 +30,6 @@ from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Emitter, Event, Listener, Notice, OutageWatch, Retrying
 from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.journal.journal import state_dir as find_state_dir
 from cavatica_upload.options import Options, UploaderOptions, UploadOptions, with_options_of
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt

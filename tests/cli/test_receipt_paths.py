@@ -5,7 +5,10 @@ import os
 import threading
 from pathlib import Path
 
+import pytest
 from cli_machine import PROJECT, Machine
+
+from cavatica_upload import disk
 
 TO = ("--project", PROJECT)
 
@@ -44,3 +47,40 @@ def test_a_link_is_followed_and_a_file_keeps_its_permissions(machine: Machine) -
     assert json.loads(real.read_text())["name"] == "a.bam"
     assert real.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in (machine.home / "kept").iterdir()] == ["r.json"]
+
+
+def test_a_pipe_that_nobody_reads_is_not_waited_for_for_ever(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is uploaded, and its receipt is said not to be written."""
+    monkeypatch.setattr(disk, "READER_SECONDS", 0)
+    machine.file("a.bam")
+    os.mkfifo(machine.home / "pipe")
+    ended = machine.call("upload", "a.bam", *TO, "--receipt", "pipe")
+    assert ended.code == 0
+    assert "could not be written: nobody reads the pipe" in ended.err
+
+
+def test_a_link_into_a_folder_that_is_missing(machine: Machine) -> None:
+    """The folder is made where the link leads."""
+    machine.file("a.bam")
+    (machine.home / "r.json").symlink_to("not/yet/r.json")
+    assert machine.call("upload", "a.bam", *TO, "--receipt", "r.json").code == 0
+    assert json.loads((machine.home / "not/yet/r.json").read_text())["name"] == "a.bam"
+
+
+def test_no_place_at_all(machine: Machine) -> None:
+    """An empty text, as an unset variable leaves it, is wrong usage, and nothing is uploaded."""
+    machine.file("a.bam")
+    assert machine.call("upload", "a.bam", *TO, "--receipt", "").code == 2
+    assert machine.mock.files() == []
+
+
+@pytest.mark.parametrize("letter", ["n", "ü"])
+def test_names_that_leave_no_room_for_the_suffix(machine: Machine, letter: str) -> None:
+    """Files whose names are as long as a name may be get receipts of their own, too."""
+    length = 254 // len(letter.encode())
+    names = [letter * length, letter * (length - 1) + "x"]
+    for name in names:
+        machine.file(name)
+    assert machine.call("upload", *names, *TO, "--receipt", "kept/").code == 0
+    kept = [json.loads(path.read_text())["name"] for path in (machine.home / "kept").iterdir()]
+    assert sorted(kept) == sorted(names)

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from cavatica_upload import receipt as receipts_of
 from cavatica_upload import verify
 from cavatica_upload.destination import Destination
+from cavatica_upload.disk import state_dir
 from cavatica_upload.engine.proof import keep
 from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.identity import Identity
-from cavatica_upload.journal.journal import Journal, state_dir
+from cavatica_upload.journal import journal as journal_module
+from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
@@ -134,6 +136,7 @@ from cavatica_upload.journal.journal import Journal
 told = []
 journal = Journal(Path(sys.argv[1]), told.append)
 sys.stdin.read()
+told = [text for text in told if "waiting" not in text]  # on a busy machine
 journal.starting("e", __import__("cavatica_upload").Destination(project="me/study"), sys.argv[2], "n", 1.0)
 print(told, journal.unanswered("e", __import__("cavatica_upload").Destination(project="me/study"), sys.argv[2]))
 """
@@ -212,6 +215,10 @@ SPOILT = [
     "UPDATE uploads SET destination = 'nowhere'",
     "UPDATE uploads SET destination = 'parent:../..'",
     "UPDATE uploads SET part_size = 0",
+    'UPDATE uploads SET identity = \'{"path": "", "size": Infinity}\'',
+    "UPDATE uploads SET name = CAST(x'ff' AS TEXT)",
+    "UPDATE uploads SET if_exists = CAST(x'ff' AS TEXT)",
+    "UPDATE parts SET headers = CAST(x'ff' AS TEXT)",
     "UPDATE parts SET headers = '7'",
     "UPDATE parts SET headers = 'x'",
 ]
@@ -235,6 +242,80 @@ def test_spoilt_rows_are_passed_over(tmp_path: Path, spoil: str) -> None:
     assert journal.parts(other) == {2: sent(2)}
     assert len(told) == 1
     journal.close()
+
+
+@pytest.mark.parametrize("value", ["NULL", "x'ff00'", "1.5", "'x'", "-1"])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("uploads", column) for column in ("upload_id", "name", "identity", "if_exists", "part_size", "started")),
+        *(("parts", column) for column in ("number", "size", "md5", "headers", "reported")),
+        *(("starts", column) for column in ("name", "began")),
+    ],
+)
+def test_wrong_types_are_passed_over(tmp_path: Path, table: str, column: str, value: str) -> None:
+    """In tables that take any type, as another program may make them, whatever stands in a column stops nothing."""
+    journal = Journal(tmp_path)
+    journal.put(journal.add(entry()), sent(1))
+    journal.starting("https://api/v2", PROJECT, "b", "b", 1.0)
+    journal.close()
+    with sqlite3.connect(journal.path) as database:
+        for name in ("uploads", "parts", "starts"):
+            database.execute(f"CREATE TABLE loose AS SELECT * FROM {name}")
+            database.execute(f"DROP TABLE {name}")
+            database.execute(f"ALTER TABLE loose RENAME TO {name}")
+        database.execute(f"UPDATE {table} SET {column} = {value}")
+    database.close()
+    again = Journal(tmp_path)
+    for found in again.entries():
+        assert all(isinstance(text, str) for text in (found.upload_id, found.name, found.if_exists, found.started))
+        assert all(isinstance(part.number, int) for part in again.parts(found).values())
+    started = again.unanswered("https://api/v2", PROJECT, "b")
+    assert started is None or isinstance(started[1], float)
+    assert again.trouble is None
+    again.close()
+
+
+def test_journal_of_a_later_version_is_set_aside(tmp_path: Path) -> None:
+    """It is kept whole for the version that wrote it; this one begins its own and says where the other is."""
+    kept = []
+    for _ in range(2):
+        journal = Journal(tmp_path)
+        journal.add(entry())
+        journal.close()
+        with sqlite3.connect(journal.path) as database:
+            database.execute("PRAGMA user_version = 99")
+        database.close()
+        kept.append(journal.path.read_bytes())
+        told: list[str] = []
+        again = Journal(tmp_path, told.append)
+        assert again.entries() == []
+        again.close()
+        assert len(told) == 1
+        assert "later version" in told[0]
+    aside = list(tmp_path.glob("journal.sqlite.damaged-*"))
+    assert [path.read_bytes() for path in sorted(aside)] == kept
+
+
+def test_journal_that_another_process_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for, and that is told before the wait is over; what is held for good is gone on without."""
+    monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.01)
+    Journal(tmp_path).close()
+    holder = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None, check_same_thread=False)
+    for ends in (True, False):
+        holder.execute("BEGIN EXCLUSIVE")
+        told: list[str] = []
+
+        def tell(text: str, ends: bool = ends, told: list[str] = told) -> None:
+            if ends and not told:
+                holder.execute("ROLLBACK")
+            told.append(text)
+
+        journal = Journal(tmp_path, tell)
+        assert "waiting" in told[0]
+        assert (journal.trouble is None) == ends
+        journal.close()
+    holder.close()
 
 
 VERSION_1 = """
@@ -293,16 +374,22 @@ def test_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_state_is_for_this_user_only(tmp_path: Path) -> None:
-    """Folders are 0700 whatever the umask is; what others use, too, is left as it is."""
-    (tmp_path / "empty").mkdir(mode=0o755)
-    old = os.umask(0)
-    try:
-        for folder in ("a/b/state", "empty"):
-            Journal(tmp_path / folder).close()
-    finally:
-        os.umask(old)
-    for folder in ("a", "a/b", "a/b/state", "empty"):
-        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+    """Folders are 0700 and files 0600 whatever the umask is; a folder that others use, too, is left as it is."""
+    (tmp_path / "file").write_bytes(CONTENT)
+    for mask in (0, 0o077, 0o777):
+        empty = tmp_path / f"empty{mask}"
+        empty.mkdir()
+        empty.chmod(0o777)
+        old = os.umask(mask)
+        try:
+            for folder in (tmp_path / f"{mask}/b/state", empty):
+                Journal(folder).close()
+                receipts_of.write(receipt(tmp_path / "file"), folder / "receipts")
+        finally:
+            os.umask(old)
+        for folder in (empty, tmp_path / f"{mask}"):
+            for path in (folder, *folder.rglob("*")):
+                assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o755)
     (tmp_path / "shared" / "file").touch()
@@ -428,6 +515,10 @@ def test_receipt_is_written_whole_and_read_again(tmp_path: Path) -> None:
         ('{"schema": "cavatica-upload receipt", "version": 1}', "incomplete"),
         ('{"schema": "cavatica-upload receipt", "version": 1, "parts": [{}]}', "incomplete"),
         ('{"schema": "cavatica-upload receipt", "version": 1, "parts": 7}', "incomplete"),
+        ('{"schema": "cavatica-upload receipt", "version": true}', "version True"),
+        ('{"schema": "cavatica-upload receipt", "version": 0}', "version 0"),
+        ('{"size": ' + "9" * 5000 + "}", "not a receipt"),
+        (" " * (16 * 1024 * 1024 + 1), "too large"),
     ],
 )
 def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
@@ -437,6 +528,28 @@ def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
         receipts_of.read(path)
     assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        *({"size": size} for size in (-1, 10**400, 1.0, None, "1")),
+        *({"part_size": size} for size in (0, -3, True)),
+        *({"identity": identity} for identity in ([], 0, {}, True, "x")),
+        *({"digest": digest} for digest in ([], 0, {}, {"algorithm": 1})),
+        *({"source": source} for source in ("/tmp/\0x", "/tmp/\ud800", 7)),
+        *({"name": name} for name in (None, [], "\ud800")),
+        *({"parts": [part]} for part in ({}, None, {"number": 0, "size": 1, "md5": None, "etag": None})),
+    ],
+)
+def test_spoilt_fields_make_no_receipt(tmp_path: Path, spoilt: dict[str, object]) -> None:
+    """A receipt with a value that cannot be is refused, so that nothing that reads receipts has to expect it."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    document = json.loads(receipt(path).to_json())
+    Receipt.from_json(json.dumps(document))
+    with pytest.raises(SourceError, match="incomplete or spoilt"):
+        Receipt.from_json(json.dumps(document | spoilt))
 
 
 @given(st.data())

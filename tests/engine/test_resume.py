@@ -270,14 +270,17 @@ def test_no_secret_is_written(rig: Rig, half: Path) -> None:
             assert b"ignature" not in content
 
 
-def test_journal_of_a_later_version_is_not_touched(rig: Rig) -> None:
-    """A journal that a later version wrote is refused, and stays as it is."""
+def test_journal_of_a_later_version_stops_nothing(rig: Rig) -> None:
+    """A journal that a later version wrote is kept whole, aside, and the file arrives."""
     rig.state.mkdir()
     with sqlite3.connect(rig.state / "journal.sqlite") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(CavaticaError, match="later version"):
-        rig.uploader()
+    before = (rig.state / "journal.sqlite").read_bytes()
+    path = rig.file(KIB)
+    rig.assert_whole(rig.upload(path), path)
+    assert "later version" in notices(rig)
+    assert [aside.read_bytes() for aside in rig.state.glob("journal.sqlite.damaged-*")] == [before]
 
 
 def test_upload_goes_on_without_a_journal(rig: Rig) -> None:

@@ -24,7 +24,7 @@ from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.cli.summary import typed
 from cavatica_upload.cli.upload_run import UploadRun
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import write_whole
+from cavatica_upload.disk import reason_of, write_whole
 from cavatica_upload.errors import CavaticaError, SourceError, UsageError
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import UploadRequest
@@ -200,7 +200,7 @@ class BatchRun:
         try:
             self._receipts.keep(receipt, item.folder, item.name)
         except (OSError, CavaticaError) as error:
-            self._run.output.warn(f"The receipt of {item.label} could not be written: {error}.")
+            self._run.output.warn(f"The receipt of {item.label} could not be written: {reason_of(error)}.")
 
     def _write_sheet(self, options: SheetOptions, api: Api) -> None:
         """Write the sheet for the platform, or say why it is not written: one with local paths would be of no use."""

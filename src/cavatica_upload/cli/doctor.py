@@ -121,7 +121,8 @@ def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
 
 
 def _state() -> Finding:
-    from cavatica_upload.journal.journal import Journal, state_dir
+    from cavatica_upload.disk import state_dir
+    from cavatica_upload.journal.journal import Journal
 
     folder = state_dir()
     journal = Journal(folder)

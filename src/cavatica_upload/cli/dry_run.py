@@ -17,9 +17,10 @@ from cavatica_upload.cli.format import count_text, size_text, time_text
 from cavatica_upload.cli.messages import sentence
 from cavatica_upload.cli.output import Output
 from cavatica_upload.destination import Destination
+from cavatica_upload.disk import state_dir
 from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError
-from cavatica_upload.journal.journal import Journal, state_dir
+from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for
 from cavatica_upload.request import UploadRequest

@@ -95,7 +95,7 @@ def log_text(text: str) -> None:
 
 def write_trace(error: BaseException) -> Path | None:
     """Write the trace of an unexpected exception to a file of its own and return its path, None if that fails."""
-    from cavatica_upload.journal.journal import state_dir
+    from cavatica_upload.disk import state_dir
 
     folder = state_dir() / "traces"
     path = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"

@@ -11,8 +11,9 @@ from cavatica_upload.api import Api
 from cavatica_upload.api.records import Upload, UploadSummary
 from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.cli.output import Output
+from cavatica_upload.disk import state_dir, state_notice
 from cavatica_upload.errors import CavaticaError, UploadGone
-from cavatica_upload.journal.journal import Journal, state_dir, state_notice
+from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import Plan
 

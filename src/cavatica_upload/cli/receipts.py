@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Sequence
+from hashlib import md5
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cavatica_upload.receipt import Receipt
 
 SUFFIX = ".receipt.json"
+MOST_BYTES = 255  # of the name of a file
 
 
 @click.command(cls=Command, short_help="List the receipts of files uploaded from here.")
@@ -26,7 +28,7 @@ SUFFIX = ".receipt.json"
 @option(
     "--dir",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
     help="Look here instead of in the state directory.",
 )
@@ -39,11 +41,12 @@ def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bo
     the time, the file ID, the size, what was verified, the path on disk and the path of the receipt, with tabs between
     them; on a terminal, they are a table.
     """
-    from cavatica_upload.journal.journal import state_dir
+    from cavatica_upload.disk import state_dir
     from cavatica_upload.receipt import receipts as read_receipts
 
     place = folder or state_dir() / "receipts"
-    found = (receipt for receipt in read_receipts(place) if text is None or _mentions(receipt, text))
+    others: list[Path] = []
+    found = (receipt for receipt in read_receipts(place, others.append) if text is None or _mentions(receipt, text))
     listed = list(deque(found, last))
     if output.as_json:
         for receipt in listed:
@@ -53,6 +56,9 @@ def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bo
     else:
         headers = ("FINISHED", "FILE ID", "SIZE", "PROOF", "PATH", "RECEIPT")
         output.results(headers, [_fields(receipt) for receipt in listed], widest=5)
+    if others:
+        noun = "file is not a receipt" if len(others) == 1 else "files are not receipts"
+        output.warn(f"{len(others):,} {noun} and passed over: {others[0]}{' …' if len(others) > 1 else ''}")
     if not listed:
         output.say(f"No receipt matches {text!r} in {place}." if text else f"There is no receipt in {place}.")
 
@@ -100,6 +106,8 @@ class ReceiptFiles:
     def __init__(self, place: str | None, sources: Sequence[str]) -> None:
         from cavatica_upload.cli.logfile import refuse_overwriting
 
+        if place == "":
+            raise UsageError("--receipt needs the path of a file or a folder.")
         self._place = None if place is None else Path(place)
         self._folder = place is not None and (place.endswith(("/", os.sep)) or os.path.isdir(place))  # noqa: PTH112 - never raises
         if self._place is None:
@@ -110,7 +118,7 @@ class ReceiptFiles:
                 f"Give a folder: --receipt {place}/",
             )
         refuse_overwriting(self._place, "--receipt", sources)
-        folder = self._place if self._folder else self._place.parent
+        folder = self._place if self._folder else Path(os.path.realpath(self._place)).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
@@ -130,6 +138,15 @@ class ReceiptFiles:
 
         if self._place is None:
             return
-        path = self._place / folder / f"{name}{SUFFIX}" if self._folder else self._place
+        path = self._place / folder / _file_name(name) if self._folder else self._place
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, receipt.to_json())
+
+
+def _file_name(name: str) -> str:
+    """Return the name of the receipt of a file; one too long for the suffix is cut, and has its MD5 behind."""
+    content = os.fsencode(name)
+    if len(content) + len(SUFFIX) <= MOST_BYTES:
+        return name + SUFFIX
+    mark = f"-{md5(content, usedforsecurity=False).hexdigest()[:8]}{SUFFIX}"
+    return content[: MOST_BYTES - len(mark)].decode(errors="ignore") + mark

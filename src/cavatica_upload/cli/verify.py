@@ -34,7 +34,7 @@ def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
     try:
         found = check(read(receipt), file, jobs=jobs)
     except SourceError as error:
-        raise UsageError(error.message, error.hint) from error
+        raise UsageError(error.message, "Check the path.") from error
     file_id, parts = found.receipt.file_id, len(found.receipt.parts)
     if output.as_json:
         output.record(

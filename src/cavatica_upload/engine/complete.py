@@ -10,6 +10,7 @@ import attrs
 from cavatica_upload import receipt, versions
 from cavatica_upload.api.records import CompletedFile
 from cavatica_upload.clock import epoch_seconds, now_utc
+from cavatica_upload.disk import reason_of
 from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.completed_file import (
     File,
@@ -87,7 +88,7 @@ def complete_upload(
     except OSError as error:
         context.notice(
             opened.request.key,
-            f"The file is uploaded, but its receipt could not be kept: {error}. Later runs cannot know it.",
+            f"The file is uploaded, but its receipt could not be kept: {reason_of(error)}. Later runs cannot know it.",
         )
     context.journal.forget(opened.entry)
     return made

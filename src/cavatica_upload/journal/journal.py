@@ -2,126 +2,114 @@
 
 What is committed here survives kill -9. After a power cut the last seconds may be missing (never half there); then
 parts are compared with the server's list as if the journal had been lost. No token and no signed URL is ever kept.
+
+No WAL: its shared memory does not work over network file systems, where a home folder is shared by the nodes of a
+cluster. A few commits a second are all that is needed; the ordinary rollback journal is as safe, and needs locks only.
 """
 
 import contextlib
 import functools
-import json
 import os
 import sqlite3
-import stat
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-import platformdirs
+import filelock
 
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import private_folder
+from cavatica_upload.disk import private_folder, reason_of
 from cavatica_upload.identity import Identity
-from cavatica_upload.journal.database import SELECT_UPLOADS, DamagedError, open_database
-from cavatica_upload.journal.records import Entry, SentPart
-from cavatica_upload.journal.rows import entry_row, part_row, read_entry, read_part, target_text
+from cavatica_upload.journal.records import Entry, SentPart, identity_text, target_text
+from cavatica_upload.journal.tables import SELECT_UPLOADS, SpoiltError, is_busy, prepare
 
 Result = TypeVar("Result")
 
-
-def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of journal and receipts: `given`, else CAVATICA_STATE_DIR, else the user's state directory.
-
-    A user who has no home folder, or one that cannot be written, has it in the folder for temporary files.
-    """
-    chosen = given or os.environ.get("CAVATICA_STATE_DIR")
-    return Path(chosen) if chosen else _default_folder()[0]
-
-
-def state_notice() -> str | None:
-    """Return a sentence if journal and receipts are not where they usually are, None if they are."""
-    return None if os.environ.get("CAVATICA_STATE_DIR") else _default_folder()[1]
-
-
-def _default_folder() -> tuple[Path, str | None]:
-    try:
-        usual = platformdirs.user_state_path("cavatica-upload")
-    except RuntimeError:  # neither HOME nor an entry in the list of users
-        folder = _temporary_folder()
-        return folder, f"The home folder is not known: journal and receipts are in {folder}."
-    existing = next(path for path in (usual, *usual.parents) if path.exists())
-    if os.access(existing, os.W_OK | os.X_OK):
-        return usual, None
-    folder = _temporary_folder()
-    return folder, (
-        f"{existing} cannot be written: journal and receipts are in {folder}. To keep them, set CAVATICA_STATE_DIR."
-    )
-
-
-@functools.cache
-def _temporary_folder() -> Path:
-    """Return this user's own folder, or a new one if somebody else made that."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    path = Path(tempfile.gettempdir()) / f"cavatica-upload-{user}"
-    with contextlib.suppress(OSError):
-        private_folder(path)
-    found = path.lstat() if path.exists() else None
-    ours = found is not None and stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022
-    return path if ours else Path(tempfile.mkdtemp(prefix="cavatica-upload-"))
+BUSY_SECONDS = 3.0
+"""How long another process may have the journal before we say that we wait for it."""
+BUSY_TRIES = 10  # of BUSY_SECONDS each
 
 
 class Journal:
     """The journal in a folder. Safe with several threads, and with several processes at once.
 
     Uploads work without it. When it cannot be opened, read or written, it switches itself off and tells `tell`, once:
-    from then on it remembers nothing and knows nothing, and `trouble` says why. If it is damaged, it is set aside and
-    begun anew; a row that cannot be read is passed over. Both are told, too.
-    Raises ConfigError only, if a later version of this program wrote it.
+    from then on it remembers nothing and knows nothing, and `trouble` says why. One that is damaged, or that a later
+    version of this program wrote, is set aside and begun anew; a row that cannot be read is passed over. Both are
+    told, too. Another process that has it is waited for, half a minute at most, and that is told.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], object] = lambda _text: None) -> None:
         self.path = folder / "journal.sqlite"
         self.trouble: str | None = None
-        self._tell = tell
+        self._tell_once = functools.cache(tell)
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
-        self._spoilt_told = False
         try:
             private_folder(folder)
             try:
-                self._database = open_database(self.path)
-            except DamagedError:
-                aside = self._set_aside()
-                self._database = open_database(self.path)
-                tell(
-                    f"The journal was damaged and is set aside as {aside}; a new one is begun. Uploads that were under "
-                    "way can be resumed by their id: cavatica uploads list."
-                )
-        except (OSError, sqlite3.Error, DamagedError) as error:
-            self._switch_off(f"The journal {self.path} cannot be opened: {error}.")
+                self._database = self._when_free(self._open)
+            except SpoiltError:
+                with filelock.FileLock(folder / "journal.lock", timeout=BUSY_SECONDS):
+                    self._database = self._when_free(self._open_anew)
+        except (OSError, sqlite3.Error, SpoiltError) as error:
+            self._switch_off("opened", error)
 
-    def _set_aside(self) -> Path:
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
-        self.path.replace(aside)
-        for suffix in ("-journal", "-wal", "-shm"):
-            left = self.path.with_name(self.path.name + suffix)
-            if left.exists():
-                left.replace(aside.with_name(aside.name + suffix))
-        return aside
+    def _open(self) -> sqlite3.Connection:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
+            self.path.chmod(0o600)  # whatever the umask is
+        database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
 
-    def _switch_off(self, trouble: str) -> None:
+    def _open_anew(self) -> sqlite3.Connection:
+        try:
+            return self._open()  # another process may have set it aside meanwhile
+        except SpoiltError as error:
+            stamp, number = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), 1
+            while (aside := self.path.with_name(f"{self.path.name}.damaged-{stamp}-{number}")).exists():
+                number += 1
+            self.path.replace(aside)
+            for suffix in ("-journal", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
+            self._tell_once(
+                f"The journal {error} and is set aside as {aside}; a new one is begun. Uploads that were under way can "
+                "be resumed by their id: cavatica uploads list."
+            )
+            return self._open()
+
+    def _switch_off(self, verb: str, error: Exception) -> None:
         if self._database is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._database.close()
         self._database = None
-        self.trouble = trouble
-        self._tell(
-            f"{trouble} Uploads go on without it; one that is interrupted now can be resumed only by its id. "
+        self.trouble = f"The journal {self.path} cannot be {verb}: {reason_of(error)}."
+        self._tell_once(
+            f"{self.trouble} Uploads go on without it; one that is interrupted now can be resumed only by its id. "
             "Make room or get permission there, or set CAVATICA_STATE_DIR to another folder."
         )
+
+    def _when_free(self, action: Callable[[], Result]) -> Result:
+        """Do something with the database, again as long as another process has it; that is told."""
+        for left in reversed(range(BUSY_TRIES)):
+            try:
+                return action()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or not left:
+                    raise
+            self._tell_once(
+                f"Another process has the journal {self.path}; waiting for it, up to {BUSY_TRIES * BUSY_SECONDS:.0f} s."
+            )
+        raise AssertionError  # the last try returns or raises
 
     def _use(self, action: Callable[[sqlite3.Connection], Result], otherwise: Result) -> Result:
         """Do something with the database; return `otherwise` if there is none, or it fails."""
@@ -129,37 +117,42 @@ class Journal:
             if self._database is None:
                 return otherwise
             try:
-                return action(self._database)
+                return self._when_free(functools.partial(action, self._database))
             except (sqlite3.Error, ValueError, OverflowError) as error:  # ValueError: text that is no Unicode
-                self._switch_off(f"The journal {self.path} cannot be used: {error}.")
+                self._switch_off("used", error)
                 return otherwise
 
-    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self._use(lambda database: database.execute(query, values).fetchall(), [])
+    def _read(
+        self, read: Callable[[tuple[Any, ...]], Result], query: str, values: Sequence[object] = ()
+    ) -> list[Result]:
+        """Return what the rows of a query are about; those that cannot be read are passed over."""
+        found = []
+        rows: list[tuple[Any, ...]] = self._use(lambda database: database.execute(query, values).fetchall(), [])
+        for row in rows:
+            try:
+                found.append(read(row))
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+                self._tell_once(f"The journal {self.path} has entries that cannot be read; they are passed over.")
+        return found
 
     def _change(self, *statements: tuple[str, Sequence[Sequence[object]]]) -> int:
         """Do each statement with each of its rows of values, all or none; return the id of the last row inserted."""
 
         def change(database: sqlite3.Connection) -> int:
             last = 0
-            with _transaction(database):
+            database.execute("BEGIN IMMEDIATE")
+            try:
                 for statement, rows in statements:
                     for values in rows:
                         last = database.execute(statement, values).lastrowid or 0
+                database.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # the error that led here is the one to tell
+                    database.execute("ROLLBACK")
+                raise
             return last
 
         return self._use(change, 0)
-
-    def _readable(self, read: Callable[[tuple[Any, ...]], Result], rows: list[tuple[Any, ...]]) -> Iterator[Result]:
-        for row in rows:
-            try:
-                found = read(row)
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                if not self._spoilt_told:
-                    self._spoilt_told = True
-                    self._tell(f"The journal {self.path} has entries that cannot be read; they are passed over.")
-            else:
-                yield found
 
     # Starts that were not answered
 
@@ -174,11 +167,12 @@ class Journal:
 
     def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float] | None:
         """Return the name and the moment of a start after which this machine did not live to see the answer."""
-        rows = self._rows(
+        found = self._read(
+            lambda row: (str(row[0]), float(row[1])),
             "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
             (endpoint, target_text(destination), asked),
         )
-        return (rows[0][0], rows[0][1]) if rows and 0 <= rows[0][1] < _LATEST else None
+        return found[0] if found and 0 <= found[0][1] < _LATEST else None
 
     def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
         """Forget a start that the server answered with no."""
@@ -190,26 +184,25 @@ class Journal:
         """Remember an upload that was just started; returns the entry with its key."""
         key = self._change(
             (_ANSWERED, [(entry.endpoint, target_text(entry.destination), entry.asked)]),
-            (_ADD, [entry_row(entry)]),
+            (_ADD, [entry.row()]),
         )
         return attrs.evolve(entry, key=key)
 
     def find(self, endpoint: str, destination: Destination, asked: str) -> list[Entry]:
         """Return the unfinished uploads to this destination under this name, the latest first."""
-        rows = self._rows(
+        return self._read(
+            Entry.from_row,
             SELECT_UPLOADS + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
             (endpoint, target_text(destination), asked),
         )
-        return list(self._readable(read_entry, rows))
 
     def entries(self) -> list[Entry]:
         """Return all unfinished uploads, the latest first."""
-        return list(self._readable(read_entry, self._rows(SELECT_UPLOADS + "ORDER BY id DESC")))
+        return self._read(Entry.from_row, SELECT_UPLOADS + "ORDER BY id DESC")
 
     def identify(self, entry: Entry, identity: Identity) -> Entry:
         """Remember the file as it is now, when its parts were proved to be its bytes; returns the entry."""
-        changed = json.dumps(attrs.asdict(identity))
-        self._change(("UPDATE uploads SET identity = ? WHERE id = ?", [(changed, entry.key)]))
+        self._change(("UPDATE uploads SET identity = ? WHERE id = ?", [(identity_text(identity), entry.key)]))
         return attrs.evolve(entry, identity=identity)
 
     def mark_completing(self, entry: Entry, moment: str) -> None:
@@ -228,15 +221,12 @@ class Journal:
 
     def parts(self, entry: Entry) -> dict[int, SentPart]:
         """Return the parts of an upload that storage took, by number."""
-        rows = self._rows(
-            "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number", (entry.key,)
-        )
-        return {part.number: part for part in self._readable(read_part, rows)}
+        query = "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number"
+        return {part.number: part for part in self._read(SentPart.from_row, query, (entry.key,))}
 
     def put(self, entry: Entry, part: SentPart) -> None:
         """Remember that storage took a part. A part is written here before it is reported."""
-        if entry.key:
-            self._change((_PUT, [part_row(entry, part)]))
+        self.correct(entry, [part], [])
 
     def mark_reported(self, entry: Entry, numbers: Sequence[int]) -> None:
         """Remember that the API was told of these parts."""
@@ -247,7 +237,7 @@ class Journal:
         """Remember what a look at the server showed: it has these `parts`, and not the `stale` ones."""
         if entry.key and (parts or stale):
             self._change(
-                (_PUT, [part_row(entry, part) for part in parts]),
+                (_PUT, [(entry.key, *part.row()) for part in parts]),
                 ("DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]),
             )
 
@@ -266,15 +256,3 @@ _ADD = (
 _LATEST = 2.0**35  # epoch seconds, beyond which no time can be meant
 _ANSWERED = "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?"
 _PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # the error that led here is the one to tell
-            database.execute("ROLLBACK")
-        raise

@@ -1,9 +1,12 @@
-"""What is known of an upload that is not finished yet."""
+"""What is known of an upload that is not finished yet, and how the journal's rows hold it."""
 
+import json
 from collections.abc import Mapping
+from typing import Any, Self
 
 import attrs
 
+from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.identity import Identity
 from cavatica_upload.storage.etag import etag_in, md5_in
@@ -32,6 +35,19 @@ class SentPart:
         """Whether the ETag is the MD5 of the bytes that were sent."""
         return self.md5 is not None and md5_in(self.etag) == self.md5
 
+    def row(self) -> tuple[object, ...]:
+        """Return it as the values of a row."""
+        return self.number, self.size, self.md5, json.dumps(dict(self.headers)), int(self.reported)
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> Self:
+        """Return the part in a row; raises ValueError, TypeError or AttributeError if the row is spoilt."""
+        number, size, md5, headers, reported = row
+        answered = {str(name): str(value) for name, value in json.loads(headers).items()}
+        return cls(
+            int(number), int(size), md5 if isinstance(md5, str) and len(md5) == 32 else None, answered, bool(reported)
+        )
+
 
 @attrs.frozen(kw_only=True)
 class Entry:
@@ -54,3 +70,65 @@ class Entry:
     if_exists: str = "fail"
     completing: str | None = None
     abandoned: bool = False
+
+    def row(self) -> tuple[object, ...]:
+        """Return a new entry as the values of a row."""
+        return (
+            self.upload_id,
+            self.endpoint,
+            target_text(self.destination),
+            self.asked,
+            self.name,
+            identity_text(self.identity),
+            self.if_exists,
+            self.part_size,
+            self.started,
+        )
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> Self:
+        """Return the upload in a row; raises ValueError, TypeError, KeyError or OverflowError if the row is spoilt."""
+        key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing, gone = row
+        for text in (upload_id, endpoint, target, asked, name, if_exists, started):
+            text.encode()  # a text, and Unicode
+        epoch_seconds(started)
+        if completing is not None:
+            epoch_seconds(completing)
+        if part_size < 1:
+            raise ValueError("part_size")
+        if not upload_id or "/" in upload_id or upload_id.strip(".") == "":
+            raise ValueError("upload_id")
+        kind, _, value = target.partition(":")
+        fields = json.loads(identity)
+        return cls(
+            key=key,
+            upload_id=upload_id,
+            endpoint=endpoint,
+            destination=Destination(project=value) if kind == "project" else Destination(parent=value),
+            asked=asked,
+            name=name,
+            identity=Identity(
+                path=str(fields["path"]),
+                size=int(fields["size"]),
+                device=int(fields["device"]),
+                inode=int(fields["inode"]),
+                mtime_ns=int(fields["mtime_ns"]),
+                ctime_ns=int(fields["ctime_ns"]),
+                tag=str(fields["tag"]),
+            ),
+            if_exists=if_exists,
+            part_size=part_size,
+            started=started,
+            completing=completing,
+            abandoned=bool(gone),
+        )
+
+
+def identity_text(identity: Identity) -> str:
+    """Return an identity as a row holds it."""
+    return json.dumps(attrs.asdict(identity))
+
+
+def target_text(destination: Destination) -> str:
+    """Return a destination as a row holds it."""
+    return f"project:{destination.project}" if destination.project is not None else f"parent:{destination.parent}"

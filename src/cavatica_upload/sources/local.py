@@ -21,11 +21,11 @@ class LocalFile:
         self.path = Path(path)
         self.name: str | None = self.path.name
         with Opening(self.path):
+            mode = self.path.stat().st_mode
+            if not stat.S_ISREG(mode):  # to open a pipe would wait for its writer
+                raise SourceError(f"{self.path} is not a regular file.", _hint_for(mode))
             self._fd = os.open(self.path, _FLAGS)
         found = os.fstat(self._fd)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(self._fd)
-            raise SourceError(f"{self.path} is not a regular file.", _hint_for(found.st_mode))
         self._absolute = str(self.path.absolute())
         self._opened = _identity(self._absolute, found)
         self.identity: Identity | None = self._opened

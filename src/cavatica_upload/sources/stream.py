@@ -39,7 +39,7 @@ class Stream:
         self._spooled: dict[int, tuple[int, BinaryIO]] = {}  # offset -> (size, file)
         self._lock = threading.Lock()
         self._ahead = ahead  # what was read of it before
-        self._allow_empty = allow_empty
+        self._allow_empty = allow_empty or most == 0
         self._most = most
         self._position = 0
         self._count = 0

@@ -1,17 +1,9 @@
-"""The journal's tables, and how its file is opened: made if there is none, refused if it is damaged.
-
-No WAL: its shared memory does not work over network file systems, where a home folder is shared by the nodes of a
-cluster. A few commits a second are all that is needed; the ordinary rollback journal is as safe, and needs locks only.
-"""
+"""The journal's tables: made if there are none, taken over from earlier versions, refused if they are spoilt."""
 
 import contextlib
 import sqlite3
-from pathlib import Path
-
-from cavatica_upload.errors import ConfigError
 
 SCHEMA_VERSION = 3
-BUSY_SECONDS = 30.0  # how long to wait for another process's write
 
 _UPLOADS = """
 CREATE TABLE {} (
@@ -65,6 +57,17 @@ INSERT INTO uploads_2 SELECT id, upload_id, endpoint, destination, asked, name, 
 )
 _FROM_VERSION_2 = ("ALTER TABLE uploads ADD COLUMN abandoned INTEGER NOT NULL DEFAULT 0",)
 
+SELECT_UPLOADS = (
+    "SELECT id, upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, started, completing, "
+    "abandoned FROM uploads "
+)
+_EVERY_COLUMN = (
+    SELECT_UPLOADS + "LIMIT 0",
+    "SELECT endpoint, destination, asked, name, began FROM starts LIMIT 0",
+    "SELECT upload, number, size, md5, headers, reported FROM parts LIMIT 0",
+)
+
+# Trouble around a database (locked, full, not permitted) that says nothing against what is in it.
 _NOT_THE_FILE = frozenset(
     {
         sqlite3.SQLITE_PERM,
@@ -79,37 +82,33 @@ _NOT_THE_FILE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-"""Trouble around a database (locked, full, not permitted) that says nothing against what is in it."""
 
 
-class DamagedError(Exception):
-    """The file is no database, or a broken one."""
+class SpoiltError(Exception):
+    """The journal cannot be used; the message goes on from “The journal”."""
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """Open the database, with its tables. Raises DamagedError, ConfigError for a later version's, or sqlite3.Error."""
-    database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+def prepare(database: sqlite3.Connection) -> None:
+    """Make the tables, or take them over. Raises SpoiltError, or sqlite3.Error if it says nothing of the content."""
+    database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
-        _prepare(database, path)
-    except BaseException as error:
-        database.close()
-        if isinstance(error, sqlite3.DatabaseError) and _primary(error) not in _NOT_THE_FILE:
-            raise DamagedError from error
-        raise
-    return database
+        _prepare(database)
+    except sqlite3.DatabaseError as error:
+        if _code(error) in _NOT_THE_FILE:
+            raise
+        raise SpoiltError("was damaged") from error
 
 
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process has the database."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _prepare(database: sqlite3.Connection) -> None:
     if database.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # an earlier version's
         with contextlib.suppress(sqlite3.OperationalError):  # another process has it open: a later one will do it
             database.execute("PRAGMA journal_mode = DELETE")
-    version = _version(database)
-    if version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"The journal {path} was written by a later version of this program.",
-            "Use that version, or set CAVATICA_STATE_DIR to another folder.",
-        )
-    if version < SCHEMA_VERSION:
+    if _version(database) < SCHEMA_VERSION:
         database.execute("BEGIN IMMEDIATE")
         version = _version(database)  # another process may have been faster
         if version < SCHEMA_VERSION:
@@ -117,28 +116,19 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         database.execute("COMMIT")
+    if _version(database) > SCHEMA_VERSION:
+        raise SpoiltError("was written by a later version of this program")
     database.execute("PRAGMA foreign_keys = ON")
     database.execute("PRAGMA synchronous = NORMAL")
     if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise DamagedError
+        raise SpoiltError("was damaged")
     for query in _EVERY_COLUMN:
         database.execute(query)
 
 
-SELECT_UPLOADS = (
-    "SELECT id, upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, started, completing, "
-    "abandoned FROM uploads "
-)
-_EVERY_COLUMN = (
-    SELECT_UPLOADS + "LIMIT 0",
-    "SELECT endpoint, destination, asked, name, began FROM starts LIMIT 0",
-    "SELECT upload, number, size, md5, headers, reported FROM parts LIMIT 0",
-)
-
-
-def _primary(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-
-
 def _version(database: sqlite3.Connection) -> int:
     return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
