@@ -74,3 +74,60 @@ def test_a_receipt_into_a_pipe_that_is_open(machine: Machine) -> None:
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert b'"schema": "cavatica-upload receipt"' in out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize(
+    "words", [["upload", "a.bam", *TO], ["uploads", "list"], ["doctor"], ["--help"], ["nothing"], []]
+)
+def test_standard_error_on_a_full_disk(machine: Machine, words: list[str]) -> None:
+    """The exit code is that of the command, as if somebody had read what it said."""
+    machine.file("a.bam")
+    with Path("/dev/full").open("wb") as full:
+        process = machine.start(*words, stderr=full)
+        process.communicate(timeout=60)
+    assert process.returncode == machine.run(*words).code
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize(
+    "words", [["receipts"], ["--help"], ["upload", "--help"], ["--version"], ["completion", "bash"]]
+)
+def test_standard_output_on_a_full_disk(machine: Machine, words: list[str]) -> None:
+    """What was asked for could not be written: one sentence, and a failure."""
+    machine.file("a.bam")
+    assert machine.run("upload", "a.bam", *TO).code == 0
+    with Path("/dev/full").open("wb") as full:
+        process = machine.start(*words, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, b"Error: Standard output cannot be written: No space left on device.\n")
+
+
+def test_verify_does_not_wait_for_a_pipe(machine: Machine) -> None:
+    """What is no regular file is refused at once; so is a receipt without an end."""
+    machine.file("a.bam")
+    os.mkfifo(machine.home / "pipe")
+    assert machine.run("upload", "a.bam", *TO).code == 0
+    (receipt,) = (machine.home / "state/receipts").iterdir()
+    for words in ((str(receipt), "pipe"), (str(receipt), "/dev/zero"), ("/dev/zero", "a.bam")):
+        ended = machine.run("verify", *words)
+        assert ended.code == 2, words
+        assert "Upload" not in ended.err
+
+
+def test_what_is_no_receipt_is_said(machine: Machine) -> None:
+    """`receipts` lists what it can read, says what it passed over, and refuses a folder that is not there."""
+    machine.file("a.bam")
+    assert machine.run("upload", "a.bam", *TO).code == 0
+    machine.file("state/receipts/b.json", b"{}")
+    ended = machine.run("receipts")
+    assert (ended.code, ended.out.count("\n")) == (0, 1)
+    assert "1 file is not a receipt" in ended.err
+    assert machine.run("receipts", "--dir", "nowhere").code == 2
+
+
+def test_a_stream_that_is_expected_to_be_empty(machine: Machine) -> None:
+    """`--expect-size 0` says that the stream may be empty."""
+    assert machine.run("upload", "-", "--name", "s", "--expect-size", "0", *TO, data=b"").code == 0
+    assert machine.run("upload", "-", "--name", "t", "--expect-size", "0", *TO, data=b"x").code == 5
+    assert machine.remote() == {"s": b""}

@@ -1,9 +1,10 @@
 """The command `cavatica`: its parts, and the one place where exceptions become sentences and exit codes."""
 
+import errno
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from cavatica_upload.cli.doctor import doctor
 from cavatica_upload.cli.exit_codes import MEANINGS, Exit, exit_of
 from cavatica_upload.cli.format import command_line
 from cavatica_upload.cli.options import Command, Group
-from cavatica_upload.cli.output import Output, discard_output, output_failed, write_line
+from cavatica_upload.cli.output import Output, discard_output, flush_output, output_failed, output_lost, write_line
 from cavatica_upload.cli.receipts import receipts
 from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
@@ -88,12 +89,14 @@ def run(argv: Sequence[str] | None = None) -> int:
     output = Output(as_json="--json" in words)
     try:
         with SIGNALS.handled(), _threads_fail_in_sentences(output):
-            return _run(output, words)
+            code = _run(output, words)
     except (KeyboardInterrupt, click.Abort):  # anywhere outside an upload, which has its own way to stop
         output.problem("Interrupted.", f"To run it again: {command_line(words)}" if words else None)
-        return int(Exit.INTERRUPTED)
+        code = int(Exit.INTERRUPTED)
     finally:
         _close_log(output)
+        flush_output()
+    return int(Exit.FAILED) if code == Exit.DONE and output_failed() else code
 
 
 def _close_log(output: Output) -> None:
@@ -106,12 +109,12 @@ def _close_log(output: Output) -> None:
 def _run(output: Output, words: list[str]) -> int:
     try:
         result: Any = app.main(args=list(words), prog_name="cavatica", standalone_mode=False, obj=words)
-        code = result if isinstance(result, int) else int(Exit.DONE)
-        return int(Exit.FAILED) if code == Exit.DONE and output_failed() else code
+        return result if isinstance(result, int) else int(Exit.DONE)
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        with suppress(OSError):  # a full disk
+            click.echo(error.format_message(), err=True)
         return int(Exit.USAGE)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
@@ -129,6 +132,11 @@ def _run(output: Output, words: list[str]) -> int:
     except BrokenPipeError:
         discard_output()
         return int(Exit.DONE)
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            return _unexpected(output, error)
+        output_lost(error)  # a help page, which click writes
+        return int(Exit.FAILED)
     except Exception as error:  # noqa: BLE001  # the last resort: a user sees what to send us, not a trace
         return _unexpected(output, error)
 

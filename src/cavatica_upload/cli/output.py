@@ -135,11 +135,28 @@ def write_line(text: str) -> None:
     except BrokenPipeError:
         discard_output()
     except OSError as error:  # a full disk
-        discard_output()
-        if not _UNWRITABLE:
-            _UNWRITABLE.append(f"Standard output cannot be written: {error.strerror}.")
-            with contextlib.suppress(OSError):
-                click.echo(f"Error: {_UNWRITABLE[0]}", err=True)
+        output_lost(error)
+
+
+def flush_output() -> None:
+    """Write out what is left, so that the interpreter's end does not fail; what cannot be written is discarded."""
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError) as error:
+            _discard(descriptor)
+            if descriptor == 1 and not isinstance(error, BrokenPipeError):
+                output_lost(error)
+
+
+def output_lost(error: Exception) -> None:
+    """Say once that standard output cannot be written, and discard it from now on."""
+    discard_output()
+    if not _UNWRITABLE:
+        _UNWRITABLE.append(f"Standard output cannot be written: {getattr(error, 'strerror', None) or error}.")
+        with contextlib.suppress(OSError):
+            click.echo(f"Error: {_UNWRITABLE[0]}", err=True)
 
 
 def output_failed() -> bool:
