@@ -284,18 +284,17 @@ def test_a_stream_is_completed_only_if_it_is_what_was_expected(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stream_that_ends_after_a_signal_is_not_completed(machine: Machine, number: signal.Signals) -> None:
     """Ctrl-C ends the whole pipeline: the end of standard input that follows is not the end of the file."""
-    process = machine.start("upload", "-", "--name", "s.bin", *TO, "--json", stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(b"half of the data")
-    process.stdin.flush()
-    assert json.loads(process.stdout.readline())["event"] == "run_started"
-    process.send_signal(number)
-    assert process.stderr is not None
-    assert b"Stopping" in process.stderr.readline()
-    process.stdin.close()
-    process.stdin = None
-    out, err = process.communicate(timeout=60)
+    with machine.start("upload", "-", "--name", "s.bin", *TO, "--json", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"half of the data")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["event"] == "run_started"
+        process.send_signal(number)
+        assert b"Stopping" in process.stderr.readline()
+        process.stdin.close()
+        out, err = process.stdout.read(), process.stderr.read()  # communicate() misses what readline() read ahead
     assert (process.returncode, machine.remote()) == (130, {}), err
     assert "sent again from its beginning" in err.decode()
     assert json.loads(out.splitlines()[-1])["resume"] is None
