@@ -1,14 +1,15 @@
-"""The keyword arguments of the Python interface, for type checkers and for `help()`."""
+"""The keyword arguments of the Python interface: for type checkers, for `help()`, and what they may be."""
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 import attrs
 
 from cavatica_client import AuthenticatedClient
+from cavatica_upload.errors import UsageError
 from cavatica_upload.events import Listener
 from cavatica_upload.request import DigestName, IfChanged
 from cavatica_upload.timing import Timing
@@ -59,6 +60,33 @@ class UploaderOptions(TypedDict, total=False):
 
 class Options(UploaderOptions, UploadOptions, total=False):
     """All options of `upload()`, and `if_exists`."""
+
+
+_NUMBERS: Mapping[str, tuple[Callable[[float], bool], str]] = {
+    "jobs": (lambda number: number in range(1, 65), "between 1 and 64 parts can be in flight."),
+    "bwlimit": (lambda number: number > 0, "a limit is more than 0 bytes per second."),
+    "expected_rate": (lambda number: number > 0, "a rate is more than 0 bytes per second."),
+    "part_deadline": (lambda number: number > 0, "a deadline is more than 0 seconds, or None."),
+    "file_deadline": (lambda number: number > 0, "a deadline is more than 0 seconds, or None."),
+    "retry_for": (lambda number: number >= 0, "a time is 0 seconds or more."),
+    "stop_within": (lambda number: number >= 0, "a time is 0 seconds or more."),
+    "share": (lambda number: 0 < number <= 1, "a share of the calls is more than 0, and at most 1."),
+}
+_NEVER_NONE = ("retry_for", "stop_within", "share")
+
+
+def check_options(**options: Unpack[UploaderOptions]) -> None:
+    """Raise UsageError for an argument of Uploader that cannot be right."""
+    for name, (fits, rule) in _NUMBERS.items():
+        value = options.get(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if (value is not None or name in _NEVER_NONE) and not (is_number and fits(cast("float", value))):
+            raise UsageError(f"{name}={value!r}: {rule}")
+    listeners, executor = options["listeners"], options["executor"]
+    if not isinstance(listeners, Iterable) or not all(map(callable, listeners)):
+        raise UsageError(f"listeners={listeners!r}: a list of functions is needed.")
+    if executor is not None and not hasattr(executor, "submit"):
+        raise UsageError(f"executor={executor!r}: an Executor as those of concurrent.futures is needed.")
 
 
 def with_options_of(*takers: Callable[..., Any]) -> Callable[[Function], Function]:

@@ -30,7 +30,7 @@ from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Emitter, Event, Listener, Notice, OutageWatch, Retrying
 from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.options import Options, UploaderOptions, UploadOptions, with_options_of
+from cavatica_upload.options import Options, UploaderOptions, UploadOptions, check_options, with_options_of
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import IfExists, Outcome, UploadRequest
@@ -81,26 +81,18 @@ class Uploader:
         allow_http: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        if jobs is not None and not (_is_number(jobs) and isinstance(jobs, int) and 1 <= jobs <= 64):
-            raise UsageError(f"jobs={jobs!r}: between 1 and 64 parts can be in flight.")
-        for option, limit in (
-            ("bwlimit", bwlimit),
-            ("expected_rate", expected_rate),
-            ("part_deadline", part_deadline),
-            ("file_deadline", file_deadline),
-        ):
-            if limit is not None and not (_is_number(limit) and limit > 0):
-                unit = "seconds" if option.endswith("deadline") else "bytes per second"
-                raise UsageError(f"{option}={limit!r}: a number of {unit} above 0 is needed, or None.")
-        for option, seconds in (("retry_for", retry_for), ("stop_within", stop_within)):
-            if not (_is_number(seconds) and seconds >= 0):
-                raise UsageError(f"{option}={seconds!r}: a time is 0 seconds or more.")
-        if not (_is_number(share) and 0 < share <= 1):
-            raise UsageError(f"share={share!r}: a share of the calls is more than 0, and at most 1.")
-        if not isinstance(listeners, Iterable) or not all(map(callable, listeners := [*listeners])):
-            raise UsageError(f"listeners={listeners!r}: a list of functions is needed.")
-        if executor is not None and not hasattr(executor, "submit"):
-            raise UsageError(f"executor={executor!r}: an Executor as those of concurrent.futures is needed.")
+        check_options(
+            jobs=jobs,
+            bwlimit=bwlimit,
+            expected_rate=expected_rate,
+            part_deadline=part_deadline,
+            file_deadline=file_deadline,
+            retry_for=retry_for,
+            stop_within=stop_within,
+            share=share,
+            listeners=listeners,
+            executor=executor,
+        )
         timing = timing or Timing()
         state = find_state_dir(state_dir)
         self._process = os.getpid()
@@ -355,10 +347,6 @@ async def upload_async(
         raise
     finally:
         await asyncio.shield(asyncio.to_thread(uploader.close))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _split(options: Options) -> tuple[Any, Any]:

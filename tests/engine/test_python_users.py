@@ -164,7 +164,7 @@ def test_what_is_no_list_of_requests(rig: Rig) -> None:
         ({"bwlimit": "1MiB"}, "bwlimit='1MiB'"),
         ({"bwlimit": float("nan")}, "bwlimit=nan"),
         ({"expected_rate": 0}, "expected_rate=0"),
-        ({"part_deadline": -1}, "part_deadline=-1: a number of seconds above 0"),
+        ({"part_deadline": -1}, "part_deadline=-1: a deadline is more than 0 seconds"),
         ({"file_deadline": "1h"}, "file_deadline='1h'"),
         ({"retry_for": None}, "retry_for=None"),
         ({"stop_within": "x"}, "stop_within='x'"),

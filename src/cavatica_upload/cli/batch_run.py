@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -146,80 +146,72 @@ class SheetOptions:
         return cls(sheet=sheet, out=out, style=style)
 
 
-class BatchRun:
-    """Uploads a checked batch; use once. `common` has what all files have in common, their destination among it."""
+def upload_batch(
+    run: UploadRun,
+    batch: Batch,
+    common: UploadRequest,
+    receipts: ReceiptFiles,
+    sheet: SheetOptions | None,
+    shard: Shard | None,
+) -> Exit:
+    """Upload a checked batch, show how it ended, and return the exit code; raises what stops the run at the start.
 
-    def __init__(
-        self,
-        run: UploadRun,
-        batch: Batch,
-        common: UploadRequest,
-        receipts: ReceiptFiles,
-        sheet: SheetOptions | None,
-    ) -> None:
-        self._run = run
-        self._batch = batch
-        self._common = common
-        self._receipts = receipts
-        self._sheet = sheet
-        self._in_sheet = sheet.sheet.named([item.source for item in batch.items]) if sheet else set()
-        self._for_sheet: dict[str, tuple[Destination, Receipt]] = {}
-        for bad in batch.bad:
-            run.tally.fail(bad.file, SourceError(bad.reason))
-
-    def __call__(self, shard: Shard | None) -> Exit:
-        """Upload everything, show how it ended, and return the exit code; raises what stops the run at the start."""
-        run, batch, target = self._run, self._batch, self._common.target
-        with run.uploader() as uploader:
-            log_text(f"Uploading {count_text(len(batch.items), 'file')}, {batch.size} bytes, to {target}")
-            if run.output.as_json:
-                run.output.record(
-                    {
-                        "event": "run_started",
-                        "time": timestamp(),
-                        "files": run.tally.files,
-                        "bytes": batch.size,
-                        "destination": str(target),
-                        "shard": str(shard) if shard else None,
-                    }
-                )
-            for request, receipt in run.upload(uploader, map(self._request, batch.items)):
-                self._keep(request.context, request, receipt)
-            if self._sheet is not None:
-                self._write_sheet(self._sheet, uploader.api)
-        return run.end()
-
-    def _request(self, item: Item) -> UploadRequest:
-        request = request_of(item, self._common)
-        return attrs.evolve(request, source=_standard_input()) if item.source == STDIN else request
-
-    def _keep(self, item: Item, request: UploadRequest, receipt: Receipt) -> None:
-        """Keep the receipt of a file that is on the platform."""
-        if item.source in self._in_sheet:
-            self._for_sheet[item.source] = request.destination, receipt
-        try:
-            self._receipts.keep(receipt, item.folder, item.name)
-        except (OSError, CavaticaError) as error:
-            self._run.output.warn(f"The receipt of {item.label} could not be written: {reason_of(error)}.")
-
-    def _write_sheet(self, options: SheetOptions, api: Api) -> None:
-        """Write the sheet for the platform, or say why it is not written: one with local paths would be of no use."""
-        path, files, output = options.out, self._for_sheet, self._run.output
-        missing = len(self._in_sheet) - len(files)
-        if missing:
-            output.warn(
-                f"{path} was not written: {count_text(missing, 'file')} of the sheet not uploaded. "
-                "Run the same command again to finish."
+    `common` has what all files have in common, their destination among it.
+    """
+    in_sheet = sheet.sheet.named([item.source for item in batch.items]) if sheet else set()
+    for_sheet: dict[str, tuple[Destination, Receipt]] = {}
+    for bad in batch.bad:
+        run.tally.fail(bad.file, SourceError(bad.reason))
+    with run.uploader() as uploader:
+        log_text(f"Uploading {count_text(len(batch.items), 'file')}, {batch.size} bytes, to {common.target}")
+        if run.output.as_json:
+            run.output.record(
+                {
+                    "event": "run_started",
+                    "time": timestamp(),
+                    "files": run.tally.files,
+                    "bytes": batch.size,
+                    "destination": str(common.target),
+                    "shard": str(shard) if shard else None,
+                }
             )
-            return
-        try:
-            write_whole(path, options.sheet.for_platform(files, options.style, api))
-        except OSError as error:
-            self._run.tally.fail(str(path), UsageError(f"The sheet could not be written: {error.strerror}."))
-        except CavaticaError as error:
-            self._run.tally.fail(str(path), error)
-        else:
-            output.say(f"Sheet for the platform: {path} ({count_text(len(files), 'file')})")
+        for request, receipt in run.upload(uploader, (_request(item, common) for item in batch.items)):
+            item = request.context
+            if item.source in in_sheet:
+                for_sheet[item.source] = request.destination, receipt
+            try:
+                receipts.keep(receipt, item.folder, item.name)
+            except (OSError, CavaticaError) as error:
+                run.output.warn(f"The receipt of {item.label} could not be written: {reason_of(error)}.")
+        if sheet is not None:
+            _write_sheet(sheet, for_sheet, len(in_sheet) - len(for_sheet), uploader.api, run)
+    return run.end()
+
+
+def _request(item: Item, common: UploadRequest) -> UploadRequest:
+    request = request_of(item, common)
+    return attrs.evolve(request, source=_standard_input()) if item.source == STDIN else request
+
+
+def _write_sheet(
+    options: SheetOptions, files: Mapping[str, tuple[Destination, Receipt]], missing: int, api: Api, run: UploadRun
+) -> None:
+    """Write the sheet for the platform, or say why it is not written: one with local paths would be of no use."""
+    path = options.out
+    if missing:
+        run.output.warn(
+            f"{path} was not written: {count_text(missing, 'file')} of the sheet not uploaded. "
+            "Run the same command again to finish."
+        )
+        return
+    try:
+        write_whole(path, options.sheet.for_platform(files, options.style, api))
+    except OSError as error:
+        run.tally.fail(str(path), UsageError(f"The sheet could not be written: {error.strerror}."))
+    except CavaticaError as error:
+        run.tally.fail(str(path), error)
+    else:
+        run.output.say(f"Sheet for the platform: {path} ({count_text(len(files), 'file')})")
 
 
 def _standard_input() -> BinaryIO:

@@ -261,12 +261,12 @@ def upload(
     from cavatica_upload.batch.patterns import Selection
     from cavatica_upload.batch.shard import Shard
     from cavatica_upload.cli.batch_run import (
-        BatchRun,
         SheetOptions,
         keep_share,
         listed_paths,
         read_batch,
         resume_words,
+        upload_batch,
     )
     from cavatica_upload.cli.cluster import dask_executor, workers_rate
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
@@ -335,4 +335,4 @@ def upload(
             yes=yes,
             resume=resume_words(batch, share, files_from),
         )
-        return int(BatchRun(run, batch, common, ReceiptFiles(receipt, sources), samples)(share))
+        return int(upload_batch(run, batch, common, ReceiptFiles(receipt, sources), samples, share))
