@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cavatica_mock import Fault, MockServer
+from cavatica_upload import disk
 from cavatica_upload.cli.app import app
 from cavatica_upload.cli.format import command_line
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
-from cavatica_upload.journal import journal
 
 TO = ("--project", PROJECT)
-SOURCES = Path(journal.__file__).parents[1]
+SOURCES = Path(disk.__file__).parent
 
 
 def test_a_receipt_is_written_for_a_file_that_was_there_already(machine: Machine) -> None:
@@ -219,14 +219,14 @@ def test_without_a_home_the_state_is_in_the_temporary_folder(monkeypatch: pytest
     monkeypatch.delenv("CAVATICA_STATE_DIR", raising=False)
     monkeypatch.setattr("platformdirs.user_state_path", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    journal._temporary_folder.cache_clear()
+    disk._temporary_folder.cache_clear()
     try:
-        folder = journal.state_dir()
+        folder = disk.state_dir()
         assert folder.parent == tmp_path
         assert folder.stat().st_mode & 0o777 == 0o700
-        assert str(folder) in (journal.state_notice() or "")
+        assert str(folder) in (disk.state_notice() or "")
     finally:
-        journal._temporary_folder.cache_clear()
+        disk._temporary_folder.cache_clear()
 
 
 def test_json_stays_json(machine: Machine) -> None:
