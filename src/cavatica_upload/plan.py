@@ -73,6 +73,11 @@ class Plan:
         return (self.part(number) for number in range(1, self.count + 1))
 
 
+def parts_text(count: int) -> str:
+    """Write a count of parts: `1 part`, `10,000 parts`."""
+    return "1 part" if count == 1 else f"{count:,} parts"
+
+
 def least_seconds(calls: int, share: float = 1.0) -> float:
     """Return the seconds that `calls` need at least: a window's calls immediately, and as many more each window."""
     return max(0, calls - 1) // max(1, int(WINDOW_CALLS * share)) * float(WINDOW_SECONDS)

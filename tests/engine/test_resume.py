@@ -77,7 +77,7 @@ def test_journal_lost_parts_are_proved_by_reading(rig: Rig, half: Path) -> None:
     before = rig.mock.bytes_received
     rig.assert_whole(rig.upload(half, resume_id=upload["upload_id"]), half)
     assert rig.mock.bytes_received == before + 5 * KIB
-    assert "5 parts on the server were compared with the file anew: 5 are its bytes" in notices(rig)
+    assert "Compared 5 parts on the server with the file anew: 5 proved" in notices(rig)
 
 
 def test_parts_sent_unchecked_are_checked_later(rig: Rig) -> None:
@@ -186,7 +186,7 @@ def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None
     before = rig.mock.bytes_received
     rig.assert_whole(rig.upload(half, part_size=KIB), half)
     assert rig.mock.bytes_received == before + 6 * KIB
-    assert "The server has other bytes of 1 parts than this machine remembers" in notices(rig)
+    assert "The server has other bytes of 1 part than this machine remembers" in notices(rig)
 
 
 def test_completion_that_nobody_saw_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +308,7 @@ def test_stopped_upload_goes_on(rig: Rig) -> None:
                 uploader.cancel()
 
         uploader.listen(listener)
-        with pytest.raises(Interrupted, match="of 10 parts are sent") as caught:
+        with pytest.raises(Interrupted, match="of 10 parts sent") as caught:
             uploader.upload(path, PROJECT, part_size=KIB)
     assert caught.value.hint == "Run the same command again to go on from there."
     assert open_parts(rig) == sorted(event.number for event in rig.told(PartSent))

@@ -42,7 +42,7 @@ def test_nothing_is_completed_after_a_stop(rig: Rig, part: int) -> None:
     path = rig.file(PARTS * KIB)
     with rig.uploader(jobs=2) as uploader:
         cancel_at(uploader, PartSent, part)
-        with pytest.raises(Interrupted, match=f"of {PARTS} parts are sent") as caught:
+        with pytest.raises(Interrupted, match=f"of {PARTS} parts sent") as caught:
             uploader.upload(path, PROJECT, part_size=KIB)
     assert caught.value.hint == "Run the same command again to go on from there."
     assert rig.mock.files() == []
@@ -144,7 +144,7 @@ def test_parts_that_take_longer_are_dropped(rig: Rig) -> None:
     path = rig.file(3 * KIB)
     with rig.uploader(jobs=3, stop_within=0) as uploader:
         cancel_at(uploader, PartSent, 2)
-        with pytest.raises(Interrupted, match="2 of 3 parts are sent"):
+        with pytest.raises(Interrupted, match="2 of 3 parts sent"):
             uploader.upload(path, PROJECT, part_size=KIB)
     (upload,) = rig.mock.uploads()
     assert [part["part_number"] for part in upload["parts"]] == [1, 3]

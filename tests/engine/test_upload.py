@@ -54,7 +54,7 @@ def test_calls_for_parts(rig: Rig, parts: int) -> None:
 
 def test_run_ends_with_its_last_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the last file nothing is waited for."""
-    monkeypatch.setattr("cavatica_upload.uploader.LOOK", 3600.0)
+    monkeypatch.setattr("cavatica_upload.engine.run.LOOK", 3600.0)
     files = [rig.file(KIB, str(number)) for number in range(3)]
     with rig.uploader() as uploader:
         outcomes = list(uploader.upload_many(UploadRequest(source=file, destination=PROJECT) for file in files))

@@ -36,6 +36,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
+from cavatica_upload.plan import parts_text
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.storage.etag import etag_in, same_etag
 
@@ -221,7 +222,7 @@ class _Completion:
         if self._refused > 2 or set(theirs) - set(parts):
             return self._give_up(error)
         if wrong and self._can_send_again:
-            self._say(f"The server has other bytes of {len(wrong)} parts than were sent; they are sent again.")
+            self._say(f"The server has other bytes of {parts_text(len(wrong))} than were sent; sending again.")
             return SendAgain(tuple(wrong))
         if self._refused == 1:  # storage acknowledged them all: the server may only have lost what it was told
             self._rest = [parts[n] for n in sorted(missing or parts)]
@@ -229,7 +230,7 @@ class _Completion:
                 self._context.api.report_parts(self._entry.upload_id, [report_of(part) for part in self._rest])
             return None
         if listed and missing and self._can_send_again:
-            self._say(f"The server does not have {len(missing)} parts that storage took; they are sent again.")
+            self._say(f"The server does not have {parts_text(len(missing))} that storage took; sending again.")
             return SendAgain(tuple(missing))
         return self._give_up(error)
 
@@ -303,10 +304,12 @@ def _doubts(parts: Sequence[ReceiptPart], file: File) -> tuple[str, ...]:
     doubts = []
     unhashed = sum(part.md5 is None for part in parts)
     if unhashed:
-        doubts.append(f"No MD5 was taken of {unhashed} of {len(parts)} parts: checking was switched off.")
+        doubts.append(f"No MD5 was taken of {unhashed} of {parts_text(len(parts))}: checking was switched off.")
     opaque = sum(part.md5 is not None and not part.verified for part in parts)
     if opaque:
-        doubts.append(f"The ETags of {opaque} of {len(parts)} parts are no MD5s: they prove nothing of the bytes.")
+        doubts.append(
+            f"The ETags of {opaque} of {parts_text(len(parts))} are no MD5s: they prove nothing of the bytes."
+        )
     if not file.id:
         doubts.append("The platform completed the upload, did not say the file's id, and does not list it yet.")
     elif file.size is None:

@@ -205,7 +205,7 @@ class _Opening:
             return self._start()
         if entry.key == 0 and kept.compared and not kept.parts:
             raise FileChanged(
-                f"None of the {kept.compared} parts of upload {entry.upload_id} are bytes of {self.request.key}.",
+                f"No part of upload {entry.upload_id} is bytes of {self.request.key}.",
                 "Give the file whose upload was begun. Nothing was sent.",
             )
         for sentence in kept.differences:

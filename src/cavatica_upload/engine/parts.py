@@ -43,15 +43,12 @@ MOST_WORKERS = 64
 class PartFailed:
     """A part that cannot be sent."""
 
-    part: Part
     error: Exception
 
 
 @attrs.frozen
 class GivenBack:
     """A part that was not sent, as the run or its file ends."""
-
-    part: Part
 
 
 Ended = SentPart | PartFailed | GivenBack
@@ -225,7 +222,7 @@ class PartPool:
             try:
                 ended = self._send(file, part, turn)
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-                ended = PartFailed(part, error)
+                ended = PartFailed(error)
             with self._lock:
                 self._busy -= 1
                 file.under_way -= 1
@@ -242,7 +239,7 @@ class PartPool:
                 if target is None or target.expires <= context.clock():
                     target = part_url(context, file.opened.entry.upload_id, part.number)
                 if not self._take_slot(file, turn):
-                    return GivenBack(part)
+                    return GivenBack()
                 try:
                     attempts.deadline = min(attempts.deadline, context.clock() + self._part_deadline)
                     if target.expires > context.clock():
@@ -250,12 +247,12 @@ class PartPool:
                 finally:
                     self._free_slot()
             except Interrupted:
-                return GivenBack(part)
+                return GivenBack()
             except Exception as error:  # noqa: BLE001 - judged by its kind
                 self._judge_network(error)
                 decision = None if file.withdrawn else attempts.decide(error, context.clock(), context.backoff)
                 if decision is None:
-                    return PartFailed(part, _with_attempts(error, attempts.failures))
+                    return PartFailed(_with_attempts(error, attempts.failures))
                 reason = error.message if isinstance(error, CavaticaError) else str(error)
                 context.events.emit(
                     PartRetried(
@@ -269,7 +266,7 @@ class PartPool:
                 if decision.new_url:
                     target = None
                 if not self._pause(file, decision.delay):
-                    return GivenBack(part)
+                    return GivenBack()
 
     def _judge_network(self, error: Exception) -> None:
         if isinstance(error, StorageError) and not isinstance(error, UrlExpired):

@@ -11,7 +11,7 @@ from cavatica_upload.engine.context import Context
 from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
-from cavatica_upload.plan import Plan
+from cavatica_upload.plan import Plan, parts_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import open_source
 from cavatica_upload.sources.base import Source
@@ -102,11 +102,11 @@ def keep(
 
 def _sentences(differing: int, doubtful: int, proved: int, forgotten: int) -> Iterator[str]:
     if differing:
-        yield f"The server has other bytes of {differing} parts than this machine remembers; the server is right."
+        yield f"The server has other bytes of {parts_text(differing)} than this machine remembers; the server is right."
     if doubtful:
-        yield f"{doubtful} parts on the server were compared with the file anew: {proved} are its bytes."
+        yield f"Compared {parts_text(doubtful)} on the server with the file anew: {proved} proved."
     if forgotten:
-        yield f"The server does not know of {forgotten} parts that were reported; they are reported again."
+        yield f"The server does not know of {parts_text(forgotten)} reported before; reporting again."
 
 
 def prove_unchanged(
@@ -129,7 +129,7 @@ def prove_unchanged(
             context.notice(
                 request.key,
                 f"The file was touched while it was being uploaded ({difference}); "
-                f"its {len(parts)} parts are read again and compared.",
+                f"{parts_text(len(parts))} read again and compared.",
             )
             wanted = ((plan.part(number), part.md5) for number, part in parts.items())
             agree = all(same for _, same in compare(current, wanted, stopped=context.stop.stopping.is_set))

@@ -21,7 +21,7 @@ from cavatica_upload.errors import (
     Unauthorized,
     UploadGone,
 )
-from cavatica_upload.plan import MAX_FILE_SIZE, ONE_PART
+from cavatica_upload.plan import MAX_FILE_SIZE, ONE_PART, parts_text
 from cavatica_upload.request import Outcome, UploadRequest
 
 WINDOW = 2000  # requests read ahead
@@ -86,7 +86,7 @@ class OpenFile:
         if self.parts is None:
             return Interrupted(f"The upload of {self.key} was interrupted.", "Run the same command again.")
         return Interrupted(
-            f"The upload of {self.key} was interrupted: {self.sent:,} of {self.parts:,} parts are sent.",
+            f"The upload of {self.key} was interrupted: {self.sent:,} of {parts_text(self.parts)} sent.",
             "Run the same command again to go on from there.",
         )
 
