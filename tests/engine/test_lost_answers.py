@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ from test_true_success import PARTS, begin, stranger
 from cavatica_mock import Fault
 from cavatica_upload import CavaticaError, ConnectionFailed, IntegrityError, UploadGone, connect
 from cavatica_upload.events import Notice
+from cavatica_upload.plan import MIB
 from tests.cli.drifting_proxy import Drift, DriftingProxy, in_json
 
 LIST = ("GET", "/upload/multipart")
@@ -63,6 +66,23 @@ def test_lost_start_does_not_take_what_another_machine_began(
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert [upload["upload_id"] for upload in rig.mock.uploads()] == begun
     assert rig.calls["startUpload"] == 3
+
+
+@pytest.mark.parametrize(("part_size", "taken"), [(64 * MIB, True), (128 * MIB, True), (32 * MIB, False)])
+def test_start_of_a_run_that_was_killed_is_found_whatever_its_speed(rig: Rig, part_size: int, taken: bool) -> None:
+    """A run that was fast may have asked for larger parts than this one would; smaller ones are not ours."""
+    path = rig.file(PARTS * KIB)
+    with rig.uploader() as uploader:  # makes the journal
+        endpoint = uploader.api.endpoint
+    with sqlite3.connect(rig.state / "journal.sqlite") as database:
+        row = (endpoint, f"project:{PROJECT}", path.name, path.name, time.time())
+        database.execute("INSERT INTO starts VALUES (?, ?, ?, ?, ?)", row)
+    database.close()
+    begin_elsewhere(rig, size=PARTS * KIB, part_size=part_size)
+    with rig.uploader() as uploader:
+        receipt = uploader.upload(path, PROJECT)
+    rig.assert_whole(receipt, path)
+    assert rig.calls["startUpload"] == 2 - taken
 
 
 def test_starts_that_are_never_answered_do_not_pile_up(rig: Rig, proxy: DriftingProxy) -> None:

@@ -12,7 +12,7 @@ from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
-from cavatica_upload.plan import part_size_for
+from cavatica_upload.plan import LARGEST_FOR_CALLS, part_size_for
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import UploadRequest
@@ -175,18 +175,12 @@ class Start:
     def _place(self) -> tuple[str, Destination, str]:
         return self.context.endpoint, self.request.destination, self.name
 
-    @property
-    def _wish(self) -> int:
-        """The part size to ask for, in bytes."""
-        context = self.context
-        return part_size_for(
-            self._size, self.request.part_size, rate=context.planned_rate, calls_per_second=context.calls_per_second
-        )
-
     def _start_as(self, name: str, unproved: int) -> Started:
         """Start under this name; `unproved` counts the starts of which nobody knows whether they did something."""
         context, request = self.context, self.request
-        wish = self._wish
+        wish = part_size_for(
+            self._size, request.part_size, rate=context.planned_rate, calls_per_second=context.calls_per_second
+        )
         md5 = self.known.value if self.known else None
         began = time.time()
         if self.source.identity is not None:
@@ -202,7 +196,7 @@ class Start:
                         context.journal.refused(*self._place)
                     raise
                 pause(context, context.backoff(attempt))
-                found = self._lost_start(name, began)
+                found = self._lost_start(name, began, wish)
                 if found is not None:
                     return found
                 # The platform's own word that it failed is proof enough, if it has no such upload either.
@@ -217,13 +211,16 @@ class Start:
                 return Started(started.upload_id, name, started.part_size, started.parallel_uploads)
         raise AssertionError("unreachable")
 
-    def _lost_start(self, name: str, began: float) -> Started | None:
+    def _lost_start(self, name: str, began: float, asked: int | None = None) -> Started | None:
         """Find the upload whose start was not answered, so that it is not started twice.
 
         It has our name, place, size (if the server tells it) and part size, no parts, began after we asked for it, is
-        not known to the journal, and no other is like it.
+        not known to the journal, and no other is like it. If the part size that was `asked` for is not known, an
+        earlier run that was fast may have chosen larger parts than this one would.
         """
-        listed, wish = list(self.context.api.list_uploads()), self._wish
+        listed = list(self.context.api.list_uploads())
+        least = asked or part_size_for(self._size, self.request.part_size)
+        most = asked or self.request.part_size or max(least, LARGEST_FOR_CALLS)
         clock = self.context.server_clock  # read now: at the latest, this list has told it
         earliest = began + (clock.skew if clock.known else 0.0) - CLOCK_GRAIN
         mine = {entry.upload_id for entry in self.context.journal.entries()}
@@ -237,12 +234,12 @@ class Start:
             and not (upload := self.context.api.get_upload(summary.upload_id)).uploaded_parts_count
             and _is_in(upload, self.request.destination)
             and upload.size in (None, self.source.size)
-            and upload.part_size == wish
+            and least <= (upload.part_size or 0) <= most
         ]
-        if len(fitting) != 1:
+        if len(fitting) != 1 or fitting[0].part_size is None:
             return None
         self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
-        return Started(fitting[0].upload_id, name, wish, fitting[0].parallel_uploads)
+        return Started(fitting[0].upload_id, name, fitting[0].part_size, fitting[0].parallel_uploads)
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)
