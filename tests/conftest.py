@@ -1,4 +1,4 @@
-"""How Hypothesis looks for examples, Ctrl-C in commands under test, and certificates for servers on loopback."""
+"""How Hypothesis looks for examples, signals to commands under test, and certificates for servers on loopback."""
 
 import signal
 import ssl
@@ -14,8 +14,10 @@ settings.register_profile("same", deadline=None, derandomize=True, suppress_heal
 settings.register_profile("random", settings.get_profile("same"), derandomize=False)
 settings.load_profile("same")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would the commands under test.
+# A shell that starts the tests in the background has them ignore Ctrl-C, nohup the end of the terminal, and so would
+# the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ class Machine:
         """Run a command to its end."""
         source = subprocess.DEVNULL if data is None else subprocess.PIPE
         process = self.start(*words, env=env, stdin=source)
-        out, err = process.communicate(data, timeout=60)
+        out, err = process.communicate(data)
         ended = Ended(process.returncode, out.decode(), err.decode())
         assert "Traceback" not in ended.err, ended.err
         assert self.mock.token not in ended.out + ended.err

@@ -38,6 +38,26 @@ class Drift:
         return method == self.method and re.search(rf"/v2{pattern}/?$", path) is not None
 
 
+class Gate:
+    """A change that changes nothing: it holds the answers, but for the first ones, until it is opened."""
+
+    def __init__(self, first: int = 0) -> None:
+        self._first = first
+        self._lock = threading.Lock()
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        """Let all answers go."""
+        self._opened.set()
+
+    def __call__(self, _reply: Reply) -> None:
+        with self._lock:
+            self._first -= 1
+            held = self._first < 0
+        if held:
+            self._opened.wait()
+
+
 class DriftingProxy:
     """Passes requests on to an API; `drift` is applied where it fits.
 
@@ -84,7 +104,7 @@ class DriftingProxy:
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815  (the names of http.server)
 
             def ask(self, body: bytes) -> Reply:
-                connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=30)
+                connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=60)
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
                 connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
                 answered = connection.getresponse()

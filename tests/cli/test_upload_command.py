@@ -3,11 +3,13 @@
 import json
 import shlex
 import signal
+import threading
 from collections.abc import Iterator
 from typing import IO, Any
 
 import pytest
 from cli_machine import PROJECT, Machine
+from drifting_proxy import Drift, DriftingProxy, Gate
 
 from cavatica_mock import Fault, MockServer
 
@@ -215,8 +217,9 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
 ) -> None:
     """Exit code 130, and the command it shows sends only what is missing."""
     machine.file("a.bam", bytes(1_000_000))
-    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=200_000, times=None, after=2))
-    process = machine.start("upload", "a.bam", *TO, "--part-size", "100000", "--jobs", "2", "--json")
+    machine.mock.faults.add(Fault("putPart", "stall", times=None, after=2))
+    words = ("--part-size", "100000", "--jobs", "2", "--stop-within", "1", "--json")
+    process = machine.start("upload", "a.bam", *TO, *words)
     assert process.stdout is not None
     assert process.stderr is not None
     events = lines(process.stdout)
@@ -227,7 +230,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
         assert b"Ctrl-C again" in process.stderr.readline()
         process.send_signal(number)
     last = list(events)[-1]
-    assert process.wait(timeout=30) == 130
+    assert process.wait() == 130
     process.stdout.close()
     process.stderr.close()
     assert (last["event"], last["interrupted"], last["exit_code"]) == ("run_finished", 1, 130)
@@ -318,7 +321,7 @@ def test_nobody_reads_the_output_and_the_upload_goes_on(machine: Machine) -> Non
     process = machine.start("upload", "a.bam", "b.bam", *TO)
     assert process.stdout is not None
     process.stdout.close()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert len(machine.remote()) == 2
 
@@ -378,14 +381,18 @@ def test_a_project_that_is_not_there(tmp_path: Any) -> None:
 def test_a_file_that_another_process_brings_meanwhile_is_recognised(machine: Machine) -> None:
     """One process waits for the other, and then finds that there is nothing left to do."""
     machine.file("a.bam", bytes(300_000))
-    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=200_000))
-    first = machine.start("upload", "a.bam", *TO, "--json")
-    assert first.stdout is not None
-    next(event for event in lines(first.stdout) if event["event"] == "upload_started")
-    busy = machine.call("upload", "a.bam", *TO)
-    assert (busy.code, "--wait" in busy.err) == (1, True)
-    second = machine.run("upload", "a.bam", *TO, "--wait")
-    out, _ = first.communicate(timeout=30)
+    gate = Gate()
+    with DriftingProxy(machine.mock.base_url) as proxy:
+        proxy.drift = Drift("GET", "/upload/multipart/{upload_id}/part/{part_number}", gate)
+        env = {"SB_API_ENDPOINT": proxy.base_url}
+        first = machine.start("upload", "a.bam", *TO, "--json", env=env)
+        assert first.stdout is not None
+        next(event for event in lines(first.stdout) if event["event"] == "upload_started")
+        busy = machine.call("upload", "a.bam", *TO, env=env)
+        assert (busy.code, "--wait" in busy.err) == (1, True)
+        threading.Timer(0.5, gate.open).start()  # at about the same time as the next command begins to wait
+        second = machine.run("upload", "a.bam", *TO, "--wait", env=env)
+        out, _ = first.communicate()
     (file,) = machine.mock.files()
     assert second.out == f"{file['id']}\ta.bam\n"
     assert (first.returncode, second.code) == (0, 0), out

@@ -21,7 +21,7 @@ def server() -> Iterator[MockServer]:
 @pytest.fixture
 def api(server: MockServer) -> Iterator[sevenbridges.Api]:
     """`debug` lets it speak http; its retries and threads are its own."""
-    client = sevenbridges.Api(url=server.base_url, token=server.token, debug=True, timeout=10)
+    client = sevenbridges.Api(url=server.base_url, token=server.token, debug=True, timeout=60)
     yield client
     client.session.close()
 

@@ -113,7 +113,7 @@ class Loopback:
     def __init__(self, *replies: Reply | str) -> None:
         self.requests: list[Request] = []
         self._replies = list(replies)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._closing = threading.Event()
         loopback = self
 
@@ -142,9 +142,14 @@ class Loopback:
         """The base URL, as that of the API."""
         return f"http://127.0.0.1:{self.port}/v2"
 
+    def wait_for(self, count: int) -> None:
+        """Wait until so many requests have come: a client that was impatient may be ahead of them."""
+        with self._lock:
+            self._lock.wait_for(lambda: len(self.requests) >= count)
+
     def stall(self, _: socket.socket) -> None:
         """Answer nothing until the server is closed."""
-        self._closing.wait(30)
+        self._closing.wait()
 
     def dribble(self, connection: socket.socket) -> None:
         """Send the beginning of an answer, and then a byte now and then."""
@@ -163,6 +168,7 @@ class Loopback:
         body = handler.rfile.read(int(headers.get("content-length", 0)))
         with self._lock:
             self.requests.append(Request(first[0], first[1], headers, body))
+            self._lock.notify_all()
             reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         if isinstance(reply, str):
             reply = getattr(self, reply)

@@ -120,6 +120,7 @@ def test_start_after_a_read_timeout_is_sent_once(serve: Serve, client_of: Client
 
     with pytest.raises(ConnectionFailed, match="no answer"):
         asyncio.run(call())
+    server.wait_for(2)
     assert targets(server.requests) == ["POST /v2/upload/multipart"] * 2
 
 
@@ -218,35 +219,36 @@ def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
     """A 429 is waited out until the reset, although server and client disagree by an hour about the time."""
     waits: list[RateLimitWait] = []
     server = serve(limited(10, 0, 1, skew, 429), limited(10, 9, 1, skew))
-    began = time.monotonic()
     with connect(TOKEN, server.url, timing=QUICK, on_event=waits.append, attempts=1) as client:
         assert get_upload.sync("u1", client=client) is not None
     assert len(server.requests) == 2
     assert sum(wait.seconds for wait in waits) > 0.9
     assert all(wait.seconds < 4 for wait in waits)
-    assert time.monotonic() - began < 60
 
 
 def test_rate_limit_asynchronously(serve: Serve) -> None:
     """The asynchronous functions wait for the reset too, and let others work meanwhile."""
     server = serve(limited(10, 0, 0, 0, 429), limited(10, 9, 1))
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await asyncio.sleep(0.01)
-            ticks += 1
 
     async def call() -> object:
-        ticking = asyncio.create_task(tick())
-        async with connect(TOKEN, server.url, timing=QUICK) as client:
+        waits = asyncio.Event()
+
+        async def work() -> int:
+            await waits.wait()
+            return len(server.requests)
+
+        def listen(event: Event) -> None:
+            if isinstance(event, RateLimitWait):
+                waits.set()
+
+        async with asyncio.TaskGroup() as others, connect(TOKEN, server.url, timing=QUICK, on_event=listen) as client:
+            meanwhile = others.create_task(work())
             found = await get_upload.asyncio("u1", client=client)
-        ticking.cancel()
+        assert meanwhile.result() == 1, "the others had to wait, too"
         return found
 
     assert getattr(asyncio.run(call()), "upload_id", None) == "u1"
-    assert ticks > 3
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("trouble", ["maintenance", "limit"])
@@ -357,9 +359,9 @@ def test_an_attempt_has_its_own_deadline(serve: Serve, client_of: ClientOf) -> N
     """An answer that trickles is given up after twice the longest silence, and the call is made again."""
     told: list[Event] = []
     server = serve(endless(HEAD, b"X-Line: 1\r\n"), answer(200, UPLOAD))
-    client = client_of(server, timeout=0.2, on_event=told.append)
+    client = client_of(server, timeout=0.5, on_event=told.append)
     assert get_upload.sync("u1", client=client) is not None
-    assert [event.reason for event in told if isinstance(event, Retrying)] == [
+    assert [event.reason for event in told if isinstance(event, Retrying)][:1] == [
         f"no answer from 127.0.0.1:{server.port} in time"
     ]
 
@@ -474,7 +476,7 @@ def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:
     server = serve(HTML)
     # On a busy machine the last answer may come after the deadline: then that is the last error.
     with pytest.raises((ServerError, ConnectionFailed), match=r"Bad Gateway|in time"):
-        get_upload.sync("u1", client=client_of(server, attempts=10_000, deadline=0.5))
+        get_upload.sync("u1", client=client_of(server, attempts=10_000, deadline=2))
     assert 1 < len(server.requests) < 10_000
 
 

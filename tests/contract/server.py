@@ -143,7 +143,7 @@ def _drain(stream: object) -> None:
 
 AS_IT_CAME: Final = ""  # proxy_pass http://server;  the target goes on byte for byte
 ANEW: Final = "/"  # proxy_pass http://server/;  nginx decodes the path, tidies it up and writes it anew
-LONGEST_START: Final = 10.0  # seconds
+LONGEST_START: Final = 60.0  # seconds
 
 CONFIGURATION: Final = """\
 daemon off;

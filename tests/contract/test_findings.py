@@ -119,7 +119,7 @@ def run_suite(tmp_path: Path, **environment: str) -> "subprocess.CompletedProces
     clean = {key: value for key, value in os.environ.items() if key.lower() not in ("no_proxy", "http_proxy")}
     return subprocess.run(
         [sys.executable, "-m", "tests.contract", "run"], cwd=ROOT, capture_output=True, text=True, check=False,
-        timeout=110, env={**clean, "PROJECT": PROJECT, "REPORTS": str(tmp_path), **environment},
+        env={**clean, "PROJECT": PROJECT, "REPORTS": str(tmp_path), **environment},
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def visit(platform: MockServer | Target, folder: Path, **environment: str) -> "s
 def test_a_visit_leaves_nothing_behind(platform: MockServer, tmp_path: Path) -> None:
     """It stays within half of the limit, provokes no 429, shows no token, and takes everything away."""
     process = visit(platform, tmp_path)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate()
     assert process.returncode == 0, printed + errors
     assert platform.uploads() == []
     assert platform.files() == []
@@ -66,10 +67,10 @@ def test_ctrl_c_takes_everything_away(platform: MockServer, tmp_path: Path) -> N
     while not any("may be used here" in line for line in lines):
         pass
     while not platform.calls["putPart"]:
-        pass
+        time.sleep(0.001)
     assert platform.uploads()
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate()
     assert process.returncode == 130, printed + errors
     assert platform.uploads() == []
     assert platform.files() == []
@@ -79,7 +80,7 @@ def test_an_upload_whose_start_was_not_answered_is_found(platform: MockServer, t
     """By its name, when everything else is cleaned up."""
     platform.faults.add(Fault("startUpload", "lost_answer", after=1))
     process = visit(platform, tmp_path)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate()
     assert process.returncode == 1, printed + errors
     assert platform.uploads() == []
 
@@ -91,7 +92,7 @@ def test_known_drifts_do_not_fail_again(tmp_path: Path) -> None:
     with served("wrong_content_type", SEED) as platform:
         for baseline in ("", "keep", ""):
             process = visit(platform, tmp_path, BASELINE=baseline)
-            printed, errors = process.communicate(timeout=60)
+            printed, errors = process.communicate()
             results.append((process.returncode, printed + errors))
     assert [code for code, _ in results] == [1, 0, 0], results
     assert drift in results[0][1].partition("New, and break")[2]

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -235,18 +236,18 @@ def test_cancelled_part_is_sent_again(rig: Rig) -> None:
 def test_killed_processes_lose_nothing(rig: Rig) -> None:
     """A pool whose process is killed amid a part is lost whole; the rest goes from here."""
     rig.mock.faults.add(Fault("putPart", "stall", part=5))
-    killed = threading.Event()
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
 
-        def kill(event: Any) -> None:
-            if getattr(event, "number", 0) == 4 and not killed.is_set():
-                killed.set()
-                os.kill(next(iter(pool._processes)), signal.SIGKILL)
+        def kill() -> None:
+            while not rig.mock.faults.to_json()[0]["fired"]:
+                time.sleep(0.001)
+            os.kill(next(iter(pool._processes)), signal.SIGKILL)
 
+        killer = threading.Thread(target=kill)
+        killer.start()
         path = rig.file(PARTS * KIB)
-        uploader = {"executor": pool, "listeners": [rig.events.append, kill]}
-        rig.assert_whole(rig.upload(path, part_size=KIB, uploader=uploader), path)
-    assert killed.is_set()
+        rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": pool}), path)
+        killer.join()
     assert any("lost its workers" in text or "takes no parts" in text for text in notices(rig))
     assert rig.calls["getPartUrl"] == PARTS
     assert rig.bytes_told() == PARTS * KIB

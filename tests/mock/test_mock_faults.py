@@ -120,7 +120,7 @@ def test_a_stall_lasts_until_the_client_gives_up(client: Client, server: MockSer
     server.faults.add(Fault(operation, "stall"))
     method, target = ("PUT", url) if operation == "putPart" else ("GET", f"{server.base_url}/upload/multipart")
     with pytest.raises(httpx.ReadTimeout):
-        client.http.request(method, target, content=b"abc", timeout=0.2)
+        client.http.request(method, target, content=b"abc", timeout=httpx.Timeout(60, read=0.2))
     assert client.get("upload/multipart").status_code == 200
     client.close()
     wait_for(lambda: connections(server) == 0)
@@ -132,8 +132,8 @@ def test_a_stalled_put_reads_no_more_than_it_says(client: Client, server: MockSe
     url = client.part_url(client.start(size=size)["upload_id"], 1)
     server.faults.add(Fault("putPart", "stall", after_bytes=100_000))
     with pytest.raises(httpx.WriteTimeout):
-        client.storage.put(url, content=bytes(size), timeout=0.3)
-    assert server.bytes_received == 100_000
+        client.storage.put(url, content=bytes(size), timeout=httpx.Timeout(60, write=0.3))
+    wait_for(lambda: server.bytes_received == 100_000)
 
 
 def test_a_stalled_put_ends_with_its_client_although_nobody_reads(client: Client, server: MockServer) -> None:
@@ -142,7 +142,7 @@ def test_a_stalled_put_ends_with_its_client_although_nobody_reads(client: Client
     url = client.part_url(client.start(size=size)["upload_id"], 1)
     server.faults.add(Fault("putPart", "stall"))
     with pytest.raises(httpx.TimeoutException):
-        client.storage.put(url, content=bytes(size), timeout=0.3)
+        client.storage.put(url, content=bytes(size), timeout=httpx.Timeout(60, read=0.3, write=0.3))
     client.close()
     wait_for(lambda: connections(server) == 0)
 
@@ -164,7 +164,7 @@ def test_slow_storage_reads_at_the_speed_given(client: Client, server: MockServe
     url = client.part_url(upload_id, 1)
     server.faults.add(Fault("putPart", "slow", bytes_per_second=1), Fault("putPart", "slow", bytes_per_second=1e5))
     with pytest.raises(httpx.ReadTimeout):
-        client.storage.put(url, content=bytes(4000), timeout=0.2)
+        client.storage.put(url, content=bytes(4000), timeout=httpx.Timeout(60, read=0.2))
     assert server.uploads()[0]["stored_parts"] == []
     assert client.storage.put(url, content=bytes(4000)).status_code == 200
 
