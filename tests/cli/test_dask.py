@@ -1,5 +1,6 @@
 """--dask-scheduler with a Dask scheduler and workers, each a process: make test-dask."""
 
+import contextlib
 import json
 import os
 import re
@@ -307,21 +308,65 @@ def test_workers_that_do_not_see_the_file(machine: Machine, cluster: Cluster) ->
     assert last.endswith("Parts are sent from this machine from now on.")
 
 
-# What cannot be
+# What the page says
+
+STUBS = """
+from concurrent.futures import ProcessPoolExecutor
+from distributed import LocalCluster
+
+class SLURMCluster(LocalCluster):
+    def __init__(self, *, cores, processes, memory, walltime, job_extra_directives, job_script_prologue):
+        super().__init__(n_workers=0, threads_per_worker=1, dashboard_address=None)
+
+    def scale(self, jobs):
+        super().scale(jobs)
+
+class SlurmJobExecutor(ProcessPoolExecutor):
+    def __init__(self, max_workers, block_allocation):
+        super().__init__(2)
+"""
+"""What the snippets use of dask-jobqueue 0.9.0 and executorlib 1.11.0, on this machine."""
 
 
-@pytest.mark.parametrize(
-    "address", ["", "node01", "node01:none", "tcp://node01", "http://node01:8786", "tcp://:1", "a:99999"]
-)
-def test_malformed_address(machine: Machine, address: str) -> None:
-    """What is no address is refused before anything is sent."""
-    sample(machine)
-    ended = machine.call(*words(address))
-    assert ended.code == 2
-    assert ended.err == (
-        f"Error: --dask-scheduler {address} is no address of a scheduler.\nWrite it like tcp://node01:8786.\n"
+@pytest.mark.parametrize(("index", "program"), [(0, "bash"), (1, sys.executable), (2, sys.executable)])
+def test_snippets_of_the_page_upload(machine: Machine, tmp_path: Path, index: int, program: str) -> None:
+    """The scripts of docs/cluster.md upload a folder, with a stand-in for Slurm."""
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    blocks = re.findall(r"^```(?:bash|python)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    script = blocks[index].replace("/data/run-7", str(tmp_path / "run-7")).replace("owner/study", PROJECT)
+    machine.file("run-7/a.bam", b"a" * 1000)
+    machine.file("run-7/b.bam", b"b" * 1000)
+    for module in ("dask_jobqueue", "executorlib"):
+        machine.file(f"stubs/{module}.py", STUBS.encode())
+    srun = machine.file("bin/srun", b'#!/bin/sh\nexec "$@"\n')
+    srun.chmod(0o755)
+    environment = machine.environment | {
+        "PATH": os.pathsep.join([str(srun.parent), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(tmp_path / "stubs"),
+    }
+    process = subprocess.Popen(
+        [program, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    assert not machine.mock.calls
+    try:
+        assert process.wait(LIMIT) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert machine.remote() == {"run-7/a.bam": b"a" * 1000, "run-7/b.bam": b"b" * 1000}
+
+
+def test_address_in_a_file(machine: Machine, cluster: Cluster) -> None:
+    """The file that a scheduler writes its address to stands for the address."""
+    cluster.start(1)
+    upload(machine, str(cluster.folder / "scheduler.json"))
+
+
+# What cannot be
 
 
 def test_nobody_at_the_address(machine: Machine) -> None:

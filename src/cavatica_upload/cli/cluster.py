@@ -1,11 +1,13 @@
 """--dask-scheduler: the workers of a Dask cluster, as an executor."""
 
+import json
 import logging
 import socket
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,12 +27,13 @@ _CHECK = "Check the address and that the scheduler runs, or leave out --dask-sch
 def dask_executor(address: str | None, output: Output) -> Iterator[Executor | None]:
     """Connect to a scheduler and leave at the end; None without an address.
 
-    Raises UsageError for what is no address or without the extra, ConnectionFailed if no scheduler answers.
+    `address` may be the file that a scheduler writes its address to (`dask scheduler --scheduler-file`). Raises
+    UsageError for what is no address or without the extra, ConnectionFailed if no scheduler answers.
     """
     if address is None:
         yield None
         return
-    client = _connect(address, output)
+    client = _connect(_read_address(address) if address.endswith(".json") else address, output)
     try:
         yield client.get_executor(pure=False)
     finally:
@@ -69,6 +72,16 @@ def _connect(address: str, output: Output) -> "Client":
             "install the same if parts fail there."
         )
     return client
+
+
+def _read_address(path: str) -> str:
+    try:
+        return str(json.loads(Path(path).read_bytes())["address"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{OPTION} {path} is no file with the address of a scheduler: {getattr(error, 'strerror', None) or error}.",
+            "Start the scheduler with --scheduler-file first.",
+        ) from error
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -169,10 +169,11 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
 )
 @option(
     "--dask-scheduler",
-    metavar="ADDRESS",
+    metavar="ADDRESS|FILE",
     section=_HOW,
-    help="Have the workers of a Dask cluster send the bytes, such as tcp://node01:8786; they must see the files at the "
-    "same paths, and never get the token (with the extra “dask”).",
+    help="Have the workers of a Dask cluster send the bytes: the address of its scheduler, such as tcp://node01:8786, "
+    "or its --scheduler-file. Workers must see the files at the same paths and never get the token (with the extra "
+    "“dask”).",
 )
 @option(
     "--expected-rate",

@@ -1,0 +1,51 @@
+"""--dask-scheduler on a machine without Dask, and what is refused before Dask is needed."""
+
+import sys
+
+import pytest
+from cli_machine import PROJECT, Ended, Machine
+
+
+def refused(machine: Machine, *words: str) -> Ended:
+    """Nothing is sent for wrong usage."""
+    machine.file("a.bam")
+    ended = machine.call("upload", "a.bam", "--project", PROJECT, *words)
+    assert ended.code == 2
+    assert not machine.mock.calls
+    return ended
+
+
+@pytest.mark.parametrize(
+    "address", ["", "node01", "node01:none", "tcp://node01", "http://node01:8786", "tcp://:1", "a:99999"]
+)
+def test_malformed_address(machine: Machine, address: str) -> None:
+    """What is no address is refused before anything is sent."""
+    ended = refused(machine, "--dask-scheduler", address)
+    assert ended.err == (
+        f"Error: --dask-scheduler {address} is no address of a scheduler.\nWrite it like tcp://node01:8786.\n"
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b"\xff"])
+def test_file_without_an_address(machine: Machine, content: bytes | None) -> None:
+    """A file that is missing, or is no scheduler's, is refused before anything is sent."""
+    if content is not None:
+        machine.file("scheduler.json", content)
+    ended = refused(machine, "--dask-scheduler", "scheduler.json")
+    assert ended.err.startswith("Error: --dask-scheduler scheduler.json is no file with the address of a scheduler: ")
+    assert ended.err.count("\n") == 2
+
+
+def test_without_the_extra(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Dask one sentence names the extra."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    ended = refused(machine, "--dask-scheduler", "tcp://127.0.0.1:8786")
+    assert ended.err == (
+        "Error: --dask-scheduler needs the extra “dask”, which is not installed.\npip install 'cavatica-upload[dask]'\n"
+    )
+
+
+def test_no_limit_of_bytes_for_workers(machine: Machine) -> None:
+    """A limit that workers would not keep is refused."""
+    ended = refused(machine, "--dask-scheduler", "tcp://127.0.0.1:8786", "--bwlimit", "1MiB")
+    assert "--bwlimit does not hold for the workers" in ended.err
