@@ -18,6 +18,7 @@ from cavatica_mock.faults import Fault, Faults
 from cavatica_mock.handlers import Handlers, refused
 from cavatica_mock.records import Views
 from cavatica_mock.replies import (
+    HOST,
     Answer,
     Reply,
     Server,
@@ -35,8 +36,7 @@ from cavatica_mock.storage import PREFIX, Storage
 
 log = logging.getLogger("cavatica_mock")
 
-HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
-ABSOLUTE: Final = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)  # proxies send the whole URL
+ABSOLUTE: Final = re.compile(r"^https?://([^/?#]*)", re.IGNORECASE)  # proxies send the whole URL
 READ_BUFFER: Final = 2**18  # bytes of a body that may wait to be read
 OWN: Final = "/_mock/"
 DOCS: Final = "/docs"
@@ -236,13 +236,18 @@ def _foreign(request: web.BaseRequest) -> str | None:
     """Why the caller is not of this machine; None if it is.
 
     A web page from elsewhere can make a browser here call the mock: its `Origin` betrays it, or its `Host` if its name
-    was made to lead here.
+    was made to lead here, which a proxy before the mock may have moved to `X-Forwarded-Host`.
     """
     if not is_loopback(request.remote):
         return "this call comes from another"
+    absolute = ABSOLUTE.match(request.raw_path)
+    if absolute is not None and not is_local_host(absolute[1]):
+        return "the target names another"
     if not is_local_host(request.headers.get("Host", "")):
         return "the Host header names another"
-    if "Origin" in request.headers and not is_local_origin(request.headers["Origin"]):
+    if not all(map(is_local_host, request.headers.getall("X-Forwarded-Host", ()))):
+        return "the X-Forwarded-Host header names another"
+    if not all(map(is_local_origin, request.headers.getall("Origin", ()))):
         return "the Origin header names another"
     return None
 

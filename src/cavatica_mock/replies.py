@@ -3,10 +3,10 @@
 import ipaddress
 import json
 import logging
+import re
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Final
-from urllib.parse import urlsplit
 
 import attrs
 from aiohttp import web
@@ -23,6 +23,7 @@ CORS_EXPOSED: Final = (
     "ETag, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id, X-Total-Matching-Query"
 )
 CORS_METHODS: Final = "GET, PUT, POST, DELETE"
+HOST: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9.-]+)|\[(?P<address>[0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 @attrs.frozen
@@ -112,16 +113,14 @@ def is_loopback(host: str | None) -> bool:
 
 def is_local_origin(origin: str) -> bool:
     """Whether an `Origin` is that of a page which this machine serves to itself."""
-    try:
-        parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and is_loopback(parts.hostname)
-    except ValueError:
-        return False
+    scheme, _, host = origin.partition("://")
+    return scheme.lower() in ("http", "https") and is_local_host(host)
 
 
 def is_local_host(host: str) -> bool:
     """Whether a `Host`, with or without a port, names this machine alone."""
-    return is_local_origin(f"http://{host}")
+    found = HOST.fullmatch(host)
+    return found is not None and is_loopback((found["name"] or found["address"]).lower())
 
 
 def cors_headers(request: web.BaseRequest) -> dict[str, str]:

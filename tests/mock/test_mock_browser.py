@@ -1,5 +1,7 @@
 """Web pages: those of this machine may call the mock, others may not."""
 
+import socket
+
 import httpx
 import pytest
 from mock_client import Client
@@ -14,6 +16,9 @@ FOREIGN = [
     "null",
     "",
     "http://[",
+    "http://evil.example\\@localhost",
+    "http://user@localhost",
+    "http://localhost/path",
 ]
 
 
@@ -74,9 +79,14 @@ def test_a_page_from_elsewhere_gets_no_leave(client: Client, server: MockServer,
     "headers",
     [
         {"Host": host}
-        for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "192.0.2.7", "a b", "[")
+        for host in (
+            *("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "192.0.2.7", "a b", "[", "0.0.0.0"),
+            *("evil.example@localhost", "evil.example\\@localhost", "localhost/x", "localhost#x", "localhost?x"),
+            *("localhost:x", "localhost:99999999", "::1", "[::2]", "127.1"),
+        )
     ]
-    + [{"Origin": origin} for origin in FOREIGN],
+    + [{"Origin": origin} for origin in FOREIGN]
+    + [{"X-Forwarded-Host": "evil.example"}, {"X-Forwarded-Host": "localhost, evil.example"}],
 )
 @pytest.mark.parametrize(("method", "what"), [("POST", "reset"), ("GET", "files"), ("POST", "faults")])
 def test_the_mocks_own_endpoints_refuse_what_a_page_from_elsewhere_sends(
@@ -91,8 +101,31 @@ def test_the_mocks_own_endpoints_refuse_what_a_page_from_elsewhere_sends(
     assert (len(server.uploads()), server.faults.to_json()) == (1, [])
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "127.0.0.2:1", "[::1]:8080"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.2:1", "[::1]:8080", "[0:0::1]"])
 def test_the_mocks_own_endpoints_know_this_machine_by_its_names(client: Client, server: MockServer, host: str) -> None:
     """Tools and pages of this machine go on as before."""
     answer = client.storage.get(f"{server.origin}/_mock/calls", headers={"Host": host, "Origin": LOCAL[0]})
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("http://evil.example/_mock/reset", ["Host: localhost"]),
+        ("http://localhost@evil.example/_mock/reset", ["Host: localhost"]),
+        ("http://localhost/_mock/reset", ["Host: evil.example"]),
+        ("/_mock/reset", ["Host: localhost", "Origin: http://localhost", "Origin: http://evil.example"]),
+        ("/_mock/reset", ["Host: localhost", "Host: evil.example"]),
+        ("/_mock/reset", ["Host: localhost", "X-Forwarded-Host: localhost", "X-Forwarded-Host: evil.example"]),
+    ],
+)
+def test_a_request_that_names_two_hosts_is_judged_by_each(
+    client: Client, server: MockServer, target: str, headers: list[str]
+) -> None:
+    """The target, and every header of a name, must be of this machine."""
+    client.start()
+    with socket.create_connection((server.host, server.port)) as connection:
+        head = "\r\n".join([f"POST {target} HTTP/1.1", *headers, "Content-Length: 0", "Connection: close"])
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().split()[1] in (b"400", b"403")
+    assert len(server.uploads()) == 1
