@@ -225,7 +225,8 @@ class Uploader:
 
         `requests` is read a few thousand at a time, so that it may be endless. A failed file does not stop the
         others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent. A file that is
-        there, and whose metadata could not be set, ends with its receipt and an error.
+        to get metadata or tags waits for others, 10 seconds at most, so that a call sets those of 100; if that fails,
+        it ends with its receipt and an error.
         """
         self._check_usable()
         if isinstance(requests, str | UploadRequest) or not isinstance(requests, Iterable):
