@@ -61,6 +61,8 @@ class OpenUpload:
         """What the journal says of it, for people."""
         if self.entry is None:
             return "not begun here"
+        if self.entry.abandoned:
+            return f"of no more use, and could not be aborted; from {self.entry.identity.path}"
         count = Plan(self.entry.identity.size, self.entry.part_size).count
         return f"{self.parts_here} of {count_text(count, 'part')} sent from {self.entry.identity.path}"
 
