@@ -39,15 +39,6 @@ class ManifestRow:
     tags: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class Manifest:
-    """The rows of a manifest in their order, and the metadata fields that it has columns for."""
-
-    path: Path
-    rows: Sequence[ManifestRow]
-    fields: Sequence[str]
-
-
 class ManifestError(UsageError):
     """The manifest cannot be used; `problems` has a sentence for each thing wrong, beginning with its line."""
 
@@ -59,8 +50,8 @@ class ManifestError(UsageError):
         self.problems = tuple(problems)
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest; its format goes by the file's suffix, and is a table if that says nothing.
+def read_manifest(path: Path) -> list[ManifestRow]:
+    """Return the rows of a manifest; its format goes by the file's suffix, and is a table if that says nothing.
 
     Raises ManifestError with every problem, not only the first.
     """
@@ -78,7 +69,7 @@ def read_manifest(path: Path) -> Manifest:
     _check(rows, problems)
     if problems:
         raise ManifestError(path, problems)
-    return Manifest(path, rows, tuple(dict.fromkeys(field for row in rows for field in row.metadata)))
+    return rows
 
 
 def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) -> Iterator[ManifestRow]:

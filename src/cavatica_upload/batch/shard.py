@@ -84,10 +84,6 @@ class Shard:
         """The part of the token's call budget that is this share's."""
         return 1 / self.count
 
-    def of(self, items: Iterable[Item], *, key: Callable[[Item], str], size: Callable[[Item], int]) -> list[Item]:
-        """Return the items that are this share's; see `partition`."""
-        return partition(items, self.count, key=key, size=size)[self.index - 1]
-
 
 def slurm_tasks(environ: Mapping[str, str] = os.environ) -> int:
     """Return the number of tasks of the Slurm array that this process is in, 0 outside of one."""

@@ -13,7 +13,7 @@ from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
 from cavatica_upload.batch.requests import request_of
-from cavatica_upload.batch.shard import Shard, slurm_tasks
+from cavatica_upload.batch.shard import Shard, partition, slurm_tasks
 from cavatica_upload.batch.sheet import Sheet, SheetStyle
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text
@@ -44,7 +44,7 @@ def read_batch(
     if STDIN in paths and sys.stdin is None:
         raise UsageError("Standard input is closed.", "Pipe something into the command, or name files.")
     try:
-        rows = read_manifest(manifest).rows if manifest is not None else []
+        rows = read_manifest(manifest) if manifest is not None else []
     except ManifestError as error:
         output.error(error)
         output.problems(error.problems)
@@ -88,7 +88,8 @@ def keep_share(batch: Batch, shard: Shard | None, output: Output) -> None:
     """Leave this machine's share of the files in the batch; warn if there is none and a Slurm array has many tasks."""
     if shard:
         whole = len(batch.items)
-        batch.items = shard.of(batch.items, key=lambda item: item.target, size=lambda item: item.known_size)
+        shares = partition(batch.items, shard.count, key=lambda item: item.target, size=lambda item: item.known_size)
+        batch.items = shares[shard.index - 1]
         output.say(f"Share {shard}: {len(batch.items):,} of {count_text(whole, 'file')}.")
     elif len(batch.items) > 1 and slurm_tasks() > 1:
         output.warn(

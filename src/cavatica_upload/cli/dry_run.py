@@ -10,8 +10,7 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
-from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
-from cavatica_upload.batch.requests import request_of
+from cavatica_upload.batch.requests import FILES_PER_CALL, Placement, request_of
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text, size_text, time_text
 from cavatica_upload.cli.messages import sentence
