@@ -15,7 +15,6 @@ from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.completed_file import (
     File,
     Found,
-    LostCompletion,
     check_answer,
     find_completed_file,
     gone,
@@ -185,10 +184,8 @@ class _Completion:
         return gone(self._entry, None if file is None else Found(file, ours=False))
 
     def _found(self, asked: float, *, acted: bool = False) -> File:
-        lost = LostCompletion(
-            entry=self._entry, size=self._finished.size, asked=asked, before=self._before, acted=acted
-        )
-        found = find_completed_file(self._context, lost, self._opened.source, self._finished.parts)
+        source, parts = self._opened.source, self._finished.parts
+        found = find_completed_file(self._context, self._entry, source, parts, asked, before=self._before, acted=acted)
         if found is not None and found.ours:
             return found.file
         if acted and found is None:

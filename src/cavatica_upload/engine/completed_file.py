@@ -36,41 +36,36 @@ class Found:
     ours: bool | None
 
 
-@attrs.frozen(kw_only=True)
-class LostCompletion:
-    """A completion whose answer did not come, or said nothing.
-
-    `asked` is the server's time when it was asked for, in epoch seconds; `before` are the ids of the files that had the
-    name before it, None if nobody looked; `acted` says that the server answered with success.
-    """
-
-    entry: Entry
-    size: int | None
-    asked: float
-    before: frozenset[str] | None = None
-    acted: bool = False
-
-
 def find_completed_file(
-    context: Context, lost: LostCompletion, source: Source, parts: Mapping[int, SentPart]
+    context: Context,
+    entry: Entry,
+    source: Source,
+    parts: Mapping[int, SentPart],
+    asked: float,
+    *,
+    before: frozenset[str] | None = None,
+    acted: bool = False,
 ) -> Found | None:
-    """Find the file that has the upload's name now; tell by its time, its size, and what was there before whose it is.
+    """Find the file that has the upload's name, after a completion whose answer did not come or said nothing.
 
-    If these leave a doubt, since another file could have come within the same seconds, the bytes are read back.
+    `asked` is the server's time of the completion, in epoch seconds; `before` are the ids of the files that had the
+    name before it, None if nobody looked; `acted` says that the server answered with success. Time, size, what was
+    there before and, as another file could have come within the same seconds, the bytes tell whose the file is.
     """
-    file = context.api.find_file(lost.entry.destination, lost.entry.name)
+    file = context.api.find_file(entry.destination, entry.name)
     if file is None:
         return None
     if file.size is None or file.created_on is None:
         file = context.api.get_file(file.id)
-    if str(file.type_).lower() == "folder" or (None not in (file.size, lost.size) and file.size != lost.size):
+    size = sum(part.size for part in parts.values())
+    if str(file.type_).lower() == "folder" or file.size not in (None, size):
         return Found(file, ours=False)
-    if file.created_on is not None and epoch_seconds(file.created_on) < lost.asked - CLOCK_GRAIN:
+    if file.created_on is not None and epoch_seconds(file.created_on) < asked - CLOCK_GRAIN:
         return Found(file, ours=False)
-    if file.id in (lost.before or ()):
+    if file.id in (before or ()):
         return Found(file, ours=False)
     same = _is_same_content(context, file, source, parts)
-    return Found(file, ours=True if same is None and (lost.acted or lost.before is not None) else same)
+    return Found(file, ours=True if same is None and (acted or before is not None) else same)
 
 
 def gone(entry: Entry, found: Found | None) -> UploadGone:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 
 from cavatica_upload.clock import epoch_seconds, now_utc
-from cavatica_upload.engine.completed_file import File, LostCompletion, find_completed_file
+from cavatica_upload.engine.completed_file import File, find_completed_file
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.proof import Kept, keep
 from cavatica_upload.engine.start import Start
@@ -256,8 +256,7 @@ class _Opening:
         plan = Plan(self.source.size, entry.part_size)
         if len(parts) != plan.count or entry.identity.size != self.source.size:
             return None
-        lost = LostCompletion(entry=entry, size=self.source.size, asked=epoch_seconds(entry.completing))
-        found = find_completed_file(self.context, lost, self.source, parts)
+        found = find_completed_file(self.context, entry, self.source, parts, epoch_seconds(entry.completing))
         if found is None or not found.ours:
             return None
         identity = self.source.identity
@@ -277,15 +276,15 @@ class _Opening:
             check_part_size(started.part_size, "startUpload")
             plan = plan_for_answer(self.source.size, started.part_size) if self.source.size is not None else None
         except CavaticaError:
-            self.context.abort(self.request.key, self._entry(started.upload_id, started.name, 0))
+            self.context.abort(self.request.key, self._entry(started.upload_id, started.name or self.asked, 0))
             raise
         wish = self.request.part_size
         if wish is not None and wish != started.part_size:
             self._say(f"The platform chose parts of {started.part_size:,} bytes; {wish:,} were asked for.")
-        entry = self._entry(started.upload_id, started.name, started.part_size)
+        entry = self._entry(started.upload_id, started.name or self.asked, started.part_size)
         if self.source.identity is not None:
             entry = self.context.journal.add(entry)
-        return self._opened(entry, plan, parallel=started.parallel)
+        return self._opened(entry, plan, parallel=started.parallel_uploads)
 
     def _entry(self, upload_id: str, name: str, part_size: int) -> Entry:
         return Entry(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from cavatica_upload.api.records import FileDetails, Upload, UploadSummary
+from cavatica_upload.api.records import FileDetails, StartedUpload, Upload, UploadSummary
 from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
@@ -36,16 +36,6 @@ class SkippedFile(Exception):
 
 
 @attrs.frozen
-class Started:
-    """An upload that is open on the server, without parts."""
-
-    upload_id: str
-    name: str
-    part_size: int
-    parallel: bool
-
-
-@attrs.frozen
 class Start:
     """What to start, under the `name` that was asked for; `known` is the MD5 of the whole file.
 
@@ -58,7 +48,7 @@ class Start:
     name: str
     known: FileDigest | None
 
-    def start(self) -> Started:
+    def start(self) -> StartedUpload:
         """Start the upload; raises SkippedFile if a file is there that is to be left alone, or is this very one."""
         before = None if self.source.identity is None else self.context.journal.unanswered(*self._place)
         if before is not None:
@@ -175,7 +165,7 @@ class Start:
     def _place(self) -> tuple[str, Destination, str]:
         return self.context.endpoint, self.request.destination, self.name
 
-    def _start_as(self, name: str, unproved: int) -> Started:
+    def _start_as(self, name: str, unproved: int) -> StartedUpload:
         """Start under this name; `unproved` counts the starts of which nobody knows whether they did something."""
         context, request = self.context, self.request
         wish = part_size_for(
@@ -208,10 +198,10 @@ class Start:
             else:
                 if self._size is None or self._size > started.part_size:
                     context.say_if_calls_limit(started.part_size)
-                return Started(started.upload_id, name, started.part_size, started.parallel_uploads)
+                return attrs.evolve(started, name=name)
         raise AssertionError("unreachable")
 
-    def _lost_start(self, name: str, began: float, asked: int | None = None) -> Started | None:
+    def _lost_start(self, name: str, began: float, asked: int | None = None) -> StartedUpload | None:
         """Find the upload whose start was not answered, so that it is not started twice.
 
         It has our name, place, size (if the server tells it) and part size, no parts, began after we asked for it, is
@@ -236,10 +226,16 @@ class Start:
             and upload.size in (None, self.source.size)
             and least <= (upload.part_size or 0) <= most
         ]
-        if len(fitting) != 1 or fitting[0].part_size is None:
+        found = fitting[0] if len(fitting) == 1 else None
+        if found is None or found.part_size is None:
             return None
         self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
-        return Started(fitting[0].upload_id, name, fitting[0].part_size, fitting[0].parallel_uploads)
+        return StartedUpload(
+            upload_id=found.upload_id,
+            name=name,
+            part_size=found.part_size,
+            parallel_uploads=found.parallel_uploads,
+        )
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)
