@@ -119,7 +119,7 @@ def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
     if url.scheme == "http" and not allow_http and not is_loopback(host):
         raise EndpointError(
             f"The endpoint {url.scheme}://{url.netloc} would send the token unencrypted to another machine.",
-            "Use https, or allow http explicitly if the network in between is yours.",
+            "Use https; http is for a server on this machine.",
         )
     shown_port = "" if port is None or port == _PORTS[url.scheme] else f":{port}"
     bracketed = f"[{host}]" if ":" in host else host
@@ -187,7 +187,7 @@ def _of_profile(profile: _Profile, wanted: str | None, *, allow_http: bool) -> _
             )
     own = normal_endpoint(profile.endpoint, allow_http=allow_http) if profile.endpoint else str(wanted)
     place = f"profile {profile.name} in {profile.path}"
-    return _Found(profile.token, own, place, profile.name, _notices(profile.path))
+    return _Found(profile.token, own, place, profile.name, file_notices(profile.path))
 
 
 def _settings(found: _Found, wanted: str | None = None) -> Settings:
@@ -255,7 +255,8 @@ def _read_profile(name: str | None, home: Path | None) -> _Profile:
     return _Profile(section, path, _unquoted(endpoint), _unquoted(token))
 
 
-def _notices(path: Path) -> tuple[str, ...]:
+def file_notices(path: Path) -> tuple[str, ...]:
+    """Return a warning if other users can read a file that holds a token, or change it."""
     try:
         mode = path.stat().st_mode & 0o777
     except OSError:

@@ -20,11 +20,11 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Terminal:
-    """A command on a terminal of 100 columns."""
+    """A command on a terminal."""
 
-    def __init__(self, machine: Machine, *words: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, machine: Machine, *words: str, env: dict[str, str] | None = None, columns: int = 100) -> None:
         self._end, inner = pty.openpty()
-        ioctl(inner, TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        ioctl(inner, TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cavatica_upload.cli", *words],
             cwd=machine.home,
@@ -151,7 +151,7 @@ def test_lists_are_tables_with_headers_on_a_terminal(machine: Machine) -> None:
     machine.file("a.bam")
     machine.file("longer-name.bam", b"b")
     machine.run("upload", "a.bam", "longer-name.bam", *TO)
-    terminal = Terminal(machine, "receipts")
+    terminal = Terminal(machine, "receipts", columns=400)
     assert terminal.close() == 0
     header, *rows = terminal.seen.replace("\r", "").splitlines()
     assert [header.index(title) for title in ("FINISHED", "FILE ID", "SIZE")] == [

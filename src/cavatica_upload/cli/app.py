@@ -22,7 +22,7 @@ from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
 from cavatica_upload.errors import CavaticaError, UsageError
 
-_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"{int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
 _EPILOG += """
 
 \b

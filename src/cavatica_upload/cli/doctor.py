@@ -14,9 +14,9 @@ import click
 
 from cavatica_upload.cli.exit_codes import Exit, exit_of
 from cavatica_upload.cli.format import count_text, size_text, time_text
-from cavatica_upload.cli.messages import hint_of
+from cavatica_upload.cli.messages import hint_of, message_of
 from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
-from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.output import Output, wrapped
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import CavaticaError, ConfigError
 
@@ -46,9 +46,10 @@ class Finding:
             output.record({"event": "check", "check": self.check, "grade": self.grade, "text": self.text, "hint": hint})
             return
         mark = "WRONG" if self.grade == "wrong" else self.grade
-        output.result(f"{mark:<6} {self.check:<9} {self.text}")
-        if hint:
-            output.result(f"{'':<16} {hint}")
+        for line in wrapped(self.text, f"{mark:<6} {self.check:<9} "):
+            output.result(line)
+        for line in wrapped(hint, " " * 17) if hint else ():
+            output.result(line)
 
 
 @click.command(cls=Command, short_help="Check what an upload needs, and say what is wrong.")
@@ -89,17 +90,17 @@ def _findings(connection: Connection, target: Target | None, output: Output) -> 
     try:
         settings = find_settings(connection.token, connection.endpoint, connection.profile)
     except CavaticaError as error:
-        yield Finding("token", "wrong", error.message, error)
+        yield _wrong("token", error)
         return
-    yield Finding("token", "ok", f"found: {settings.source}")
-    for notice in settings.notices:
+    yield Finding("token", "ok", f"found in {connection.token_file or settings.source}")
+    for notice in (*settings.notices, *connection.token_file_notices):
         yield Finding("token", "note", notice)
     way = [_guarded("proxy", lambda: _proxy(settings)), _guarded("TLS", _tls)]
     yield from way
     if any(finding.grade == "wrong" for finding in way):
         return
     clock = ServerClock()
-    with connection.api(output) as api:
+    with connection.api(output, notices=False) as api:
         answered = api.client.get_httpx_client().event_hooks["response"]
         answered.append(lambda answer: clock.observe(answer.headers.get("Date")))
         reached = _guarded("API", lambda: _api(api, settings))
@@ -117,11 +118,15 @@ def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except CavaticaError as error:
-        return Finding(check, "wrong", error.message, error)
+        return _wrong(check, error)
+
+
+def _wrong(check: str, error: CavaticaError) -> Finding:
+    return Finding(check, "wrong", message_of(error), error)
 
 
 def _state() -> Finding:
-    from cavatica_upload.disk import state_dir
+    from cavatica_upload.disk import state_dir, state_notice
     from cavatica_upload.journal.journal import Journal
 
     folder = state_dir()
@@ -130,8 +135,9 @@ def _state() -> Finding:
     if journal.trouble:
         raise ConfigError(journal.trouble, "Make room or get permission there, or set CAVATICA_STATE_DIR.")
     free = shutil.disk_usage(folder).free
-    text = f"journal and receipts in {folder}, {size_text(free)} free"
-    return Finding("state", "note" if free < LITTLE_SPACE else "ok", text)
+    notice = state_notice()
+    text = f"{notice} {size_text(free)} free" if notice else f"journal and receipts in {folder}, {size_text(free)} free"
+    return Finding("state", "note" if notice or free < LITTLE_SPACE else "ok", text)
 
 
 def _md5() -> Finding:

@@ -92,7 +92,7 @@ class PlannedFile:
         """Return it as people read it."""
         size = size_text(self.size) if self.size is not None else "?"
         parts = count_text(self.parts, "part") if self.parts else "? parts"
-        note = {"new": "", "resume": f"  (resumes: {self.resumed_parts} parts uploaded already)"}
+        note = {"new": "", "resume": f"  (resumes: {count_text(self.resumed_parts, 'part')} already uploaded)"}
         text = f"{size:>9}  {parts:>12}  {self.request.key} -> {self.target}"
         fields = [f"{key}={value}" for key, value in self.request.metadata.items()]
         fields += [f"tags: {', '.join(self.request.tags)}"] if self.request.tags else []
@@ -234,14 +234,15 @@ def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, 
     output.result(
         f"{totals['to_send']:,} of {count_text(len(planned), 'file')} to send: {size_text(totals['bytes'])} "
         f"in {count_text(totals['parts'], 'part')}"
-        + (f", of which {resumed:,} are uploaded already" if resumed else "")
+        + (f", {resumed:,} of them already uploaded" if resumed else "")
         + (f"; {count_text(folders, 'folder')} to create" if folders else "")
         + "."
     )
     if totals["to_send"]:
         least = totals["least_seconds"]
-        limit = f"takes at least {time_text(least)}" if least else "is not slowed down"
-        output.result(f"About {count_text(totals['api_calls'], 'API call')}; with the rate limit, this run {limit}.")
+        slow = f"with the rate limit, they take at least {time_text(least)}"
+        text = slow if least else "the rate limit will not slow this down"
+        output.result(f"About {count_text(totals['api_calls'], 'API call')}; {text}.")
         if (by_bytes := totals["bytes_seconds"]) is not None:
             text = f"At {size_text(totals['expected_rate'])}/s the bytes take {time_text(by_bytes)}"
             larger = "; a larger --part-size needs fewer" if totals["parts"] > totals["to_send"] else ""

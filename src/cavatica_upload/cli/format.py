@@ -75,10 +75,22 @@ def _shell_word(word: str) -> str:
     )
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table whose columns are aligned; the last column may be of any width."""
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the lines of a table whose columns are aligned.
+
+    Columns that do not fit into `width` go on, indented, on further lines of the row; the last one may be of any width.
+    """
     shown = [list(headers), *([visible(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(headers) - 1)]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(headers))]
+    groups: list[list[int]] = [[]]
+    for column in range(len(headers)):
+        indent = 2 if len(groups) > 1 else 0
+        taken = sum(widths[before] + 2 for before in groups[-1])
+        if groups[-1] and indent + taken + widths[column] > width:
+            groups.append([])
+        groups[-1].append(column)
     return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in shown
+        ("  " if at else "") + "  ".join(row[column].ljust(widths[column]) for column in group).rstrip()
+        for row in shown
+        for at, group in enumerate(groups)
     ]

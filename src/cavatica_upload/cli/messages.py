@@ -9,7 +9,7 @@ import click
 
 from cavatica_upload.cli.exit_codes import exit_of
 from cavatica_upload.cli.format import count_text, size_text, time_text
-from cavatica_upload.errors import NameTaken, NotFound, UploadGone
+from cavatica_upload.errors import BadRequest, NameTaken, NotFound, UploadGone
 from cavatica_upload.events import (
     BytesSent,
     Drift,
@@ -46,6 +46,8 @@ _OPERATIONS = {
     "getRateLimit": "Asking for the rate limit",
 }
 _OPERATION = re.compile(rf"\b({'|'.join(_OPERATIONS)}) failed\b")
+_PATTERN = re.compile(r' does not match "\^[^"]*"')
+_IN_PYTHON = re.compile(r" \([^)]* in Python\)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
@@ -57,8 +59,8 @@ def message_of(error: BaseException) -> str:
 
 
 def in_plain_words(text: str) -> str:
-    """Write “Starting the upload failed” instead of “startUpload failed”."""
-    return _OPERATION.sub(lambda found: f"{_OPERATIONS[found[1]]} failed", text)
+    """Write “Starting the upload failed” instead of “startUpload failed”, and leave out regular expressions."""
+    return _PATTERN.sub(" has the wrong form", _OPERATION.sub(lambda found: f"{_OPERATIONS[found[1]]} failed", text))
 
 
 def hint_of(error: BaseException) -> str | None:
@@ -69,7 +71,9 @@ def hint_of(error: BaseException) -> str | None:
         hint = getattr(error, "hint", None)
     if hint is None and isinstance(error, NotFound) and not isinstance(error, UploadGone):
         hint = "Check --project or --parent: what the token may not see looks as if it did not exist."
-    return _with_command(hint) if hint else None
+    if hint is None and isinstance(error, BadRequest) and "parent:" in error.message:
+        hint = "Check --parent: it takes the ID of a folder, not its name or path."
+    return _with_command(_IN_PYTHON.sub("", hint)) if hint else None
 
 
 def _with_command(hint: str) -> str:
@@ -99,8 +103,8 @@ def sentence(event: Event) -> str:
     match event:
         case UploadStarted(file, _, size, part_size, parts, resumed_parts, resumed_bytes):
             if resumed_parts:
-                of = f" of {parts:,} parts" if parts is not None else " parts"
-                return f"{file}: resuming, {resumed_parts:,}{of} ({size_text(resumed_bytes)}) already uploaded"
+                of = f"{resumed_parts:,} of {count_text(parts, 'part')}" if parts else count_text(resumed_parts, "part")
+                return f"{file}: resuming, {of} ({size_text(resumed_bytes)}) already uploaded"
             text = f"{file}: started"
             if size is not None and parts is not None:
                 of = f" of {size_text(part_size)}" if parts > 1 else ""

@@ -136,29 +136,42 @@ class Connection:
     endpoint: str | None = None
     profile: str | None = None
     token: str | None = attrs.field(default=None, repr=False)
+    token_file: Path | None = None
 
     @contextmanager
-    def api(self, output: Output) -> Iterator["Api"]:
-        """Connect to the platform."""
+    def api(self, output: Output, *, notices: bool = True) -> Iterator["Api"]:
+        """Connect to the platform; `notices` are warnings about the token."""
         from cavatica_upload.api import Api
         from cavatica_upload.api.client import connect
         from cavatica_upload.cli.messages import sentence
-        from cavatica_upload.events import Event, Retrying
+        from cavatica_upload.events import Event, Notice, Retrying
 
         def show(event: Event) -> None:
-            if output.verbose or not isinstance(event, Retrying) or event.attempt > 2:
+            if isinstance(event, Notice):
+                if notices:
+                    output.warn(sentence(event))
+            elif output.verbose or not isinstance(event, Retrying) or event.attempt > 2:
                 output.say(sentence(event))
 
-        client = connect(
-            self.token,
-            self.endpoint,
-            profile=self.profile,
-            on_event=show,
-        )
+        if notices:
+            self.warn(output)
+        client = connect(self.token, self.endpoint, profile=self.profile, on_event=show)
         try:
             yield Api(client, on_drift=lambda event: output.say(sentence(event)))
         finally:
             client.close()
+
+    def warn(self, output: Output) -> None:
+        """Warn if others can read the token file."""
+        for notice in self.token_file_notices:
+            output.warn(notice)
+
+    @property
+    def token_file_notices(self) -> tuple[str, ...]:
+        """What is to be said of the token file."""
+        from cavatica_upload.config import file_notices
+
+        return file_notices(self.token_file) if self.token_file is not None else ()
 
 
 def connection_options(function: _Function) -> _Function:
@@ -170,7 +183,8 @@ def connection_options(function: _Function) -> _Function:
         if endpoint is not None:
             _check_endpoint(endpoint)
         token = None if token_file is None else _read_token(token_file)
-        return function(*args, connection=Connection(endpoint=endpoint, profile=profile, token=token), **values)
+        connection = Connection(endpoint=endpoint, profile=profile, token=token, token_file=token_file)
+        return function(*args, connection=connection, **values)
 
     for decorate in (
         option("--endpoint", metavar="URL", section=section, help="Base URL of the API, ending in /v2."),

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -63,11 +65,12 @@ class Output:
     def results(self, headers: Sequence[str], rows: Sequence[Sequence[str]], *, widest: int) -> None:
         """Write rows to standard output: with tabs between the fields, or on a terminal as a table with headers.
 
-        In the table the column `widest` is the last one, where it can be copied although the line is too long.
+        In the table the column `widest` is the last one, where it can be copied although the line is too long. If the
+        terminal is too narrow for the columns, each row takes several lines.
         """
         if rows and is_terminal(1):
             moved = [[*row[:widest], *row[widest + 1 :], row[widest]] for row in (headers, *rows)]
-            for line in table(moved[0], moved[1:]):
+            for line in table(moved[0], moved[1:], shutil.get_terminal_size().columns):
                 write_line(line)
         else:
             for row in rows:
@@ -185,6 +188,15 @@ def is_terminal(descriptor: int) -> bool:
         return os.isatty(descriptor)
     except OSError:
         return False
+
+
+def wrapped(text: str, before: str) -> list[str]:
+    """Return a text behind `before`, on a terminal in lines of its width, which begin below each other."""
+    if not is_terminal(1):
+        return [before + text]
+    room = max(20, shutil.get_terminal_size().columns - len(before))
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [before + lines[0], *(" " * len(before) + line for line in lines[1:])]
 
 
 def ask(question: str) -> bool:

@@ -46,6 +46,7 @@ class UploadRun:
     ) -> None:
         self.output = output
         self.tally = Tally(files=files)
+        self._connection = connection
         self._yes = yes
         self._resume = resume
         self._began = time.monotonic()
@@ -64,6 +65,7 @@ class UploadRun:
         notice = state_notice()
         if notice:
             self.output.warn(notice)
+        self._connection.warn(self.output)
         uploader = Uploader(**self._options)
         with SIGNALS.stopping(uploader.cancel, self._options["stop_within"], self.output.say), uploader:
             yield uploader

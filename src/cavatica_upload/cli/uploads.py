@@ -93,12 +93,23 @@ def show(upload_id: str, output: Output, connection: Connection) -> None:
     if output.as_json:
         output.record({"event": "upload", **facts, "parts": [attrs.asdict(part) for part in parts]})
         return
-    for key, value in facts.items():
-        if value is None:
-            continue
-        is_size = key in ("size", "part_size") and isinstance(value, int)
-        text = ("yes" if value else "no") if isinstance(value, bool) else size_text(value) if is_size else str(value)
-        output.result(f"{key.replace('_', ' '):<22}{text}")
+    whole = facts["parts_in_all"]
+    of = f" of {count_text(whole, 'part')}" if whole is not None else ""
+    lines = {
+        "upload ID": upload.upload_id,
+        "name": upload.name,
+        "destination": place,
+        "begun": facts["initiated"],
+        "begun here": "yes" if entry else "no",
+        "file": facts["path"],
+        "size": size_text(entry.identity.size) if entry and entry.identity.size is not None else None,
+        "part size": size_text(upload.part_size) if upload.part_size else None,
+        "on the server": f"{facts['parts_on_server']}{of}" if of else count_text(facts["parts_on_server"], "part"),
+        "sent from here": f"{len(here)}{of}" if entry else None,
+    }
+    for label, text in lines.items():
+        if text is not None:
+            output.result(f"{label:<16}{text}")
 
 
 @uploads.command(cls=Command)

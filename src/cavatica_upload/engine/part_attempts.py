@@ -43,7 +43,7 @@ def refuse_plain_http(endpoint: str, url: str) -> None:
         raise ConfigError(
             "The platform gave a part URL that begins with http, though the endpoint has https: others could read the "
             "file on its way.",
-            "Ask the platform's support. From Python, allow_http=True sends it all the same.",
+            "Ask the platform's support.",
         )
 
 

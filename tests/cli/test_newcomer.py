@@ -1,0 +1,148 @@
+"""What somebody sees who uses the command for the first time, on a terminal of 80 columns, and makes mistakes."""
+
+import re
+from pathlib import Path
+
+import pytest
+from cli_machine import PROJECT, Machine
+from hypothesis import given
+from hypothesis import strategies as st
+from test_terminal import COLOUR, Terminal
+
+from cavatica_mock import Fault
+from cavatica_upload.cli.format import table
+from cavatica_upload.cli.messages import hint_of, message_of
+from cavatica_upload.errors import FileChanged, NotFound
+
+TO = ("--project", PROJECT)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o666])
+def test_doctor_names_the_token_file_and_says_who_can_read_it(machine: Machine, mode: int) -> None:
+    """A token file that other users can read is a note, said once, with the command that mends it."""
+    place = machine.file("token.txt", machine.mock.token.encode())
+    place.chmod(mode)
+    ended = machine.call("doctor", "--json", "--token-file", "token.txt", env={"SB_AUTH_TOKEN": ""})
+    found = [event for event in ended.events if event["check"] == "token"]
+    assert (ended.code, found[0]["text"]) == (0, "found in token.txt")
+    assert ["chmod 600 token.txt" in event["text"] for event in found[1:]] == ([True] if mode & 0o077 else [])
+    assert "chmod" not in ended.err
+
+
+def test_upload_warns_of_a_token_file_that_others_can_read(machine: Machine) -> None:
+    """Once, and the file is uploaded all the same."""
+    machine.file("a.bam")
+    machine.file("token.txt", machine.mock.token.encode()).chmod(0o644)
+    for command in (("upload", "a.bam", *TO), ("uploads", "list")):
+        ended = machine.call(*command, "--token-file", "token.txt", env={"SB_AUTH_TOKEN": ""})
+        assert ended.code == 0
+        assert ended.err.count("Note: Other users of this machine can read or change token.txt (mode 0644).") == 1
+
+
+def test_doctor_says_once_that_others_can_read_the_credentials(machine: Machine) -> None:
+    """The finding is enough; the connection that it makes does not say it again."""
+    text = f"[default]\nauth_token = {machine.mock.token}\napi_endpoint = {machine.mock.base_url}\n"
+    machine.file(".sevenbridges/credentials", text.encode()).chmod(0o666)
+    ended = machine.call("doctor", env={"SB_AUTH_TOKEN": "", "SB_API_ENDPOINT": ""})
+    assert ended.code == 0
+    assert (ended.out + ended.err).count("chmod 600") == 1
+
+
+def test_doctor_notes_that_the_state_is_not_in_its_usual_folder(machine: Machine, tmp_path: Path) -> None:
+    """Without a home that can be written, it says where receipts are."""
+    ended = machine.call(
+        "doctor", "--json", env={"HOME": "/dev/null", "CAVATICA_STATE_DIR": "", "XDG_STATE_HOME": "/dev/null/state"}
+    )
+    (found,) = [event for event in ended.events if event["check"] == "state"]
+    assert found["grade"] == "note"
+    assert "journal and receipts are in" in found["text"]
+
+
+def test_a_folder_that_is_none_is_said_without_the_words_of_programs(machine: Machine) -> None:
+    """Neither operationIds nor regular expressions, and what to do."""
+    machine.file("a.bam")
+    for command in (("doctor", "--parent", "nix"), ("upload", "a.bam", "--parent", "nix")):
+        ended = machine.call(*command)
+        said = ended.out + ended.err
+        assert ended.code in (1, 3)
+        assert "has the wrong form" in said
+        assert "Check --p" in said
+        assert not re.search(r"getFile|startUpload|\^\[", said)
+
+
+def test_hints_of_the_command_line_hold_no_python() -> None:
+    """What a Python program would write is left out, the rest stays."""
+    error = FileChanged("a.bam changed.", 'Run it with --yes (changed="restart" in Python): it is uploaded anew.')
+    assert hint_of(error) == "Run it with --yes: it is uploaded anew."
+
+
+def test_what_a_server_says_of_a_form_is_no_regular_expression() -> None:
+    """The pattern is for programmers."""
+    error = NotFound('getFile failed: the server answered 404. file_id: "x" does not match "^[0-9a-f]{24}$".')
+    assert message_of(error) == 'Looking at a file failed: the server answered 404. file_id: "x" has the wrong form.'
+
+
+def test_plain_http_is_refused_with_advice_that_can_be_followed(machine: Machine) -> None:
+    """The command has no option for it, so none is hinted at."""
+    machine.file("a.bam")
+    for words, env in ((("--endpoint", "http://example.com/v2"), {}), ((), {"SB_API_ENDPOINT": "http://example.com"})):
+        ended = machine.call("upload", "a.bam", *TO, *words, env=env)
+        assert ended.code in (2, 3)
+        assert "Use https; http is for a server on this machine." in ended.err
+
+
+@given(
+    rows=st.lists(st.lists(st.text(st.characters(categories=["L", "N"]), max_size=70), min_size=4, max_size=4)),
+    width=st.integers(1, 200),
+)
+def test_tables_fit_the_terminal(rows: list[list[str]], width: int) -> None:
+    """No line is too long unless it is one cell alone; every cell is there whole, below its header."""
+    lines = table(("A", "B", "C", "D"), rows, width)
+    assert len(lines) % (len(rows) + 1) == 0
+    for line in lines:
+        assert len(line) <= width or len(line.split()) <= 1
+    assert [word for line in lines for word in line.split()] == [
+        word for row in [["A", "B", "C", "D"], *rows] for cell in row for word in cell.split()
+    ]
+
+
+@pytest.mark.parametrize("command", [("uploads", "list"), ("receipts",), ("doctor", *TO)])
+def test_lists_are_readable_at_80_columns(machine: Machine, command: tuple[str, ...]) -> None:
+    """An ID of 64 characters stands whole on one line, and only a long path is broken by the terminal."""
+    machine.file("sample-1.bam", bytes(300))
+    machine.run("upload", "sample-1.bam", *TO)
+    machine.file("sample-2.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=None))
+    machine.run("upload", "sample-2.bam", *TO, "--part-size", "100", "--retry-for", "1s")
+    (upload,) = machine.mock.uploads()
+    machine.mock.faults.clear()
+    terminal = Terminal(machine, *command, columns=80)
+    assert terminal.close() == 0
+    lines = COLOUR.sub("", terminal.seen).replace("\r", "").splitlines()
+    assert all(len(line) <= 80 or str(machine.home) in line for line in lines), lines  # a path may be of any length
+    assert command != ("uploads", "list") or any(line.strip() == upload["upload_id"] for line in lines)
+
+
+def test_one_part_is_no_plural(machine: Machine) -> None:
+    """A plan that resumes one part, and an upload of one part, say so."""
+    machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=2, times=None))
+    machine.run("upload", "a.bam", *TO, "--part-size", "200", "--retry-for", "1s")
+    machine.mock.faults.clear()
+    plan = machine.run("upload", "a.bam", *TO, "--part-size", "200", "--dry-run")
+    assert "(resumes: 1 part already uploaded)" in plan.out
+    assert "in 2 parts, 1 of them already uploaded." in plan.out
+    assert "the rate limit will not slow this down." in plan.out
+    (upload,) = machine.mock.uploads()
+    shown = machine.run("uploads", "show", upload["upload_id"]).out
+    assert re.search(r"^on the server +1 of 2 parts$", shown, re.MULTILINE)
+    assert re.search(r"^sent from here +1 of 2 parts$", shown, re.MULTILINE)
+    assert "resuming, 1 of 2 parts" in machine.run("upload", "a.bam", *TO, "--part-size", "200").err
+
+
+@pytest.mark.parametrize("command", ["", "upload", "uploads", "uploads resume", "receipts", "verify", "doctor"])
+def test_help_fits_80_columns(machine: Machine, command: str) -> None:
+    """No line of a help page is broken by the terminal."""
+    terminal = Terminal(machine, *command.split(), "--help", columns=80)
+    assert terminal.close() == 0
+    assert max(map(len, terminal.seen.replace("\r", "").splitlines())) <= 80
