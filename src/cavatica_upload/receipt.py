@@ -24,8 +24,6 @@ MOST_BYTES = 16 * 1024 * 1024  # one of 10,000 parts has 2 MiB
 
 Record = TypeVar("Record")
 
-_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
-
 
 @attrs.frozen
 class ReceiptPart:
@@ -175,6 +173,11 @@ def composite(md5s: Iterable[str]) -> str:
     return f"{whole.hexdigest()}-{count}"
 
 
+def letters_of(name: str) -> str:
+    """Return the ASCII letters and digits of a name, with “_” for whatever is between them."""
+    return re.sub("[^A-Za-z0-9]+", "_", name)
+
+
 def write(receipt: Receipt, folder: Path) -> Receipt:
     """Keep the receipt in `folder`, whole or not at all even after a power cut; return it with its path.
 
@@ -182,7 +185,10 @@ def write(receipt: Receipt, folder: Path) -> Receipt:
     """
     private_folder(folder)
     stamp = receipt.finished.replace(":", "").replace("-", "")
-    path = folder / f"{stamp}-{_UNFIT.sub('_', receipt.name)[:80]}-{_UNFIT.sub('_', receipt.file_id)[:40]}.json"
+    name = re.sub("[^A-Za-z0-9._-]+", "_", receipt.name)[:80]
+    if letters_of(name) != letters_of(receipt.name)[:80]:  # cut: the receipt is found by as much of it as there is room
+        name = letters_of(receipt.name)[:80]
+    path = folder / f"{stamp}-{name}-{letters_of(receipt.file_id)[:40]}.json"
     write_whole(path, receipt.to_json())
     return attrs.evolve(receipt, path=path)
 

@@ -10,13 +10,12 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.disk import json_files
 from cavatica_upload.errors import SourceError
 from cavatica_upload.identity import Identity
-from cavatica_upload.receipt import Receipt, read
+from cavatica_upload.receipt import Receipt, letters_of, read
 from cavatica_upload.sources.local import identity_of
 from cavatica_upload.verification import verify
 
 _RECEIPT = re.compile(r"[0-9TZ.]+-(?P<name>.*)-[^-]*\.json")
-_RENAMED = re.compile(r"_[0-9]+_(?P<name>.*)", re.DOTALL)
-_FIT = re.compile(r"[^A-Za-z0-9]+")
+_RENAMED = re.compile(r"_[0-9]{1,6}_(?P<name>.*)", re.DOTALL)
 
 _COMPARED: dict[tuple[Receipt, Identity], bool | None] = {}
 """What a file turned out to be when it was read: to read 300 GB for each question would take hours."""
@@ -105,5 +104,6 @@ class ReceiptIndex:
 
 
 def _key(name: str) -> str:
-    renamed = _RENAMED.fullmatch(name)
-    return _FIT.sub("_", renamed["name"] if renamed else name)[:60]
+    text = letters_of(name)
+    renamed = _RENAMED.fullmatch(text)
+    return (renamed["name"] if renamed else text)[:60]

@@ -26,6 +26,7 @@ from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart, composite
+from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import sidecar_md5
 from cavatica_upload.sources import base as sources
 from cavatica_upload.sources.local import LocalFile
@@ -528,6 +529,22 @@ def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
         receipts_of.read(path)
     assert str(path) in caught.value.message
+
+
+@given(
+    name=st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=120)
+    | st.text("._- aü1", min_size=1, max_size=200),
+    file_id=st.text("0123456789abcdef-_.", min_size=1, max_size=60),
+)
+def test_a_receipt_is_found_again_by_its_name(
+    tmp_path_factory: pytest.TempPathFactory, name: str, file_id: str
+) -> None:
+    """Whatever the file is called, the name of its receipt leads to it."""
+    folder = tmp_path_factory.mktemp("receipts")
+    path = folder / "file"
+    path.write_bytes(CONTENT)
+    made = receipts_of.write(attrs.evolve(receipt(path), name=name, file_id=file_id), folder)
+    assert ReceiptIndex(folder, "https://api/v2").of_file(file_id, name) == made
 
 
 @pytest.mark.parametrize(
