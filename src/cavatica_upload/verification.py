@@ -10,7 +10,7 @@ import attrs
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part, Plan
-from cavatica_upload.receipt import Receipt, ReceiptPart
+from cavatica_upload.receipt import Receipt
 from cavatica_upload.sources.base import Source
 from cavatica_upload.sources.local import LocalFile
 
@@ -64,39 +64,32 @@ def compare(
         pool.shutdown(cancel_futures=True)
 
 
-def verify(
-    receipt: Receipt,
-    file: str | os.PathLike[str],
-    *,
-    jobs: int | None = None,
-    on_part: Callable[[ReceiptPart, bool], None] | None = None,
-) -> Verification:
+def verify(receipt: Receipt, file: str | os.PathLike[str], *, jobs: int | None = None) -> Verification:
     """Compare the file's bytes with the MD5s of the receipt's parts, `jobs` concurrently (default: as many as cores).
 
-    `on_part` is called with each part and whether it agrees. Raises SourceError if the file cannot be read.
+    Raises SourceError if the file cannot be read.
     """
+    wrong: tuple[int, ...] = ()
+    unchecked = 0
     source = LocalFile(file)
     try:
+        sizes = {part.number: part.size for part in receipt.parts}
         if source.size != receipt.size:
-            reason = f"The file has {source.size:,} bytes, and {receipt.size:,} were uploaded."
-            return Verification(receipt, os.fspath(file), (), 0, reason)
-        plan = list(Plan(receipt.size, receipt.part_size))
-        if [(part.number, part.size) for part in plan] != [(part.number, part.size) for part in receipt.parts]:
-            return Verification(receipt, os.fspath(file), (), 0, "The receipt's parts do not make up its size.")
-        wrong = []
-        pairs = [(part, sent.md5) for part, sent in zip(plan, receipt.parts, strict=True) if sent.md5 is not None]
-        for number, agrees in compare(source, pairs, jobs=jobs):
-            if not agrees:
-                wrong.append(number)
-            if on_part is not None:
-                on_part(receipt.parts[number - 1], agrees)
-        unchecked = len(plan) - len(pairs)
-        return Verification(receipt, os.fspath(file), tuple(wrong), unchecked, _reason(receipt, wrong, unchecked))
+            reason: str | None = f"The file has {source.size:,} bytes, and {receipt.size:,} were uploaded."
+        elif sizes != {part.number: part.size for part in Plan(receipt.size, receipt.part_size)}:
+            reason = "The receipt's parts do not make up its size."
+        else:
+            plan = Plan(receipt.size, receipt.part_size)
+            pairs = [(plan.part(sent.number), sent.md5) for sent in receipt.parts if sent.md5 is not None]
+            wrong = tuple(number for number, agrees in compare(source, pairs, jobs=jobs) if not agrees)
+            unchecked = len(receipt.parts) - len(pairs)
+            reason = _reason(receipt, wrong, unchecked)
     finally:
         source.close()
+    return Verification(receipt, os.fspath(file), wrong, unchecked, reason)
 
 
-def _reason(receipt: Receipt, wrong: list[int], unchecked: int) -> str | None:
+def _reason(receipt: Receipt, wrong: tuple[int, ...], unchecked: int) -> str | None:
     if wrong:
         if len(receipt.parts) == 1:
             return "Its bytes differ from what was uploaded."

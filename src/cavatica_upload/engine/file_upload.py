@@ -30,8 +30,7 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import Outcome, UploadRequest
-from cavatica_upload.sources.reading import Reading, ReadingEnded
-from cavatica_upload.sources.stream import Stream
+from cavatica_upload.sources.stream import Reading, ReadingEnded, Stream
 
 LOOK = 1.0  # seconds between looks at the clock: for reports by age, and for the deadline of the file
 RESENDS = 2  # rounds of parts that the server wants again when all seemed sent

@@ -14,7 +14,7 @@ from cavatica_upload.errors import UploadBusy
 class UploadLock:
     """The lock of what goes to one destination under one name. Works between threads, too.
 
-    Where lock files are not possible (a disk that is full or read-only), the upload goes on unlocked: `held` is False.
+    Where lock files are not possible (a disk that is full or read-only), the upload goes on unlocked.
     """
 
     def __init__(self, state: Path, endpoint: str, destination: Destination, name: str) -> None:
@@ -24,11 +24,6 @@ class UploadLock:
         )
         self._name = name
         self._lock: filelock.BaseFileLock | None = None
-
-    @property
-    def held(self) -> bool:
-        """Whether the lock is ours."""
-        return self._lock is not None
 
     def acquire(self) -> None:
         """Take the lock or raise UploadBusy."""

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from cavatica_upload.errors import UsageError
 from cavatica_upload.sources.base import Source
-from cavatica_upload.sources.local import LocalFile, Opening
+from cavatica_upload.sources.local import LocalFile, opening
 from cavatica_upload.sources.remote import RemoteFile, is_url
 from cavatica_upload.sources.stream import Stream
 
@@ -30,7 +30,7 @@ def open_source(
     if isinstance(source, str) and is_url(source):
         return RemoteFile(source)
     path = Path(source)
-    with Opening(path):
+    with opening(path):
         mode = path.stat().st_mode
         if stat.S_ISFIFO(mode):
             return Stream(path.open("rb", buffering=0), own=True, allow_empty=allow_empty, most=most)

@@ -1,5 +1,6 @@
 """A file on disk as a source."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cavatica_upload.disk import reason_of
 from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.identity import Identity
 from cavatica_upload.sources.base import usual_block
@@ -20,34 +22,26 @@ class LocalFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.name: str | None = self.path.name
-        with Opening(self.path):
+        with opening(self.path):
             mode = self.path.stat().st_mode
             if not stat.S_ISREG(mode):  # to open a pipe would wait for its writer
                 raise SourceError(f"{self.path} is not a regular file.", _hint_for(mode))
             self._fd = os.open(self.path, _FLAGS)
         found = os.fstat(self._fd)
         self._absolute = str(self.path.absolute())
-        self._opened = _identity(self._absolute, found)
-        self.identity: Identity | None = self._opened
+        self.identity: Identity | None = _identity(self._absolute, found)
         self.size: int | None = found.st_size
-        self._read = _reader(self._fd)
+        self._position = threading.Lock()
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a range; raises FileChanged if the file has become shorter, SourceError if
         it cannot be read.
         """
         end = offset + size
-        read = self._read
         while offset < end:
             count = min(block(), end - offset)
             try:
-                try:
-                    found = read(count, offset)
-                except OSError as error:
-                    if error.errno != errno.ESTALE:
-                        raise
-                    self._open_again()  # a network file system lost the handle: the path may lead to the file still
-                    found = read(count, offset)
+                found = self._read(count, offset)
             except OSError as error:
                 raise SourceError(
                     f"{self.path} could not be read: {error.strerror}.", "See to the disk, then run the same again."
@@ -67,38 +61,43 @@ class LocalFile:
         """Return what the open file is now."""
         return _identity(self._absolute, os.fstat(self._fd))
 
-    def _open_again(self) -> None:
+    def _read(self, count: int, offset: int) -> bytes:
+        try:
+            return self._read_at(count, offset)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        # A network file system lost the handle: the path may lead to the file still.
         descriptor = os.open(self.path, _FLAGS)
         os.dup2(descriptor, self._fd, inheritable=False)
         os.close(descriptor)
+        return self._read_at(count, offset)
+
+    def _read_at(self, count: int, offset: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._fd, count, offset)
+        with self._position:  # Windows: one file position for all threads
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            return os.read(self._fd, count)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
 
 
-class Opening:
+@contextlib.contextmanager
+def opening(path: Path) -> Iterator[None]:
     """Turn an OSError of opening a file into a SourceError of one sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if not isinstance(error, OSError | ValueError):
-            return
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise SourceError(f"{self._path} does not exist.", "Check the path.") from error
-        if isinstance(error, PermissionError):
-            raise SourceError(f"{self._path} may not be read: permission denied.", "Ask its owner.") from error
-        if isinstance(error, IsADirectoryError):  # Windows says PermissionError instead
-            raise SourceError(f"{self._path} is a directory.", "Upload it with --recursive.") from error
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceError(f"{path} does not exist.", "Check the path.") from error
+    except PermissionError as error:
+        raise SourceError(f"{path} may not be read: permission denied.", "Ask its owner.") from error
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
             raise SourceError("Too many files are open.", "Raise the limit (ulimit -n).") from error
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise SourceError(f"{self._path} could not be opened: {why}.") from error
+        raise SourceError(f"{path} could not be opened: {reason_of(error)}.") from error
 
 
 def _hint_for(mode: int) -> str:
@@ -108,30 +107,10 @@ def _hint_for(mode: int) -> str:
 
 
 def _identity(path: str, found: os.stat_result) -> Identity:
-    return Identity(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, _change_time(found))
-
-
-def _change_time(found: os.stat_result) -> int:
-    return 0 if os.name == "nt" else found.st_ctime_ns  # on Windows it is the time of creation
+    changed = 0 if os.name == "nt" else found.st_ctime_ns  # on Windows it is the time of creation
+    return Identity(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, changed)
 
 
 def identity_of(path: str | os.PathLike[str]) -> Identity:
     """Return what a file on disk is now, without opening it. Raises OSError."""
     return _identity(str(Path(path).absolute()), Path(path).stat())
-
-
-def _reader(fd: int) -> Callable[[int, int], bytes]:
-    if hasattr(os, "pread"):
-
-        def read(count: int, offset: int) -> bytes:
-            return os.pread(fd, count, offset)
-
-        return read
-    lock = threading.Lock()  # Windows: one file position for all threads
-
-    def seek_and_read(count: int, offset: int) -> bytes:
-        with lock:
-            os.lseek(fd, offset, os.SEEK_SET)
-            return os.read(fd, count)
-
-    return seek_and_read

@@ -1,5 +1,6 @@
-"""A stream as a source: it can be read once and from front to back, so parts wait in temporary files."""
+"""What is read once, from front to back: a stream, whose parts wait in temporary files, and the digest of a file."""
 
+import hashlib
 import io
 import select
 import tempfile
@@ -7,19 +8,26 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+import attrs
+
 from cavatica_upload.errors import Interrupted, SizeMismatch, SourceError
 from cavatica_upload.identity import Identity
 from cavatica_upload.plan import MAX_PARTS, Part
-from cavatica_upload.sources.base import BLOCK, usual_block
+from cavatica_upload.receipt import FileDigest
+from cavatica_upload.request import DigestName
+from cavatica_upload.sources.base import BLOCK, Source, usual_block
 
-LOOK = 100  # milliseconds between looks whether the stream is still wanted
+LOOK = 0.1  # seconds between looks whether the stream is still wanted
+STREAM_AHEAD = 4  # parts of a stream that lie in temporary files at a time
+DIGESTS = threading.Semaphore(2)  # files whose whole digest is computed at a time
 
 
 class Stream:
     """Standard input, a pipe, or any binary stream.
 
     `cut()` reads the next part into a temporary file of its own, from which it is sent (again, where need be) and
-    which `drop()` removes. A part is known to be the last one only when the stream has ended.
+    which `drop()` removes. A part is known to be the last one only when the stream has ended. It is closed with the
+    source if it is its `own`; `ahead` is what was read of it before.
     """
 
     def __init__(
@@ -27,7 +35,6 @@ class Stream:
         stream: BinaryIO,
         *,
         own: bool = False,
-        folder: str | None = None,
         allow_empty: bool = True,
         most: int | None = None,
         ahead: bytes = b"",
@@ -35,10 +42,9 @@ class Stream:
     ) -> None:
         self._stream = stream
         self._own = own
-        self._folder = folder
-        self._spooled: dict[int, tuple[int, BinaryIO]] = {}  # offset -> (size, file)
+        self._spooled: dict[int, BinaryIO] = {}  # by the offset of the part
         self._lock = threading.Lock()
-        self._ahead = ahead  # what was read of it before
+        self._ahead = ahead
         self._allow_empty = allow_empty or most == 0
         self._most = most
         self._position = 0
@@ -55,48 +61,76 @@ class Stream:
     ) -> Part | None:
         """Read the next part and return it; None after the last one, when `size` is known too. `seen` gets every block.
 
-        Raises Interrupted as soon as `cancelled` says so, if the stream has a file descriptor.
-
-        An empty stream gives one empty part, if it may be empty. Raises SourceError if it may not, if the stream cannot
-        be read, the temporary file cannot be written, or 10,000 parts are not enough.
+        An empty stream gives one empty part. Raises SourceError if it may not be empty, cannot be read or kept, or has
+        more than 10,000 parts; SizeMismatch if it has more bytes than were expected; and Interrupted as soon as
+        `cancelled` says so, if the stream has a file descriptor.
         """
         if self.size is not None:
             return None
-        spool = tempfile.TemporaryFile(prefix="cavatica-", dir=self._folder)  # noqa: SIM115 - closed by drop()
+        spool = tempfile.TemporaryFile(prefix="cavatica-")  # noqa: SIM115 - closed by drop()
         try:
             size = self._fill(spool, part_size, seen, cancelled)
+            self._check(size, part_size)
         except BaseException:
             spool.close()
             raise
-        if size == 0 and not self._count and not self._allow_empty:
-            spool.close()
-            raise SourceError(
-                "The stream is empty: its producer may have failed. Nothing was uploaded.",
-                "If it is to be empty, allow it with --allow-empty.",
-            )
-        if self._most is not None and self._position + size > self._most:
-            spool.close()
-            raise SizeMismatch(
-                f"The stream has more than the {self._most:,} bytes that were expected; nothing was completed.",
-                "Find out which is right.",
-                expected=self._most,
-            )
         if size < part_size:
             self.size = self._position + size
         if size == 0 and self._count:
             spool.close()
             return None
         self._count += 1
-        if self._count > MAX_PARTS:
-            spool.close()
+        part = Part(self._count, self._position, size)
+        with self._lock:
+            self._spooled[part.offset] = spool
+        self._position += size
+        return part
+
+    def _check(self, size: int, part_size: int) -> None:
+        """See that a part of this size may come next."""
+        if size == 0 and not self._count and not self._allow_empty:
+            raise SourceError(
+                "The stream is empty: its producer may have failed. Nothing was uploaded.",
+                "If it is to be empty, allow it with --allow-empty.",
+            )
+        if self._most is not None and self._position + size > self._most:
+            raise SizeMismatch(
+                f"The stream has more than the {self._most:,} bytes that were expected; nothing was completed.",
+                "Find out which is right.",
+                expected=self._most,
+            )
+        if size and self._count == MAX_PARTS:
             raise SourceError(
                 f"The stream has more than {MAX_PARTS:,} parts of {part_size:,} bytes.", "Give a larger part size."
             )
-        part = Part(self._count, self._position, size)
-        with self._lock:
-            self._spooled[part.offset] = (size, spool)
-        self._position += size
-        return part
+
+    def _fill(
+        self, spool: BinaryIO, part_size: int, seen: Callable[[bytes], object] | None, cancelled: Callable[[], bool]
+    ) -> int:
+        size = 0
+        try:
+            while size < part_size and (block := self._next(min(BLOCK, part_size - size), cancelled)):
+                spool.write(block)
+                size += len(block)
+                if seen is not None:
+                    seen(block)
+            spool.flush()
+        except OSError as error:
+            raise SourceError(
+                f"A part of the stream could not be kept in {tempfile.gettempdir()}: {error.strerror}.",
+                "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
+            ) from error
+        return size
+
+    def _next(self, count: int, cancelled: Callable[[], bool]) -> bytes:
+        try:
+            block = self._ahead or self._read(count, cancelled)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"The stream could not be read: {error}.") from error
+        self._ahead = b""
+        if not isinstance(block, bytes):
+            raise SourceError("The stream gives text, not bytes.", "Open it in binary mode.")
+        return block
 
     def _read(self, count: int, cancelled: Callable[[], bool]) -> bytes:
         """Read what is there, at most `count` bytes.
@@ -109,48 +143,15 @@ class Stream:
             return stream.read(count)
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLIN)
-        while not poll.poll(LOOK):
+        while not poll.poll(LOOK * 1000):
             if cancelled():
                 raise Interrupted.while_waiting("the stream")
         return stream.read1(count) if isinstance(stream, io.BufferedReader) else stream.read(count)
 
-    def _fill(
-        self, spool: BinaryIO, part_size: int, seen: Callable[[bytes], object] | None, cancelled: Callable[[], bool]
-    ) -> int:
-        size = 0
-        while size < part_size:
-            try:
-                block = self._ahead or self._read(min(BLOCK, part_size - size), cancelled)
-                self._ahead = b""
-            except (OSError, ValueError) as error:
-                raise SourceError(f"The stream could not be read: {error}.") from error
-            if block == b"":
-                break
-            if not isinstance(block, bytes):
-                raise SourceError("The stream gives text, not bytes.", "Open it in binary mode.")
-            try:
-                spool.write(block)
-            except OSError as error:
-                raise SourceError(
-                    f"A part of the stream could not be kept in {tempfile.gettempdir()}: {error.strerror}.",
-                    "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
-                ) from error
-            size += len(block)
-            if seen is not None:
-                seen(block)
-        try:
-            spool.flush()
-        except OSError as error:
-            raise SourceError(
-                f"A part of the stream could not be kept in {tempfile.gettempdir()}: {error.strerror}.",
-                "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
-            ) from error
-        return size
-
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a part that was cut and not dropped."""
         with self._lock:
-            _, spool = self._spooled[offset]
+            spool = self._spooled[offset]
         spool.seek(0)
         while size:
             found = spool.read(min(block(), size))
@@ -162,9 +163,9 @@ class Stream:
     def drop(self, part: Part) -> None:
         """Remove the temporary file of a part that storage has."""
         with self._lock:
-            found = self._spooled.pop(part.offset, None)
-        if found is not None:
-            found[1].close()
+            spool = self._spooled.pop(part.offset, None)
+        if spool is not None:
+            spool.close()
 
     def look(self) -> Identity:
         """Return nothing that could be compared: what was read was read once."""
@@ -173,8 +174,77 @@ class Stream:
     def close(self) -> None:
         """Remove what is left of temporary files."""
         with self._lock:
-            left, self._spooled = list(self._spooled.values()), {}
-        for _, spool in left:
+            left, self._spooled = self._spooled, {}
+        for spool in left.values():
             spool.close()
         if self._own:
             self._stream.close()
+
+
+@attrs.frozen
+class ReadingEnded:
+    """A file was read to its end: its size, and its digest if one was asked for; or reading failed."""
+
+    size: int = 0
+    digest: FileDigest | None = None
+    error: Exception | None = None
+
+
+@attrs.define(eq=False)
+class Reading:
+    """Reads on a thread of its own. Every part of a stream and, at the end, ReadingEnded are `put` into a queue.
+
+    `cancelled` is asked often. A stream is read `STREAM_AHEAD` parts ahead; `stored()` says that one is stored.
+    """
+
+    source: Source
+    part_size: int
+    digest: DigestName | None
+    put: Callable[[Part | ReadingEnded], object]
+    cancelled: Callable[[], bool]
+    _room: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(STREAM_AHEAD), init=False)
+
+    def start(self) -> bool:
+        """Begin if there is something to read; return whether there is."""
+        if not isinstance(self.source, Stream) and self.digest is None:
+            return False
+        threading.Thread(target=self._run, name="cavatica-reading", daemon=True).start()
+        return True
+
+    def stored(self) -> None:
+        """Let another part of the stream be read."""
+        self._room.release()
+
+    def _run(self) -> None:
+        try:
+            taken = None if self.digest is None else hashlib.new(self.digest, usedforsecurity=False)
+            size = self._read(taken.update if taken is not None else lambda _block: None)
+            digest = FileDigest(self.digest, taken.hexdigest(), "computed") if self.digest and taken else None
+            ended = ReadingEnded(size, digest)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
+            ended = ReadingEnded(error=error)
+        self.put(ended)
+
+    def _read(self, seen: Callable[[bytes], object]) -> int:
+        """Read all, as long as it is wanted; return the size."""
+        if isinstance(self.source, Stream):
+            self._cut(self.source, seen)
+        else:
+            with DIGESTS:
+                for block in self.source.blocks(0, self.source.size or 0):
+                    if self.cancelled():
+                        raise Interrupted.while_waiting("the digest of the file")
+                    seen(block)
+        return self.source.size or 0
+
+    def _cut(self, stream: Stream, seen: Callable[[bytes], object]) -> None:
+        while not self.cancelled():
+            if not self._room.acquire(timeout=LOOK):
+                continue
+            part = stream.cut(self.part_size, seen, self.cancelled)
+            if part is None:
+                return
+            if self.cancelled():
+                stream.drop(part)
+                return
+            self.put(part)
