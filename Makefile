@@ -37,6 +37,9 @@ demo: install  ## Upload a file to a mock and compare the MD5s: make demo [FILE=
 test: install  ## Run every test: make test [PYTHON=python3.13]
 	@pytest -n 2 --dist loadgroup
 
+coverage: install  ## Run every test, and say which lines and branches none enters: make coverage [TESTS=tests/engine]
+	@rm -f .coverage* && coverage run -m pytest -n 2 --dist loadgroup $(TESTS) && coverage combine --quiet && coverage report
+
 test-lowest:  ## Run every test with the lowest versions that pyproject.toml allows, in .venv-lowest
 	$(PYTHON) -m venv --clear .venv-lowest
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check uv==$(UV)
@@ -188,4 +191,4 @@ dask-lock: install  ## Compile the lock of the tests with Dask anew
 	    --no-emit-package cavatica-client -o requirements-dask.lock
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv-* $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
+	rm -rf .venv .venv-* $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
