@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from drift_matrix import Cell, cells, the
+from drifting_proxy import DriftingProxy
 from engine_rig import KIB, PROJECT, QUICK
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -45,6 +47,8 @@ FAULTS = st.one_of(
     ),
 )
 
+DRIFTS = list(cells())
+
 
 class UploadLife(RuleBasedStateMachine):
     """One file, one server, one journal, and everything that can happen to them."""
@@ -53,6 +57,8 @@ class UploadLife(RuleBasedStateMachine):
     def begin(self, size: int, seed: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="engine-machine-"))
         self.mock = MockServer(min_part_size=1).start()
+        self.proxy = DriftingProxy(self.mock.base_url)
+        self.proxy.__enter__()
         self.path = self.folder / "sample.bam"
         self.dice = random.Random(seed)
         self.path.write_bytes(self.dice.randbytes(size))
@@ -89,7 +95,7 @@ class UploadLife(RuleBasedStateMachine):
 
         uploader = Uploader(
             token=self.mock.token,
-            endpoint=self.mock.base_url,
+            endpoint=self.proxy.base_url,
             state_dir=self.folder / "state",
             listeners=[listener],
             jobs=3,
@@ -133,9 +139,16 @@ class UploadLife(RuleBasedStateMachine):
         self.mock.faults.add(Fault("putPart", "lost_part", part=part, times=times))
         self.lossy = True
 
+    @rule(cell=st.sampled_from(DRIFTS))
+    def the_server_differs(self, cell: Cell) -> None:
+        """From now on one operation answers in another way than the document says, for instance of stored parts."""
+        self.proxy.drift = the(cell.operation, cell.change)
+        self.lossy = True
+
     @rule()
     def all_is_well_again(self) -> None:
         self.mock.faults.clear()
+        self.proxy.drift = None
 
     @rule()
     def upload(self) -> None:
@@ -204,11 +217,12 @@ class UploadLife(RuleBasedStateMachine):
         if not hasattr(self, "mock"):
             return
         try:
-            self.mock.faults.clear()
+            self.all_is_well_again()
             assert self._upload(changed="restart")
             if not self.lossy:
                 assert [number for number, count in self.sent.items() if count > 1] == []
         finally:
+            self.proxy.__exit__(None, None, None)
             self.mock.stop()
             shutil.rmtree(self.folder)
 
