@@ -127,7 +127,9 @@ class Mock:
             return await self._operate(request, target)
         except ConnectionError:
             return gone()
-        except Exception:
+        except Exception as error:
+            if isinstance(error, RuntimeError) and request.transport is None:
+                return gone()  # aiohttp, asked to read the body of a client that went before its request was begun
             log.exception("The mock failed at %s %s", request.method, request.raw_path.partition("?")[0])
             return self._reply(refused(Problem(errors.BROKEN))).response()
 
