@@ -19,7 +19,7 @@ def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
     A user who has no home folder, or one that cannot be written, has it in the folder for temporary files.
     """
     chosen = given or os.environ.get("CAVATICA_STATE_DIR")
-    return Path(chosen) if chosen else _default_folder()[0]
+    return Path(os.path.expanduser(chosen)) if chosen else _default_folder()[0]  # noqa: PTH111 - never raises
 
 
 def state_notice() -> str | None:

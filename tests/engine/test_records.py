@@ -402,6 +402,9 @@ def test_folder_of_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """The folder that is given comes before that of the environment, and that before the user's."""
     assert state_dir(tmp_path / "given") == tmp_path / "given"
     assert state_dir() == tmp_path / "state"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CAVATICA_STATE_DIR", "~/mine")  # as a file of variables has it, which no shell reads
+    assert state_dir() == tmp_path / "mine"
     monkeypatch.delenv("CAVATICA_STATE_DIR")
     assert state_dir().name == "cavatica-upload"
 

@@ -262,6 +262,38 @@ def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest
     assert rig.mock.uploads() == []
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FileNotFoundError(2, "No usable folder")])
+def test_without_a_temporary_file_a_stream_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    """A disk without room for one more file, or no folder for temporary files at all, is said in a sentence, too."""
+    import io
+
+    from cavatica_upload.sources import stream
+
+    def refuse(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stream.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(SourceError, match=f"could not be kept.*{error.strerror}"):
+        rig.upload(io.BytesIO(b"x" * 10), name="n")
+    assert rig.mock.uploads() == []
+
+
+def test_a_stream_that_does_not_wait(rig: Rig) -> None:
+    """What gives None for want of bytes is refused; it is no end of the stream, and nothing is completed."""
+    import io
+
+    class Hasty(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def read(self, _count: int = -1) -> None:  # type: ignore[override]
+            return None
+
+    with pytest.raises(SourceError, match="no bytes yet"):
+        rig.upload(Hasty(), name="n")
+    assert rig.mock.files() == []
+
+
 def test_limits_are_those_of_the_process() -> None:
     """The tests above leave the limits of this process alone."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

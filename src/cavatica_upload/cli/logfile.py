@@ -95,12 +95,12 @@ def log_text(text: str) -> None:
 
 def write_trace(error: BaseException) -> Path | None:
     """Write the trace of an unexpected exception to a file of its own and return its path, None if that fails."""
-    from cavatica_upload.disk import state_dir
+    from cavatica_upload.disk import private_folder, state_dir
 
     folder = state_dir() / "traces"
     path = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
     except OSError:
         return None

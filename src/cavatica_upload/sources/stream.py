@@ -67,7 +67,10 @@ class Stream:
         """
         if self.size is not None:
             return None
-        spool = tempfile.TemporaryFile(prefix="cavatica-")  # noqa: SIM115 - closed by drop()
+        try:
+            spool = tempfile.TemporaryFile(prefix="cavatica-")  # noqa: SIM115 - closed by drop()
+        except OSError as error:
+            raise _not_kept(error) from error
         try:
             size = self._fill(spool, part_size, seen, cancelled)
             self._check(size, part_size)
@@ -116,10 +119,7 @@ class Stream:
                     seen(block)
             spool.flush()
         except OSError as error:
-            raise SourceError(
-                f"A part of the stream could not be kept in {tempfile.gettempdir()}: {error.strerror}.",
-                "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
-            ) from error
+            raise _not_kept(error) from error
         return size
 
     def _next(self, count: int, cancelled: Callable[[], bool]) -> bytes:
@@ -128,6 +128,8 @@ class Stream:
         except (OSError, ValueError) as error:
             raise SourceError(f"The stream could not be read: {error}.") from error
         self._ahead = b""
+        if block is None:
+            raise SourceError("The stream has no bytes yet.", "Give a stream whose read() waits for them.")
         if not isinstance(block, bytes):
             raise SourceError("The stream gives text, not bytes.", "Open it in binary mode.")
         return block
@@ -179,6 +181,13 @@ class Stream:
             spool.close()
         if self._own:
             self._stream.close()
+
+
+def _not_kept(error: OSError) -> SourceError:
+    return SourceError(
+        f"A part of the stream could not be kept in {tempfile.tempdir or 'a temporary file'}: {error.strerror}.",
+        "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
+    )
 
 
 @attrs.frozen
