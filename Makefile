@@ -43,7 +43,7 @@ coverage: install  ## Run every test, and say which lines and branches none ente
 test-lowest:  ## Run every test with the lowest versions that pyproject.toml allows, in .venv-lowest
 	$(PYTHON) -m venv --clear .venv-lowest
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check uv==$(UV)
-	.venv-lowest/bin/uv pip compile pyproject.toml --extra test --resolution lowest-direct --quiet --no-header \
+	.venv-lowest/bin/uv pip compile pyproject.toml --extra dev --resolution lowest-direct --quiet --no-header \
 	    --no-annotate --no-emit-package cavatica-client -o .venv-lowest/requirements.txt
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -r .venv-lowest/requirements.txt
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --no-deps -e ./generated -e .
