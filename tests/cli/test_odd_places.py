@@ -1,6 +1,8 @@
 """Pipes, devices and impossible names where the command looks or writes by itself: it never waits for them or falls."""
 
+import errno
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -131,3 +133,29 @@ def test_a_stream_that_is_expected_to_be_empty(machine: Machine) -> None:
     assert machine.run("upload", "-", "--name", "s", "--expect-size", "0", *TO, data=b"").code == 0
     assert machine.run("upload", "-", "--name", "t", "--expect-size", "0", *TO, data=b"x").code == 5
     assert machine.remote() == {"s": b""}
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_file_handle_that_a_network_file_system_lost(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The file is opened once more; if that does not help, it is a sentence, and no trace."""
+    machine.file("a.bam", bytes(300))
+    left = [times]
+    read = os.pread
+
+    def stale(descriptor: int, count: int, offset: int) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return read(descriptor, count, offset)
+
+    monkeypatch.setattr("os.pread", stale)
+    ended = machine.call("upload", "a.bam", *TO)
+    assert left[0] < times
+    if times == 1:
+        assert (ended.code, machine.remote()) == (0, {"a.bam": bytes(300)})
+    else:
+        assert (ended.code, machine.remote()) == (1, {})
+        assert re.search(r"^Error: a\.bam.*Stale file handle", ended.err, re.MULTILINE)
+        assert "Errno" not in ended.err

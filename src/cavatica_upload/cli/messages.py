@@ -140,25 +140,14 @@ def sentence(event: Event) -> str:
             return event.text
 
 
-_NAMES: dict[type, str] = {
-    UploadStarted: "upload_started",
-    PartSent: "part_sent",
-    PartRetried: "part_retried",
-    PartsReported: "parts_reported",
-    RateLimitWait: "rate_limit_wait",
-    Retrying: "retrying",
-    Outage: "outage",
-    UploadCompleted: "upload_completed",
-    UploadFailed: "upload_failed",
-    UploadSkipped: "upload_skipped",
-    Notice: "notice",
-    Drift: "drift",
-}
+def _name(event: Event) -> str:
+    """Return `upload_started` for UploadStarted."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
 
 
 def record(event: Event) -> dict[str, Any]:
     """Return an event as the object that --json prints; the keys are part of the command's interface."""
-    head = {"event": _NAMES.get(type(event), "progress"), "time": timestamp()}
+    head = {"event": _name(event), "time": timestamp()}
     match event:
         case UploadCompleted(file, receipt):
             return head | {

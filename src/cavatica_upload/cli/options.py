@@ -11,7 +11,7 @@ import attrs
 import click
 
 from cavatica_upload.cli.output import Output
-from cavatica_upload.errors import ConfigError, UsageError
+from cavatica_upload.errors import ConfigError
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api
@@ -180,8 +180,6 @@ def connection_options(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def command(*args: Any, endpoint: str | None, profile: str | None, token_file: Path | None, **values: Any) -> Any:
-        if endpoint is not None:
-            _check_endpoint(endpoint)
         token = None if token_file is None else _read_token(token_file)
         connection = Connection(endpoint=endpoint, profile=profile, token=token, token_file=token_file)
         return function(*args, connection=connection, **values)
@@ -199,16 +197,6 @@ def connection_options(function: _Function) -> _Function:
     ):
         command = decorate(command)
     return command  # type: ignore[return-value]
-
-
-def _check_endpoint(endpoint: str) -> None:
-    """Raise UsageError for a malformed --endpoint."""
-    from cavatica_upload.config import normal_endpoint
-
-    try:
-        normal_endpoint(endpoint)
-    except ConfigError as error:
-        raise UsageError(error.message, error.hint) from error
 
 
 def _refuse_token(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
