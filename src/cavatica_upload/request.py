@@ -179,8 +179,8 @@ class UploadRequest:
         """Raise SizeMismatch if a source of this size (None: not known yet) cannot be the one that is expected."""
         if self.expect_size is not None and size is not None and self.expect_size != size:
             raise SizeMismatch(
-                f"{self.key} has {size:,} bytes, and {self.expect_size:,} were expected.",
-                "Find out which is right; nothing was sent.",
+                f"{self.key} has {size:,} bytes, but {self.expect_size:,} were expected; nothing was uploaded.",
+                "Check the file, and the size that is expected of it.",
                 expected=self.expect_size,
                 got=size,
             )

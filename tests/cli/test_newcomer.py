@@ -146,3 +146,23 @@ def test_help_fits_80_columns(machine: Machine, command: str) -> None:
     terminal = Terminal(machine, *command.split(), "--help", columns=80)
     assert terminal.close() == 0
     assert max(map(len, terminal.seen.replace("\r", "").splitlines())) <= 80
+
+
+def test_machines_learn_what_would_be_aborted(machine: Machine) -> None:
+    """With --json a dry run prints the uploads that it says a number of, and aborts none."""
+    machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=2, times=None))
+    machine.run("upload", "a.bam", *TO, "--part-size", "200", "--retry-for", "1s")
+    (upload,) = machine.mock.uploads()
+    ended = machine.call("uploads", "abort", "--mine", "--dry-run", "--json")
+    assert (ended.code, ended.event("upload")["upload_id"]) == (0, upload["upload_id"])
+    assert len(machine.mock.uploads()) == 1
+
+
+def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
+    """Before anything is sent."""
+    machine.file("a.bam", bytes(3))
+    ended = machine.call("upload", "a.bam", *TO, "--expect-size", "5")
+    assert ended.code == 5
+    assert "a.bam has 3 bytes, but 5 were expected; nothing was uploaded." in ended.err
+    assert "Check the file, and the size that is expected of it." in ended.err

@@ -254,6 +254,8 @@ def abort(
                 if old and (upload.entry is not None or not mine):
                     age = time_text(upload.age or 0.0)
                     output.say(f"  {upload.upload_id}  {age} old  {upload.place}  {upload.name}")
+                    if output.as_json and dry_run:
+                        output.record(upload.record())
                     chosen.append(upload.upload_id)
         if not chosen:
             output.say("There is nothing to abort.")

@@ -100,7 +100,7 @@ def _check_expected(finished: Finished) -> None:
     hint = "Find out which is right; nothing was completed."
     if request.expect_size is not None and finished.size != request.expect_size:
         raise SizeMismatch(
-            f"{request.key} has {finished.size:,} bytes, and {request.expect_size:,} were expected.",
+            f"{request.key} has {finished.size:,} bytes, but {request.expect_size:,} were expected.",
             "Nothing was completed. If it comes from a pipe, see whether its producer failed.",
             expected=request.expect_size,
             got=finished.size,
