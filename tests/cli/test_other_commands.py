@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,27 @@ def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> No
     assert machine.mock.calls["putPart"] == 1
     assert machine.mock.files() == []
     assert machine.mock.uploads() == []
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("upload", "a.bam", "--dry-run", *TO), ("uploads", "list")])
+def test_a_damaged_journal_is_told_by_whoever_sets_it_aside(machine: Machine, words: tuple[str, ...]) -> None:
+    """Also commands that only look say that the journal was set aside: the next one will not know it."""
+    machine.file("a.bam")
+    machine.file("state/journal.sqlite", b"no database, but a text of some length" * 20)
+    ended = machine.call(*words)
+    assert ended.code == 0
+    assert "set aside" in ended.out + ended.err
+
+
+def test_doctor_notices_a_journal_that_cannot_be_written(machine: Machine) -> None:
+    """The tables are in order, but each write to them fails."""
+    assert machine.call("doctor").code == 0
+    with sqlite3.connect(machine.home / "state/journal.sqlite") as database:
+        database.execute("CREATE TRIGGER no BEFORE INSERT ON starts BEGIN SELECT RAISE(FAIL, 'no room'); END")
+    database.close()
+    ended = machine.call("doctor")
+    assert ended.code == 3
+    assert "cannot be used: no room" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -126,14 +126,20 @@ def _wrong(check: str, error: CavaticaError) -> Finding:
 
 
 def _state() -> Finding:
+    from cavatica_upload.destination import Destination
     from cavatica_upload.disk import state_dir, state_notice
     from cavatica_upload.journal.journal import Journal
 
-    folder = state_dir()
-    journal = Journal(folder)
+    folder, told = state_dir(), list[str]()
+    journal = Journal(folder, told.append)
+    nothing = ("", Destination(project="doctor/doctor"), "")
+    journal.starting(*nothing, name="", began=0.0)  # to see whether it can be written
+    journal.refused(*nothing)
     journal.close()
     if journal.trouble:
         raise ConfigError(journal.trouble, "Make room or get permission there, or set CAVATICA_STATE_DIR.")
+    if told:
+        return Finding("state", "note", " ".join(told))
     free = shutil.disk_usage(folder).free
     notice = state_notice()
     text = f"{notice} {size_text(free)} free" if notice else f"journal and receipts in {folder}, {size_text(free)} free"

@@ -14,6 +14,7 @@ from cavatica_upload.batch.requests import FILES_PER_CALL, Placement, request_of
 from cavatica_upload.cli.exit_codes import Exit
 from cavatica_upload.cli.format import count_text, size_text, time_text
 from cavatica_upload.cli.messages import sentence
+from cavatica_upload.cli.open_uploads import open_journal
 from cavatica_upload.cli.output import Output
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import state_dir
@@ -118,15 +119,12 @@ def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share
         functools.partial(part_size_for, rate=rate, calls_per_second=CALLS_PER_SECOND * share),
     )
     planned: list[PlannedFile] = []
-    journal = Journal(state_dir())
-    try:
+    with open_journal(output) as journal:
         for item in batch.items:
             try:
                 planned.append(look.plan(item, journal))
             except CavaticaError as error:
                 look.problems.append(f"{item.label}: {error.message}")
-    finally:
-        journal.close()
     _show(output, planned, look.missing_folders(), [file.reason for file in batch.bad], look.problems, share, rate)
     return Exit.USAGE if look.problems else Exit.DONE
 
