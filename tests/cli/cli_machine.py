@@ -59,7 +59,7 @@ class Machine:
     def start(self, *words: str, env: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
         """Begin a command in the home folder."""
         return subprocess.Popen(
-            [sys.executable, "-m", "cavatica_upload.cli", *words],
+            [sys.executable, "-m", "cavatica_upload", *words],
             cwd=self.home,
             env=self.environment | dict(env or {}),
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more,

@@ -56,7 +56,7 @@ def test_ctrl_c_while_modules_are_imported_is_a_sentence(machine: Machine) -> No
     place.mkdir()
     (place / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n")
     process = subprocess.run(
-        [sys.executable, "-m", "cavatica_upload.cli", "upload", "x"],
+        [sys.executable, "-m", "cavatica_upload", "upload", "x"],
         env=machine.environment | {"PYTHONPATH": str(place)},
         capture_output=True,
         text=True,

@@ -26,7 +26,7 @@ class Terminal:
         self._end, inner = pty.openpty()
         ioctl(inner, TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cavatica_upload.cli", *words],
+            [sys.executable, "-m", "cavatica_upload", *words],
             cwd=machine.home,
             env=machine.environment | {"TERM": "xterm-256color"} | (env or {}),
             stdin=inner,

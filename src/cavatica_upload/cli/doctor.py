@@ -59,7 +59,7 @@ class Finding:
     help="Also look at this project, and send one byte to its storage in an upload that is then aborted.",
 )
 @option("--parent", metavar="ID", help="The same for a folder, by its ID.")
-@output_options()
+@output_options
 @connection_options
 def doctor(project: str | None, parent: str | None, output: Output, connection: Connection) -> int:
     """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxy, certificates, disk, MD5.

@@ -1,6 +1,5 @@
 """What several commands take: kinds of values, options in sections, and the ones for connection and output."""
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -98,7 +97,23 @@ class Group(click.Group):
 
 
 class Command(click.Command):
-    """A command whose help page has its options in sections."""
+    """A command whose help page has its options in sections, and which gets an `output` and a `connection`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Put the options of the connection and of the output together, and run the command."""
+        values = ctx.params
+        if "as_json" in values:
+            verbose = values.pop("verbose", False)
+            values["output"] = Output(as_json=values.pop("as_json"), quiet=values.pop("quiet"), verbose=verbose)
+        if "token_file" in values:
+            token_file: Path | None = values.pop("token_file")
+            values["connection"] = Connection(
+                endpoint=values.pop("endpoint"),
+                profile=values.pop("profile"),
+                token=_read_token(token_file) if token_file is not None else None,
+                token_file=token_file,
+            )
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, section by section, in the order in which the sections first occur."""
@@ -174,16 +189,9 @@ class Connection:
         return file_notices(self.token_file) if self.token_file is not None else ()
 
 
-def connection_options(function: _Function) -> _Function:
-    """Add --profile, --token-file and --endpoint to a command, which gets them as `connection`."""
+def connection_options(command: _Function) -> _Function:
+    """Add --profile, --token-file and --endpoint to a Command, which gets them as `connection`."""
     section = "Connection"
-
-    @functools.wraps(function)
-    def command(*args: Any, endpoint: str | None, profile: str | None, token_file: Path | None, **values: Any) -> Any:
-        token = None if token_file is None else _read_token(token_file)
-        connection = Connection(endpoint=endpoint, profile=profile, token=token, token_file=token_file)
-        return function(*args, connection=connection, **values)
-
     for decorate in (
         option("--endpoint", metavar="URL", section=section, help="Base URL of the API, ending in /v2."),
         option(
@@ -196,7 +204,7 @@ def connection_options(function: _Function) -> _Function:
         click.option("--token", hidden=True, expose_value=False, callback=_refuse_token),
     ):
         command = decorate(command)
-    return command  # type: ignore[return-value]
+    return command
 
 
 def _refuse_token(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -222,39 +230,27 @@ def _read_token(path: Path) -> str:
     return text
 
 
-def output_options(*, progress: bool = False) -> Callable[[_Function], _Function]:
-    """Add --json, --quiet and --verbose (and with `progress` --log-file) to a command, which gets them as `output`."""
+def output_options(command: _Function) -> _Function:
+    """Add --json and --quiet to a Command, which gets them as `output`."""
     section = "Output"
+    quiet = option("--quiet", "-q", is_flag=True, section=section, help="Say nothing on standard error but errors.")
+    return option(
+        "--json", "as_json", is_flag=True, section=section, help="One JSON object a line on standard output."
+    )(quiet(command))
 
-    def decorate(function: _Function) -> _Function:
-        @functools.wraps(function)
-        def command(
-            *args: Any, as_json: bool, quiet: bool, verbose: bool = False, log_file: Path | None = None, **values: Any
-        ) -> Any:
-            output = Output(as_json=as_json, quiet=quiet, verbose=verbose)
-            if progress:
-                values["log_file"] = log_file
-            return function(*args, output=output, **values)
 
-        if progress:
-            command = option(
-                "--log-file",
-                type=FILE,
-                section=section,
-                help="Append all that happens to this file, with times; it holds no token and no signed URL.",
-            )(command)
-            command = option("--verbose", "-v", is_flag=True, section=section, help="Say more: each part, each retry.")(
-                command
-            )
-        command = option(
-            "--quiet", "-q", is_flag=True, section=section, help="Say nothing on standard error but errors."
-        )(command)
-        return option(
-            "--json",
-            "as_json",
-            is_flag=True,
+def progress_options(command: _Function) -> _Function:
+    """Add what `output_options` adds, --verbose, and --log-file as `log_file`."""
+    section = "Output"
+    for decorate in (
+        option(
+            "--log-file",
+            type=FILE,
             section=section,
-            help="One JSON object a line on standard output." if progress else "Print JSON.",
-        )(command)  # type: ignore[return-value]
-
-    return decorate
+            help="Append all that happens to this file, with times; it holds no token and no signed URL.",
+        ),
+        option("--verbose", "-v", is_flag=True, section=section, help="Say more: each part, each retry."),
+        output_options,
+    ):
+        command = decorate(command)
+    return command

@@ -33,7 +33,7 @@ MOST_BYTES = 255  # of the name of a file
     help="Look here instead of in the state directory.",
 )
 @option("--map", "as_map", is_flag=True, help="Only the path on disk, the file ID and the path on the platform.")
-@output_options()
+@output_options
 def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bool, output: Output) -> None:
     """List the receipts of files that were uploaded from here, the oldest first.
 

@@ -15,7 +15,7 @@ from cavatica_upload.cli.options import (
     Span,
     connection_options,
     option,
-    output_options,
+    progress_options,
     stop_option,
 )
 from cavatica_upload.cli.output import Output
@@ -193,7 +193,7 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
     help="Keep trying this long while network or storage fail, such as 1h. Default: 5min.",
 )
 @stop_option(_HOW)
-@output_options(progress=True)
+@progress_options
 @connection_options
 def upload(
     paths: tuple[str, ...],

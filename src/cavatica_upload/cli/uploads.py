@@ -18,6 +18,7 @@ from cavatica_upload.cli.options import (
     connection_options,
     option,
     output_options,
+    progress_options,
     stop_option,
 )
 from cavatica_upload.cli.output import Output, ask
@@ -40,7 +41,7 @@ def uploads() -> None:
 
 @uploads.command("list", cls=Command, short_help="List unfinished uploads, on the server and here.")
 @option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
-@output_options()
+@output_options
 @connection_options
 def list_(mine: bool, output: Output, connection: Connection) -> None:
     """List unfinished uploads: those on the server, and what the journal here knows of them.
@@ -64,7 +65,7 @@ def list_(mine: bool, output: Output, connection: Connection) -> None:
 
 @uploads.command(cls=Command, short_help="Show one unfinished upload.")
 @click.argument("upload_id", metavar="ID")
-@output_options()
+@output_options
 @connection_options
 def show(upload_id: str, output: Output, connection: Connection) -> None:
     """Show one unfinished upload: what the server has of it, and what was sent from here."""
@@ -118,7 +119,7 @@ def show(upload_id: str, output: Output, connection: Connection) -> None:
 @option("--yes", "-y", is_flag=True, help="Ask nothing: a file that changed is uploaded anew, the old upload aborted.")
 @option("--jobs", "-j", type=click.IntRange(1, 64), metavar="N", help="Parts to send at the same time.")
 @stop_option()
-@output_options(progress=True)
+@progress_options
 @connection_options
 def resume(
     upload_id: str | None,
@@ -223,7 +224,7 @@ def _request(entry: "Entry", yes: bool) -> "UploadRequest":
 @option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
 @option("--dry-run", is_flag=True, help="Say what would be aborted, and do nothing.")
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
-@output_options()
+@output_options
 @connection_options
 def abort(
     upload_ids: tuple[str, ...],

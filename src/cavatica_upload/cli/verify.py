@@ -21,7 +21,7 @@ from cavatica_upload.errors import SourceError, UsageError
     metavar="N",
     help="Parts to read at the same time. Default: one per core.",
 )
-@output_options()
+@output_options
 def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
     """Check a file on disk against the receipt of its upload, without the network.
 
