@@ -1,6 +1,7 @@
 """--dask-scheduler with a Dask scheduler and workers, each a process: make test-dask."""
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -291,6 +292,10 @@ def test_workers_without_the_package(machine: Machine, cluster: Cluster) -> None
 def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> None:
     """A worker without the package is told of once; the others send what it could not."""
     address = cluster.start(2)
+    with Client(address, set_as_default=False) as client:
+        client.run(
+            importlib.import_module, "cavatica_upload.engine.send_part"
+        )  # else that one is done before they begin
     cluster.add(1, code=WITHOUT_PACKAGE)
     (text,) = told(upload(machine, address))
     assert "Install the same version" in text

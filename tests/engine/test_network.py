@@ -13,7 +13,7 @@ from engine_rig import KIB, PROJECT, QUICK, Rig
 from cavatica_mock import Fault
 from cavatica_upload import ConnectionFailed, StorageError, UploadRequest, UsageError
 from cavatica_upload.engine.part_attempts import ATTEMPTS, PartAttempts
-from cavatica_upload.engine.send_part import PartTask, send_part
+from cavatica_upload.engine.send_part import PartTask, send_part_on_worker
 from cavatica_upload.errors import Conflict, EtagMismatch, PartRefused, RateLimited
 from cavatica_upload.events import (
     BytesSent,
@@ -220,7 +220,8 @@ def test_runs_share_the_pool_fairly(rig: Rig) -> None:
 
 def task(rig: Rig) -> PartTask:
     target = Target("PUT", f"{rig.mock.origin}/part?X-Amz-Signature=secret")
-    return PartTask(Part(1, 0, 10), target, str(rig.file(10)))
+    path = rig.file(10)
+    return PartTask(Part(1, 0, 10), target, str(path), file_size=10, mtime_ns=path.stat().st_mtime_ns)
 
 
 def test_part_is_sent_by_values_alone(rig: Rig) -> None:
@@ -229,7 +230,7 @@ def test_part_is_sent_by_values_alone(rig: Rig) -> None:
     assert pickle.loads(pickle.dumps(made)) == made
     assert "secret" not in repr(made)
     with pytest.raises(PartRefused) as caught:
-        send_part(made)
+        send_part_on_worker(made)
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), PartRefused)
 
 

@@ -297,7 +297,7 @@ class PartPool:
             if workers is not None and workers.usable:
                 sent = workers.send(task, watch)
             else:
-                sent = send_part(task, storage=self._storage, source=opened.source, watch=watch)
+                sent = send_part(task, self._storage, opened.source, watch)
             watch.ended(stored=True)
         except BaseException:
             watch.ended(stored=False)

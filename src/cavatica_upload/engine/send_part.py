@@ -1,6 +1,7 @@
 """One attempt at one part, as a function of values: it can run on any thread, in any process, on any machine."""
 
 import atexit
+import contextlib
 import functools
 import os
 import socket
@@ -22,7 +23,7 @@ from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.lanes import ENOUGH
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.base import Source, usual_block
+from cavatica_upload.sources.base import Source
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage.put import Storage, Target
 
@@ -75,41 +76,12 @@ class Watch(Protocol):
         """Whether to drop the part."""
 
 
-class Unwatched:
-    """An attempt that nobody follows."""
+def send_part(task: PartTask, storage: Storage, source: Source, watch: Watch) -> SentPart:
+    """Send a part once, from this process, and return what storage has of it.
 
-    def block_size(self) -> int:
-        """As much as is usual."""
-        return usual_block()
-
-    def pace(self, _count: int, /) -> None:
-        """Wait for nothing."""
-
-    def sent(self, _count: int, /) -> None:
-        """Count nothing."""
-
-    def stopped(self) -> bool:
-        """Never."""
-        return False
-
-
-def send_part(
-    task: PartTask, *, storage: Storage | None = None, source: Source | None = None, watch: Watch | None = None
-) -> SentPart:
-    """Send a part once and return what storage has of it.
-
-    Without `storage` the connections of this process are used, without `source` the file at `task.path` is opened.
     Raises UrlExpired (ask for another URL), PartRefused, MissingHeader, EtagMismatch, StorageError,
     CertificateUntrusted, SourceError, and Interrupted if `watch` stopped it.
     """
-    if source is None:
-        opened = LocalFile(task.path or "")
-        try:
-            return send_part(task, storage=storage, source=opened, watch=watch)
-        finally:
-            opened.close()
-    storage = storage or _storage(os.getpid(), verify=task.verify)
-    watch = watch or Unwatched()
     stored = storage.put(
         task.target,
         task.part,
@@ -118,9 +90,13 @@ def send_part(
         on_bytes=watch.sent,
         pace=watch.pace,
         stopped=watch.stopped,
-        deadline=float("inf") if task.deadline is None else time.monotonic() + task.deadline,
+        deadline=_moment(task.deadline),
     )
     return SentPart(task.part.number, task.part.size, stored.md5, stored.headers)
+
+
+def _moment(deadline: float | None) -> float:
+    return float("inf") if deadline is None else time.monotonic() + deadline
 
 
 @functools.cache
@@ -148,15 +124,15 @@ def send_part_on_worker(task: PartTask) -> SentPart:
 
 
 def _send_patiently(task: PartTask) -> SentPart:
-    until = float("inf") if task.deadline is None else time.monotonic() + task.deadline
-    source = LocalFile(task.path or "")
-    try:
+    until = _moment(task.deadline)
+    storage = _storage(os.getpid(), verify=task.verify)
+    with contextlib.closing(LocalFile(task.path or "")) as source:
         _check_file(source, task)
         attempt = 1
         while True:
-            left = None if task.deadline is None else until - time.monotonic()
             try:
-                return send_part(attrs.evolve(task, deadline=left), source=source)
+                stored = storage.put(task.target, task.part, source, deadline=until)
+                return SentPart(task.part.number, task.part.size, stored.md5, stored.headers)
             except (PartRefused, MissingHeader):
                 raise
             except StorageError:
@@ -165,8 +141,6 @@ def _send_patiently(task: PartTask) -> SentPart:
                     raise
                 attempt += 1
                 time.sleep(delay)
-    finally:
-        source.close()
 
 
 def _check_file(source: LocalFile, task: PartTask) -> None:

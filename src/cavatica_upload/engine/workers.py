@@ -23,7 +23,7 @@ LOOK = 0.1  # seconds between looks whether a part that is sent elsewhere is sti
 LOOK_AT_SIZE = 1.0  # seconds between looks how many workers a Dask cluster has
 ANSWER = 5.0  # seconds that a Dask scheduler may take to say it
 GRACE = 60.0  # seconds after its deadline that a part may take to come back
-FAILURES_IN_A_ROW = 8  # with no part under way: the executor is of no use
+FAILURES_IN_A_ROW = 8  # for each worker, with no part under way: the executor is of no use
 MOST = 512  # parts that are given to an executor at the same time: a thread here waits for each
 EXPECTED_RATE = 64 * MIB
 """Bytes per second expected of a worker, until it is known better: about what one connection to S3 takes."""
@@ -162,7 +162,8 @@ class Workers:
         try:
             future: Future[Any] = self._executor.submit(pickle.loads, pickle.dumps(_Call(task)))
         except Exception as error:
-            self._lose(f"The executor takes no parts any more ({_name(error)}).")
+            if self._answers:
+                self._lose(f"The executor takes no parts any more ({_name(error)}).")
             raise WorkerFailed("The executor took no part.") from error
         until = float("inf") if task.deadline is None else time.monotonic() + task.deadline + GRACE
         while not wait([future], timeout=LOOK).done:
@@ -204,7 +205,8 @@ class Workers:
         with self._lock:
             self._under_way -= 1
             self._failures = 0 if failure is None else self._failures + 1
-            useless = self._failures >= FAILURES_IN_A_ROW and self._under_way == 0
+            many = FAILURES_IN_A_ROW * (self.size or 1)  # a single bad worker is free for the next part at once
+            useless = self._failures >= many and self._under_way == 0
         if useless:
             self._lose(f"{self._failures} parts in a row failed on the workers. The last: {failure}")
 
