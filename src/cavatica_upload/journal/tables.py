@@ -67,20 +67,10 @@ _EVERY_COLUMN = (
     "SELECT upload, number, size, md5, headers, reported FROM parts LIMIT 0",
 )
 
-# Trouble around a database (locked, full, not permitted) that says nothing against what is in it.
-_NOT_THE_FILE = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
+# What speaks against the content of a database. Other codes are of trouble around it: locked, full, not permitted.
+_SPOILT = (
+    *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT),
+    *(sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_TOOBIG),
 )
 
 
@@ -94,7 +84,7 @@ def prepare(database: sqlite3.Connection) -> None:
     try:
         _prepare(database)
     except sqlite3.DatabaseError as error:
-        if _code(error) in _NOT_THE_FILE:
+        if _code(error) not in _SPOILT:
             raise
         raise SpoiltError("was damaged") from error
 
