@@ -7,6 +7,7 @@ import pytest
 from cli_machine import PROJECT, Machine
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from test_terminal import COLOUR, Terminal
 
 from cavatica_mock import Fault
@@ -91,6 +92,14 @@ def test_plain_http_is_refused_with_advice_that_can_be_followed(machine: Machine
         assert "Use https; http is for a server on this machine." in ended.err
 
 
+def test_wide_characters_take_two_columns_of_a_table() -> None:
+    """What stands behind a Japanese name is below its header on the terminal."""
+    rows = (("\u691c\u4f53", "1"), ("abcde", "2"), ("e\u0301", "3"))
+    assert [cell_len(line[: line.index(mark)]) for line, mark in zip(table("AB", rows, 80), "B123", strict=True)] == [
+        7
+    ] * 4
+
+
 @given(
     rows=st.lists(st.lists(st.text(st.characters(categories=["L", "N"]), max_size=70), min_size=4, max_size=4)),
     width=st.integers(1, 200),
@@ -166,3 +175,14 @@ def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
     assert ended.code == 5
     assert "a.bam has 3 bytes, but 5 were expected; nothing was uploaded." in ended.err
     assert "Check the file, and the size that is expected of it." in ended.err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--jobs", "'x' is not a whole number."), ("--stop-within", "'x' is not a number.")]
+)
+def test_what_is_no_number_is_said_in_plain_words(machine: Machine, option: str, said: str) -> None:
+    """Not as the type that a program gives it."""
+    ended = machine.call("upload", "a.bam", *TO, option, "x", "--json")
+    assert ended.code == 2
+    assert said in ended.event("error")["message"]
+    assert said in ended.err

@@ -119,7 +119,10 @@ def _run(output: Output, words: list[str]) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "cavatica"
-        output.error(UsageError(" ".join(error.format_message().split()), f"See “{where} --help”."))
+        text = " ".join(error.format_message().split())
+        for valid, plain in (("a valid integer range", "a whole number"), ("a valid float range", "a number")):
+            text = text.replace(valid, plain)
+        output.error(UsageError(text, f"See “{where} --help”."))
         return int(Exit.USAGE)
     except click.Abort:
         raise
