@@ -304,6 +304,17 @@ def test_an_outage_counts_up_and_ends() -> None:
     assert meter.trouble(132.0) is None
 
 
+def test_after_an_outage_the_speed_is_that_of_now() -> None:
+    """The seconds without a connection are not averaged into it, neither for a file nor for the run."""
+    meter = Meter(1, 1000, 0.0)
+    meter.take(UploadStarted("a", "id", 1000, 100, 10, 0, 0), 0.0)
+    meter.take(BytesSent("a", 100), 1.0)
+    meter.take(Outage(60.0, 1, "no connection"), 61.0)
+    meter.take(Outage(70.0, 0, "", over=True), 71.0)
+    meter.take(BytesSent("a", 200), 73.0)
+    assert (meter.speed.value(73.0), meter.active["a"].speed.value(73.0)) == (100.0, 100.0)
+
+
 def test_a_file_counts_when_it_is_there() -> None:
     """An interrupted or failed file is no finished one, and what the server keeps of it is counted."""
     meter = Meter(3, 3000, 0.0)

@@ -249,7 +249,7 @@ def progress_options(command: _Function) -> _Function:
             section=section,
             help="Append all that happens to this file, with times; it holds no token and no signed URL.",
         ),
-        option("--verbose", "-v", is_flag=True, section=section, help="Say more: each part, each retry."),
+        option("--verbose", "-v", is_flag=True, section=section, help="Also report each part and each retry."),
         output_options,
     ):
         command = decorate(command)

@@ -45,8 +45,13 @@ class Speed:
     """Bytes per second over the last `WINDOW` seconds; bytes of an earlier run are never counted."""
 
     def __init__(self, now: float) -> None:
-        self._since = now
         self._steps: deque[tuple[float, int]] = deque()
+        self.restart(now)
+
+    def restart(self, now: float) -> None:
+        """Forget what was, so that an outage does not count as slowness."""
+        self._since = now
+        self._steps.clear()
 
     def add(self, count: int, now: float) -> None:
         """Count bytes sent by now (negative if some are taken back)."""
@@ -135,6 +140,9 @@ class Meter:
                 self._trouble(event.reason, now)
             case Outage():
                 self._outage = None if event.over else (event, now)
+                if event.over:
+                    for speed in (self.speed, *(progress.speed for progress in self.active.values())):
+                        speed.restart(now)
             case PartsReported():
                 self._recover()
             case UploadCompleted():

@@ -24,7 +24,13 @@ from cavatica_upload.errors import UsageError
 
 STDIN = "-"
 
-_WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What is kept", "Standard input"
+_WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
+    "Destination",
+    "Files",
+    "Transfer",
+    "Metadata, receipts and sheets",
+    "Standard input",
+)
 
 
 @click.command(cls=Command)
@@ -52,15 +58,17 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
     type=click.IntRange(0),
     metavar="BYTES",
     section=_STREAM,
-    help="Complete the file only if it has this size: a stream that was cut short does not pass for whole.",
+    help="Complete the file only if it has this size, so that a stream that was cut short is not taken for the whole.",
 )
 @option(
     "--expect-md5",
     metavar="MD5",
     section=_STREAM,
-    help="Complete the file only if the MD5 of the whole is this one.",
+    help="Complete the file only if this is its MD5.",
 )
-@option("--allow-empty", is_flag=True, section=_STREAM, help="Take an empty standard input for an empty file.")
+@option(
+    "--allow-empty", is_flag=True, section=_STREAM, help="Accept an empty standard input, and make an empty file of it."
+)
 @option("--recursive", "-r", is_flag=True, section=_WHAT, help="Upload what is in folders, and keep their structure.")
 @option("--flatten", is_flag=True, section=_WHAT, help="With --recursive, put all files into one folder.")
 @option(
@@ -71,7 +79,7 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
     metavar="GLOB",
     multiple=True,
     section=_WHAT,
-    help="Leave out files and folders that match; may be given several times, and goes before --include.",
+    help="Leave out files and folders that match; may be given several times, and prevails over --include.",
 )
 @option("--skip-links", is_flag=True, section=_WHAT, help="Leave out links instead of following them.")
 @option(
@@ -144,7 +152,8 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
     type=Size(),
     metavar="SIZE",
     section=_HOW,
-    help="Such as 64MiB, from 5MiB to 5GiB; the platform may choose another. Default: planned by file size.",
+    help="Size of a part, from 5MiB to 5GiB, such as 64MiB; the platform may choose another. "
+    "Default: planned by file size.",
 )
 @option(
     "--jobs",
@@ -155,10 +164,14 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = "Where to", "Which files", "How", "What i
     help="Parts to send at the same time. Default: as many as make it faster, up to 32.",
 )
 @option(
-    "--bwlimit", type=Size(a_second=True), metavar="SIZE", section=_HOW, help="Bytes a second at most, such as 100MiB."
+    "--bwlimit",
+    type=Size(a_second=True),
+    metavar="SIZE",
+    section=_HOW,
+    help="Send at most this many bytes per second, such as 100MiB.",
 )
 @option(
-    "--no-verify", is_flag=True, section=_HOW, help="Compute no MD5s: faster on a fast network, and nothing is proved."
+    "--no-verify", is_flag=True, section=_HOW, help="Compute no MD5s: faster on a fast network, but nothing is proved."
 )
 @option(
     "--yes",
@@ -251,8 +264,8 @@ def upload(
     --expect-size or --expect-md5 if they are known. After Ctrl-C or SIGTERM a stream is never completed.
 
     The folder “run-7” becomes a folder there, and “run-7/” (with a slash) its content. Links are followed, and each
-    folder is entered once; hidden files are files. A GLOB without a slash is compared with names, one with a slash
-    with paths below PATH.
+    folder is entered once; hidden files are uploaded, too. A GLOB without a slash is compared with names, one with a
+    slash with paths below PATH.
 
     A manifest is the platform's own: the first row names the columns, the first column (“path”, “file” or “file name”)
     is a path relative to the manifest, the others are metadata. Its files go to one folder; with --recursive their
