@@ -257,7 +257,7 @@ def test_killed_scheduler_loses_nothing(machine: Machine, cluster: Cluster) -> N
     assert machine.remote() == {"a.bam": content}
     assert machine.mock.calls["getPartUrl"] == PARTS
     notices = [event["text"] for event in map(json.loads, out.splitlines()) if event["event"] == "notice"]
-    assert "The Dask scheduler does not answer; parts are sent from this machine until it does." in notices
+    assert "The Dask scheduler does not answer; parts are sent from this machine." in notices
     assert b"Traceback" not in err
 
 
@@ -299,6 +299,13 @@ def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> N
     cluster.add(1, code=WITHOUT_PACKAGE)
     (text,) = told(upload(machine, address))
     assert "Install the same version" in text
+
+
+def test_other_versions_are_told(machine: Machine, cluster: Cluster) -> None:
+    """Workers with another version of Dask are told of, and may work."""
+    address = cluster.start(1, code="import importlib.metadata as m; m.version = lambda _: '2020.1.0'; ")
+    (text,) = told(upload(machine, address))
+    assert "have other versions of Python, Dask or its parts" in text
 
 
 def test_workers_that_do_not_see_the_file(machine: Machine, cluster: Cluster) -> None:

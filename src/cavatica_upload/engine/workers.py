@@ -100,7 +100,7 @@ class Workers:
             for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
             self.size, self._away = size, for_long or size is None
             if size is None:
-                state = "The Dask scheduler does not answer; parts are sent from this machine until it does."
+                state = "The Dask scheduler does not answer; parts are sent from this machine."
             elif for_long:
                 state = "The Dask cluster has no workers; parts are sent from this machine until it has."
             elif size == 0:
