@@ -27,7 +27,7 @@ from cavatica_mock import MockServer
 
 FILES = 200
 WORKERS = 4
-COMMAND = [sys.executable, "-m", "cavatica_upload.cli", "upload", "--json", "-r", "--project", "me/study"]
+COMMAND = [sys.executable, "-m", "cavatica_upload", "upload", "--json", "-r", "--project", "me/study"]
 
 
 def write_cohort(folder: Path, size: int) -> dict[str, str]:
