@@ -186,3 +186,29 @@ def test_what_is_no_number_is_said_in_plain_words(machine: Machine, option: str,
     assert ended.code == 2
     assert said in ended.event("error")["message"]
     assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "code"), [(KeyboardInterrupt, "Interrupted", 130), (ZeroDivisionError, "ZeroDivisionError", 70)]
+)
+def test_machines_learn_why_any_command_ended(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], kind: str, code: int
+) -> None:
+    """An interruption and an internal error are objects, too, and each line is one."""
+
+    def fail(*_words: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("cavatica_upload.receipt.receipts", fail)
+    ended = machine.call("receipts", "--json")
+    assert (ended.code, ended.event("error")["kind"], ended.event("error")["exit_code"]) == (code, kind, code)
+    assert "Error: " in ended.err
+
+
+@pytest.mark.parametrize("words", [("a.bam", "--include", "nix"), ("nix",), ("a.bam", "--tag", "x" * 9999)])
+def test_machines_learn_why_nothing_was_begun(machine: Machine, words: tuple[str, ...]) -> None:
+    """Wrong usage of any kind ends with an object that has the exit code."""
+    machine.file("a.bam")
+    ended = machine.call("upload", *words, *TO, "--json")
+    assert (ended.code, ended.event("error")["exit_code"]) == (2, 2)
+    assert machine.mock.calls["startUpload"] == 0

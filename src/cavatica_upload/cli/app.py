@@ -20,7 +20,7 @@ from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
-from cavatica_upload.errors import CavaticaError, UsageError
+from cavatica_upload.errors import CavaticaError, Interrupted, UsageError
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"{int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
 _EPILOG += """
@@ -91,7 +91,9 @@ def run(argv: Sequence[str] | None = None) -> int:
         with SIGNALS.handled(), _threads_fail_in_sentences(output):
             code = _run(output, words)
     except (KeyboardInterrupt, click.Abort):  # anywhere outside an upload, which has its own way to stop
-        output.problem("Interrupted.", f"To run it again: {command_line(words)}" if words else None)
+        output.error(Interrupted("Interrupted."))
+        if words:
+            output.hint(f"To run it again: {command_line(words)}")
         code = int(Exit.INTERRUPTED)
     finally:
         _close_log(output)
@@ -161,9 +163,11 @@ def _threads_fail_in_sentences(output: Output) -> Iterator[None]:
 def _unexpected(output: Output, error: Exception) -> int:
     from cavatica_upload.cli.logfile import write_trace
 
-    path = write_trace(error)
-    output.problem(
-        f"Internal error ({type(error).__name__}). Uploaded parts are kept; run the same command to resume.",
-        f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere.",
-    )
-    return int(Exit.INTERNAL)
+    path, kind = write_trace(error), type(error).__name__
+    text = f"Internal error ({kind}). Uploaded parts are kept; run the same command to resume."
+    hint = f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere."
+    output.problem(text, hint)
+    code = int(Exit.INTERNAL)
+    if output.as_json:
+        output.record({"event": "error", "kind": kind, "message": text, "hint": hint, "exit_code": code})
+    return code

@@ -55,7 +55,7 @@ def read_batch(
     for notice in batch.notices:
         output.warn(notice)
     if problems:
-        output.problem(f"{count_text(len(problems), 'problem')} found; nothing was uploaded.")
+        output.error(UsageError(f"{count_text(len(problems), 'problem')} found; nothing was uploaded."))
         output.problems(problems)
         if bad and batch.items:
             output.hint("To upload the other files, use --exclude or --skip-bad-files.")
@@ -63,7 +63,8 @@ def read_batch(
             output.hint("Give it another name with --name.")
         return None
     if not batch.items:
-        output.problem("No file is left to upload.", "Check --include and --exclude, and whether a folder is empty.")
+        hint = "Check --include and --exclude, and whether a folder is empty."
+        output.error(UsageError("No file is left to upload.", hint))
         return None
     return batch
 
