@@ -241,8 +241,9 @@ def test_part_that_kills_each_worker_is_sent_from_here(
     assert any("KilledWorker" in line and "The part is sent again." in line for line in told(ended))
 
 
-def test_killed_scheduler_loses_nothing(machine: Machine, cluster: Cluster) -> None:
-    """If the scheduler dies, its parts and the rest go from this machine."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_scheduler_that_is_gone_loses_nothing(machine: Machine, cluster: Cluster, how: signal.Signals) -> None:
+    """If the scheduler dies or hangs, its parts and the rest go from this machine."""
     content = sample(machine)
     machine.mock.faults.add(Fault("putPart", "stall", part=1))
     with ExitStack() as stack:
@@ -250,7 +251,7 @@ def test_killed_scheduler_loses_nothing(machine: Machine, cluster: Cluster) -> N
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line)["event"] == "part_sent":
-                cluster.processes[0].kill()
+                cluster.processes[0].send_signal(how)
                 break
         out, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
