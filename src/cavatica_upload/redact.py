@@ -5,18 +5,19 @@ any of the encodings that servers use.
 """
 
 import base64
+import functools
 import html
-import json
 import logging
 import re
 import threading
 from typing import NoReturn
-from urllib.parse import quote
 
 LONGEST = 400  # characters kept of a server's text
 SHORTEST_SECRET = 4  # characters; anything shorter is part of ordinary words
-SHORTEST_ENCODED = 8  # characters; shorter secrets are removed in their own form only
+SHORTEST_ENCODED = 8  # characters; shorter secrets, and those of more than LONGEST, are removed as they are only
 
+_SPLIT = r"(?:=?[^!-~]){0,4}"
+"""What a server may put between the characters of a secret: the end of a line, a blank, nothing."""
 _URL_QUERY = re.compile(r"(https?:(?:\\?/){2}[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
 _URL_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*:(?:\\?/){2})[^\s/?#\"'<>@]*@", re.IGNORECASE)
 _SIGNATURE = re.compile(
@@ -57,42 +58,49 @@ class Secret:
 
 
 class _Secrets:
-    """The secrets of this process, in every form that is removed; its repr shows none."""
+    """The secrets of this process; its repr shows none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._longest_first: tuple[str, ...] = ()
 
     def add(self, secret: str) -> None:
-        forms = _forms(secret)
-        with self._lock:
-            if not forms <= self._forms:
-                self._forms |= forms
-                longest_first = sorted(self._forms, key=len, reverse=True)
-                self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        if len(secret) >= SHORTEST_SECRET:
+            with self._lock:
+                self._longest_first = tuple(sorted({*self._longest_first, secret}, key=len, reverse=True))
 
     def cut(self, text: str) -> str:
-        return text if self._pattern is None else self._pattern.sub("***", text)
+        for secret in self._longest_first:
+            text = _pattern_of(secret).sub("***", text)
+        return text
 
     def __repr__(self) -> str:
         return "<secrets>"
 
 
-def _forms(secret: str) -> set[str]:
-    if len(secret) < SHORTEST_SECRET:
-        return set()
-    forms = {secret}
-    if len(secret) >= SHORTEST_ENCODED:
-        raw = secret.encode()
-        forms |= {quote(secret, safe=""), "".join(f"%{byte:02x}" for byte in raw)}
-        forms |= {html.escape(secret), json.dumps(secret)[1:-1], "".join(f"\\u{byte:04x}" for byte in raw)}
-        forms.add(raw.hex())
-        for shift in range(3):  # where it begins among the groups of three bytes that Base64 writes as four letters
-            whole = (len(raw) + shift) // 3 * 3 - shift
-            for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
-                forms.add(encode(b"\0" * shift + raw[:whole])[(shift * 4 + 2) // 3 :].decode())
-    return forms
+@functools.cache  # made when the first text is shown, which takes longer than an API call
+def _pattern_of(secret: str) -> re.Pattern[str]:
+    """Return a pattern for every form of a secret that is removed."""
+    if not SHORTEST_ENCODED <= len(secret) <= LONGEST:
+        return re.compile(re.escape(secret), re.IGNORECASE)
+    raw = secret.encode()
+    forms = [_SPLIT.join(_any_spelling(character) for character in secret)]
+    forms += [_SPLIT.join(letters) for letters in (raw.hex(), base64.b32encode(raw).decode().rstrip("="))]
+    for shift in range(3):  # where it begins among the groups of three bytes that Base64 writes as four letters
+        whole = (len(raw) + shift) // 3 * 3 - shift
+        letters = base64.b64encode(b"\0" * shift + raw[:whole])[(shift * 4 + 2) // 3 :].decode()
+        forms.append(_SPLIT.join({"+": "[+-]", "/": "[/_]"}.get(letter, letter) for letter in letters))
+    return re.compile("|".join(forms), re.IGNORECASE)
+
+
+def _any_spelling(character: str) -> str:
+    """Return a pattern for a character in itself, a URL (encoded once or again), a string of a program, or HTML."""
+    # Spellings must not begin alike: trying a character twice would double the time with every character.
+    spellings = [re.escape(one) for one in {character, html.escape(character)}]
+    for byte in character.encode():
+        spellings += [rf"%(?:25){{0,3}}{byte:02x}", rf"&\#(?:0{{0,5}}{byte}|x0{{0,5}}{byte:x});"]
+        spellings.append(rf"\\{{1,4}}(?:x|u00|u\{{){byte:02x}\}}?")
+    return f"(?:{'|'.join(spellings)})"
 
 
 _secrets = _Secrets()

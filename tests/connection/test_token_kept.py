@@ -1,6 +1,7 @@
 """The token: on every call to the API, and nowhere else."""
 
 import asyncio
+import base64
 import copy
 import gc
 import logging
@@ -18,6 +19,7 @@ from cavatica_client.api.uploads import get_upload, list_uploads
 from cavatica_upload.api.client import SafeClient, connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
 from cavatica_upload.http.connections import proxy_for
+from cavatica_upload.redact import protect, redact
 from cavatica_upload.versions import USER_AGENT
 
 Serve = Callable[..., Loopback]
@@ -168,6 +170,45 @@ def test_not_in_logs(serve: Serve, client_of: ClientOf, caplog: pytest.LogCaptur
     assert "getUpload" in caplog.text
     assert TOKEN not in caplog.text
     assert "sEcReT" not in caplog.text
+
+
+ECHOES = {
+    "as it is": TOKEN,
+    "in capitals": TOKEN.upper(),
+    "over two lines": f"{TOKEN[:11]}\n{TOKEN[11:]}",
+    "with an invisible blank": f"{TOKEN[:16]}\u200b{TOKEN[16:]}",
+    "character by character": " ".join(TOKEN),
+    "quoted printable": f"{TOKEN[:16]}=\r\n{TOKEN[16:]}",
+    "in a URL": "".join(f"%{byte:02X}" for byte in TOKEN.encode()),
+    "in a URL in a URL": "".join(f"%25{byte:02x}" for byte in TOKEN.encode()),
+    "in HTML": "".join(f"&#{byte};" for byte in TOKEN.encode()),
+    "in HTML in hexadecimal": "".join(f"&#x{byte:X};" for byte in TOKEN.encode()),
+    "in a string of C": "".join(f"\\x{byte:02x}" for byte in TOKEN.encode()),
+    "in JSON in JSON": "".join(f"\\u{byte:04x}" for byte in TOKEN.encode()),
+    "in hexadecimal": TOKEN.encode().hex(),
+    "in Base32": base64.b32encode(TOKEN.encode()).decode(),
+    "in Base64": base64.b64encode(f"user:{TOKEN}".encode()).decode(),
+    "in Base64 over two lines": base64.encodebytes(f"{' ' * 40}{TOKEN}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
+def test_not_in_errors_however_it_is_written(serve: Serve, client_of: ClientOf, echo: str) -> None:
+    """A server that writes the token back, in whatever spelling and in whatever pieces, is not quoted with it."""
+    server = serve(problem(401, 90001, f"Token {echo} is not known"))
+    with pytest.raises(CavaticaError, match="is not known") as caught:
+        get_upload.sync("u1", client=client_of(server))
+    shown = "".join(caught.value.message.split())
+    assert "***" in shown
+    assert "".join(echo.split())[-24:-8] not in shown  # at its end are letters that hold two characters or fewer
+    assert TOKEN[:8] not in shown
+
+
+def test_redaction_takes_no_time() -> None:
+    """A text made to be nearly the token, again and again, is redacted all the same."""
+    protect(TOKEN)
+    for text in (f"{TOKEN[:-1]} " * 3000, "\\" * 100_000, "%25" * 30_000, "=\n" * 50_000, "&#0000" * 20_000):
+        assert redact(text) == text
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "httpcore.http11", "httpcore2.http11", "httpcore2.proxy"])

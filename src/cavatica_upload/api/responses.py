@@ -36,6 +36,8 @@ from cavatica_upload.redact import scrub
 
 SHOWN_CHARACTERS = 200
 """The length of the start of a body that an error shows."""
+MOST_SCRUBBED = 20 * SHOWN_CHARACTERS
+"""The length of the start that is redacted before it is cut: a URL or a secret is longer than what is left of it."""
 MOST_DRIFTS = 100
 """The number of differences that are reported; a server with more has another API altogether."""
 LARGEST = 2**63 - 1
@@ -97,9 +99,11 @@ class Answer:
     def unexpected(self, what: str) -> UnexpectedAnswer:
         """Return the error of a success that cannot be used: what is wrong with it, and how it begins."""
         if self.json is NOTHING:
-            begins = self.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
+            begins = self.body[:MOST_SCRUBBED].decode("utf-8", "replace")
         else:
-            begins = json.dumps(self.json, ensure_ascii=False)  # anew, so that no escape hides a URL from redaction
+            begins = json.dumps(self.json, ensure_ascii=False)[
+                :MOST_SCRUBBED
+            ]  # anew, so that no escape hides a URL from redaction
         begins = scrub(begins)
         if len(begins) > SHOWN_CHARACTERS:
             begins = begins[: SHOWN_CHARACTERS - 1] + "…"
