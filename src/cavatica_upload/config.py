@@ -14,6 +14,7 @@ import codecs
 import configparser
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -110,7 +111,7 @@ def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
     if (
         url.scheme not in _PORTS
         or port == 0
-        or not (host and host.isascii() and text.isprintable())
+        or not (_is_host(host) and text.isprintable())
         or any(mark in text for mark in " \\?#")
         or "@" in url.netloc
         or any(segment in (".", "..") for segment in url.path.split("/"))
@@ -124,6 +125,16 @@ def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
     shown_port = "" if port is None or port == _PORTS[url.scheme] else f":{port}"
     bracketed = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{bracketed}{shown_port}{url.path.rstrip('/') or '/v2'}"
+
+
+def _is_host(text: str) -> bool:
+    """Return whether a text is a name that can be looked up, or an address."""
+    if re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        return True
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def same_origin(one: str, other: str) -> bool:
@@ -142,7 +153,7 @@ def is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host)  # a zone, as in fe80::1%eth0, belongs to version 6 only
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
@@ -249,8 +260,8 @@ def _read_profile(name: str | None, home: Path | None) -> _Profile:
     candidates = (name,) if name is not None else ("default", "cavatica")
     section = next((candidate for candidate in candidates if parser.has_section(candidate)), None)
     if section is None:
-        there = ", ".join(parser.sections()) or "none"
-        raise ConfigError(f"There is no profile {' or '.join(candidates)} in {path}.", f"Profiles there: {there}.")
+        wanted, there = " or ".join(candidates), ", ".join(parser.sections()) or "none"
+        raise ConfigError(f"There is no profile {scrub(wanted)} in {path}.", f"Profiles there: {scrub(there)}.")
     endpoint, token = (parser.get(section, key, fallback="") or "" for key in ("api_endpoint", "auth_token"))
     return _Profile(section, path, _unquoted(endpoint), _unquoted(token))
 

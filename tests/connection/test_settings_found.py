@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cavatica_upload.config import CAVATICA, PLATFORMS, find_settings, normal_endpoint
+from cavatica_upload.config import CAVATICA, PLATFORMS, find_settings, is_loopback, normal_endpoint
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ConfigError, UsageError
 
@@ -225,6 +225,34 @@ def test_token_not_in_repr(home: Path) -> None:
 def test_normal_endpoint(text: str, normal: str) -> None:
     """Short names, upper case, default ports and slashes at the end come to the same base URL."""
     assert normal_endpoint(text) == normal
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1%2eevil.example", "127.0.0.1%25x", "localhost%2e", "a<b", 'a"b', "*", "a,b"]
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_hosts_that_are_none(scheme: str, host: str) -> None:
+    """A host that no look-up can mean is refused; it is not this machine for beginning with its address."""
+    with pytest.raises(UsageError, match="neither a URL"):
+        normal_endpoint(f"{scheme}://{host}/v2")
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["[::1]", "[::1]:8080", "[::ffff:127.0.0.1]", "127.8.8.8", "localhost.", "a.localhost"]
+)
+def test_this_machine(host: str) -> None:
+    """The machine itself is known by each of its names and addresses."""
+    assert normal_endpoint(f"http://{host}/v2") == f"http://{host}/v2"
+
+
+def test_profile_names_are_shown_on_one_line(home: Path) -> None:
+    """A profile's name with control characters, asked for or in the file, reaches no terminal as it is."""
+    path = home / ".sevenbridges" / "credentials"
+    path.write_text("[wo\x1b[2Jrk]\nauth_token = t\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="no profile") as caught:
+        find_settings(profile="a\nb\x1b[1m", environ={}, home=home)
+    assert f"{caught.value.message}{caught.value.hint}".isprintable()
 
 
 def test_http_when_allowed() -> None:
