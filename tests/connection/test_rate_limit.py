@@ -330,6 +330,12 @@ def test_any_headers(said: dict[str, str], now: float, refused: bool) -> None:
         assert 0 <= limiting.try_acquire() <= LONGEST_WINDOW + MARGIN
 
 
+def test_numbers_with_a_decimal_point() -> None:
+    """Headers whose numbers have a decimal point are read like those without."""
+    said = {f"{name}": f"{value}.0" for name, value in headers(1000, 7, 120).items() if name != "Date"}
+    assert read_rate_limit(said, NOW) == read_rate_limit(headers(1000, 7, 120), NOW)
+
+
 def test_reset_in_milliseconds() -> None:
     """A reset in milliseconds, as an example of the documentation has it, is read as what it is."""
     said = {**headers(10, 5), "X-RateLimit-Reset": str(int(NOW + 30) * 1000)}

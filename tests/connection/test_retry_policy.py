@@ -212,9 +212,19 @@ def test_retry_after() -> None:
     moment = attempts_of(READ).answered(
         *failure(429, None, {"Retry-After": "Sun, 22 Nov 2026 10:00:07 GMT", "Date": DATE})
     )
-    for decision in (seconds, moment):
+    decimal = attempts_of(READ).answered(*failure(429, None, {"Retry-After": "7.0"}))
+    for decision in (seconds, moment, decimal):
         assert isinstance(decision, Retry)
         assert 7 <= decision.delay <= 7 + MARGIN + 1
+
+
+@pytest.mark.parametrize("said", ["99999999", "1e9", "-5", "Thu, 01 Jan 2099 00:00:00 GMT", "soon", "\u0663"])
+@pytest.mark.parametrize("code", [0, 8000, None])
+def test_retry_after_that_cannot_be_true(said: str, code: int | None) -> None:
+    """A pause of years, or one that cannot be read, neither ends a call nor delays it."""
+    decision = attempts_of(READ).answered(*failure(503, code, {"Retry-After": said, "Date": DATE}))
+    assert isinstance(decision, Retry)
+    assert decision.delay <= LONGEST_PAUSE
 
 
 def test_rate_limit_is_no_attempt() -> None:

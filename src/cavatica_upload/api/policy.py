@@ -41,6 +41,9 @@ from cavatica_upload.timing import Timing
 MOST_RATE_LIMITED = 12
 """The number of 429s for one call before it fails: an hour, with windows of five minutes."""
 
+LONGEST_PAUSE = 7 * 86400.0
+"""The longest Retry-After in seconds that can be true; another is ignored, so that it does not end a call early."""
+
 # docs.cavatica.org, API status codes: maintenance, rate limit, file service down, upload service down, part not
 # reserved (try again), service unavailable. The platform itself says that it did nothing.
 _NOT_DONE = {0, 1000, 5000, 8000, 8008, 90005}
@@ -156,6 +159,8 @@ class CallAttempts:
             return Accept(instead=204)
         reason = f"{error.status}" if error.reason is None else f"{error.status}, {error.reason}"
         asked = retry_after(answer.headers, self._wall())
+        if asked is not None and asked > LONGEST_PAUSE:
+            asked = None
         if error.maintenance:
             return self._maintenance(error, answer, reason, asked)
         if (answer.status >= 500 and answer.status not in _FINAL_5XX) or isinstance(error, PartNotReserved):

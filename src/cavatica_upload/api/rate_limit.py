@@ -7,6 +7,7 @@ nothing for them to share. If several meet at the end of a window, one may be re
 
 import math
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -67,10 +68,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds of Retry-After in either of its forms, None if it is missing or unreadable."""
     known = {name.lower(): value for name, value in headers.items()}
     text = known.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    moment = http_date(text)
-    return None if moment is None else max(0.0, moment - (http_date(known.get("date")) or now))
+    seconds, moment = _number(text), http_date(text)
+    if seconds is None and moment is not None:
+        seconds = max(0.0, moment - (http_date(known.get("date")) or now))
+    return seconds if seconds is not None and seconds >= 0 else None
 
 
 def _reset(known: Mapping[str, str], now: float) -> tuple[int | None, float]:
@@ -83,10 +84,13 @@ def _reset(known: Mapping[str, str], now: float) -> tuple[int | None, float]:
 
 
 def _integer(text: str | None) -> int | None:
-    try:
-        return int(text) if text is not None and len(text) < 25 else None
-    except ValueError:
-        return None
+    number = _number(text or "")
+    return None if number is None else int(number)
+
+
+def _number(text: str) -> float | None:
+    """Return a number, which some servers write with a decimal point; None if it is none or cannot be true."""
+    return float(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.[0-9]*)?\s*", text, re.ASCII) else None
 
 
 class RateLimiter:

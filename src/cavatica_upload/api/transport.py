@@ -10,12 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 import httpx
 
-from cavatica_upload.api.operations import recognise
+from cavatica_upload.api.operations import operation_of, recognise
 from cavatica_upload.api.policy import Accept, CallAttempts, Fail, Policy, Retry, clock_text
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.config import same_origin
@@ -56,8 +55,7 @@ class Calls:
 
     def begin(self, request: httpx.Request) -> CallAttempts:
         """Begin a call of the API."""
-        path = request.url.raw_path.decode("ascii").split("?", 1)[0]
-        operation = recognise(request.method, path.removeprefix(urlsplit(self.endpoint).path))
+        operation = operation_of(request, httpx.URL(self.endpoint)) or recognise(request.method, request.url.path)
         return CallAttempts(operation, self.policy, self.timing)
 
     def with_token(self, request: httpx.Request, call: CallAttempts, seconds: float) -> httpx.Request:
