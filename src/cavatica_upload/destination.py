@@ -81,7 +81,7 @@ class Target:
                 "Use --project or --parent, not both."
                 if project is not None
                 else "No destination given; use --project or --parent.",
-                "--project takes owner/name or owner/name/folder, --parent the ID of a folder.",
+                "For example --project owner/name or --project owner/name/folder; --parent takes the ID of a folder.",
             )
         if project is None:
             return cls(Destination(parent=parent))
