@@ -78,7 +78,7 @@ def upload(table: Table, way: str, cohort: Path, md5s: dict[str, str], options: 
     memory = Memory()
     with tempfile.TemporaryDirectory() as home, MockServer(rate_limit=(1000, 300)) as mock:
         token = {"SB_API_ENDPOINT": mock.base_url, "SB_AUTH_TOKEN": mock.token}
-        dask = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) if cluster else None
+        dask = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") if cluster else None
         client = Client(dask) if dask else None
         workers = list(client.run(os.getpid).values()) if client else []
         began = time.monotonic()

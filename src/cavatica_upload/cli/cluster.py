@@ -6,7 +6,7 @@ import socket
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -37,7 +37,8 @@ def dask_executor(address: str | None, output: Output) -> Iterator[Executor | No
     try:
         yield client.get_executor(pure=False)
     finally:
-        client.close(timeout=SECONDS)
+        with suppress(Exception):  # all is sent, whatever a scheduler that is gone makes of this
+            client.close(timeout=SECONDS)
 
 
 def workers_rate(executor: Executor, output: Output) -> float | None:
