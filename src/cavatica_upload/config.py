@@ -77,20 +77,19 @@ def find_settings(
     wanted = normal_endpoint(endpoint, allow_http=allow_http) if endpoint is not None else None
 
     if profile is not None:
-        found = _of_profile(_read_profile(profile, home), wanted, allow_http=allow_http)
+        found = _profile(profile, home, wanted, allow_http=allow_http)
         if token is not None:
-            return _settings(attrs.evolve(found, token=token, place=f"the arguments and profile {profile}"))
-        return _settings(found, wanted)
+            return _checked(attrs.evolve(found, token=token, source=f"the arguments and profile {profile}"))
+        return _checked(found, wanted)
 
     set_endpoint = environ.get(ENDPOINT_VARIABLE, "").strip()
     beside = normal_endpoint(set_endpoint, allow_http=allow_http) if set_endpoint else None
     if token is not None:
-        return _settings(_Found(token, wanted or beside or CAVATICA, "the arguments"))
+        return _checked(Settings(wanted or beside or CAVATICA, token))
     if set_token := environ.get(TOKEN_VARIABLE, ""):
         # The token alone says nothing of its host: an endpoint argument is then as good as the default.
-        return _settings(_Found(set_token, beside or wanted or CAVATICA, TOKEN_VARIABLE), wanted)
-    found = _of_profile(_read_profile(None, home), wanted or beside, allow_http=allow_http)
-    return _settings(found, wanted or beside)
+        return _checked(Settings(beside or wanted or CAVATICA, set_token, source=TOKEN_VARIABLE), wanted)
+    return _checked(_profile(None, home, wanted or beside, allow_http=allow_http), wanted or beside)
 
 
 def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
@@ -168,44 +167,11 @@ def read_text(path: Path) -> str:
     return raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
-@attrs.frozen
-class _Found:
-    """A token, the endpoint that it is meant for, and where it was found."""
-
-    token: str = attrs.field(repr=False)
-    endpoint: str
-    place: str
-    profile: str | None = None
-    notices: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class _Profile:
-    """A section of the credentials file."""
-
-    name: str
-    path: Path
-    endpoint: str
-    token: str = attrs.field(repr=False)
-
-
-def _of_profile(profile: _Profile, wanted: str | None, *, allow_http: bool) -> _Found:
-    for key, value in (("auth_token", profile.token), ("api_endpoint", profile.endpoint or wanted)):
-        if not value:
-            raise ConfigError(
-                f"Profile {profile.name} in {profile.path} has no {key}.",
-                f"Add the line {key} = {CAVATICA if key == 'api_endpoint' else '…'} below the profile's name.",
-            )
-    own = normal_endpoint(profile.endpoint, allow_http=allow_http) if profile.endpoint else str(wanted)
-    place = f"profile {profile.name} in {profile.path}"
-    return _Found(profile.token, own, place, profile.name, file_notices(profile.path))
-
-
-def _settings(found: _Found, wanted: str | None = None) -> Settings:
+def _checked(found: Settings, wanted: str | None = None) -> Settings:
     """Check that the token may go to the endpoint, and into a header, and never show it while doing so."""
     if wanted is not None and not same_origin(found.endpoint, wanted):
         raise ConfigError(
-            f"The token of {found.place} is for {found.endpoint}, and the endpoint asked for is {wanted}.",
+            f"The token of {found.source} is for {found.endpoint}, and the endpoint asked for is {wanted}.",
             "Give a token for that endpoint with it, or leave the endpoint out.",
         )
     token = _unquoted(found.token)
@@ -218,15 +184,15 @@ def _settings(found: _Found, wanted: str | None = None) -> Settings:
         trouble = "contains characters that no token has"
     if trouble:
         raise ConfigError(
-            f"The token from {found.place} {trouble}.",
+            f"The token from {found.source} {trouble}.",
             "Copy it again from the platform's developer page, whole and alone.",
         )
     protect(token)
-    return Settings(wanted or found.endpoint, token, found.profile, found.place, found.notices)
+    return attrs.evolve(found, endpoint=wanted or found.endpoint, token=token)
 
 
-def _read_profile(name: str | None, home: Path | None) -> _Profile:
-    """Read one profile; without a name that of `default`, else that of `cavatica`.
+def _profile(name: str | None, home: Path | None, wanted: str | None, *, allow_http: bool) -> Settings:
+    """Read one profile; without a name that of `default`, else that of `cavatica`. Its endpoint may be left out.
 
     Keys of other tools are left alone. The file's lines are never shown: they hold tokens.
     """
@@ -262,8 +228,15 @@ def _read_profile(name: str | None, home: Path | None) -> _Profile:
     if section is None:
         wanted, there = " or ".join(candidates), ", ".join(parser.sections()) or "none"
         raise ConfigError(f"There is no profile {scrub(wanted)} in {path}.", f"Profiles there: {scrub(there)}.")
-    endpoint, token = (parser.get(section, key, fallback="") or "" for key in ("api_endpoint", "auth_token"))
-    return _Profile(section, path, _unquoted(endpoint), _unquoted(token))
+    endpoint, token = (_unquoted(parser.get(section, key, fallback="") or "") for key in ("api_endpoint", "auth_token"))
+    for key, value in (("auth_token", token), ("api_endpoint", endpoint or wanted)):
+        if not value:
+            raise ConfigError(
+                f"Profile {section} in {path} has no {key}.",
+                f"Add the line {key} = {CAVATICA if key == 'api_endpoint' else '…'} below the profile's name.",
+            )
+    own = normal_endpoint(endpoint, allow_http=allow_http) if endpoint else str(wanted)
+    return Settings(own, token, section, f"profile {section} in {path}", file_notices(path))
 
 
 def file_notices(path: Path) -> tuple[str, ...]:
