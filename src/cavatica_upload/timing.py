@@ -1,5 +1,8 @@
 """How long to wait, and how long things may take: one record, so that tests can wait less."""
 
+import random
+from collections.abc import Callable
+
 import attrs
 
 
@@ -47,3 +50,16 @@ class Timing:
     """Without any answer until Outage is emitted …"""
     later_outages: float = 60.0
     """… and between two of these events."""
+
+
+def full_jitter(
+    failures: int,
+    first: float = 0.5,
+    longest: float = 60.0,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> float:
+    """Return a random delay in seconds after a number of failures (from 1): up to `first`, twice that, … `longest`.
+
+    Exponential backoff with full jitter, so that clients spread.
+    """
+    return uniform(0, min(longest, first * 2 ** min(failures - 1, 20)))

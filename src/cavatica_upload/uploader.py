@@ -28,14 +28,13 @@ from cavatica_upload.engine.run import Run
 from cavatica_upload.engine.workers import Workers
 from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Emitter, Event, Listener, Notice, OutageWatch, Retrying
-from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.options import Options, UploaderOptions, UploadOptions, check_options, with_options_of
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import IfExists, Outcome, UploadRequest
 from cavatica_upload.storage.put import Storage, Throttle
-from cavatica_upload.timing import Timing
+from cavatica_upload.timing import Timing, full_jitter
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 

@@ -34,9 +34,8 @@ from cavatica_upload.errors import (
     PartNotReserved,
     RateLimited,
 )
-from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.http.failures import TransportFailure
-from cavatica_upload.timing import Timing
+from cavatica_upload.timing import Timing, full_jitter
 
 MOST_RATE_LIMITED = 12
 """The number of 429s for one call before it fails: an hour, with windows of five minutes."""

@@ -19,13 +19,13 @@ from cavatica_upload.errors import (
     StorageError,
     WorkerFailed,
 )
-from cavatica_upload.http.backoff import full_jitter
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.lanes import ENOUGH
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.base import Source
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage.put import Storage, Target
+from cavatica_upload.timing import full_jitter
 
 ATTEMPTS_OF_WORKER = 3  # while the connection to storage fails: for that no call is needed
 LARGEST_BLOCK = 1 << 20

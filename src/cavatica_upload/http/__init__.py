@@ -1,1 +1,1 @@
-"""HTTP for the API and for storage: connections, bodies, backoff, and descriptions of failures."""
+"""HTTP for the API and for storage: connections, bodies, and descriptions of failures."""
