@@ -111,6 +111,7 @@ def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
         url.scheme not in _PORTS
         or port == 0
         or not (_is_host(host) and text.isprintable())
+        or not re.fullmatch(r"\[[^]]+\](:\d*)?" if ":" in host else r"[^[]+", url.netloc)
         or any(mark in text for mark in " \\?#")
         or "@" in url.netloc
         or any(segment in (".", "..") for segment in url.path.split("/"))

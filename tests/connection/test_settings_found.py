@@ -228,7 +228,7 @@ def test_normal_endpoint(text: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1%2eevil.example", "127.0.0.1%25x", "localhost%2e", "a<b", 'a"b', "*", "a,b"]
+    "host", ["127.0.0.1%2eevil.example", "127.0.0.1%25x", "localhost%2e", "a<b", 'a"b', "*", "a,b", "[::1]x", "[v1.x]"]
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_hosts_that_are_none(scheme: str, host: str) -> None:
