@@ -72,6 +72,13 @@ def test_page_of_a_proxy() -> None:
     assert "inner host" not in error.message
 
 
+@pytest.mark.parametrize("body", [b"null", b"[]", b"{}", b'"No."', b"5"])
+def test_json_without_a_reason(body: bytes) -> None:
+    """JSON that gives no reason is not said to be something else."""
+    assert error_of(404, {}, body, "getFile").message == "getFile failed: the server answered 404."
+    assert "not JSON" in error_of(404, {}, body + b"<", "getFile").message
+
+
 def test_maintenance() -> None:
     """503 with code 0 is maintenance, 503 with another code is not."""
     assert error_of(503, {}, b'{"code": 0}').maintenance

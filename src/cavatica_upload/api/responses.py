@@ -232,11 +232,12 @@ def error_of(
     does not know, `status` is a word and there is no `code`. Everything in the error can be shown.
     """
     known = {name.lower(): value for name, value in headers.items()}
-    problem = Fields(_parsed(body))
+    parsed = _parsed(body)
+    problem = Fields(parsed)
     code, reason = problem.whole("code"), _shown(problem.text("message"))
     if 300 <= status < 400:
         reason = f"a redirect to {_host(known.get('location', ''))}, which is not followed"
-    elif reason is None and not problem.values and body.strip():
+    elif parsed is NOTHING and body.strip():
         reason = _page_title(body) or "something that is not JSON"
     kind = _kind(status, code)
     sentence = f"{operation or 'The request'} failed: the server answered {status}"
