@@ -29,8 +29,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
 from cavatica_upload.journal.records import SentPart
-from cavatica_upload.storage.etag import bare_etag, md5_in, same_etag
-from cavatica_upload.storage.put import Throttle
+from cavatica_upload.storage.put import Throttle, bare_etag, md5_in, same_etag
 from cavatica_upload.timing import full_jitter
 
 

@@ -37,7 +37,7 @@ from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import parts_text
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
-from cavatica_upload.storage.etag import etag_in, same_etag
+from cavatica_upload.storage.put import etag_in, same_etag
 
 COMPLETIONS = 5  # of which all but one end without an answer
 

@@ -15,7 +15,7 @@ from cavatica_upload.http.connections import Connections, deadline
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.sources.base import Source
-from cavatica_upload.storage.etag import md5_in
+from cavatica_upload.storage.put import md5_in
 
 UNKNOWN_CLOCK = 5.0  # seconds: if the platform has not told its clock
 READ_WHOLE = 1 << 30  # bytes up to which a file is read back whole; of larger ones the first and the last part

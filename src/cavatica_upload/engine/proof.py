@@ -16,7 +16,7 @@ from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import open_source
 from cavatica_upload.sources.base import Source
 from cavatica_upload.sources.remote import is_url
-from cavatica_upload.storage.etag import etag_in, md5_in, same_etag
+from cavatica_upload.storage.put import etag_in, md5_in, same_etag
 from cavatica_upload.verification import compare
 
 

@@ -9,7 +9,7 @@ import attrs
 from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.identity import Identity
-from cavatica_upload.storage.etag import etag_in, md5_in
+from cavatica_upload.storage.put import etag_in, md5_in
 
 
 @attrs.frozen

@@ -30,7 +30,6 @@ from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.redact import redact_logs, scrub
 from cavatica_upload.sources.base import Source, usual_block
-from cavatica_upload.storage.etag import md5_in
 from cavatica_upload.timing import Timing
 from cavatica_upload.versions import USER_AGENT
 
@@ -38,7 +37,37 @@ LONGEST_ANSWER = 64 * 1024  # bytes of the body that are read
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
 _S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
+_MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
+
+
+# ETags: one that is an MD5 proves the bytes, any other only that something was stored.
+
+
+def bare_etag(etag: str) -> str:
+    """Return an ETag without quotes and without the mark of a weak one; an MD5 in lower case."""
+    text = etag.strip()
+    if text[:2] in ("W/", "w/"):
+        text = text[2:].strip()
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    return text.lower() if _MD5.fullmatch(text) else text
+
+
+def md5_in(etag: str | None) -> str | None:
+    """Return the MD5 that an ETag is, in lower case; None if it is none."""
+    bare = "" if etag is None else bare_etag(etag)
+    return bare if _MD5.fullmatch(bare) else None
+
+
+def same_etag(one: str | None, other: str | None) -> bool:
+    """Return whether two ETags are equal, quoted or not."""
+    return one is not None and other is not None and bare_etag(one) == bare_etag(other)
+
+
+def etag_in(headers: Mapping[str, str]) -> str | None:
+    """Return the ETag among headers, whose names may be in any case."""
+    return next((value for name, value in headers.items() if name.lower() == "etag"), None)
 
 
 @attrs.frozen
