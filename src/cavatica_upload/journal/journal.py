@@ -37,7 +37,7 @@ class Journal:
     """The journal in a folder. Safe with several threads, and with several processes at once.
 
     Uploads work without it. When it cannot be opened, read or written, it switches itself off and tells `tell`, once:
-    from then on it remembers nothing and knows nothing, and `trouble` says why. One that is damaged, or that a later
+    from then on it remembers nothing and knows nothing, and `trouble` says why. One that is damaged, or that another
     version of this program wrote, is set aside and begun anew; a row that cannot be read is passed over. Both are
     told, too. Another process that has it is waited for, half a minute at most, and that is told.
     """

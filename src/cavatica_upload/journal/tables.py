@@ -1,12 +1,12 @@
-"""The journal's tables: made if there are none, taken over from earlier versions, refused if they are spoilt."""
+"""The journal's tables: made if there are none, refused if they are spoilt or of another version."""
 
-import contextlib
 import sqlite3
 
 SCHEMA_VERSION = 3
 
-_UPLOADS = """
-CREATE TABLE {} (
+_SCHEMA = (
+    """
+CREATE TABLE uploads (
     id          INTEGER PRIMARY KEY,
     upload_id   TEXT NOT NULL,
     endpoint    TEXT NOT NULL,
@@ -20,11 +20,8 @@ CREATE TABLE {} (
     completing  TEXT,
     abandoned   INTEGER NOT NULL DEFAULT 0,
     UNIQUE (endpoint, upload_id)
-) STRICT"""
-_INDEX = "CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked)"
-_SCHEMA = (
-    _UPLOADS.format("uploads"),
-    _INDEX,
+) STRICT""",
+    "CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked)",
     """
 CREATE TABLE starts (
     endpoint    TEXT NOT NULL,
@@ -45,17 +42,6 @@ CREATE TABLE parts (
     PRIMARY KEY (upload, number)
 ) STRICT, WITHOUT ROWID""",
 )
-_FROM_VERSION_1 = (
-    _UPLOADS.format("uploads_2"),
-    """
-INSERT INTO uploads_2 SELECT id, upload_id, endpoint, destination, asked, name, json_object('path', path, 'size', size,
-    'device', device, 'inode', inode, 'mtime_ns', mtime_ns, 'ctime_ns', 0, 'tag', tag), 'fail', part_size, started,
-    CASE completing WHEN 0 THEN NULL ELSE started END, 0 FROM uploads""",
-    "DROP TABLE uploads",
-    "ALTER TABLE uploads_2 RENAME TO uploads",
-    _INDEX,
-)
-_FROM_VERSION_2 = ("ALTER TABLE uploads ADD COLUMN abandoned INTEGER NOT NULL DEFAULT 0",)
 
 SELECT_UPLOADS = (
     "SELECT id, upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, started, completing, "
@@ -79,7 +65,7 @@ class SpoiltError(Exception):
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Make the tables, or take them over. Raises SpoiltError, or sqlite3.Error if it says nothing of the content."""
+    """Make the tables, or check them. Raises SpoiltError, or sqlite3.Error if it says nothing of the content."""
     database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
         _prepare(database)
@@ -95,19 +81,17 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def _prepare(database: sqlite3.Connection) -> None:
-    if database.execute("PRAGMA journal_mode").fetchone() == ("wal",):  # an earlier version's
-        with contextlib.suppress(sqlite3.OperationalError):  # another process has it open: a later one will do it
-            database.execute("PRAGMA journal_mode = DELETE")
-    if _version(database) < SCHEMA_VERSION:
+    if _version(database) == 0:
         database.execute("BEGIN IMMEDIATE")
-        version = _version(database)  # another process may have been faster
-        if version < SCHEMA_VERSION:
-            for statement in {0: _SCHEMA, 1: _FROM_VERSION_1}.get(version, _FROM_VERSION_2):
+        if _version(database) == 0:  # another process may have been faster
+            for statement in _SCHEMA:
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         database.execute("COMMIT")
-    if _version(database) > SCHEMA_VERSION:
-        raise SpoiltError("was written by a later version of this program")
+    version = _version(database)
+    if version != SCHEMA_VERSION:
+        age = "a later" if version > SCHEMA_VERSION else "an earlier"
+        raise SpoiltError(f"was written by {age} version of this program")
     database.execute("PRAGMA foreign_keys = ON")
     database.execute("PRAGMA synchronous = NORMAL")
     if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
