@@ -114,7 +114,7 @@ def test_server_that_never_completes_is_told(rig: Rig) -> None:
     with pytest.raises(CompleteRefused):
         rig.upload(path, part_size=KIB)
     assert rig.mock.bytes_received == 2 * PARTS * KIB
-    assert "begun anew" in notices(rig)
+    assert "a new one starts" in notices(rig)
     rig.mock.faults.clear()
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
 

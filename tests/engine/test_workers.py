@@ -178,10 +178,10 @@ def test_part_of_a_failed_worker_is_sent_elsewhere(rig: Rig, error: BaseExceptio
 
 @pytest.mark.parametrize("answer", [None, 7, "part"])
 def test_answer_of_another_version_is_no_part(rig: Rig, answer: object) -> None:
-    """An answer that is none is not believed."""
+    """A result that is no sent part counts as a failure."""
     executor = Workers(lambda number, task: answer if number % 2 else send_part_on_worker(task))
     send_whole(rig, executor)
-    assert all("answer that is none" in reason for reason in reasons(rig))
+    assert all("other than a sent part" in reason for reason in reasons(rig))
     (text,) = notices(rig)
     assert text.endswith("Install the same version of cavatica-upload for the workers as here.")
 
@@ -213,7 +213,7 @@ def test_executor_that_takes_nothing_is_given_up(rig: Rig, error: Exception) -> 
 
     send_whole(rig, Closed())
     (text,) = notices(rig)
-    assert "takes no parts any more" in text
+    assert "accepts no more parts" in text
 
 
 def test_cancelled_part_is_sent_again(rig: Rig) -> None:
@@ -248,7 +248,7 @@ def test_killed_processes_lose_nothing(rig: Rig) -> None:
         path = rig.file(PARTS * KIB)
         rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": pool}), path)
         killer.join()
-    assert any("lost its workers" in text or "takes no parts" in text for text in notices(rig))
+    assert any("lost its workers" in text or "accepts no more parts" in text for text in notices(rig))
     assert rig.calls["getPartUrl"] == PARTS
     assert rig.bytes_told() == PARTS * KIB
 

@@ -1,6 +1,6 @@
-"""What the user named becomes a checked list of files, each with its place on the platform.
+"""Turns the paths and the manifest of a command into a checked list of files with their places on the platform.
 
-Nothing is sent from here, and nothing is opened: a file costs one stat. A batch of 250,000 files, the most that the
+Nothing is sent, and no file is opened: each costs one stat. A batch of 250,000 files, the most that the
 platform's own command line takes in one job, needs about 130 MiB.
 """
 
@@ -32,8 +32,8 @@ _KINDS: Mapping[int, str] = {
 class Item:
     """One file of a batch.
 
-    `source` is a path, a URL or `-`; `size` is in bytes, None if only sending will tell. `folder` is the path of
-    the folder on the platform, from the destination on, `""` for the destination itself.
+    `source` is a path, a URL or `-`; `size` is in bytes, None if it is not known before sending. `folder` is the path
+    of the folder on the platform, from the destination on, `""` for the destination itself.
     """
 
     source: str
@@ -44,12 +44,12 @@ class Item:
 
     @property
     def target(self) -> str:
-        """Path and name on the platform, from the destination on: what a batch may have only once."""
+        """Path and name on the platform, from the destination on; no two files of a batch may have the same."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
     @property
     def label(self) -> str:
-        """The file as it is named to people and in records: a URL without its query, which may be a key."""
+        """The file's name in messages and JSON: the path, or a URL without its query, which may hold a secret."""
         if self.source == STDIN:
             return self.name or STDIN
         return self.source.partition("?")[0] if is_url(self.source) else self.source
@@ -106,7 +106,7 @@ class Rules:
 
 
 def collect(paths: Iterable[str], rows: Iterable[ManifestRow] = (), rules: Rules | None = None) -> Batch:
-    """Expand what was named on the command line and in a manifest, check it, and put it in order.
+    """Return the files that the command line and the manifest name, checked, the biggest first.
 
     Raises UsageError if a name is given and there is not exactly one file.
     """
@@ -129,7 +129,7 @@ def collect(paths: Iterable[str], rows: Iterable[ManifestRow] = (), rules: Rules
 
 
 def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """Yield the files that one word of the command line stands for."""
+    """Yield the files of one argument of the command line."""
     if not path:
         batch.problems.append("One of the paths is empty; a variable of the shell may be unset.")
         return
@@ -161,7 +161,7 @@ def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
 
 
 def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """Yield the file of a row; its folders are kept with --recursive only: the platform's own uploader drops them."""
+    """Yield the file of a manifest's row; its folders are kept only with --recursive, as by the platform's uploader."""
     if is_url(row.source):
         item = _remote(row.source, rules, batch)
         yield attrs.evolve(item, row=row, name=row.name or item.name)
@@ -188,7 +188,8 @@ def _remote(url: str, rules: Rules, batch: Batch) -> Item:
 def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
     """Yield the files below a folder.
 
-    `data` puts a folder `data` on the platform; `data/`, `data/.`, `.` and `..` put what is in it (as rsync does).
+    As with rsync, `data` becomes a folder on the platform, and of `data/`, `data/.`, `.` and `..` only the content is
+    uploaded.
     """
     inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or _base(top) in ("", "..")
     base = "" if inside or rules.flatten else _base(top)
@@ -207,14 +208,14 @@ def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
 
 
 def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> os.stat_result | None:
-    """Return the stat of a path; without one say why in `batch`, unless the file is not `wanted`."""
+    """Return the stat of a path, or None. A failure is noted in `batch`, unless the file is not `wanted`."""
     try:
         return os.stat(path)  # noqa: PTH116 - Path drops the slash that says it is a folder
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
         reason = "it is a link to something that does not exist" if dangling else _reason_of(error)
         if isinstance(error, FileNotFoundError):
-            reason += _odd_signs(path)
+            reason += _path_hint(path)
     except ValueError:
         reason = "this cannot be the path of a file"
     if wanted:
@@ -233,10 +234,10 @@ def _reason_of(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _odd_signs(path: str) -> str:
-    """Name what is easily overlooked in a path that does not exist."""
+def _path_hint(path: str) -> str:
+    """Return a likely cause if a path does not exist, such as a space at its end; "" if there is none."""
     if any(part.startswith("~") for part in PurePath(path).parts):
-        return " (“~” stands for your home folder in a shell only; write out the path)"
+        return " (only a shell replaces “~” by your home folder; write the whole path)"
     if "\u00a0" in path:
         return " (there is a no-break space in it)"
     if any(part != part.strip() for part in PurePath(path).parts):
@@ -245,7 +246,10 @@ def _odd_signs(path: str) -> str:
 
 
 def _is_file(path: str, found: os.stat_result, batch: Batch, *, named: bool = False, where: str = "") -> bool:
-    """Say whether it can be read as a file; anything else is a problem if it was named, and left out in a folder."""
+    """Return whether this is a regular file that can be read.
+
+    Anything else is a problem if the user named it, and is left out with a notice if it was found in a folder.
+    """
     if not stat.S_ISREG(found.st_mode):
         text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
         if named:
@@ -264,11 +268,11 @@ def _base(path: str) -> str:
 
 
 def _check(batch: Batch) -> None:
-    """Find what the platform would refuse, and files that would have the same place there."""
+    """Find files that the platform would refuse, and files with the same place on the platform."""
     places: dict[str, Item] = {}
     kept: list[Item] = []
     for item in batch.items:
-        reason = _unfit(item)
+        reason = _refusal(item)
         if reason:
             batch.bad.append(BadFile(item.label, f"{item.label} cannot be uploaded: {reason}."))
             continue
@@ -289,10 +293,10 @@ def _check(batch: Batch) -> None:
     )
 
 
-def _unfit(item: Item) -> str | None:
-    """Return why the platform would refuse this file, None if it would not."""
+def _refusal(item: Item) -> str | None:
+    """Return why the platform would refuse this file, None if it would accept it."""
     if item.size is None and not item.name:
-        return None  # a stream without a name: said before
+        return None  # a stream without a name is a problem already
     problem = name_problem(item.name)
     if problem:
         return problem

@@ -1,4 +1,4 @@
-"""The files of a batch as requests; and what stands around an upload: folder, earlier receipt, metadata."""
+"""Makes upload requests from the files of a batch. Prepares their folders before the upload and sets metadata after."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import FileEdit, IfExists, Outcome, UploadRequest, path_text
 from cavatica_upload.sources.remote import is_url
 
-FILES_PER_CALL = 100  # whose metadata is set together; sevenbridges-python's DEFAULT_BULK_LIMIT
+FILES_PER_CALL = 100  # for one metadata call; sevenbridges-python's DEFAULT_BULK_LIMIT
 
 
 def requests_for(
@@ -32,11 +32,11 @@ def requests_for(
     if_exists: IfExists = "fail",
     part_size: int | None = None,
 ) -> list[UploadRequest]:
-    """Return a request for each file that is named, in a folder that is named, or listed in a manifest.
+    """Return a request for each file in `paths`, in a folder in `paths`, and in a manifest.
 
-    The folder “run-7” becomes a folder at the destination, and “run-7/” (with a slash) its content. What a manifest
-    says of a file goes before `metadata` and adds to `tags`. Nothing is sent: hand the requests to
-    `Uploader.upload_many`. Raises UsageError with a sentence for each thing that is wrong.
+    The folder “run-7” becomes a folder at the destination; of “run-7/” (with a slash) only the content is uploaded.
+    The metadata of a manifest overrides `metadata`, and its tags are added to `tags`. Nothing is sent: pass the
+    requests to `Uploader.upload_many`. Raises UsageError with a sentence for each problem.
     """
     common = UploadRequest(
         source="x",
@@ -58,9 +58,9 @@ def requests_for(
 
 
 def request_of(item: Item, common: UploadRequest) -> UploadRequest:
-    """Return the request for a file of a batch: `common`, with what the file and its row in the manifest say.
+    """Return the request for a file of a batch: the fields of `common`, the file's own, and its row of the manifest.
 
-    The manifest's metadata goes before the common one, and its tags are added to the common ones.
+    The manifest's metadata overrides the common metadata, and its tags are added to the common tags.
     """
     fields, tags = (item.row.metadata, item.row.tags) if item.row else ({}, ())
     return attrs.evolve(
@@ -76,10 +76,10 @@ def request_of(item: Item, common: UploadRequest) -> UploadRequest:
 
 
 class Placement:
-    """Places the files of one run, and describes those that arrived.
+    """Finds the folders of the files of one run, skips uploaded files, and sets metadata and tags.
 
-    `receipts` is the folder of the receipts. `gathering` is how many seconds a file may wait for others whose metadata
-    is set by the same call.
+    `receipts` is the folder of the receipts. `gathering` is how many seconds a file may wait, so that one call sets the
+    metadata of many.
     """
 
     def __init__(self, api: Api, receipts: Path, emit: Callable[[Event], None], gathering: float = 0.0) -> None:
@@ -94,7 +94,7 @@ class Placement:
         self._due = float("inf")
 
     def placed(self, requests: Iterable[UploadRequest]) -> Iterator[UploadRequest | Outcome]:
-        """Yield requests with the IDs of their folders, or how they ended: they failed, or are uploaded already."""
+        """Yield requests with the IDs of their folders, and outcomes of files that failed or are uploaded already."""
         for request in requests:
             if not isinstance(request, UploadRequest):
                 raise UsageError(
@@ -120,7 +120,7 @@ class Placement:
         return Outcome(placed, receipt=receipt, skipped=reason)
 
     def _folder(self, request: UploadRequest) -> Destination:
-        """Return the folder of a file, made if it is missing; what the server refused once is not asked again."""
+        """Return the folder of a file, and make it if it is missing. A refused folder is not requested again."""
         if request.target in self._refused:
             raise self._refused[request.target]
         try:
@@ -136,9 +136,9 @@ class Placement:
         return self._trees[root]
 
     def receipt_of(self, request: UploadRequest, folder: Destination) -> Receipt | None:
-        """Return the receipt of a file that is in the folder on the platform, unchanged; None if it is to be sent."""
+        """Return the receipt of an unchanged file that is in the folder on the platform; None if it has to be sent."""
         size = _size_of_file(request)
-        if size is None or request.resume_id or request.expect_md5:  # what is expected has to be read
+        if size is None or request.resume_id or request.expect_md5:  # an expected MD5 has to be checked
             return None
         path = Path(os.fspath(request.source))  # type: ignore[arg-type]
         if self._index is None:
@@ -161,9 +161,9 @@ class Placement:
         return max(0.0, self._due - time.monotonic())
 
     def described(self, ended: Iterable[Outcome], *, over: bool) -> Iterator[Outcome]:
-        """Yield outcomes; files that are to get metadata or tags once these are set, with the error if that failed.
+        """Yield outcomes; those of files with metadata or tags after these are set, with the error if that failed.
 
-        They are set 100 files a call, or when a file has waited long enough, or the run is over.
+        A call sets those of 100 files, or of fewer if a file has waited long enough or the run is over.
         """
         for outcome in ended:
             if outcome.receipt is not None and (outcome.request.metadata or outcome.request.tags):
@@ -191,13 +191,13 @@ class Placement:
 
 
 def _size_of_file(request: UploadRequest) -> int | None:
-    """Return the size of a regular file, None for any other source, and for what cannot be reached."""
+    """Return the size of a regular file, None for any other source or if the file cannot be read."""
     source = request.source
     if not isinstance(source, str | os.PathLike) or (isinstance(source, str) and is_url(source)):
         return None
     try:
         found = Path(source).stat()
-    except (OSError, ValueError):  # the engine says why
+    except (OSError, ValueError):  # the engine reports the error
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 

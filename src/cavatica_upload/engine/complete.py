@@ -1,4 +1,4 @@
-"""The end of an upload: prove the file, complete the upload, see that the right file came of it, keep the receipt."""
+"""The end of an upload: check the local file, complete the upload, check the resulting file, write the receipt."""
 
 import contextlib
 import time
@@ -39,26 +39,26 @@ from cavatica_upload.plan import parts_text
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
 from cavatica_upload.storage.put import etag_in, same_etag
 
-COMPLETIONS = 5  # of which all but one end without an answer
+COMPLETIONS = 5  # the most attempts, if answers are lost
 
 
 @attrs.frozen
 class SendAgain:
-    """The server does not have these parts as they were sent: send them again, then complete again."""
+    """The server lacks these parts, or has other bytes: send them again, then complete again."""
 
     numbers: tuple[int, ...]
 
 
 @attrs.frozen
 class BeginAnew:
-    """The upload can never be completed, and was aborted: open the file anew, or raise `error` if that was tried."""
+    """The upload cannot be completed and was aborted: start a new one, or raise `error` if that was tried already."""
 
     error: CavaticaError
 
 
 @attrs.frozen(kw_only=True)
 class Finished:
-    """All parts of an upload: what they add up to, and which an earlier run had sent."""
+    """An upload whose parts are all in storage; `resumed` are the numbers of parts that an earlier run sent."""
 
     opened: Opened
     parts: Mapping[int, SentPart]
@@ -70,11 +70,11 @@ class Finished:
 def complete_upload(
     context: Context, finished: Finished, unreported: Sequence[SentPart]
 ) -> Receipt | SendAgain | BeginAnew:
-    """Complete the upload, with the parts that were not reported, and return the receipt, or what to do instead.
+    """Complete the upload, reporting the `unreported` parts with it; return the receipt, or what to do instead.
 
-    Raises FileChanged or another IntegrityError before anything is completed that should not be, SizeMismatch or
-    IntegrityError if the file that came of it is not the file that was sent, and SkippedFile if the name was taken
-    meanwhile and the file is then to be left alone.
+    Raises IntegrityError (FileChanged, SizeMismatch) before completion if the local file is not as expected, and after
+    it if the file on the platform is not the one that was sent. Raises SkippedFile if the name was taken meanwhile and
+    `if_exists` is "skip".
     """
     opened = finished.opened
     _check_expected(finished)
@@ -95,7 +95,7 @@ def complete_upload(
 
 
 def _check_expected(finished: Finished) -> None:
-    """Compare size and MD5 of the whole file with what was said beforehand, as far as that is known."""
+    """Compare the size and MD5 of the file with the expected ones; raises SizeMismatch or IntegrityError."""
     request, known, parts = finished.opened.request, finished.opened.known, finished.parts
     hint = "Find out which is right; nothing was completed."
     if request.expect_size is not None and finished.size != request.expect_size:
@@ -118,18 +118,19 @@ def _check_expected(finished: Finished) -> None:
 
 
 class _Completion:
-    """Asks for completion until it is known what came of it."""
+    """Requests the completion until its result is known."""
 
     def __init__(self, context: Context, finished: Finished, rest: Sequence[SentPart]) -> None:
         self._context = context
         self._finished = finished
         self._opened = finished.opened
         self._entry = finished.opened.entry
-        self._rest = rest  # parts that are reported with the completion
+        self._rest = rest  # parts to report with the completion
         self._refused = 0
         earlier = finished.opened.entry.completing
-        self._asked = epoch_seconds(earlier) if earlier is not None else None  # the first time of which no answer came
-        self._before: frozenset[str] | None = None
+        # The server's time of the first request that was not answered
+        self._asked = epoch_seconds(earlier) if earlier is not None else None
+        self._before: frozenset[str] | None = None  # IDs of files that had the name before the last request
 
     def run(self) -> File | SendAgain | BeginAnew:
         for attempt in range(1, COMPLETIONS + 1):
@@ -160,7 +161,7 @@ class _Completion:
                 if file is not None:
                     return file
                 acted = True
-            # The answer was lost, or says nothing. An upload that is gone has become the file; an open one has not.
+            # The answer was lost or has no file. If the upload is gone, it was completed; if it is open, it was not.
             pause(self._context, self._context.backoff(attempt))
             self._asked = now if self._asked is None else self._asked
             try:
@@ -169,7 +170,7 @@ class _Completion:
                 return self._found(self._asked, acted=acted)
             if attempt == COMPLETIONS and failed is not None:
                 raise failed
-            self._asked = now  # what was asked before did nothing
+            self._asked = now  # the earlier requests had no effect
             self._before = self._names_now()
         raise UnexpectedAnswer(
             f"The platform says that {self._entry.name} is completed, and keeps its upload open.",
@@ -179,7 +180,7 @@ class _Completion:
         )
 
     def _gone(self) -> UploadGone:
-        """Return the error of an upload that was gone before completion was asked for: no file can have come of it."""
+        """Return the error for an upload that was gone before the first request: it cannot have become a file."""
         file = self._context.api.find_file(self._entry.destination, self._entry.name)
         return gone(self._entry, None if file is None else Found(file, ours=False))
 
@@ -189,7 +190,7 @@ class _Completion:
         if found is not None and found.ours:
             return found.file
         if acted and found is None:
-            return CompletedFile()  # it is there: the platform said so, and does not list it yet
+            return CompletedFile()  # the platform confirmed the completion and does not list the file yet
         raise gone(self._entry, found)
 
     def _names_now(self) -> frozenset[str]:
@@ -197,18 +198,18 @@ class _Completion:
         return frozenset({found.id} if found is not None else ())
 
     def _name_taken(self, error: NameTaken) -> BeginAnew:
-        """The name was taken after the upload had been started: do what the request says of taken names."""
+        """Apply `if_exists` to a name that was taken after the upload had started."""
         wish = self._opened.request.if_exists
         if wish == "fail" or self._entry.if_exists == "overwrite" or self._opened.source.identity is None:
             raise error
         if wish == "skip":
             self._context.abort(self._opened.request.key, self._entry)
             raise SkippedFile(f"{self._entry.name} was put there by somebody else meanwhile.")
-        self._say(f"The name {self._entry.name} was taken meanwhile; the upload is begun anew, to {wish}.")
+        self._say(f"The name {self._entry.name} was taken meanwhile: this upload is aborted, a new one will {wish}.")
         return self._anew(error)
 
     def _refused_because(self, error: CompleteRefused) -> SendAgain | BeginAnew | None:
-        """Ask the server what it has, and return what to send again; None to complete again with more reports."""
+        """Compare the parts with the server's list; return what to do, None to request the completion again."""
         self._refused += 1
         parts = self._finished.parts
         upload = self._context.api.get_upload(self._entry.upload_id, list_parts=True)
@@ -221,9 +222,9 @@ class _Completion:
         if wrong and self._can_send_again:
             self._say(f"The server has other bytes of {parts_text(len(wrong))} than were sent; sending again.")
             return SendAgain(tuple(wrong))
-        if self._refused == 1:  # storage acknowledged them all: the server may only have lost what it was told
+        if self._refused == 1:  # storage has all parts: the server may have lost their reports
             self._rest = [parts[n] for n in sorted(missing or parts)]
-            with contextlib.suppress(CavaticaError):  # what is refused with a completion may not count
+            with contextlib.suppress(CavaticaError):  # the reports in a refused completion may not count
                 self._context.api.report_parts(self._entry.upload_id, [report_of(part) for part in self._rest])
             return None
         if listed and missing and self._can_send_again:
@@ -239,8 +240,8 @@ class _Completion:
         if not self._can_send_again:
             raise error
         self._say(
-            "The server refuses to put the file together, and does not say which parts it lacks: the upload is aborted "
-            "and begun anew."
+            "The server refuses to complete the upload and does not say which parts it lacks. The upload is aborted, "
+            "and a new one starts."
         )
         return self._anew(error)
 

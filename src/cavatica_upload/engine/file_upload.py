@@ -32,10 +32,10 @@ from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.sources.stream import Reading, ReadingEnded, Stream
 
-LOOK = 1.0  # seconds between looks at the clock: for reports by age, and for the deadline of the file
-RESENDS = 2  # rounds of parts that the server wants again when all seemed sent
+LOOK = 1.0  # seconds between checks of the age of reports and of the deadline of the file
+RESENDS = 2  # how often parts are sent again that the server lacks at completion
 DROPPING = (IntegrityError, SourceError, UploadGone)
-"""After these what is in flight is of no use any more."""
+"""Errors after which the parts in flight are useless."""
 
 _log = logging.getLogger("cavatica_upload")
 
@@ -57,7 +57,7 @@ def upload_file(context: Context, pool: PartPool, file: OpenFile) -> Outcome:
 
 
 def _upload(context: Context, pool: PartPool, file: OpenFile, request: UploadRequest, *, anew: bool = False) -> Receipt:
-    """Open or resume, send what is missing, complete; once more from the beginning if it can never be completed."""
+    """Open or resume, send the missing parts, complete; start once more if the upload cannot be completed."""
     file.rereadable = None
     opened = _open_or_resume(context, request)
     file.rereadable = opened.source.identity is not None
@@ -84,7 +84,7 @@ def _open_or_resume(context: Context, request: UploadRequest) -> Opened:
 
 
 def _is_resumable(file: OpenFile, error: Exception) -> bool:
-    """Whether the same upload again would go on where this one stopped."""
+    """Whether the same command would resume this upload."""
     if file.rereadable is None:
         return isinstance(error, Interrupted)
     return file.rereadable and not isinstance(error, UploadGone | FileChanged | SizeMismatch)
@@ -161,7 +161,7 @@ class FileUpload:
         return [part for part in plan if part.number not in self._sent]
 
     def _send(self, missing: Iterable[Part]) -> None:
-        """Return when storage has all parts; raise why it will not have them, once no part is in flight any more."""
+        """Send parts and return when storage has all. On an error, wait for the parts in flight, then raise it."""
         under_way = self._hand_over(missing)
         error: Exception | None = None
         while under_way or (self._is_reading and error is None):
@@ -220,7 +220,7 @@ class FileUpload:
         return None
 
     def _is_not_worth_waiting(self) -> bool:
-        """Whether parts that were dropped do not end by themselves: they hang in the network."""
+        """Whether to leave dropped parts that do not end, because they hang in the network."""
         stop, now = self._context.stop, self._context.clock()
         if not stop.dropping.is_set():
             return False
@@ -233,7 +233,7 @@ class FileUpload:
     # Report
 
     def _report(self) -> None:
-        """Report the parts that storage took, many at once; a report that fails is made with the next."""
+        """Report the stored parts in one call; if it fails, they go into the next report."""
         parts = self._checkpoints.take()
         if not parts:
             return
@@ -248,7 +248,7 @@ class FileUpload:
         self._context.events.emit(PartsReported(self._file.key, len(parts)))
 
     def _give_up(self, error: Exception) -> None:
-        """Report what is stored, so that it is not lost."""
+        """Report the stored parts, so that a later run can keep them; abort the upload of a stream."""
         if isinstance(error, UploadGone):
             self._context.journal.forget(self._opened.entry)
             return
@@ -261,7 +261,7 @@ class FileUpload:
     # Complete
 
     def _complete(self) -> Receipt | SendAgain | BeginAnew:
-        """Complete the upload, unless the run is stopped: then nothing is completed any more."""
+        """Complete the upload; raises Interrupted if the run is stopped."""
         stop = self._context.stop
         if isinstance(self._opened.source, Stream):
             stop.stopping.wait(self._context.timing.stream_end)
@@ -287,7 +287,7 @@ class FileUpload:
         return ended
 
     def _take_back(self, numbers: tuple[int, ...]) -> None:
-        """Let these parts be missing again; only a file that can be read again comes here."""
+        """Mark parts as not sent. Only for a file that can be read again."""
         self._forget_bytes(self._sent.pop(number) for number in numbers)
         for number in numbers:
             self._checkpoints.discard(number)
@@ -295,18 +295,18 @@ class FileUpload:
         self._file.sent = len(self._sent)
 
     def _forget_bytes(self, parts: Iterable[SentPart]) -> None:
-        """Take back from the progress what has to be sent again."""
+        """Subtract from the progress the bytes that have to be sent again."""
         self._context.events.add_bytes(self._file.key, -sum(part.size for part in parts))
 
     def _abandon(self) -> BeginAnew:
-        """Abort an upload of which the server wants the same parts again and again."""
+        """Abort an upload for which the server asks for the same parts repeatedly."""
         self._context.notice(
-            self._file.key, "The server asks for the same parts again and again: the upload is aborted, and begun anew."
+            self._file.key, "The server asks for the same parts repeatedly. The upload is aborted; a new one starts."
         )
         self._context.abort(self._file.key, self._opened.entry)
         return BeginAnew(
             StorageError(
-                f"The server asks for the same parts of {self._file.key} again and again.",
+                f"The server asks for the same parts of {self._file.key} repeatedly.",
                 "Ask the platform's support.",
             )
         )

@@ -1,4 +1,4 @@
-"""Opens an upload: finds the one that was begun, or starts one."""
+"""Opens an upload: resumes an unfinished one, or starts a new one."""
 
 from collections.abc import Mapping
 
@@ -23,10 +23,10 @@ from cavatica_upload.sources.base import Source
 
 @attrs.frozen(kw_only=True)
 class Opened:
-    """An upload that is open on the server, and what of it storage has.
+    """An upload that is open on the server, and the parts of it that storage has.
 
-    `plan` is None for a stream. `known` is the MD5 of the whole file if it was said beforehand. `completed` is the file
-    that the upload became already, which an earlier run did not live to see.
+    `plan` is None for a stream. `known` is the MD5 of the whole file, if the caller or a .md5 file gave it. `completed`
+    is set if an earlier run completed the upload and ended before it knew; it is the file that resulted.
     """
 
     request: UploadRequest
@@ -45,7 +45,7 @@ class Opened:
         return self.entry.part_size
 
     def close(self) -> None:
-        """Close the source, and let other processes have the upload."""
+        """Close the source and release the lock on the upload."""
         self.source.close()
         self.lock.release()
 
@@ -53,8 +53,8 @@ class Opened:
 def open_upload(context: Context, request: UploadRequest) -> Opened:
     """Open a file and its upload on the server.
 
-    Raises SkippedFile if the request says so, UploadBusy if another process has it, FileChanged if an unfinished upload
-    is of another state of the file, and what the API and the disk raise.
+    Raises SkippedFile if the file is not to be sent, UploadBusy if another process has the upload, FileChanged if the
+    file changed since an unfinished upload was begun, and the errors of the API and of the source.
     """
     source = open_source(request.source, allow_empty=request.allow_empty, most=request.expect_size)
     lock = None
@@ -72,7 +72,7 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
 
 
 class _Unusable(Exception):
-    """The upload that was begun cannot be gone on with, and nothing is lost by that; the message says why."""
+    """The unfinished upload cannot be resumed, and a new one may start; the message says why."""
 
 
 @attrs.frozen
@@ -107,7 +107,11 @@ class _Opening:
     # What was begun before
 
     def _unfinished(self) -> list[Entry]:
-        """Return the upload of this file that the journal knows, if there is one: the latest, the unchanged first."""
+        """Return the unfinished upload of this file in the journal, as a list of one or none.
+
+        An upload of the unchanged file comes first, then one of a file with the same size and path or inode. Of
+        several, the latest is taken. Uploads of the same path with other content are given up (`_replace`).
+        """
         identity = self.source.identity
         if identity is None:
             return []
@@ -131,9 +135,9 @@ class _Opening:
         return same[:1]
 
     def _check_intent(self, entry: Entry) -> None:
-        """See that an upload does to a taken name what this run is to do; raises _Unusable if it does not.
+        """Raise _Unusable if the upload was started with an `if_exists` that does not fit this request.
 
-        Whether a file is replaced is decided when an upload is started, and for good.
+        The platform decides when an upload starts whether it replaces a file; that cannot be changed later.
         """
         wish = self.request.if_exists
         if entry.if_exists == wish:
@@ -146,7 +150,7 @@ class _Opening:
             raise _Unusable(f"The name {entry.name} was taken since the unfinished upload was begun.")
 
     def _replace(self, entry: Entry, difference: str) -> None:
-        """Give up an upload whose file has changed since, if the request allows it."""
+        """Abort the upload of a file that has changed; raises FileChanged if the request does not allow it."""
         if self.request.changed == "refuse":
             raise FileChanged(
                 f"{self.request.key} changed since its upload was begun: {difference}.",
@@ -224,7 +228,7 @@ class _Opening:
         return self._opened(entry, plan, kept, parallel=upload.parallel_uploads)
 
     def _in_journal(self, entry: Entry, kept: Kept, journalled: Mapping[int, SentPart]) -> Entry:
-        """Write down what a look at the server and the file has shown; return the entry as it is then."""
+        """Write to the journal which parts are kept; return the updated entry."""
         journal, identity = self.context.journal, self.source.identity
         if entry.key == 0:
             entry = journal.add(entry)
@@ -248,7 +252,7 @@ class _Opening:
             )
 
     def _check_stranger(self, name: str | None, size: int | None, upload_id: str) -> None:
-        """See that an upload of which only the id is known can be one of this file."""
+        """Raise an error if an upload that is not in the journal has another name or size than this file."""
         self._check_name(name, upload_id)
         if size is not None and size != self.source.size:
             raise SizeMismatch(
@@ -259,7 +263,7 @@ class _Opening:
             )
 
     def _completed(self, entry: Entry) -> Opened | None:
-        """Return the upload as one that is done, if its completion was asked for and the file came of it."""
+        """Return the upload with its file, if an earlier run asked for completion and the file is there; else None."""
         if entry.completing is None or self.source.size is None:
             return None
         parts = self.context.journal.parts(entry)

@@ -1,8 +1,8 @@
 """One pool of workers that sends the parts of all files.
 
-A worker takes a part, asks for its URL, and only then takes a slot to send: the URLs of the next parts are there when
-slots become free. It tries again by itself, without a slot while it waits, and writes down what storage has before it
-gives the slot back. What came of a part lies in a queue of the file's.
+A worker takes a part, requests its URL, and then waits for a slot to send it. Some workers request URLs ahead, so
+that a free slot is used at once. A worker retries its part by itself and holds no slot while it pauses. It writes a
+stored part to the journal before it frees the slot. It puts the result of each part into the queue of the file.
 """
 
 import heapq
@@ -35,7 +35,7 @@ from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.sources.stream import Stream
 from cavatica_upload.storage.put import Storage, Target, Throttle
 
-AHEAD = 8  # parts at most that have their URL and wait for a slot
+AHEAD = 8  # the most parts that have a URL and wait for a slot
 MOST_WORKERS = 64
 
 
@@ -48,7 +48,7 @@ class PartFailed:
 
 @attrs.frozen
 class GivenBack:
-    """A part that was not sent, as the run or its file ends."""
+    """A part that was not sent, because the run or its file ends."""
 
 
 Ended = SentPart | PartFailed | GivenBack
@@ -56,10 +56,10 @@ Ended = SentPart | PartFailed | GivenBack
 
 @attrs.define(eq=False)
 class FileParts:
-    """The parts of one open file: those that wait are the pool's, what came of the others is `put` into a queue.
+    """The parts of one open file: those that wait for a worker, and the counters of the pool.
 
-    None there means: look again. `run` is whatever the files of one run have in common; not `parallel` means one part
-    after the other.
+    `put` receives the result of each part, and None if the file should check whether the run was stopped. Files with
+    an equal `run` share the workers as one group. If not `parallel`, the parts are sent one at a time.
     """
 
     key: str
@@ -74,12 +74,12 @@ class FileParts:
 
     @property
     def is_small(self) -> bool:
-        """Whether the file is one part."""
+        """Whether the file has only one part."""
         return self.opened.plan is not None and self.opened.plan.count == 1
 
     @property
     def bytes_waiting(self) -> int:
-        """Roughly."""
+        """The bytes of the waiting parts; the last part counts as a full one."""
         return len(self.waiting) * self.opened.part_size
 
 
@@ -102,18 +102,18 @@ class PartPool:
         self.pace: Callable[[int], None] = throttle.take if throttle is not None else lambda _count: None
         self._part_deadline = float("inf") if part_deadline is None else part_deadline
         self._workers = workers
-        self._follows = workers is not None and concurrency.fixed is None
+        self._follows_workers = workers is not None and concurrency.fixed is None
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)  # workers without a part
-        self._slot = threading.Condition(self._lock)  # workers with a part: for a slot, or for their pause to end
+        self._work = threading.Condition(self._lock)  # workers that wait for a part
+        self._slot = threading.Condition(self._lock)  # workers that wait for a slot or for the end of a pause
         self._files: list[FileParts] = []
         self._threads = 0
         self._idle = 0
-        self._busy = 0  # workers with a part that do not pause
+        self._busy = 0  # workers that have a part and do not pause
         self._pausing = 0
         self._sending = 0
-        self._taken = itertools.count()
-        self._ready: list[int] = []  # of the parts that wait for a slot, when they were taken
+        self._turns = itertools.count()
+        self._ready: list[int] = []  # turns of the parts that wait for a slot; the lowest goes first
         self._closed = False
 
     # For the threads of files
@@ -125,10 +125,10 @@ class PartPool:
                 self._files.append(file)
             for part in parts:
                 heapq.heappush(file.waiting, (part.number, part))
-            self._staff()
+            self._add_workers()
 
     def withdraw(self, file: FileParts, *, drop: bool = False) -> list[Part]:
-        """Take the waiting parts of a file back; `drop` those in flight, too, which end soon."""
+        """Remove the waiting parts of a file and return them; with `drop`, also abort the parts in flight."""
         with self._lock:
             if file in self._files:
                 self._files.remove(file)
@@ -141,17 +141,17 @@ class PartPool:
     # For the engine
 
     def follow_workers(self) -> None:
-        """Have as many parts in flight as the workers of the executor can send now."""
+        """Set the limit of parts in flight to the number that the workers of the executor can send now."""
         if self._workers is None:
             return
         self._context.expected_rate = self._workers.expected_rate
-        if self._follows and self._concurrency.fix(self._workers.limit):
+        if self._follows_workers and self._concurrency.fix(self._workers.limit):
             self.wake()
 
     def wake(self) -> None:
-        """Look again: the limit has changed, or the run is stopped."""
+        """Let all threads check their state again after the limit changed or the run was stopped."""
         with self._lock:
-            self._staff()
+            self._add_workers()
             self._slot.notify_all()
             if self._context.stop.requested:
                 for file in self._files:
@@ -159,16 +159,16 @@ class PartPool:
 
     @property
     def pausing(self) -> int:
-        """Parts that failed and wait to be tried again."""
+        """The number of parts that failed and wait for the next attempt."""
         return self._pausing
 
     @property
     def most_in_flight(self) -> int:
-        """How many parts are in flight, or may be at any moment; takes no lock."""
+        """The most parts that are in flight or may be soon; takes no lock."""
         return max(self._concurrency.limit, self._sending)
 
     def close(self) -> None:
-        """End the threads that have nothing to do, and the others as soon as they are done."""
+        """End idle threads now, and the others when their part has ended."""
         with self._lock:
             self._closed = True
             self._work.notify_all()
@@ -179,7 +179,8 @@ class PartPool:
 
     # The lock is held
 
-    def _staff(self) -> None:
+    def _add_workers(self) -> None:
+        """Wake or start as many workers as there are parts for."""
         limit = self._concurrency.limit
         free = limit + min(limit, AHEAD) - self._busy
         wanted = min(free, sum(len(file.waiting) for file in self._files))
@@ -190,7 +191,11 @@ class PartPool:
             threading.Thread(target=self._run, name=f"cavatica-part-{self._threads}", daemon=True).start()
 
     def _take(self) -> tuple[int, FileParts, Part] | None:
-        """Take the part to send next: of the run with the fewest under way, of a small file, or of the biggest."""
+        """Take the part to send next, None if there is none.
+
+        The run with the fewest parts under way comes first, then a file of one part, then the file with the most
+        bytes waiting.
+        """
         limit = self._concurrency.limit
         if self._busy >= limit + min(limit, AHEAD) or self._context.stop.requested:
             return None
@@ -203,7 +208,7 @@ class PartPool:
             of_run[file.run] = of_run.get(file.run, 0) + file.under_way
         file = min(files, key=lambda file: (of_run[file.run], not file.is_small, -file.bytes_waiting))
         file.under_way += 1
-        return next(self._taken), file, heapq.heappop(file.waiting)[1]
+        return next(self._turns), file, heapq.heappop(file.waiting)[1]
 
     # Threads
 
@@ -221,16 +226,16 @@ class PartPool:
             turn, file, part = taken
             try:
                 ended = self._send(file, part, turn)
-            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            except Exception as error:  # noqa: BLE001 - the file waits for a result of each part
                 ended = PartFailed(error)
             with self._lock:
                 self._busy -= 1
                 file.under_way -= 1
-                self._staff()
+                self._add_workers()
             file.put(ended)
 
     def _send(self, file: FileParts, part: Part, turn: int) -> Ended:
-        """Send a part, as often as it takes."""
+        """Send a part, with all its attempts."""
         context = self._context
         attempts = PartAttempts(retry_for=context.retry_for, deadline=float("inf"))
         target: Target | None = None
@@ -248,8 +253,8 @@ class PartPool:
                     self._free_slot()
             except Interrupted:
                 return GivenBack()
-            except Exception as error:  # noqa: BLE001 - judged by its kind
-                self._judge_network(error)
+            except Exception as error:  # noqa: BLE001 - `decide` judges it by its class
+                self._note_failure(error)
                 decision = None if file.withdrawn else attempts.decide(error, context.clock(), context.backoff)
                 if decision is None:
                     return PartFailed(_with_attempts(error, attempts.failures))
@@ -268,7 +273,8 @@ class PartPool:
                 if not self._pause(file, decision.delay):
                     return GivenBack()
 
-    def _judge_network(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
+        """Tell the limit and the watch for outages what the error says about the network."""
         if isinstance(error, StorageError) and not isinstance(error, UrlExpired):
             self._concurrency.failed()
         if isinstance(error, PartRefused | MissingHeader | EtagMismatch):
@@ -303,14 +309,14 @@ class PartPool:
             watch.ended(stored=False)
             raise
         context.outage.answered()
-        context.journal.put(opened.entry, sent)  # before anybody learns of it, and before the slot is free
+        context.journal.put(opened.entry, sent)  # before the result is used and the slot is freed
         if isinstance(opened.source, Stream):
             opened.source.drop(part)
         context.events.emit(PartSent(file.key, part.number, part.size, context.clock() - began))
         return sent
 
     def _take_slot(self, file: FileParts, turn: int) -> bool:
-        """Wait until a part of this file may be sent; False if it is no longer to be sent."""
+        """Wait for a slot and take it; False if the part is no longer wanted."""
         with self._lock:
             heapq.heappush(self._ready, turn)
             try:
@@ -331,12 +337,12 @@ class PartPool:
             self._slot.notify_all()
 
     def _pause(self, file: FileParts, seconds: float) -> bool:
-        """Wait, while another worker may take a part; False if this one is no longer to be sent."""
+        """Wait and let another worker take a part meanwhile; False if this part is no longer wanted."""
         until = self._context.clock() + seconds
         with self._lock:
             self._busy -= 1
             self._pausing += 1
-            self._staff()
+            self._add_workers()
             while not self._unwanted(file) and (left := until - self._context.clock()) > 0:
                 self._slot.wait(left)
             self._pausing -= 1
@@ -348,7 +354,7 @@ class PartPool:
 
 
 class _Watch:
-    """Follows one attempt."""
+    """Counts the bytes of one attempt, limits their rate, and says when to stop."""
 
     def __init__(self, pool: PartPool, context: Context, file: FileParts, flight: Flight) -> None:
         self._pool = pool

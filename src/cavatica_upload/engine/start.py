@@ -1,4 +1,4 @@
-"""Starts an upload, under a name that is free, and only once even if the answer is lost."""
+"""Starts an upload under a free name, and only once, even if the answer to the start is lost."""
 
 import os
 import time
@@ -18,15 +18,15 @@ from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.base import Source
 
-STARTS = 5  # of which all but two end with the platform's word that it failed
+STARTS = 5  # the most attempts; at most two of them may end without the platform's word that it failed
 RENAMES = 1000
 
 
 class SkippedFile(Exception):
-    """The file is left alone; the message says why.
+    """The file is not sent; the message says why.
 
-    `receipt` is there if an earlier run has brought it. `different` means that the file which has the name is another
-    one: of another size, or of other bytes as far as a receipt can tell.
+    `receipt` is set if an earlier run uploaded this file. `different` means that the file on the platform with this
+    name has another size, or other bytes according to its receipt.
     """
 
     def __init__(self, reason: str, receipt: Receipt | None = None, *, different: bool = False) -> None:
@@ -37,9 +37,9 @@ class SkippedFile(Exception):
 
 @attrs.frozen
 class Start:
-    """What to start, under the `name` that was asked for; `known` is the MD5 of the whole file.
+    """The start of one upload under the requested `name`; `known` is the MD5 of the whole file, if it was given.
 
-    Of a stream, which has no identity, nothing is looked up and nothing remembered.
+    A stream has no identity, so it has no entry in the journal and no receipt to find.
     """
 
     context: Context
@@ -49,7 +49,7 @@ class Start:
     known: FileDigest | None
 
     def start(self) -> StartedUpload:
-        """Start the upload; raises SkippedFile if a file is there that is to be left alone, or is this very one."""
+        """Start the upload; raises SkippedFile if this file is there already, or another that `if_exists` protects."""
         before = None if self.source.identity is None else self.context.journal.unanswered(*self._place)
         if before is not None:
             found = self._lost_start(*before)
@@ -72,7 +72,7 @@ class Start:
         raise UsageError(f"No free name like _1_{self.name} was found.", "Give another name with --name.")
 
     def _names(self) -> Iterator[str]:
-        """Yield the names to try. Whether one is free is asked only if the request has a use for the answer."""
+        """Yield the names to try. The platform is asked for files only if `if_exists` is "skip" or "rename"."""
         if self.request.if_exists not in ("skip", "rename"):
             yield self.name
             return
@@ -87,7 +87,7 @@ class Start:
             for number in range(1, RENAMES):
                 name = f"_{number}_{self.name}"
                 if self._there(name) is None:
-                    self._say(f"{self.name} is there already; this one is uploaded as {name}.")
+                    self._say(f"{self.name} is there already; this file is uploaded as {name}.")
                     yield name
 
     # What is there already
@@ -96,7 +96,7 @@ class Start:
         return self.context.api.find_file(self.request.destination, name)
 
     def _look_for_receipt(self) -> None:
-        """Raise SkippedFile if the file that has the name is this one, brought by a run that could not say so."""
+        """Raise SkippedFile if a receipt proves that the file on the platform is this one."""
         if self._path is None:
             return
         receipt = self._receipts().find(
@@ -122,7 +122,7 @@ class Start:
         return found is not None and found.id == receipt.file_id
 
     def _skip(self, there: FileDetails | None) -> None:
-        """Raise SkippedFile, saying whether the file that is there is another one."""
+        """Raise SkippedFile with the reason, and with `different` if the file there is another one."""
         name = (there and there.name) or self.name
         if there is not None and self._size is not None:
             size = there.size
@@ -140,7 +140,7 @@ class Start:
         raise SkippedFile(f"{name} is there already.")
 
     def _same_content(self, file_id: str, name: str) -> bool | None:
-        """Return whether a file on the platform has our bytes, by its receipt; None if that cannot be told."""
+        """Return whether a file on the platform has our bytes, according to its receipt; None if there is no proof."""
         receipt = None if self._path is None else self._receipts().of_file(file_id, name)
         if receipt is None or self._path is None:
             return None
@@ -158,7 +158,7 @@ class Start:
 
     @property
     def _size(self) -> int | None:
-        """In bytes; of a stream what is expected of it."""
+        """In bytes; for a stream the expected size, None if it is not known."""
         return self.source.size if self.source.size is not None else self.request.expect_size
 
     @property
@@ -166,7 +166,7 @@ class Start:
         return self.context.endpoint, self.request.destination, self.name
 
     def _start_as(self, name: str, unproved: int) -> StartedUpload:
-        """Start under this name; `unproved` counts the starts of which nobody knows whether they did something."""
+        """Start under this name; `unproved` counts the earlier starts that may have had an effect."""
         context, request = self.context, self.request
         wish = part_size_for(
             self._size, request.part_size, rate=context.planned_rate, calls_per_second=context.calls_per_second
@@ -204,14 +204,14 @@ class Start:
     def _lost_start(self, name: str, began: float, asked: int | None = None) -> StartedUpload | None:
         """Find the upload whose start was not answered, so that it is not started twice.
 
-        It has our name, place, size (if the server tells it) and part size, no parts, began after we asked for it, is
-        not known to the journal, and no other is like it. If the part size that was `asked` for is not known, an
-        earlier run that was fast may have chosen larger parts than this one would.
+        It must have our name, destination, size (if the server tells it) and part size, and no parts. It must have
+        begun after our request and not be in the journal. If several match, none is taken. If the requested part size
+        (`asked`) is not known, larger sizes match as well: a fast earlier run may have chosen larger parts.
         """
         listed = list(self.context.api.list_uploads())
         least = asked or part_size_for(self._size, self.request.part_size)
         most = asked or self.request.part_size or max(least, LARGEST_FOR_CALLS)
-        clock = self.context.server_clock  # read now: at the latest, this list has told it
+        clock = self.context.server_clock  # read after the list, whose answer tells the time
         earliest = began + (clock.skew if clock.known else 0.0) - CLOCK_GRAIN
         mine = {entry.upload_id for entry in self.context.journal.entries()}
         fitting = [
@@ -264,5 +264,5 @@ def _is_in(upload: Upload, destination: Destination) -> bool:
     parent = upload.parent
     if destination.parent is not None:
         return parent == destination.parent
-    # The platform may name the project's root folder here: what can be told is only that it is this project.
+    # The platform may name the project's root folder as the parent, so only the project can be compared.
     return upload.project == destination.project

@@ -1,6 +1,6 @@
-"""Sends parts through an executor: other processes, other machines. The calls of the API stay here.
+"""Sends parts through an executor, to other processes or machines. All API calls are made in this process.
 
-Whatever goes wrong there is a WorkerFailed in one sentence, and the part is sent by another worker or from here.
+Any failure of a worker raises WorkerFailed. The part is then sent by another worker or from this machine.
 """
 
 import contextlib
@@ -19,25 +19,26 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import MIB
 from cavatica_upload.redact import scrub
 
-LOOK = 0.1  # seconds between looks whether a part that is sent elsewhere is still wanted
-LOOK_AT_SIZE = 1.0  # seconds between looks how many workers a Dask cluster has
-ANSWER = 5.0  # seconds that a Dask scheduler may take to say it
-GRACE = 60.0  # seconds after its deadline that a part may take to come back
-FAILURES_IN_A_ROW = 8  # for each worker, with no part under way: the executor is of no use
-MOST = 512  # parts that are given to an executor at the same time: a thread here waits for each
+LOOK = 0.1  # seconds between checks whether a part on a worker is still wanted
+LOOK_AT_SIZE = 1.0  # seconds between checks of the number of Dask workers
+ANSWER = 5.0  # seconds that a Dask scheduler may take to answer
+GRACE = 60.0  # seconds after the deadline of a part until its worker is given up
+FAILURES_IN_A_ROW = 8  # per worker; after that many, with no part under way, the executor is given up
+MOST = 512  # the most parts on workers at a time: a thread of this process waits for each
 EXPECTED_RATE = 64 * MIB
-"""Bytes per second expected of a worker, until it is known better: about what one connection to S3 takes."""
+"""Bytes per second assumed for a worker if no rate is given: about that of one connection to S3."""
 
-_SIZES = ("_max_workers", "max_workers", "num_workers")  # concurrent.futures and Parsl, executorlib, mpi4py
+_SIZE_ATTRIBUTES = ("_max_workers", "max_workers", "num_workers")  # concurrent.futures and Parsl, executorlib, mpi4py
 _ALL_WELL = "The workers of the Dask cluster send the parts."
 _INSTALL = "Install the same version of cavatica-upload for the workers as here."
 
 
 @attrs.frozen
 class _Call:
-    """A part that is sent by unpickling it, so that only the task itself fails where this package is missing.
+    """A task that runs when it is unpickled.
 
-    Dask unpickles a task's function and arguments on the scheduler, too, and a worker that cannot do so shuts down.
+    Dask unpickles functions and arguments on the scheduler, too, and a worker that cannot do so shuts down. So Dask
+    gets `pickle.loads` and bytes instead: if this package is missing on a worker, only the task fails.
     """
 
     task: PartTask
@@ -47,10 +48,10 @@ class _Call:
 
 
 class Workers:
-    """An executor, how many parts it can send at the same time, and whether it is of use.
+    """An executor, the number of parts that it can send at a time, and whether it works.
 
-    `notice` is told once for each thing that the user has to know; `patience` is how many seconds parts wait for a
-    worker, before they are sent from here; `expected_rate` is that of all workers, in bytes per second.
+    `notice` receives each message for the user once. `patience` is how many seconds parts wait for a worker before
+    they are sent from this machine. `expected_rate` is that of all workers together, in bytes per second.
     """
 
     def __init__(
@@ -77,18 +78,18 @@ class Workers:
         self._closed = threading.Event()
         client = getattr(executor, "_client", None)
         self._dask: Any = client if hasattr(client, "nthreads") else None
-        sizes = (getattr(executor, name, None) for name in _SIZES)
+        sizes = (getattr(executor, name, None) for name in _SIZE_ATTRIBUTES)
         self.size = next((size for size in sizes if isinstance(size, int) and size > 0), None)
         """How many parts can be sent at the same time; None if the executor does not say."""
 
     def watch(self) -> None:
-        """Look from now on how many workers a Dask cluster has, which come and go."""
+        """Start to follow the number of workers of a Dask cluster."""
         if self._dask is not None:
             self.look()
             threading.Thread(target=self._watch, name="cavatica-workers", daemon=True).start()
 
     def look(self) -> None:
-        """See whether the scheduler answers and how many workers there are, and say what has changed."""
+        """Ask the Dask scheduler for the number of workers, and tell the user of a change."""
         if self._dask is None:
             return
         with self._looking:
@@ -112,7 +113,7 @@ class Workers:
                 self._notice(state)
 
     def close(self) -> None:
-        """Look no more. The executor belongs to whoever made it."""
+        """Stop following the cluster. The executor is left open; its owner closes it."""
         self._closed.set()
 
     @property
@@ -122,26 +123,27 @@ class Workers:
 
     @property
     def _answers(self) -> bool:
+        """Whether the connection to the Dask scheduler is open; always for another executor."""
         return self._dask is None or self._dask.status == "running"
 
     @property
     def limit(self) -> int | None:
-        """How many parts to have in flight; None if that is to be found out."""
+        """How many parts to have in flight; None if the engine should find that out."""
         if not self.usable or self.size is None:
             return None
         return min(MOST, max(1, self.size))
 
     @property
     def expected_rate(self) -> float | None:
-        """Bytes per second that all workers together may reach: as was said, else as a guess."""
+        """Bytes per second of all workers together: the given rate, else an assumption for each worker."""
         if self._expected_rate is not None or not self.usable or not self.size:
             return self._expected_rate
         return self.size * EXPECTED_RATE
 
     def send(self, task: PartTask, watch: Watch) -> SentPart:
-        """Have a part sent; its bytes are counted when it is done.
+        """Let a worker send a part; its bytes are counted at the end.
 
-        Raises what `send_part_on_worker` raises, WorkerFailed where no answer came back, and Interrupted if `watch`
+        Raises the errors of `send_part_on_worker`, WorkerFailed if no result came back, and Interrupted if `watch`
         stopped it.
         """
         with self._lock:
@@ -152,7 +154,7 @@ class Workers:
         except WorkerFailed as error:
             failure = error
             raise
-        finally:  # any other error is an answer of storage's, or a stop
+        finally:  # any other error is an answer of storage or a stop, and no failure of the worker
             self._ended(failure)
         watch.sent(sent.size)
         return sent
@@ -163,8 +165,8 @@ class Workers:
             future: Future[Any] = self._executor.submit(pickle.loads, pickle.dumps(_Call(task)))
         except Exception as error:
             if self._answers:
-                self._lose(f"The executor takes no parts any more ({_name(error)}).")
-            raise WorkerFailed("The executor took no part.") from error
+                self._lose(f"The executor accepts no more parts ({_name(error)}).")
+            raise WorkerFailed("The executor did not accept the part.") from error
         until = float("inf") if task.deadline is None else time.monotonic() + task.deadline + GRACE
         while not wait([future], timeout=LOOK).done:
             if watch.stopped():
@@ -172,11 +174,11 @@ class Workers:
                 raise Interrupted(f"Part {number} was dropped.")
             if not self.usable or time.monotonic() > until:
                 self._cancel(future)
-                raise WorkerFailed("It did not come back from a worker.")
+                raise WorkerFailed("The part did not come back from a worker.")
         try:
             sent = future.result()
         except WorkerFailed as error:
-            self._tell_once(error.message.partition(":")[0], error)  # of its host
+            self._tell_once(error.message.partition(":")[0], error)  # once for each host
             raise
         except CavaticaError:
             raise
@@ -186,26 +188,26 @@ class Workers:
         except CancelledError as error:
             if not self._answers:
                 self.look()
-            raise WorkerFailed("The executor cancelled it.") from error
+            raise WorkerFailed("The executor cancelled the part.") from error
         except BaseException as error:  # Ctrl-C reaches the processes of a terminal, and is not for this thread
             failure = _failure(error)
             self._tell_once(_name(error), failure)
             raise failure from error
         if not isinstance(sent, SentPart) or (sent.number, sent.size) != (number, task.part.size):
-            failure = WorkerFailed("A worker gave an answer that is none.", _INSTALL)
+            failure = WorkerFailed("A worker returned something other than a sent part.", _INSTALL)
             self._tell_once("answer", failure)
             raise failure
         return sent
 
     def _cancel(self, future: Future[Any]) -> None:
-        if self._answers:  # a future of a scheduler that is gone fails here, and is of no use
+        if self._answers:  # without a scheduler, cancel() raises
             future.cancel()
 
     def _ended(self, failure: WorkerFailed | None) -> None:
         with self._lock:
             self._under_way -= 1
             self._failures = 0 if failure is None else self._failures + 1
-            many = FAILURES_IN_A_ROW * (self.size or 1)  # a single bad worker is free for the next part at once
+            many = FAILURES_IN_A_ROW * (self.size or 1)  # one bad worker fails fast and takes many parts
             useless = self._failures >= many and self._under_way == 0
         if useless:
             self._lose(f"{self._failures} parts in a row failed on the workers. The last: {failure}")
