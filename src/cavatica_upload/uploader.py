@@ -1,4 +1,4 @@
-"""Upload files: one, or as many as there are, over one pool of threads."""
+"""Upload one file or many, with shared threads and connections."""
 
 import asyncio
 import functools
@@ -40,22 +40,28 @@ Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 
 class Uploader:
-    """Uploads files over one pool of threads, one connection pool and one limit of API calls.
+    """Uploads files with one pool of threads, one pool of connections and one limit of API calls.
 
-    A context manager; may be used from several threads. `token`, `endpoint` and `profile` are found as `connect()`
-    finds them, or `client` (made by `connect()`) brings them along. `jobs` fixes the number of parts in flight
-    (default: adapts between 1 and 32), `bwlimit` caps the sum of all parts in bytes per second, `verify=False` takes
-    no MD5s. `state_dir` is where the journal and the receipts live (default:
-    `CAVATICA_STATE_DIR`, else the user's state directory). `share` is the share of the call budget, for runs that
-    are spread over several machines. Deadlines are in seconds; None means none. `retry_for` is how many seconds a
-    part or a call is tried again while nothing answers, `stop_within` how many parts in flight may take to end after
-    a stop. With `executor` (any of concurrent.futures: processes, Dask, Parsl, …) its workers send the parts of files
-    on disk that they see at the same paths, as many at a time as it has workers; calls of the API, the token and the
-    journal stay here, and `bwlimit` does not hold for workers. What a worker fails with is sent by another, or from
-    here. Parts are planned so that calls are not the limit at `expected_rate` bytes per second of all together
-    (default: 64 MiB/s for each worker, and what is measured).
+    It is a context manager, and several threads may use it.
 
-    An Uploader belongs to the process that made it: after a fork its methods raise UsageError.
+    - `token`, `endpoint`, `profile`: as in `connect()`. A `client` made by `connect()` replaces all three.
+    - `jobs`: the number of parts in flight; by default it adapts between 1 and 32.
+    - `bwlimit`: the most bytes per second of all parts together.
+    - `verify=False`: compute no MD5s.
+    - `state_dir`: the folder of the journal and the receipts. Default: `CAVATICA_STATE_DIR`, else the user's state
+      directory.
+    - `listeners`: functions that are called with each event.
+    - `share`: the share of the API calls that this uploader may use, for runs on several machines.
+    - `part_deadline`, `file_deadline`: the most seconds for a part or a file; None for no limit.
+    - `retry_for`: how many seconds a part or a call is retried if nothing answers.
+    - `stop_within`: how many seconds the parts in flight may take to end after a stop.
+    - `executor`: any concurrent.futures.Executor (processes, Dask, Parsl, …). Its workers send the parts of files on
+      disk, which they must see at the same paths. API calls, the token and the journal stay in this process. `bwlimit`
+      does not apply to workers. If a worker fails, another worker or this process sends the part.
+    - `expected_rate`: parts are planned large enough for this many bytes per second within the limit of API calls.
+      Default: 64 MiB/s for each worker, or the measured rate if it is higher.
+
+    An Uploader can be used only in the process that made it: after a fork its methods raise UsageError.
     """
 
     def __init__(
@@ -209,8 +215,8 @@ class Uploader:
         """Upload one file and return its receipt; None if `if_exists="skip"` left it alone.
 
         The options are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
-        cancel(). After KeyboardInterrupt nothing is completed any more; what is in flight is finished and reported, for
-        `stop_within` seconds at most, before it is raised on. A second one ends that, too.
+        cancel(). On KeyboardInterrupt, nothing more is completed. Parts in flight get `stop_within` seconds to end and
+        are reported; then the exception is raised. A second KeyboardInterrupt drops them at once.
         """
         request = UploadRequest(source=source, destination=destination, if_exists=if_exists, **options)
         for outcome in self.upload_many([request]):
@@ -220,12 +226,12 @@ class Uploader:
         raise Interrupted(f"The upload of {request.key} was interrupted.", "Run the same again.")
 
     def upload_many(self, requests: Iterable[UploadRequest]) -> Iterator[Outcome]:
-        """Upload files over one pool and yield how each ended, in the order in which they end.
+        """Upload files and yield the outcome of each, in the order in which they end.
 
-        `requests` is read a few thousand at a time, so that it may be endless. A failed file does not stop the
-        others; after a fatal answer (token refused, project gone) the rest ends with that error, unsent. A file that is
-        to get metadata or tags waits for others, 10 seconds at most, so that a call sets those of 100; if that fails,
-        it ends with its receipt and an error.
+        `requests` is read at most a few thousand ahead, so it may be endless. A failed file does not stop the others.
+        After a fatal error (token refused, project gone) the remaining files are not sent and end with that error. A
+        file with metadata or tags waits up to 10 seconds for others, so that one call serves up to 100 files. If that
+        call fails, the outcome has both a receipt and an error.
         """
         self._check_usable()
         if isinstance(requests, str | UploadRequest) or not isinstance(requests, Iterable):
@@ -250,7 +256,7 @@ class Uploader:
             self._engine.finish(run)
 
     def _wind_up(self, run: Run) -> None:
-        """End a run in order after Ctrl-C; a second one drops what is in flight."""
+        """Wait for the parts in flight after Ctrl-C; a second Ctrl-C drops them."""
         try:
             self.cancel()
             while run.under_way:
@@ -259,18 +265,18 @@ class Uploader:
             self.cancel(at_once=True)
 
     def cancel(self, at_once: bool = False) -> None:
-        """Stop: begin nothing and complete nothing any more; report what is stored.
+        """Stop: start no file, complete no upload, and report the stored parts.
 
-        Parts in flight get `stop_within` seconds to end, then they are dropped; `at_once` drops them now. May be
-        called from any thread and from a signal handler. Unfinished uploads stay open on the server and raise (or end
-        with) Interrupted, whose hint says how to resume. The uploader takes nothing new afterwards.
+        Parts in flight get `stop_within` seconds to end, then they are dropped; `at_once` drops them now. May be called
+        from any thread and from a signal handler. Unfinished uploads stay open on the server. They raise Interrupted,
+        or end with it; its hint says how to resume. This uploader accepts no more files afterwards.
         """
         self._stop.request(at_once=at_once)
 
     def close(self) -> None:
-        """Stop the threads and close the connections; uploads under way are interrupted."""
+        """Stop the threads and close the connections. Unfinished uploads are interrupted."""
         if os.getpid() != self._process:
-            return  # the process that made it closes it
+            return  # after a fork: the parent closes it
         self._closed = True
         closing = self._context.timing.closing
         self._engine.close(closing / 10 if self._stop.at_once else closing)
@@ -279,7 +285,7 @@ class Uploader:
             self._client.get_httpx_client().close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("An Uploader has connections and threads, and cannot go to another process: make one there.")
+        raise TypeError("An Uploader has connections and threads and cannot be pickled: make one in the other process.")
 
     def __enter__(self) -> Self:
         return self
@@ -335,8 +341,8 @@ async def upload_async(
 ) -> Receipt | None:
     """Upload one file in a thread and return its receipt, as `upload()` does.
 
-    When the task is cancelled, what is in flight is dropped, and the upload can be resumed. Listeners are called in
-    other threads than the event loop's.
+    If the task is cancelled, the parts in flight are dropped, and the upload can be resumed. Listeners are called in
+    other threads than that of the event loop.
     """
     for_uploader, for_upload = _split(options)
     uploader = await asyncio.to_thread(Uploader, **for_uploader)

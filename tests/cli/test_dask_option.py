@@ -22,7 +22,7 @@ def test_malformed_address(machine: Machine, address: str) -> None:
     """What is no address is refused before anything is sent."""
     ended = refused(machine, "--dask-scheduler", address)
     assert ended.err == (
-        f"Error: --dask-scheduler {address} is no address of a scheduler.\nWrite it like tcp://node01:8786.\n"
+        f"Error: --dask-scheduler {address} is not the address of a scheduler.\nWrite it like tcp://node01:8786.\n"
     )
 
 
@@ -32,7 +32,7 @@ def test_file_without_an_address(machine: Machine, content: bytes | None) -> Non
     if content is not None:
         machine.file("scheduler.json", content)
     ended = refused(machine, "--dask-scheduler", "scheduler.json")
-    assert ended.err.startswith("Error: --dask-scheduler scheduler.json is no file with the address of a scheduler: ")
+    assert ended.err.startswith("Error: --dask-scheduler scheduler.json has no address of a scheduler: ")
     assert ended.err.count("\n") == 2
 
 

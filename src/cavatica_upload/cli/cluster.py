@@ -1,4 +1,4 @@
-"""--dask-scheduler: the workers of a Dask cluster, as an executor."""
+"""--dask-scheduler: connects to a Dask cluster and makes an executor of its workers."""
 
 import json
 import logging
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from distributed import Client
 
 OPTION = "--dask-scheduler"
-SECONDS = 15.0  # that a scheduler may take to answer
+TIMEOUT = 15.0  # seconds that a scheduler may take to answer
 _CHECK = "Check the address and that the scheduler runs, or leave out --dask-scheduler."
 
 
 @contextmanager
 def dask_executor(address: str | None, output: Output) -> Iterator[Executor | None]:
-    """Connect to a scheduler and leave at the end; None without an address.
+    """Connect to a scheduler, yield its executor, and disconnect at the end; yield None without an address.
 
     `address` may be the file that a scheduler writes its address to (`dask scheduler --scheduler-file`). Raises
-    UsageError for what is no address or without the extra, ConnectionFailed if no scheduler answers.
+    UsageError if it is not an address or if the extra is not installed, ConnectionFailed if no scheduler answers.
     """
     if address is None:
         yield None
@@ -37,12 +37,12 @@ def dask_executor(address: str | None, output: Output) -> Iterator[Executor | No
     try:
         yield client.get_executor(pure=False)
     finally:
-        with suppress(Exception):  # all is sent, whatever a scheduler that is gone makes of this
-            client.close(timeout=SECONDS)
+        with suppress(Exception):  # the files are sent; a lost scheduler does not matter
+            client.close(timeout=TIMEOUT)
 
 
 def workers_rate(executor: Executor, output: Output) -> float | None:
-    """Return how many bytes per second all workers together may reach, by their number now; None if there are none."""
+    """Return the expected bytes per second of all workers together; None if there are none."""
     workers = Workers(executor, output.warn, patience=float("inf"))
     workers.look()
     return workers.expected_rate
@@ -58,19 +58,19 @@ def _connect(address: str, output: Output) -> "Client":
             f"{OPTION} needs the extra “dask”, which is not installed.", "pip install 'cavatica-upload[dask]'"
         ) from error
     _silence_logs()
-    try:  # a client that reaches nothing prints a traceback when it is collected
-        socket.create_connection((host, port), timeout=SECONDS).close()
+    try:  # a Dask client without a scheduler prints a traceback later
+        socket.create_connection((host, port), timeout=TIMEOUT).close()
     except OSError as error:
         raise ConnectionFailed(f"No Dask scheduler answers at {address}: {error.strerror or error}.", _CHECK) from error
     with warnings.catch_warnings(record=True, category=VersionMismatchWarning) as mismatches:
         try:
-            client = distributed.Client(address, timeout=SECONDS, name="cavatica-upload", set_as_default=False)
-        except Exception as error:  # of many kinds: silence, another protocol, no certificates for tls://
+            client = distributed.Client(address, timeout=TIMEOUT, name="cavatica-upload", set_as_default=False)
+        except Exception as error:  # such as no answer, another protocol, no certificates for tls://
             raise ConnectionFailed(f"{address} does not answer as a Dask scheduler: {error}.", _CHECK) from error
     if mismatches:
         output.warn(
-            "The scheduler or its workers have other versions of Python, Dask or its parts than this machine; "
-            "install the same if parts fail there."
+            "The scheduler or its workers have other versions of Python, Dask or its dependencies than this machine. "
+            "If parts fail there, install the same versions."
         )
     return client
 
@@ -80,7 +80,7 @@ def _read_address(path: str) -> str:
         return str(json.loads(Path(path).read_bytes())["address"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{OPTION} {path} is no file with the address of a scheduler: {getattr(error, 'strerror', None) or error}.",
+            f"{OPTION} {path} has no address of a scheduler: {getattr(error, 'strerror', None) or error}.",
             "Start the scheduler with --scheduler-file first.",
         ) from error
 
@@ -92,11 +92,11 @@ def _host_and_port(address: str) -> tuple[str, int]:
             return found.hostname, found.port
     except ValueError:
         pass
-    raise UsageError(f"{OPTION} {address} is no address of a scheduler.", "Write it like tcp://node01:8786.")
+    raise UsageError(f"{OPTION} {address} is not the address of a scheduler.", "Write it like tcp://node01:8786.")
 
 
 def _silence_logs() -> None:
-    """Keep what Dask logs off the terminal: what matters is said by this command, once."""
+    """Keep the log messages of Dask off the terminal; this command reports what matters."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("asyncio", "concurrent", "distributed", "tornado"):
             logger = logging.getLogger(name)

@@ -56,7 +56,7 @@ class Finding:
 @option(
     "--project",
     metavar="OWNER/NAME",
-    help="Also look at this project, and send one byte to its storage in an upload that is then aborted.",
+    help="Also check this project: send one byte to its storage, in an upload that is then aborted.",
 )
 @option("--parent", metavar="ID", help="The same for a folder, by its ID.")
 @output_options
@@ -64,8 +64,8 @@ class Finding:
 def doctor(project: str | None, parent: str | None, output: Output, connection: Connection) -> int:
     """Check what an upload needs, and say what is wrong: token, endpoint, clock, proxy, certificates, disk, MD5.
 
-    With --project or --parent also: whether files can be put there, and whether storage can be reached. For this, an
-    upload of one byte is started, its byte is sent, and the upload is aborted; no file is made.
+    With --project or --parent, also check that files can be uploaded there and that storage can be reached. For this,
+    an upload of one byte is started, its byte is sent, and the upload is aborted. No file is made.
     """
     target = Target.parse(project, parent) if project or parent else None
     wrong = []

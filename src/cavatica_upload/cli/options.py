@@ -146,7 +146,7 @@ def stop_option(section: str = "Options") -> Callable[[_Function], _Function]:
 
 @attrs.frozen(kw_only=True)
 class Connection:
-    """Where the platform is, and who we are there."""
+    """The endpoint, and where to find the token."""
 
     endpoint: str | None = None
     profile: str | None = None
@@ -198,7 +198,7 @@ def connection_options(command: _Function) -> _Function:
             "--token-file",
             type=FILE,
             section=section,
-            help="File with the token and nothing else. There is no --token: a command line is seen by all users.",
+            help="File that holds only the token. There is no --token, because all users can see a command line.",
         ),
         option("--profile", metavar="NAME", section=section, help="Section of ~/.sevenbridges/credentials to use."),
         click.option("--token", hidden=True, expose_value=False, callback=_refuse_token),
@@ -233,9 +233,9 @@ def _read_token(path: Path) -> str:
 def output_options(command: _Function) -> _Function:
     """Add --json and --quiet to a Command, which gets them as `output`."""
     section = "Output"
-    quiet = option("--quiet", "-q", is_flag=True, section=section, help="Say nothing on standard error but errors.")
+    quiet = option("--quiet", "-q", is_flag=True, section=section, help="Print only errors on standard error.")
     return option(
-        "--json", "as_json", is_flag=True, section=section, help="One JSON object a line on standard output."
+        "--json", "as_json", is_flag=True, section=section, help="Print one JSON object per line on standard output."
     )(quiet(command))
 
 
@@ -247,7 +247,7 @@ def progress_options(command: _Function) -> _Function:
             "--log-file",
             type=FILE,
             section=section,
-            help="Append all that happens to this file, with times; it holds no token and no signed URL.",
+            help="Append all events to this file, with times; the token and signed URLs are left out.",
         ),
         option("--verbose", "-v", is_flag=True, section=section, help="Also report each part and each retry."),
         output_options,

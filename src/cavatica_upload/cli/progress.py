@@ -1,4 +1,4 @@
-"""How far a run is, and what is shown of it: plain lines, JSON lines or nothing; bars are in a module of their own."""
+"""The progress of a run and its display as lines or JSON; progress bars are in `bars.py`."""
 
 import time
 from collections import deque
@@ -30,31 +30,31 @@ from cavatica_upload.events import (
     UploadStarted,
 )
 
-WINDOW = 20.0  # seconds over which a speed is taken
-STALLED = 5.0  # seconds without a byte after which a file is said to be stalled
-TROUBLE = 15.0  # seconds without a part sent, while parts fail, after which it is said
-_GRAIN = 0.25  # seconds of a step within the window
+WINDOW = 20.0  # seconds over which a speed is averaged
+STALLED = 5.0  # seconds without a byte after which a file is shown as stalled
+TROUBLE = 15.0  # seconds of failures without a sent part after which the user is told
+_GRAIN = 0.25  # seconds; bytes sent within this time are added up
 Clock = Callable[[], float]
-_PERCENT_STEP = 10  # per cent between two lines about a file
-_LINE_SECONDS = 300.0  # after which there is a line about a file anyhow
+_PERCENT_STEP = 10  # percent between two lines about a file
+_LINE_SECONDS = 300.0  # the longest time between two lines about a file
 _TROUBLE_LINE_SECONDS = 60.0  # between two lines about an outage
-_SMALL = 16 * 1024 * 1024  # bytes below which a file's start is not worth a line
+_SMALL = 16 * 1024 * 1024  # bytes; the start of a smaller file is not shown
 
 
 class Speed:
-    """Bytes per second over the last `WINDOW` seconds; bytes of an earlier run are never counted."""
+    """Bytes per second over the last `WINDOW` seconds, without the bytes of earlier runs."""
 
     def __init__(self, now: float) -> None:
         self._steps: deque[tuple[float, int]] = deque()
         self.restart(now)
 
     def restart(self, now: float) -> None:
-        """Forget what was, so that an outage does not count as slowness."""
+        """Start again, so that an outage does not lower the speed."""
         self._since = now
         self._steps.clear()
 
     def add(self, count: int, now: float) -> None:
-        """Count bytes sent by now (negative if some are taken back)."""
+        """Count sent bytes; negative if they have to be sent again."""
         if self._steps and now - self._steps[-1][0] < _GRAIN:
             self._steps[-1] = (self._steps[-1][0], self._steps[-1][1] + count)
         else:
@@ -70,10 +70,10 @@ class Speed:
 
 @attrs.define
 class FileProgress:
-    """How far one file is.
+    """The progress of one file.
 
-    `sent` are bytes that storage has or is getting, those of earlier runs among them; `kept` and `kept_parts` are what
-    it has for sure. `moved` is when the last byte went out.
+    `sent` counts the bytes sent by this run and earlier ones, with those of parts in flight. `kept` and `kept_parts`
+    count only parts that storage has confirmed. `moved` is the time of the last sent byte.
     """
 
     size: int | None
@@ -89,9 +89,9 @@ class FileProgress:
 class Meter:
     """Adds up the events of a run.
 
-    `size` is that of all files together, as far as it is known; those of the `unsized` files are added as they appear.
-    Files that are being uploaded are in `active`; a file that ended is forgotten, so that the memory does not grow
-    with the number of files. A file counts as `finished` when it is on the platform, or was skipped.
+    `size` is the sum of the known sizes; those of the `unsized` files are added when they become known. `active` has
+    only the files that are being uploaded, so that memory does not grow with the number of files. A file counts as
+    `finished` if it is on the platform or was skipped.
     """
 
     def __init__(self, files: int, size: int, now: float, unsized: Iterable[FileKey] = ()) -> None:
@@ -114,11 +114,11 @@ class Meter:
         self._trouble_reason = ""
 
     def take(self, event: Event, now: float) -> None:
-        """Take an event into account; `now` is of a clock that only goes forward."""
+        """Count an event; `now` is the time of a monotonic clock."""
         match event:
             case UploadStarted():
                 known = self.active.get(event.file)
-                self.done += event.resumed_bytes - (known.sent if known else 0)  # an upload may begin anew
+                self.done += event.resumed_bytes - (known.sent if known else 0)  # a file may start again
                 self.active[event.file] = FileProgress(
                     event.size, event.parts, Speed(now), now, now,
                     event.resumed_bytes, event.resumed_bytes, event.resumed_parts,
@@ -159,28 +159,28 @@ class Meter:
                 self.waiting_until = now + event.seconds
 
     def settle(self, size: int) -> None:
-        """Count the bytes of a file that is not to be sent."""
+        """Count the bytes of a file that is not sent."""
         self.done += size
 
     def wait_left(self, now: float) -> float:
-        """Return the seconds for which the rate limit keeps the run waiting, 0.0 if it does not."""
+        """Return the seconds that the run still waits for the rate limit, 0.0 if it does not."""
         return max(0.0, self.waiting_until - now) if self.waiting_until is not None else 0.0
 
     def time_left(self, now: float) -> float | None:
-        """Return the seconds that the rest will take at this speed, None if that is not known."""
+        """Return the seconds left at the current speed, None if it is not known."""
         speed = self.speed.value(now)
         return max(0, self.size - self.done) / speed if speed > 0 else None
 
     def stalled(self, progress: FileProgress, now: float) -> float:
-        """Return the seconds for which no byte of a file went out, 0.0 if that is usual."""
+        """Return the seconds since a file last sent a byte, 0.0 if it is not stalled."""
         if self.wait_left(now) or (progress.size is not None and progress.sent >= progress.size):
             return 0.0
-        # A file that has sent nothing yet may be waiting for its turn: then it stalls only if all do.
+        # A file that has sent nothing may be waiting for its turn; then it is stalled only if all files are.
         since = progress.moved if progress.moved > progress.began else max(progress.began, self._moved)
         return now - since if now - since >= STALLED else 0.0
 
     def trouble(self, now: float) -> str | None:
-        """Return a sentence about an outage, or about parts that fail, None if all goes well."""
+        """Return a sentence about an outage or failing parts, None if there is no trouble."""
         if self._outage is not None:
             outage, then = self._outage
             return sentence(attrs.evolve(outage, seconds=outage.seconds + now - then))
@@ -194,7 +194,7 @@ class Meter:
         self.speed.add(event.count, now)
         self.done += event.count
         self.sent += event.count
-        if event.file in self._unsized:  # a stream: all that is known of it is what was sent
+        if event.file in self._unsized:  # a stream: its size so far is what was sent
             self.size += event.count
         progress = self.active.get(event.file)
         if progress is not None:
@@ -215,7 +215,7 @@ class Meter:
     def _end(self, file: FileKey, size: int | None) -> None:
         progress = self.active.pop(file, None)
         if progress is None:
-            self.done += size or 0  # a file that was found whole, without a byte sent
+            self.done += size or 0  # a file that was complete before anything was sent
         elif size is not None:
             self.done += size - progress.sent
         else:
@@ -224,7 +224,7 @@ class Meter:
 
 
 class Display:
-    """Shows nothing; the others build on it. A listener of the uploader, and a context manager."""
+    """The base of all displays; shows nothing. It is a listener of the uploader and a context manager."""
 
     def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
         self.output = output
@@ -232,15 +232,15 @@ class Display:
         self.clock = clock
 
     def __call__(self, event: Event) -> None:
-        """Take an event in."""
+        """Count an event and show it."""
         self.meter.take(event, self.clock())
         self.show(event)
 
     def show(self, event: Event) -> None:
-        """Show what there is to show of an event."""
+        """Show an event; this class shows none."""
 
     def settle(self, size: int) -> None:
-        """Count a file that is not to be sent."""
+        """Count a file that is not sent."""
         self.meter.settle(size)
 
     def __enter__(self) -> Self:
@@ -249,18 +249,18 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take down what was put up."""
+        """Remove what is on the screen; this class has nothing there."""
 
 
 def worth_a_line(event: Event, *, verbose: bool) -> bool:
-    """Whether an event gets a line of its own, beside the progress of the files."""
+    """Whether to print a line for an event."""
     return isinstance(event, Notice | Drift | RateLimitWait | Outage) or (
         verbose and not isinstance(event, BytesSent | UploadFailed)
     )
 
 
 class Lines(Display):
-    """A line when a file starts, at every tenth or so, and at its end: for logs and batch jobs."""
+    """Prints a line if a file starts, every 10 percent, and if it ends; for logs and batch jobs."""
 
     def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
         super().__init__(output, meter, clock)
@@ -283,7 +283,7 @@ class Lines(Display):
                     self.output.say(sentence(event))
             case UploadFailed(file=file):
                 self._shown.pop(file, None)
-            case RateLimitWait(seconds=seconds):  # each thread that waits says so
+            case RateLimitWait(seconds=seconds):  # each waiting thread emits one
                 now = self.clock()
                 if now + seconds > self._waits_until + 1.0:
                     self.output.say(sentence(event))
@@ -317,7 +317,7 @@ class Lines(Display):
 
 
 class JsonLines(Display):
-    """One JSON object a line on standard output for each event; progress at most once a second and file."""
+    """Prints a JSON object per line for each event; for progress at most one a second for each file."""
 
     def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
         super().__init__(output, meter, clock)
@@ -328,7 +328,7 @@ class JsonLines(Display):
         if isinstance(event, UploadCompleted | UploadFailed | UploadSkipped):
             self._shown.pop(event.file, None)
         if isinstance(event, UploadSkipped) and event.receipt is not None:
-            return  # the record of how it ended says more
+            return  # the event already_there is written instead
         if not isinstance(event, BytesSent):
             self.output.record(record(event))
             return

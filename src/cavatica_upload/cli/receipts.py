@@ -24,20 +24,20 @@ MOST_BYTES = 255  # of the name of a file
 
 @click.command(cls=Command, short_help="List the receipts of files uploaded from here.")
 @click.argument("text", required=False, metavar="[TEXT]")
-@option("--last", type=click.IntRange(1), metavar="N", help="Only the last N.")
+@option("--last", type=click.IntRange(1), metavar="N", help="List only the last N.")
 @option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Look here instead of in the state directory.",
+    help="List the receipts in this folder instead of the state directory.",
 )
-@option("--map", "as_map", is_flag=True, help="Only the path on disk, the file ID and the path on the platform.")
+@option("--map", "as_map", is_flag=True, help="Print only the path on disk, the file ID and the path on the platform.")
 @output_options
 def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bool, output: Output) -> None:
     """List the receipts of files that were uploaded from here, the oldest first.
 
-    With TEXT, only those with it in the name, the path on disk, the project and folder, or the file ID. Each line has
+    With TEXT, list only those whose name, path on disk, project, folder or file ID contains it. Each line has
     the time, the file ID, the size, what was verified, the path on disk and the path of the receipt, with tabs between
     them; on a terminal, they are a table.
     """

@@ -40,16 +40,16 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
     metavar="OWNER/NAME[/FOLDER…]",
     section=_WHERE,
     help="Project, and optionally a folder in it, which is made if it does not exist. "
-    "The address of the project's page is taken, too.",
+    "The address of the project's page is accepted, too.",
 )
-@option("--parent", metavar="ID", section=_WHERE, help="Folder to put the files in, by its ID, instead of --project.")
-@option("--name", section=_WHERE, help="Name on the platform, for one file; needed for “-”, standard input.")
+@option("--parent", metavar="ID", section=_WHERE, help="ID of the folder to upload to, instead of --project.")
+@option("--name", section=_WHERE, help="Name of a single file on the platform; required for standard input (“-”).")
 @option(
     "--if-exists",
     type=click.Choice(["fail", "skip", "overwrite", "rename"]),
     section=_WHERE,
     help="What to do if the name is taken: fail (the default), skip, overwrite, or rename to _1_NAME. "
-    "A file that an earlier run uploaded, unchanged, is never sent again.",
+    "An unchanged file that an earlier run uploaded is never sent again.",
 )
 @option("--overwrite", is_flag=True, section=_WHERE, help="The same as --if-exists overwrite.")
 @option(
@@ -58,28 +58,33 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
     type=click.IntRange(0),
     metavar="BYTES",
     section=_STREAM,
-    help="Complete the file only if it has this size, so that a stream that was cut short is not taken for the whole.",
+    help="Complete the upload only if the file has this size; this detects a stream that was cut short.",
 )
 @option(
     "--expect-md5",
     metavar="MD5",
     section=_STREAM,
-    help="Complete the file only if this is its MD5.",
+    help="Complete the upload only if the file has this MD5.",
 )
 @option(
-    "--allow-empty", is_flag=True, section=_STREAM, help="Accept an empty standard input, and make an empty file of it."
+    "--allow-empty",
+    is_flag=True,
+    section=_STREAM,
+    help="Upload an empty file if standard input is empty, instead of failing.",
 )
-@option("--recursive", "-r", is_flag=True, section=_WHAT, help="Upload what is in folders, and keep their structure.")
-@option("--flatten", is_flag=True, section=_WHAT, help="With --recursive, put all files into one folder.")
 @option(
-    "--include", metavar="GLOB", multiple=True, section=_WHAT, help="Only files that match; may be given several times."
+    "--recursive", "-r", is_flag=True, section=_WHAT, help="Upload the files in folders, and keep the folder structure."
+)
+@option("--flatten", is_flag=True, section=_WHAT, help="With --recursive, upload all files to one folder.")
+@option(
+    "--include", metavar="GLOB", multiple=True, section=_WHAT, help="Upload only files that match; may be repeated."
 )
 @option(
     "--exclude",
     metavar="GLOB",
     multiple=True,
     section=_WHAT,
-    help="Leave out files and folders that match; may be given several times, and prevails over --include.",
+    help="Leave out files and folders that match; may be repeated, and overrides --include.",
 )
 @option("--skip-links", is_flag=True, section=_WHAT, help="Leave out links instead of following them.")
 @option(
@@ -94,21 +99,21 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
     section=_WHAT,
-    help="Also the paths in this file, one a line (or with zero bytes between them); “-” reads standard input.",
+    help="Also upload the paths in this file, one per line or separated by zero bytes; “-” reads standard input.",
 )
 @option(
     "--manifest",
     type=FILE,
     metavar="FILE",
     section=_WHAT,
-    help="Also the files listed in a CSV, TSV or JSON lines file, with their metadata.",
+    help="Also upload the files listed in a CSV, TSV or JSON lines file, with their metadata.",
 )
 @option(
     "--shard",
     metavar="I/N",
     section=_WHAT,
-    help="Only the I-th of N shares of the files, with an N-th of the call budget: run it on N machines. "
-    "“slurm” takes both from SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT.",
+    help="Upload share I of N of the files, with 1/N of the API calls; run the other shares on other machines. "
+    "“slurm” takes both numbers from SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT.",
 )
 @option("--metadata", type=Pair(), metavar="K=V", multiple=True, section=_ABOUT, help="Metadata to set on each file.")
 @option("--tag", "tags", metavar="TAG", multiple=True, section=_ABOUT, help="Tag to set on each file.")
@@ -123,28 +128,28 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
     "--digest",
     type=click.Choice(["md5", "sha256"]),
     section=_ABOUT,
-    help="Also compute a digest of the whole file, by reading it once more, for the receipt.",
+    help="Also put a digest of the whole file into the receipt; the file is read once more for it.",
 )
 @option(
     "--sheet",
     type=FILE,
     metavar="FILE",
     section=_ABOUT,
-    help="A sample sheet (CSV or TSV) that names the files; --sheet-out gets it with their paths on the platform.",
+    help="Sample sheet (CSV or TSV) that names the files. Its copy with platform paths goes to --sheet-out.",
 )
 @option(
     "--sheet-out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     section=_ABOUT,
-    help="Where to write the sheet once all files that it names are uploaded.",
+    help="Write the new sheet here when all files that it names are uploaded.",
 )
 @option(
     "--sheet-style",
     type=click.Choice(["path", "id"]),
     default="path",
     section=_ABOUT,
-    help="What stands for a file in the sheet: its path (vs:///Projects/…, the default) or its ID.",
+    help="How the new sheet names a file: by its path (vs:///Projects/…, the default) or by its ID.",
 )
 @option("--dry-run", is_flag=True, section=_HOW, help="Check everything, print the plan, and send nothing.")
 @option(
@@ -161,7 +166,7 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
     type=click.IntRange(1, 64),
     metavar="N",
     section=_HOW,
-    help="Parts to send at the same time. Default: as many as make it faster, up to 32.",
+    help="Parts to send at the same time. Default: adapts to the network, up to 32.",
 )
 @option(
     "--bwlimit",
@@ -171,29 +176,32 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
     help="Send at most this many bytes per second, such as 100MiB.",
 )
 @option(
-    "--no-verify", is_flag=True, section=_HOW, help="Compute no MD5s: faster on a fast network, but nothing is proved."
+    "--no-verify",
+    is_flag=True,
+    section=_HOW,
+    help="Compute no MD5s. This is faster on a fast network, but the parts are not verified.",
 )
 @option(
     "--yes",
     "-y",
     is_flag=True,
     section=_HOW,
-    help="Ask nothing: a file that changed since its upload was begun is uploaded anew, and the old upload aborted.",
+    help="Do not ask. If a file changed since its upload was begun, abort that upload and start a new one.",
 )
 @option(
     "--dask-scheduler",
     metavar="ADDRESS|FILE",
     section=_HOW,
-    help="Have the workers of a Dask cluster send the bytes: the address of its scheduler, such as tcp://node01:8786, "
-    "or its --scheduler-file. Workers must see the files at the same paths and never get the token (with the extra "
-    "“dask”).",
+    help="Let the workers of a Dask cluster send the bytes. Give the address of its scheduler, such as "
+    "tcp://node01:8786, or its --scheduler-file. Workers must see the files at the same paths. They never get the "
+    "token. Needs the extra “dask”.",
 )
 @option(
     "--expected-rate",
     type=Size(a_second=True),
     metavar="SIZE",
     section=_HOW,
-    help="Plan parts so large that API calls allow this many bytes a second, such as 2GiB. "
+    help="Plan parts large enough for this many bytes per second within the API's rate limit, such as 2GiB. "
     "Default: 64MiB for each worker of --dask-scheduler.",
 )
 @option("--wait", is_flag=True, section=_HOW, help="Wait if another process is uploading the same file.")
@@ -203,7 +211,7 @@ _WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
     default="5min",
     metavar="TIME",
     section=_HOW,
-    help="Keep trying this long while network or storage fail, such as 1h. Default: 5min.",
+    help="Keep retrying this long if the network or storage fails, such as 1h. Default: 5min.",
 )
 @stop_option(_HOW)
 @progress_options
@@ -252,24 +260,24 @@ def upload(
     """Upload files, and resume where an earlier run was interrupted.
 
     PATH is a file, a folder (with --recursive), “-” for standard input, or a URL such as s3://bucket/key
-    (with the extra “remote”). For each uploaded file, its ID and its path are printed on standard output, with a
-    tab between them, and its name on the platform if that is another.
+    (with the extra “remote”). Each uploaded file gives a line on standard output: its ID, a tab and its path. If
+    --if-exists changed the name on the platform, another tab and that name follow.
 
     \b
     cavatica upload *.cram --project mlin/rna-pilot
     cavatica upload run-7 --recursive --project mlin/rna-pilot/runs
     cavatica upload --manifest samples.csv --project mlin/rna-pilot --dry-run
 
-    If the program that writes to standard input fails, the upload cannot know: use “set -o pipefail” in scripts, and
+    If the program that writes to standard input fails, cavatica cannot see it. Use “set -o pipefail” in scripts, and
     --expect-size or --expect-md5 if they are known. After Ctrl-C or SIGTERM a stream is never completed.
 
-    The folder “run-7” becomes a folder there, and “run-7/” (with a slash) its content. Links are followed, and each
-    folder is entered once; hidden files are uploaded, too. A GLOB without a slash is compared with names, one with a
-    slash with paths below PATH.
+    “run-7” uploads the folder run-7; “run-7/” (with a slash) uploads only what is in it. Links are followed, and each
+    folder is read once. Hidden files are uploaded, too. A GLOB without a slash matches names; one with a slash matches
+    paths below PATH.
 
-    A manifest is the platform's own: the first row names the columns, the first column (“path”, “file” or “file name”)
-    is a path relative to the manifest, the others are metadata. Its files go to one folder; with --recursive their
-    folders are kept.
+    A manifest has the format of the platform's own uploader. The first row names the columns. The first column
+    (“path”, “file” or “file name”) is a path relative to the manifest; the others are metadata. All its files go to one
+    folder, unless --recursive keeps their folders.
     """
     from cavatica_upload.batch.files import Rules
     from cavatica_upload.batch.patterns import Selection

@@ -44,7 +44,7 @@ def uploads() -> None:
 @output_options
 @connection_options
 def list_(mine: bool, output: Output, connection: Connection) -> None:
-    """List unfinished uploads: those on the server, and what the journal here knows of them.
+    """List unfinished uploads: those on the server, with what the journal of this machine knows of them.
 
     Each line has the upload's ID, its age, the destination, the name and what was sent from here, with tabs between;
     on a terminal, they are a table.
@@ -68,7 +68,7 @@ def list_(mine: bool, output: Output, connection: Connection) -> None:
 @output_options
 @connection_options
 def show(upload_id: str, output: Output, connection: Connection) -> None:
-    """Show one unfinished upload: what the server has of it, and what was sent from here."""
+    """Show one unfinished upload: the parts that the server has, and those sent from this machine."""
     from cavatica_upload.cli.open_uploads import Places, find_entry, get_open, open_journal, time_of
     from cavatica_upload.plan import Plan
 
@@ -116,7 +116,7 @@ def show(upload_id: str, output: Output, connection: Connection) -> None:
 @uploads.command(cls=Command)
 @click.argument("upload_id", required=False, metavar="[ID]")
 @click.argument("file", required=False, metavar="[FILE]", type=click.Path())
-@option("--yes", "-y", is_flag=True, help="Ask nothing: a file that changed is uploaded anew, the old upload aborted.")
+@option("--yes", "-y", is_flag=True, help="Do not ask. If a file changed, abort its upload and start a new one.")
 @option("--jobs", "-j", type=click.IntRange(1, 64), metavar="N", help="Parts to send at the same time.")
 @stop_option()
 @progress_options
@@ -133,8 +133,8 @@ def resume(
 ) -> int:
     """Resume unfinished uploads: all that were begun here, or one.
 
-    With ID and FILE, an upload that was begun on another machine is finished from this file; the parts that are there
-    are compared with the file first. Metadata is set by “cavatica upload” only: to have it set, run that command again.
+    With ID and FILE, finish an upload that was begun on another machine. The parts that the server has are first
+    compared with the file. Only “cavatica upload” sets metadata; run that command again to set it.
     """
     from cavatica_upload.cli.logfile import open_log, refuse_overwriting
     from cavatica_upload.cli.open_uploads import open_journal
@@ -220,9 +220,11 @@ def _request(entry: "Entry", yes: bool) -> "UploadRequest":
 
 @uploads.command(cls=Command, short_help="Abort unfinished uploads, by ID or by age.")
 @click.argument("upload_ids", nargs=-1, metavar="[ID]…")
-@option("--older-than", type=Span(), metavar="AGE", help="All uploads begun longer ago than this, such as 7d or 12h.")
+@option(
+    "--older-than", type=Span(), metavar="AGE", help="Abort all uploads that are older than this, such as 7d or 12h."
+)
 @option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
-@option("--dry-run", is_flag=True, help="Say what would be aborted, and do nothing.")
+@option("--dry-run", is_flag=True, help="List what would be aborted, and abort nothing.")
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @output_options
 @connection_options
@@ -237,8 +239,8 @@ def abort(
 ) -> int:
     """Abort unfinished uploads, by ID or by age: their parts are deleted and cannot be resumed.
 
-    The list that --older-than looks at may hold uploads of other members of your projects; with --mine it holds
-    those of this machine only. Nothing is aborted by age without a question, or --yes.
+    --older-than may also select uploads of other members of your projects. Add --mine to select only those that were
+    begun on this machine. Before uploads are aborted by age the command asks, unless --yes is given.
     """
     from cavatica_upload.cli.open_uploads import abort_one, open_journal, open_uploads
 

@@ -25,8 +25,8 @@ from cavatica_upload.errors import SourceError, UsageError
 def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
     """Check a file on disk against the receipt of its upload, without the network.
 
-    Exit code 0: it is, byte for byte, what was uploaded. 5: it is not, or the receipt does not prove it. 2: one of the
-    two cannot be read.
+    Exit code 0: the file has exactly the bytes that were uploaded. 5: it has not, or the receipt cannot prove it. 2:
+    the receipt or the file cannot be read.
     """
     from cavatica_upload.receipt import read
     from cavatica_upload.verification import verify as check

@@ -1,10 +1,10 @@
-"""The resume record: which uploads are open, and which of their parts storage has, in SQLite, one per user.
+"""The journal: an SQLite database for each user, with the open uploads and the parts of them that storage has.
 
-What is committed here survives kill -9. After a power cut the last seconds may be missing (never half there); then
-parts are compared with the server's list as if the journal had been lost. No token and no signed URL is ever kept.
+Committed data survives kill -9. After a power cut the last commits may be missing, but none is there in part. Missing
+parts are then found by comparing the file with the server's list. No token and no signed URL is stored.
 
-No WAL: its shared memory does not work over network file systems, where a home folder is shared by the nodes of a
-cluster. A few commits a second are all that is needed; the ordinary rollback journal is as safe, and needs locks only.
+WAL is not used, because its shared memory does not work on network file systems, and the nodes of a cluster may share
+a home folder. The rollback journal is as safe and fast enough: there are only a few commits a second.
 """
 
 import contextlib
@@ -29,17 +29,17 @@ from cavatica_upload.journal.tables import SELECT_UPLOADS, SpoiltError, is_busy,
 Result = TypeVar("Result")
 
 BUSY_SECONDS = 3.0
-"""How long another process may have the journal before we say that we wait for it."""
+"""How long to wait for another process that uses the journal before the user is told."""
 BUSY_TRIES = 10  # of BUSY_SECONDS each
 
 
 class Journal:
-    """The journal in a folder. Safe with several threads, and with several processes at once.
+    """The journal in a folder. Several threads and processes may use it at the same time.
 
-    Uploads work without it. When it cannot be opened, read or written, it switches itself off and tells `tell`, once:
-    from then on it remembers nothing and knows nothing, and `trouble` says why. One that is damaged, or that another
-    version of this program wrote, is set aside and begun anew; a row that cannot be read is passed over. Both are
-    told, too. Another process that has it is waited for, half a minute at most, and that is told.
+    Uploads work without it. If it cannot be opened, read or written, it switches itself off: it then stores nothing and
+    returns nothing, and `trouble` says why. If it is damaged, or another version of this program wrote it, it is
+    renamed and a new one is made. A row that cannot be read is skipped. If another process uses it, this waits up to
+    half a minute. `tell` receives each of these messages once.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], object] = lambda _text: None) -> None:
@@ -72,7 +72,7 @@ class Journal:
 
     def _open_anew(self) -> sqlite3.Connection:
         try:
-            return self._open()  # another process may have set it aside meanwhile
+            return self._open()  # another process may have replaced it meanwhile
         except SpoiltError as error:
             stamp, number = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), 1
             while (aside := self.path.with_name(f"{self.path.name}.damaged-{stamp}-{number}")).exists():
@@ -99,7 +99,7 @@ class Journal:
         )
 
     def _when_free(self, action: Callable[[], Result]) -> Result:
-        """Do something with the database, again as long as another process has it; that is told."""
+        """Do `action`; retry as long as another process uses the database, and tell the user about the wait."""
         for left in reversed(range(BUSY_TRIES)):
             try:
                 return action()
@@ -112,7 +112,7 @@ class Journal:
         raise AssertionError  # the last try returns or raises
 
     def _use(self, action: Callable[[sqlite3.Connection], Result], otherwise: Result) -> Result:
-        """Do something with the database; return `otherwise` if there is none, or it fails."""
+        """Return the result of `action` on the database; `otherwise` if there is none or if it fails."""
         with self._lock:
             if self._database is None:
                 return otherwise
@@ -125,18 +125,18 @@ class Journal:
     def _read(
         self, read: Callable[[tuple[Any, ...]], Result], query: str, values: Sequence[object] = ()
     ) -> list[Result]:
-        """Return what the rows of a query are about; those that cannot be read are passed over."""
+        """Return the rows of a query as `read` converts them; rows that cannot be read are skipped."""
         found = []
         rows: list[tuple[Any, ...]] = self._use(lambda database: database.execute(query, values).fetchall(), [])
         for row in rows:
             try:
                 found.append(read(row))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-                self._tell_once(f"The journal {self.path} has entries that cannot be read; they are passed over.")
+                self._tell_once(f"The journal {self.path} has entries that cannot be read; they are skipped.")
         return found
 
     def _change(self, *statements: tuple[str, Sequence[Sequence[object]]]) -> int:
-        """Do each statement with each of its rows of values, all or none; return the id of the last row inserted."""
+        """Run each statement with each of its rows, in one transaction; return the ID of the last inserted row."""
 
         def change(database: sqlite3.Connection) -> int:
             last = 0
@@ -147,7 +147,7 @@ class Journal:
                         last = database.execute(statement, values).lastrowid or 0
                 database.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # the error that led here is the one to tell
+                with contextlib.suppress(sqlite3.Error):  # the first error is the one to report
                     database.execute("ROLLBACK")
                 raise
             return last
@@ -157,7 +157,7 @@ class Journal:
     # Starts that were not answered
 
     def starting(self, endpoint: str, destination: Destination, asked: str, name: str, began: float) -> None:
-        """Remember that an upload is about to be started at an epoch second; `add` or another start replaces this."""
+        """Note a start before it is sent, at `began` (epoch seconds); `add` or the next start replaces the note."""
         self._change(
             (
                 "INSERT OR REPLACE INTO starts (endpoint, destination, asked, name, began) VALUES (?, ?, ?, ?, ?)",
@@ -166,7 +166,7 @@ class Journal:
         )
 
     def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float] | None:
-        """Return the name and the moment of a start after which this machine did not live to see the answer."""
+        """Return the name and the time of a start whose answer this machine did not get; None if there is none."""
         found = self._read(
             lambda row: (str(row[0]), float(row[1])),
             "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
@@ -175,13 +175,13 @@ class Journal:
         return found[0] if found and 0 <= found[0][1] < _LATEST else None
 
     def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
-        """Forget a start that the server answered with no."""
+        """Remove the note of a start that the server refused."""
         self._change((_ANSWERED, [(endpoint, target_text(destination), asked)]))
 
     # Uploads
 
     def add(self, entry: Entry) -> Entry:
-        """Remember an upload that was just started; returns the entry with its key."""
+        """Add an upload that has started; return the entry with its key."""
         key = self._change(
             (_ANSWERED, [(entry.endpoint, target_text(entry.destination), entry.asked)]),
             (_ADD, [entry.row()]),
@@ -201,20 +201,20 @@ class Journal:
         return self._read(Entry.from_row, SELECT_UPLOADS + "ORDER BY id DESC")
 
     def identify(self, entry: Entry, identity: Identity) -> Entry:
-        """Remember the file as it is now, when its parts were proved to be its bytes; returns the entry."""
+        """Update the identity of a touched file whose parts were proved; return the new entry."""
         self._change(("UPDATE uploads SET identity = ? WHERE id = ?", [(identity_text(identity), entry.key)]))
         return attrs.evolve(entry, identity=identity)
 
     def mark_completing(self, entry: Entry, moment: str) -> None:
-        """Remember the server's time of a completion: an upload that is gone later may have become a file."""
+        """Note the server's time of a completion before it is requested, to find the file if the answer is lost."""
         self._change(("UPDATE uploads SET completing = ? WHERE id = ?", [(moment, entry.key)]))
 
     def abandon(self, entry: Entry) -> None:
-        """Remember that an upload is of no use any more, and could not be aborted."""
+        """Note that a useless upload could not be aborted; the next run tries again."""
         self._change(("UPDATE uploads SET abandoned = 1 WHERE id = ?", [(entry.key,)]))
 
     def forget(self, entry: Entry) -> None:
-        """Forget an upload: it became a file, was aborted, or is gone on the server."""
+        """Delete an upload that was completed, was aborted, or is gone on the server."""
         self._change(("DELETE FROM uploads WHERE id = ?", [(entry.key,)]))
 
     # Parts
@@ -225,16 +225,16 @@ class Journal:
         return {part.number: part for part in self._read(SentPart.from_row, query, (entry.key,))}
 
     def put(self, entry: Entry, part: SentPart) -> None:
-        """Remember that storage took a part. A part is written here before it is reported."""
+        """Add a part that storage has. It must be written here before it is reported."""
         self.correct(entry, [part], [])
 
     def mark_reported(self, entry: Entry, numbers: Sequence[int]) -> None:
-        """Remember that the API was told of these parts."""
+        """Note that these parts were reported to the API."""
         rows = [(entry.key, number) for number in numbers]
         self._change(("UPDATE parts SET reported = 1 WHERE upload = ? AND number = ?", rows))
 
     def correct(self, entry: Entry, parts: Sequence[SentPart], stale: Sequence[int]) -> None:
-        """Remember what a look at the server showed: it has these `parts`, and not the `stale` ones."""
+        """Add or replace these `parts`, and delete the `stale` ones by number."""
         if entry.key and (parts or stale):
             self._change(
                 (_PUT, [(entry.key, *part.row()) for part in parts]),
@@ -253,6 +253,6 @@ _ADD = (
     "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, "
     "started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_LATEST = 2.0**35  # epoch seconds, beyond which no time can be meant
+_LATEST = 2.0**35  # epoch seconds; a later time is an error
 _ANSWERED = "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?"
 _PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
