@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from cavatica_upload.arguments import check_kind
 from cavatica_upload.errors import ConfigError, EndpointError
 from cavatica_upload.redact import protect, scrub
 
@@ -73,6 +74,7 @@ def find_settings(
     server on this machine only, unless `allow_http`. Raises EndpointError for an endpoint that is none, and ConfigError
     if nothing usable is found, if token and endpoint do not belong together, or if no header can hold the token.
     """
+    check_kind(str | None, "text", token=token, endpoint=endpoint, profile=profile)
     environ = os.environ if environ is None else environ
     wanted = normal_endpoint(endpoint, allow_http=allow_http) if endpoint is not None else None
 

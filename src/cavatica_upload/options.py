@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast
 import attrs
 
 from cavatica_client import AuthenticatedClient
+from cavatica_upload.arguments import check_kind, is_number
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import Listener
 from cavatica_upload.request import DigestName, IfChanged
@@ -79,9 +80,14 @@ def check_options(**options: Unpack[UploaderOptions]) -> None:
     """Raise UsageError for an argument of Uploader that cannot be right."""
     for name, (fits, rule) in _NUMBERS.items():
         value = options.get(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if (value is not None or name in _NEVER_NONE) and not (is_number and fits(cast("float", value))):
+        if (value is not None or name in _NEVER_NONE) and not (is_number(value) and fits(cast("float", value))):
             raise UsageError(f"{name}={value!r}: {rule}")
+    check_kind(bool, "True or False", **{name: options[name] for name in ("verify", "allow_http")})
+    check_kind(AuthenticatedClient | None, "a client made by connect()", client=options["client"])
+    check_kind(Timing | None, "a Timing", timing=options["timing"])
+    check_kind(str | os.PathLike | None, "a path", state_dir=(state_dir := options["state_dir"]))
+    if "\0" in str(state_dir):
+        raise UsageError(f"state_dir={state_dir!r} is not a path.")
     listeners, executor = options["listeners"], options["executor"]
     if not isinstance(listeners, Iterable) or not all(map(callable, listeners)):
         raise UsageError(f"listeners={listeners!r}: a list of functions is needed.")
@@ -100,7 +106,7 @@ def with_options_of(*takers: Callable[..., Any]) -> Callable[[Function], Functio
         }
         for taker in takers:
             for name, parameter in inspect.signature(taker).parameters.items():
-                if parameter.kind is parameter.KEYWORD_ONLY and name not in (*shown, "context"):
+                if parameter.kind is parameter.KEYWORD_ONLY and name not in (*shown, "context", "regular"):
                     default = {} if parameter.default is attrs.NOTHING else parameter.default
                     shown[name] = parameter.replace(default=default)
         signature = inspect.signature(function).replace(parameters=list(shown.values()))

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Literal
 
 import attrs
 
+from cavatica_upload.arguments import check_kind
 from cavatica_upload.destination import Destination, Target, metadata_problems, name_problem, tag_problems
 from cavatica_upload.disk import is_regular_file
 from cavatica_upload.errors import SizeMismatch, UsageError
@@ -65,6 +66,10 @@ def _bytes(least: int) -> Any:
 def _text(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
     if value is not None and not isinstance(value, str):
         raise UsageError(f"{field.name}={value!r} is not text.", "Give a str, or leave it out.")
+
+
+def _flag(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    check_kind(bool, "True or False", **{field.name: value})
 
 
 def _source(_request: object, _field: "attrs.Attribute[Any]", value: object) -> None:
@@ -128,7 +133,8 @@ class UploadRequest:
     `wait` waits for another process that is uploading the same file, instead of raising UploadBusy.
     `metadata` and `tags` are set on the file once it is there; fields are merged into those that it has.
     `key` names the file in events (default: the source as it was given, or the name); `context` is the caller's own,
-    never looked at. Raises UsageError for values that cannot be right.
+    never looked at; `regular` says that the source was seen to be a regular file, so that a pipe which came in its
+    place is not waited for. Raises UsageError for values that cannot be right.
     """
 
     source: str | os.PathLike[str] | BinaryIO = attrs.field(validator=_source)
@@ -140,13 +146,14 @@ class UploadRequest:
     md5: str | None = None
     expect_size: int | None = attrs.field(default=None, validator=_bytes(least=0))
     expect_md5: str | None = None
-    allow_empty: bool = False
+    allow_empty: bool = attrs.field(default=False, validator=_flag)
     changed: IfChanged = attrs.field(default="refuse", validator=_one_of("refuse", "restart"))
     resume_id: str | None = attrs.field(default=None, validator=_text)
-    wait: bool = False
+    wait: bool = attrs.field(default=False, validator=_flag)
     metadata: Mapping[str, str] = attrs.field(factory=dict, converter=_metadata, hash=False)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     key: str = attrs.field(default="", validator=_text)
+    regular: bool = attrs.field(default=False, validator=_flag, eq=False, repr=False)
     context: Any = attrs.field(default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -97,6 +97,11 @@ class Uploader:
             share=share,
             listeners=listeners,
             executor=executor,
+            verify=verify,
+            allow_http=allow_http,
+            client=client,
+            timing=timing,
+            state_dir=state_dir,
         )
         timing = timing or Timing()
         state = find_state_dir(state_dir)

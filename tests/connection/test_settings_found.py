@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cavatica_upload import connect
 from cavatica_upload.config import CAVATICA, PLATFORMS, find_settings, is_loopback, normal_endpoint
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ConfigError, UsageError
@@ -279,3 +280,28 @@ def test_destination_is_one_of_two(wrong: dict[str, str]) -> None:
     """A destination is a project or a folder id, and nothing that could be something else in a path."""
     with pytest.raises(UsageError):
         Destination(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("token", "endpoint", "profile") for value in (5, b"secret", ["a"], True)),
+        *(
+            (name, value)
+            for name in ("timeout", "attempts", "deadline", "retry_for")
+            for value in ("5", [], True, -1, float("nan"), 10**400)
+        ),
+        ("rate_limiter", 5),
+        ("on_event", 5),
+        ("cancel", 5),
+        ("allow_http", "no"),
+        ("timing", []),
+    ],
+)
+def test_an_argument_of_another_type_is_told_in_one_sentence(name: str, value: object) -> None:
+    """Whatever `connect` is given, it says what it needs, and shows no token."""
+    given: dict[str, Any] = {"token": "t", "endpoint": "http://127.0.0.1:9/v2", name: value}
+    with pytest.raises(UsageError) as caught:
+        connect(**given)
+    assert name in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -20,6 +20,7 @@ from cavatica_upload.api.policy import Policy
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.api.responses import NOTHING, Answer, Drifts
 from cavatica_upload.api.transport import TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
+from cavatica_upload.arguments import check_kind, is_number
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import UsageError
 from cavatica_upload.events import Event, Notice
@@ -67,11 +68,20 @@ def connect(
     to the endpoint's scheme, host and port; redirects are not followed. A call that the server may have acted on is
     repeated only if that does no harm. Raises ConfigError.
     """
+    check_kind(bool, "True or False", allow_http=allow_http)
+    check_kind(Timing | None, "a Timing", timing=timing)
+    check_kind(RateLimiter | None, "a RateLimiter", rate_limiter=rate_limiter)
+    check_kind(threading.Event | None, "a threading.Event", cancel=cancel)
+    check_kind(Callable | None, "a function", on_event=on_event)
     settings = find_settings(token, endpoint, profile, allow_http=allow_http)
     timing = timing or Timing()
     silence = timing.silence if timeout is None else timeout
-    if attempts < 1 or deadline <= 0 or silence <= 0:
-        raise UsageError("attempts must be 1 or more, and deadline and timeout more than 0 seconds.")
+    if not all(map(is_number, (attempts, deadline, silence, retry_for))) or (
+        attempts < 1 or deadline <= 0 or silence <= 0 or retry_for < 0
+    ):
+        raise UsageError(
+            "attempts must be 1 or more, deadline and timeout more than 0 seconds, and retry_for 0 seconds or more."
+        )
     protect(settings.token)
     redact_logs()
     calls = Calls(
