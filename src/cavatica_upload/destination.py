@@ -43,13 +43,17 @@ class Destination:
                 "Take owner/name from the address of the project's page.",
             )
         if self.parent is not None and not _FOLDER_ID.fullmatch(self.parent):
-            raise UsageError(
-                f"{self.parent!r} is not the id of a folder.",
-                "A folder's id is the 24 characters at the end of the address of its page.",
-            )
+            raise _no_folder_id(self.parent)
 
     def __str__(self) -> str:
         return self.project if self.project is not None else f"folder {self.parent}"
+
+
+def _no_folder_id(text: str | None) -> UsageError:
+    return UsageError(
+        f"{text!r} is not the ID of a folder.",
+        "A folder's ID is the 24 characters at the end of the address of its page.",
+    )
 
 
 def destination_of(value: Destination | str) -> Destination:
@@ -84,6 +88,8 @@ class Target:
                 "For example --project owner/name or --project owner/name/folder; --parent takes the ID of a folder.",
             )
         if project is None:
+            if not re.fullmatch(r"[0-9A-Fa-f]{24}", str(parent)):
+                raise _no_folder_id(parent)
             return cls(Destination(parent=parent))
         page = _PAGE.fullmatch(project.split("?")[0].split("#")[0])
         if page:

@@ -9,6 +9,7 @@ from cavatica_upload.errors import SizeMismatch, UnexpectedAnswer, UsageError
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 TIB = 1024 * GIB
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 MAX_PARTS = 10_000  # constant of the platform's own clients
 MAX_PART_SIZE = 5 * GIB  # likewise, and S3's
@@ -76,6 +77,17 @@ class Plan:
 def parts_text(count: int) -> str:
     """Write a count of parts: `1 part`, `10,000 parts`."""
     return "1 part" if count == 1 else f"{count:,} parts"
+
+
+def size_text(count: float) -> str:
+    """Write bytes in binary units with three figures or so: `812 B`, `1.50 MiB`, `37.2 GiB`."""
+    value, unit = float(count), 0
+    while abs(value) >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    if unit == 0:
+        return f"{count:.0f} B"
+    digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:.{digits}f} {_UNITS[unit]}"
 
 
 def least_seconds(calls: int, share: float = 1.0) -> float:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cavatica_mock import Fault, MockServer
-from cavatica_upload import disk
+from cavatica_upload import Uploader, disk, requests_for
 from cavatica_upload.cli.app import app
 from cavatica_upload.cli.format import command_line
 from cavatica_upload.destination import Target
@@ -362,7 +362,7 @@ def test_a_part_size_that_the_platform_replaced_is_told(machine: Machine) -> Non
     with MockServer(part_size=200) as mock:
         other = Machine(mock, machine.home)
         told = other.call("upload", "a.bam", *TO, "--part-size", "100")
-        assert "The platform chose parts of 200 bytes; 100 were asked for." in told.err
+        assert "The platform chose parts of 200 B; 100 B were asked for." in told.err
         assert "chose" not in other.call("upload", "a.bam", *TO, "--name", "b.bam").err
 
 
@@ -389,3 +389,52 @@ def test_a_file_of_one_part_has_no_counts(machine: Machine) -> None:
     machine.file("b.bam", b"TTTTT")
     assert machine.call("upload", "a.bam", *TO, "--receipt", "r.json").code == 0
     assert "Its bytes differ from what was uploaded." in machine.call("verify", "r.json", "b.bam").err
+
+
+def test_a_field_of_metadata_has_one_value(machine: Machine) -> None:
+    """Two values for one field are refused, before anything is sent; the same one twice is no harm."""
+    machine.file("a.bam")
+    refused = machine.call("upload", "a.bam", *TO, "--metadata", "sample=1", "--metadata", "sample=2")
+    assert (refused.code, machine.remote()) == (2, {})
+    assert "--metadata sample is given as '1' and as '2'." in refused.err
+    assert machine.call("upload", "a.bam", *TO, "--metadata", "sample=1", "--metadata", "sample=1").code == 0
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused(machine: Machine) -> None:
+    """A path that was a regular file is not waited for if a pipe, to which nobody may ever write, is there now."""
+    paths = [machine.file(name, bytes(300)) for name in ("a.bam", "b.bam")]
+    requests = requests_for(*paths, destination=PROJECT)
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
+    assert machine.call("upload", "a.bam", *TO, "--part-size", "100").code == 4
+    begun = machine.mock.uploads()[0]["upload_id"]
+    for path in paths:
+        path.unlink()
+        os.mkfifo(path)
+    with Uploader(
+        token=machine.mock.token, endpoint=machine.mock.base_url, state_dir=machine.home / "state"
+    ) as uploader:
+        ended = list(uploader.upload_many(requests))
+    assert all("is not a regular file" in str(outcome.error) for outcome in ended)
+    assert len(ended) == 2
+    for words in ((), (begun,), (begun, "b.bam")):
+        resumed = machine.run("uploads", "resume", *words)
+        assert resumed.code != 0
+        assert "is not a regular file" in resumed.err
+    assert machine.remote() == {}
+
+
+def test_an_upload_that_was_given_up_is_not_resumed(machine: Machine) -> None:
+    """It is open only because it could not be aborted: to resume it says so, and starts nothing."""
+    machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
+    assert machine.call("upload", "a.bam", *TO, "--part-size", "100").code == 4
+    (begun,) = (upload["upload_id"] for upload in machine.mock.uploads())
+    machine.file("a.bam", b"x" * 300)
+    machine.mock.faults.add(Fault("abortUpload", "status", status=403, code=8001))
+    assert machine.call("upload", "a.bam", *TO, "--part-size", "100", "--yes").code == 0
+    for words in ((begun,), (begun, "a.bam")):
+        ended = machine.call("uploads", "resume", *words)
+        assert ended.code == 2
+        assert f"cavatica uploads abort {begun}" in ended.err
+    assert [upload["upload_id"] for upload in machine.mock.uploads()] == [begun]
+    assert machine.call("uploads", "abort", begun).code == 0

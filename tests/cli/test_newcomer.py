@@ -65,9 +65,9 @@ def test_a_folder_that_is_none_is_said_without_the_words_of_programs(machine: Ma
     for command in (("doctor", "--parent", "nix"), ("upload", "a.bam", "--parent", "nix")):
         ended = machine.call(*command)
         said = ended.out + ended.err
-        assert ended.code in (1, 3)
-        assert "has the wrong form" in said
-        assert "Check --p" in said
+        assert ended.code == 2
+        assert "'nix' is not the ID of a folder." in said
+        assert "the address of its page" in said
         assert not re.search(r"getFile|startUpload|\^\[", said)
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from cavatica_upload import errors
 from cavatica_upload.cli.bars import Bars, Layout, shorten, shorten_all
 from cavatica_upload.cli.exit_codes import Exit, exit_of, exit_of_run
-from cavatica_upload.cli.format import size_text, time_text, visible
+from cavatica_upload.cli.format import time_text, visible
 from cavatica_upload.cli.options import Pair, Size, Span
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.progress import WINDOW, Lines, Meter, Speed
@@ -29,7 +29,7 @@ from cavatica_upload.events import (
     UploadSkipped,
     UploadStarted,
 )
-from cavatica_upload.plan import least_seconds
+from cavatica_upload.plan import least_seconds, size_text
 
 
 @given(st.text(min_size=1))

@@ -71,6 +71,7 @@ def request_of(item: Item, common: UploadRequest) -> UploadRequest:
         metadata={**common.metadata, **fields},
         tags=tuple(dict.fromkeys((*common.tags, *tags))),
         key=item.label,
+        regular=item.size is not None,
         context=item,
     )
 
@@ -112,7 +113,7 @@ class Placement:
         request.check_size(size)
         folder = self._folder(request)
         receipt = self.receipt_of(request, folder)
-        placed = attrs.evolve(request, destination=folder)
+        placed = attrs.evolve(request, destination=folder, regular=request.regular or size is not None)
         if receipt is None:
             return placed
         reason = f"It is there since {receipt.finished}, and has not changed."

@@ -13,12 +13,13 @@ import attrs
 import click
 
 from cavatica_upload.cli.exit_codes import Exit, exit_of
-from cavatica_upload.cli.format import count_text, size_text, time_text
+from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.cli.messages import hint_of, message_of
 from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
 from cavatica_upload.cli.output import Output, wrapped
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import CavaticaError, ConfigError
+from cavatica_upload.plan import size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api

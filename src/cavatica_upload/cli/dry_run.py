@@ -12,7 +12,7 @@ from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.requests import FILES_PER_CALL, Placement, request_of
 from cavatica_upload.cli.exit_codes import Exit
-from cavatica_upload.cli.format import count_text, size_text, time_text
+from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.cli.messages import sentence
 from cavatica_upload.cli.open_uploads import open_journal
 from cavatica_upload.cli.output import Output
@@ -22,7 +22,7 @@ from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for
+from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for, size_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.remote import RemoteFile, is_url
 

@@ -5,7 +5,6 @@ import shlex
 import unicodedata
 from collections.abc import Sequence
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -25,17 +24,6 @@ def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not UTF-8
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def size_text(count: float) -> str:
-    """Write bytes in binary units with three figures or so: `812 B`, `1.50 MiB`, `37.2 GiB`."""
-    value, unit = float(count), 0
-    while abs(value) >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    if unit == 0:
-        return f"{count:.0f} B"
-    digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
-    return f"{value:.{digits}f} {_UNITS[unit]}"
 
 
 def time_text(seconds: float) -> str:

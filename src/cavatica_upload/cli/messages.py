@@ -8,7 +8,7 @@ import attrs
 import click
 
 from cavatica_upload.cli.exit_codes import exit_of
-from cavatica_upload.cli.format import count_text, size_text, time_text
+from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.errors import BadRequest, NameTaken, NotFound, UploadGone
 from cavatica_upload.events import (
     BytesSent,
@@ -26,6 +26,7 @@ from cavatica_upload.events import (
     UploadSkipped,
     UploadStarted,
 )
+from cavatica_upload.plan import size_text
 
 # What an operation of the API does, for people who do not know its name.
 _OPERATIONS = {

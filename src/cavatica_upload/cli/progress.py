@@ -8,7 +8,7 @@ from typing import Self
 
 import attrs
 
-from cavatica_upload.cli.format import count_text, size_text, time_text
+from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.cli.messages import in_plain_words, record, sentence, timestamp
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import Interrupted
@@ -29,6 +29,7 @@ from cavatica_upload.events import (
     UploadSkipped,
     UploadStarted,
 )
+from cavatica_upload.plan import size_text
 
 WINDOW = 20.0  # seconds over which a speed is averaged
 STALLED = 5.0  # seconds without a byte after which a file is shown as stalled

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavatica_upload.cli.format import size_text
 from cavatica_upload.cli.options import Command, option, output_options
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import UsageError
+from cavatica_upload.plan import size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.receipt import Receipt

@@ -303,7 +303,7 @@ def upload(
         destination=Target.parse(project, parent),
         if_exists="overwrite" if overwrite else if_exists or "fail",
         part_size=part_size,
-        metadata=dict(metadata),
+        metadata=_fields(metadata),
         tags=tags,
         digest=digest,
         wait=wait,
@@ -358,3 +358,14 @@ def upload(
             resume=resume_words(batch, share, files_from),
         )
         return int(upload_batch(run, batch, common, ReceiptFiles(receipt, sources), samples, share))
+
+
+def _fields(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for key, value in pairs:
+        if fields.setdefault(key, value) != value:
+            raise UsageError(
+                f"--metadata {key} is given as {fields[key]!r} and as {value!r}.",
+                "A field has one value: give it once.",
+            )
+    return fields

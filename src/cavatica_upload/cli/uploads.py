@@ -9,7 +9,7 @@ import attrs
 import click
 
 from cavatica_upload.cli.exit_codes import Exit, exit_of_run
-from cavatica_upload.cli.format import command_line, count_text, size_text, time_text
+from cavatica_upload.cli.format import command_line, count_text, time_text
 from cavatica_upload.cli.options import (
     Command,
     Connection,
@@ -23,6 +23,7 @@ from cavatica_upload.cli.options import (
 )
 from cavatica_upload.cli.output import Output, ask
 from cavatica_upload.errors import UsageError
+from cavatica_upload.plan import size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api
@@ -185,6 +186,8 @@ def _requests(
                 yield _request(mine, yes)
         return
     entry = find_entry(journal, api, upload_id)
+    if entry is not None:
+        entry.check_resumable()
     if entry is not None and file is None:
         yield _request(entry, yes)
     elif file is None:
@@ -202,6 +205,7 @@ def _requests(
             resume_id=upload_id,
             changed="restart" if yes else "refuse",
             key=file,
+            regular=True,
         )
 
 
@@ -215,6 +219,7 @@ def _request(entry: "Entry", yes: bool) -> "UploadRequest":
         if_exists=entry.if_exists,  # type: ignore[arg-type]  # as the run that began it had it
         changed="restart" if yes else "refuse",
         key=entry.identity.path,
+        regular=True,
     )
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from cavatica_upload.cli.exit_codes import Exit
-from cavatica_upload.cli.format import count_text, size_text
+from cavatica_upload.cli.format import count_text
 from cavatica_upload.cli.options import FILE, Command, option, output_options
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import SourceError, UsageError
+from cavatica_upload.plan import size_text
 
 
 @click.command(cls=Command, short_help="Check a file on disk against its receipt, offline.")

@@ -14,7 +14,7 @@ from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, Une
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
-from cavatica_upload.plan import Plan, check_part_size, plan_for_answer
+from cavatica_upload.plan import Plan, check_part_size, plan_for_answer, size_text
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
@@ -56,7 +56,9 @@ def open_upload(context: Context, request: UploadRequest) -> Opened:
     Raises SkippedFile if the file is not to be sent, UploadBusy if another process has the upload, FileChanged if the
     file changed since an unfinished upload was begun, and the errors of the API and of the source.
     """
-    source = open_source(request.source, allow_empty=request.allow_empty, most=request.expect_size)
+    source = open_source(
+        request.source, regular=request.regular, allow_empty=request.allow_empty, most=request.expect_size
+    )
     lock = None
     try:
         request.check_size(source.size)
@@ -165,6 +167,7 @@ class _Opening:
             raise UsageError("A stream cannot be resumed: it can be read only once.", "Upload it anew.")
         for entry in self.context.journal.entries():
             if (entry.endpoint, entry.upload_id) == (self.context.endpoint, upload_id):
+                entry.check_resumable()
                 self._check_name(entry.asked, upload_id)
                 return entry
         return self._entry(upload_id, self.asked, 0)
@@ -187,7 +190,9 @@ class _Opening:
         else:
             part_size = upload.part_size or entry.part_size
             if part_size != entry.part_size:
-                raise _Unusable(f"The server cuts the unfinished upload into other parts now ({part_size:,} bytes).")
+                raise _Unusable(
+                    f"The server cuts the unfinished upload into other parts now (of {size_text(part_size)})."
+                )
         if entry.key and entry.identity.size != identity.size:
             raise self._other_file(entry, entry.identity.difference(identity))
         entry = attrs.evolve(entry, part_size=part_size)
@@ -294,7 +299,7 @@ class _Opening:
             raise
         wish = self.request.part_size
         if wish is not None and wish != started.part_size:
-            self._say(f"The platform chose parts of {started.part_size:,} bytes; {wish:,} were asked for.")
+            self._say(f"The platform chose parts of {size_text(started.part_size)}; {size_text(wish)} were asked for.")
         entry = self._entry(started.upload_id, started.name or self.asked, started.part_size)
         if self.source.identity is not None:
             entry = self.context.journal.add(entry)

@@ -149,7 +149,7 @@ def _as_it_is_now(request: UploadRequest, source: Source) -> Iterator[Source]:
     path = request.source
     if isinstance(path, str | os.PathLike) and (is_regular_file(path) or is_url(os.fspath(path))):
         with contextlib.suppress(SourceError):  # deleted or out of reach meanwhile: what is open is still the file
-            current = open_source(path)
+            current = open_source(path, regular=True)
     try:
         yield current if current is not None and current.identity is not None else source
     finally:

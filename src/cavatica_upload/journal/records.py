@@ -8,6 +8,7 @@ import attrs
 
 from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
+from cavatica_upload.errors import UsageError
 from cavatica_upload.identity import Identity
 from cavatica_upload.storage.put import etag_in, md5_in
 
@@ -70,6 +71,15 @@ class Entry:
     if_exists: str = "fail"
     completing: str | None = None
     abandoned: bool = False
+
+    def check_resumable(self) -> None:
+        """Raise UsageError if the upload is of no use any more."""
+        if self.abandoned:
+            raise UsageError(
+                f"Upload {self.upload_id} was given up and cannot be resumed; it is only open because it could not be "
+                "aborted.",
+                f"Abort it: cavatica uploads abort {self.upload_id}",
+            )
 
     def row(self) -> tuple[object, ...]:
         """Return a new entry as the values of a row."""

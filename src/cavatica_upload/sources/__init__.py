@@ -7,19 +7,24 @@ from typing import BinaryIO
 
 from cavatica_upload.errors import UsageError
 from cavatica_upload.sources.base import Source
-from cavatica_upload.sources.local import LocalFile, opening
+from cavatica_upload.sources.local import LocalFile, open_regular, opening
 from cavatica_upload.sources.remote import RemoteFile, is_url
 from cavatica_upload.sources.stream import Stream
 
 
 def open_source(
-    source: str | os.PathLike[str] | BinaryIO, *, allow_empty: bool = True, most: int | None = None
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    regular: bool = False,
+    allow_empty: bool = True,
+    most: int | None = None,
 ) -> Source:
     """Open a path, a URL (with the extra `remote`), or a binary stream.
 
     Read as a stream is a path that is a pipe (a named one, or the shell's `<(…)`), and one that says its size is 0 but
-    has bytes (`/proc`, some FUSE file systems). A stream that turns out to be empty raises SourceError when it is read,
-    unless `allow_empty`; one of more than `most` bytes SizeMismatch. Raises SourceError.
+    has bytes (`/proc`, some FUSE file systems). If it was a `regular` file before, a pipe is refused: perhaps nobody
+    ever writes to it. A stream that turns out to be empty raises SourceError when it is read, unless `allow_empty`; one
+    of more than `most` bytes SizeMismatch. Raises SourceError.
     """
     if not isinstance(source, str | os.PathLike):
         if not hasattr(source, "read"):
@@ -32,10 +37,10 @@ def open_source(
     path = Path(source)
     with opening(path):
         mode = path.stat().st_mode
-        if stat.S_ISFIFO(mode):
+        if stat.S_ISFIFO(mode) and not regular:
             return Stream(path.open("rb", buffering=0), own=True, allow_empty=allow_empty, most=most)
         if stat.S_ISREG(mode) and path.stat().st_size == 0:
-            stream = path.open("rb", buffering=0)
+            stream = os.fdopen(open_regular(path), "rb", buffering=0)
             first = stream.read(1)
             if first:
                 return Stream(stream, own=True, ahead=first, name=path.name, most=most)

@@ -13,7 +13,7 @@ from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.identity import Identity
 from cavatica_upload.sources.base import usual_block
 
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class LocalFile:
@@ -22,11 +22,7 @@ class LocalFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.name: str | None = self.path.name
-        with opening(self.path):
-            mode = self.path.stat().st_mode
-            if not stat.S_ISREG(mode):  # to open a pipe would wait for its writer
-                raise SourceError(f"{self.path} is not a regular file.", _hint_for(mode))
-            self._fd = os.open(self.path, _FLAGS)
+        self._fd = open_regular(self.path)
         found = os.fstat(self._fd)
         self._absolute = str(self.path.absolute())
         self.identity: Identity | None = _identity(self._absolute, found)
@@ -68,7 +64,7 @@ class LocalFile:
             if error.errno != errno.ESTALE:
                 raise
         # A network file system lost the handle: the path may lead to the file still.
-        descriptor = os.open(self.path, _FLAGS)
+        descriptor = open_regular(self.path)
         os.dup2(descriptor, self._fd, inheritable=False)
         os.close(descriptor)
         return self._read_at(count, offset)
@@ -100,10 +96,30 @@ def opening(path: Path) -> Iterator[None]:
         raise SourceError(f"{path} could not be opened: {reason_of(error)}.") from error
 
 
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading; raises SourceError for anything else, even if it comes there at this moment."""
+    with opening(path):
+        _refuse_other(path, path.stat().st_mode)  # to open a device may do something
+        descriptor = os.open(path, _FLAGS)  # does not wait for the writer of a pipe
+    try:
+        _refuse_other(path, os.fstat(descriptor).st_mode)
+        if hasattr(os, "O_NONBLOCK"):
+            os.set_blocking(descriptor, True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_other(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{path} is not a regular file.", _hint_for(mode))
+
+
 def _hint_for(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "Upload a folder with --recursive (requests_for() in Python)."
-    return "Upload a device or a socket through standard input: `cavatica upload - --name NAME`."
+    return "Upload a device, a pipe or a socket through standard input: `cavatica upload - --name NAME`."
 
 
 def _identity(path: str, found: os.stat_result) -> Identity:
