@@ -308,4 +308,4 @@ def test_every_field_of_a_request_is_an_option() -> None:
     from cavatica_upload.options import UploadOptions
 
     fields = {field.name for field in attrs.fields(UploadRequest)}
-    assert fields - {"source", "target", "context", "if_exists"} <= set(UploadOptions.__annotations__)
+    assert fields - {"source", "target", "context", "regular", "if_exists"} <= set(UploadOptions.__annotations__)
