@@ -212,6 +212,17 @@ def test_resume_without_a_word_of_the_server_goes_on(rig: Rig, answer: str) -> N
     assert rig.calls["startUpload"] == 1
 
 
+@pytest.mark.parametrize(
+    "failed", [Fault("completeUpload", "close"), Fault("completeUpload", "status", status=409, code=8007)]
+)
+def test_completion_goes_on_without_a_word_of_the_server(rig: Rig, failed: Fault) -> None:
+    """After a completion that did nothing, a success of getUpload that cannot be read means that the upload is open."""
+    path = rig.file(PARTS * KIB)
+    rig.mock.faults.add(failed, Fault("getUpload", "html", times=None))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["startUpload"] == 1
+
+
 def listed_by_command(rig: Rig, *options: str) -> str:
     """What `cavatica uploads list --mine` prints."""
     environment = {

@@ -165,7 +165,7 @@ class _Completion:
             pause(self._context, self._context.backoff(attempt))
             self._asked = now if self._asked is None else self._asked
             try:
-                self._context.api.get_upload(self._entry.upload_id)
+                self._context.open_upload(self._entry.upload_id)
             except UploadGone:
                 return self._found(self._asked, acted=acted)
             if attempt == COMPLETIONS and failed is not None:
@@ -212,7 +212,7 @@ class _Completion:
         """Compare the parts with the server's list; return what to do, None to request the completion again."""
         self._refused += 1
         parts = self._finished.parts
-        upload = self._context.api.get_upload(self._entry.upload_id, list_parts=True)
+        upload = self._context.open_upload(self._entry.upload_id)
         listed = upload.parts
         theirs = {part.part_number: etag_in(part.headers) for part in listed or ()}
         wrong = [n for n, part in parts.items() if n in theirs and not same_etag(part.etag, theirs[n])]

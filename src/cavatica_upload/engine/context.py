@@ -9,8 +9,9 @@ from pathlib import Path
 import attrs
 
 from cavatica_upload.api import Api
+from cavatica_upload.api.records import Upload
 from cavatica_upload.clock import ServerClock
-from cavatica_upload.errors import ApiError, ConnectionFailed, Interrupted, UploadGone
+from cavatica_upload.errors import ApiError, ConnectionFailed, Interrupted, UnexpectedAnswer, UploadGone
 from cavatica_upload.events import Emitter, FileKey, Notice, OutageWatch
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
@@ -147,6 +148,18 @@ class Context:
     def notice(self, file: FileKey | None, text: str) -> None:
         """Emit something that the user may want to know."""
         self.events.emit(Notice(file, text))
+
+    def open_upload(self, upload_id: str) -> Upload:
+        """Return what the server says of an open upload, with its parts; raises UploadGone.
+
+        An answer of success that cannot be read says at least that it is open: all else is then unknown.
+        """
+        try:
+            return self.api.get_upload(upload_id, list_parts=True)
+        except UnexpectedAnswer as error:
+            if not 200 <= (error.status or 0) < 300:
+                raise
+            return Upload(upload_id=upload_id)
 
     def abort(self, file: FileKey, entry: Entry) -> None:
         """Abort an upload that is of no use any more, and forget it; if that fails, the next run tries again."""

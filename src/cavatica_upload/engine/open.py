@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 import attrs
 
-from cavatica_upload.api.records import Upload
 from cavatica_upload.clock import epoch_seconds, now_utc
 from cavatica_upload.engine.completed_file import File, find_completed_file
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.proof import Kept, keep
 from cavatica_upload.engine.start import Start
-from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UnexpectedAnswer, UploadGone, UsageError
+from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
@@ -172,18 +171,9 @@ class _Opening:
                 return entry
         return self._entry(upload_id, self.asked, 0)
 
-    def _ask_for(self, entry: Entry) -> Upload:
-        try:
-            return self.context.api.get_upload(entry.upload_id, list_parts=True)
-        except UnexpectedAnswer as error:
-            if entry.key == 0 or not 200 <= (error.status or 0) < 300:
-                raise
-            self._say("The server says of the unfinished upload only that it is there; the journal has the rest.")
-            return Upload(upload_id=entry.upload_id)
-
     def _resume(self, entry: Entry) -> Opened:
         identity = self.source.identity or Identity(self.request.key, 0)
-        upload = self._ask_for(entry)
+        upload = self.context.open_upload(entry.upload_id)
         if entry.key == 0:
             self._check_stranger(upload.name, upload.size, entry.upload_id)
             part_size = check_part_size(upload.part_size, "getUpload")

@@ -221,7 +221,7 @@ class Start:
             and summary.upload_id not in mine
             and _began_since(summary, earliest)
             and _may_be_in(summary, self.request.destination)
-            and not (upload := self.context.api.get_upload(summary.upload_id)).uploaded_parts_count
+            and not (upload := self.context.open_upload(summary.upload_id)).uploaded_parts_count
             and _is_in(upload, self.request.destination)
             and upload.size in (None, self.source.size)
             and least <= (upload.part_size or 0) <= most
