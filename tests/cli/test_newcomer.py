@@ -1,7 +1,6 @@
 """What somebody sees who uses the command for the first time, on a terminal of 80 columns, and makes mistakes."""
 
 import re
-from pathlib import Path
 
 import pytest
 from cli_machine import PROJECT, Machine
@@ -49,7 +48,7 @@ def test_doctor_says_once_that_others_can_read_the_credentials(machine: Machine)
     assert (ended.out + ended.err).count("chmod 600") == 1
 
 
-def test_doctor_notes_that_the_state_is_not_in_its_usual_folder(machine: Machine, tmp_path: Path) -> None:
+def test_doctor_notes_that_the_state_is_not_in_its_usual_folder(machine: Machine) -> None:
     """Without a home that can be written, it says where receipts are."""
     ended = machine.call(
         "doctor", "--json", env={"HOME": "/dev/null", "CAVATICA_STATE_DIR": "", "XDG_STATE_HOME": "/dev/null/state"}

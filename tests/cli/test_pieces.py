@@ -114,9 +114,6 @@ def test_what_is_no_project_is_refused(text: str) -> None:
         Target.parse(text, None)
 
 
-API = {"status": 409, "code": 8007}
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [

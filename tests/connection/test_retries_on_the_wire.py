@@ -132,7 +132,7 @@ def test_start_that_did_not_act_is_sent_again(serve: Serve, client_of: ClientOf,
     assert len(server.requests) == 2
 
 
-def test_nobody_listens(client_of: ClientOf, serve: Serve) -> None:
+def test_nobody_listens() -> None:
     """A refused connection is tried again for any operation, and ends in an error that says nothing was done."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -108,18 +108,7 @@ def validator(operation_id: str, status: int) -> Any:
     declared = operations()[operation_id].declared.get(status)
     if declared is None or declared.schema is None:
         return None
-    return _compiled(f"{operation_id} {status}", tuple(declared.schema.items()))
-
-
-@functools.cache
-def schema_validator(name: str) -> Any:
-    """A compiled validator of one of the document's named schemas."""
-    return _compiled(name, (("$ref", f"#/components/schemas/{name}"),))
-
-
-@functools.cache
-def _compiled(_: str, schema: tuple[tuple[str, Any], ...]) -> Any:
-    whole = {**dict(schema), "components": {"schemas": load()["components"]["schemas"]}}
+    whole = {**declared.schema, "components": {"schemas": load()["components"]["schemas"]}}
     return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
 
 

@@ -123,7 +123,7 @@ def run_suite(tmp_path: Path, **environment: str) -> "subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_loopback_is_never_proxied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_is_never_proxied(monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP_PROXY alone, as in a company's network: schemathesis too speaks to the mock itself."""
     with socket.create_server(("127.0.0.1", 0)) as proxy, served("none", SEED) as target:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")

@@ -114,7 +114,7 @@ def test_a_baseline_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
             read_baseline(path, "http://x")
 
 
-def test_the_drift_report_names_each_key(platform: MockServer, tmp_path: Path) -> None:
+def test_the_drift_report_names_each_key(platform: MockServer) -> None:
     """A server that says more, or less, or otherwise is told so key by key, without values."""
     drift = Drift()
     api = ApiClient(platform.base_url, TOKEN, judge=False, watch=drift.observe)

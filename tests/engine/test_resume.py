@@ -55,7 +55,7 @@ def test_second_run_sends_the_rest(rig: Rig, half: Path) -> None:
     assert rig.mock.uploads() == []
 
 
-def test_parts_not_reported_are_reported_not_sent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_not_reported_are_reported_not_sent(rig: Rig) -> None:
     """What storage took and the API was not told of is reported by the next run."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "status", status=500, after=5, times=None))
@@ -189,7 +189,7 @@ def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None
     assert "The server has other bytes of 1 part than this machine remembers" in notices(rig)
 
 
-def test_completion_that_nobody_saw_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completion_that_nobody_saw_is_found(rig: Rig) -> None:
     """A run that died between completing and learning of it left a file: the next run finds it, and sends nothing."""
     path = rig.file(3 * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))

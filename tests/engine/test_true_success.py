@@ -172,7 +172,7 @@ def test_file_of_somebody_else_is_not_taken_for_ours(rig: Rig, fault: str | None
     assert rig.mock.file_bytes(file["id"]) == theirs
 
 
-def test_file_that_nothing_can_prove_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_nothing_can_prove_is_told(rig: Rig) -> None:
     """If the bytes cannot be read back, either, it is said that the file may be ours."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))

@@ -88,7 +88,7 @@ def test_it_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_verbose_tells_every_call_and_no_secret(tmp_path: Path) -> None:
+def test_verbose_tells_every_call_and_no_secret() -> None:
     """Status, method and path; neither token nor signature."""
     with serving("--verbose") as (process, remote):
         client = Client(remote)
@@ -102,7 +102,7 @@ def test_verbose_tells_every_call_and_no_secret(tmp_path: Path) -> None:
     assert "Signature" not in errors
 
 
-def test_options_reach_the_mock(tmp_path: Path) -> None:
+def test_options_reach_the_mock() -> None:
     """Tokens, projects, the rate limit, the clock, part sizes: all can be set from outside."""
     words = (
         "--token given-token --project a/b --project a/c:ro --rate-limit 7/60 --seed 1 --min-part-size 10"
