@@ -80,4 +80,9 @@ def read_time(value: object) -> datetime | None:
 
 def now_utc(timespec: str = "seconds") -> str:
     """Return this machine's time in UTC, as ISO 8601 with Z; `timespec` is as in datetime.isoformat()."""
-    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+    return utc_text(datetime.now(UTC), timespec)
+
+
+def utc_text(moment: datetime, timespec: str = "auto") -> str:
+    """Return a time in UTC as ISO 8601 with Z; `timespec` is as in datetime.isoformat()."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")

@@ -56,6 +56,11 @@ class CavaticaError(Exception):
         if hint:
             self.add_note(hint)  # shown under the message in a traceback
 
+    def add_to_message(self, words: str) -> None:
+        """Say more of what happened, in brackets at the end of the sentence."""
+        self.message = f"{self.message.rstrip('.')} ({words})."
+        self.args = (self.message,)
+
     def __reduce__(self) -> tuple[object, ...]:
         # The default calls the class with .args, which the keyword-only fields of the subclasses do not survive.
         return _revive, (type(self), self.args), self.__dict__.copy()

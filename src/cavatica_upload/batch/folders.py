@@ -98,7 +98,7 @@ class FolderTree:
         with self._lock:
             if path in self._known:
                 return self._known[path]
-            above = self.get(_parent(path))
+            above = self.get(path.rpartition("/")[0])
             found = self._look(path)
             if found is None:
                 found = self._make(above, path)
@@ -168,7 +168,3 @@ class FolderTree:
                 "Rename one of the two, or upload to another folder.",
             )
         return Destination(parent=entry.id, place=f"{self._place}/{path}")
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0]

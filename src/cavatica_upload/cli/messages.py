@@ -1,7 +1,6 @@
 """Errors and events in words, and as the records of --json, which docs/events.md describes."""
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -9,6 +8,7 @@ import click
 
 from cavatica_upload.cli.exit_codes import exit_of
 from cavatica_upload.cli.format import count_text, time_text
+from cavatica_upload.clock import now_utc
 from cavatica_upload.errors import BadRequest, NameTaken, NotFound, UploadGone
 from cavatica_upload.events import (
     BytesSent,
@@ -171,4 +171,4 @@ def record(event: Event) -> dict[str, Any]:
 
 def timestamp() -> str:
     """Return the time now, UTC, ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return now_utc("milliseconds")

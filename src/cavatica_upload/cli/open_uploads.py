@@ -11,6 +11,7 @@ from cavatica_upload.api import Api
 from cavatica_upload.api.records import Upload, UploadSummary
 from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.cli.output import Output
+from cavatica_upload.clock import utc_text
 from cavatica_upload.disk import state_dir, state_notice
 from cavatica_upload.errors import CavaticaError, UploadGone
 from cavatica_upload.journal.journal import Journal
@@ -138,7 +139,7 @@ def open_uploads(api: Api, journal: Journal) -> Iterator[OpenUpload]:
 def time_of(upload: Upload | UploadSummary | None) -> str | None:
     """Return when an upload was begun: UTC, ISO 8601, None if that is not known."""
     began = upload.initiated if upload else None
-    return began.isoformat().replace("+00:00", "Z") if began else None
+    return utc_text(began) if began else None
 
 
 def _parts(journal: Journal, entry: Entry | None) -> int:

@@ -80,10 +80,10 @@ class Output:
         """Write one JSON object as a line to standard output."""
         write_line(json.dumps(value, ensure_ascii=True, default=str))
 
-    def say(self, text: str, style: str = "") -> None:
+    def say(self, text: str) -> None:
         """Write a line about the run to standard error, unless that was not wanted."""
         if not self.quiet:
-            self._print(text, style)
+            self._print(text)
 
     def warn(self, text: str) -> None:
         """Write a line that may matter to standard error."""
@@ -115,13 +115,13 @@ class Output:
         if self.as_json:
             self.record({"event": "error", **error_record(error)})
 
-    def _print(self, text: str, style: str = "", *, before: str = "", before_style: str = "") -> None:
+    def _print(self, text: str, *, before: str = "", before_style: str = "") -> None:
         if sys.stderr is None:  # closed by the caller (`2>&-`)
             return
         from rich.text import Text
 
         with contextlib.suppress(OSError):  # a full disk: the work goes on without words
-            self.console.print(Text(before, before_style) + Text(visible(text), style))
+            self.console.print(Text(before, before_style) + Text(visible(text)))
 
 
 def write_line(text: str) -> None:

@@ -9,7 +9,7 @@ import attrs
 
 from cavatica_upload import receipt, versions
 from cavatica_upload.api.records import CompletedFile
-from cavatica_upload.clock import epoch_seconds, now_utc
+from cavatica_upload.clock import epoch_seconds, now_utc, utc_text
 from cavatica_upload.disk import reason_of
 from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.completed_file import (
@@ -137,7 +137,8 @@ class _Completion:
             now = server_time(self._context, time.time())
             failed: CavaticaError | None = None
             if self._asked is None:
-                self._context.journal.mark_completing(self._entry, _utc(now))
+                moment = datetime.fromtimestamp(now, UTC)
+                self._context.journal.mark_completing(self._entry, utc_text(moment, "milliseconds"))
             try:
                 answer = self._context.api.complete_upload(self._entry.upload_id, [report_of(p) for p in self._rest])
             except UploadGone as error:
@@ -313,7 +314,3 @@ def _doubts(parts: Sequence[ReceiptPart], file: File) -> tuple[str, ...]:
     elif file.size is None:
         doubts.append("The platform did not say the size of the file.")
     return tuple(doubts)
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -257,7 +257,9 @@ class PartPool:
                 self._note_failure(error)
                 decision = None if file.withdrawn else attempts.decide(error, context.clock(), context.backoff)
                 if decision is None:
-                    return PartFailed(_with_attempts(error, attempts.failures))
+                    if isinstance(error, StorageError) and attempts.failures > 1:
+                        error.add_to_message(f"given up after {attempts.failures} attempts")
+                    return PartFailed(error)
                 reason = error.message if isinstance(error, CavaticaError) else str(error)
                 context.events.emit(
                     PartRetried(
@@ -380,10 +382,3 @@ class _Watch:
         self._flight.ended(stored=stored)
         if not stored:
             self._context.events.add_bytes(self._file.key, -self._count)
-
-
-def _with_attempts(error: Exception, failures: int) -> Exception:
-    if isinstance(error, StorageError) and failures > 1:
-        error.message = f"{error.message.rstrip('.')} (given up after {failures} attempts)."
-        error.args = (error.message,)
-    return error

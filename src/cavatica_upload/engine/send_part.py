@@ -116,8 +116,7 @@ def send_part_on_worker(task: PartTask) -> SentPart:
     try:
         return _send_patiently(task)
     except (PartRefused, MissingHeader, EtagMismatch) as error:
-        error.message = f"{error.message.rstrip('.')} (sent by {host})."
-        error.args = (error.message,)
+        error.add_to_message(f"sent by {host}")
         raise
     except CavaticaError as error:
         raise WorkerFailed(f"{host}: {error.message}", error.hint) from error
