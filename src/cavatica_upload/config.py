@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from cavatica_upload.arguments import check_kind
-from cavatica_upload.errors import ConfigError, EndpointError
+from cavatica_upload.errors import ConfigError, EndpointError, reason_of
 from cavatica_upload.redact import protect, scrub
 
 TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105  (a name)
@@ -217,7 +217,7 @@ def _profile(name: str | None, home: Path | None, wanted: str | None, *, allow_h
         ) from None
     except OSError as error:
         raise ConfigError(
-            f"The credentials file {path} cannot be read: {error.strerror or 'unknown reason'}.",
+            f"The credentials file {path} cannot be read: {reason_of(error)}.",
             "Make it readable for you, and for nobody else.",
         ) from None
     except (configparser.Error, UnicodeDecodeError) as error:

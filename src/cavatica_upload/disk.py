@@ -56,11 +56,6 @@ def _temporary_folder() -> Path:
     return path if ours else Path(tempfile.mkdtemp(prefix="cavatica-upload-"))
 
 
-def reason_of(error: BaseException) -> str:
-    """Return why something failed, without the number of the error and the path."""
-    return getattr(error, "strerror", None) or str(error)
-
-
 def private_folder(path: Path) -> None:
     """Make a folder and those above it that are missing, for this user only (0700), whatever the umask is.
 

@@ -72,6 +72,11 @@ def _revive(kind: type[CavaticaError], args: tuple[object, ...]) -> CavaticaErro
     return error
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, without the number of the error and the path."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 class ConfigError(CavaticaError):
     """No usable token, endpoint, profile, proxy or list of certificates was found."""
 

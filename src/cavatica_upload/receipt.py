@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from cavatica_upload.disk import json_files, private_folder, write_whole
-from cavatica_upload.errors import SourceError
+from cavatica_upload.errors import SourceError, reason_of
 from cavatica_upload.identity import Identity
 
 SCHEMA = "cavatica-upload receipt"
@@ -202,7 +202,7 @@ def read(path: Path) -> Receipt:
             raise SourceError(f"{path} is not a receipt: it is too large.", "Check the path.")
         text = content.decode("utf-8-sig")
     except OSError as error:
-        raise SourceError(f"The receipt {path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise SourceError(f"The receipt {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
     except ValueError as error:
         raise SourceError(f"The receipt {path} is not text in UTF-8.", "Check the path.") from error
     try:

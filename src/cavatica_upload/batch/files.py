@@ -15,7 +15,7 @@ import attrs
 from cavatica_upload.batch.manifest import ManifestRow
 from cavatica_upload.batch.patterns import FolderWalk, Selection
 from cavatica_upload.destination import folder_problem, name_problem
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.sources.remote import is_url, missing_package
 
@@ -231,7 +231,7 @@ def _reason_of(error: OSError) -> str:
         return "you have no permission to read it"
     if isinstance(error, NotADirectoryError):
         return "a part of its path is a file, and not a folder"
-    return error.strerror or str(error)
+    return reason_of(error)
 
 
 def _path_hint(path: str) -> str:

@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cavatica_upload.errors import reason_of
+
 _DELIMITERS: Mapping[str, str] = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _MISPLACED_QUOTE = "there is text after a closing quote; a quote inside a quoted cell is written twice"
 _CSV_ERRORS: Mapping[str, str] = {
@@ -27,7 +29,7 @@ def read_text(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise TableError(f"It cannot be read: {error.strerror or error}.") from error
+        raise TableError(f"It cannot be read: {reason_of(error)}.") from error
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = raw.decode(encoding)

@@ -20,7 +20,7 @@ from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
-from cavatica_upload.errors import CavaticaError, Interrupted, UsageError
+from cavatica_upload.errors import CavaticaError, Interrupted, UsageError, reason_of
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"{int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
 _EPILOG += """
@@ -105,7 +105,7 @@ def _close_log(output: Output) -> None:
     module = sys.modules.get("cavatica_upload.cli.logfile")
     failed = module.close_log() if module is not None else None
     if failed is not None:
-        output.warn(f"The log file is incomplete: {getattr(failed, 'strerror', None) or failed}.")
+        output.warn(f"The log file is incomplete: {reason_of(failed)}.")
 
 
 def _run(output: Output, words: list[str]) -> int:

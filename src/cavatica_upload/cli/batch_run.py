@@ -24,8 +24,8 @@ from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.cli.summary import typed
 from cavatica_upload.cli.upload_run import UploadRun
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import reason_of, write_whole
-from cavatica_upload.errors import CavaticaError, SourceError, UsageError
+from cavatica_upload.disk import write_whole
+from cavatica_upload.errors import CavaticaError, SourceError, UsageError, reason_of
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import UploadRequest
 
@@ -79,7 +79,7 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
         else:
             raw = sys.stdin.buffer.read()
     except OSError as error:
-        raise UsageError(f"The list {path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise UsageError(f"The list {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
     lines = raw.split(b"\0") if b"\0" in raw else raw.removeprefix(b"\xef\xbb\xbf").splitlines()
     # A dash is standard input on the command line only.
     return [f".{os.sep}-" if line == b"-" else os.fsdecode(line) for line in lines if line]
@@ -209,7 +209,7 @@ def _write_sheet(
     try:
         write_whole(path, options.sheet.for_platform(files, options.style, api))
     except OSError as error:
-        run.tally.fail(str(path), UsageError(f"The sheet could not be written: {error.strerror}."))
+        run.tally.fail(str(path), UsageError(f"The sheet could not be written: {reason_of(error)}."))
     except CavaticaError as error:
         run.tally.fail(str(path), error)
     else:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cavatica_upload.cli.output import Output
 from cavatica_upload.engine.workers import Workers
-from cavatica_upload.errors import ConnectionFailed, UsageError
+from cavatica_upload.errors import ConnectionFailed, UsageError, reason_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -61,7 +61,7 @@ def _connect(address: str, output: Output) -> "Client":
     try:  # a Dask client without a scheduler prints a traceback later
         socket.create_connection((host, port), timeout=TIMEOUT).close()
     except OSError as error:
-        raise ConnectionFailed(f"No Dask scheduler answers at {address}: {error.strerror or error}.", _CHECK) from error
+        raise ConnectionFailed(f"No Dask scheduler answers at {address}: {reason_of(error)}.", _CHECK) from error
     with warnings.catch_warnings(record=True, category=VersionMismatchWarning) as mismatches:
         try:
             client = distributed.Client(address, timeout=TIMEOUT, name="cavatica-upload", set_as_default=False)
@@ -80,7 +80,7 @@ def _read_address(path: str) -> str:
         return str(json.loads(Path(path).read_bytes())["address"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{OPTION} {path} has no address of a scheduler: {getattr(error, 'strerror', None) or error}.",
+            f"{OPTION} {path} has no address of a scheduler: {reason_of(error)}.",
             "Start the scheduler with --scheduler-file first.",
         ) from error
 

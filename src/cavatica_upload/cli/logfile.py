@@ -11,7 +11,7 @@ from typing import TextIO
 
 from cavatica_upload.cli.format import visible
 from cavatica_upload.cli.messages import sentence
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.events import BytesSent, Event
 
 _LOGGER = logging.getLogger("cavatica_upload")
@@ -38,8 +38,9 @@ def open_log(path: Path) -> None:
         os.set_blocking(number, True)
         stream = os.fdopen(number, "a", encoding="utf-8", errors="backslashreplace")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"The log file {path} cannot be written: {reason}.", "Choose another path.") from error
+        raise UsageError(
+            f"The log file {path} cannot be written: {reason_of(error)}.", "Choose another path."
+        ) from error
     handler = _LogFile(stream)
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from cavatica_upload.cli.output import Output
-from cavatica_upload.errors import ConfigError
+from cavatica_upload.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api
@@ -222,7 +222,7 @@ def _read_token(path: Path) -> str:
     try:
         text = read_text(path).strip()
     except OSError as error:
-        raise ConfigError(f"The token file {path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise ConfigError(f"The token file {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
     except UnicodeDecodeError:
         text = ""
     if not text.isascii() or len(text.split()) != 1:

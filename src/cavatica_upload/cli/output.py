@@ -15,7 +15,7 @@ import click
 
 from cavatica_upload.cli.format import table, visible
 from cavatica_upload.cli.messages import error_record, hint_of, message_of
-from cavatica_upload.errors import CavaticaError
+from cavatica_upload.errors import CavaticaError, reason_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,7 +157,7 @@ def output_lost(error: Exception) -> None:
     """Say once that standard output cannot be written, and discard it from now on."""
     discard_output()
     if not _UNWRITABLE:
-        _UNWRITABLE.append(f"Standard output cannot be written: {getattr(error, 'strerror', None) or error}.")
+        _UNWRITABLE.append(f"Standard output cannot be written: {reason_of(error)}.")
         with contextlib.suppress(OSError):
             click.echo(f"Error: {_UNWRITABLE[0]}", err=True)
 

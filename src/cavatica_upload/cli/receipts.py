@@ -12,7 +12,7 @@ import click
 
 from cavatica_upload.cli.options import Command, option, output_options
 from cavatica_upload.cli.output import Output
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.plan import size_text
 
 if TYPE_CHECKING:
@@ -124,8 +124,9 @@ class ReceiptFiles:
             with contextlib.suppress(FileNotFoundError):
                 self._place.stat()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--receipt {place} cannot be written: {reason}.", "Choose another place.") from error
+            raise UsageError(
+                f"--receipt {place} cannot be written: {reason_of(error)}.", "Choose another place."
+            ) from error
         if not os.access(folder if self._folder or not self._place.exists() else self._place, os.W_OK):
             raise UsageError(f"--receipt {place} cannot be written: no permission.", "Choose another place.")
 

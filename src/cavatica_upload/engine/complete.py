@@ -10,7 +10,6 @@ import attrs
 from cavatica_upload import receipt, versions
 from cavatica_upload.api.records import CompletedFile
 from cavatica_upload.clock import epoch_seconds, now_utc, utc_text
-from cavatica_upload.disk import reason_of
 from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.completed_file import (
     File,
@@ -32,6 +31,7 @@ from cavatica_upload.errors import (
     SizeMismatch,
     UnexpectedAnswer,
     UploadGone,
+    reason_of,
 )
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart

@@ -21,7 +21,8 @@ import attrs
 import filelock
 
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import private_folder, reason_of
+from cavatica_upload.disk import private_folder
+from cavatica_upload.errors import reason_of
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import Entry, SentPart, identity_text, target_text
 from cavatica_upload.journal.tables import SELECT_UPLOADS, SpoiltError, is_busy, prepare

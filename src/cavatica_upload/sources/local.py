@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cavatica_upload.disk import reason_of
-from cavatica_upload.errors import FileChanged, SourceError
+from cavatica_upload.errors import FileChanged, SourceError, reason_of
 from cavatica_upload.identity import Identity
 from cavatica_upload.sources.base import usual_block
 
@@ -40,7 +39,7 @@ class LocalFile:
                 found = self._read(count, offset)
             except OSError as error:
                 raise SourceError(
-                    f"{self.path} could not be read: {error.strerror}.", "See to the disk, then run the same again."
+                    f"{self.path} could not be read: {reason_of(error)}.", "See to the disk, then run the same again."
                 ) from error
             if not found:
                 left = os.fstat(self._fd).st_size

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import attrs
 
-from cavatica_upload.errors import Interrupted, SizeMismatch, SourceError
+from cavatica_upload.errors import Interrupted, SizeMismatch, SourceError, reason_of
 from cavatica_upload.identity import Identity
 from cavatica_upload.plan import MAX_PARTS, Part
 from cavatica_upload.receipt import FileDigest
@@ -185,7 +185,7 @@ class Stream:
 
 def _not_kept(error: OSError) -> SourceError:
     return SourceError(
-        f"A part of the stream could not be kept in {tempfile.tempdir or 'a temporary file'}: {error.strerror}.",
+        f"A part of the stream could not be kept in {tempfile.tempdir or 'a temporary file'}: {reason_of(error)}.",
         "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
     )
 
