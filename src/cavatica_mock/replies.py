@@ -40,7 +40,7 @@ class Reply:
     """An answer down to its bytes."""
 
     status: int
-    body: bytes = b""
+    body: bytes
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
     def response(self) -> web.Response:

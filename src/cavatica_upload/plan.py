@@ -140,7 +140,7 @@ def part_size_for(
     return _round_up(max(usual, limit, needed), STEP)
 
 
-def calls_allow(part_size: float, calls_per_second: float = CALLS_PER_SECOND) -> str:
+def calls_allow(part_size: float, calls_per_second: float) -> str:
     """Say how fast the rate limit lets parts of so many bytes go up, at one call for each."""
     calls = round(calls_per_second * WINDOW_SECONDS)
     rate, size = (f"{n:,.0f}" if n >= 10 else f"{n:.2g}" for n in (part_size * calls_per_second / MIB, part_size / MIB))

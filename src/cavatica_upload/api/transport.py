@@ -45,8 +45,8 @@ class Calls:
     policy: Policy
     timing: Timing
     rate_limiter: RateLimiter
-    on_event: Callable[[Event], None] = lambda _event: None
-    cancel: threading.Event | None = None
+    on_event: Callable[[Event], None]
+    cancel: threading.Event | None
     _maintenance_until: float = 0.0
 
     def owns(self, url: httpx.URL) -> bool:

@@ -97,7 +97,7 @@ class FolderWalk:
     `unreadable` holds the folders that could not be read.
     """
 
-    def __init__(self, top: str, selection: Selection, *, follow_links: bool = True) -> None:
+    def __init__(self, top: str, selection: Selection, *, follow_links: bool) -> None:
         self.unreadable: list[tuple[str, OSError]] = []
         self._top = top
         self._selection = selection

@@ -43,7 +43,7 @@ class OpenUpload:
     summary: UploadSummary | None
     entry: Entry | None
     place: str
-    parts_here: int = 0
+    parts_here: int
 
     @property
     def age(self) -> float | None:
@@ -146,13 +146,18 @@ def _parts(journal: Journal, entry: Entry | None) -> int:
     return len(journal.parts(entry)) if entry else 0
 
 
+def gone_text(upload_id: str) -> str:
+    """Return the sentence about an upload that is not open on the server."""
+    return f"There is no unfinished upload {upload_id}: it was completed or aborted, or never begun."
+
+
 def get_open(api: Api, upload_id: str, *, list_parts: bool = False) -> Upload:
     """Return an open upload; raises UploadGone, saying where to look."""
     try:
         return api.get_upload(upload_id, list_parts=list_parts)
     except UploadGone as error:
         raise UploadGone(
-            f"There is no unfinished upload {upload_id}: it was completed or aborted, or never begun.",
+            gone_text(upload_id),
             "“cavatica uploads list” shows unfinished uploads.",
             status=error.status,
             code=error.code,

@@ -82,9 +82,9 @@ class FileProgress:
     speed: Speed
     began: float
     moved: float
-    sent: int = 0
-    kept: int = 0
-    kept_parts: int = 0
+    sent: int
+    kept: int
+    kept_parts: int
 
 
 class Meter:

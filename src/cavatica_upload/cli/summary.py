@@ -53,7 +53,7 @@ class Tally:
     what the server keeps of files that are not finished.
     """
 
-    files: int = 0
+    files: int
     done: int = 0
     there: int = 0
     skipped: int = 0

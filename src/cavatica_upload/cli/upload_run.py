@@ -41,8 +41,8 @@ class UploadRun:
         files: int,
         size: int,
         unsized: Iterable[str] = (),
-        yes: bool = False,
-        resume: Sequence[str] | None = None,
+        yes: bool,
+        resume: Sequence[str] | None,
     ) -> None:
         self.output = output
         self.tally = Tally(files=files)

@@ -288,10 +288,12 @@ def _agreed(count: int) -> bool:
 
 
 def _say_aborted(output: Output, upload_id: str, there: bool) -> Exit:
+    from cavatica_upload.cli.open_uploads import gone_text
+
     if output.as_json:
         output.record({"event": "aborted", "upload_id": upload_id, "was_there": there})
     elif there:
         output.result(upload_id, "aborted")
     else:
-        output.problem(f"There is no unfinished upload {upload_id}: it was completed or aborted, or never begun.")
+        output.problem(gone_text(upload_id))
     return Exit.DONE if there else Exit.FAILED

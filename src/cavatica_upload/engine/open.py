@@ -33,10 +33,10 @@ class Opened:
     lock: UploadLock
     entry: Entry
     plan: Plan | None
-    parallel: bool = True
-    kept: Kept = attrs.field(factory=Kept)
-    known: FileDigest | None = None
-    completed: File | None = None
+    parallel: bool
+    kept: Kept
+    known: FileDigest | None
+    completed: File | None
 
     @property
     def part_size(self) -> int:

@@ -92,9 +92,9 @@ class PartPool:
         storage: Storage,
         concurrency: Concurrency,
         *,
-        throttle: Throttle | None = None,
-        part_deadline: float | None = None,
-        workers: Workers | None = None,
+        throttle: Throttle | None,
+        part_deadline: float | None,
+        workers: Workers | None,
     ) -> None:
         self._context = context
         self._storage = storage
@@ -127,7 +127,7 @@ class PartPool:
                 heapq.heappush(file.waiting, (part.number, part))
             self._add_workers()
 
-    def withdraw(self, file: FileParts, *, drop: bool = False) -> list[Part]:
+    def withdraw(self, file: FileParts, *, drop: bool) -> list[Part]:
         """Remove the waiting parts of a file and return them; with `drop`, also abort the parts in flight."""
         with self._lock:
             if file in self._files:

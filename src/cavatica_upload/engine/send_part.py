@@ -55,8 +55,8 @@ class PartTask:
     path: str | None
     verify: bool = True
     deadline: float | None = None
-    file_size: int | None = None
-    mtime_ns: int | None = None
+    file_size: int | None = attrs.field(kw_only=True)
+    mtime_ns: int | None = attrs.field(kw_only=True)
     attempt: int = 1
 
 
