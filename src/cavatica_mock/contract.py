@@ -26,12 +26,34 @@ class Invalid(Exception):
         super().__init__(why)
 
 
+class Validator:
+    """A validator that is compiled when it is first needed, so that a mock starts within milliseconds."""
+
+    def __init__(self, contract: "Contract", schema: Mapping[str, Any]) -> None:
+        self._contract, self._schema = contract, schema
+
+    @cached_property
+    def _validator(self) -> Any:
+        return self._contract.compile(self._schema)
+
+    def check(self, value: object, *where: str) -> None:
+        """Raises Invalid for the first of the errors, however many schemas refuse the value."""
+        if self._validator.is_valid(value):
+            return
+        error = next(iter(self._validator.iter_errors(value)))
+        path = (*where, *error.instance_path)
+        name = ".".join(str(step) for step in path) or "the body"
+        why = str(error.message)
+        # A validator quotes the value, which can be the whole body.
+        raise Invalid(path, f"{name}: {why if len(why) <= 200 else why[:100] + ' … ' + why[-100:]}")
+
+
 @attrs.frozen(eq=False)
 class Parameter:
     name: str
     kind: str  # path or query
     schema: Mapping[str, Any]
-    validator: Any = attrs.field(repr=False)
+    validator: Validator = attrs.field(repr=False)
 
     @property
     def repeatable(self) -> bool:
@@ -43,7 +65,7 @@ class Parameter:
         if len(texts) > 1 and not self.repeatable:
             raise Invalid((self.name,), f"{self.name} is given more than once.")
         value = list(texts) if self.repeatable else self._value(texts[0])
-        check(self.validator, value, self.name)
+        self.validator.check(value, self.name)
         return value
 
     def _value(self, text: str) -> str | int | bool:
@@ -66,14 +88,9 @@ class Operation:
     method: str
     template: str
     parameters: tuple[Parameter, ...]
-    body_schema: Mapping[str, Any] | None
+    body: Validator | None
     body_required: bool
     responses: Mapping[str, Any]
-    document: "Contract" = attrs.field(repr=False)
-
-    @cached_property
-    def body_validator(self) -> Any:
-        return None if self.body_schema is None else self.document.compile(self.body_schema)
 
     @cached_property
     def segments(self) -> tuple[str, ...]:
@@ -154,49 +171,20 @@ class Contract:
     def _operation(self, template: str, method: str, item: Mapping[str, Any]) -> Operation:
         said = item[method]
         content = self.resolve(said["requestBody"]) if "requestBody" in said else {}
+        body = content.get("content", {}).get("application/json", {}).get("schema")
         parameters = [self.resolve(node) for node in (*item.get("parameters", ()), *said.get("parameters", ()))]
         return Operation(
             id=said["operationId"],
             method=method.upper(),
             template=template,
             parameters=tuple(
-                Parameter(node["name"], node["in"], self.resolve(node["schema"]), _Lazy(self, node["schema"]))
+                Parameter(node["name"], node["in"], self.resolve(node["schema"]), Validator(self, node["schema"]))
                 for node in parameters
             ),
-            body_schema=content.get("content", {}).get("application/json", {}).get("schema"),
+            body=None if body is None else Validator(self, body),
             body_required=bool(content.get("required", False)),
             responses=said["responses"],
-            document=self,
         )
-
-
-class _Lazy:
-    """A validator that is compiled when it is first needed, so that a mock starts within milliseconds."""
-
-    def __init__(self, contract: Contract, schema: Mapping[str, Any]) -> None:
-        self._contract, self._schema = contract, schema
-
-    @cached_property
-    def _validator(self) -> Any:
-        return self._contract.compile(self._schema)
-
-    def is_valid(self, value: object) -> bool:
-        return bool(self._validator.is_valid(value))
-
-    def iter_errors(self, value: object) -> Iterator[Any]:
-        return iter(self._validator.iter_errors(value))
-
-
-def check(validator: Any, value: object, *where: str) -> None:
-    """Raises Invalid for the first of the errors, however many schemas refuse the value."""
-    if validator.is_valid(value):
-        return
-    error = next(iter(validator.iter_errors(value)))
-    path = (*where, *error.instance_path)
-    name = ".".join(str(step) for step in path) or "the body"
-    why = str(error.message)
-    # A validator quotes the value, which can be the whole body.
-    raise Invalid(path, f"{name}: {why if len(why) <= 200 else why[:100] + ' … ' + why[-100:]}")
 
 
 @cache

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from cavatica_mock import errors
-from cavatica_mock.contract import Contract, Invalid, Operation, check
+from cavatica_mock.contract import Contract, Invalid, Operation
 from cavatica_mock.errors import Problem
 from cavatica_mock.handlers import Call, Handlers, refused, unrouted
 from cavatica_mock.records import select_fields, user_of
@@ -162,7 +162,7 @@ def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]
 
 def _body(admitted: Admitted, body: bytes) -> Any:
     operation = admitted.operation
-    if operation.body_schema is None:
+    if operation.body is None:
         return None  # the vendor's Python client sends `null` with a GET and `{}` with a DELETE
     bad = errors.BAD_BODY[operation.id]
     if not body:
@@ -174,7 +174,7 @@ def _body(admitted: Admitted, body: bytes) -> Any:
     document = _decoded(body, bad)
     _check_destination(operation, document)
     try:
-        check(operation.body_validator, document)
+        operation.body.check(document)
     except Invalid as invalid:
         first = str(invalid.where[0]) if invalid.where else ""
         raise Problem(errors.BAD_KEY.get((operation.id, first), bad), invalid.why) from None
