@@ -101,9 +101,8 @@ class Answer:
         if self.json is NOTHING:
             begins = self.body[:MOST_SCRUBBED].decode("utf-8", "replace")
         else:
-            begins = json.dumps(self.json, ensure_ascii=False)[
-                :MOST_SCRUBBED
-            ]  # anew, so that no escape hides a URL from redaction
+            # Anew, so that no escape hides a URL from redaction.
+            begins = json.dumps(self.json, ensure_ascii=False)[:MOST_SCRUBBED]
         begins = scrub(begins)
         if len(begins) > SHOWN_CHARACTERS:
             begins = begins[: SHOWN_CHARACTERS - 1] + "…"

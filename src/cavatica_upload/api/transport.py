@@ -64,12 +64,11 @@ class Calls:
         headers[TOKEN_HEADER] = self.token.reveal()
         headers.setdefault("Content-Type", "application/json")  # the platform wants it on every call
         headers["Accept-Encoding"] = "gzip, deflate"  # what `decoded()` knows
-        timeout = dict(request.extensions.get("timeout", {}))
-        for kind in ("connect", "read", "write", "pool"):
-            limit = timeout.get(kind)
-            if kind == "read" and limit is not None and call.operation.slow:
-                limit = max(limit, self.timing.slow_silence)
-            timeout[kind] = seconds if limit is None else min(limit, seconds)
+        limits = {**request.extensions.get("timeout", {}), "read": self._silence(request, call)}
+        timeout = {
+            kind: seconds if (limit := limits.get(kind)) is None else min(limit, seconds)
+            for kind in ("connect", "read", "write", "pool")
+        }
         return _copy(request, headers, {**request.extensions, "timeout": timeout})
 
     def without_token(self, request: httpx.Request) -> httpx.Request:
@@ -78,10 +77,13 @@ class Calls:
 
     def seconds_for(self, request: httpx.Request, call: CallAttempts) -> float:
         """Return how long an attempt may take, its whole answer included."""
-        silence = request.extensions.get("timeout", {}).get("read")
-        if call.operation.slow and silence is not None:
-            silence = max(silence, self.timing.slow_silence)
+        silence = self._silence(request, call)
         return max(min(float("inf") if silence is None else SLACK * silence, call.time_left), 0.1)
+
+    def _silence(self, request: httpx.Request, call: CallAttempts) -> float | None:
+        """Return the seconds without a byte that end an attempt, None if none do."""
+        silence: float | None = request.extensions.get("timeout", {}).get("read")
+        return max(silence, self.timing.slow_silence) if silence is not None and call.operation.slow else silence
 
     def failed(self, call: CallAttempts, error: httpx.RequestError) -> Retry | Fail:
         """Judge an attempt that ended without a whole answer."""
