@@ -60,11 +60,11 @@ def problem(status: int, code: int | None = None, message: str = "No.") -> bytes
     return answer(status, body)
 
 
-def limited(limit: int, remaining: int, resets_in: float, clock_skew: float = 0.0, status: int = 200) -> bytes:
+def limited(remaining: int, resets_in: float, clock_skew: float = 0.0, status: int = 200) -> bytes:
     """Return an answer with rate-limit headers, from a server whose clock is off by so many seconds."""
     now = time.time() + clock_skew
     headers = {
-        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Limit": "10",
         "X-RateLimit-Remaining": str(remaining),
         "X-RateLimit-Reset": str(int(now + resets_in)),
     }

@@ -218,7 +218,7 @@ def test_final_answers_are_raised_at_once(
 def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
     """A 429 is waited out until the reset, although server and client disagree by an hour about the time."""
     waits: list[RateLimitWait] = []
-    server = serve(limited(10, 0, 1, skew, 429), limited(10, 9, 1, skew))
+    server = serve(limited(0, 1, skew, 429), limited(9, 1, skew))
     with connect(TOKEN, server.url, timing=QUICK, on_event=waits.append, attempts=1) as client:
         assert get_upload.sync("u1", client=client) is not None
     assert len(server.requests) == 2
@@ -228,7 +228,7 @@ def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
 
 def test_rate_limit_asynchronously(serve: Serve) -> None:
     """The asynchronous functions wait for the reset too, and let others work meanwhile."""
-    server = serve(limited(10, 0, 0, 0, 429), limited(10, 9, 1))
+    server = serve(limited(0, 0, 0, 429), limited(9, 1))
 
     async def call() -> object:
         waits = asyncio.Event()
@@ -254,7 +254,7 @@ def test_rate_limit_asynchronously(serve: Serve) -> None:
 @pytest.mark.parametrize("trouble", ["maintenance", "limit"])
 def test_waits_are_cancelled(serve: Serve, trouble: str) -> None:
     """Setting the event ends a pause of minutes at once, synchronously and asynchronously."""
-    reply = problem(503, 0) if trouble == "maintenance" else limited(10, 0, 300, 0, 429)
+    reply = problem(503, 0) if trouble == "maintenance" else limited(0, 300, 0, 429)
     cancel = threading.Event()
     server = serve(reply)
 
