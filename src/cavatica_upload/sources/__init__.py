@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,7 +39,7 @@ def open_source(
     with opening(path):
         mode = path.stat().st_mode
         if stat.S_ISFIFO(mode) and not regular:
-            return Stream(path.open("rb", buffering=0), own=True, allow_empty=allow_empty, most=most)
+            return Stream(_open_pipe(path), own=True, allow_empty=allow_empty, most=most)
         if stat.S_ISREG(mode) and path.stat().st_size == 0:
             stream = os.fdopen(open_regular(path), "rb", buffering=0)
             first = stream.read(1)
@@ -46,3 +47,10 @@ def open_source(
                 return Stream(stream, own=True, ahead=first, name=path.name, most=most)
             stream.close()
     return LocalFile(path)
+
+
+def _open_pipe(path: Path) -> BinaryIO:
+    """Open a named pipe; on Linux without waiting for its writer: the stream waits for bytes, which can be stopped."""
+    descriptor = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if sys.platform == "linux" else 0))
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "rb", buffering=0)
