@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -438,3 +439,25 @@ def test_an_upload_that_was_given_up_is_not_resumed(machine: Machine) -> None:
         assert f"cavatica uploads abort {begun}" in ended.err
     assert [upload["upload_id"] for upload in machine.mock.uploads()] == [begun]
     assert machine.call("uploads", "abort", begun).code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere to open a pipe waits for its writer")
+def test_a_pipe_whose_writer_does_not_come_can_be_left(machine: Machine) -> None:
+    """Ctrl-C ends the wait for the writer of a named pipe, and its upload is aborted."""
+    os.mkfifo(machine.home / "pipe")
+    process = machine.start("upload", "pipe", "--name", "a.bam", *TO, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"pipe: started\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert machine.mock.uploads() == []
+
+
+def test_doctor_says_that_receipts_cannot_be_kept(machine: Machine) -> None:
+    """A journal that can be written is not enough."""
+    machine.file("state/receipts", b"")
+    ended = machine.call("doctor")
+    assert ended.code == 3
+    assert "WRONG  state" in ended.out
+    assert "state/receipts" in ended.out.replace("\n", "").replace(" ", "")

@@ -128,7 +128,7 @@ def _wrong(check: str, error: CavaticaError) -> Finding:
 
 def _state() -> Finding:
     from cavatica_upload.destination import Destination
-    from cavatica_upload.disk import state_dir, state_notice
+    from cavatica_upload.disk import private_folder, state_dir, state_notice
     from cavatica_upload.journal.journal import Journal
 
     folder, told = state_dir(), list[str]()
@@ -139,6 +139,16 @@ def _state() -> Finding:
     journal.close()
     if journal.trouble:
         raise ConfigError(journal.trouble, "Make room or get permission there, or set CAVATICA_STATE_DIR.")
+    receipts = folder / "receipts"
+    try:
+        private_folder(receipts)
+        writable = os.access(receipts, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise ConfigError(
+            f"Receipts cannot be kept in {receipts}.", "Make it a folder that you may write, or set CAVATICA_STATE_DIR."
+        )
     if told:
         return Finding("state", "note", " ".join(told))
     free = shutil.disk_usage(folder).free
