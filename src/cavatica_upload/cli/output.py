@@ -1,4 +1,4 @@
-"""What the user sees: results on standard output, all else on standard error, and nothing that upsets a terminal."""
+"""Writes results to standard output and everything else to standard error, without control characters."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ MOST_PROBLEMS = 100
 
 
 class Output:
-    """The two streams of a command, and how much it is to say. Whatever it is given is shown as one printable line."""
+    """The output of a command. Each text is written as one printable line."""
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self.as_json = as_json
@@ -37,7 +37,7 @@ class Output:
 
     @cached_property
     def console(self) -> "Console":
-        """Standard error. If nobody reads it any more, what would be said is dropped and the work goes on."""
+        """Standard error. If it cannot be written, messages are dropped and the work continues."""
         from rich.console import Console  # not needed for --version and --help
 
         class Stderr(Console):
@@ -53,7 +53,7 @@ class Output:
         return is_terminal(2) and not self.console.is_dumb_terminal
 
     def result(self, *fields: str) -> None:
-        """Write a line of what was asked for to standard output, with tabs between its fields."""
+        """Write a line of results to standard output, with tabs between its fields."""
         text = "\t".join(map(visible, fields))
         if self.on_terminal and is_terminal(1):
             from rich.text import Text
@@ -81,7 +81,7 @@ class Output:
         write_line(json.dumps(value, ensure_ascii=True, default=str))
 
     def say(self, text: str) -> None:
-        """Write a line about the run to standard error, unless that was not wanted."""
+        """Write a line about the run to standard error, unless --quiet is given."""
         if not self.quiet:
             self._print(text)
 
@@ -91,7 +91,7 @@ class Output:
             self._print(text, before="Note: ", before_style="yellow")
 
     def problem(self, text: str, hint: str | None = None) -> None:
-        """Write what happened, and what to do, to standard error, however quiet the command is to be."""
+        """Write a message and a hint to standard error, even with --quiet."""
         self._print(text, before="Error: ", before_style="bold red")
         if hint:
             self._print(hint)
@@ -110,7 +110,7 @@ class Output:
             self.record({"event": "problem", "message": problem})
 
     def error(self, error: CavaticaError) -> None:
-        """Write an error of ours to standard error, and under --json to standard output too."""
+        """Write an error to standard error, and with --json also to standard output."""
         self.problem(message_of(error), hint_of(error))
         if self.as_json:
             self.record({"event": "error", **error_record(error)})
@@ -142,7 +142,7 @@ def write_line(text: str) -> None:
 
 
 def flush_output() -> None:
-    """Write out what is left, so that the interpreter's end does not fail; what cannot be written is discarded."""
+    """Flush standard output, so that the interpreter's exit does not fail; what cannot be written is discarded."""
     for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             if stream is not None:
@@ -163,7 +163,7 @@ def output_lost(error: Exception) -> None:
 
 
 def output_failed() -> bool:
-    """Whether a line of standard output was lost, though somebody was to read it."""
+    """Whether a line could not be written to standard output (a closed pipe does not count)."""
     return bool(_UNWRITABLE)
 
 
@@ -200,7 +200,7 @@ def wrapped(text: str, before: str) -> list[str]:
 
 
 def ask(question: str) -> bool:
-    """Ask on standard error; everything but y and yes is a no. Ctrl-C raises KeyboardInterrupt, as elsewhere."""
+    """Ask on standard error; only y and yes agree. Ctrl-C raises KeyboardInterrupt."""
     sys.stderr.write(f"{visible(question)} [y/N]: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""What a run came to: counts, the files that failed and why, and the command that resumes."""
+"""The result of a run: counts, failed files with the reasons, and the command that resumes."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _WIDEST_NAME = 48
 
 @attrs.frozen
 class Failure:
-    """A file that is not as it should be, and why; `before` is said in front of the error's own sentence."""
+    """A failed file and its error; `before` is printed in front of the message."""
 
     file: str
     error: BaseException
@@ -68,7 +68,7 @@ class Tally:
     kept_parts: int = 0
 
     def fail(self, file: str, error: BaseException) -> None:
-        """Count a failed file; those that were merely interrupted are not worth a row each."""
+        """Count a failed file; an interrupted one gets no row."""
         if exit_of(error) is Exit.INTERRUPTED:
             self.stopped = True
         else:
@@ -76,21 +76,21 @@ class Tally:
 
     @property
     def well(self) -> int:
-        """The files that are as they should be."""
+        """The number of files that need nothing more."""
         return self.done + self.there + self.skipped - self.bare
 
     @property
     def bare(self) -> int:
-        """The files that are there, without the metadata they should have."""
+        """The number of uploaded files whose metadata could not be set."""
         return sum(bool(failure.before) for failure in self.failures)
 
     @property
     def interrupted(self) -> int:
-        """The files that were not begun or not finished, in a run that was stopped."""
+        """The number of files that a stop left unfinished."""
         return max(0, self.files - self.well - len(self.failures)) if self.stopped else 0
 
     def fail_metadata(self, file: str, file_id: str, error: BaseException) -> None:
-        """Count a file that is there without the metadata it should have."""
+        """Count an uploaded file whose metadata could not be set."""
         self.failures.append(Failure(file, error, f"Uploaded as {file_id}, but without its metadata: "))
 
     @property
@@ -132,7 +132,7 @@ def _interrupted(tally: Tally, *, resumable: bool) -> str:
     """Say how much of an interrupted run is finished."""
     text = f"Interrupted: {tally.well:,} of {count_text(tally.files, 'file')} finished"
     if not resumable:
-        return f"{text}. What comes from standard input has to be sent again from its beginning."
+        return f"{text}. Standard input has to be sent again from its beginning."
     if tally.kept_parts:
         kept = f"{count_text(tally.kept_parts, 'part')} ({size_text(tally.kept_bytes)})"
         text += f"; {kept} of unfinished files {'is' if tally.kept_parts == 1 else 'are'} kept on the server"

@@ -1,4 +1,4 @@
-"""When to report parts in bulk: the API's calls are scarce, and what is not reported hangs on the local journal."""
+"""Decides when to report parts in bulk. API calls are limited, but only the local journal knows unreported parts."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ class Checkpoints:
     """The parts of one upload that storage took and that were not reported to the API.
 
     A report is due when 32 of them have gathered or the oldest is 60 seconds old, but there is never more than one
-    report per 32 parts: N parts cost at most N/32 reports, rounded up. What is left rides along with `complete`.
+    report per 32 parts: N parts cost at most N/32 reports, rounded up. The rest is reported with the completion.
     """
 
     def __init__(self) -> None:

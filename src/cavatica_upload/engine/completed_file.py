@@ -1,4 +1,4 @@
-"""The file that an upload became: what an answer says of it, or how it is found if no answer came."""
+"""The file that results from an upload: checked if the answer names it, found if the answer is lost."""
 
 import time
 import unicodedata
@@ -17,12 +17,12 @@ from cavatica_upload.md5 import new_digest
 from cavatica_upload.sources.base import Source
 from cavatica_upload.storage.put import md5_in
 
-UNKNOWN_CLOCK = 5.0  # seconds: if the platform has not told its clock
+UNKNOWN_CLOCK = 5.0  # seconds of tolerance if the platform did not tell its time
 READ_WHOLE = 1 << 30  # bytes up to which a file is read back whole; of larger ones the first and the last part
-READ_SECONDS = 600.0  # that reading a file back may take
+READ_SECONDS = 600.0  # the most for reading a file back
 
 File = CompletedFile | FileDetails
-"""The file as the server has it; what it did not tell is None."""
+"""The file as the server describes it; None stands for what it did not tell."""
 
 
 @attrs.frozen
@@ -46,11 +46,11 @@ def find_completed_file(
     before: frozenset[str] | None = None,
     acted: bool = False,
 ) -> Found | None:
-    """Find the file that has the upload's name, after a completion whose answer did not come or said nothing.
+    """Find the file with the upload's name, after a completion whose answer was lost or named no file.
 
-    `asked` is the server's time of the completion, in epoch seconds; `before` are the ids of the files that had the
-    name before it, None if nobody looked; `acted` says that the server answered with success. Time, size, what was
-    there before and, as another file could have come within the same seconds, the bytes tell whose the file is.
+    `asked` is the server's time of the completion, in epoch seconds. `before` are the IDs of the files that had the
+    name before it, None if that is not known. `acted` means that the server answered with success. The file is compared
+    by time, size and these IDs, and by its bytes, because somebody else may have made a file at the same time.
     """
     file = context.api.find_file(entry.destination, entry.name)
     if file is None:
@@ -69,7 +69,7 @@ def find_completed_file(
 
 
 def gone(entry: Entry, found: Found | None) -> UploadGone:
-    """Return the error of an upload that is gone without having become a file, as far as can be told."""
+    """Return the error for an upload that is gone and has probably not become a file."""
     what = f"The upload of {entry.name} is gone on the server"
     if found is None:
         what += ": aborted by somebody, or expired."
@@ -87,10 +87,10 @@ def gone(entry: Entry, found: Found | None) -> UploadGone:
 
 
 def check_answer(context: Context, entry: Entry, size: int, answer: CompletedFile) -> File | None:
-    """Return the file that a completion named; if it is not the one that was sent, look at it before believing that.
+    """Return the file that a completion named. If the answer does not fit the upload, request and compare the file.
 
-    None if what was named is not there: then the answer says nothing but success.
-    Raises IntegrityError if the file on the platform is another one, of another size, or elsewhere.
+    Returns None if the named file does not exist; then the answer only means success. Raises IntegrityError if the file
+    on the platform has another size, name or place.
     """
     file: File = answer
     wrong = _differences(file, entry, size)
@@ -120,13 +120,13 @@ def check_answer(context: Context, entry: Entry, size: int, answer: CompletedFil
 
 
 def server_time(context: Context, began: float) -> float:
-    """Return this machine's epoch second as the server's; what is not known of its clock is taken off."""
+    """Return the server's time for a local epoch second; if it is not known, a few seconds earlier to be safe."""
     clock = context.server_clock
     return began + clock.skew if clock.known else began - UNKNOWN_CLOCK
 
 
 def _differences(file: File, entry: Entry, size: int) -> list[str]:
-    """Say how a file differs from the one that was sent; what the server did not tell is no difference."""
+    """Return how a file differs from the one that was sent; what the server did not tell is not compared."""
     pairs = {
         "size": (file.size, size),
         "name": (_nfc(file.name), _nfc(entry.name)),

@@ -1,7 +1,7 @@
-"""How many parts to have in flight: one at first, and quickly more where little is at stake. No threads here.
+"""Decides how many parts to have in flight. Starts with one and adds more quickly while little can be lost.
 
-What is in flight is lost by a kill. So there are as many parts in flight as the network takes in a few seconds, up to
-a limit. More are tried now and then, and kept as long as the sum of their speeds grows.
+A kill loses the parts in flight. So their number is first limited to what the network sends in a few seconds. More are
+tried now and then, and kept if the total speed grows.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What all uploads of one run share, and how they are stopped: first in order, then immediately."""
+"""The state that all uploads share, and the stop: it first lets parts end, then drops them."""
 
 import threading
 import time
@@ -47,7 +47,7 @@ class Stop:
         self.calls = _CallsBlocked(self)
 
     def request(self, *, at_once: bool = False) -> None:
-        """Ask for the run to be stopped."""
+        """Request a stop."""
         self.at_once = self.at_once or at_once
         self.requested = True
 
@@ -79,7 +79,7 @@ class Stop:
 
     @property
     def blocked(self) -> bool:
-        """Whether this thread may make no call any more."""
+        """Whether this thread may make no more API calls."""
         return (
             self.abandoning.is_set() or self.at_once or (self.requested and not getattr(self._thread, "allowed", False))
         )
@@ -134,7 +134,7 @@ class Context:
         return max((rate for rate in (self.rate, self.expected_rate) if rate), default=None)
 
     def say_if_calls_limit(self, part_size: int) -> None:
-        """Tell once if parts of this size need more calls than there are, at the expected rate."""
+        """Tell once if API calls, with parts of this size, do not allow the expected rate."""
         if self._said_calls_limit or (self.expected_rate or 0) <= part_size * self.calls_per_second:
             return
         self._said_calls_limit = True
@@ -162,7 +162,7 @@ class Context:
             return Upload(upload_id=upload_id)
 
     def abort(self, file: FileKey, entry: Entry) -> None:
-        """Abort an upload that is of no use any more, and forget it; if that fails, the next run tries again."""
+        """Abort a useless upload and delete it from the journal; if that fails, the next run tries again."""
         try:
             self.api.abort_upload(entry.upload_id)
         except UploadGone:

@@ -1,8 +1,7 @@
-"""The engine: decides which file is begun when, and owns the threads.
+"""The engine: decides which file starts next, and owns the threads.
 
-Every open file has a thread of its own that follows `upload_file` from top to bottom; the parts of all files go
-through one pool of workers (`parts`). One more thread looks at what is due: files to begin, a stop, sums of bytes, an
-outage to tell of.
+Every open file has its own thread, which runs `upload_file`. The parts of all files share one pool of workers
+(`parts`). One more thread does what is due: it starts files, applies a stop, and emits progress and outages.
 """
 
 import threading
@@ -15,8 +14,8 @@ from cavatica_upload.engine.parts import PartPool
 from cavatica_upload.engine.run import MOST_FILES, OpenFile, Run
 from cavatica_upload.plan import MIB
 
-FOR_EACH_PART = 64 * MIB  # bytes that wait for each part that may be in flight: with less, another file is opened
-LEAST_OF_FILE = 4 * MIB  # bytes for which a small file counts
+FOR_EACH_PART = 64 * MIB  # waiting bytes per part that may be in flight; if there are fewer, another file is opened
+LEAST_OF_FILE = 4 * MIB  # the fewest bytes that a file counts for
 
 
 class Engine:
@@ -36,14 +35,14 @@ class Engine:
         self._clock.start()
 
     def begin(self, run: Run) -> None:
-        """Take up a run."""
+        """Add a run."""
         with self._lock:
             self._runs.append(run)
         if self._context.stop.requested:
             run.stop()
 
     def feed(self, run: Run) -> None:
-        """Read requests ahead on the caller's thread; the biggest of those that gathered are begun."""
+        """Read requests ahead on the caller's thread, so that the biggest of them start first."""
         started = time.monotonic()
         for request in run.read_ahead():
             run.add(request)
@@ -52,12 +51,12 @@ class Engine:
         self._wake.set()
 
     def finish(self, run: Run) -> None:
-        """Forget a run."""
+        """Remove a run."""
         with self._lock:
             self._runs.remove(run)
 
     def close(self, seconds: float) -> None:
-        """Drop what is under way and end all threads, waiting up to `seconds` for them."""
+        """Drop all uploads and end all threads; wait up to `seconds` for them."""
         self._context.stop.request(at_once=True)
         self._closed = True
         self._wake.set()
@@ -71,7 +70,7 @@ class Engine:
     # Threads
 
     def _watch(self) -> None:
-        """Look at what is due, until the engine is closed."""
+        """Do what is due, until the engine is closed."""
         due = 0.0
         while True:
             self._wake.wait(self._context.timing.tick)
@@ -105,7 +104,10 @@ class Engine:
             thread.start()
 
     def _next_file(self) -> OpenFile | None:
-        """Return the file to begin now: the biggest while too little waits, else now and then one that is one part."""
+        """Return the file to start now, None if there is none.
+
+        If too few bytes wait to be sent, it is the biggest file. If not, a file of one part starts now and then.
+        """
         with self._lock:
             runs, files = list(self._runs), list(self._threads)
         if len(files) >= MOST_FILES:

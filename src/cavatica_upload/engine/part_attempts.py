@@ -1,4 +1,4 @@
-"""The attempts of one part: where it goes, and whether to try again, when, and with which URL."""
+"""The attempts of one part: its URL, and whether and when to retry."""
 
 import attrs
 
@@ -20,12 +20,12 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.storage.put import Target
 
-MARGIN = 10.0  # seconds before its end from which a URL is not begun with any more
-LEAST = 5.0  # seconds for which a URL that has just come is good, whatever the clocks say
-UNKNOWN = 300.0  # seconds for which a URL is good whose end the platform did not say; storage refuses it if not
+MARGIN = 10.0  # seconds; a URL that expires sooner is not used for a new attempt
+LEAST = 5.0  # seconds that a new URL is used, even if the clocks say that it has expired
+UNKNOWN = 300.0  # seconds that a URL is used if the platform did not say when it expires
 ATTEMPTS = 8
-WORKERS = 3  # of an executor that may fail with a part before it is sent from this machine
-WRONG_ANSWERS = 4  # of a part that arrives damaged, or without a header that is needed
+WORKERS = 3  # how many workers may fail with a part before this machine sends it
+WRONG_ANSWERS = 4  # attempts of a part that arrives damaged, or whose answer lacks a header
 
 
 def part_url(context: Context, upload_id: str, number: int) -> Target:
@@ -48,7 +48,7 @@ def refuse_plain_http(endpoint: str, url: str) -> None:
 
 
 def target_of(answer: PartUrl) -> Target:
-    """Return where to put a part, as the platform says; until when is for the caller to say, by its own clock."""
+    """Return the target of a part from the platform's answer, without an expiry time."""
     return Target(
         method=answer.method,
         url=answer.url,
@@ -68,14 +68,16 @@ class RetryDecision:
 
 @attrs.define
 class PartAttempts:
-    """What was tried for one part so far, and how to go on.
+    """Counts the failures of one part and decides on the next attempt.
 
-    A refused URL (403, or 400 with a word about expiry) is asked for anew, the first time without counting as a
-    failure. Wrong answers (damaged bytes, a missing header, other refusals) are tried four times. Storage in trouble
-    (408, 429, 5xx), silence and broken connections are tried eight times at least, and for `retry_for` seconds from
-    the first failure on; calls of the API, which were tried several times already, for `retry_for` seconds.
-    A 429 is only a wait. Nothing is tried beyond `deadline`, a moment of the monotonic clock. A worker of an executor
-    that fails is no failure of the part: it is sent elsewhere, after three of them from here.
+    - A refused URL (403, or 400 that names expiry) is requested anew; the first time does not count as a failure.
+    - A wrong answer (damaged bytes, a missing header, another refusal) allows four attempts.
+    - Trouble of storage (408, 429, 5xx), a timeout or a broken connection allows at least eight attempts, and retries
+      for `retry_for` seconds after the first failure.
+    - API calls, which the transport has retried already, are retried for `retry_for` seconds; a 429 of the API always.
+    - A failed worker does not count. After three, the part is sent from this machine.
+
+    Nothing is retried after `deadline` (monotonic clock).
     """
 
     retry_for: float
@@ -87,10 +89,10 @@ class PartAttempts:
     first_failure: float | None = None
 
     def decide(self, error: Exception, now: float, backoff: Backoff) -> RetryDecision | None:
-        """Return how to go on after this error; None if trying again is of no use."""
+        """Return when and how to retry after this error; None if a retry is useless."""
         if isinstance(error, WorkerFailed):
             self.failed_workers += 1
-            self.deadline = float("inf")  # how long that took is not to be counted to the next
+            self.deadline = float("inf")  # its time does not count for the next attempt
             return RetryDecision(backoff(self.failed_workers), new_url=False)
         if isinstance(error, UrlExpired):
             self.refused_urls += 1

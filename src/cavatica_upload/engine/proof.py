@@ -1,4 +1,4 @@
-"""Which parts are proved to be the file's own bytes: before an upload is resumed, and before it is completed."""
+"""Checks which parts have the bytes of the file, before an upload is resumed and before it is completed."""
 
 import contextlib
 import os
@@ -22,10 +22,10 @@ from cavatica_upload.verification import compare
 
 @attrs.frozen
 class Kept:
-    """The parts that need not be sent again, by number, and what the journal had wrong, as sentences for the user.
+    """The parts that need not be sent again, by number; `differences` are sentences about errors of the journal.
 
-    `reread` are the numbers of those that were read again to prove them; `compared` says of how many parts that was
-    tried. `changed` means that a part which was sent from this file is no longer its bytes.
+    `reread` are the numbers of the parts that were read again and agree; `compared` is how many were read again.
+    `changed` means that the file no longer has the bytes of a part that was sent from it.
     """
 
     parts: Mapping[int, SentPart] = attrs.field(factory=dict)
@@ -47,23 +47,24 @@ def keep(
 ) -> Kept:
     """Decide part by part, from the journal and from what the server says was reported (headers by part number).
 
-    - Server and journal agree on the ETag: kept.
-    - The server has it, the journal knows nothing of it or another ETag: that range of the file is read again, and the
-      part is kept if its MD5 is the server's ETag.
-    - The journal has it and the server was not told: kept, and reported with the next report.
-    - Anything else is sent (again).
-    If the two disagree the server is right. If the file may not be `unchanged` since its parts were sent, each of them
-    is read again; the first one that differs ends that. With `hashing`, a part that was sent without taking its MD5 is
-    read again, too. Raises Interrupted if `stopped` says so.
+    - Server and journal have the same ETag: the part is kept.
+    - Only the server has the part, or its ETag differs: that range of the file is read again, and the part is kept if
+      its MD5 is the server's ETag.
+    - Only the journal has the part: it is kept, and reported with the next report.
+    - Any other part is sent (again).
+
+    If not `unchanged`, the file may have changed since its parts were sent: each part is read again, up to the first
+    that differs. With `hashing`, parts that were sent without an MD5 are read again, too. Raises Interrupted if
+    `stopped` returns True.
     """
     kept: dict[int, SentPart] = {}
-    own: dict[int, SentPart] = {}  # to be read again: sent from here, as server and journal agree
-    others: dict[int, SentPart] = {}  # to be read again: only the server knows them
+    own: dict[int, SentPart] = {}  # to be read again; server and journal agree that they were sent from here
+    others: dict[int, SentPart] = {}  # to be read again; only the server has them
     differing = 0
     for part in plan:
         ours = journalled.get(part.number)
         if ours is not None and (ours.size != part.size or not ours.headers):
-            ours = None  # cut differently, or nothing that could be reported
+            ours = None  # of another size, or without headers to report
         theirs = reported.get(part.number)
         headers = theirs if theirs is not None else ours.headers if ours is not None else {}
         etag = etag_in(headers)
@@ -112,10 +113,10 @@ def _sentences(differing: int, doubtful: int, proved: int, forgotten: int) -> It
 def prove_unchanged(
     context: Context, request: UploadRequest, source: Source, plan: Plan | None, parts: Mapping[int, SentPart]
 ) -> tuple[Identity | None, bool]:
-    """Return the file's identity now, and whether its parts had to be read again to prove them.
+    """Return the current identity of the file, and whether its parts were read again.
 
-    If nothing touched it since its parts were sent, nothing is read. If something did, every part is read again and its
-    MD5 compared. Raises FileChanged if a part differs, or cannot be compared.
+    If its identity is the same as before, nothing is read. If not, every part is read again and its MD5 is compared.
+    Raises FileChanged if a part differs or cannot be compared.
     """
     before = source.identity
     if before is None or plan is None:
@@ -144,7 +145,7 @@ def prove_unchanged(
 
 @contextlib.contextmanager
 def _as_it_is_now(request: UploadRequest, source: Source) -> Iterator[Source]:
-    """Yield what has the file's path now, which may be another file than the one that is open."""
+    """Yield the file that is at the path now, which may be another one; if there is none, yield `source`."""
     current = None
     path = request.source
     if isinstance(path, str | os.PathLike) and (is_regular_file(path) or is_url(os.fspath(path))):

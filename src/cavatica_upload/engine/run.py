@@ -1,4 +1,4 @@
-"""The requests of one call of the uploader, the biggest files first, and how they ended."""
+"""The requests of one `upload_many()` call, the biggest files first, and their outcomes."""
 
 import bisect
 import contextlib
@@ -25,7 +25,7 @@ from cavatica_upload.plan import MAX_FILE_SIZE, ONE_PART, parts_text
 from cavatica_upload.request import Outcome, UploadRequest
 
 WINDOW = 2000  # requests read ahead
-FIRST_FILES = 4  # open at a time until some were opened well: what fails for all fails for few
+FIRST_FILES = 4  # open at a time at first; more if these open, so that a common error fails few files
 MOST_FILES = 32  # open at a time
 LOOK = 0.1  # seconds between looks whether the run was stopped
 MOST_ENDED = 100  # outcomes that wait before more requests are read
@@ -34,10 +34,10 @@ PROJECT_GONE = frozenset({3002, 5026})  # docs.cavatica.org, API status codes: n
 
 
 class CircuitBreaker:
-    """Stops a run that cannot succeed, instead of trying a thousand files.
+    """Stops a run that cannot succeed, so that not every file is tried.
 
-    Open after three files in a row that were refused for want of rights or place, and immediately after a refused token
-    or a certificate that cannot be verified. `error` is then why.
+    It opens after three files in a row that were refused because permissions, the project or the folder are missing. It
+    opens at once if the token is refused or a certificate cannot be verified. `error` is then the reason.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class CircuitBreaker:
 
 @attrs.define(eq=False)
 class OpenFile:
-    """A file that was begun, and how far it is: its thread writes these, and others may look."""
+    """A file that was started, and its progress. Only its own thread writes here; other threads may read."""
 
     run: "Run"
     request: UploadRequest
@@ -82,7 +82,7 @@ class OpenFile:
         return self.request.key
 
     def interruption(self) -> Interrupted:
-        """Return the error of being stopped, with what is done."""
+        """Return the error for a stopped upload, with the number of sent parts."""
         if self.parts is None:
             return Interrupted(f"The upload of {self.key} was interrupted.", "Run the same command again.")
         return Interrupted(
@@ -92,7 +92,7 @@ class OpenFile:
 
 
 class Run:
-    """A window over requests, sorted by size, so that neither memory nor threads grow with their number."""
+    """Reads some requests ahead and sorts them by size. Memory and threads do not grow with their number."""
 
     def __init__(self, requests: Iterable[UploadRequest | Outcome]) -> None:
         self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
@@ -109,9 +109,9 @@ class Run:
     # For the caller's thread
 
     def read_ahead(self) -> Iterator[UploadRequest]:
-        """Yield requests to be added, until the window is full; the caller's iterable may take its time.
+        """Yield requests to `add` until the window is full. The caller's iterable may block.
 
-        Those that have ended already are among the `outcomes`; many of these are for the caller to look at first.
+        Outcomes among them go to `outcomes`. If many wait there, this returns so that the caller can handle them first.
         """
         while len(self._waiting) < WINDOW and not self.exhausted and not self._stopped:
             request = next(self._requests, None)
@@ -144,12 +144,12 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come of it but what lies in `outcomes`."""
+        """Whether nothing will be added to `outcomes` any more."""
         with self._lock:
             return (self.exhausted or self._stopped) and not self._waiting and not self._open
 
     def wait(self, most: float = math.inf) -> tuple[list[Outcome], bool]:
-        """Wait until files end, for `most` seconds; return how they did, and whether no other will."""
+        """Wait up to `most` seconds for files to end; return their outcomes, and whether the run is over."""
         until = time.monotonic() + most
         while True:
             over = self.over
@@ -167,7 +167,7 @@ class Run:
     # For the engine
 
     def take(self, *, smallest: bool = False) -> OpenFile | None:
-        """Begin the biggest file, or with `smallest` one that is one part; None if none may be begun now."""
+        """Start the biggest file, or with `smallest` a file of one part; None if none may start now."""
         with self._lock:
             if self._breaker.error is not None:
                 self._reject_waiting()
@@ -181,13 +181,13 @@ class Run:
             return file
 
     def opened(self) -> None:
-        """Note that a file was opened: one more may be open at a time."""
+        """Note that a file was opened, and allow one more open file."""
         with self._lock:
             self._breaker.succeeded()
             self._most = min(MOST_FILES, self._most + 1)
 
     def end(self, file: OpenFile, outcome: Outcome) -> None:
-        """Note how a file ended; once."""
+        """Note the outcome of a file; a second one is ignored."""
         with self._lock:
             if file not in self._open:
                 return
@@ -199,13 +199,13 @@ class Run:
                 self._reject_waiting()
 
     def stop(self) -> None:
-        """End what waits, and whatever is added."""
+        """End all waiting files, and any that are added later."""
         with self._lock:
             self._stopped = True
             self._reject_waiting()
 
     def abandon(self) -> None:
-        """End what is under way without waiting for it."""
+        """End all open files without waiting for their threads."""
         for file in list(self._open):
             self.end(file, Outcome(file.request, error=file.interruption()))
 

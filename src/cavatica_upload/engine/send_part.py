@@ -1,4 +1,4 @@
-"""One attempt at one part, as a function of values: it can run on any thread, in any process, on any machine."""
+"""One attempt at one part. It needs only its arguments, so it can run in any thread, process or machine."""
 
 import atexit
 import contextlib
@@ -27,27 +27,27 @@ from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage.put import Storage, Target
 from cavatica_upload.timing import full_jitter
 
-ATTEMPTS_OF_WORKER = 3  # while the connection to storage fails: for that no call is needed
+ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call
 LARGEST_BLOCK = 1 << 20
-"""Bytes: larger ones save little CPU, stay with the allocator, and make the progress on a slow network coarse."""
+"""Bytes. Larger blocks save little CPU, keep memory allocated, and make progress coarse on a slow network."""
 BLOCKS_TOGETHER = 24 << 20
-"""Bytes: so much may lie in the blocks of all parts, however many are in flight. The rest of a process takes 45 MiB."""
+"""Bytes: the most in the blocks of all parts in flight together. The rest of a process takes 45 MiB."""
 BLOCKS_SENT = 2
-"""Of a part whose MD5 is not taken: one is sent, and the next is read."""
+"""Blocks of a part without MD5: one is sent, and the next is read."""
 BLOCKS_HASHED = ENOUGH + 1
-"""Of a part whose MD5 is computed: the others wait to be hashed beside those of other parts, and one is sent."""
+"""Blocks of a part with MD5: one is sent, and the others wait to be hashed together with those of other parts."""
 STEP = 64 << 10
-"""Bytes: blocks are multiples of it."""
+"""Bytes: block sizes are multiples of it."""
 
 
 @attrs.frozen
 class PartTask:
-    """A part and where it goes. Can be pickled; holds no token. The URL in `target` is a key until it expires.
+    """A part and its target. It can be pickled and holds no token. The URL in `target` is a secret until it expires.
 
-    `path` is the file on disk, None if the bytes come from elsewhere; `verify` says to take the MD5 of the bytes and
-    to compare it with storage's ETag; `deadline` is in seconds from the moment of the attempt: clocks of machines
-    differ, so no task holds a time of day. `file_size` in bytes and `mtime_ns` say which file a worker has to find at
-    `path`; `attempt` makes each task differ from those before, as Dask keeps answers.
+    `path` is the file on disk, None for any other source. With `verify`, the MD5 of the bytes is compared with
+    storage's ETag. `deadline` is in seconds from the start of the attempt, because the clocks of machines differ. A
+    worker checks that the file at `path` has `file_size` (bytes) and `mtime_ns`. `attempt` makes each task unique,
+    because Dask caches results.
     """
 
     part: Part
@@ -61,10 +61,10 @@ class PartTask:
 
 
 class Watch(Protocol):
-    """How an attempt in this process is followed: paced, counted and stopped."""
+    """Limits the rate of an attempt in this process, counts its bytes, and stops it."""
 
     def block_size(self) -> int:
-        """How many bytes to read and send at a time."""
+        """Return how many bytes to read and send at a time."""
 
     def pace(self, count: int, /) -> None:
         """Wait until `count` more bytes may go out."""
@@ -77,7 +77,7 @@ class Watch(Protocol):
 
 
 def send_part(task: PartTask, storage: Storage, source: Source, watch: Watch) -> SentPart:
-    """Send a part once, from this process, and return what storage has of it.
+    """Send a part once, from this process, and return it as storage has it.
 
     Raises UrlExpired (ask for another URL), PartRefused, MissingHeader, EtagMismatch, StorageError,
     CertificateUntrusted, SourceError, and Interrupted if `watch` stopped it.
@@ -109,8 +109,8 @@ def _storage(_process: int, *, verify: bool) -> Storage:
 def send_part_on_worker(task: PartTask) -> SentPart:
     """Send a part of a file on disk, as a worker of an executor; a broken connection is tried again at once.
 
-    The errors name this host. Raises UrlExpired, PartRefused, MissingHeader and EtagMismatch, which are storage's
-    answers, and WorkerFailed for whatever another host may do better.
+    The errors name this host. Raises UrlExpired, PartRefused, MissingHeader and EtagMismatch for answers of storage,
+    and WorkerFailed for errors that another host may not have.
     """
     host = socket.gethostname()
     try:

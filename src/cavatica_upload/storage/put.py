@@ -170,7 +170,7 @@ class Storage:
             )
         except (httpx.InvalidURL, ValueError, TypeError, AttributeError) as error:  # UnicodeError is a ValueError
             raise UnexpectedAnswer(
-                f"Part {part.number} cannot be sent: the platform gave a URL, method or header for it that is none.",
+                f"Part {part.number} cannot be sent: the platform gave an invalid URL, method or header for it.",
                 "Ask the platform's support.",
                 operation="getPartUrl",
             ) from error
@@ -254,7 +254,7 @@ def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str
         value = headers.get(name)
         if not value:
             raise MissingHeader(
-                f"Storage took part {part.number} without saying its {name}, which the platform needs.",
+                f"Storage accepted part {part.number} without returning its {name}, which the platform needs.",
                 "Run the same command again; if the error persists, ask the platform's support.",
                 header=name,
                 part=part.number,
@@ -270,7 +270,7 @@ def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
         return False
     if stored == taken:
         return True
-    # docs.aws.amazon.com, Object: with SSE-KMS or SSE-C an ETag looks like an MD5 and is none.
+    # docs.aws.amazon.com, Object: with SSE-KMS or SSE-C an ETag looks like an MD5 but is not one.
     if headers.get("x-amz-server-side-encryption", "").startswith("aws:kms") or (
         "x-amz-server-side-encryption-customer-algorithm" in headers
     ):
