@@ -30,6 +30,7 @@ from cavatica_upload.events import (
     UploadStarted,
 )
 from cavatica_upload.plan import least_seconds, size_text
+from tests.clock import Clock
 
 
 @given(st.text(min_size=1))
@@ -210,17 +211,8 @@ def test_a_wait_counts_down() -> None:
     assert [meter.wait_left(now) for now in (100.0, 110.0, 140.0)] == [30.0, 20.0, 0.0]
 
 
-class Clock:
-    """A clock that goes when it is told to."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def told(events: list[tuple[float, Event]], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    clock = Clock()
+    clock = Clock(0.0)
     lines = Lines(Output(), Meter(2, 10**9, 0.0), clock)
     for clock.now, event in events:
         lines(event)
@@ -282,7 +274,7 @@ def test_a_file_without_a_byte_is_stalled() -> None:
     meter.take(BytesSent("a", 100), 1.0)
     progress = meter.active["a"]
     assert [meter.stalled(progress, now) for now in (2.0, 7.0)] == [0.0, 6.0]
-    clock = Clock()
+    clock = Clock(0.0)
     clock.now = 7.0
     output = Output()
     output.console = Console(file=io.StringIO(), width=80, height=30, force_terminal=True, color_system=None)
@@ -339,7 +331,7 @@ def test_bars_draw_what_is_under_way() -> None:
     """A row for each file, one for the run, and the countdown."""
     output = Output()
     output.console = Console(file=io.StringIO(), width=100, height=30, force_terminal=True, color_system=None)
-    clock = Clock()
+    clock = Clock(0.0)
     bars = Bars(output, Meter(2, 2000, 0.0), clock)
     bars(STARTED)
     bars(RateLimitWait(90.0))

@@ -17,6 +17,7 @@ from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading,
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Event, RateLimitWait, Retrying
 from cavatica_upload.timing import Timing
+from tests.clock import Clock
 
 NOW = 1_800_000_000.0
 MARGIN = Timing().reset_margin
@@ -30,18 +31,8 @@ def headers(limit: int, remaining: int, resets_in: float = 300, now: float = NOW
     }
 
 
-class Clock:
-    """A clock that stands still until it is told to go on; it serves for both of a limiter's."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def limiter(clock: Clock | None = None, **options: float) -> RateLimiter:
-    clock = clock or Clock()
+    clock = clock or Clock(NOW)
     return RateLimiter(clock=clock, wall=clock, **options)  # type: ignore[arg-type]
 
 
@@ -88,7 +79,7 @@ class Platform:
 )
 def test_never_refused(limit: int, length: int, phase: float, skew: float, steps: list[tuple[str, float, int]]) -> None:
     """Once the limit is known, a process alone is never refused, however answers overtake each other."""
-    platform, clock = Platform(limit, float(length), phase, skew), Clock()
+    platform, clock = Platform(limit, float(length), phase, skew), Clock(NOW)
     limiting = limiter(clock)
     limiting.record(platform.ask(clock.now)[1], counted=False)
     flights: list[tuple[bool, dict[str, str]]] = []
@@ -112,7 +103,7 @@ def test_never_refused(limit: int, length: int, phase: float, skew: float, steps
 @given(limit=st.integers(3, 2000), length=st.integers(10, 500), elapsed=st.floats(0, 0.9), lag=st.integers(1, 32))
 def test_a_window_can_be_used(limit: int, length: int, elapsed: float, lag: int) -> None:
     """All of a window but its reserve can be used without a wait, with many calls in flight."""
-    platform, clock = Platform(limit, float(length), NOW, 0.0), Clock()
+    platform, clock = Platform(limit, float(length), NOW, 0.0), Clock(NOW)
     clock.now = NOW + elapsed * length
     limiting, flights, used = limiter(clock), [], 0
     while not (wait := limiting.try_acquire()):
@@ -146,7 +137,7 @@ def test_spent_to_the_reserve() -> None:
 
 def test_share() -> None:
     """A share of a quarter takes a quarter of the limit in a window, and the next quarter after the reset."""
-    clock = Clock()
+    clock = Clock(NOW)
     limiting = limiter(clock, share=0.25)
     limiting.record(headers(100, 100, 30), counted=False)
     assert spent(limiting) == 25
@@ -195,7 +186,7 @@ def test_others_use_the_token_too() -> None:
 
 def test_late_answer_says_nothing() -> None:
     """An answer of the last window that arrives in the next one does not make the next one look spent."""
-    clock = Clock()
+    clock = Clock(NOW)
     limiting = limiter(clock)
     limiting.record(headers(100, 3, 10))
     limiting.acquire()
@@ -238,7 +229,7 @@ def test_given_back() -> None:
 
 def test_calls_in_flight_at_the_end_of_a_window() -> None:
     """Calls in flight when a window ends may be counted in the next one, so they are not free."""
-    clock = Clock()
+    clock = Clock(NOW)
     limiting = limiter(clock)
     limiting.record(headers(10, 10, 10), counted=False)
     for _ in range(3):
@@ -261,7 +252,7 @@ def test_calls_in_flight_at_the_end_of_a_window() -> None:
 )
 def test_refusal_stops_all_calls(said: dict[str, str], least: float, most: float, known: bool) -> None:
     """After a 429 nothing goes out until the reset, whatever was believed, and however long it asks for."""
-    clock = Clock()
+    clock = Clock(NOW)
     limiting = limiter(clock)
     if known:
         limiting.record(headers(100, 100))
@@ -302,7 +293,7 @@ def test_what_cannot_be_true_locks_nobody_out(said: dict[str, str]) -> None:
 
 def test_one_last_word_is_not_for_ever() -> None:
     """A server that announces one spent window, and nothing after it, limits nothing after it."""
-    clock = Clock()
+    clock = Clock(NOW)
     limiting = limiter(clock)
     limiting.record(headers(1, 0, 10))
     assert limiting.try_acquire() > 10
@@ -322,7 +313,7 @@ def test_one_last_word_is_not_for_ever() -> None:
 )
 def test_any_headers(said: dict[str, str], now: float, refused: bool) -> None:
     """No header can break the reading, nor make anybody wait for longer than a window."""
-    clock = Clock()
+    clock = Clock(NOW)
     clock.now = now
     limiting = limiter(clock)
     for _ in range(2):

@@ -13,6 +13,7 @@ from cavatica_upload.api.rate_limit import LONGEST_WINDOW
 from cavatica_upload.errors import ConnectionFailed, RateLimited, ServerError, UnexpectedAnswer, UploadGone
 from cavatica_upload.http.failures import TransportFailure
 from cavatica_upload.timing import Timing
+from tests.clock import Clock
 
 MARGIN, FIRST_PAUSE, LONGEST_PAUSE = Timing().reset_margin, Timing().first_backoff, Timing().longest_backoff
 
@@ -30,16 +31,6 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
-
-
-class Clock:
-    """Seconds that go on when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def attempts_of(operation: Operation, policy: Policy | None = None, clock: Clock | None = None) -> CallAttempts:

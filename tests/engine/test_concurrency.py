@@ -9,19 +9,10 @@ from hypothesis import strategies as st
 
 from cavatica_upload.engine.concurrency import LEAST, MOST, QUICK_LIMIT, REST, Concurrency, Flight
 from cavatica_upload.plan import MIB
+from tests.clock import Clock
 
 STEP = 0.05  # seconds
 PART = 32 * MIB
-
-
-class Hand:
-    """A clock that is turned by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @attrs.define
@@ -47,7 +38,7 @@ class Link:
     busy_cores: float = 0.0
     fixed: int | None = None
     concurrency: Concurrency = attrs.field(init=False)
-    hand: Hand = attrs.field(factory=Hand, init=False)
+    hand: Clock = attrs.field(factory=Clock, init=False)
     sending: list[Sending] = attrs.field(factory=list, init=False)
     stored: int = attrs.field(default=0, init=False)
     count: int = attrs.field(default=0, init=False)
@@ -151,7 +142,7 @@ def test_fast_link_is_filled_at_once() -> None:
 
 def test_throttle_is_no_fast_link() -> None:
     """What a throttle lets out at once says nothing of the rate it holds."""
-    hand = Hand()
+    hand = Clock()
     concurrency = Concurrency(clock=hand)
     concurrency.begin(PART).sent(20 * MIB)
     assert concurrency.limit == 1
@@ -212,7 +203,7 @@ STEPS = st.sampled_from(["begin", "fail", "sent", "end", "lost"])
 @given(st.lists(st.tuples(STEPS, st.floats(0, 5), st.just(0) | st.integers(0, 10**9))))
 def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, int]]) -> None:
     """Whatever happens, the limit is from 1 to 32."""
-    hand = Hand()
+    hand = Clock()
     concurrency = Concurrency(clock=hand, cpu=float)
     flights: list[Flight] = []
     actions: dict[str, Callable[[int], object]] = {

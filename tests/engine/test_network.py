@@ -28,17 +28,9 @@ from cavatica_upload.events import (
 from cavatica_upload.plan import Part
 from cavatica_upload.storage.put import Target
 from cavatica_upload.timing import Timing
+from tests.clock import Clock
 
 PARTS = 6
-
-
-class Hand:
-    """A clock that is turned by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 # How long to try
@@ -110,7 +102,7 @@ def test_times_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None
 
 def test_outage_is_told_once_a_minute() -> None:
     """Listeners hear of it after ten seconds, then once a minute, and when it is over."""
-    hand, heard = Hand(), list[Event]()
+    hand, heard = Clock(), list[Event]()
     watch = OutageWatch(Emitter([heard.append]), Timing(), hand)
     watch.answered()
     hand.now += 1
@@ -130,7 +122,7 @@ def test_outage_is_told_once_a_minute() -> None:
 
 def test_server_in_trouble_is_no_outage() -> None:
     """What is answered, with an error or without, is a connection."""
-    hand, heard = Hand(), list[Event]()
+    hand, heard = Clock(), list[Event]()
     watch = OutageWatch(Emitter([heard.append]), Timing(), hand)
     for _ in range(200):
         watch.answered()

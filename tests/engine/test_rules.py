@@ -31,20 +31,7 @@ from cavatica_upload.events import BytesSent, Emitter, Event, Notice
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.storage.put import Throttle, bare_etag, md5_in, same_etag
 from cavatica_upload.timing import full_jitter
-
-
-class Hand:
-    """A clock that is turned by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def turn(self, seconds: float) -> None:
-        self.now += seconds
-
+from tests.clock import Clock
 
 # Checkpoints
 
@@ -52,7 +39,7 @@ class Hand:
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=300))
 def test_reports_are_never_more_than_one_in_thirty_two(pauses: list[float]) -> None:
     """However slowly parts come, N parts cost at most N/32 reports, rounded up, and none is lost or told twice."""
-    hand = Hand()
+    hand = Clock()
     checkpoints = Checkpoints()
     reports, told = 0, []
     for number, pause in enumerate(pauses, start=1):
@@ -129,7 +116,7 @@ def test_delays_are_bounded(failures: int) -> None:
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=50))
 def test_throttle_keeps_the_rate(blocks: list[int]) -> None:
     """The bytes that were let through never exceed the rate, but for the quarter of a second it may be ahead."""
-    hand = Hand()
+    hand = Clock()
     throttle = Throttle(1e6, clock=hand, wait=hand.turn)
     began = hand()
     sent = 0
@@ -171,7 +158,7 @@ def test_circuit() -> None:
 
 def test_server_clock_is_believed() -> None:
     """How long a URL lives is told by the server's clock, not by ours."""
-    hand = Hand()
+    hand = Clock()
     clock = ServerClock(now=hand)
     hand.now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC).timestamp()
     for wrong in (None, "", "yesterday", "Thu, 99 Jan 2026 13:00:00 GMT"):
