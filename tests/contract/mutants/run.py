@@ -48,9 +48,6 @@ def run_mutant(
 AT_ONCE = 2  # as many as CI has cores
 LONGEST = 240  # seconds for one mutant
 
-# Defects that no answer can show, with the reason. There is none at present.
-BEYOND_REACH: dict[str, str] = {}
-
 # Defects that are judged on a server of ours only: a gateway tidies paths up, and no source says what a platform trims.
 OURS_ALONE = frozenset({"dots_climb", "slashes_are_decoded", "names_are_trimmed"})
 
@@ -71,9 +68,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
         say(line(result))
     results.sort(key=lambda result: names.index(result["name"]))
     seconds = time.monotonic() - began
-    survivors = [
-        r["name"] for r in results if r["name"] != UNBROKEN and not r["caught"] and r["name"] not in BEYOND_REACH
-    ]
+    survivors = [result["name"] for result in results if result["name"] != UNBROKEN and not result["caught"]]
     unbroken = results[0]
     options.reports.mkdir(parents=True, exist_ok=True)
     (options.reports / "mutants.md").write_text(markdown(results, options.seed, seconds))
@@ -138,7 +133,7 @@ def markdown(results: Sequence[dict[str, Any]], seed: int, seconds: float) -> st
     for result in results:
         name, caught = result["name"], result["caught"]
         broken = "nothing" if name == UNBROKEN else " ".join((DEFECTS[name].__doc__ or "").split())
-        by, check = (caught["phase"], caught["check"]) if caught else ("", BEYOND_REACH.get(name, "not caught"))
+        by, check = (caught["phase"], caught["check"]) if caught else ("", "not caught")
         if name == UNBROKEN and not caught:
             check = "passes everything"
         lines.append(f"| {name} | {broken} | {by} | {check} | {result['calls']} | {result['seconds']:.1f} |")
