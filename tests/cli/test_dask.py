@@ -125,8 +125,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made.close()
 
 
-def sample(machine: Machine, parts: int = PARTS) -> bytes:
-    content = Random(1).randbytes(parts * 64 * KIB)
+def sample(machine: Machine) -> bytes:
+    content = Random(1).randbytes(PARTS * 64 * KIB)
     machine.file("a.bam", content)
     return content
 

@@ -49,13 +49,11 @@ class Target:
     run: str = "run"
     start: tuple[str, ...] = ()  # the command that starts such a server again, but for its port
 
-    def api(
-        self, *, judge: bool = True, token: str | None = None, timeout: float = 10.0, trace: Trace | None = None
-    ) -> ApiClient:
+    def api(self, *, judge: bool = True, token: str | None = None, trace: Trace | None = None) -> ApiClient:
         """A connection of its own. No answer may show either token."""
         secrets = tuple(secret for secret in (self.token, self.other_token) if secret)
         token = token or self.token
-        return ApiClient(self.base_url, token, secrets=secrets, judge=judge, timeout=timeout, trace=trace)
+        return ApiClient(self.base_url, token, secrets=secrets, judge=judge, trace=trace)
 
     @property
     def scene(self) -> Scene:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -27,7 +26,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 needs_netcat = pytest.mark.skipif(shutil.which("nc") is None, reason="nc is not installed")
 
 
-def found(target: Target, phase: str, claims: Sequence[str] = ()) -> Finding:
+def found(target: Target, phase: str) -> Finding:
     """The first finding of a phase."""
     outcome = suite.PHASES[phase](suite.Run(target, Options(SEED), first=True))
     return causes([outcome])[0].shown

@@ -23,7 +23,7 @@ from cavatica_upload.timing import Timing
 PARTS = 6
 
 
-def cancel_at(uploader: Uploader, kind: type, number: int = 1, *, at_once: bool = False) -> None:
+def cancel_at(uploader: Uploader, kind: type, number: int = 1) -> None:
     """Stop an uploader when so many events of a kind have come."""
     count = 0
 
@@ -31,7 +31,7 @@ def cancel_at(uploader: Uploader, kind: type, number: int = 1, *, at_once: bool 
         nonlocal count
         count += isinstance(event, kind)
         if isinstance(event, kind) and count == number:
-            uploader.cancel(at_once=at_once)
+            uploader.cancel()
 
     uploader.listen(listener)
 

@@ -22,10 +22,9 @@ FOREIGN = [
 ]
 
 
-def preflight(
-    url: str, origin: str, method: str = "POST", names: str = "content-type,x-sbg-auth-token"
-) -> httpx.Response:
+def preflight(url: str, origin: str, method: str = "POST") -> httpx.Response:
     """What a browser asks before it makes a call from a page."""
+    names = "content-type,x-sbg-auth-token"
     asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": names}
     return httpx.options(url, headers={"Origin": origin, **asked})
 

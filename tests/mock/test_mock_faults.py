@@ -24,8 +24,8 @@ def ask_raw(server: MockServer, request: bytes) -> bytes:
         return answer
 
 
-def get_raw(server: MockServer, path: str) -> bytes:
-    return (f"GET /v2/{path} HTTP/1.1\r\nHost: x\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n").encode()
+def list_raw(server: MockServer) -> bytes:
+    return (f"GET /v2/upload/multipart HTTP/1.1\r\nHost: x\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n").encode()
 
 
 def test_a_fault_hits_as_often_as_it_says_and_then_the_call_goes_through(client: Client, server: MockServer) -> None:
@@ -83,7 +83,7 @@ def test_reset_is_a_tcp_reset(client: Client, server: MockServer, operation: str
     head = f"PUT {url.raw_path.decode()} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
     server.faults.add(Fault(operation, "reset", after_bytes=2))
     with pytest.raises(ConnectionResetError):
-        ask_raw(server, head if operation == "putPart" else get_raw(server, "upload/multipart"))
+        ask_raw(server, head if operation == "putPart" else list_raw(server))
 
 
 @pytest.mark.parametrize("operation", ["listUploads", "putPart"])
@@ -93,7 +93,7 @@ def test_close_ends_the_connection_in_order_and_in_silence(client: Client, serve
     url = httpx.URL(client.part_url(upload_id, 1))
     head = f"PUT {url.raw_path.decode()} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
     server.faults.add(Fault(operation, "close"))
-    assert ask_raw(server, head if operation == "putPart" else get_raw(server, "upload/multipart")) == b""
+    assert ask_raw(server, head if operation == "putPart" else list_raw(server)) == b""
     assert server.uploads()[0]["stored_parts"] == []
 
 
@@ -152,7 +152,7 @@ def test_a_server_with_a_stalled_client_stops_at_once() -> None:
     with MockServer() as server:
         server.faults.add(Fault("listUploads", "stall"))
         with socket.create_connection((server.host, server.port), timeout=30) as connection:
-            connection.sendall(get_raw(server, "upload/multipart"))
+            connection.sendall(list_raw(server))
             wait_for(lambda: server.calls["listUploads"] == 1)
             server.stop()
             assert connection.recv(1) == b""

@@ -15,9 +15,7 @@ from cavatica_mock.handlers import _HANDLERS
 from cavatica_mock.settings import DEFAULT_PART_SIZE
 
 
-def raw(
-    server: MockServer, method: str, target: str, *headers: str, body: bytes = b""
-) -> tuple[int, dict[str, str], Any]:
+def raw(server: MockServer, method: str, target: str, *headers: str) -> tuple[int, dict[str, str], Any]:
     """Send a request target exactly as it is written; status, headers in lower case, JSON or bytes."""
     lines = [
         f"{method} {target} HTTP/1.1",
@@ -26,10 +24,8 @@ def raw(
         f"X-SBG-Auth-Token: {server.token}",
         *headers,
     ]
-    if body:
-        lines.append(f"Content-Length: {len(body)}")
     with socket.create_connection((server.host, server.port), timeout=30) as connection:
-        connection.sendall("\r\n".join((*lines, "", "")).encode() + body)
+        connection.sendall("\r\n".join((*lines, "", "")).encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, content = answer.partition(b"\r\n\r\n")
     status, *fields = head.decode().split("\r\n")
