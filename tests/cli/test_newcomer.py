@@ -70,6 +70,18 @@ def test_a_folder_that_is_none_is_said_without_the_words_of_programs(machine: Ma
         assert not re.search(r"getFile|startUpload|\^\[", said)
 
 
+def test_a_file_in_the_place_of_a_folder(machine: Machine) -> None:
+    """The ID of a file is told from a folder's by every command, with the code of a place that is none."""
+    machine.file("a.bam")
+    assert machine.call("upload", "a.bam", *TO).code == 0
+    (there,) = machine.mock.files()
+    for command in (("doctor",), ("upload", "a.bam"), ("upload", "a.bam", "--if-exists", "rename")):
+        ended = machine.call(*command, "--parent", there["id"])
+        assert ended.code == 3
+        assert "Check --parent: it takes the ID of a folder" in ended.out + ended.err
+        assert "can be seen" not in ended.out
+
+
 def test_hints_of_the_command_line_hold_no_python() -> None:
     """What a Python program would write is left out, the rest stays."""
     error = FileChanged("a.bam changed.", 'Run it with --yes (changed="restart" in Python): it is uploaded anew.')

@@ -218,6 +218,10 @@ def _place(api: "Api", target: Target) -> Finding:
     if destination.project is not None:
         return Finding("project", "ok", f"{api.get_project(destination.project).id} can be seen")
     folder = api.get_file(str(destination.parent))
+    if str(folder.type_).lower() == "file":
+        raise ConfigError(
+            f"{folder.name} in {folder.project} is a file.", "Check --parent: it takes the ID of a folder."
+        )
     return Finding("folder", "ok", f"{folder.name} in {folder.project} can be seen")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from enum import IntEnum
 
 from cavatica_upload.errors import (
+    BadRequest,
     CavaticaError,
     CertificateUntrusted,
     CompleteRefused,
@@ -53,6 +54,9 @@ MEANINGS: Mapping[Exit, str] = {
 _PERMANENT_STATUS = frozenset({400, 404, 405, 410, 411, 413, 414, 415, 501, 505})
 """Answers to a part, or of a server in trouble, that stay the same however often the command is run."""
 
+NO_FOLDER = 5022
+"""docs.cavatica.org, API status codes: the parent is not a folder."""
+
 _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (Interrupted, Exit.INTERRUPTED),
     (KeyboardInterrupt, Exit.INTERRUPTED),
@@ -77,6 +81,8 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
 
 def exit_of(error: BaseException) -> Exit:
     """Return the exit code of a command that ended with this error."""
+    if isinstance(error, BadRequest) and error.code == NO_FOLDER:
+        return Exit.ACCESS
     if isinstance(error, PartRefused | ServerError) and error.status in _PERMANENT_STATUS:
         return Exit.FAILED
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.INTERNAL)

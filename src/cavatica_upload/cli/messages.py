@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import click
 
-from cavatica_upload.cli.exit_codes import exit_of
+from cavatica_upload.cli.exit_codes import NO_FOLDER, exit_of
 from cavatica_upload.cli.format import count_text, time_text
 from cavatica_upload.clock import now_utc
 from cavatica_upload.errors import BadRequest, NameTaken, NotFound, UploadGone
@@ -72,7 +72,7 @@ def hint_of(error: BaseException) -> str | None:
         hint = getattr(error, "hint", None)
     if hint is None and isinstance(error, NotFound) and not isinstance(error, UploadGone):
         hint = "Check --project or --parent: what the token may not see looks as if it did not exist."
-    if hint is None and isinstance(error, BadRequest) and "parent:" in error.message:
+    if hint is None and isinstance(error, BadRequest) and (error.code == NO_FOLDER or "parent:" in error.message):
         hint = "Check --parent: it takes the ID of a folder, not its name or path."
     return _with_command(_IN_PYTHON.sub("", hint)) if hint else None
 
