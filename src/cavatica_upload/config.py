@@ -40,7 +40,7 @@ PLATFORMS = {
     "bdc": "https://api.sb.biodatacatalyst.nhlbi.nih.gov/v2",
     "china": "https://api.sevenbridges.cn/v2",
 }
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 
 
 @attrs.frozen
@@ -50,7 +50,6 @@ class Settings:
     endpoint: str
     """Base URL with the version and without a slash at the end: `https://cavatica-api.sbgenomics.com/v2`."""
     token: str = attrs.field(repr=False)
-    profile: str | None = None
     source: str = "the arguments"
     notices: tuple[str, ...] = ()
     """Warnings for the user, for example that others can read the token."""
@@ -110,7 +109,7 @@ def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
     except ValueError:
         raise _not_an_endpoint(text) from None
     if (
-        url.scheme not in _PORTS
+        url.scheme not in PORTS
         or port == 0
         or not (_is_host(host) and text.isprintable())
         or not re.fullmatch(r"\[[^]]+\](:\d*)?" if ":" in host else r"[^[]+", url.netloc)
@@ -124,7 +123,7 @@ def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
             f"The endpoint {url.scheme}://{url.netloc} would send the token unencrypted to another machine.",
             "Use https; http is for a server on this machine.",
         )
-    shown_port = "" if port is None or port == _PORTS[url.scheme] else f":{port}"
+    shown_port = "" if port is None or port == PORTS[url.scheme] else f":{port}"
     bracketed = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{bracketed}{shown_port}{url.path.rstrip('/') or '/v2'}"
 
@@ -142,10 +141,10 @@ def _is_host(text: str) -> bool:
 def same_origin(one: str, other: str) -> bool:
     """Return whether two URLs have the same scheme, host and port."""
     first, second = urlsplit(one), urlsplit(other)
-    return (first.scheme, first.hostname, first.port or _PORTS.get(first.scheme)) == (
+    return (first.scheme, first.hostname, first.port or PORTS.get(first.scheme)) == (
         second.scheme,
         second.hostname,
-        second.port or _PORTS.get(second.scheme),
+        second.port or PORTS.get(second.scheme),
     )
 
 
@@ -239,7 +238,7 @@ def _profile(name: str | None, home: Path | None, wanted: str | None, *, allow_h
                 f"Add the line {key} = {CAVATICA if key == 'api_endpoint' else '…'} below the profile's name.",
             )
     own = normal_endpoint(endpoint, allow_http=allow_http) if endpoint else str(wanted)
-    return Settings(own, token, section, f"profile {section} in {path}", file_notices(path))
+    return Settings(own, token, f"profile {section} in {path}", file_notices(path))
 
 
 def file_notices(path: Path) -> tuple[str, ...]:

@@ -151,6 +151,7 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         ("m.csv", "path\nx\n".encode("utf-16-le"), "Line 1: this is not UTF-8 text"),
         ("m.csv", "path\nx\n".encode("utf-32"), "Line 1: this is not UTF-8 text"),
         ("m.csv", "path\nx\n".encode("utf-16") + b"x", "this is not UTF-8 text"),
+        ("m.csv", b"\xef\xbb\xbfpath\n\xff\n", "Line 2: this is not UTF-8 text"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str | bytes, word: str) -> None:

@@ -155,7 +155,7 @@ def test_cavatica_profile_without_default(home: Path) -> None:
     """Where there is no default profile, the one named cavatica is taken."""
     path = home / ".sevenbridges" / "credentials"
     path.write_text(f"[cavatica]\napi_endpoint={CAVATICA}\nauth_token=tokencav\n", encoding="utf-8-sig")
-    assert find_settings(environ={}, home=home).profile == "cavatica"
+    assert find_settings(environ={}, home=home).source.startswith("profile cavatica ")
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])

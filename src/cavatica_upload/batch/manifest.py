@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, read_text
+from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, table_text
 from cavatica_upload.destination import metadata_problems, tag_problems
 from cavatica_upload.errors import UsageError
 from cavatica_upload.sources.remote import is_url
@@ -57,7 +57,7 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     """
     problems: list[str] = []
     try:
-        text = read_text(path)
+        text = table_text(path)
     except TableError as error:
         raise ManifestError(path, [str(error)]) from error
     if path.suffix.lower() in _JSON_LINES:

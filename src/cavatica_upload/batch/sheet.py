@@ -14,7 +14,7 @@ from typing import Literal
 import attrs
 
 from cavatica_upload.api import Api
-from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, read_text
+from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, table_text
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UnexpectedAnswer, UsageError
 from cavatica_upload.receipt import Receipt
@@ -38,7 +38,7 @@ class Sheet:
     def read(cls, path: Path) -> "Sheet":
         """Read a sheet: CSV or TSV, as its suffix or its first line says. Raises UsageError."""
         try:
-            text = read_text(path)
+            text = table_text(path)
             delimiter = delimiter_of(path, text)
             rows = tuple(tuple(row) for _, row in read_rows(text, delimiter))
         except TableError as error:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cavatica_upload.config import read_text
 from cavatica_upload.errors import reason_of
 
 _DELIMITERS: Mapping[str, str] = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -21,20 +22,17 @@ class TableError(Exception):
     """What is wrong with a file, as a sentence that begins with its line."""
 
 
-def read_text(path: Path) -> str:
+def table_text(path: Path) -> str:
     """Return the text of a file: UTF-8, with or without a mark in front, or UTF-16 with one (Excel writes both).
 
     Raises TableError.
     """
     try:
-        raw = path.read_bytes()
+        text = read_text(path)
     except OSError as error:
         raise TableError(f"It cannot be read: {reason_of(error)}.") from error
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        raise _not_text(raw[: error.start].decode(encoding, "ignore")) from error
+        raise _not_text(error.object[: error.start].decode(error.encoding, "ignore")) from error
     before, zero, _ = text.partition("\0")
     if zero:
         raise _not_text(before)

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 import httpcore
 import httpx
 
-from cavatica_upload.config import is_loopback
+from cavatica_upload.config import PORTS, is_loopback
 from cavatica_upload.errors import ConfigError
 
 LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
@@ -223,9 +223,6 @@ def _trusting() -> ssl.SSLContext:
 # Proxies
 
 
-_PORTS = {"http": 80, "https": 443}
-
-
 def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
     """Return the URL of the proxy for a host, None if it is reached directly.
 
@@ -233,7 +230,7 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
     This machine itself is never reached through a proxy. Raises ConfigError if the proxy cannot be used; its URL is
     not shown, since it may hold a password.
     """
-    port = port or _PORTS.get(scheme)
+    port = port or PORTS.get(scheme)
     if is_loopback(host) or _excepted(host, port) or urllib.request.proxy_bypass(f"{host}:{port}"):
         return None
     proxies = urllib.request.getproxies()
