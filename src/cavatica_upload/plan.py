@@ -1,4 +1,4 @@
-"""How a file is cut into parts: pure arithmetic, no disk, no network."""
+"""The plan of a file's parts: only arithmetic, no disk and no network."""
 
 from collections.abc import Iterator
 
@@ -41,7 +41,7 @@ class Part:
 class Plan:
     """A file of `size` bytes in parts of `part_size`, the last one smaller or equal; an empty file is one empty part.
 
-    Raises UsageError where that makes more than 10,000 parts, or the numbers make no sense.
+    Raises UsageError if there would be more than 10,000 parts, or if a number is invalid.
     """
 
     size: int
@@ -91,7 +91,7 @@ def size_text(count: float) -> str:
 
 
 def least_seconds(calls: int, share: float = 1.0) -> float:
-    """Return the seconds that `calls` need at least: a window's calls immediately, and as many more each window."""
+    """Return the fewest seconds for `calls` API calls under the rate limit."""
     return max(0, calls - 1) // max(1, int(WINDOW_CALLS * share)) * float(WINDOW_SECONDS)
 
 
@@ -141,14 +141,14 @@ def part_size_for(
 
 
 def calls_allow(part_size: float, calls_per_second: float) -> str:
-    """Say how fast the rate limit lets parts of so many bytes go up, at one call for each."""
+    """Return a sentence: the speed that the rate limit allows with parts of this size, at one call for each."""
     calls = round(calls_per_second * WINDOW_SECONDS)
     rate, size = (f"{n:,.0f}" if n >= 10 else f"{n:.2g}" for n in (part_size * calls_per_second / MIB, part_size / MIB))
     return f"{calls:,} API calls in 5 minutes allow {rate} MiB/s with parts of {size} MiB"
 
 
 def check_part_size(part_size: object, operation: str) -> int:
-    """Return a part size that the server answered; raises UnexpectedAnswer if none can be that: 1 byte to 5 GiB."""
+    """Return the server's part size; raises UnexpectedAnswer if it is not between 1 byte and 5 GiB."""
     if isinstance(part_size, int) and not isinstance(part_size, bool) and 1 <= part_size <= MAX_PART_SIZE:
         return part_size
     raise UnexpectedAnswer(
@@ -160,7 +160,7 @@ def check_part_size(part_size: object, operation: str) -> int:
 
 
 def plan_for_answer(size: int, part_size: int) -> Plan:
-    """Return the plan by the part size that the server answered; raises SizeMismatch where it cannot hold the file."""
+    """Return the plan for the server's part size; raises SizeMismatch if the file would need too many parts."""
     try:
         return Plan(size, part_size)
     except UsageError as error:

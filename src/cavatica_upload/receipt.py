@@ -1,7 +1,7 @@
-"""The receipt of an upload: what went up, where to, and what was proved of it.
+"""The receipt of an upload: what was uploaded, where to, and what was verified.
 
-One JSON file per uploaded file, written whole or not at all, kept under `receipts/` in the state directory.
-It holds no token and no signed URL, and may be handed on.
+Each uploaded file has one JSON file in `receipts/` in the state directory, written atomically. It holds no token and no
+signed URL, so it can be given to others.
 """
 
 import json
@@ -27,12 +27,12 @@ Record = TypeVar("Record")
 
 @attrs.frozen
 class ReceiptPart:
-    """One part as storage took it: `md5` of the bytes as they were sent (hex), `etag` as storage answered.
+    """One part in storage: `md5` of the bytes as they were sent (hex), `etag` as storage answered.
 
-    `verified` means that the two are equal. `md5` is None where hashing was switched off.
-    `resumed` marks a part that an earlier run had sent. `proof` says how the bytes sent were proved to be the file's:
-    "as sent" (nothing touched the file between sending and completion), "unchanged since" (the same, over several
-    runs), or "read again" (something did, and the file was read again and its MD5 compared).
+    `verified` means that the two are equal. `md5` is None if hashing was switched off. `resumed` marks a part that an
+    earlier run sent. `proof` says how the sent bytes were compared with the file: "as sent" (the file was not touched
+    between sending and completion), "unchanged since" (the same, over several runs), or "read again" (the file was
+    touched, so the part was read again and its MD5 compared).
     """
 
     number: int
@@ -48,7 +48,7 @@ class ReceiptPart:
 class FileDigest:
     """The digest of the whole file (hex).
 
-    `origin` is "computed" (from a read of its own, beside the upload), "given" or "sidecar" (taken as known).
+    `origin` is "computed" (the file was read once more), "given" by the caller, or "sidecar" (a .md5 file).
     """
 
     algorithm: Literal["md5", "sha256"]
@@ -58,13 +58,13 @@ class FileDigest:
 
 @attrs.frozen(kw_only=True)
 class Receipt:
-    """What an upload leaves behind. Sizes in bytes, times in UTC as ISO 8601 with Z.
+    """The result of an upload. Sizes are in bytes, times in UTC as ISO 8601 with Z.
 
-    `composite` is the MD5 over the MD5s of the parts, with the number of parts, as S3 shows it as the ETag of the
-    whole object; None where a part has no MD5. `verified` is True where everything was proved: the MD5 of every part
-    equals the ETag that storage gave, the sizes agree, and the file on disk did not change meanwhile.
-    `not_verified` says in sentences what was not. `identity` is the file on disk as it was when its parts were proved
-    (device, inode, size, times); None for a stream. `path` is where the receipt is kept; it is not part of the JSON.
+    `composite` is the MD5 over the MD5s of the parts, with the number of parts, as in the ETag of an S3 object; None if
+    a part has no MD5. `verified` is True if the MD5 of every part equals the ETag from storage, the sizes agree, and
+    the file on disk did not change. If not, `not_verified` has the reasons as sentences. `identity` is the file on disk
+    when its parts were proved (device, inode, size, times); None for a stream. `path` is where the receipt is stored;
+    it is not part of the JSON.
     """
 
     file_id: str
@@ -179,7 +179,7 @@ def letters_of(name: str) -> str:
 
 
 def write(receipt: Receipt, folder: Path) -> Receipt:
-    """Keep the receipt in `folder`, whole or not at all even after a power cut; return it with its path.
+    """Write the receipt to `folder`, atomically even after a power cut; return it with its path.
 
     Raises OSError.
     """
@@ -212,7 +212,7 @@ def read(path: Path) -> Receipt:
 
 
 def receipts(folder: Path, pass_over: Callable[[Path], object] = lambda _path: None) -> Iterator[Receipt]:
-    """Yield the receipts kept in `folder`, the oldest first; `pass_over` is called with each file that is none."""
+    """Yield the receipts in `folder`, the oldest first; `pass_over` is called with each file that is not a receipt."""
     for path in json_files(folder):
         try:
             yield read(path)

@@ -1,4 +1,4 @@
-"""What was uploaded before: receipts say which file is on the platform already, and it is not sent again."""
+"""Finds files that an earlier run uploaded by their receipts, so that they are not sent again."""
 
 import os
 import re
@@ -18,11 +18,11 @@ _RECEIPT = re.compile(r"[0-9TZ.]+-(?P<name>.*)-[^-]*\.json")
 _RENAMED = re.compile(r"_[0-9]{1,6}_(?P<name>.*)", re.DOTALL)
 
 _COMPARED: dict[tuple[Receipt, Identity], bool | None] = {}
-"""What a file turned out to be when it was read: to read 300 GB for each question would take hours."""
+"""Results of comparing whole files, kept because reading 300 GB takes long."""
 
 
 class ReceiptIndex:
-    """Looks files up among the receipts that are in a folder now. Only those of files of the same name are opened."""
+    """Finds receipts in a folder. Only receipts of files with the same name are opened."""
 
     def __init__(self, folder: Path, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -43,11 +43,11 @@ class ReceiptIndex:
         renamed: bool = False,
         before_reading: Callable[[], None] | None = None,
     ) -> Receipt | None:
-        """Return the receipt of this very file of `size` bytes, under this name at this destination.
+        """Return the receipt of this file, uploaded under this name to this destination; None if there is none.
 
-        With `renamed`, also if its name was taken and it got the next free one (`_1_name`). `is_there` tells whether
-        the platform still has the file of a receipt. The file must be what it was: nothing touched it since it was
-        proved. If something did, it is read and compared with the receipt's MD5s, after `before_reading` was called.
+        With `renamed`, a name like `_1_name` fits as well. `is_there` tells whether the platform still has the file of
+        a receipt. If the file was touched since its upload, `before_reading` is called, and the file is read and
+        compared with the MD5s of the receipt.
         """
         for receipt in self._of_name(name):
             if (
@@ -66,10 +66,10 @@ class ReceiptIndex:
 
     @staticmethod
     def compare(receipt: Receipt, source: str, before_reading: Callable[[], None] | None = None) -> bool | None:
-        """Return whether a file on disk is the one of the receipt; None if that cannot be told.
+        """Return whether a file on disk is the one of the receipt; None if that cannot be proved.
 
-        Nothing touched it since: it is. Else it is read, once, after `before_reading` was called, and its MD5s are
-        compared.
+        If the file was not touched since its upload, nothing is read. If it was, `before_reading` is called, and the
+        file is read once and compared with the MD5s.
         """
         try:
             identity = identity_of(source)

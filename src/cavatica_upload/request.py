@@ -1,4 +1,4 @@
-"""What is asked of the uploader, and how it ended."""
+"""The request to upload a file, and its outcome."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -114,27 +114,31 @@ def _one_of(*values: str) -> Any:
 class UploadRequest:
     """One file to upload.
 
-    `source` is a path, a URL that fsspec can open (`s3://…`, with the extra `remote`) or a binary stream such as
-    `sys.stdin.buffer`, which needs a `name`. `destination` is a Destination, "owner/name", a path of folders below it
-    ("owner/name/run-7"; those that are missing are made), or the ID of a folder.
+    - `source`: a path, a URL that fsspec can open (`s3://…`, with the extra `remote`), or a binary stream such as
+      `sys.stdin.buffer`, which needs a `name`.
+    - `destination`: a Destination, "owner/name", a path of folders in a project ("owner/name/run-7"; missing folders
+      are made), or the ID of a folder.
+    - `name`: the name on the platform. Default: the last element of the path.
+    - `part_size`: the requested size in bytes; the platform may choose another.
+    - `if_exists`: what to do if a file has that name: "fail" (NameTaken), "skip", "overwrite", or "rename" to
+      `_1_name`, `_2_name`, … as the platform does. An unchanged file that this machine uploaded before is
+      never sent again; its receipt is the outcome.
+    - `expect_size` (bytes), `expect_md5` (32 hex digits): if the whole file or stream has another, the upload is not
+      completed (SizeMismatch, IntegrityError).
+    - `allow_empty`: upload an empty stream. By default it raises SourceError, because its producer may have failed.
+    - `md5`: the known MD5 of the whole file (32 hex digits), sent to the platform at the start. By default it is taken
+      from a file `FILE.md5` beside the source, if there is one.
+    - `digest`: compute a digest of the whole file for the receipt; a file is read once more for it.
+    - `changed`: what to do if the file changed since an unfinished upload of it was begun: "refuse" (FileChanged) or
+      "restart" (abort that upload and start a new one).
+    - `resume_id`: the ID of an upload that is open on the server and is not in the journal.
+    - `wait`: wait if another process is uploading the same file, instead of raising UploadBusy.
+    - `metadata`, `tags`: set after the upload. Fields are merged into the metadata of the file.
+    - `key`: the name of the file in events. Default: the source as it was given, or `name`.
+    - `context`: any object of the caller; it is not used here.
+    - `regular`: the source was a regular file before, so that a pipe in its place is refused.
 
-    `name` is the name on the platform (default: the last element of the path); `part_size` a wish in bytes.
-    `if_exists` says what to do when a file of that name is there: "fail" (NameTaken), "skip", "overwrite", or "rename"
-    to `_1_name`, `_2_name`, … as the platform does. A file that has not changed since it was brought there from this
-    machine is never sent again: its receipt is the outcome.
-    `expect_size` (bytes) and `expect_md5` (32 hex, computed beside the upload) must be those of the whole file or
-    stream, or nothing is completed (SizeMismatch, IntegrityError). An empty stream is an error (SourceError), since its
-    producer may have failed, unless `allow_empty`.
-    `md5` is a known MD5 of the whole file (32 hex), sent to the platform at the start; a sidecar `FILE.md5` is found
-    without being named. `digest` asks for one to be computed from a read of its own, beside the upload.
-    `changed` says what to do when an unfinished upload of this file is known, but the file has changed since:
-    "refuse" (FileChanged) or "restart" (abort the old upload, start anew).
-    `resume_id` names an upload that is open on the server and unknown to the local journal.
-    `wait` waits for another process that is uploading the same file, instead of raising UploadBusy.
-    `metadata` and `tags` are set on the file once it is there; fields are merged into those that it has.
-    `key` names the file in events (default: the source as it was given, or the name); `context` is the caller's own,
-    never looked at; `regular` says that the source was seen to be a regular file, so that a pipe which came in its
-    place is not waited for. Raises UsageError for values that cannot be right.
+    Raises UsageError for invalid values.
     """
 
     source: str | os.PathLike[str] | BinaryIO = attrs.field(validator=_source)
@@ -174,26 +178,26 @@ class UploadRequest:
 
     @property
     def destination(self) -> Destination:
-        """The project or the folder that the file goes to, or in which `folder` is."""
+        """The project or folder that the file goes to; `folder` is relative to it."""
         return self.target.destination
 
     @property
     def folder(self) -> str:
-        """The path of folders below the destination; empty if there is none, and once it is found."""
+        """The path of folders below `destination`; empty if there is none, or after they were found."""
         return self.target.folder
 
     def check_size(self, size: int | None) -> None:
-        """Raise SizeMismatch if a source of this size (None: not known yet) cannot be the one that is expected."""
+        """Raise SizeMismatch if a source of this size (None: not known yet) has not the expected size."""
         if self.expect_size is not None and size is not None and self.expect_size != size:
             raise SizeMismatch(
                 f"{self.key} has {size:,} bytes, but {self.expect_size:,} were expected; nothing was uploaded.",
-                "Check the file, and the size that is expected of it.",
+                "Check the file and the expected size.",
                 expected=self.expect_size,
                 got=size,
             )
 
     def target_name(self, source_name: str | None) -> str:
-        """Return the name on the platform; raises UsageError if there is none, or an impossible one."""
+        """Return the name on the platform; raises UsageError if it is missing or invalid."""
         name = self.name if self.name is not None else source_name
         if not name:
             raise UsageError("A stream needs a name on the platform.", "Give one with --name.")
@@ -215,10 +219,11 @@ class FileEdit:
 
 @attrs.frozen
 class Outcome:
-    """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence). One of the three.
+    """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence).
 
-    Only a file that was skipped because an earlier run has brought it comes with a receipt, too: that run's.
-    `different` means that it was skipped although the file which has its name is another one.
+    A file that was skipped because an earlier run uploaded it also has the receipt of that run. An uploaded file whose
+    metadata could not be set has a receipt and an error. `different` means that a skipped file differs from the file
+    with its name on the platform.
     """
 
     request: UploadRequest
@@ -229,12 +234,12 @@ class Outcome:
 
 
 def is_hex(text: str, length: int) -> bool:
-    """Return whether `text` is so many hexadecimal digits."""
+    """Return whether `text` consists of `length` hexadecimal digits."""
     return len(text) == length and all(character in "0123456789abcdefABCDEF" for character in text)
 
 
 def sidecar_md5(path: PurePath, text: str) -> str | None:
-    """Return the MD5 of `path` that a sidecar in the format of md5sum says; None if it speaks of another file."""
+    """Return the MD5 of `path` from a text in the format of md5sum; None if it lists only other files."""
     for line in text.splitlines():
         first, _, rest = line.strip().removeprefix("\\").partition(" ")
         named = PurePath(rest.strip().removeprefix("*")).name

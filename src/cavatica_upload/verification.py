@@ -1,4 +1,4 @@
-"""Checks the bytes of parts against their MD5s, and so a file on disk against the receipt of its upload; offline."""
+"""Compares the parts of a file on disk with MD5s, for example those of a receipt, without the network."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ from cavatica_upload.sources.local import LocalFile
 
 @attrs.frozen
 class Verification:
-    """What a check found: `wrong_parts` are the numbers of the parts whose bytes are not those that went up.
+    """The result of a check: `wrong_parts` are the numbers of the parts whose bytes differ from those uploaded.
 
     `unchecked_parts` have no MD5 in the receipt. `reason` is one sentence, None if all is well.
     """
@@ -30,7 +30,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether the file is, byte for byte, what was uploaded."""
+        """Whether the file has exactly the bytes that were uploaded."""
         return self.reason is None
 
 
@@ -43,7 +43,7 @@ def compare(
 ) -> Iterator[tuple[int, bool]]:
     """Read parts of a source, `jobs` concurrently, and yield in their order whether each has the MD5 given with it.
 
-    Reading ends when the iterator is closed. Raises Interrupted if `stopped` says so, and what the source raises.
+    Closing the iterator ends it. Raises Interrupted if `stopped` returns True, and the errors of the source.
     """
     closed = threading.Event()
 

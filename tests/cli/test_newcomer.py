@@ -185,7 +185,7 @@ def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
     ended = machine.call("upload", "a.bam", *TO, "--expect-size", "5")
     assert ended.code == 5
     assert "a.bam has 3 bytes, but 5 were expected; nothing was uploaded." in ended.err
-    assert "Check the file, and the size that is expected of it." in ended.err
+    assert "Check the file and the expected size." in ended.err
 
 
 @pytest.mark.parametrize(

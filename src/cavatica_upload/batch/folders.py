@@ -1,4 +1,4 @@
-"""The tree of folders on the platform: found or created as files need them, with few calls."""
+"""Finds and creates folders on the platform with few API calls."""
 
 import threading
 from collections import Counter
@@ -10,11 +10,11 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, NameTaken, NotFound
 
 PAGE = 100
-"""Names in one answer: a folder that has fewer is known whole after one call."""
+"""Names in a page of a list; one call lists a smaller folder completely."""
 FEW = 3
-"""Names of a larger folder that are asked for one by one before the folder is listed."""
+"""Names that are requested one by one before a larger folder is listed."""
 MOST_LISTED = 10_000
-"""Entries of a folder that are listed before names are asked for one by one after all."""
+"""The most entries that are listed; in a still larger folder names are requested one by one."""
 
 
 class NotAFolder(CavaticaError):
@@ -22,10 +22,7 @@ class NotAFolder(CavaticaError):
 
 
 class _Listings:
-    """What is in folders: of a large one single names are asked for until there are many, then it is listed, once.
-
-    Folders are known by their paths.
-    """
+    """The known content of folders, by path. A large folder is listed only after a few single names were requested."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -75,10 +72,10 @@ class _Listings:
 
 
 class FolderTree:
-    """Finds and creates folders below `root`; each folder is looked for once in the life of the tree.
+    """Finds and creates folders below `root`. Each folder is requested once.
 
-    A folder created here is known to be empty, and never asked about. Safe with several threads; two processes that
-    create the same folder end up with one.
+    A folder that was created here is empty, so it is not listed. Several threads may use a tree. If two processes
+    create the same folder, there is only one.
     """
 
     def __init__(self, api: Api, root: Destination) -> None:
@@ -118,7 +115,7 @@ class FolderTree:
             return {} if folder is None else self._listings.names(path, folder, most)
 
     def holds(self, path: str, file_id: str) -> bool:
-        """Whether a file is in a folder still; after a few such questions the folder is listed instead."""
+        """Whether a file is still in a folder; after a few of these requests the folder is listed instead."""
         with self._lock:
             folder = self._look(path)
             if folder is None:

@@ -1,4 +1,4 @@
-"""A batch of `cavatica upload`: read, checked, uploaded; its folders, receipts, metadata and sample sheet."""
+"""`cavatica upload`: reads and checks a batch, uploads it, and writes receipts and the sample sheet."""
 
 import io
 import os
@@ -38,7 +38,7 @@ def read_batch(
     *,
     skip_bad_files: bool,
 ) -> Batch | None:
-    """Return the checked batch; None if something is wrong with it, after all of it was said."""
+    """Return the checked batch; None if it has problems, after all of them were printed."""
     if paths.count(STDIN) > 1:
         raise UsageError("Standard input can be uploaded only once.", "Give “-” once.")
     if STDIN in paths and sys.stdin is None:
@@ -86,7 +86,7 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
 
 
 def keep_share(batch: Batch, shard: Shard | None, output: Output) -> None:
-    """Leave this machine's share of the files in the batch; warn if there is none and a Slurm array has many tasks."""
+    """Keep only this machine's share of the files; warn if a Slurm array runs without --shard."""
     if shard:
         whole = len(batch.items)
         shares = partition(batch.items, shard.count, key=lambda item: item.target, size=lambda item: item.known_size)
@@ -99,7 +99,7 @@ def keep_share(batch: Batch, shard: Shard | None, output: Output) -> None:
 
 
 def resume_words(batch: Batch, shard: Shard | None, files_from: Path | None) -> list[str] | None:
-    """Return the words of the command that resumes: the same, with the shard in figures, as Slurm's variables change.
+    """Return the command that resumes: the same, but with “slurm” replaced by the numbers of the shard.
 
     None if standard input is needed again.
     """
@@ -117,7 +117,7 @@ def resume_words(batch: Batch, shard: Shard | None, files_from: Path | None) -> 
 
 @attrs.frozen(kw_only=True)
 class SheetOptions:
-    """The sample sheet, where to write it for the platform, and what stands for a file in it."""
+    """The sample sheet, where to write the new one, and how it names files."""
 
     sheet: Sheet
     out: Path
@@ -156,9 +156,9 @@ def upload_batch(
     sheet: SheetOptions | None,
     shard: Shard | None,
 ) -> Exit:
-    """Upload a checked batch, show how it ended, and return the exit code; raises what stops the run at the start.
+    """Upload a checked batch, print the result, and return the exit code; raises errors that stop the run at the start.
 
-    `common` has what all files have in common, their destination among it.
+    `common` holds what all files have in common, such as their destination.
     """
     in_sheet = sheet.sheet.named([item.source for item in batch.items]) if sheet else set()
     for_sheet: dict[str, tuple[Destination, Receipt]] = {}
@@ -198,7 +198,7 @@ def _request(item: Item, common: UploadRequest) -> UploadRequest:
 def _write_sheet(
     options: SheetOptions, files: Mapping[str, tuple[Destination, Receipt]], missing: int, api: Api, run: UploadRun
 ) -> None:
-    """Write the sheet for the platform, or say why it is not written: one with local paths would be of no use."""
+    """Write the sheet for the platform; if files are missing, warn instead, because it would hold local paths."""
     path = options.out
     if missing:
         run.output.warn(
@@ -217,7 +217,7 @@ def _write_sheet(
 
 
 def _standard_input() -> BinaryIO:
-    """Return standard input without a buffer: a thread that waits for it must not hold the buffer's lock at the end."""
+    """Return standard input unbuffered: a waiting thread would hold the lock of the buffer when the command ends."""
     try:
         return cast("BinaryIO", io.FileIO(sys.stdin.fileno(), closefd=False))
     except (OSError, ValueError, AttributeError):

@@ -33,7 +33,7 @@ Grade = Literal["ok", "note", "wrong"]
 
 @attrs.frozen
 class Finding:
-    """What a check found; `error` is there if something is wrong."""
+    """The result of a check; `error` is set if something is wrong."""
 
     check: str
     grade: Grade
@@ -80,7 +80,7 @@ def doctor(project: str | None, parent: str | None, output: Output, connection: 
 
 
 def _findings(connection: Connection, target: Target | None, output: Output) -> Iterator[Finding]:
-    """Yield the findings in the order in which one check needs another; what makes the rest pointless ends it."""
+    """Yield the findings, each after those that it depends on; end if a failure makes the rest useless."""
     from cavatica_upload import versions
     from cavatica_upload.clock import ServerClock
     from cavatica_upload.config import find_settings
@@ -201,7 +201,7 @@ def _api(api: "Api", settings: "Settings") -> Finding:
 
 
 def _clock(skew: float) -> Finding:
-    """Judge a clock that is `skew` seconds ahead of the server's."""
+    """Return the finding about a clock that is `skew` seconds ahead of the server's."""
     if abs(skew) <= SKEW:
         return Finding("clock", "ok", "agrees with the server's")
     text = f"is {time_text(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"

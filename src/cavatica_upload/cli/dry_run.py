@@ -1,4 +1,4 @@
-"""What a run would do: checked and counted, with nothing sent."""
+"""`cavatica upload --dry-run`: checks and counts what a run would do, without sending anything."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ _STATES: Mapping[str, str] = {
 
 @attrs.frozen
 class PlannedFile:
-    """What would become of a file: `state` is new, resume, or a key of `_STATES`."""
+    """The plan for one file; `state` is new, resume, or a key of `_STATES`."""
 
     request: UploadRequest
     size: int | None
@@ -50,7 +50,7 @@ class PlannedFile:
 
     @property
     def sends(self) -> bool:
-        """Whether bytes would go up."""
+        """Whether bytes would be sent."""
         return self.state not in ("there", "skip", "taken")
 
     @property
@@ -60,7 +60,7 @@ class PlannedFile:
 
     @property
     def bytes_left(self) -> int:
-        """The bytes that would go up, as far as they are known."""
+        """The bytes that would be sent; 0 if the size is not known."""
         return max(0, (self.size or 0) - self.resumed_parts * self.part_size)
 
     @property
@@ -102,9 +102,9 @@ class PlannedFile:
 
 
 def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share: float, rate: float | None) -> Exit:
-    """Look at each file of a batch, say what a run would do with it, and return the exit code.
+    """Print what a run would do with each file of a batch, and return the exit code.
 
-    `share` is that of the API calls; `rate` in bytes per second is what is expected, None if nothing is.
+    `share` is the share of the API calls; `rate` is the expected bytes per second, None if it is not known.
     """
     destination = common.destination
     if destination.project is not None:
@@ -130,7 +130,7 @@ def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share
 
 
 class _Look:
-    """Looks at files here, on the platform and in the journal; `problems` are sentences about what would fail."""
+    """Checks files on disk, on the platform and in the journal; `problems` has a sentence for each expected failure."""
 
     def __init__(
         self, api: Api, batch: Batch, common: UploadRequest, output: Output, part_size_for: Callable[..., int]
@@ -151,7 +151,7 @@ class _Look:
         return [path for path in paths if self._tree.find(path) is None]
 
     def plan(self, item: Item, journal: Journal) -> PlannedFile:
-        """Say what would become of a file."""
+        """Return the plan for one file."""
         request = request_of(item, self._common)
         size = RemoteFile(item.source).size if is_url(item.source) else item.size
         part_size = self._part_size_for(size, request.part_size)

@@ -1,4 +1,4 @@
-"""Sizes, times, names and commands as people read them; nothing here upsets a terminal."""
+"""Formats sizes, times, names and commands for people, without control characters."""
 
 import os
 import shlex
@@ -9,9 +9,9 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str) -> str:
-    """Return text that can be printed on one line: what would move the cursor, hide or reverse is written as escapes.
+    """Return text that can be printed on one line: control and bidirectional characters are escaped.
 
-    File names may hold anything but a slash and a zero byte; a terminal obeys some of it.
+    File names may hold any bytes but a slash and a zero byte, and some of them control a terminal.
     """
     if text.isascii() and text.isprintable():
         return text

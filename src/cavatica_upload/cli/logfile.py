@@ -1,4 +1,4 @@
-"""The log file: all that happens, with times; and a trace of what should not have happened."""
+"""The log file (--log-file), and the trace of an unexpected exception."""
 
 import logging
 import os
@@ -18,19 +18,19 @@ _LOGGER = logging.getLogger("cavatica_upload")
 
 
 class _LogFile(logging.StreamHandler[TextIO]):
-    """The handler of --log-file, beside those that a program may have."""
+    """The handler of --log-file."""
 
     failed: BaseException | None = None
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
-        """Remember what failed: a full disk is told once, at the end."""
+        """Keep the error, such as a full disk, to report it once at the end."""
         self.failed = sys.exc_info()[1]
 
 
 def open_log(path: Path) -> None:
     """Append what this package logs to a file from now on. Other packages' logs stay out: they may name signed URLs.
 
-    A pipe without a reader, a folder and what cannot be written are refused with UsageError.
+    Raises UsageError for a folder, a pipe without a reader, or a file that cannot be written.
     """
     try:
         # Without O_NONBLOCK, opening a pipe would wait for its reader.
@@ -68,7 +68,7 @@ def refuse_overwriting(path: Path | None, option: str, sources: Iterable[str]) -
 
 
 def close_log() -> BaseException | None:
-    """Close the log file, if there is one; return what kept it from being whole."""
+    """Close the log file, if there is one; return the error if something could not be written."""
     failed: BaseException | None = None
     for handler in list(_LOGGER.handlers):
         if isinstance(handler, _LogFile):

@@ -1,4 +1,4 @@
-"""Unfinished uploads: what the server has of them, and what the journal here knows."""
+"""Unfinished uploads, from the server and from the journal of this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from cavatica_upload.plan import Plan
 
 @contextmanager
 def open_journal(output: Output) -> Iterator[Journal]:
-    """Open this user's journal. One that cannot be opened knows nothing, and says so."""
+    """Open the user's journal; if that fails, warn and yield an empty one."""
     notice = state_notice()
     if notice:
         output.warn(notice)
@@ -34,7 +34,7 @@ def open_journal(output: Output) -> Iterator[Journal]:
 
 @attrs.frozen
 class OpenUpload:
-    """An upload on the server (`summary` None: gone there), and what the journal knows (`entry` None: nothing).
+    """An unfinished upload: `summary` is None if the server has none, `entry` is None if the journal has none.
 
     `place` is the project, or the folder with its project, that the file goes to.
     """
@@ -59,7 +59,7 @@ class OpenUpload:
 
     @property
     def here(self) -> str:
-        """What the journal says of it, for people."""
+        """What the journal has of it, as text."""
         if self.entry is None:
             return "not begun here"
         if self.entry.abandoned:
@@ -68,7 +68,7 @@ class OpenUpload:
         return f"{self.parts_here} of {count_text(count, 'part')} sent from {self.entry.identity.path}"
 
     def fields(self) -> tuple[str, ...]:
-        """Return what `cavatica uploads list` shows of it."""
+        """Return its cells for `cavatica uploads list`."""
         age = f"{time_text(self.age)} old" if self.age is not None else "gone on the server"
         return self.upload_id, age, self.place, self.name, self.here
 
@@ -90,9 +90,9 @@ class OpenUpload:
 
 
 class Places:
-    """Says in words where files go: the folder's name and its project, asked for once a folder."""
+    """Finds the names and projects of folders, with one request for each folder."""
 
-    MOST = 20  # folders that are asked about; of others the ID is shown
+    MOST = 20  # the most folders that are requested; of the others the ID is shown
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -165,13 +165,13 @@ def get_open(api: Api, upload_id: str, *, list_parts: bool = False) -> Upload:
 
 
 def find_entry(journal: Journal, api: Api, upload_id: str) -> Entry | None:
-    """Return what the journal knows of an upload."""
+    """Return the journal's entry of an upload, None if there is none."""
     entries = (entry for entry in journal.entries() if entry.endpoint == api.endpoint)
     return next((entry for entry in entries if entry.upload_id == upload_id), None)
 
 
 def abort_one(api: Api, journal: Journal, upload_id: str) -> bool:
-    """Abort an upload and forget it here; False if it was gone already."""
+    """Abort an upload and delete it from the journal; return False if it was gone on the server."""
     try:
         api.abort_upload(upload_id)
         there = True

@@ -1,4 +1,4 @@
-"""`cavatica receipts`, and receipts kept where the user wants them."""
+"""`cavatica receipts`, and the copies of receipts that --receipt writes."""
 
 import contextlib
 import os
@@ -145,7 +145,7 @@ class ReceiptFiles:
 
 
 def _file_name(name: str) -> str:
-    """Return the name of the receipt of a file; one too long for the suffix is cut, and has its MD5 behind."""
+    """Return the name of the receipt of a file; a name that would be too long is cut and gets its MD5."""
     content = os.fsencode(name)
     if len(content) + len(SUFFIX) <= MOST_BYTES:
         return name + SUFFIX

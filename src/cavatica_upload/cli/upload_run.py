@@ -1,4 +1,4 @@
-"""Runs uploads with progress, questions and signals, and says how each file ended."""
+"""Runs uploads with progress, questions and signals, and prints the result of each file."""
 
 import sys
 import time
@@ -29,7 +29,7 @@ class UploadRun:
     """Uploads requests and shows progress and results; use once.
 
     `files` is their number, `size` the sum of their bytes as far as it is known, `unsized` are the keys of the others.
-    `yes` asks no questions; `resume` are the words of the command that resumes the run, None if there is none.
+    `yes` asks no questions; `resume` is the command that resumes the run, as words, or None.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class UploadRun:
 
     @contextmanager
     def uploader(self) -> Iterator[Uploader]:
-        """Make the uploader, which signals stop; raises what stops the run at the start."""
+        """Make the uploader; signals stop it. Raises errors that stop the run at the start."""
         notice = state_notice()
         if notice:
             self.output.warn(notice)
@@ -71,7 +71,7 @@ class UploadRun:
             yield uploader
 
     def upload(self, uploader: Uploader, requests: Iterable[UploadRequest]) -> Iterator[tuple[UploadRequest, Receipt]]:
-        """Upload files, count how they end, and yield those that are on the platform, with their receipts."""
+        """Upload files, count their outcomes, and yield those that are on the platform, with their receipts."""
         while requests:
             changed: list[UploadRequest] = []
             with self._display:
@@ -86,7 +86,7 @@ class UploadRun:
             requests = self._ask(changed) if changed else []
 
     def end(self) -> Exit:
-        """Show how the run ended, and return the exit code."""
+        """Print the summary of the run, and return the exit code."""
         meter, tally = self._display.meter, self.tally
         tally.sent, tally.kept_bytes, tally.kept_parts = meter.sent, meter.unfinished_kept, meter.unfinished_parts
         summary.show(self.output, tally, time.monotonic() - self._began, self._resume)
@@ -94,7 +94,7 @@ class UploadRun:
         return tally.code
 
     def _count(self, outcome: Outcome) -> None:
-        """Count how a file ended, and print the ID and the path of one that is on the platform."""
+        """Count an outcome, and print the ID and the path of a file that is on the platform."""
         request, receipt, error = outcome.request, outcome.receipt, outcome.error
         if receipt is None:
             if error is not None:
@@ -134,7 +134,7 @@ class UploadRun:
         return asked and sys.stdin is not None and sys.stdin.isatty() and self.output.on_terminal
 
     def _ask(self, changed: list[UploadRequest]) -> list[UploadRequest]:
-        """Ask whether files that changed since their upload was begun are to be uploaded anew."""
+        """Ask whether to start new uploads for changed files; return the requests for these."""
         self.output.say(f"{count_text(len(changed), 'file')} changed since the upload was begun:")
         for request in changed[:20]:
             self.output.say(f"  {request.key}")

@@ -1,4 +1,4 @@
-"""Where bytes come from: a file on disk, a stream, an object behind a URL."""
+"""The sources of an upload: a file on disk, a stream, or an object with a URL."""
 
 import os
 import stat
@@ -22,10 +22,10 @@ def open_source(
 ) -> Source:
     """Open a path, a URL (with the extra `remote`), or a binary stream.
 
-    Read as a stream is a path that is a pipe (a named one, or the shell's `<(…)`), and one that says its size is 0 but
-    has bytes (`/proc`, some FUSE file systems). If it was a `regular` file before, a pipe is refused: perhaps nobody
-    ever writes to it. A stream that turns out to be empty raises SourceError when it is read, unless `allow_empty`; one
-    of more than `most` bytes SizeMismatch. Raises SourceError.
+    A path is read as a stream if it is a pipe (a named one, or the shell's `<(…)`), or if its size is 0 but it has
+    bytes (`/proc`, some FUSE file systems). If it was a `regular` file before, a pipe is refused, because it may
+    have no writer. Reading an empty stream raises SourceError, unless `allow_empty`. Reading more than `most` bytes
+    raises SizeMismatch. Raises SourceError if the source cannot be opened.
     """
     if not isinstance(source, str | os.PathLike):
         if not hasattr(source, "read"):

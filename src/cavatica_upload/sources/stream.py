@@ -1,4 +1,4 @@
-"""What is read once, from front to back: a stream, whose parts wait in temporary files, and the digest of a file."""
+"""Sequential reading: a stream, whose parts are stored in temporary files, and the digest of a whole file."""
 
 import hashlib
 import io
@@ -17,17 +17,17 @@ from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import DigestName
 from cavatica_upload.sources.base import BLOCK, Source, usual_block
 
-LOOK = 0.1  # seconds between looks whether the stream is still wanted
-STREAM_AHEAD = 4  # parts of a stream that lie in temporary files at a time
-DIGESTS = threading.Semaphore(2)  # files whose whole digest is computed at a time
+LOOK = 0.1  # seconds between checks whether the upload was cancelled
+STREAM_AHEAD = 4  # the most parts of a stream in temporary files at a time
+DIGESTS = threading.Semaphore(2)  # the most files whose digest is computed at a time
 
 
 class Stream:
     """Standard input, a pipe, or any binary stream.
 
-    `cut()` reads the next part into a temporary file of its own, from which it is sent (again, where need be) and
-    which `drop()` removes. A part is known to be the last one only when the stream has ended. It is closed with the
-    source if it is its `own`; `ahead` is what was read of it before.
+    `cut()` reads the next part into a temporary file, so that it can be sent again; `drop()` removes that file. Which
+    part is the last is known only at the end of the stream. `own` means that closing the source closes the stream.
+    `ahead` are bytes that were read from it before.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Stream:
         """Read the next part and return it; None after the last one, when `size` is known too. `seen` gets every block.
 
         An empty stream gives one empty part. Raises SourceError if it may not be empty, cannot be read or kept, or has
-        more than 10,000 parts; SizeMismatch if it has more bytes than were expected; and Interrupted as soon as
-        `cancelled` says so, if the stream has a file descriptor.
+        more than 10,000 parts. Raises SizeMismatch if it has more bytes than expected, and Interrupted if `cancelled`
+        returns True; a read that blocks is interrupted only if the stream has a file descriptor.
         """
         if self.size is not None:
             return None
@@ -90,7 +90,7 @@ class Stream:
         return part
 
     def _check(self, size: int, part_size: int) -> None:
-        """See that a part of this size may come next."""
+        """Raise an error if a part of this size is not allowed next."""
         if size == 0 and not self._count and not self._allow_empty:
             raise SourceError(
                 "The stream is empty: its producer may have failed. Nothing was uploaded.",
@@ -135,10 +135,10 @@ class Stream:
         return block
 
     def _read(self, count: int, cancelled: Callable[[], bool]) -> bytes:
-        """Read what is there, at most `count` bytes.
+        """Read the available bytes, at most `count`; wait for the first ones.
 
-        A thread that waits in a read cannot be stopped, and one that waits in standard input aborts the interpreter
-        when that ends: so the wait is outside of the read.
+        It waits with poll() and not in read(): a thread in read() cannot be stopped, and one in read() of standard
+        input makes the interpreter abort at exit.
         """
         stream = self._stream
         if not (isinstance(getattr(stream, "raw", stream), io.FileIO) and hasattr(select, "poll")):
@@ -151,7 +151,7 @@ class Stream:
         return stream.read1(count) if isinstance(stream, io.BufferedReader) else stream.read(count)
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
-        """Yield the bytes of a part that was cut and not dropped."""
+        """Yield the bytes of a part between `cut()` and `drop()`."""
         with self._lock:
             spool = self._spooled[offset]
         spool.seek(0)
@@ -170,11 +170,11 @@ class Stream:
             spool.close()
 
     def look(self) -> Identity:
-        """Return nothing that could be compared: what was read was read once."""
+        """Return a placeholder: a stream cannot be read again to compare it."""
         return Identity("", self.size or 0)
 
     def close(self) -> None:
-        """Remove what is left of temporary files."""
+        """Remove the remaining temporary files."""
         with self._lock:
             left, self._spooled = self._spooled, {}
         for spool in left.values():
@@ -192,7 +192,7 @@ def _not_kept(error: OSError) -> SourceError:
 
 @attrs.frozen
 class ReadingEnded:
-    """A file was read to its end: its size, and its digest if one was asked for; or reading failed."""
+    """The end of reading: the size, and the digest if it was requested, or the error."""
 
     size: int = 0
     digest: FileDigest | None = None
@@ -201,9 +201,9 @@ class ReadingEnded:
 
 @attrs.define(eq=False)
 class Reading:
-    """Reads on a thread of its own. Every part of a stream and, at the end, ReadingEnded are `put` into a queue.
+    """Reads in its own thread. Calls `put` with each part of a stream, and with ReadingEnded at the end.
 
-    `cancelled` is asked often. A stream is read `STREAM_AHEAD` parts ahead; `stored()` says that one is stored.
+    `cancelled` is called often. A stream is read up to `STREAM_AHEAD` parts ahead of those reported by `stored()`.
     """
 
     source: Source
@@ -214,14 +214,14 @@ class Reading:
     _room: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(STREAM_AHEAD), init=False)
 
     def start(self) -> bool:
-        """Begin if there is something to read; return whether there is."""
+        """Start the thread if there is something to read; return whether it was started."""
         if not isinstance(self.source, Stream) and self.digest is None:
             return False
         threading.Thread(target=self._run, name="cavatica-reading", daemon=True).start()
         return True
 
     def stored(self) -> None:
-        """Let another part of the stream be read."""
+        """Note that a part is stored, so that another may be read."""
         self._room.release()
 
     def _run(self) -> None:
@@ -235,7 +235,7 @@ class Reading:
         self.put(ended)
 
     def _read(self, seen: Callable[[bytes], object]) -> int:
-        """Read all, as long as it is wanted; return the size."""
+        """Read to the end, or until cancelled; return the size."""
         if isinstance(self.source, Stream):
             self._cut(self.source, seen)
         else:
