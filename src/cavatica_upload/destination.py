@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import attrs
 
+from cavatica_upload.arguments import check_kind
 from cavatica_upload.errors import UsageError
 
 LONGEST_NAME = 255  # characters; docs.cavatica.org, Initialize a multipart upload
@@ -32,6 +33,7 @@ class Destination:
     place: str | None = attrs.field(default=None, eq=False)
 
     def __attrs_post_init__(self) -> None:
+        check_kind(str | None, "text", project=self.project, parent=self.parent)
         if (self.project is None) == (self.parent is None):
             raise UsageError(
                 "A destination is a project or a folder, one of the two.",
@@ -60,6 +62,7 @@ def destination_of(value: Destination | str) -> Destination:
     """Return a destination, which may be given as "owner/name" or as the ID of a folder; raises UsageError."""
     if isinstance(value, Destination):
         return value
+    check_kind(str, "a Destination or text", destination=value)
     return Destination(project=value) if "/" in value else Destination(parent=value)
 
 

@@ -31,7 +31,7 @@
     │   └── SizeMismatch               .expected .got
     ├── SourceError                    a file missing, unreadable, cut short, or no file at all
     ├── WorkerFailed                   a worker of an executor could not send a part; it is sent elsewhere
-    ├── UploadBusy                     another process is uploading this file
+    ├── UploadBusy                     another upload to the same name and place is under way
     └── Interrupted                    stopped on request; the same command resumes
 
 Every error can be pickled and copied. No error holds the token, or the query of a URL (a signed URL is a key).
@@ -266,7 +266,7 @@ class WorkerFailed(CavaticaError):
 
 
 class UploadBusy(CavaticaError):
-    """Another process is uploading this file."""
+    """Another upload to the same name and place is under way, in this process or another."""
 
 
 class Interrupted(CavaticaError):

@@ -14,7 +14,7 @@ from cavatica_mock import MockServer
 from cavatica_upload.api import Api
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading, read_rate_limit
-from cavatica_upload.errors import Interrupted
+from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Event, RateLimitWait, Retrying
 from cavatica_upload.timing import Timing
 from tests.clock import Clock
@@ -147,10 +147,12 @@ def test_share() -> None:
     assert spent(limiting) == 25
 
 
-@pytest.mark.parametrize("wrong", [{"share": 0}, {"share": 1.5}, {"reserve": 1}, {"reserve": -0.1}])
-def test_fractions(wrong: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"share": 0}, {"share": 1.5}, {"share": "x"}, {"reserve": 1}, {"reserve": -0.1}, {"reserve": None}]
+)
+def test_fractions(wrong: dict[str, object]) -> None:
     """Share and reserve are fractions."""
-    with pytest.raises(ValueError, match="fraction"):
+    with pytest.raises(UsageError, match="fraction"):
         RateLimiter(**wrong)  # type: ignore[arg-type]
 
 

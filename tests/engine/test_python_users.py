@@ -11,7 +11,16 @@ import pytest
 from engine_rig import PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import CavaticaError, UploadRequest, UsageError, requests_for, upload, upload_async
+from cavatica_upload import (
+    CavaticaError,
+    Destination,
+    UploadRequest,
+    UsageError,
+    connect,
+    requests_for,
+    upload,
+    upload_async,
+)
 from cavatica_upload.errors import Forbidden
 from cavatica_upload.events import UploadCompleted, UploadFailed, UploadSkipped
 
@@ -307,3 +316,22 @@ def test_a_refused_folder_is_asked_for_once(rig: Rig) -> None:
     assert len(outcomes) == 50
     assert rig.calls["createFolder"] <= 2
     assert len(rig.told(UploadFailed)) == 50
+
+
+@pytest.mark.parametrize("wrong", [{"project": 5}, {"parent": 5}, {"project": b"a/b"}, {"project": ["a/b"]}])
+def test_a_destination_of_another_type(wrong: dict[str, object]) -> None:
+    """It is a UsageError as one of another form is."""
+    with pytest.raises(UsageError, match="text is needed"):
+        Destination(**wrong)  # type: ignore[arg-type]
+    with connect("t", "http://127.0.0.1:9/v2") as api, pytest.raises(UsageError, match="text is needed"):
+        api.find_file(next(iter(wrong.values())), "a.bam")  # type: ignore[arg-type]
+
+
+def test_the_same_name_twice_in_a_run_is_no_other_process(rig: Rig) -> None:
+    """Two files of a run with one name and place: the second is told that an upload of it is under way."""
+    sources = [rig.file(3 * 1024, name) for name in ("a", "b")]
+    with rig.uploader() as uploader:
+        requests = [UploadRequest(source=path, destination=PROJECT, name="same.bam") for path in sources]
+        ended = list(uploader.upload_many(requests))
+    (error,) = (outcome.error for outcome in ended if outcome.error is not None)
+    assert "process is uploading" not in str(error)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from cavatica_upload.arguments import is_number
 from cavatica_upload.clock import http_date
-from cavatica_upload.errors import Interrupted
+from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.timing import Timing
 
 WINDOW = 300.0
@@ -109,10 +110,10 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        if not 0 < share <= 1:
-            raise ValueError("share is a fraction of the calls: more than 0, and not more than 1")
-        if not 0 <= reserve < 1:
-            raise ValueError("reserve is a fraction of the calls: 0 or more, and less than 1")
+        if not (is_number(share) and 0 < share <= 1):
+            raise UsageError("share is a fraction of the calls: more than 0, and not more than 1")
+        if not (is_number(reserve) and 0 <= reserve < 1):
+            raise UsageError("reserve is a fraction of the calls: 0 or more, and less than 1")
         self._share, self._reserve, self._timing = share, reserve, timing or Timing()
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()

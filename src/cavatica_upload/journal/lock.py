@@ -33,7 +33,7 @@ class UploadLock:
             lock.acquire()
         except filelock.Timeout as error:
             raise UploadBusy(
-                f"Another process is uploading {self._name!r} to the same place.",
+                f"Another upload of {self._name!r} to the same place is under way, in this run or in another process.",
                 "Let it finish, or wait for it with --wait.",
             ) from error
         except OSError:
