@@ -1,7 +1,6 @@
 """The state that all uploads share, and the stop: it first lets parts end, then drops them."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from cavatica_upload.events import Emitter, FileKey, Notice, OutageWatch
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import WINDOW_SECONDS, calls_allow
-from cavatica_upload.timing import Timing, full_jitter
+from cavatica_upload.timing import Timing
 
 Backoff = Callable[[int], float]
 """Seconds to wait after so many failures."""
@@ -109,18 +108,18 @@ class Context:
     state: Path
     events: Emitter
     outage: OutageWatch
-    hashing: bool = True
-    allow_http: bool = False
-    calls_per_second: float = 3.0
-    rate: float | None = None  # bytes per second that went out of late
-    expected_rate: float | None = None  # bytes per second that are expected of all machines together
-    clock: Callable[[], float] = time.monotonic
-    timing: Timing = attrs.field(factory=Timing)
-    backoff: Backoff = full_jitter
-    retry_for: float = 300.0
-    file_deadline: float | None = None
-    server_clock: ServerClock = attrs.field(factory=ServerClock)
-    stop: Stop = attrs.field(factory=Stop)
+    hashing: bool
+    allow_http: bool
+    calls_per_second: float
+    expected_rate: float | None  # bytes per second that are expected of all machines together
+    clock: Callable[[], float]
+    timing: Timing
+    backoff: Backoff
+    retry_for: float
+    file_deadline: float | None
+    server_clock: ServerClock
+    stop: Stop
+    rate: float | None = attrs.field(default=None, init=False)  # bytes per second that went out of late
     _said_calls_limit: bool = attrs.field(default=False, init=False)
 
     @property
