@@ -156,7 +156,6 @@ class Uploads:
     def keep(self, upload_id: str, number: int, incoming: PartWriter, etag: str) -> bool:
         """Keep a part that storage received; the last of a number counts. False if the upload has ended meanwhile."""
         if self.store.upload(upload_id) is None:
-            incoming.drop()
             return False
         before = self.store.part(upload_id, number)
         incoming.keep()

@@ -46,14 +46,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
-class _Nothing:
-    """The value of a body that holds no JSON."""
-
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-NOTHING: Any = _Nothing()
+NOTHING: Any = object()
+"""The value of a body that holds no JSON."""
 
 
 @attrs.frozen(slots=False)
