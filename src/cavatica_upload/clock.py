@@ -1,4 +1,4 @@
-"""Times: how they are read and written, and the server's clock, from which this machine's may differ by hours."""
+"""Reads and writes times, and follows the server's clock, from which the local clock may differ by hours."""
 
 import threading
 import time

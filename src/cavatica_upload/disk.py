@@ -1,4 +1,4 @@
-"""Files that this package writes: where they are, private folders, and texts that are on disk whole or not at all."""
+"""Files that this package writes: the state folder, private folders, and atomic writes."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
 
 
 def state_notice() -> str | None:
-    """Return a sentence if journal and receipts are not where they usually are, None if they are."""
+    """Return a sentence if the journal and the receipts are not in the usual folder, None if they are."""
     return None if os.environ.get("CAVATICA_STATE_DIR") else _default_folder()[1]
 
 

@@ -1,15 +1,15 @@
-"""What makes a source the same as before, so that its upload can be resumed."""
+"""The identity of a source, which tells whether its upload can be resumed."""
 
 import attrs
 
 
 @attrs.frozen
 class Identity:
-    """What makes a source the same as before: an upload is resumed only for an equal one.
+    """The identity of a source. If it is the same as before, the bytes are the same.
 
-    Of a file on disk its device, inode, size, and the times of its last write and of its last change (which nobody can
-    set back), in nanoseconds; of a remote object its size and `tag` (ETag, generation or time, whatever its store
-    gives).
+    For a file on disk it is the device, inode, size in bytes, and the times of the last write and of the last change in
+    nanoseconds; no program can set back the second. For a remote object it is the size and `tag`, which is the ETag,
+    generation or time that its store gives.
     """
 
     path: str
@@ -34,7 +34,7 @@ class Identity:
         ) and (self.device == other.device or self.path == other.path)
 
     def difference(self, other: "Identity") -> str:
-        """Return in a few words how `other`, seen later, differs."""
+        """Return in a few words how `other`, the later identity, differs."""
         if self.size != other.size:
             return f"its size went from {self.size:,} to {other.size:,} bytes"
         if self.mtime_ns != other.mtime_ns:

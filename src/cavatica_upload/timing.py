@@ -1,4 +1,4 @@
-"""How long to wait, and how long things may take: one record, so that tests can wait less."""
+"""Waits and timeouts, in one class, so that tests can shorten them."""
 
 import random
 from collections.abc import Callable
@@ -8,48 +8,48 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Timing:
-    """Seconds."""
+    """Waits and timeouts in seconds."""
 
     connect: float = 15.0
-    """Until a connection to the API or to storage is there."""
+    """Timeout of a connection to the API or to storage."""
     silence: float = 60.0
-    """For which the API or storage may take or send nothing, …"""
+    """Timeout of a read from, or a write to, the API or storage."""
     slow_silence: float = 300.0
-    """… and the API before it answers a completion."""
+    """Timeout of the answer to a completion."""
     first_backoff: float = 0.5
-    """The longest first pause before something is tried again; it doubles from one to the next …"""
+    """The longest pause before the first retry; it doubles with each retry."""
     longest_backoff: float = 60.0
-    """… up to this."""
+    """The longest pause before any retry."""
     reset_margin: float = 1.0
-    """Waited beyond the reset of the rate limit: it and the Date header are cut to whole seconds."""
+    """Extra wait after the reset of the rate limit, because the reset and the Date header are in whole seconds."""
     tick: float = 0.1
-    """Between two looks of the engine at what is due."""
+    """Time between two checks of the engine for what is due."""
     gathering: float = 0.2
-    """For requests to gather before the biggest of them is begun."""
+    """Time to collect requests before the biggest of them starts."""
     describing: float = 10.0
-    """For files to gather that get their metadata by one call: a call for each file would cost a third more."""
+    """Time to collect files whose metadata one call sets: a call for each file would be a third more calls."""
     busy: float = 1.0
-    """Until another look at a file that another process is uploading."""
+    """Time between two tries to lock an upload that another process holds."""
     small_file: float = 0.5
-    """Between small files that are begun beside big ones, so that these keep most of the calls."""
+    """Time between starts of small files beside big ones, so that the big ones keep most of the calls."""
     stream_end: float = 0.25
-    """Between the end of a stream and its completion: what ended the stream may be about to stop this process, too."""
+    """Wait between the end of a stream and its completion: what ended the stream may also stop this process."""
     dropping: float = 1.0
-    """For a part that is dropped to end by itself: one that hangs in the network is not waited for."""
+    """How long to wait for a dropped part, which may hang in the network."""
     final_calls: float = 5.0
-    """After a stop, for what is stored to be reported once no part is in flight any more."""
+    """How long reporting the stored parts may take after a stop."""
     closing: float = 10.0
-    """For threads to end when the uploader is closed; a tenth of it after a stop."""
+    """How long to wait for threads when the uploader is closed; a tenth of it after a stop."""
     at_stake: float = 4.0
-    """That sending the parts in flight may take, without more speed to show for it: a kill loses them."""
+    """Seconds of sending that a kill may lose: it limits the parts in flight, unless more of them are faster."""
     settle: float = 1.0
-    """Of each part, and after each change of their number, not measured at most: they fill buffers."""
+    """The longest time at the start of a part, or after a change of the limit, that is not measured: buffers fill."""
     measure: float = 1.0
-    """Of each part in flight, for a measurement of their speed at most."""
+    """The longest measurement of a part's speed."""
     first_outage: float = 10.0
-    """Without any answer until Outage is emitted …"""
+    """Time without any answer before Outage is emitted."""
     later_outages: float = 60.0
-    """… and between two of these events."""
+    """Time between two Outage events."""
 
 
 def full_jitter(
@@ -58,8 +58,8 @@ def full_jitter(
     longest: float = 60.0,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> float:
-    """Return a random delay in seconds after a number of failures (from 1): up to `first`, twice that, … `longest`.
+    """Return a random delay in seconds after a number of failures (from 1): at most `first`, doubled up to `longest`.
 
-    Exponential backoff with full jitter, so that clients spread.
+    This is exponential backoff with full jitter, so that clients do not retry at the same time.
     """
     return uniform(0, min(longest, first * 2 ** min(failures - 1, 20)))

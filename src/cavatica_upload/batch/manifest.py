@@ -51,7 +51,7 @@ class ManifestError(UsageError):
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:
-    """Return the rows of a manifest; its format goes by the file's suffix, and is a table if that says nothing.
+    """Return the rows of a manifest. The suffix of the file says its format; without a known one it is a table.
 
     Raises ManifestError with every problem, not only the first.
     """
@@ -100,7 +100,7 @@ _FIRST_COLUMN = re.compile(r"(?:full|local|input|source|upload)?(?:file|path)(?:
 
 
 def _wrong_first_column(cell: str, folder: Path) -> Iterator[str]:
-    """Yield a sentence if the first cell of the first row is the path of a file, or no name for a column of paths."""
+    """Yield a sentence if the first cell of the first row is not a name for a column of paths, such as a path."""
     if _FIRST_COLUMN.fullmatch(re.sub(r"[\s_-]", "", cell).lower()):
         return
     if is_url(cell) or "/" in cell or _exists(folder / cell):

@@ -1,4 +1,4 @@
-"""Which files of a batch are wanted: patterns as in a shell, and the walk through folders on disk that obeys them."""
+"""--include and --exclude: patterns as in a shell, and the walk through folders that applies them."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _LEFT_OUT = {
 def translate(pattern: str) -> re.Pattern[str]:
     """Compile a pattern: `*` and `?` stay within a folder, `**` crosses folders, `[abc]` and `[!abc]` are sets.
 
-    Upper and lower case differ, on every machine. A bracket that is never closed stands for itself.
+    Upper and lower case differ, on every machine. An unclosed bracket is an ordinary character.
 
     `glob.translate` of Python 3.13 does nearly the same and can replace this once 3.12 is not supported any more.
     """
@@ -58,8 +58,8 @@ def translate(pattern: str) -> re.Pattern[str]:
 class Selection:
     """The files that match an `include` pattern (any file, if there is none) and no `exclude` pattern.
 
-    A pattern without a slash is compared with the name, at any depth; one with a slash with the path below the folder
-    that was named. A folder that matches an `exclude` pattern is left out with all that is in it.
+    A pattern without a slash matches names, at any depth. One with a slash matches paths below the folder that was
+    named. A folder that matches an `exclude` pattern is left out with all that is in it.
     """
 
     include: Sequence[re.Pattern[str]] = ()
@@ -77,7 +77,7 @@ class Selection:
         return cls([wanted[pattern] for pattern in include], [wanted[pattern] for pattern in exclude], deep)
 
     def takes(self, path: str) -> bool:
-        """Whether a file is wanted; `path` has slashes between its folders on every machine."""
+        """Whether a file is selected; `path` has slashes between its folders on every system."""
         return not self.leaves_out(path) and (not self.include or self._matches(self.include, path))
 
     def leaves_out(self, path: str) -> bool:

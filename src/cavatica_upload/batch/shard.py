@@ -1,4 +1,4 @@
-"""Which files of a batch are this machine's: a deterministic share, balanced by size."""
+"""--shard: divides the files of a batch among machines, always in the same way and balanced by size."""
 
 import heapq
 import os
@@ -11,7 +11,7 @@ import attrs
 from cavatica_upload.errors import UsageError
 
 FILE_COST = 4 * 1024 * 1024
-"""What a file weighs beside its bytes: three calls of the token's budget, however small it is."""
+"""Bytes that are added to the size of each file, because even a small one needs three API calls."""
 
 MOST_SHARDS = 100_000
 
@@ -81,7 +81,7 @@ class Shard:
 
     @property
     def fraction(self) -> float:
-        """The part of the token's call budget that is this share's."""
+        """The part of the API calls that this share may use."""
         return 1 / self.count
 
 

@@ -1,4 +1,4 @@
-"""An object behind a URL as a source, through fsspec (the extra `remote`): read by ranges, never stored on disk."""
+"""A remote object as a source, read with fsspec (the extra `remote`) in ranges, and not stored on disk."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ class RemoteFile:
         size: int,
         block: Callable[[], int] = usual_block,  # noqa: ARG002 - a call a block: these are large
     ) -> Iterator[bytes]:
-        """Yield the bytes of a range; raises SourceError where the store gives other than what was asked for."""
+        """Yield the bytes of a range; raises SourceError if the store returns something else."""
         end = offset + size
         while offset < end:
             count = min(RANGE, end - offset)
@@ -106,4 +106,4 @@ class RemoteFile:
             offset += count
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to close."""
