@@ -137,7 +137,7 @@ def test_part_size_that_changed_on_the_server(rig: Rig, proxy: DriftingProxy) ->
     begin(rig, path)
     proxy.drift = Drift(*SHOW, in_json(lambda upload: {**upload, "part_size": 2048}))
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
-    assert "other parts now (2,048 bytes). It is aborted, and a new one starts." in notices(rig)
+    assert "other parts now (of 2.00 KiB). It is aborted, and a new one starts." in notices(rig)
     assert rig.mock.uploads() == []
 
 
