@@ -75,8 +75,8 @@ def test_start_of_a_run_that_was_killed_is_found_whatever_its_speed(rig: Rig, pa
     with rig.uploader() as uploader:  # makes the journal
         endpoint = uploader.api.endpoint
     with sqlite3.connect(rig.state / "journal.sqlite") as database:
-        row = (endpoint, f"project:{PROJECT}", path.name, path.name, time.time())
-        database.execute("INSERT INTO starts VALUES (?, ?, ?, ?, ?)", row)
+        row = (endpoint, f"project:{PROJECT}", path.name, path.name, time.time(), "fail")
+        database.execute("INSERT INTO starts VALUES (?, ?, ?, ?, ?, ?)", row)
     database.close()
     begin_elsewhere(rig, size=PARTS * KIB, part_size=part_size)
     with rig.uploader() as uploader:

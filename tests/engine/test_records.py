@@ -150,7 +150,7 @@ def test_journal_is_begun_by_many_processes_at_once(tmp_path: Path) -> None:
         subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for number in range(16)
     ]
-    assert {process.communicate()[0] for process in many} == {"[] ('n', 1.0)\n"}
+    assert {process.communicate()[0] for process in many} == {"[] ('n', 1.0, 'fail')\n"}
     with sqlite3.connect(tmp_path / "new" / "journal.sqlite") as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     database.close()

@@ -17,6 +17,7 @@ from cavatica_upload import (
     FileChanged,
     NameTaken,
     Uploader,
+    UploadRequest,
     connect,
 )
 from cavatica_upload.errors import CompleteRefused
@@ -261,7 +262,7 @@ SPOILS = [
     "UPDATE parts SET number = 9223372036854775807 WHERE number = 1",
     "UPDATE parts SET size = -1",
     "UPDATE parts SET md5 = 'x'",
-    "INSERT INTO starts VALUES ('x', 'y', 'z', '', 1e300)",
+    "INSERT INTO starts VALUES ('x', 'y', 'z', '', 1e300, 'fail')",
     "UPDATE starts SET began = 1e300",
     "DROP TABLE parts",
     "DROP TABLE starts",
@@ -283,7 +284,16 @@ def test_spoilt_start_never_blocks(rig: Rig) -> None:
     path = rig.file(PARTS * KIB)
     rig.upload(path, part_size=KIB, name="other")
     endpoint = rig.mock.base_url
-    journal(rig, "INSERT INTO starts VALUES (?, ?, ?, ?, ?)", endpoint, f"project:{PROJECT}", path.name, "x", 1e300)
+    journal(
+        rig,
+        "INSERT INTO starts VALUES (?, ?, ?, ?, ?, ?)",
+        endpoint,
+        f"project:{PROJECT}",
+        path.name,
+        "x",
+        1e300,
+        "fail",
+    )
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
 
 
@@ -342,3 +352,18 @@ def test_times_of_the_journal_are_utc(rig: Rig, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.undo()
         time.tzset()
     assert rig.calls["startUpload"] == 1
+
+
+@pytest.mark.parametrize(("first", "then"), [("overwrite", "fail"), ("overwrite", "rename"), ("overwrite", "skip")])
+def test_a_lost_start_that_was_to_overwrite_is_not_gone_on_with(rig: Rig, first: str, then: str) -> None:
+    """A run that died before the answer wanted to replace a file; a later one, which does not, leaves that alone."""
+    other = rig.upload(rig.file(300, "other", seed=2), name="a.bam")
+    path = rig.file(PARTS * KIB, "a.bam")
+    rig.mock.faults.add(Fault("startUpload", "lost_answer"))
+    rig.mock.faults.add(Fault("listUploads", "status", status=403, code=3001))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB, if_exists=first)
+    with Uploader(token=rig.mock.token, endpoint=rig.mock.base_url, state_dir=rig.state) as uploader:
+        list(uploader.upload_many([UploadRequest(source=path, destination=PROJECT, part_size=KIB, if_exists=then)]))
+    assert rig.stored(other) == rig.file(300, "other", seed=2).read_bytes()
+    assert rig.mock.uploads() == []

@@ -11,7 +11,7 @@ from cavatica_upload.api.records import FileDetails, StartedUpload, Upload, Uplo
 from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
+from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UploadGone, UsageError
 from cavatica_upload.plan import LARGEST_FOR_CALLS, part_size_for
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
@@ -52,9 +52,14 @@ class Start:
         """Start the upload; raises SkippedFile if this file is there already, or another that `if_exists` protects."""
         before = None if self.source.identity is None else self.context.journal.unanswered(*self._place)
         if before is not None:
-            found = self._lost_start(*before)
+            name, began, if_exists = before
+            found = self._lost_start(name, began)
+            if found is not None and self._is_as_begun(name, if_exists):
+                return self._found(found)
             if found is not None:
-                return found
+                self._abort_lost(found.upload_id)
+                before = None
+        if before is not None:
             self._say(
                 f"An earlier start of this upload ({datetime.fromtimestamp(before[1], UTC):%Y-%m-%d %H:%M} UTC) was "
                 "never answered, and no such upload is open; a new one starts. “cavatica uploads list” shows what is "
@@ -70,6 +75,14 @@ class Start:
                 if self.request.if_exists != "rename":
                     raise
         raise UsageError(f"No free name like _1_{self.name} was found.", "Give another name with --name.")
+
+    def _is_as_begun(self, name: str, if_exists: str) -> bool:
+        """Return whether this run would start the upload of an earlier run in the same way.
+
+        Whether a file is replaced is decided when an upload is started, and for good.
+        """
+        wish = self.request.if_exists
+        return if_exists == wish or ("overwrite" not in (if_exists, wish) and name == self.name)
 
     def _names(self) -> Iterator[str]:
         """Yield the names to try. The platform is asked for files only if `if_exists` is "skip" or "rename"."""
@@ -174,7 +187,7 @@ class Start:
         md5 = self.known.value if self.known else None
         began = time.time()
         if self.source.identity is not None:
-            context.journal.starting(*self._place, name, began)
+            context.journal.starting(*self._place, name, began, request.if_exists)
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(
@@ -188,7 +201,7 @@ class Start:
                 pause(context, context.backoff(attempt))
                 found = self._lost_start(name, began, wish)
                 if found is not None:
-                    return found
+                    return self._found(found)
                 # The platform's own word that it failed is proof enough, if it has no such upload either.
                 unproved += not isinstance(error, ApiError) or error.code is None
                 if unproved > 1:
@@ -200,6 +213,22 @@ class Start:
                     context.say_if_calls_limit(started.part_size)
                 return attrs.evolve(started, name=name)
         raise AssertionError("unreachable")
+
+    def _found(self, started: StartedUpload) -> StartedUpload:
+        self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
+        return started
+
+    def _abort_lost(self, upload_id: str) -> None:
+        self._say(
+            f"An earlier run began the upload {upload_id} to do something else if the name is taken: that one is "
+            "aborted, and a new one starts."
+        )
+        try:
+            self.context.api.abort_upload(upload_id)
+        except UploadGone:
+            pass
+        except (ApiError, ConnectionFailed):
+            self._say(f"It could not be aborted and stays open: cavatica uploads abort {upload_id}")
 
     def _lost_start(self, name: str, began: float, asked: int | None = None) -> StartedUpload | None:
         """Find the upload whose start was not answered, so that it is not started twice.
@@ -229,7 +258,6 @@ class Start:
         found = fitting[0] if len(fitting) == 1 else None
         if found is None or found.part_size is None:
             return None
-        self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
         return StartedUpload(
             upload_id=found.upload_id,
             name=name,

@@ -157,20 +157,22 @@ class Journal:
 
     # Starts that were not answered
 
-    def starting(self, endpoint: str, destination: Destination, asked: str, name: str, began: float) -> None:
+    def starting(
+        self, endpoint: str, destination: Destination, asked: str, name: str, began: float, if_exists: str = "fail"
+    ) -> None:
         """Note a start before it is sent, at `began` (epoch seconds); `add` or the next start replaces the note."""
         self._change(
             (
-                "INSERT OR REPLACE INTO starts (endpoint, destination, asked, name, began) VALUES (?, ?, ?, ?, ?)",
-                [(endpoint, target_text(destination), asked, name, began)],
+                "INSERT OR REPLACE INTO starts VALUES (?, ?, ?, ?, ?, ?)",
+                [(endpoint, target_text(destination), asked, name, began, if_exists)],
             )
         )
 
-    def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float] | None:
-        """Return the name and the time of a start whose answer this machine did not get; None if there is none."""
+    def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float, str] | None:
+        """Return the name, time and `if_exists` of a start whose answer did not come here; None if there is none."""
         found = self._read(
-            lambda row: (str(row[0]), float(row[1])),
-            "SELECT name, began FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
+            lambda row: (str(row[0]), float(row[1]), str(row[2])),
+            "SELECT name, began, if_exists FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
             (endpoint, target_text(destination), asked),
         )
         return found[0] if found and 0 <= found[0][1] < _LATEST else None

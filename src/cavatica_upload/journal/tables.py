@@ -2,7 +2,7 @@
 
 import sqlite3
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _SCHEMA = (
     """
@@ -29,6 +29,7 @@ CREATE TABLE starts (
     asked       TEXT NOT NULL,
     name        TEXT NOT NULL,
     began       REAL NOT NULL,
+    if_exists   TEXT NOT NULL,
     PRIMARY KEY (endpoint, destination, asked)
 ) STRICT, WITHOUT ROWID""",
     """
@@ -49,7 +50,7 @@ SELECT_UPLOADS = (
 )
 _EVERY_COLUMN = (
     SELECT_UPLOADS + "LIMIT 0",
-    "SELECT endpoint, destination, asked, name, began FROM starts LIMIT 0",
+    "SELECT endpoint, destination, asked, name, began, if_exists FROM starts LIMIT 0",
     "SELECT upload, number, size, md5, headers, reported FROM parts LIMIT 0",
 )
 
