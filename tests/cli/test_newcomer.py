@@ -50,12 +50,11 @@ def test_doctor_says_once_that_others_can_read_the_credentials(machine: Machine)
 
 def test_doctor_notes_that_the_state_is_not_in_its_usual_folder(machine: Machine) -> None:
     """Without a home that can be written, it says where receipts are."""
-    ended = machine.call(
-        "doctor", "--json", env={"HOME": "/dev/null", "CAVATICA_STATE_DIR": "", "XDG_STATE_HOME": "/dev/null/state"}
-    )
+    nowhere = {"HOME": "/dev/null", "CAVATICA_STATE_DIR": "", "XDG_STATE_HOME": "/dev/null/state"}
+    ended = machine.run("doctor", "--json", env={**nowhere, "TMPDIR": str(machine.home)})
     (found,) = [event for event in ended.events if event["check"] == "state"]
     assert found["grade"] == "note"
-    assert "journal and receipts are in" in found["text"]
+    assert f"journal and receipts are in {machine.home}" in found["text"]
 
 
 def test_a_folder_that_is_none_is_said_without_the_words_of_programs(machine: Machine) -> None:
