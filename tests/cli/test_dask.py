@@ -306,7 +306,7 @@ def test_other_versions_are_told(machine: Machine, cluster: Cluster) -> None:
     """Workers with another version of Dask are told of, and may work."""
     address = cluster.start(1, code="import importlib.metadata as m; m.version = lambda _: '2020.1.0'; ")
     (text,) = told(upload(machine, address))
-    assert "have other versions of Python, Dask or its parts" in text
+    assert "have other versions of Python, Dask or its dependencies" in text
 
 
 def test_workers_that_do_not_see_the_file(machine: Machine, cluster: Cluster) -> None:
@@ -399,7 +399,7 @@ def test_nobody_at_the_address(machine: Machine) -> None:
 def test_no_scheduler_at_the_address(machine: Machine, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of another kind, and TLS without certificates, are told in one sentence."""
     sample(machine)
-    monkeypatch.setattr(cluster_module, "SECONDS", 0.5)
+    monkeypatch.setattr(cluster_module, "TIMEOUT", 0.5)
     address = f"{scheme}://{machine.mock.origin.partition('//')[2]}"
     ended = machine.call(*words(address))
     assert ended.code == 4
