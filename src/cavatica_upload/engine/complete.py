@@ -213,7 +213,7 @@ class _Completion:
         """Compare the parts with the server's list; return what to do, None to request the completion again."""
         self._refused += 1
         parts = self._finished.parts
-        upload = self._context.open_upload(self._entry.upload_id)
+        upload = self._context.open_upload(self._entry.upload_id, list_parts=True)
         listed = upload.parts
         theirs = {part.part_number: etag_in(part.headers) for part in listed or ()}
         wrong = [n for n, part in parts.items() if n in theirs and not same_etag(part.etag, theirs[n])]

@@ -148,33 +148,39 @@ class Context:
         """Emit something that the user may want to know."""
         self.events.emit(Notice(file, text))
 
-    def open_upload(self, upload_id: str) -> Upload:
-        """Return what the server says of an open upload, with its parts; raises UploadGone.
+    def open_upload(self, upload_id: str, *, list_parts: bool = False) -> Upload:
+        """Return what the server says of an open upload, with its parts if `list_parts`; raises UploadGone.
 
         An answer of success that cannot be read says at least that it is open: all else is then unknown.
         """
         try:
-            return self.api.get_upload(upload_id, list_parts=True)
+            return self.api.get_upload(upload_id, list_parts=list_parts)
         except UnexpectedAnswer as error:
             if not 200 <= (error.status or 0) < 300:
                 raise
             return Upload(upload_id=upload_id)
 
+    def try_abort(self, upload_id: str) -> bool:
+        """Abort an upload; return whether it is gone, False if the server refused or did not answer."""
+        try:
+            self.api.abort_upload(upload_id)
+        except UploadGone:
+            return True
+        except (ApiError, ConnectionFailed):
+            return False
+        return True
+
     def abort(self, file: FileKey, entry: Entry) -> None:
         """Abort a useless upload and delete it from the journal; if that fails, the next run tries again."""
-        try:
-            self.api.abort_upload(entry.upload_id)
-        except UploadGone:
-            pass
-        except (ApiError, ConnectionFailed):
-            self.journal.abandon(entry)
-            self.notice(
-                file,
-                f"The upload {entry.upload_id} could not be aborted and stays open. Abort it with “cavatica uploads "
-                f"abort {entry.upload_id}”.",
-            )
+        if self.try_abort(entry.upload_id):
+            self.journal.forget(entry)
             return
-        self.journal.forget(entry)
+        self.journal.abandon(entry)
+        self.notice(
+            file,
+            f"The upload {entry.upload_id} could not be aborted and stays open. Abort it with “cavatica uploads "
+            f"abort {entry.upload_id}”.",
+        )
 
 
 def pause(context: Context, seconds: float) -> None:

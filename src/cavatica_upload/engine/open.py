@@ -173,7 +173,7 @@ class _Opening:
 
     def _resume(self, entry: Entry) -> Opened:
         identity = self.source.identity or Identity(self.request.key, 0)
-        upload = self.context.open_upload(entry.upload_id)
+        upload = self.context.open_upload(entry.upload_id, list_parts=True)
         if entry.key == 0:
             self._check_stranger(upload.name, upload.size, entry.upload_id)
             part_size = check_part_size(upload.part_size, "getUpload")

@@ -11,7 +11,7 @@ from cavatica_upload.api.records import FileDetails, StartedUpload, Upload, Uplo
 from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UploadGone, UsageError
+from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
 from cavatica_upload.plan import LARGEST_FOR_CALLS, part_size_for
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.receipt_index import ReceiptIndex
@@ -223,11 +223,7 @@ class Start:
             f"An earlier run began the upload {upload_id} to do something else if the name is taken: that one is "
             "aborted, and a new one starts."
         )
-        try:
-            self.context.api.abort_upload(upload_id)
-        except UploadGone:
-            pass
-        except (ApiError, ConnectionFailed):
+        if not self.context.try_abort(upload_id):
             self._say(f"It could not be aborted and stays open: cavatica uploads abort {upload_id}")
 
     def _lost_start(self, name: str, began: float, asked: int | None = None) -> StartedUpload | None:
