@@ -22,8 +22,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from cavatica_upload.arguments import check_kind
-from cavatica_upload.errors import ConfigError, EndpointError, reason_of
+from cavatica_upload.errors import ConfigError, EndpointError, check_kind, reason_of
 from cavatica_upload.redact import protect, scrub
 
 TOKEN_VARIABLE = "SB_AUTH_TOKEN"  # noqa: S105  (a name)

@@ -7,8 +7,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from cavatica_upload.arguments import check_kind
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import UsageError, check_kind
 
 LONGEST_NAME = 255  # characters; docs.cavatica.org, Initialize a multipart upload
 MOST_FIELDS = 1000  # docs.cavatica.org, Metadata on CAVATICA, as the next two

@@ -38,7 +38,9 @@ Every error can be pickled and copied. No error holds the token, or the query of
 The codes are those of docs.cavatica.org, API status codes.
 """
 
-from typing import Self
+import math
+import sys
+from typing import Any, Self
 
 
 class CavaticaError(Exception):
@@ -276,3 +278,17 @@ class Interrupted(CavaticaError):
     def while_waiting(cls, what: str) -> Self:
         """Make the error of a wait that was cancelled."""
         return cls(f"Interrupted while waiting for {what}.", "Run the same command again to go on.")
+
+
+def check_kind(kind: Any, words: str, **arguments: object) -> None:
+    """Raise UsageError for an argument that is not of a kind, named by `words`; its value may be a token: not shown."""
+    for name, value in arguments.items():
+        if not isinstance(value, kind):
+            raise UsageError(f"{name} is {type(value).__name__}, and {words} is needed.")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a number that a float can hold, and neither a bool nor NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max or value == math.inf

@@ -9,8 +9,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast
 import attrs
 
 from cavatica_client import AuthenticatedClient
-from cavatica_upload.arguments import check_kind, is_number
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import UsageError, check_kind, is_number
 from cavatica_upload.events import Listener
 from cavatica_upload.request import DigestName, IfChanged
 from cavatica_upload.timing import Timing

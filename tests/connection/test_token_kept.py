@@ -18,9 +18,9 @@ from loopback import QUICK, TOKEN, UPLOAD, Loopback, Request, answer, problem, r
 from cavatica_client.api.uploads import get_upload, list_uploads
 from cavatica_upload.api.client import SafeClient, connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
+from cavatica_upload.http import USER_AGENT
 from cavatica_upload.http.connections import proxy_for
 from cavatica_upload.redact import protect, redact
-from cavatica_upload.versions import USER_AGENT
 
 Serve = Callable[..., Loopback]
 ClientOf = Callable[..., SafeClient]

@@ -29,8 +29,7 @@ ORDER = (
     ("request",),
     ("receipt",),
     ("identity", "plan", "destination", "config", "clock", "timing", "disk"),
-    ("arguments",),
-    ("errors", "redact", "versions"),
+    ("errors", "redact"),
 )
 """The rooms of cavatica_upload, from the top down: a room imports those below its line, never one on it or above."""
 

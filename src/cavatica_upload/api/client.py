@@ -20,13 +20,12 @@ from cavatica_upload.api.policy import Policy
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.api.responses import NOTHING, Answer, Drifts
 from cavatica_upload.api.transport import TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
-from cavatica_upload.arguments import check_kind, is_number
 from cavatica_upload.config import find_settings
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import UsageError, check_kind, is_number
 from cavatica_upload.events import Event, Notice
+from cavatica_upload.http import USER_AGENT
 from cavatica_upload.redact import Secret, protect, redact_logs
 from cavatica_upload.timing import Timing
-from cavatica_upload.versions import USER_AGENT
 
 ECHOES = {"reportUploadedPart"}
 """Operations that some platforms answer with the request's own body, others with nothing."""

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from cavatica_upload.arguments import is_number
 from cavatica_upload.clock import http_date
-from cavatica_upload.errors import Interrupted, UsageError
+from cavatica_upload.errors import Interrupted, UsageError, is_number
 from cavatica_upload.timing import Timing
 
 WINDOW = 300.0

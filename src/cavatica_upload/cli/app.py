@@ -38,9 +38,13 @@ Environment:
 
 def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from cavatica_upload import versions
+        import json
+        from importlib.resources import files
 
-        write_line(f"{versions.BOTH}\nopenapi.yaml sha256:{versions.document_sha256()}")
+        from cavatica_upload.http import BOTH_VERSIONS
+
+        contract = json.loads(files("cavatica_upload").joinpath("api", "contract.json").read_text(encoding="utf-8"))
+        write_line(f"{BOTH_VERSIONS}\nopenapi.yaml sha256:{contract['sha256']}")
         ctx.exit()
 
 

@@ -81,11 +81,11 @@ def doctor(project: str | None, parent: str | None, output: Output, connection: 
 
 def _findings(connection: Connection, target: Target | None, output: Output) -> Iterator[Finding]:
     """Yield the findings, each after those that it depends on; end if a failure makes the rest useless."""
-    from cavatica_upload import versions
     from cavatica_upload.clock import ServerClock
     from cavatica_upload.config import find_settings
+    from cavatica_upload.http import BOTH_VERSIONS
 
-    yield Finding("program", "ok", f"{versions.BOTH}, Python {platform.python_version()}, {sys.platform}")
+    yield Finding("program", "ok", f"{BOTH_VERSIONS}, Python {platform.python_version()}, {sys.platform}")
     yield _guarded("state", _state)
     yield _guarded("MD5", _md5)
     try:

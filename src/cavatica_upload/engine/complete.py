@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from cavatica_upload import receipt, versions
+from cavatica_upload import receipt
 from cavatica_upload.api.records import CompletedFile
 from cavatica_upload.clock import epoch_seconds, now_utc, utc_text
 from cavatica_upload.engine.checkpoints import report_of
@@ -33,6 +33,7 @@ from cavatica_upload.errors import (
     UploadGone,
     reason_of,
 )
+from cavatica_upload.http import CONTRACT_VERSION, TOOL_VERSION
 from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import parts_text
@@ -293,8 +294,8 @@ def _receipt(context: Context, finished: Finished, file: File, identity: Identit
         started=opened.entry.started,
         finished=now_utc(),
         endpoint=context.endpoint,
-        contract_version=versions.CONTRACT,
-        tool_version=versions.TOOL,
+        contract_version=CONTRACT_VERSION,
+        tool_version=TOOL_VERSION,
         href=file.href,
     )
 

@@ -23,6 +23,7 @@ from cavatica_upload.errors import (
     UnexpectedAnswer,
     UrlExpired,
 )
+from cavatica_upload.http import USER_AGENT
 from cavatica_upload.http.connections import Connections
 from cavatica_upload.http.connections import deadline as hold_deadline
 from cavatica_upload.http.failures import describe_failure
@@ -31,7 +32,6 @@ from cavatica_upload.plan import Part
 from cavatica_upload.redact import redact_logs, scrub
 from cavatica_upload.sources.base import Source, usual_block
 from cavatica_upload.timing import Timing
-from cavatica_upload.versions import USER_AGENT
 
 LONGEST_ANSWER = 64 * 1024  # bytes of the body that are read
 
