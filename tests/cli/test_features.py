@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import Uploader, disk, requests_for
 from cavatica_upload.cli.app import app
-from cavatica_upload.cli.format import command_line
+from cavatica_upload.cli.output import command_line
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
 

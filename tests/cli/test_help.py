@@ -10,7 +10,7 @@ import pytest
 
 from cavatica_upload.cli import run
 from cavatica_upload.cli.app import app
-from cavatica_upload.cli.exit_codes import MEANINGS, Exit
+from cavatica_upload.cli.messages import MEANINGS, Exit
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

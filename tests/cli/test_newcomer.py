@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from test_terminal import COLOUR, Terminal
 
 from cavatica_mock import Fault
-from cavatica_upload.cli.format import table
 from cavatica_upload.cli.messages import hint_of, message_of
+from cavatica_upload.cli.output import table
 from cavatica_upload.errors import FileChanged, NotFound
 
 TO = ("--project", PROJECT)

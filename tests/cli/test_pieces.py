@@ -12,10 +12,9 @@ from rich.console import Console
 
 from cavatica_upload import errors
 from cavatica_upload.cli.bars import Bars, Layout, shorten, shorten_all
-from cavatica_upload.cli.exit_codes import Exit, exit_of, exit_of_run
-from cavatica_upload.cli.format import time_text, visible
+from cavatica_upload.cli.messages import Exit, exit_of, exit_of_run, time_text
 from cavatica_upload.cli.options import Pair, Size, Span
-from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.output import Output, visible
 from cavatica_upload.cli.progress import WINDOW, Lines, Meter, Speed
 from cavatica_upload.destination import Target, metadata_problems
 from cavatica_upload.errors import UsageError

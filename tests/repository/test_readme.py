@@ -10,7 +10,7 @@ import click
 import pytest
 
 from cavatica_upload.cli.app import app
-from cavatica_upload.cli.exit_codes import MEANINGS
+from cavatica_upload.cli.messages import MEANINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

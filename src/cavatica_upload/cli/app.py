@@ -1,22 +1,35 @@
 """The command `cavatica`: its parts, and the one place where exceptions become sentences and exit codes."""
 
 import errno
+import os
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
 
 from cavatica_upload.cli.doctor import doctor
-from cavatica_upload.cli.exit_codes import MEANINGS, Exit, exit_of
-from cavatica_upload.cli.format import command_line
+from cavatica_upload.cli.messages import MEANINGS, Exit, exit_of
 from cavatica_upload.cli.options import Command, Group
-from cavatica_upload.cli.output import Output, discard_output, flush_output, output_failed, output_lost, write_line
+from cavatica_upload.cli.output import (
+    SIGNALS,
+    Output,
+    close_log,
+    command_line,
+    discard_output,
+    flush_output,
+    log_text,
+    output_failed,
+    output_lost,
+    write_line,
+)
 from cavatica_upload.cli.receipts import receipts
-from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
@@ -106,8 +119,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 def _close_log(output: Output) -> None:
-    module = sys.modules.get("cavatica_upload.cli.logfile")
-    failed = module.close_log() if module is not None else None
+    failed = close_log()
     if failed is not None:
         output.warn(f"The log file is incomplete: {reason_of(failed)}.")
 
@@ -133,8 +145,6 @@ def _run(output: Output, words: list[str]) -> int:
     except click.Abort:
         raise
     except CavaticaError as error:
-        from cavatica_upload.cli.logfile import log_text
-
         log_text(f"{type(error).__name__}: {error.message}")
         output.error(error)
         return int(exit_of(error))
@@ -165,9 +175,7 @@ def _threads_fail_in_sentences(output: Output) -> Iterator[None]:
 
 
 def _unexpected(output: Output, error: Exception) -> int:
-    from cavatica_upload.cli.logfile import write_trace
-
-    path, kind = write_trace(error), type(error).__name__
+    path, kind = _write_trace(error), type(error).__name__
     text = f"Internal error ({kind}). Uploaded parts are kept; run the same command to resume."
     hint = f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere."
     output.problem(text, hint)
@@ -175,3 +183,17 @@ def _unexpected(output: Output, error: Exception) -> int:
     if output.as_json:
         output.record({"event": "error", "kind": kind, "message": text, "hint": hint, "exit_code": code})
     return code
+
+
+def _write_trace(error: BaseException) -> Path | None:
+    """Write the trace of an unexpected exception to a file of its own and return its path, None if that fails."""
+    from cavatica_upload.disk import private_folder, state_dir
+
+    folder = state_dir() / "traces"
+    path = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
+    try:
+        private_folder(folder)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return None
+    return path

@@ -12,9 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cavatica_upload.cli.format import count_text, time_text, visible
-from cavatica_upload.cli.messages import sentence
-from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.messages import count_text, sentence, time_text
+from cavatica_upload.cli.output import Output, visible
 from cavatica_upload.cli.progress import Clock, Display, Meter, worth_a_line
 from cavatica_upload.events import Event, Outage, RateLimitWait
 from cavatica_upload.plan import size_text

@@ -15,11 +15,8 @@ from cavatica_upload.batch.manifest import ManifestError, read_manifest
 from cavatica_upload.batch.requests import request_of
 from cavatica_upload.batch.shard import Shard, partition, slurm_tasks
 from cavatica_upload.batch.sheet import Sheet, SheetStyle
-from cavatica_upload.cli.exit_codes import Exit
-from cavatica_upload.cli.format import count_text
-from cavatica_upload.cli.logfile import log_text, refuse_overwriting
-from cavatica_upload.cli.messages import timestamp
-from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.messages import Exit, count_text, timestamp
+from cavatica_upload.cli.output import Output, log_text, refuse_overwriting
 from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.cli.summary import typed
 from cavatica_upload.cli.upload_run import UploadRun

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 import click
 
-from cavatica_upload.cli.exit_codes import Exit, exit_of
-from cavatica_upload.cli.format import count_text, time_text
-from cavatica_upload.cli.messages import hint_of, message_of
+from cavatica_upload.cli.messages import Exit, count_text, exit_of, hint_of, message_of, time_text
 from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
 from cavatica_upload.cli.output import Output, wrapped
 from cavatica_upload.destination import Target

@@ -11,9 +11,7 @@ import attrs
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.requests import FILES_PER_CALL, Placement, request_of
-from cavatica_upload.cli.exit_codes import Exit
-from cavatica_upload.cli.format import count_text, time_text
-from cavatica_upload.cli.messages import sentence
+from cavatica_upload.cli.messages import Exit, count_text, sentence, time_text
 from cavatica_upload.cli.open_uploads import open_journal
 from cavatica_upload.cli.output import Output
 from cavatica_upload.destination import Destination

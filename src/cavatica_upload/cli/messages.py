@@ -1,32 +1,101 @@
-"""Errors and events in words, and as the records of --json, which docs/events.md describes."""
+"""What users read: exit codes, errors and events in words and as the objects of --json, times and counts."""
 
 import re
+from collections.abc import Collection, Mapping
+from enum import IntEnum
 from typing import Any
 
 import attrs
 import click
 
-from cavatica_upload.cli.exit_codes import NO_FOLDER, exit_of
-from cavatica_upload.cli.format import count_text, time_text
+from cavatica_upload import errors, events
 from cavatica_upload.clock import now_utc
-from cavatica_upload.errors import BadRequest, NameTaken, NotFound, UploadGone
-from cavatica_upload.events import (
-    BytesSent,
-    Drift,
-    Event,
-    Notice,
-    Outage,
-    PartRetried,
-    PartSent,
-    PartsReported,
-    RateLimitWait,
-    Retrying,
-    UploadCompleted,
-    UploadFailed,
-    UploadSkipped,
-    UploadStarted,
-)
 from cavatica_upload.plan import size_text
+
+
+class Exit(IntEnum):
+    """The exit codes of `cavatica`."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    ACCESS = 3
+    NETWORK = 4
+    INTEGRITY = 5
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+MEANINGS: Mapping[Exit, str] = {
+    Exit.DONE: "all done",
+    Exit.FAILED: "some files failed, or failed for different reasons",
+    Exit.USAGE: "wrong usage, or a file or manifest that cannot be used; nothing was sent",
+    Exit.ACCESS: "the token, its permissions, the project, or a certificate",
+    Exit.NETWORK: "network, storage or rate limit; run the same command to resume",
+    Exit.INTEGRITY: "the bytes are not what they should be",
+    Exit.INTERNAL: "internal error",
+    Exit.INTERRUPTED: "interrupted; run the same command to resume",
+}
+
+_PERMANENT_STATUS = frozenset({400, 404, 405, 410, 411, 413, 414, 415, 501, 505})
+"""Answers to a part, or of a server in trouble, that stay the same however often the command is run."""
+
+NO_FOLDER = 5022
+"""docs.cavatica.org, API status codes: the parent is not a folder."""
+
+_CODES: tuple[tuple[type[BaseException], Exit], ...] = (
+    (errors.Interrupted, Exit.INTERRUPTED),
+    (KeyboardInterrupt, Exit.INTERRUPTED),
+    (errors.UsageError, Exit.USAGE),
+    (errors.ConfigError, Exit.ACCESS),
+    (errors.Unauthorized, Exit.ACCESS),
+    (errors.Forbidden, Exit.ACCESS),
+    (errors.UploadGone, Exit.FAILED),
+    (errors.NotFound, Exit.ACCESS),
+    (errors.IntegrityError, Exit.INTEGRITY),
+    (errors.CertificateUntrusted, Exit.ACCESS),
+    (errors.ConnectionFailed, Exit.NETWORK),
+    (errors.StorageError, Exit.NETWORK),
+    (errors.RateLimited, Exit.NETWORK),
+    (errors.ServerError, Exit.NETWORK),
+    (errors.CompleteRefused, Exit.NETWORK),
+    (errors.PartNotReserved, Exit.NETWORK),
+    (errors.CavaticaError, Exit.FAILED),
+)
+"""From the narrow to the wide; the first that fits decides."""
+
+
+def exit_of(error: BaseException) -> Exit:
+    """Return the exit code of a command that ended with this error."""
+    if isinstance(error, errors.BadRequest) and error.code == NO_FOLDER:
+        return Exit.ACCESS
+    if isinstance(error, errors.PartRefused | errors.ServerError) and error.status in _PERMANENT_STATUS:
+        return Exit.FAILED
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.INTERNAL)
+
+
+def exit_of_run(done: int, failures: Collection[Exit]) -> Exit:
+    """Return the exit code of a run over files, of which `done` succeeded and `failures` failed, each with its code.
+
+    An interrupted run is 130 whatever else happened. If every failure is of the network, it is 4: the same command
+    resumes. If nothing succeeded for one single reason, that is the reason of the run; otherwise it is 1.
+    """
+    if not failures:
+        return Exit.DONE
+    if Exit.INTERRUPTED in failures:
+        return Exit.INTERRUPTED
+    kinds = set(failures)
+    if kinds == {Exit.NETWORK}:
+        return Exit.NETWORK
+    return kinds.pop() if len(kinds) == 1 and not done else Exit.FAILED
+
+
+def is_resumable(error: BaseException) -> bool:
+    """Whether the same command, run again, can go on after this error."""
+    return exit_of(error) in (Exit.NETWORK, Exit.INTERRUPTED) or isinstance(
+        error, errors.UploadBusy | errors.EtagMismatch
+    )
+
 
 # What an operation of the API does, for people who do not know its name.
 _OPERATIONS = {
@@ -54,7 +123,7 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 def message_of(error: BaseException) -> str:
     """Return what happened, in one sentence."""
-    if isinstance(error, NameTaken):
+    if isinstance(error, errors.NameTaken):
         return "A file with this name already exists."
     return in_plain_words(getattr(error, "message", None) or str(error) or type(error).__name__)
 
@@ -66,13 +135,17 @@ def in_plain_words(text: str) -> str:
 
 def hint_of(error: BaseException) -> str | None:
     """Return what to do, in one sentence, None if there is nothing to say."""
-    if isinstance(error, NameTaken):
+    if isinstance(error, errors.NameTaken):
         hint: str | None = "Use --if-exists skip, overwrite or rename."
     else:
         hint = getattr(error, "hint", None)
-    if hint is None and isinstance(error, NotFound) and not isinstance(error, UploadGone):
+    if hint is None and isinstance(error, errors.NotFound) and not isinstance(error, errors.UploadGone):
         hint = "Check --project or --parent: what the token may not see looks as if it did not exist."
-    if hint is None and isinstance(error, BadRequest) and (error.code == NO_FOLDER or "parent:" in error.message):
+    if (
+        hint is None
+        and isinstance(error, errors.BadRequest)
+        and (error.code == NO_FOLDER or "parent:" in error.message)
+    ):
         hint = "Check --parent: it takes the ID of a folder, not its name or path."
     return _with_command(_IN_PYTHON.sub("", hint)) if hint else None
 
@@ -99,10 +172,10 @@ def error_record(error: BaseException) -> dict[str, Any]:
     return record | {"operation": operation} if operation else record
 
 
-def sentence(event: Event) -> str:
+def sentence(event: events.Event) -> str:
     """Return what an event says, in one line."""
     match event:
-        case UploadStarted(file, _, size, part_size, parts, resumed_parts, resumed_bytes):
+        case events.UploadStarted(file, _, size, part_size, parts, resumed_parts, resumed_bytes):
             if resumed_parts:
                 of = f"{resumed_parts:,} of {count_text(parts, 'part')}" if parts else count_text(resumed_parts, "part")
                 return f"{file}: resuming, {of} ({size_text(resumed_bytes)}) already uploaded"
@@ -111,46 +184,46 @@ def sentence(event: Event) -> str:
                 of = f" of {size_text(part_size)}" if parts > 1 else ""
                 text += f", {size_text(size)} in {count_text(parts, 'part')}{of}"
             return text
-        case PartSent(file, number, size, seconds):
+        case events.PartSent(file, number, size, seconds):
             return f"{file}: part {number} sent, {size_text(size)} in {time_text(seconds)}"
-        case PartRetried(file, number, attempt, reason, delay):
+        case events.PartRetried(file, number, attempt, reason, delay):
             return f"{file}: part {number} failed ({reason.rstrip('.')}); try {attempt} in {time_text(delay)}"
-        case BytesSent(file, count):
+        case events.BytesSent(file, count):
             return f"{file}: {count} bytes"
-        case PartsReported(file, count):
+        case events.PartsReported(file, count):
             return f"{file}: {count_text(count, 'part')} reported"
-        case RateLimitWait(seconds):
+        case events.RateLimitWait(seconds):
             return f"API rate limit reached; resuming in {time_text(seconds)}"
-        case Retrying(operation, attempt, reason, delay):
+        case events.Retrying(operation, attempt, reason, delay):
             return in_plain_words(f"{operation} failed ({reason.rstrip('.')}); try {attempt} in {time_text(delay)}")
-        case Outage(over=True):
+        case events.Outage(over=True):
             return "The connection is back."
-        case Outage(seconds, parts, reason):
+        case events.Outage(seconds, parts, reason):
             waiting = f"; {count_text(parts, 'part')} waiting" if parts else ""
             return f"No connection for {time_text(seconds)} ({in_plain_words(reason)}){waiting}"
-        case UploadCompleted(file, receipt):
+        case events.UploadCompleted(file, receipt):
             proof = "verified" if receipt.verified else "not verified"
             return f"{file}: done, {size_text(receipt.size)}, {proof}, file ID {receipt.file_id}"
-        case UploadFailed(file, error, _):
+        case events.UploadFailed(file, error, _):
             return f"{file}: {message_of(error)}"
-        case UploadSkipped(file, reason):
+        case events.UploadSkipped(file, reason):
             return f"{file}: skipped. {reason}"
-        case Notice(file, text):
+        case events.Notice(file, text):
             return f"{file}: {text}" if file else text
-        case Drift():
+        case events.Drift():
             return event.text
 
 
-def _name(event: Event) -> str:
+def _name(event: events.Event) -> str:
     """Return `upload_started` for UploadStarted."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
 
 
-def record(event: Event) -> dict[str, Any]:
+def record(event: events.Event) -> dict[str, Any]:
     """Return an event as the object that --json prints; the keys are part of the command's interface."""
     head = {"event": _name(event), "time": timestamp()}
     match event:
-        case UploadCompleted(file, receipt):
+        case events.UploadCompleted(file, receipt):
             return head | {
                 "file": file,
                 "file_id": receipt.file_id,
@@ -161,9 +234,9 @@ def record(event: Event) -> dict[str, Any]:
                 "verified": receipt.verified,
                 "receipt": None if receipt.path is None else str(receipt.path),
             }
-        case UploadFailed(file, error, resumable):
+        case events.UploadFailed(file, error, resumable):
             return head | {"file": file, "resumable": resumable, "error": error_record(error)}
-        case UploadSkipped(file, reason, different):
+        case events.UploadSkipped(file, reason, different):
             return head | {"file": file, "reason": reason, "different": different}
         case _:
             return head | attrs.asdict(event)
@@ -172,3 +245,20 @@ def record(event: Event) -> dict[str, Any]:
 def timestamp() -> str:
     """Return the time now, UTC, ISO 8601, to the millisecond."""
     return now_utc("milliseconds")
+
+
+def time_text(seconds: float) -> str:
+    """Write a span of time: `4.2 s`, `58 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{whole // size} {unit}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"
+
+
+def count_text(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 file`, `250,000 files`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -9,7 +9,7 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.api.records import Upload, UploadSummary
-from cavatica_upload.cli.format import count_text, time_text
+from cavatica_upload.cli.messages import count_text, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.clock import utc_text
 from cavatica_upload.disk import state_dir, state_notice

@@ -1,21 +1,28 @@
-"""Writes results to standard output and everything else to standard error, without control characters."""
+"""Standard output and standard error, without control characters; the log file; questions and signals."""
 
 import contextlib
 import json
+import logging
 import os
+import shlex
 import shutil
+import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Mapping, Sequence
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from cavatica_upload.cli.format import table, visible
-from cavatica_upload.cli.messages import error_record, hint_of, message_of
-from cavatica_upload.errors import CavaticaError, reason_of
+from cavatica_upload.cli.messages import error_record, hint_of, message_of, sentence
+from cavatica_upload.errors import CavaticaError, UsageError, reason_of
+from cavatica_upload.events import BytesSent, Event
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -204,3 +211,223 @@ def ask(question: str) -> bool:
     sys.stderr.write(f"{visible(question)} [y/N]: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str) -> str:
+    """Return text that can be printed on one line: control and bidirectional characters are escaped.
+
+    File names may hold any bytes but a slash and a zero byte, and some of them control a terminal.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char == " " or unicodedata.category(char) not in _UNPRINTABLE else _escaped(char) for char in text
+    )
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte of a file name that is not UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return `cavatica` and its arguments as a command that a shell takes when it is pasted.
+
+    It never holds a token, since no option takes one.
+    """
+    return " ".join(["cavatica", *map(_shell_word, words)])
+
+
+def _shell_word(word: str) -> str:
+    """Quote a word; bytes that a terminal does not show are written as `$'\\303'`, which bash, zsh and ksh read."""
+    if visible(word) == word:
+        return shlex.quote(word)
+    signs = {ord("'"): "\\'", ord("\\"): "\\\\"}
+    return (
+        "$'"
+        + "".join(signs.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in os.fsencode(word))
+        + "'"
+    )
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the lines of a table whose columns are aligned.
+
+    Columns that do not fit into `width` go on, indented, on further lines of the row; the last one may be of any width.
+    """
+    shown = [list(headers), *([visible(cell) for cell in row] for row in rows)]
+    widths = [max(_cells(row[column]) for row in shown) for column in range(len(headers))]
+    groups: list[list[int]] = [[]]
+    for column in range(len(headers)):
+        indent = 2 if len(groups) > 1 else 0
+        taken = sum(widths[before] + 2 for before in groups[-1])
+        if groups[-1] and indent + taken + widths[column] > width:
+            groups.append([])
+        groups[-1].append(column)
+    return [
+        ("  " if at else "")
+        + "  ".join(row[column] + " " * (widths[column] - _cells(row[column])) for column in group).rstrip()
+        for row in shown
+        for at, group in enumerate(groups)
+    ]
+
+
+def _cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese and Japanese characters take two each."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+_LOGGER = logging.getLogger("cavatica_upload")
+
+
+class _LogFile(logging.StreamHandler[TextIO]):
+    """The handler of --log-file."""
+
+    failed: BaseException | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's name
+        """Keep the error, such as a full disk, to report it once at the end."""
+        self.failed = sys.exc_info()[1]
+
+
+def open_log(path: Path) -> None:
+    """Append what this package logs to a file from now on. Other packages' logs stay out: they may name signed URLs.
+
+    Raises UsageError for a folder, a pipe without a reader, or a file that cannot be written.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for its reader.
+        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+        os.set_blocking(number, True)
+        stream = os.fdopen(number, "a", encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The log file {path} cannot be written: {reason_of(error)}.", "Choose another path."
+        ) from error
+    handler = _LogFile(stream)
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(logging.DEBUG)
+    _LOGGER.propagate = False
+
+
+def refuse_overwriting(path: Path | None, option: str, sources: Iterable[str]) -> None:
+    """Raise UsageError if a file to write is one of the files to upload."""
+    if path is None:
+        return
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # who writes it says why it cannot be
+        return
+    for source in sources:
+        try:
+            same = os.path.samestat(found, Path(source).stat())
+        except (OSError, ValueError):
+            continue
+        if same:
+            raise UsageError(f"{option} {path} is one of the files to upload.", "Choose another path.")
+
+
+def close_log() -> BaseException | None:
+    """Close the log file, if there is one; return the error if something could not be written."""
+    failed: BaseException | None = None
+    for handler in list(_LOGGER.handlers):
+        if isinstance(handler, _LogFile):
+            _LOGGER.removeHandler(handler)
+            try:
+                handler.stream.close()
+            except OSError as error:
+                failed = error
+            handler.close()
+            failed = handler.failed or failed
+    return failed
+
+
+def log_event(event: Event) -> None:
+    """Write an event to the log, if there is one."""
+    if not isinstance(event, BytesSent) and _LOGGER.handlers:
+        log_text(sentence(event))
+
+
+def log_text(text: str) -> None:
+    """Write a line to the log, if there is one."""
+    if _LOGGER.handlers:
+        _LOGGER.info("%s", visible(text))
+
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
+"""SIGUSR1 and SIGXCPU are the warnings of Slurm and of other schedulers before they kill."""
+
+_STOPPING = (
+    "Stopping: waiting up to {:.0f} s for the parts in flight. Ctrl-C again stops now; those parts will be sent again."
+)
+
+
+class Signals:
+    """Handles the signals of a command: during `stopping` they stop the upload, else they raise KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._stop: Callable[[], None] | None = None
+
+    @contextlib.contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle signals while this context lasts; what is ignored (nohup) stays ignored."""
+        self.count = 0
+        before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, self._receive)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def stopping(self, cancel: Callable[[bool], None], within: float, say: Callable[[str], None]) -> Iterator[None]:
+        """Call `cancel(False)` at the first signal and `cancel(True)`, which is immediate, at the second."""
+        saying: list[threading.Thread] = []
+
+        def stop() -> None:
+            immediately = self.count > 1
+            cancel(immediately)
+            text = "Stopping now." if immediately else _STOPPING.format(within)
+            # A handler runs between two instructions of the main thread, which may be writing.
+            saying.append(threading.Thread(target=say, args=(text,), daemon=True))
+            saying[-1].start()
+
+        self._stop = stop
+        try:
+            yield
+        finally:
+            self._stop = None
+            for thread in saying:
+                thread.join()  # before the last lines of the run are written
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let a signal raise KeyboardInterrupt although an upload is under way: a question is being asked."""
+        stop, self._stop = self._stop, None
+        try:
+            yield
+        finally:
+            self._stop = stop
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self._stop is None or self.count > 2:
+            raise KeyboardInterrupt
+        self._stop()
+
+
+SIGNALS = Signals()

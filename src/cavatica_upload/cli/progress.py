@@ -7,8 +7,7 @@ from typing import Self
 
 import attrs
 
-from cavatica_upload.cli.format import count_text, time_text
-from cavatica_upload.cli.messages import in_plain_words, record, sentence, timestamp
+from cavatica_upload.cli.messages import count_text, in_plain_words, record, sentence, time_text, timestamp
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import (

@@ -104,7 +104,7 @@ class ReceiptFiles:
     """
 
     def __init__(self, place: str | None, sources: Sequence[str]) -> None:
-        from cavatica_upload.cli.logfile import refuse_overwriting
+        from cavatica_upload.cli.output import refuse_overwriting
 
         if place == "":
             raise UsageError("--receipt needs the path of a file or a folder.")

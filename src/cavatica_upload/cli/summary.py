@@ -7,10 +7,19 @@ from typing import Any
 import attrs
 import click
 
-from cavatica_upload.cli.exit_codes import Exit, exit_of, exit_of_run, is_resumable
-from cavatica_upload.cli.format import command_line, count_text, time_text, visible
-from cavatica_upload.cli.messages import error_record, hint_of, message_of, timestamp
-from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.messages import (
+    Exit,
+    count_text,
+    error_record,
+    exit_of,
+    exit_of_run,
+    hint_of,
+    is_resumable,
+    message_of,
+    time_text,
+    timestamp,
+)
+from cavatica_upload.cli.output import Output, command_line, visible
 from cavatica_upload.plan import size_text
 
 MOST_ROWS = 50

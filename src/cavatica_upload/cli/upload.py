@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from cavatica_upload.cli.exit_codes import Exit
+from cavatica_upload.cli.messages import Exit
 from cavatica_upload.cli.options import (
     FILE,
     Command,
@@ -291,7 +291,7 @@ def upload(
         upload_batch,
     )
     from cavatica_upload.cli.cluster import dask_executor, workers_rate
-    from cavatica_upload.cli.logfile import open_log, refuse_overwriting
+    from cavatica_upload.cli.output import open_log, refuse_overwriting
     from cavatica_upload.cli.receipts import ReceiptFiles
     from cavatica_upload.cli.upload_run import UploadRun
     from cavatica_upload.request import UploadRequest

@@ -8,14 +8,10 @@ from contextlib import contextmanager
 import attrs
 
 from cavatica_upload.cli import summary
-from cavatica_upload.cli.exit_codes import Exit
-from cavatica_upload.cli.format import count_text
-from cavatica_upload.cli.logfile import log_event, log_text
-from cavatica_upload.cli.messages import message_of, timestamp
+from cavatica_upload.cli.messages import Exit, count_text, message_of, timestamp
 from cavatica_upload.cli.options import Connection
-from cavatica_upload.cli.output import Output, ask
+from cavatica_upload.cli.output import SIGNALS, Output, ask, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
-from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.summary import Tally
 from cavatica_upload.disk import state_notice
 from cavatica_upload.errors import BadRequest, FileChanged, UsageError

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from cavatica_upload.cli.exit_codes import Exit, exit_of_run
-from cavatica_upload.cli.format import command_line, count_text, time_text
+from cavatica_upload.cli.messages import Exit, count_text, exit_of_run, time_text
 from cavatica_upload.cli.options import (
     Command,
     Connection,
@@ -21,7 +20,7 @@ from cavatica_upload.cli.options import (
     progress_options,
     stop_option,
 )
-from cavatica_upload.cli.output import Output, ask
+from cavatica_upload.cli.output import Output, ask, command_line
 from cavatica_upload.errors import UsageError
 from cavatica_upload.plan import size_text
 
@@ -137,8 +136,8 @@ def resume(
     With ID and FILE, finish an upload that was begun on another machine. The parts that the server has are first
     compared with the file. Only “cavatica upload” sets metadata; run that command again to set it.
     """
-    from cavatica_upload.cli.logfile import open_log, refuse_overwriting
     from cavatica_upload.cli.open_uploads import open_journal
+    from cavatica_upload.cli.output import open_log, refuse_overwriting
     from cavatica_upload.cli.summary import typed
     from cavatica_upload.cli.upload_run import UploadRun
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from cavatica_upload.cli.exit_codes import Exit
-from cavatica_upload.cli.format import count_text
+from cavatica_upload.cli.messages import Exit, count_text
 from cavatica_upload.cli.options import FILE, Command, option, output_options
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import SourceError, UsageError
