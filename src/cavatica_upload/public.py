@@ -2,7 +2,7 @@
 
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter
-from cavatica_upload.batch.requests import requests_for
+from cavatica_upload.batch.files import requests_for
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (
     ApiError,

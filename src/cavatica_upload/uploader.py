@@ -15,7 +15,7 @@ from cavatica_upload import md5
 from cavatica_upload.api import Api
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter
-from cavatica_upload.batch.requests import Placement
+from cavatica_upload.batch.placement import Placement
 from cavatica_upload.clock import ServerClock
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import state_dir as find_state_dir

@@ -8,7 +8,8 @@ from cli_machine import PROJECT
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import connect
 from cavatica_upload.api import Api
-from cavatica_upload.batch.folders import FolderTree, NotAFolder
+from cavatica_upload.batch import placement
+from cavatica_upload.batch.placement import FolderTree, NotAFolder
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ConnectionFailed
 
@@ -86,21 +87,25 @@ def test_a_file_in_the_way_is_told(mock: MockServer, api: Api) -> None:
 
 
 def test_looking_makes_nothing(mock: MockServer, api: Api) -> None:
-    """A dry run asks with find and names."""
+    """A dry run looks with find and entry."""
     tree = FolderTree(api, ROOT)
     assert tree.find("a/b") is None
-    assert tree.names("a/b") == {}
+    assert tree.entry("a/b", "c") is None
     assert paths(mock) == set()
 
 
-def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api) -> None:
-    """A folder with more than `most` entries is asked about name by name."""
+def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names in a folder with more entries than are listed are requested one by one."""
+    monkeypatch.setattr(placement, "PAGE", 3)
+    monkeypatch.setattr(placement, "MOST_LISTED", 4)
     tree = FolderTree(api, ROOT)
-    for number in range(5):
+    for number in range(6):
         tree.get(f"f{number}")
+    mock.calls.clear()
     fresh = FolderTree(api, ROOT)
-    assert fresh.names("", most=4) is None
-    assert fresh.find("f4") is not None
+    assert all(fresh.find(f"f{number}") is not None for number in range(6))
+    assert fresh.find("f6") is None
+    assert mock.calls["listFiles"] == 2 + 2
 
 
 def test_holding_a_file_is_asked_by_id_then_by_list(mock: MockServer, api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Turns the paths and the manifest of a command into a checked list of files with their places on the platform.
+"""Finds and checks the files that the paths and the manifest of a command name, with their places on the platform.
 
 Nothing is sent, and no file is opened: each costs one stat. A batch of 250,000 files, the most that the
 platform's own command line takes in one job, needs about 130 MiB.
@@ -8,16 +8,20 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from cavatica_upload.batch.manifest import ManifestRow
 from cavatica_upload.batch.patterns import FolderWalk, Selection
-from cavatica_upload.destination import folder_problem, name_problem
+from cavatica_upload.destination import Destination, Target, folder_problem, name_problem
 from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.plan import MAX_FILE_SIZE
+from cavatica_upload.request import IfExists, UploadRequest, path_text
 from cavatica_upload.sources.remote import is_url, missing_package
+
+if TYPE_CHECKING:
+    from cavatica_upload.batch.manifest import ManifestRow
 
 STDIN = "-"
 _KINDS: Mapping[int, str] = {
@@ -40,7 +44,7 @@ class Item:
     name: str
     folder: str = ""
     size: int | None = None
-    row: ManifestRow | None = None
+    row: "ManifestRow | None" = None
 
     @property
     def target(self) -> str:
@@ -58,6 +62,24 @@ class Item:
     def known_size(self) -> int:
         """The size, 0 if it is unknown."""
         return self.size or 0
+
+    def request(self, common: UploadRequest) -> UploadRequest:
+        """Return the request for this file; `common` has what all files have in common, such as the destination.
+
+        The manifest's metadata overrides the common metadata, and its tags are added to the common tags.
+        """
+        fields, tags = (self.row.metadata, self.row.tags) if self.row else ({}, ())
+        return attrs.evolve(
+            common,
+            source=self.source,
+            destination=Target(common.destination, common.target.path(self.folder)),
+            name=self.name,
+            metadata={**common.metadata, **fields},
+            tags=tuple(dict.fromkeys((*common.tags, *tags))),
+            key=self.label,
+            regular=self.size is not None,
+            context=self,
+        )
 
 
 @attrs.frozen
@@ -105,122 +127,179 @@ class Rules:
     selection: Selection = attrs.field(factory=Selection)
 
 
-def collect(paths: Iterable[str], rows: Iterable[ManifestRow] = (), rules: Rules | None = None) -> Batch:
+def requests_for(
+    *paths: str | os.PathLike[str],
+    destination: Destination | str,
+    manifest: str | os.PathLike[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    tags: Iterable[str] = (),
+    if_exists: IfExists = "fail",
+    part_size: int | None = None,
+) -> list[UploadRequest]:
+    """Return a request for each file in `paths`, in a folder in `paths`, and in a manifest.
+
+    The folder “run-7” becomes a folder at the destination; of “run-7/” (with a slash) only the content is uploaded.
+    The metadata of a manifest overrides `metadata`, and its tags are added to `tags`. Nothing is sent: pass the
+    requests to `Uploader.upload_many`. Raises UsageError with a sentence for each problem.
+    """
+    from cavatica_upload.batch.manifest import ManifestError, read_manifest
+
+    common = UploadRequest(
+        source="x",
+        destination=destination,
+        metadata=metadata or {},
+        tags=tags,
+        if_exists=if_exists,
+        part_size=part_size,
+    )
+    try:
+        rows = read_manifest(Path(path_text(manifest))) if manifest is not None else []
+    except ManifestError as error:
+        raise UsageError(" ".join((error.message, *error.problems)), error.hint) from error
+    batch = collect([path_text(path) for path in paths], rows, Rules(recursive=True))
+    problems = [*batch.problems, *(file.reason for file in batch.bad)]
+    if problems:
+        raise UsageError(" ".join(problems), "Nothing was uploaded.")
+    return [item.request(common) for item in batch.items]
+
+
+def collect(paths: Iterable[str], rows: "Iterable[ManifestRow]" = (), rules: Rules | None = None) -> Batch:
     """Return the files that the command line and the manifest name, checked, the biggest first.
 
     Raises UsageError if a name is given and there is not exactly one file.
     """
-    rules = rules or Rules()
-    batch = Batch()
+    collector = _Collector(rules or Rules())
+    batch, name = collector.batch, collector.rules.name
     for path in paths:
-        batch.items.extend(_named(path, rules, batch))
+        batch.items.extend(collector.named(path))
     for row in rows:
-        batch.items.extend(_listed(row, rules, batch))
-    if rules.name is not None:
+        batch.items.extend(collector.listed(row))
+    if name is not None:
         if len(batch.items) + len(batch.problems) + len(batch.bad) != 1:
             raise UsageError(
                 f"--name is the name of one file, and there are {len(batch.items)}.",
                 "Leave --name out, or upload one file at a time.",
             )
-        batch.items = [attrs.evolve(item, name=rules.name) for item in batch.items]
+        batch.items = [attrs.evolve(item, name=name) for item in batch.items]
     _check(batch)
     batch.items.sort(key=lambda item: (-item.known_size, item.target))
     return batch
 
 
-def _named(path: str, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """Yield the files of one argument of the command line."""
-    if not path:
-        batch.problems.append("One of the paths is empty; a variable of the shell may be unset.")
-        return
-    if path == STDIN:
-        yield Item(STDIN, rules.name or "")
-        if rules.name is None:
-            batch.problems.append("Standard input has no name; give one with --name.")
-        return
-    if is_url(path):
-        yield _remote(path, rules, batch)
-        return
-    wanted = rules.selection.takes(_base(path))
-    found = _stat(path, batch, wanted=wanted)
-    if found is None:
-        return
-    if rules.skip_links and Path(path).is_symlink():
-        batch.notices.append(f"{path} is a link and was left out (--skip-links).")
-    elif stat.S_ISDIR(found.st_mode):
-        if rules.recursive:
-            yield from _walk(path, rules, batch)
-        else:
-            batch.problems.append(f"{path} is a folder; add --recursive to upload the files in it.")
-    elif stat.S_ISFIFO(found.st_mode):  # a named one, or the shell's <(…): read as a stream
-        yield Item(path, rules.name or "")
-        if rules.name is None:
-            batch.problems.append(f"{path} is a pipe and has no file name; give one with --name.")
-    elif wanted and _is_file(path, found, batch, named=True):
-        yield Item(path, _base(path), "", found.st_size)
+class _Collector:
+    """Turns paths and rows of a manifest into items; everything else that it finds goes to `batch`."""
 
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.batch = Batch()
 
-def _listed(row: ManifestRow, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """Yield the file of a manifest's row; its folders are kept only with --recursive, as by the platform's uploader."""
-    if is_url(row.source):
-        item = _remote(row.source, rules, batch)
-        yield attrs.evolve(item, row=row, name=row.name or item.name)
-        return
-    if not rules.selection.takes(_base(row.source)):
-        return
-    where = f"Line {row.line} of the manifest: "
-    found = _stat(row.source, batch, where)
-    if found and stat.S_ISDIR(found.st_mode):
-        batch.problems.append(f"{where}{row.source} is a folder; a manifest lists files.")
-    elif found and _is_file(row.source, found, batch, named=True, where=where):
-        folder = row.folder if rules.recursive and not rules.flatten else ""
-        yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
+    def named(self, path: str) -> Iterator[Item]:
+        """Yield the files of one argument of the command line."""
+        problems, name = self.batch.problems, self.rules.name or ""
+        if not path:
+            problems.append("One of the paths is empty; a variable of the shell may be unset.")
+            return
+        if path == STDIN:
+            yield Item(STDIN, name)
+            if not name:
+                problems.append("Standard input has no name; give one with --name.")
+            return
+        if is_url(path):
+            yield self._remote(path)
+            return
+        wanted = self.rules.selection.takes(_base(path))
+        found = self._stat(path, wanted=wanted)
+        if found is None:
+            return
+        if self.rules.skip_links and Path(path).is_symlink():
+            self.batch.notices.append(f"{path} is a link and was left out (--skip-links).")
+        elif stat.S_ISDIR(found.st_mode):
+            if self.rules.recursive:
+                yield from self._walk(path)
+            else:
+                problems.append(f"{path} is a folder; add --recursive to upload the files in it.")
+        elif stat.S_ISFIFO(found.st_mode):  # a named one, or the shell's <(…): read as a stream
+            yield Item(path, name)
+            if not name:
+                problems.append(f"{path} is a pipe and has no file name; give one with --name.")
+        elif wanted and self._is_file(path, found, named=True):
+            yield Item(path, _base(path), "", found.st_size)
 
+    def listed(self, row: "ManifestRow") -> Iterator[Item]:
+        """Yield the file of a manifest's row; only with --recursive its folders are kept, as by the platform's tool."""
+        if is_url(row.source):
+            item = self._remote(row.source)
+            yield attrs.evolve(item, row=row, name=row.name or item.name)
+            return
+        if not self.rules.selection.takes(_base(row.source)):
+            return
+        where = f"Line {row.line} of the manifest: "
+        found = self._stat(row.source, where)
+        if found and stat.S_ISDIR(found.st_mode):
+            self.batch.problems.append(f"{where}{row.source} is a folder; a manifest lists files.")
+        elif found and self._is_file(row.source, found, where, named=True):
+            folder = row.folder if self.rules.recursive and not self.rules.flatten else ""
+            yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
 
-def _remote(url: str, rules: Rules, batch: Batch) -> Item:
-    problem = missing_package(url.partition("://")[0].split("::")[0].lower())
-    if problem and problem not in batch.problems:
-        batch.problems.append(problem)
-    path = urlsplit(url).path.rstrip("/")
-    return Item(url, rules.name or unquote(path.rsplit("/", 1)[-1]))
+    def _remote(self, url: str) -> Item:
+        problem = missing_package(url.partition("://")[0].split("::")[0].lower())
+        if problem and problem not in self.batch.problems:
+            self.batch.problems.append(problem)
+        path = urlsplit(url).path.rstrip("/")
+        return Item(url, self.rules.name or unquote(path.rsplit("/", 1)[-1]))
 
+    def _walk(self, top: str) -> Iterator[Item]:
+        """Yield the files below a folder.
 
-def _walk(top: str, rules: Rules, batch: Batch) -> Iterator[Item]:
-    """Yield the files below a folder.
+        As with rsync, `data` becomes a folder on the platform, and of `data/`, `data/.`, `.` and `..` only the content
+        is uploaded.
+        """
+        inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or _base(top) in ("", "..")
+        base = "" if inside else _base(top)
+        walk = FolderWalk(top, self.rules.selection, follow_links=not self.rules.skip_links)
+        for path, relative in walk:
+            found = self._stat(path)
+            if found is not None and self._is_file(path, found):
+                folder = "/".join(filter(None, (base, relative.rpartition("/")[0])))
+                yield Item(path, _base(path), "" if self.rules.flatten else folder, found.st_size)
+        self.batch.bad += [
+            BadFile(folder, f"The folder {folder} cannot be read: {_reason_of(error)}.")
+            for folder, error in walk.unreadable
+        ]
+        self.batch.notices += walk.notices()
 
-    As with rsync, `data` becomes a folder on the platform, and of `data/`, `data/.`, `.` and `..` only the content is
-    uploaded.
-    """
-    inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or _base(top) in ("", "..")
-    base = "" if inside or rules.flatten else _base(top)
-    walk = FolderWalk(top, rules.selection, follow_links=not rules.skip_links)
-    for entry, relative in walk:
-        found = _stat(entry, batch)
-        if found is not None and _is_file(entry, found, batch):
-            above = relative.rpartition("/")[0]
-            folder = "" if rules.flatten else "/".join(part for part in (base, above) if part)
-            yield Item(entry, _base(entry), folder, found.st_size)
-    batch.bad += [
-        BadFile(folder, f"The folder {folder} cannot be read: {_reason_of(error)}.")
-        for folder, error in walk.unreadable
-    ]
-    batch.notices += walk.notices()
+    def _stat(self, path: str, where: str = "", *, wanted: bool = True) -> os.stat_result | None:
+        """Return the stat of a path, or None. A failure is noted, unless the file is not `wanted`."""
+        try:
+            return os.stat(path)  # noqa: PTH116 - Path drops the slash that says it is a folder
+        except OSError as error:
+            dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
+            reason = "it is a link to something that does not exist" if dangling else _reason_of(error)
+            if isinstance(error, FileNotFoundError):
+                reason += _path_hint(path)
+        except ValueError:
+            reason = "this cannot be the path of a file"
+        if wanted:
+            self.batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: {reason}."))
+        return None
 
+    def _is_file(self, path: str, found: os.stat_result, where: str = "", *, named: bool = False) -> bool:
+        """Return whether this is a regular file that can be read.
 
-def _stat(path: str, batch: Batch, where: str = "", *, wanted: bool = True) -> os.stat_result | None:
-    """Return the stat of a path, or None. A failure is noted in `batch`, unless the file is not `wanted`."""
-    try:
-        return os.stat(path)  # noqa: PTH116 - Path drops the slash that says it is a folder
-    except OSError as error:
-        dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
-        reason = "it is a link to something that does not exist" if dangling else _reason_of(error)
-        if isinstance(error, FileNotFoundError):
-            reason += _path_hint(path)
-    except ValueError:
-        reason = "this cannot be the path of a file"
-    if wanted:
-        batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: {reason}."))
-    return None
+        Anything else is a problem if the user named it, and is left out with a notice if it was found in a folder.
+        """
+        if not stat.S_ISREG(found.st_mode):
+            text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
+            if named:
+                self.batch.problems.append(f"{where}{text}; only files can be uploaded (or “-” for standard input).")
+            else:
+                self.batch.notices.append(f"{text} and was left out.")
+            return False
+        if not os.access(path, os.R_OK):
+            reason = f"{where}{path} cannot be uploaded: you have no permission to read it."
+            self.batch.bad.append(BadFile(path, reason))
+            return False
+        return True
 
 
 def _reason_of(error: OSError) -> str:
@@ -243,24 +322,6 @@ def _path_hint(path: str) -> str:
     if any(part != part.strip() for part in PurePath(path).parts):
         return " (there is a space at its beginning or end)"
     return ""
-
-
-def _is_file(path: str, found: os.stat_result, batch: Batch, *, named: bool = False, where: str = "") -> bool:
-    """Return whether this is a regular file that can be read.
-
-    Anything else is a problem if the user named it, and is left out with a notice if it was found in a folder.
-    """
-    if not stat.S_ISREG(found.st_mode):
-        text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
-        if named:
-            batch.problems.append(f"{where}{text}; only files can be uploaded (or “-” for standard input).")
-        else:
-            batch.notices.append(f"{text} and was left out.")
-        return False
-    if not os.access(path, os.R_OK):
-        batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: you have no permission to read it."))
-        return False
-    return True
 
 
 def _base(path: str) -> str:

@@ -8,6 +8,8 @@ its first file.
 In JSON lines each line is an object with `path`, and optionally `name`, `metadata` (an object) and `tags` (a list).
 """
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +18,20 @@ from typing import Any
 
 import attrs
 
-from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, table_text
+from cavatica_upload.config import read_text
 from cavatica_upload.destination import metadata_problems, tag_problems
-from cavatica_upload.errors import UsageError
+from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.sources.remote import is_url
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
+_DELIMITERS: Mapping[str, str] = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_MISPLACED_QUOTE = "there is text after a closing quote; a quote inside a quoted cell is written twice"
+_CSV_ERRORS: Mapping[str, str] = {
+    "unexpected end of data": "a quoted cell begins here and never ends",
+    "',' expected after '\"'": _MISPLACED_QUOTE,
+    "'\t' expected after '\"'": _MISPLACED_QUOTE,
+    "field larger than field limit (131072)": "a cell has more than 131,072 characters; is a quote missing?",
+}
 
 
 @attrs.frozen
@@ -251,3 +261,47 @@ def _check(rows: Sequence[ManifestRow], problems: list[str]) -> None:
             problems.append(f"Line {row.line}: {row.source} is already in line {first}.")
         problems.extend(f"Line {row.line}: {wrong}" for wrong in metadata_problems(row.metadata))
         problems.extend(f"Line {row.line}: {wrong}" for wrong in tag_problems(row.tags))
+
+
+class TableError(Exception):
+    """What is wrong with a file, as a sentence that begins with its line."""
+
+
+def table_text(path: Path) -> str:
+    """Return the text of a file: UTF-8, with or without a mark in front, or UTF-16 with one (Excel writes both).
+
+    Raises TableError.
+    """
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise TableError(f"It cannot be read: {reason_of(error)}.") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(error.object[: error.start].decode(error.encoding, "ignore")) from error
+    before, zero, _ = text.partition("\0")
+    if zero:
+        raise _not_text(before)
+    return text
+
+
+def _not_text(before: str) -> TableError:
+    return TableError(f"Line {before.count(chr(10)) + 1}: this is not UTF-8 text; save the file as “CSV UTF-8”.")
+
+
+def delimiter_of(path: Path, text: str) -> str:
+    """Return what separates the cells, by the suffix of the file; if that says nothing, by its first line."""
+    first = text.partition("\n")[0]
+    return _DELIMITERS.get(path.suffix.lower(), "\t" if "\t" in first and "," not in first else ",")
+
+
+def read_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows, each with the number of its first line (a quoted cell may hold line ends). Raises TableError."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise TableError(f"Line {line}: {_CSV_ERRORS.get(str(error), str(error))}.") from error

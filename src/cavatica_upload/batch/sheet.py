@@ -14,7 +14,7 @@ from typing import Literal
 import attrs
 
 from cavatica_upload.api import Api
-from cavatica_upload.batch.table import TableError, delimiter_of, read_rows, table_text
+from cavatica_upload.batch.manifest import TableError, delimiter_of, read_rows, table_text
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UnexpectedAnswer, UsageError
 from cavatica_upload.receipt import Receipt

@@ -12,7 +12,6 @@ import attrs
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.batch.manifest import ManifestError, read_manifest
-from cavatica_upload.batch.requests import request_of
 from cavatica_upload.batch.shard import Shard, partition, slurm_tasks
 from cavatica_upload.batch.sheet import Sheet, SheetStyle
 from cavatica_upload.cli.messages import Exit, count_text, timestamp
@@ -188,7 +187,7 @@ def upload_batch(
 
 
 def _request(item: Item, common: UploadRequest) -> UploadRequest:
-    request = request_of(item, common)
+    request = item.request(common)
     return attrs.evolve(request, source=_standard_input()) if item.source == STDIN else request
 
 

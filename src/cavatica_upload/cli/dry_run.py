@@ -10,7 +10,7 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
-from cavatica_upload.batch.requests import FILES_PER_CALL, Placement, request_of
+from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
 from cavatica_upload.cli.messages import Exit, count_text, sentence, time_text
 from cavatica_upload.cli.open_uploads import open_journal
 from cavatica_upload.cli.output import Output
@@ -150,7 +150,7 @@ class _Look:
 
     def plan(self, item: Item, journal: Journal) -> PlannedFile:
         """Return the plan for one file."""
-        request = request_of(item, self._common)
+        request = item.request(self._common)
         size = RemoteFile(item.source).size if is_url(item.source) else item.size
         part_size = self._part_size_for(size, request.part_size)
         folder = self._tree.find(request.folder)
@@ -168,11 +168,9 @@ class _Look:
         return PlannedFile(request, size, part_size, Plan(size, part_size).count if size is not None else 0, state)
 
     def _state(self, item: Item, request: UploadRequest, folder: Destination) -> str:
-        if self._placement.receipt_of(request, folder):
+        if self._placement.receipt_of(request, folder, item.size):
             return "there"
-        names = self._tree.names(request.folder) if len(self._batch.items) > 1 else None
-        taken = item.name in names if names is not None else self._api.find_file(folder, item.name) is not None
-        if not taken:
+        if self._tree.entry(request.folder, item.name) is None:
             return "new"
         if request.if_exists == "fail":
             self.problems.append(
