@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 import attrs
 
-from cavatica_client import AuthenticatedClient
+from cavatica_upload.api import Api
 from cavatica_upload.errors import UsageError, check_kind, is_number
 from cavatica_upload.events import Listener
 from cavatica_upload.request import DigestName, IfChanged
@@ -41,7 +41,7 @@ class UploaderOptions(TypedDict, total=False):
     token: str | None
     endpoint: str | None
     profile: str | None
-    client: AuthenticatedClient | None
+    client: Api | None
     jobs: int | None
     bwlimit: float | None
     verify: bool
@@ -82,7 +82,7 @@ def check_options(**options: Unpack[UploaderOptions]) -> None:
         if (value is not None or name in _NEVER_NONE) and not (is_number(value) and fits(cast("float", value))):
             raise UsageError(f"{name}={value!r}: {rule}")
     check_kind(bool, "True or False", **{name: options[name] for name in ("verify", "allow_http")})
-    check_kind(AuthenticatedClient | None, "a client made by connect()", client=options["client"])
+    check_kind(Api | None, "a client made by connect()", client=options["client"])
     check_kind(Timing | None, "a Timing", timing=options["timing"])
     check_kind(str | os.PathLike | None, "a path", state_dir=(state_dir := options["state_dir"]))
     if "\0" in str(state_dir):

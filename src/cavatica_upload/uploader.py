@@ -10,7 +10,6 @@ from typing import Any, BinaryIO, Literal, NoReturn, Self, TypeAlias, Unpack, ov
 
 import httpx
 
-from cavatica_client import AuthenticatedClient
 from cavatica_upload import md5
 from cavatica_upload.api import Api
 from cavatica_upload.api.client import connect
@@ -69,7 +68,7 @@ class Uploader:
         token: str | None = None,
         endpoint: str | None = None,
         profile: str | None = None,
-        client: AuthenticatedClient | None = None,
+        client: Api | None = None,
         jobs: int | None = None,
         bwlimit: float | None = None,
         verify: bool = True,
@@ -108,7 +107,6 @@ class Uploader:
         self._closed = False
         self._events = events = Emitter(listeners)
         self._stop = Stop(within=stop_within, final_calls=timing.final_calls)
-        self._own_client = client is None
         clock = time.monotonic
         outage = OutageWatch(events, timing, clock)
 
@@ -117,8 +115,10 @@ class Uploader:
                 outage.failed(event.reason)
             events.emit(event)
 
-        if client is None:
-            client = connect(
+        if client is not None:
+            api = client.with_drift_listener(events.emit)
+        else:
+            api = connect(
                 token,
                 endpoint,
                 profile=profile,
@@ -129,8 +129,6 @@ class Uploader:
                 allow_http=allow_http,
                 timing=timing,
             )
-        self._client = client
-        api = Api(client, on_drift=events.emit)
         self._context = context = Context(
             api=api,
             endpoint=api.endpoint,
@@ -155,7 +153,7 @@ class Uploader:
             outage.answered()
             context.server_clock.observe(answer.headers.get("Date"))
 
-        client.get_httpx_client().event_hooks["response"].append(answered)
+        api.get_httpx_client().event_hooks["response"].append(answered)
         quick_limit = QUICK_LIMIT_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else QUICK_LIMIT
         concurrency = Concurrency(jobs, quick_limit=quick_limit, timing=timing)
         workers = None
@@ -285,8 +283,7 @@ class Uploader:
         closing = self._context.timing.closing
         self._engine.close(closing / 10 if self._stop.at_once else closing)
         self._context.journal.close()
-        if self._own_client:
-            self._client.get_httpx_client().close()
+        self._context.api.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("An Uploader has connections and threads and cannot be pickled: make one in the other process.")

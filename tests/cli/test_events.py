@@ -58,11 +58,10 @@ def test_what_commands_print_is_documented(machine: Machine) -> None:
     place = next(event["receipt"] for event in seen if event["event"] == "receipt")
     seen += machine.call("verify", place, "a.bam", "--json").events
     from cavatica_upload import connect
-    from cavatica_upload.api import Api
 
-    api = Api(connect(machine.mock.token, machine.mock.base_url))
+    api = connect(machine.mock.token, machine.mock.base_url)
     upload = api.start_upload(Destination(project=PROJECT), "c.bam", 100).upload_id
-    api.client.close()
+    api.close()
     seen += machine.call("uploads", "show", upload, "--json").events
     seen += machine.call("uploads", "list", "--json").events
     table = documented()

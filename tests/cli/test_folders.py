@@ -19,9 +19,8 @@ ROOT = Destination(project=PROJECT)
 @pytest.fixture
 def api(mock: MockServer) -> Iterator[Api]:
     """The API of the mock."""
-    client = connect(mock.token, mock.base_url, attempts=1)
-    yield Api(client)
-    client.close()
+    with connect(mock.token, mock.base_url, attempts=1) as client:
+        yield client
 
 
 def paths(mock: MockServer) -> set[str]:

@@ -22,9 +22,8 @@ TO = ("--project", PROJECT)
 @pytest.fixture
 def api(mock: MockServer) -> Iterator[Api]:
     """The same user on another machine."""
-    client = connect(mock.token, mock.base_url)
-    yield Api(client)
-    client.close()
+    with connect(mock.token, mock.base_url) as client:
+        yield client
 
 
 def test_an_upload_of_another_machine_is_listed_shown_and_finished_here(machine: Machine, api: Api) -> None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 from loopback import QUICK, TOKEN, Loopback, Reply
 
-from cavatica_upload.api.client import SafeClient, connect
+from cavatica_upload.api.client import Api, connect
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,11 @@ def serve() -> Iterator[Callable[..., Loopback]]:
 
 
 @pytest.fixture
-def client_of() -> Iterator[Callable[..., SafeClient]]:
+def client_of() -> Iterator[Callable[..., Api]]:
     """Make clients of a server that are closed after the test."""
     with ExitStack() as stack:
 
-        def make(server: Loopback, **options: object) -> SafeClient:
+        def make(server: Loopback, **options: object) -> Api:
             options.setdefault("timeout", 5.0)
             options.setdefault("timing", QUICK)
             return stack.enter_context(connect(TOKEN, server.url, **options))  # type: ignore[arg-type]

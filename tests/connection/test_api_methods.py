@@ -1,4 +1,4 @@
-"""Api: every method against the mock, and answers that are not the contract's."""
+"""The client: every method against the mock, and answers that are not the contract's."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,8 @@ from loopback import FILE, QUICK, TOKEN, UPLOAD, Loopback, answer, targets
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse, UploadPage
 from cavatica_mock import Fault, MockServer
-from cavatica_upload.api import Api
 from cavatica_upload.api.calls import PAGE
-from cavatica_upload.api.client import SafeClient, connect
+from cavatica_upload.api.client import Api, connect
 from cavatica_upload.api.readers import MOST_PAGES, Page, Pages
 from cavatica_upload.api.responses import Fields
 from cavatica_upload.destination import Destination
@@ -45,7 +44,7 @@ def mock() -> Iterator[MockServer]:
 @pytest.fixture
 def api(mock: MockServer) -> Iterator[Api]:
     with connect(mock.token, mock.base_url, timing=QUICK) as client:
-        yield Api(client)
+        yield client
 
 
 def report(number: int, etag: str) -> PartReport:
@@ -213,16 +212,16 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("which", ANSWERS)
-def test_damaged_answers(which: str, serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
+def test_damaged_answers(which: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
     """However an answer is damaged, the method returns, or raises UnexpectedAnswer for what it cannot do without."""
     act, good = ANSWERS[which]
     status = 201 if which == "create" else 200
     answers = [*damaged(good)]
     server = serve(answer(status, good))
-    api = Api(client_of(server, attempts=1))
+    api = client_of(server, attempts=1)
     act(api)
     for bad in answers:
-        api = Api(client_of(serve(answer(status, bad), answer(200, {"items": []})), attempts=1))
+        api = client_of(serve(answer(status, bad), answer(200, {"items": []})), attempts=1)
         lacks = NEEDED.get(which, set()) and any(
             not isinstance(bad, dict) or bad.get(key) != good[key] for key in NEEDED.get(which, ())
         )
@@ -235,28 +234,28 @@ def test_damaged_answers(which: str, serve: Callable[..., Loopback], client_of: 
 
 @pytest.mark.parametrize("which", ANSWERS)
 def test_each_difference_is_told_once(
-    which: str, serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]
+    which: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
     """What an answer has in another way than the document is told with operation and key, once; a good one is not."""
     act, good = ANSWERS[which]
     told: list[Drift] = []
     status = 201 if which == "create" else 200
-    api = Api(client_of(serve(answer(status, good)), attempts=1), on_drift=told.append)
+    api = client_of(serve(answer(status, good)), attempts=1).with_drift_listener(told.append)
     if which in ("start", "list", "get", "complete", "file", "project", "limit", "url"):
         act(api)
         assert told == []
     changed = {**good, "href": 7, "new": True}
-    api = Api(client_of(serve(answer(status, changed)), attempts=1), on_drift=told.append)
+    api = client_of(serve(answer(status, changed)), attempts=1).with_drift_listener(told.append)
     for _ in range(2):
         act(api)
     key = [drift.key for drift in told if drift.key == "href"]
     assert key == (["href"] if which not in ("url", "download", "edit", "limit") else [])
 
 
-def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
+def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
     """Of a part URL the URL counts; method, headers and codes are taken if they can be, else the usual ones."""
     url = "https://storage.example/x?Signature=y"
-    bare = Api(client_of(serve(answer(206, {"url": url})))).get_part_url("u1", 1)
+    bare = client_of(serve(answer(206, {"url": url}))).get_part_url("u1", 1)
     assert (bare.method, bare.headers, bare.success_codes, bare.report_headers, bare.expires) == (
         "PUT",
         {},
@@ -271,7 +270,7 @@ def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: 
         "expires": 1795345200000,
         "report": {"headers": None, "success_codes": ["200", 404, True, "x"]},
     }
-    read = Api(client_of(serve(answer(200, odd)))).get_part_url("u1", 1)
+    read = client_of(serve(answer(200, odd))).get_part_url("u1", 1)
     assert (read.method, read.headers, read.success_codes, read.report_headers) == (
         "PUT",
         {"x-amz-acl": "private", "x-n": "5"},
@@ -284,10 +283,10 @@ def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: 
 
 @pytest.mark.parametrize("part_size", [0, -1, 6 * 2**30, "much", None, 1.5, True, "99999999999999999999"])
 def test_a_part_size_that_cannot_be(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], part_size: object
+    serve: Callable[..., Loopback], client_of: Callable[..., Api], part_size: object
 ) -> None:
     """A part size that is no number of bytes between 1 and 5 GiB is UnexpectedAnswer, and says so."""
-    api = Api(client_of(serve(answer(200, {**UPLOAD, "part_size": part_size}))))
+    api = client_of(serve(answer(200, {**UPLOAD, "part_size": part_size})))
     with pytest.raises(UnexpectedAnswer, match="without a usable part_size") as caught:
         api.start_upload(PROJECT, "a.bam")
     assert caught.value.maybe_acted
@@ -295,10 +294,10 @@ def test_a_part_size_that_cannot_be(
 
 @pytest.mark.parametrize(("part_size", "read"), [("5242880", 5242880), (5242880.0, 5242880), (1, 1)])
 def test_a_part_size_written_otherwise(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], part_size: object, read: int
+    serve: Callable[..., Loopback], client_of: Callable[..., Api], part_size: object, read: int
 ) -> None:
     """A number that is whole is taken however it is written."""
-    api = Api(client_of(serve(answer(200, {**UPLOAD, "part_size": part_size}))))
+    api = client_of(serve(answer(200, {**UPLOAD, "part_size": part_size})))
     assert api.start_upload(PROJECT, "a.bam").part_size == read
 
 
@@ -327,30 +326,30 @@ def test_dates(text: object, read: str | None) -> None:
 @pytest.mark.parametrize("body", [b"", b"OK", b"<html>", b'{"id": 7', b"[]", b'{"id": "../x"}', b'{"id": null}'])
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
 def test_whatever_success_completes(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], status: int, body: bytes
+    serve: Callable[..., Loopback], client_of: Callable[..., Api], status: int, body: bytes
 ) -> None:
     """A completion answered with any 2xx and any body is completed, its file unknown, and is not made twice."""
     server = serve(answer(status, body))
-    assert Api(client_of(server)).complete_upload("u1").id is None
+    assert client_of(server).complete_upload("u1").id is None
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("which", ["start", "get", "url"])
-def test_empty_success(which: str, serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
+def test_empty_success(which: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
     """A success without a body, if something in it is needed, is UnexpectedAnswer."""
     with pytest.raises(UnexpectedAnswer) as caught:
-        ANSWERS[which][0](Api(client_of(serve(answer(200)), attempts=1)))
+        ANSWERS[which][0](client_of(serve(answer(200)), attempts=1))
     assert caught.value.maybe_acted == (which == "start")
 
 
 def test_the_start_of_a_body_is_shown_without_secrets(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]
+    serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
     """An error shows how the answer begins, bounded, without token, signature or control characters."""
     body = b'{"upload_id": "' + TOKEN.encode() + b'\\u001b[2J", "u": "https:\\/\\/s.example\\/x?Signature=y", "z": "'
     for start in (body.replace(b"\\\\", b"\\") + b"z" * 9999 + b'"}', b'"' + TOKEN.encode() + b"z" * 9999 + b'"'):
         with pytest.raises(UnexpectedAnswer) as caught:
-            Api(client_of(serve(answer(200, start)))).start_upload(PROJECT, "a.bam")
+            client_of(serve(answer(200, start))).start_upload(PROJECT, "a.bam")
         assert TOKEN not in str(caught.value)
         assert "Signature" not in str(caught.value)
         assert "\x1b" not in str(caught.value)
@@ -358,26 +357,26 @@ def test_the_start_of_a_body_is_shown_without_secrets(
 
 
 def test_mistakes_of_the_caller_are_not_the_servers(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]
+    serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
     """A wrong argument is not told as a wrong answer."""
-    api = Api(client_of(serve(answer(200, UPLOAD))))
+    api = client_of(serve(answer(200, UPLOAD)))
     with pytest.raises(AttributeError):
         api.report_part("u1", "no report")  # type: ignore[arg-type]
 
 
-def test_list_without_links(serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
+def test_list_without_links(serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
     """The documented list of uploads has neither href nor links, and ends with a page that is not full."""
     full = [{**UPLOAD, "upload_id": f"u{number}"} for number in range(PAGE)]
     server = serve(answer(200, {"items": full}), answer(200, {"items": [{**UPLOAD, "upload_id": "last"}]}))
-    assert len(list(Api(client_of(server)).list_uploads())) == PAGE + 1
+    assert len(list(client_of(server).list_uploads())) == PAGE + 1
     assert targets(server.requests) == [
         "GET /v2/upload/multipart?limit=100&offset=0",
         "GET /v2/upload/multipart?limit=100&offset=100",
     ]
 
 
-def test_link_to_another_host(serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
+def test_link_to_another_host(serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
     """Of a link to the next page only the offset is used, wherever it leads."""
     elsewhere = serve(answer(200, {}))
     link = {"href": f"{elsewhere.url}/files?offset=70&limit=50", "rel": "NEXT", "method": "GET"}
@@ -385,7 +384,7 @@ def test_link_to_another_host(serve: Callable[..., Loopback], client_of: Callabl
         answer(200, {"href": "h", "items": [FILE], "links": [link]}),
         answer(200, {"href": "h", "items": [], "links": []}),
     )
-    assert len(list(Api(client_of(server)).list_files(PROJECT))) == 1
+    assert len(list(client_of(server).list_files(PROJECT))) == 1
     assert "offset=70" in server.requests[1].target
     assert elsewhere.requests == []
 
@@ -455,11 +454,11 @@ def test_every_operation_has_a_method() -> None:
 @pytest.mark.parametrize("body", [b"", b"done", {}, {"items": []}, {"items": "no"}, {"items": [{}]}, [1]])
 @pytest.mark.parametrize("is_set", [True, False])
 def test_edits_that_the_answer_says_nothing_of(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], status: int, body: object, is_set: bool
+    serve: Callable[..., Loopback], client_of: Callable[..., Api], status: int, body: object, is_set: bool
 ) -> None:
     """Where the answer to a bulk leaves a file out, the file itself is asked whether its metadata was set."""
     file = {**FILE, "metadata": {"a": "b"} if is_set else {"a": "c"}, "tags": ["t"]}
-    api = Api(client_of(serve(answer(status, body), answer(200, file))))
+    api = client_of(serve(answer(status, body), answer(200, file)))
     (outcome,) = api.edit_files([FileEdit("f1", metadata={"a": "b"}, tags=("t",))])
     assert (outcome is None) == is_set
     assert outcome is None or isinstance(outcome, UnexpectedAnswer)
@@ -467,17 +466,17 @@ def test_edits_that_the_answer_says_nothing_of(
 
 @pytest.mark.parametrize("body", [b"", b"made", {}, {"name": "x"}, {"id": None}, {"id": ["f1"]}])
 def test_a_folder_whose_id_was_not_said(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], body: object
+    serve: Callable[..., Loopback], client_of: Callable[..., Api], body: object
 ) -> None:
     """A folder is made whatever success says so, and found by its name if its id was not said."""
     page = {"href": "h", "items": [{**FILE, "name": "x", "type": "folder"}], "links": []}
-    assert Api(client_of(serve(answer(200, body), answer(200, page)))).create_folder(PROJECT, "x").id == "f1"
+    assert client_of(serve(answer(200, body), answer(200, page))).create_folder(PROJECT, "x").id == "f1"
     with pytest.raises(UnexpectedAnswer, match="the folder is not there"):
-        Api(client_of(serve(answer(200, body), answer(200, {"items": []})))).create_folder(PROJECT, "x")
+        client_of(serve(answer(200, body), answer(200, {"items": []}))).create_folder(PROJECT, "x")
 
 
 def test_differences_reach_the_listener_of_a_client(
-    serve: Callable[..., Loopback], client_of: Callable[..., SafeClient], caplog: pytest.LogCaptureFixture
+    serve: Callable[..., Loopback], client_of: Callable[..., Api], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A client tells its `on_event` of differences, once however it is derived, and logs them if it has none."""
     caplog.set_level(logging.WARNING, "cavatica_upload")  # a command run before may have asked for more

@@ -12,7 +12,7 @@ import yaml
 from generated_walk import generated_modules, operation_id
 from loopback import TOKEN, Loopback, answer
 
-from cavatica_upload.api.client import SafeClient
+from cavatica_upload.api import Api
 from cavatica_upload.errors import UnexpectedAnswer
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parents[2] / "openapi.yaml").read_text())
@@ -74,7 +74,7 @@ def replies(good: Any) -> Iterator[tuple[str | None, int, Any]]:
 @pytest.mark.parametrize("module", list(generated_modules()), ids=operation_id)
 @pytest.mark.parametrize("way", ["sync", "asyncio"])
 def test_no_raw_errors(
-    module: ModuleType, way: str, serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]
+    module: ModuleType, way: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
     """However an answer differs from the document, a generated function returns, or raises UnexpectedAnswer, which
     names the operation, and the key if one is missing, and shows how the answer begins.
@@ -85,7 +85,7 @@ def test_no_raw_errors(
     values = arguments(module, good)
     named = 0
 
-    async def call(client: SafeClient) -> object:
+    async def call(client: Api) -> object:
         return await module.asyncio_detailed(client=client, **values)
 
     async def every() -> None:

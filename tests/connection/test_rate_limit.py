@@ -11,7 +11,6 @@ from loopback import QUICK, TOKEN, UPLOAD, Loopback, answer
 
 from cavatica_client.api.uploads import get_upload
 from cavatica_mock import MockServer
-from cavatica_upload.api import Api
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading, read_rate_limit
 from cavatica_upload.errors import Interrupted, UsageError
@@ -357,9 +356,8 @@ def test_eighty_parts_in_a_hundred_calls() -> None:
     """With 100 calls in 30 s, the 82 calls of 80 parts go through without a wait and without a 429."""
     events: list[Event] = []
     with MockServer(rate_limit=(100, 30)) as mock, connect(mock.token, mock.base_url, on_event=events.append) as client:
-        api = Api(client)
-        threads = [threading.Thread(target=lambda: [list(api.list_uploads()) for _ in range(9)]) for _ in range(9)]
-        list(api.list_uploads())
+        threads = [threading.Thread(target=lambda: [list(client.list_uploads()) for _ in range(9)]) for _ in range(9)]
+        list(client.list_uploads())
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -377,7 +375,7 @@ def test_more_calls_than_a_window_has() -> None:
         connect(mock.token, mock.base_url, on_event=events.append) as client,
     ):
         for _ in range(14):
-            list(Api(client).list_uploads())
+            list(client.list_uploads())
         assert mock.calls["listUploads"] == 14
     assert len([event for event in events if isinstance(event, RateLimitWait)]) >= 1
     assert [event for event in events if isinstance(event, Retrying)] == []
@@ -391,7 +389,7 @@ def test_two_at_the_end_of_a_window() -> None:
         def run() -> None:
             with connect(mock.token, mock.base_url, attempts=1, on_event=events.append) as client:
                 for _ in range(12):
-                    list(Api(client).list_uploads())
+                    list(client.list_uploads())
 
         threads = [threading.Thread(target=run) for _ in range(2)]
         for thread in threads:

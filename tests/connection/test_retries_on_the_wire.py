@@ -24,7 +24,7 @@ from cavatica_client.api.uploads import (
     start_upload,
 )
 from cavatica_client.models import HeaderMap, PartReport, PartReportList, PartReportResponse, StartUploadRequest
-from cavatica_upload.api.client import SafeClient, connect
+from cavatica_upload.api.client import Api, connect
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.errors import (
     ApiError,
@@ -39,7 +39,7 @@ from cavatica_upload.errors import (
 from cavatica_upload.events import Event, Notice, RateLimitWait, Retrying
 
 Serve = Callable[..., Loopback]
-ClientOf = Callable[..., SafeClient]
+ClientOf = Callable[..., Api]
 
 REPORT = PartReport(part_number=1, response=PartReportResponse(headers=HeaderMap()))
 HTML = answer(502, b"<html><title>Bad Gateway</title></html>", headers={"Content-Type": "text/html"})
@@ -48,11 +48,11 @@ UNCLEAR = {"html 502": HTML, "status 520": answer(520, b""), "html 200": answer(
 """Answers after which nobody knows whether the server acted."""
 
 
-def start(client: SafeClient) -> object:
+def start(client: Api) -> object:
     return start_upload.sync(client=client, body=StartUploadRequest(name="a.bam", project="mlin/rna-pilot"))
 
 
-def complete(client: SafeClient) -> object:
+def complete(client: Api) -> object:
     return complete_upload.sync("u1", client=client)
 
 
@@ -96,7 +96,7 @@ def test_an_asynchronous_read_gets_through(serve: Serve, client_of: ClientOf, tr
 @pytest.mark.parametrize("trouble", UNCLEAR.values(), ids=UNCLEAR.keys())
 @pytest.mark.parametrize("act", [start, complete])
 def test_what_may_have_acted_is_sent_once(
-    serve: Serve, client_of: ClientOf, act: Callable[[SafeClient], object], trouble: object
+    serve: Serve, client_of: ClientOf, act: Callable[[Api], object], trouble: object
 ) -> None:
     """A start or a completion that may have been done is not sent again, and the error says so."""
     server = serve(trouble, answer(200, UPLOAD))
@@ -287,7 +287,7 @@ def test_wait_for_the_rate_limit_is_cancelled(serve: Serve) -> None:
     cancel = threading.Event()
     server = serve(answer(200, UPLOAD))
 
-    def client() -> SafeClient:
+    def client() -> Api:
         return connect(TOKEN, server.url, cancel=cancel, rate_limiter=spent_limiter(), on_event=lambda _: cancel.set())
 
     async def call() -> None:

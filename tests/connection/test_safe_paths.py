@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Loopback, answer, targets
 
-from cavatica_upload.api.client import SafeClient
+from cavatica_upload.api import Api
 from cavatica_upload.api.operations import recognise, refuse_unsafe_path
 from cavatica_upload.errors import UsageError
 
@@ -44,7 +44,7 @@ def test_all_generated_functions_are_walked() -> None:
 
 @pytest.mark.parametrize(("module", "name"), CASES, ids=lambda case: getattr(case, "__name__", case).rpartition(".")[2])
 def test_refused_before_sending(
-    module: ModuleType, name: str, serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]
+    module: ModuleType, name: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
     """Every generated function, synchronous or not, refuses bad values in its path, and nothing is sent."""
     server = serve(answer(200, {}))
@@ -79,7 +79,7 @@ def test_what_passes_is_the_same_operation(value: str, module: ModuleType) -> No
 
 
 @pytest.mark.parametrize("value", ["..a", "a..", "...", "a b", "a%2Fb", "ü", "a?b#c", "~", "%2e%2e"])
-def test_odd_but_harmless(value: str, serve: Callable[..., Loopback], client_of: Callable[..., SafeClient]) -> None:
+def test_odd_but_harmless(value: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
     """Dots in a name, blanks, quotes and question marks are values like others, and arrive quoted."""
     server = serve(answer(200, {"url": "https://storage.example/x"}))
     from cavatica_client.api.files import get_download_info
@@ -88,7 +88,7 @@ def test_odd_but_harmless(value: str, serve: Callable[..., Loopback], client_of:
     assert recognise("GET", targets(server.requests)[0].removeprefix("GET /v2")).name == "getDownloadInfo"
 
 
-def test_unsendable_text(client_of: Callable[..., SafeClient], serve: Callable[..., Loopback]) -> None:
+def test_unsendable_text(client_of: Callable[..., Api], serve: Callable[..., Loopback]) -> None:
     """A file name that is no Unicode text, or an endless id, is refused with a sentence."""
     from cavatica_client.api.files import get_file
     from cavatica_client.api.uploads import start_upload

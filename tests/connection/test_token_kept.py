@@ -16,14 +16,14 @@ import pytest
 from loopback import QUICK, TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
 
 from cavatica_client.api.uploads import get_upload, list_uploads
-from cavatica_upload.api.client import SafeClient, connect
+from cavatica_upload.api.client import Api, connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
 from cavatica_upload.http import USER_AGENT
 from cavatica_upload.http.connections import proxy_for
 from cavatica_upload.redact import protect, redact
 
 Serve = Callable[..., Loopback]
-ClientOf = Callable[..., SafeClient]
+ClientOf = Callable[..., Api]
 
 
 def holds_token(request: Request) -> bool:
@@ -235,7 +235,7 @@ def test_with_does_not_change_the_original(serve: Serve, client_of: ClientOf) ->
     assert (with_extra.headers["x-extra"], with_extra.headers["cookie"]) == ("1", "a=b")
     assert "x-extra" not in plain.headers
     assert "cookie" not in plain.headers
-    assert type(other) is SafeClient
+    assert type(other) is Api
     assert other.get_httpx_client().timeout == httpx.Timeout(3)
     assert client.get_httpx_client().timeout.read == 5
     other.close()

@@ -1,5 +1,5 @@
 """The API: its operations as methods, and its answers, read leniently, as records."""
 
-from cavatica_upload.api.methods import Api
+from cavatica_upload.api.client import Api
 
 __all__ = ["Api"]

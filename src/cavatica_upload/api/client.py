@@ -22,7 +22,7 @@ from cavatica_upload.api.responses import NOTHING, Answer, Drifts
 from cavatica_upload.api.transport import TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import UsageError, check_kind, is_number
-from cavatica_upload.events import Event, Notice
+from cavatica_upload.events import Drift, Event, Notice
 from cavatica_upload.http import USER_AGENT
 from cavatica_upload.redact import Secret, protect, redact_logs
 from cavatica_upload.timing import Timing
@@ -45,7 +45,7 @@ def connect(
     cancel: threading.Event | None = None,
     allow_http: bool = False,
     timing: Timing | None = None,
-) -> "SafeClient":
+) -> "Api":
     """Return a client of the API.
 
     Every operation is a method of it that returns a record of `cavatica_upload.api.records`, and a coroutine under
@@ -94,7 +94,7 @@ def connect(
     )
     for text in settings.notices:
         calls.on_event(Notice(None, text))
-    return SafeClient(
+    return Api(
         base_url=settings.endpoint,
         token="***",  # noqa: S106  (a placeholder)
         prefix="",
@@ -109,7 +109,7 @@ def connect(
 
 
 @attrs.define(eq=False, repr=False, slots=False)
-class SafeClient(AuthenticatedClient, Operations):
+class Api(AuthenticatedClient, Operations):
     """The generated client with the token kept in its transports; made by `connect()`.
 
     Every operation of the API is a method of it, and a coroutine of its `aio`; any generated function takes it, too.
@@ -162,7 +162,7 @@ class SafeClient(AuthenticatedClient, Operations):
         try:
             loop: object = asyncio.get_running_loop()
         except RuntimeError:
-            loop = SafeClient  # stands for the event loop if there is none of asyncio's
+            loop = Api  # stands for the event loop if there is none of asyncio's
         with self._lock:
             client = self._by_loop.get(loop)
             if client is None:
@@ -181,6 +181,10 @@ class SafeClient(AuthenticatedClient, Operations):
     def with_cookies(self, cookies: dict[str, str]) -> Self:
         """Return a client with more cookies, over the same connections; this one stays as it is."""
         return attrs.evolve(self, cookies={**self._cookies, **cookies})
+
+    def with_drift_listener(self, listener: Callable[[Drift], None]) -> Self:
+        """Return a client that passes each Drift to this listener, over the same connections; this one stays."""
+        return attrs.evolve(self, drifts=Drifts(listener))
 
     def with_timeout(self, timeout: httpx.Timeout) -> Self:
         """Return a client with other timeouts, over the same connections; this one stays as it is."""

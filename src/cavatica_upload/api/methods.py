@@ -144,23 +144,6 @@ class Operations:
         return _read(call, response, client.base_url, self._drifts)
 
 
-class Api(Operations):
-    """The API through a client made by `connect()`; `on_drift` gets each difference from the document once."""
-
-    def __init__(self, client: AuthenticatedClient, on_drift: Callable[[Drift], None] = log_drift) -> None:
-        self.client = client
-        self._drifts = Drifts(on_drift)
-
-    @property
-    def endpoint(self) -> str:
-        """The base URL."""
-        return str(self.get_httpx_client().base_url).rstrip("/")
-
-    def get_httpx_client(self) -> httpx.Client:
-        """Return the client that sends requests."""
-        return self.client.get_httpx_client()
-
-
 class AsyncApi:
     """The operations of `Operations` as coroutines; a client made by `connect()` has it as `aio`.
 

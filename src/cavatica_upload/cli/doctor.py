@@ -100,7 +100,7 @@ def _findings(connection: Connection, target: Target | None, output: Output) -> 
         return
     clock = ServerClock()
     with connection.api(output, notices=False) as api:
-        answered = api.client.get_httpx_client().event_hooks["response"]
+        answered = api.get_httpx_client().event_hooks["response"]
         answered.append(lambda answer: clock.observe(answer.headers.get("Date")))
         reached = _guarded("API", lambda: _api(api, settings))
         yield reached

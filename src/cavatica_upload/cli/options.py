@@ -156,7 +156,6 @@ class Connection:
     @contextmanager
     def api(self, output: Output, *, notices: bool = True) -> Iterator["Api"]:
         """Connect to the platform; `notices` are warnings about the token."""
-        from cavatica_upload.api import Api
         from cavatica_upload.api.client import connect
         from cavatica_upload.cli.messages import sentence
         from cavatica_upload.events import Event, Notice, Retrying
@@ -170,11 +169,8 @@ class Connection:
 
         if notices:
             self.warn(output)
-        client = connect(self.token, self.endpoint, profile=self.profile, on_event=show)
-        try:
-            yield Api(client, on_drift=lambda event: output.say(sentence(event)))
-        finally:
-            client.close()
+        with connect(self.token, self.endpoint, profile=self.profile, on_event=show) as api:
+            yield api
 
     def warn(self, output: Output) -> None:
         """Warn if others can read the token file."""
