@@ -35,7 +35,7 @@ def test_an_upload_of_another_machine_is_listed_shown_and_finished_here(machine:
     listed = machine.run("uploads", "list")
     assert listed.code == 0
     assert listed.out.split("\t")[0] == begun.upload_id
-    assert "not begun here" in listed.out
+    assert "not started here" in listed.out
     shown = machine.call("uploads", "show", begun.upload_id, "--json").event("upload")
     assert (shown["name"], shown["part_size"], shown["begun_here"]) == ("a.bam", 100, False)
     assert machine.call("uploads", "resume", begun.upload_id).code == 2

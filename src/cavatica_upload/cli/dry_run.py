@@ -12,8 +12,8 @@ from cavatica_upload.api import Api
 from cavatica_upload.batch.files import STDIN, Batch, Item
 from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
 from cavatica_upload.cli.messages import Exit, count_text, sentence, time_text
-from cavatica_upload.cli.open_uploads import open_journal
 from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.uploads import open_journal
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import state_dir
 from cavatica_upload.engine.checkpoints import calls_for

@@ -1,7 +1,10 @@
 """`cavatica uploads`: list, show, resume and abort unfinished uploads."""
 
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,45 +23,197 @@ from cavatica_upload.cli.options import (
     progress_options,
     stop_option,
 )
-from cavatica_upload.cli.output import Output, ask, command_line
-from cavatica_upload.errors import UsageError
-from cavatica_upload.plan import size_text
+from cavatica_upload.cli.output import Output, ask, command_line, open_log, refuse_overwriting
+from cavatica_upload.clock import utc_text
+from cavatica_upload.destination import Destination
+from cavatica_upload.errors import CavaticaError, UploadGone, UsageError
+from cavatica_upload.plan import Plan, size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api
+    from cavatica_upload.api.records import Upload, UploadSummary
     from cavatica_upload.journal.journal import Journal
     from cavatica_upload.journal.records import Entry
-    from cavatica_upload.request import UploadRequest
+    from cavatica_upload.request import IfChanged, UploadRequest
+
+MOST_FOLDERS = 20  # the most folders whose names are requested; of the others the ID is shown
+
+
+@contextmanager
+def open_journal(output: Output) -> Iterator["Journal"]:
+    """Open the user's journal; if that fails, warn and yield an empty one."""
+    from cavatica_upload.disk import state_dir, state_notice
+    from cavatica_upload.journal.journal import Journal
+
+    notice = state_notice()
+    if notice:
+        output.warn(notice)
+    journal = Journal(state_dir(), output.warn)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+@attrs.frozen
+class OpenUpload:
+    """An unfinished upload, as the server and the journal know it: `server` or `entry` is None if only one does.
+
+    `place` is the project or folder that the file goes to. `sent` is the number of parts sent from this machine.
+    """
+
+    upload_id: str
+    server: "UploadSummary | None"
+    entry: "Entry | None"
+    place: str
+    sent: int | None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the start, None if the server does not know it."""
+        if self.server is None or self.server.initiated is None:
+            return None
+        return max(0.0, (datetime.now(UTC) - self.server.initiated).total_seconds())
+
+    @property
+    def name(self) -> str | None:
+        """The name that the file will have."""
+        return (self.server and self.server.name) or (self.entry.name if self.entry else None)
+
+    @property
+    def part_count(self) -> int | None:
+        """The number of all parts, None if the journal does not know the upload."""
+        return Plan(self.entry.identity.size, self.entry.part_size).count if self.entry else None
+
+    def record(self, **more: object) -> dict[str, Any]:
+        """Return it as --json shows it, with what only one of the commands shows."""
+        began = self.server.initiated if self.server else None
+        return {
+            "event": "upload",
+            "upload_id": self.upload_id,
+            "name": self.name,
+            "destination": self.place,
+            "initiated": utc_text(began) if began else None,
+            "begun_here": self.entry is not None,
+            "path": self.entry.identity.path if self.entry else None,
+            "size": self.entry.identity.size if self.entry else None,
+            **more,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return it as the lists show it under --json."""
+        part_size = self.entry.part_size if self.entry else None
+        return self.record(on_server=self.server is not None, part_size=part_size, parts_sent=self.sent)
+
+    def row(self) -> tuple[str, ...]:
+        """Return its row in the list."""
+        age = f"{time_text(self.age)} old" if self.age is not None else "not on the server"
+        if self.entry is None:
+            here = "not started here"
+        elif self.entry.abandoned:
+            here = f"given up, but could not be aborted; from {self.entry.identity.path}"
+        else:
+            here = f"{self.sent} of {count_text(self.part_count or 1, 'part')} sent from {self.entry.identity.path}"
+        return self.upload_id, age, self.place, self.name or "", here
+
+
+class Unfinished:
+    """The unfinished uploads: those on the server, and the `entries` of this machine's journal, by upload ID."""
+
+    def __init__(self, api: "Api", journal: "Journal") -> None:
+        self.api = api
+        self.entries = {entry.upload_id: entry for entry in journal.entries() if entry.endpoint == api.endpoint}
+        self._journal = journal
+        self._places: dict[str, str] = {}
+
+    def list(self, *, mine: bool) -> Iterator[OpenUpload]:
+        """Yield the uploads on the server, then those that only the journal has; `mine`: only those in the journal."""
+        missing = dict(self.entries)
+        for summary in self.api.list_uploads():
+            entry = missing.pop(summary.upload_id, None)
+            if entry or not mine:
+                yield self.combine(summary.upload_id, summary, entry)
+        for entry in missing.values():
+            yield self.combine(entry.upload_id, None, entry)
+
+    def get(self, upload_id: str, *, list_parts: bool = False) -> "Upload":
+        """Return an upload from the server; raises UploadGone, with where to look."""
+        try:
+            return self.api.get_upload(upload_id, list_parts=list_parts)
+        except UploadGone as error:
+            hint = "“cavatica uploads list” shows unfinished uploads."
+            raise UploadGone(gone_text(upload_id), hint, status=error.status, code=error.code) from error
+
+    def combine(self, upload_id: str, server: "UploadSummary | None", entry: "Entry | None") -> OpenUpload:
+        """Return what both sides know of an upload."""
+        at = server or (entry and entry.destination)
+        place = self._place(at.project, at.parent) if at else ""
+        return OpenUpload(upload_id, server, entry, place, len(self._journal.parts(entry)) if entry else None)
+
+    def abort(self, upload_id: str) -> bool:
+        """Abort an upload and delete it from the journal; return False if it was not on the server."""
+        try:
+            self.api.abort_upload(upload_id)
+            there = True
+        except UploadGone:
+            there = False
+        if upload_id in self.entries:
+            self._journal.forget(self.entries[upload_id])
+        return there
+
+    def _place(self, project: str | None, folder_id: str | None) -> str:
+        """Return a project, or the path of a folder with its project; each folder is requested once."""
+        if not folder_id:
+            return project or ""
+        if folder_id not in self._places:
+            self._places[folder_id] = f"folder {folder_id}"  # until more is known; also if folders go in circles
+            with suppress(CavaticaError):
+                folder = self.api.get_file(folder_id) if len(self._places) <= MOST_FOLDERS else None
+                if folder is not None and folder.project and folder.name:
+                    top = folder.parent in (None, folder_id)  # the top level of a project is a folder, too
+                    above = self._place(folder.project, folder.parent)
+                    self._places[folder_id] = folder.project if top else f"{above}/{folder.name}"
+        return self._places[folder_id]
+
+
+@contextmanager
+def unfinished(connection: Connection, output: Output) -> Iterator[Unfinished]:
+    """Open the journal and connect to the API."""
+    with open_journal(output) as journal, connection.api(output) as api:
+        yield Unfinished(api, journal)
+
+
+def gone_text(upload_id: str) -> str:
+    """Return the sentence about an upload that is not open on the server."""
+    return f"There is no unfinished upload {upload_id}: it was completed or aborted, or never started."
 
 
 @click.group(cls=Group)
 def uploads() -> None:
     """List, show, resume and abort unfinished uploads.
 
-    An upload that is neither finished nor aborted keeps its parts in storage, and may be billed.
+    An upload that is neither completed nor aborted keeps its parts in storage, and may be billed.
     """
 
 
 @uploads.command("list", cls=Command, short_help="List unfinished uploads, on the server and here.")
-@option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
+@option("--mine", is_flag=True, help="Only uploads that were started on this machine.")
 @output_options
 @connection_options
 def list_(mine: bool, output: Output, connection: Connection) -> None:
-    """List unfinished uploads: those on the server, with what the journal of this machine knows of them.
+    """List unfinished uploads: those on the server, and those in the journal of this machine.
 
     Each line has the upload's ID, its age, the destination, the name and what was sent from here, with tabs between;
     on a terminal, they are a table.
     """
-    from cavatica_upload.cli.open_uploads import open_journal, open_uploads
-
-    with open_journal(output) as journal, connection.api(output) as api:
-        found = [upload for upload in open_uploads(api, journal) if upload.entry is not None or not mine]
+    with unfinished(connection, output) as known:
+        found = list(known.list(mine=mine))
     if output.as_json:
         for upload in found:
-            output.record(upload.record())
+            output.record(upload.summary())
     else:
         headers = ("UPLOAD ID", "AGE", "DESTINATION", "NAME", "SENT FROM HERE")
-        output.results(headers, [upload.fields() for upload in found], widest=0)
+        output.results(headers, [upload.row() for upload in found], widest=0)
     if not found:
         output.say("There is no unfinished upload.")
 
@@ -69,44 +224,33 @@ def list_(mine: bool, output: Output, connection: Connection) -> None:
 @connection_options
 def show(upload_id: str, output: Output, connection: Connection) -> None:
     """Show one unfinished upload: the parts that the server has, and those sent from this machine."""
-    from cavatica_upload.cli.open_uploads import Places, find_entry, get_open, open_journal, time_of
-    from cavatica_upload.plan import Plan
-
-    with open_journal(output) as journal, connection.api(output) as api:
-        upload = get_open(api, upload_id, list_parts=True)
-        entry = find_entry(journal, api, upload_id)
-        here = journal.parts(entry) if entry else {}
-        place = Places(api)(upload.project, upload.parent)
-    parts = upload.parts or ()
-    facts: Mapping[str, Any] = {
-        "upload_id": upload.upload_id,
-        "name": upload.name,
-        "destination": place,
-        "initiated": time_of(upload),
-        "part_size": upload.part_size,
-        "parts_on_server": max(upload.uploaded_parts_count or 0, len(parts)),
-        "begun_here": entry is not None,
-        "path": entry.identity.path if entry else None,
-        "size": entry.identity.size if entry else None,
-        "parts_in_all": Plan(entry.identity.size, entry.part_size).count if entry else None,
-        "parts_sent_from_here": len(here) if entry else None,
-    }
+    with unfinished(connection, output) as known:
+        server = known.get(upload_id, list_parts=True)
+        upload = known.combine(upload_id, server, known.entries.get(upload_id))
+    parts = server.parts or ()
+    there = max(server.uploaded_parts_count or 0, len(parts))
+    facts = upload.record(
+        part_size=server.part_size,
+        parts_on_server=there,
+        parts_in_all=upload.part_count,
+        parts_sent_from_here=upload.sent,
+        parts=[attrs.asdict(part) for part in parts],
+    )
     if output.as_json:
-        output.record({"event": "upload", **facts, "parts": [attrs.asdict(part) for part in parts]})
+        output.record(facts)
         return
-    whole = facts["parts_in_all"]
-    of = f" of {count_text(whole, 'part')}" if whole is not None else ""
+    of = f" of {count_text(upload.part_count, 'part')}" if upload.part_count is not None else ""
     lines = {
-        "upload ID": upload.upload_id,
+        "upload ID": upload_id,
         "name": upload.name,
-        "destination": place,
-        "begun": facts["initiated"],
-        "begun here": "yes" if entry else "no",
+        "destination": upload.place,
+        "started": facts["initiated"],
+        "started here": "yes" if upload.entry else "no",
         "file": facts["path"],
-        "size": size_text(entry.identity.size) if entry and entry.identity.size is not None else None,
-        "part size": size_text(upload.part_size) if upload.part_size else None,
-        "on the server": f"{facts['parts_on_server']}{of}" if of else count_text(facts["parts_on_server"], "part"),
-        "sent from here": f"{len(here)}{of}" if entry else None,
+        "size": size_text(facts["size"]) if upload.entry else None,
+        "part size": size_text(server.part_size) if server.part_size else None,
+        "on the server": f"{there}{of}" if of else count_text(there, "part"),
+        "sent from here": f"{upload.sent}{of}" if of else None,
     }
     for label, text in lines.items():
         if text is not None:
@@ -131,23 +275,22 @@ def resume(
     output: Output,
     connection: Connection,
 ) -> int:
-    """Resume unfinished uploads: all that were begun here, or one.
+    """Resume unfinished uploads: all that were started on this machine, or one.
 
-    With ID and FILE, finish an upload that was begun on another machine. The parts that the server has are first
+    With ID and FILE, finish an upload that was started on another machine. The parts that the server has are first
     compared with the file. Only “cavatica upload” sets metadata; run that command again to set it.
     """
-    from cavatica_upload.cli.open_uploads import open_journal
-    from cavatica_upload.cli.output import open_log, refuse_overwriting
     from cavatica_upload.cli.summary import typed
     from cavatica_upload.cli.upload_run import UploadRun
 
-    with open_journal(output) as journal, connection.api(output) as api:
-        requests = list(_requests(api, journal, upload_id, file, yes=yes))
+    with unfinished(connection, output) as known:
+        requests = _requests(known, upload_id, file, "restart" if yes else "refuse")
     if not requests:
         output.say("There is no unfinished upload of a file that is still here.")
         return int(Exit.DONE)
+    sources = [str(request.source) for request in requests]
+    refuse_overwriting(log_file, "--log-file", sources)
     if log_file:
-        refuse_overwriting(log_file, "--log-file", [str(request.source) for request in requests])
         open_log(log_file)
     output.say(f"Resuming {count_text(len(requests), 'upload')}.")
     run = UploadRun(
@@ -155,7 +298,7 @@ def resume(
         connection,
         {"jobs": jobs, "stop_within": stop_within},
         files=len(requests),
-        size=sum(_size(str(request.source)) for request in requests),
+        size=sum(os.path.getsize(source) for source in sources if os.path.exists(source)),  # noqa: PTH110, PTH202
         yes=yes,
         resume=typed(),
     )
@@ -165,61 +308,46 @@ def resume(
     return int(run.end())
 
 
-def _size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except OSError:  # the uploader says so in its own words
-        return 0
-
-
 def _requests(
-    api: "Api", journal: "Journal", upload_id: str | None, file: str | None, *, yes: bool
-) -> "Iterable[UploadRequest]":
-    from cavatica_upload.cli.open_uploads import find_entry, get_open
-    from cavatica_upload.destination import Destination
+    known: Unfinished, upload_id: str | None, file: str | None, changed: "IfChanged"
+) -> list["UploadRequest"]:
     from cavatica_upload.request import UploadRequest
 
-    if upload_id is None:
-        for mine in journal.entries():
-            if mine.endpoint == api.endpoint and not mine.abandoned and Path(mine.identity.path).exists():
-                yield _request(mine, yes)
-        return
-    entry = find_entry(journal, api, upload_id)
-    if entry is not None:
-        entry.check_resumable()
-    if entry is not None and file is None:
-        yield _request(entry, yes)
-    elif file is None:
-        raise UsageError(
-            f"Upload {upload_id} was not begun here, so its file is not known.",
-            f"Name the file: {command_line(['uploads', 'resume', upload_id])} FILE",
-        )
-    else:
-        upload = get_open(api, upload_id)
-        parent = upload.parent
-        yield UploadRequest(
-            source=file,
-            destination=Destination(parent=parent) if parent else Destination(project=upload.project),
-            name=upload.name,
-            resume_id=upload_id,
-            changed="restart" if yes else "refuse",
-            key=file,
+    def request(entry: "Entry") -> UploadRequest:
+        return UploadRequest(
+            source=entry.identity.path,
+            destination=entry.destination,
+            name=entry.asked,
+            if_exists=entry.if_exists,  # type: ignore[arg-type]  # as in the run that started it
+            changed=changed,
             regular=True,
         )
 
-
-def _request(entry: "Entry", yes: bool) -> "UploadRequest":
-    from cavatica_upload.request import UploadRequest
-
-    return UploadRequest(
-        source=entry.identity.path,
-        destination=entry.destination,
-        name=entry.asked,
-        if_exists=entry.if_exists,  # type: ignore[arg-type]  # as the run that began it had it
-        changed="restart" if yes else "refuse",
-        key=entry.identity.path,
-        regular=True,
-    )
+    if upload_id is None:
+        mine = [entry for entry in known.entries.values() if not entry.abandoned]
+        return [request(entry) for entry in mine if os.path.exists(entry.identity.path)]  # noqa: PTH110 - never raises
+    entry = known.entries.get(upload_id)
+    if entry is not None:
+        entry.check_resumable()
+    if file is not None:
+        upload = known.get(upload_id)
+        parent = upload.parent
+        return [
+            UploadRequest(
+                source=file,
+                destination=Destination(parent=parent) if parent else Destination(project=upload.project),
+                name=upload.name,
+                resume_id=upload_id,
+                changed=changed,
+                regular=True,
+            )
+        ]
+    if entry is None:
+        raise UsageError(
+            f"Upload {upload_id} was not started on this machine, so its file is not known.",
+            f"Name the file: {command_line(['uploads', 'resume', upload_id])} FILE",
+        )
+    return [request(entry)]
 
 
 @uploads.command(cls=Command, short_help="Abort unfinished uploads, by ID or by age.")
@@ -227,7 +355,7 @@ def _request(entry: "Entry", yes: bool) -> "UploadRequest":
 @option(
     "--older-than", type=Span(), metavar="AGE", help="Abort all uploads that are older than this, such as 7d or 12h."
 )
-@option("--mine", is_flag=True, help="Only uploads that were begun on this machine.")
+@option("--mine", is_flag=True, help="Only uploads that were started on this machine.")
 @option("--dry-run", is_flag=True, help="List what would be aborted, and abort nothing.")
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @output_options
@@ -244,55 +372,49 @@ def abort(
     """Abort unfinished uploads, by ID or by age: their parts are deleted and cannot be resumed.
 
     --older-than may also select uploads of other members of your projects. Add --mine to select only those that were
-    begun on this machine. Before uploads are aborted by age the command asks, unless --yes is given.
+    started on this machine. Before uploads are aborted by age the command asks, unless --yes is given.
     """
-    from cavatica_upload.cli.open_uploads import abort_one, open_journal, open_uploads
-
     if bool(upload_ids) == (older_than is not None or mine):
         raise UsageError(
             "Name the uploads by ID or by age, not both." if upload_ids else "No upload given.",
             "Give IDs (“cavatica uploads list” shows them), --older-than 7d, or --mine.",
         )
-    with open_journal(output) as journal, connection.api(output) as api:
+    with unfinished(connection, output) as known:
         chosen = list(upload_ids)
-        if not chosen:
-            for upload in open_uploads(api, journal):
-                old = upload.age is not None and (older_than is None or upload.age > older_than)
-                if old and (upload.entry is not None or not mine):
-                    age = time_text(upload.age or 0.0)
-                    output.say(f"  {upload.upload_id}  {age} old  {upload.place}  {upload.name}")
-                    if output.as_json and dry_run:
-                        output.record(upload.record())
-                    chosen.append(upload.upload_id)
+        for upload in known.list(mine=mine) if not upload_ids else ():
+            age = upload.age
+            if age is not None and (older_than is None or age > older_than):
+                output.say(f"  {upload.upload_id}  {time_text(age)} old  {upload.place}  {upload.name}")
+                if output.as_json and dry_run:
+                    output.record(upload.summary())
+                chosen.append(upload.upload_id)
+        count = count_text(len(chosen), "upload")
         if not chosen:
             output.say("There is nothing to abort.")
-            return int(Exit.DONE)
-        if dry_run:
-            output.say(f"Dry run: {count_text(len(chosen), 'upload')} would be aborted.")
-            return int(Exit.DONE)
-        if not upload_ids and not yes and not _agreed(len(chosen)):
+        elif dry_run:
+            output.say(f"Dry run: {count} would be aborted.")
+        elif not upload_ids and not yes and not _agreed(count):
             output.say("Nothing was aborted.")
-            return int(Exit.DONE)
-        codes = [_say_aborted(output, upload_id, abort_one(api, journal, upload_id)) for upload_id in chosen]
-    return int(exit_of_run(codes.count(Exit.DONE), [code for code in codes if code is not Exit.DONE]))
+        else:
+            aborted = [_abort(known, upload_id, output) for upload_id in chosen]
+            return int(exit_of_run(sum(aborted), [Exit.FAILED] * aborted.count(False)))
+    return int(Exit.DONE)
 
 
-def _agreed(count: int) -> bool:
+def _agreed(count: str) -> bool:
     """Ask on a terminal; raises UsageError if nobody can answer."""
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError(
-            f"{count_text(count, 'upload')} would be aborted, and nobody is there to agree.", "Add --yes to go ahead."
-        )
-    return ask(f"Abort {count_text(count, 'upload')}? The parts are deleted.")
+        raise UsageError(f"{count} would be aborted, and there is no terminal to ask on.", "Add --yes.")
+    return ask(f"Abort {count}? The parts are deleted.")
 
 
-def _say_aborted(output: Output, upload_id: str, there: bool) -> Exit:
-    from cavatica_upload.cli.open_uploads import gone_text
-
+def _abort(known: Unfinished, upload_id: str, output: Output) -> bool:
+    """Abort an upload and print that; return False if it was not on the server."""
+    there = known.abort(upload_id)
     if output.as_json:
         output.record({"event": "aborted", "upload_id": upload_id, "was_there": there})
     elif there:
         output.result(upload_id, "aborted")
     else:
         output.problem(gone_text(upload_id))
-    return Exit.DONE if there else Exit.FAILED
+    return there
