@@ -14,9 +14,8 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from cavatica_upload.disk import json_files, private_folder, write_whole
+from cavatica_upload.disk import Identity, json_files, private_folder, write_whole
 from cavatica_upload.errors import SourceError, reason_of
-from cavatica_upload.identity import Identity
 
 SCHEMA = "cavatica-upload receipt"
 VERSION = 1

@@ -8,9 +8,8 @@ from typing import Any, BinaryIO, Literal
 import attrs
 
 from cavatica_upload.destination import Destination, Target, metadata_problems, name_problem, tag_problems
-from cavatica_upload.disk import is_regular_file
+from cavatica_upload.disk import Identity, is_regular_file
 from cavatica_upload.errors import SizeMismatch, UsageError, check_kind
-from cavatica_upload.identity import Identity
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.receipt import FileDigest, Receipt
 

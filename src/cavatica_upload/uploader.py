@@ -15,7 +15,6 @@ from cavatica_upload.api import Api
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.batch.placement import Placement
-from cavatica_upload.clock import ServerClock
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import state_dir as find_state_dir
 from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_SIDE_BY_SIDE, Concurrency
@@ -31,8 +30,8 @@ from cavatica_upload.options import Options, UploaderOptions, UploadOptions, che
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import IfExists, Outcome, UploadRequest
-from cavatica_upload.storage.put import Storage, Throttle
-from cavatica_upload.timing import Timing, full_jitter
+from cavatica_upload.storage import Storage, Throttle
+from cavatica_upload.timing import ServerClock, Timing, full_jitter
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 

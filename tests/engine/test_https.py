@@ -17,7 +17,7 @@ from cavatica_upload.events import Retrying
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage.put import Storage, Target
+from cavatica_upload.storage import Storage, Target
 
 PARTS = 6
 CREDENTIALS = "reader:open-sesame"

@@ -26,7 +26,7 @@ from cavatica_upload.events import (
     UploadCompleted,
 )
 from cavatica_upload.plan import Part
-from cavatica_upload.storage.put import Target
+from cavatica_upload.storage import Target
 from cavatica_upload.timing import Timing
 from tests.clock import Clock
 

@@ -13,7 +13,7 @@ from cavatica_upload.errors import CavaticaError, ConfigError, StorageError, Une
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage.put import Storage, Target
+from cavatica_upload.storage import Storage, Target
 from cavatica_upload.timing import Timing
 
 

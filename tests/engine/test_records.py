@@ -16,20 +16,19 @@ from hypothesis import strategies as st
 from cavatica_upload import receipt as receipts_of
 from cavatica_upload import verify
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import state_dir
+from cavatica_upload.disk import Identity, state_dir
 from cavatica_upload.engine.proof import keep
 from cavatica_upload.errors import FileChanged, SourceError
-from cavatica_upload.identity import Identity
 from cavatica_upload.journal import journal as journal_module
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart, composite
-from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import sidecar_md5
-from cavatica_upload.sources import base as sources
+from cavatica_upload.sources import local as sources
 from cavatica_upload.sources.local import LocalFile
+from cavatica_upload.verification import ReceiptIndex
 
 PROJECT = Destination(project="me/study")
 

@@ -329,7 +329,7 @@ def test_identity_survives_another_device_number(rig: Rig, half: Path, monkeypat
     """A device may have another number after a reboot: with the path the same, the upload is resumed."""
     from cavatica_upload.sources import local as sources
 
-    real = sources._identity
-    monkeypatch.setattr(sources, "_identity", lambda *given: attrs.evolve(real(*given), device=12345))
+    real = sources.identity_from
+    monkeypatch.setattr(sources, "identity_from", lambda *given: attrs.evolve(real(*given), device=12345))
     rig.assert_whole(rig.upload(half, part_size=KIB), half)
     assert rig.told(UploadStarted)[0].resumed_parts == 5

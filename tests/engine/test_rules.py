@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.clock import ServerClock
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
 from cavatica_upload.engine.part_attempts import ATTEMPTS, WRONG_ANSWERS, PartAttempts
 from cavatica_upload.engine.run import CircuitBreaker
@@ -29,8 +28,8 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
 from cavatica_upload.journal.records import SentPart
-from cavatica_upload.storage.put import Throttle, bare_etag, md5_in, same_etag
-from cavatica_upload.timing import full_jitter
+from cavatica_upload.storage import Throttle, bare_etag, md5_in, same_etag
+from cavatica_upload.timing import ServerClock, full_jitter
 from tests.clock import Clock
 
 # Checkpoints

@@ -13,7 +13,7 @@ from cavatica_mock import Fault
 from cavatica_upload import FileChanged, StorageError
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage.put import Storage, Target
+from cavatica_upload.storage import Storage, Target
 from cavatica_upload.timing import Timing
 
 PARTS = 6

@@ -13,11 +13,10 @@ import pytest
 from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import FileChanged, SourceError, StorageError, clock
+from cavatica_upload import FileChanged, SourceError, StorageError, storage, timing
 from cavatica_upload.engine import file_upload, parts
 from cavatica_upload.engine.part_attempts import ATTEMPTS
 from cavatica_upload.events import Event, Notice, PartSent
-from cavatica_upload.storage import put as storage
 
 PARTS = 8
 
@@ -164,9 +163,9 @@ def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
 def test_clock_that_is_wrong_by_an_hour(rig: Rig, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With this machine's clock wrong by an hour no URL is asked for twice, and the file is whole."""
     real = time.time
-    monkeypatch.setattr(clock.time, "time", lambda: real() + hours * 3600)
+    monkeypatch.setattr(timing.time, "time", lambda: real() + hours * 3600)
     path = rig.file(PARTS * KIB)
-    monkeypatch.setattr(clock.ServerClock.__init__, "__defaults__", (lambda: real() + hours * 3600,))
+    monkeypatch.setattr(timing.ServerClock.__init__, "__defaults__", (lambda: real() + hours * 3600,))
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.calls["getPartUrl"] == PARTS
 

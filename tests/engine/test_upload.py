@@ -18,7 +18,7 @@ from cavatica_upload.events import Notice, PartSent, UploadCompleted, UploadSkip
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import Receipt, read, receipts
 from cavatica_upload.request import IfExists
-from cavatica_upload.storage.put import Storage
+from cavatica_upload.storage import Storage
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 5 * PART + 17])

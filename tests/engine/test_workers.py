@@ -26,7 +26,7 @@ from cavatica_upload.engine.send_part import PartTask, send_part_on_worker
 from cavatica_upload.errors import CertificateUntrusted, WorkerFailed
 from cavatica_upload.events import PartRetried, UploadStarted
 from cavatica_upload.plan import GIB, MIB, Part
-from cavatica_upload.storage.put import Target
+from cavatica_upload.storage import Target
 
 PARTS = 12
 CALLS = PARTS + 2 + 1

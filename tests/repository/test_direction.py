@@ -19,7 +19,6 @@ ORDER = (
     ("engine", "batch"),
     ("journal",),
     ("storage",),
-    ("receipt_index",),
     ("verification",),
     ("sources",),
     ("api",),
@@ -28,7 +27,7 @@ ORDER = (
     ("events",),
     ("request",),
     ("receipt",),
-    ("identity", "plan", "destination", "config", "clock", "timing", "disk"),
+    ("plan", "destination", "config", "timing", "disk"),
     ("errors", "redact"),
 )
 """The rooms of cavatica_upload, from the top down: a room imports those below its line, never one on it or above."""

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from cavatica_upload.clock import http_date
 from cavatica_upload.errors import Interrupted, UsageError, is_number
-from cavatica_upload.timing import Timing
+from cavatica_upload.timing import Timing, http_date
 
 WINDOW = 300.0
 """Length of the usual window in seconds."""

@@ -15,7 +15,6 @@ from typing import Any
 import attrs
 
 from cavatica_upload.api.operations import Difference, Operation, Shape, differences, fits_into_path
-from cavatica_upload.clock import read_time
 from cavatica_upload.errors import (
     ApiError,
     BadRequest,
@@ -33,6 +32,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.events import Drift
 from cavatica_upload.redact import scrub
+from cavatica_upload.timing import read_time
 
 SHOWN_CHARACTERS = 200
 """The length of the start of a body that an error shows."""

@@ -15,9 +15,9 @@ from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import ApiError, CavaticaError, NameTaken, NotFound, UsageError
 from cavatica_upload.events import Event, Notice, UploadFailed, UploadSkipped
 from cavatica_upload.receipt import Receipt
-from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import FileEdit, Outcome, UploadRequest
 from cavatica_upload.sources.remote import is_url
+from cavatica_upload.verification import ReceiptIndex
 
 PAGE = 100
 """Names in a page of a list; one call lists a smaller folder completely."""

@@ -79,9 +79,9 @@ def doctor(project: str | None, parent: str | None, output: Output, connection: 
 
 def _findings(connection: Connection, target: Target | None, output: Output) -> Iterator[Finding]:
     """Yield the findings, each after those that it depends on; end if a failure makes the rest useless."""
-    from cavatica_upload.clock import ServerClock
     from cavatica_upload.config import find_settings
     from cavatica_upload.http import BOTH_VERSIONS
+    from cavatica_upload.timing import ServerClock
 
     yield Finding("program", "ok", f"{BOTH_VERSIONS}, Python {platform.python_version()}, {sys.platform}")
     yield _guarded("state", _state)
@@ -231,7 +231,7 @@ def _storage(api: "Api", target: Target) -> Finding:
     from cavatica_upload.engine.part_attempts import refuse_plain_http, target_of
     from cavatica_upload.plan import Part
     from cavatica_upload.sources.stream import Stream
-    from cavatica_upload.storage.put import Storage
+    from cavatica_upload.storage import Storage
 
     name = f"cavatica-doctor-{secrets.token_hex(8)}"
     upload = api.start_upload(target.destination, name, 1, 5 * 1024 * 1024)

@@ -9,8 +9,8 @@ import attrs
 import click
 
 from cavatica_upload import errors, events
-from cavatica_upload.clock import now_utc
 from cavatica_upload.plan import size_text
+from cavatica_upload.timing import now_utc
 
 
 class Exit(IntEnum):

@@ -24,10 +24,10 @@ from cavatica_upload.cli.options import (
     stop_option,
 )
 from cavatica_upload.cli.output import Output, ask, command_line, open_log, refuse_overwriting
-from cavatica_upload.clock import utc_text
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, UploadGone, UsageError
 from cavatica_upload.plan import Plan, size_text
+from cavatica_upload.timing import utc_text
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api

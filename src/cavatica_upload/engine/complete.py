@@ -9,7 +9,7 @@ import attrs
 
 from cavatica_upload import receipt
 from cavatica_upload.api.records import CompletedFile
-from cavatica_upload.clock import epoch_seconds, now_utc, utc_text
+from cavatica_upload.disk import Identity
 from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.completed_file import (
     File,
@@ -34,11 +34,11 @@ from cavatica_upload.errors import (
     reason_of,
 )
 from cavatica_upload.http import CONTRACT_VERSION, TOOL_VERSION
-from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import parts_text
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart
-from cavatica_upload.storage.put import etag_in, same_etag
+from cavatica_upload.storage import etag_in, same_etag
+from cavatica_upload.timing import epoch_seconds, now_utc, utc_text
 
 COMPLETIONS = 5  # the most attempts, if answers are lost
 

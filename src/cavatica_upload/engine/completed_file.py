@@ -8,14 +8,14 @@ import attrs
 import httpx
 
 from cavatica_upload.api.records import CompletedFile, FileDetails
-from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.engine.context import Context
 from cavatica_upload.errors import CavaticaError, IntegrityError, NotFound, SizeMismatch, UploadGone
 from cavatica_upload.http.connections import Connections, deadline
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.md5 import new_digest
-from cavatica_upload.sources.base import Source
-from cavatica_upload.storage.put import md5_in
+from cavatica_upload.sources.local import Source
+from cavatica_upload.storage import md5_in
+from cavatica_upload.timing import CLOCK_GRAIN, epoch_seconds
 
 UNKNOWN_CLOCK = 5.0  # seconds of tolerance if the platform did not tell its time
 READ_WHOLE = 1 << 30  # bytes up to which a file is read back whole; of larger ones the first and the last part

@@ -9,13 +9,12 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.api.records import Upload
-from cavatica_upload.clock import ServerClock
 from cavatica_upload.errors import ApiError, ConnectionFailed, Interrupted, UnexpectedAnswer, UploadGone
 from cavatica_upload.events import Emitter, FileKey, Notice, OutageWatch
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import WINDOW_SECONDS, calls_allow
-from cavatica_upload.timing import Timing
+from cavatica_upload.timing import ServerClock, Timing
 
 Backoff = Callable[[int], float]
 """Seconds to wait after so many failures."""

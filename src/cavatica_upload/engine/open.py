@@ -4,20 +4,20 @@ from collections.abc import Mapping
 
 import attrs
 
-from cavatica_upload.clock import epoch_seconds, now_utc
+from cavatica_upload.disk import Identity
 from cavatica_upload.engine.completed_file import File, find_completed_file
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.proof import Kept, keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
-from cavatica_upload.identity import Identity
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry, SentPart
 from cavatica_upload.plan import Plan, check_part_size, plan_for_answer, size_text
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
-from cavatica_upload.sources.base import Source
+from cavatica_upload.sources.local import Source
+from cavatica_upload.timing import epoch_seconds, now_utc
 
 
 @attrs.frozen(kw_only=True)

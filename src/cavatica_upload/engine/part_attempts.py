@@ -18,7 +18,7 @@ from cavatica_upload.errors import (
     UrlExpired,
     WorkerFailed,
 )
-from cavatica_upload.storage.put import Target
+from cavatica_upload.storage import Target
 
 MARGIN = 10.0  # seconds; a URL that expires sooner is not used for a new attempt
 LEAST = 5.0  # seconds that a new URL is used, even if the clocks say that it has expired

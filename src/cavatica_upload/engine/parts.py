@@ -33,7 +33,7 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.sources.stream import Stream
-from cavatica_upload.storage.put import Storage, Target, Throttle
+from cavatica_upload.storage import Storage, Target, Throttle
 
 AHEAD = 8  # the most parts that have a URL and wait for a slot
 MOST_WORKERS = 64

@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
-from cavatica_upload.disk import is_regular_file
+from cavatica_upload.disk import Identity, is_regular_file
 from cavatica_upload.engine.context import Context
 from cavatica_upload.errors import FileChanged, SourceError
-from cavatica_upload.identity import Identity
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Plan, parts_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import open_source
-from cavatica_upload.sources.base import Source
+from cavatica_upload.sources.local import Source
 from cavatica_upload.sources.remote import is_url
-from cavatica_upload.storage.put import etag_in, md5_in, same_etag
+from cavatica_upload.storage import etag_in, md5_in, same_etag
 from cavatica_upload.verification import compare
 
 

@@ -22,9 +22,8 @@ from cavatica_upload.errors import (
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.lanes import ENOUGH
 from cavatica_upload.plan import Part
-from cavatica_upload.sources.base import Source
-from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage.put import Storage, Target
+from cavatica_upload.sources.local import LocalFile, Source
+from cavatica_upload.storage import Storage, Target
 from cavatica_upload.timing import full_jitter
 
 ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call

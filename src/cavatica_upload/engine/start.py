@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 import attrs
 
 from cavatica_upload.api.records import FileDetails, StartedUpload, Upload, UploadSummary
-from cavatica_upload.clock import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
 from cavatica_upload.plan import LARGEST_FOR_CALLS, part_size_for
 from cavatica_upload.receipt import FileDigest, Receipt
-from cavatica_upload.receipt_index import ReceiptIndex
 from cavatica_upload.request import UploadRequest
-from cavatica_upload.sources.base import Source
+from cavatica_upload.sources.local import Source
+from cavatica_upload.timing import CLOCK_GRAIN, epoch_seconds
+from cavatica_upload.verification import ReceiptIndex
 
 STARTS = 5  # the most attempts; at most two of them may end without the platform's word that it failed
 RENAMES = 1000

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 import attrs
 
-from cavatica_upload.clock import epoch_seconds
 from cavatica_upload.destination import Destination
+from cavatica_upload.disk import Identity
 from cavatica_upload.errors import UsageError
-from cavatica_upload.identity import Identity
-from cavatica_upload.storage.put import etag_in, md5_in
+from cavatica_upload.storage import etag_in, md5_in
+from cavatica_upload.timing import epoch_seconds
 
 
 @attrs.frozen

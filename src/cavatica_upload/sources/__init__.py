@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cavatica_upload.errors import UsageError
-from cavatica_upload.sources.base import Source
-from cavatica_upload.sources.local import LocalFile, open_regular, opening
+from cavatica_upload.sources.local import LocalFile, Source, open_regular, opening
 from cavatica_upload.sources.remote import RemoteFile, is_url
 from cavatica_upload.sources.stream import Stream
 

@@ -1,4 +1,4 @@
-"""A file on disk as a source."""
+"""What each source of bytes offers, and a file on disk as a source."""
 
 import contextlib
 import errno
@@ -7,10 +7,38 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
+from cavatica_upload.disk import Identity, identity_from
 from cavatica_upload.errors import FileChanged, SourceError, reason_of
-from cavatica_upload.identity import Identity
-from cavatica_upload.sources.base import usual_block
+
+BLOCK = 512 * 1024  # bytes
+
+
+def usual_block() -> int:
+    """Return the default number of bytes to read at a time."""
+    return BLOCK
+
+
+class Source(Protocol):
+    """A source that is open for reading."""
+
+    name: str | None
+    """The last element of its path; None if there is no path."""
+    size: int | None
+    """In bytes; None if it is known only after reading to the end."""
+    identity: Identity | None
+    """None if the source cannot be read a second time."""
+
+    def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
+        """Yield the bytes of a range, `block()` at most at a time; raises SourceError if they are missing."""
+
+    def look(self) -> Identity:
+        """Return what the source is now. Raises SourceError."""
+
+    def close(self) -> None:
+        """Close it."""
+
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -24,7 +52,7 @@ class LocalFile:
         self._fd = open_regular(self.path)
         found = os.fstat(self._fd)
         self._absolute = str(self.path.absolute())
-        self.identity: Identity | None = _identity(self._absolute, found)
+        self.identity: Identity | None = identity_from(self._absolute, found)
         self.size: int | None = found.st_size
         self._position = threading.Lock()
 
@@ -54,7 +82,7 @@ class LocalFile:
 
     def look(self) -> Identity:
         """Return what the open file is now."""
-        return _identity(self._absolute, os.fstat(self._fd))
+        return identity_from(self._absolute, os.fstat(self._fd))
 
     def _read(self, count: int, offset: int) -> bytes:
         try:
@@ -119,13 +147,3 @@ def _hint_for(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "Upload a folder with --recursive (requests_for() in Python)."
     return "Upload a device, a pipe or a socket through standard input: `cavatica upload - --name NAME`."
-
-
-def _identity(path: str, found: os.stat_result) -> Identity:
-    changed = 0 if os.name == "nt" else found.st_ctime_ns  # on Windows it is the time of creation
-    return Identity(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, changed)
-
-
-def identity_of(path: str | os.PathLike[str]) -> Identity:
-    """Return what a file on disk is now, without opening it. Raises OSError."""
-    return _identity(str(Path(path).absolute()), Path(path).stat())

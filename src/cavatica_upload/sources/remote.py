@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from cavatica_upload.disk import Identity
 from cavatica_upload.errors import ConfigError, SourceError
-from cavatica_upload.identity import Identity
 from cavatica_upload.redact import scrub
-from cavatica_upload.sources.base import usual_block
+from cavatica_upload.sources.local import usual_block
 
 RANGE = 2 * 1024 * 1024  # bytes asked for at once: times 32 threads it must stay small
 

@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 import attrs
 
+from cavatica_upload.disk import Identity
 from cavatica_upload.errors import Interrupted, SizeMismatch, SourceError, reason_of
-from cavatica_upload.identity import Identity
 from cavatica_upload.plan import MAX_PARTS, Part
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import DigestName
-from cavatica_upload.sources.base import BLOCK, Source, usual_block
+from cavatica_upload.sources.local import BLOCK, Source, usual_block
 
 LOOK = 0.1  # seconds between checks whether the upload was cancelled
 STREAM_AHEAD = 4  # the most parts of a stream in temporary files at a time

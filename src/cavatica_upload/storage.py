@@ -30,7 +30,7 @@ from cavatica_upload.http.failures import describe_failure
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.redact import redact_logs, scrub
-from cavatica_upload.sources.base import Source, usual_block
+from cavatica_upload.sources.local import Source, usual_block
 from cavatica_upload.timing import Timing
 
 LONGEST_ANSWER = 64 * 1024  # bytes of the body that are read
