@@ -9,12 +9,19 @@ TOOLBOX := tools/venv/installed
 SNAKEMAKE := plugins/snakemake-storage-plugin-cavatica
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/tools/venv/bin:$(CURDIR)/tools/node_modules/.bin:$(PATH)
 
-# The tools ask nobody for updates and tell nobody that they were run.
+# The tools do not look for updates and do not report their use.
 export REDOCLY_TELEMETRY := off
 export REDOCLY_SUPPRESS_UPDATE_NOTICE := true
 
-# As typed: a file name may hold a dollar, which make would otherwise take for a variable.
+# As typed: a file name may have a dollar, which make would take for a variable, or quotes.
 override export FILE := $(value FILE)
+override export SPEC := $(value SPEC)
+override export OLD := $(value OLD)
+override export UPSTREAM := $(value UPSTREAM)
+
+ifeq ($(shell command -v $(PYTHON)),)
+$(error PYTHON=$(PYTHON) is not installed. Name a Python that is: make … PYTHON=python3.13)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST))
@@ -99,21 +106,21 @@ spec-lint: install toolbox  ## Hold openapi.yaml to Redocly's strict rules and t
 	@python tools/house_rules.py
 
 spec-diff: install toolbox  ## Say what changed for whom, and whether info.version says so: make spec-diff [OLD=ref or file]
-	@python tools/spec_diff.py --old "$(OLD)"
-	@tools/venv/bin/python tools/python_surface.py --old "$(OLD)"
+	@python tools/spec_diff.py --old "$$OLD"
+	@tools/venv/bin/python tools/python_surface.py --old "$$OLD"
 
 spec-changelog: install toolbox  ## Write the entry of this version into CHANGELOG-contract.md: make spec-changelog [OLD=…]
-	@python tools/spec_diff.py --old "$(OLD)" --changelog CHANGELOG-contract.md
+	@python tools/spec_diff.py --old "$$OLD" --changelog CHANGELOG-contract.md
 
 check-portable: install toolbox  ## Prove that TypeScript, R, Java and two linters can read openapi.yaml
 	@python tools/check_portable.py
 
 upgrade: install toolbox  ## Follow a new document, whole or not at all: make upgrade SPEC=new.yaml [OLD=…] [BREAKING=accepted]
-	@python tools/upgrade.py "$(SPEC)" --old "$(OLD)" --make "$(MAKE)" --checks "$(or $(CHECKS),test contract)" \
-	    $(if $(filter accepted,$(BREAKING)),--breaking-accepted)
+	@python tools/upgrade.py "$$SPEC" --old "$$OLD" --make "$(MAKE)" --checks "$(or $(CHECKS),test contract)" \
+	    --breaking "$(BREAKING)"
 
 upstream-diff: install  ## Compare with the vendor's OpenAPI export: make upstream-diff UPSTREAM=vendor.json
-	@python tools/upstream_diff.py $(UPSTREAM)
+	@python tools/upstream_diff.py "$$UPSTREAM"
 
 docs: install toolbox  ## Write the reference page, build/reference.html; `make mock` serves it at /docs
 	@python tools/reference.py build/reference.html

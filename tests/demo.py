@@ -1,7 +1,7 @@
-"""The whole way of one file: a mock is started, a file uploaded by the command line, read back, compared.
+"""Starts a mock, uploads a file to it with the command line, downloads it again, and compares the two.
 
-The file is the one that the environment variable FILE names; without it a gzipped FASTQ of 64 MiB is made. Exits with
-0 when the MD5s agree; else it says which step failed.
+The environment variable FILE names the file; without it a gzipped FASTQ of 64 MiB is made. Exit codes: 0 if the MD5s
+agree, 1 if a step failed, 2 if FILE cannot be used, 130 after Ctrl-C.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import os
 import random
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,12 @@ MIB = 2**20
 
 
 class StepFailed(Exception):
-    """A step of the demo did not do what it should."""
+    """A step of the demo failed."""
 
 
 @contextlib.contextmanager
 def step(title: str) -> Iterator[None]:
-    """Names what is going on, for the reader and for the error."""
+    """Prints the title, and names it if the step fails."""
     print(f"\n== {title}", flush=True)
     try:
         yield
@@ -38,8 +39,24 @@ def step(title: str) -> Iterator[None]:
         raise StepFailed(f"step “{title}” failed: {error}") from error
 
 
+def chosen(name: str) -> Path:
+    """Returns the path of the file that the user named. Exits with 2 if it cannot be uploaded."""
+    path = Path(name)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            path.open("rb").close()
+            return path
+        problem = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    shown = os.fsencode(name).decode(errors="backslashreplace")
+    print(f"{shown} {problem}. Name a file: make demo FILE=some.bam", file=sys.stderr)
+    sys.exit(2)
+
+
 def make_fastq(path: Path, size: int) -> None:
-    """Writes reads of 150 bases, gzipped block by block as bgzip does, until `size` bytes are there."""
+    """Writes at least `size` bytes of reads of 150 bases, gzipped block by block as bgzip does."""
     rng = random.Random(7)
     number = 0
     with path.open("wb") as file:
@@ -51,12 +68,12 @@ def make_fastq(path: Path, size: int) -> None:
                 quality = "".join(rng.choices("#,:FI", weights=(1, 2, 4, 60, 33), k=150))
                 reads.append(f"@SIM:1:FC1:1:1101:{number}:1 1:N:0:ACGT\n{bases}\n+\n{quality}\n")
             block = gzip.compress("".join(reads).encode(), compresslevel=1, mtime=0)
-            file.write(block * min(-(-room // len(block)), 64))  # the same reads again: quick to make, as hard to send
+            file.write(block * min(-(-room // len(block)), 64))  # the same reads again, which are quick to make
 
 
 @contextlib.contextmanager
 def mock(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
-    """Runs a mock on a free port; gives its base URL and the token that it made."""
+    """Runs a mock on a free port, and yields its base URL and its token."""
     command = [BIN / "cavatica-mock", "serve", "--port", "0", "--data", folder, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -64,7 +81,7 @@ def mock(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
             words = dict(word.split("=", 1) for word in ready.split() if word.startswith("token="))
             address = next((word for word in ready.split() if word.startswith("http://")), None)
             if address is None or "token" not in words:
-                raise StepFailed(f"the mock did not get ready, it said {ready.strip()!r}")
+                raise StepFailed(f"the mock did not start; it printed {ready.strip()!r}")
             print(ready.strip().replace(words["token"], "…"), flush=True)
             yield address, words["token"]
         finally:
@@ -73,14 +90,14 @@ def mock(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
 
 
 def call(url: str, token: str | None = None) -> dict:
-    """The JSON that a GET answers with."""
+    """Returns the JSON that a GET request is answered with."""
     headers = {} if token is None else {"X-SBG-Auth-Token": token}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
         return json.load(answer)
 
 
 def md5_of(stream) -> tuple[str, int]:
-    """The MD5 of all that a stream gives, and its length."""
+    """Returns the MD5 and the size of what a stream holds."""
     digest, size = hashlib.md5(usedforsecurity=False), 0
     while block := stream.read(MIB):
         digest.update(block)
@@ -89,7 +106,7 @@ def md5_of(stream) -> tuple[str, int]:
 
 
 def upload(file: Path, address: str, token: str, state: Path) -> str:
-    """Uploads a file as a user would; gives the id of the file on the platform."""
+    """Uploads a file with the command line, and returns its id on the platform."""
     command = ["cavatica", "upload", "--project", PROJECT, "--", file.name]
     settings = {"SB_API_ENDPOINT": address, "SB_AUTH_TOKEN": token, "CAVATICA_STATE_DIR": str(state)}
     print(f"$ {shlex.join(command)}", flush=True)
@@ -104,14 +121,14 @@ def upload(file: Path, address: str, token: str, state: Path) -> str:
 
 
 def main() -> int:
-    """Runs the demo; gives the exit code."""
+    """Runs the demo, and returns the exit code."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cavatica-demo-")))
         options: tuple[str, ...] = ()
         if os.environ.get("FILE"):
-            file = Path(os.environ["FILE"])
+            file = chosen(os.environ["FILE"])
         else:
-            options = ("--part-size", str(MIB))  # many parts of a small file, so that reports in bulk can be seen
+            options = ("--part-size", str(MIB))  # many parts, so that they are reported in bulk
             with step("make a gzipped FASTQ of 64 MiB"):
                 file = folder / "sample-07.R1.fastq.gz"
                 make_fastq(file, 64 * MIB)
@@ -126,15 +143,15 @@ def main() -> int:
             there = call(f"{address}/files/{file_id}", token)
             print(f"{there['name']}: {there['size']} bytes, id {file_id}")
             if (there["name"], there["size"]) != (file.name, size):
-                raise StepFailed("the platform knows it under another name or size")
+                raise StepFailed("its name or its size differs on the platform")
         with step("download it and compare"):
             url = call(f"{address}/files/{file_id}/download_info", token)["url"]
             with urllib.request.urlopen(url, timeout=600) as stream:
                 back, _ = md5_of(stream)
             print(f"MD5 {back}")
             if back != here:
-                raise StepFailed(f"the MD5s differ: {here} went up, {back} came back")
-        with step("what was called how often"):
+                raise StepFailed(f"the MD5s differ: {here} was uploaded, {back} was downloaded")
+        with step("count the calls"):
             for name, count in call(f"{address.removesuffix('/v2')}/_mock/calls")["calls"].items():
                 print(f"{count:6}  {name}")
     print("\nThe file arrived whole.")
@@ -147,3 +164,5 @@ if __name__ == "__main__":
     except StepFailed as failure:
         print(f"\ndemo: {failure}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tag a release, if the document, its changelog and the tests say that it can be one: release.sh VERSION
-# The distributions are built first: a tag is set only on what can be installed. Nothing is pushed.
+# Tag a release if the document, the changelogs, the tests and the distributions are ready: release.sh VERSION
+# Nothing is pushed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,16 +17,16 @@ dated() {
 
 version=${1:-}
 contract=$(sed -n 's/^  version: //p' openapi.yaml | head -1)
-[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || no "say which version: make release VERSION=0.2.0"
+[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || no "name the version: make release VERSION=0.2.0"
 [ -z "$(git status --porcelain)" ] || no "there are changes that are not committed: git status"
 grep -q "^version = \"$version\"$" pyproject.toml || no "pyproject.toml has another version than $version: set it there."
 dated CHANGELOG.md "$version" "write one."
 dated CHANGELOG-contract.md "$contract" "make spec-changelog"
 [ -z "$(git tag --list "v$version")" ] || no "the tag v$version is there already."
 
-${MAKE:-make} spec-lint spec-diff check-generated || no "the document or its version is not ready, as told above."
+${MAKE:-make} spec-lint spec-diff check-generated || no "the document or its version is not ready; see above."
 for check in ${CHECKS:-test lint}; do ${MAKE:-make} "$check" || no "make $check failed."; done
-${MAKE:-make} dist || no "the distributions cannot be built, as told above."
+${MAKE:-make} dist || no "the distributions cannot be built; see above."
 
 git tag "v$version"
 [ -n "$(git tag --list "contract-v$contract")" ] || git tag "contract-v$contract"

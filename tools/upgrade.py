@@ -89,10 +89,13 @@ def main() -> int:
     parser.add_argument("--old", default="")
     parser.add_argument("--make", default="make")
     parser.add_argument("--checks", default="test contract")
-    parser.add_argument("--breaking-accepted", action="store_true")
+    parser.add_argument("--breaking", default="")
     given = parser.parse_args()
     if not Path(given.spec).is_file():
-        stop(f"SPEC={given.spec} is no file.", "Name the new document: make upgrade SPEC=new.yaml")
+        missing = f"{given.spec} is not a file." if given.spec else "No document was named."
+        stop(missing, "Name the new document: make upgrade SPEC=new.yaml")
+    if given.breaking not in ("", "accepted"):
+        stop(f"BREAKING={given.breaking} is not a value.", "Set BREAKING=accepted, or leave it out.")
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder)
         old = given.old
@@ -100,7 +103,7 @@ def main() -> int:
             shutil.copyfile("openapi.yaml", before / "openapi.yaml")
             old = str(before / "openapi.yaml")
         linted(given.spec)
-        compared(given.spec, old, given.breaking_accepted)
+        compared(given.spec, old, given.breaking == "accepted")
         kept = [Path(name) for name in REPLACED if Path(name).exists()]
         for number, path in enumerate(kept):
             copy = shutil.copytree if path.is_dir() else shutil.copy2

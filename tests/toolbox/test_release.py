@@ -44,7 +44,7 @@ def test_a_release_is_tagged(tree, environ, run):
 @pytest.mark.parametrize(
     ("version", "make", "spoil", "told"),
     [
-        ("", "true", None, "say which version"),
+        ("", "true", None, "name the version"),
         ("0.2.0", "true", None, "pyproject.toml has another version"),
         ("0.1.0", "false", None, "is not ready"),
         ("0.1.0", "true", ("CHANGELOG.md", "0.1.0", "0.0.9"), "CHANGELOG.md has no entry"),

@@ -1,0 +1,75 @@
+"""A `make` target with a wrong value says in one sentence what is wrong and what to do, without a traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKE = ("make", "--assume-old=install", "--assume-old=toolbox", "--no-print-directory")
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a target with the programs that run this test."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path}
+    return subprocess.run([*MAKE, *words], cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder with what cannot be uploaded."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nothing")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("missing", "cannot be read: No such file or directory"),
+        ("link", "cannot be read: No such file or directory"),
+        ("x" * 300, "cannot be read: File name too long"),
+        (".", "is a folder"),
+        ("pipe", "is not a regular file"),
+    ],
+)
+def test_a_file_for_the_demo_that_cannot_be_uploaded(files, name, problem):
+    """`make demo FILE=…` names the problem of the file."""
+    done = make("demo", f"FILE={files / name}")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == f"{files / name} {problem}. Name a file: make demo FILE=some.bam"
+
+
+@pytest.mark.parametrize("name", ["a b'c\"$HOME.bam", "-dash", "100% `id` #1", "empty"])
+def test_a_file_for_the_demo_with_an_odd_name(tmp_path, name):
+    """`make demo FILE=…` uploads a file with any name, an empty one too."""
+    (tmp_path / name).write_bytes(b"bytes" * (name != "empty"))
+    done = make("demo", f"FILE={tmp_path / name}")
+    assert done.returncode == 0, done.stderr
+    assert "The file arrived whole." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("test PYTHON=python9", "PYTHON=python9 is not installed. Name a Python that is:"),
+        ("mock PORT=abc", "Invalid value for '--port': 'abc'"),
+        ("contract BASE_URL=nonsense", "BASE_URL was given without TOKEN"),
+        ("contract SEED=abc", "SEED='abc' is neither a whole number nor `random`."),
+        ("contract-live", "as in make contract-live PROJECT=owner/name"),
+        ("mutants BEHIND=apache", "BEHIND='apache'"),
+        ("release", "make release VERSION=0.2.0"),
+        ("upgrade", "Name the new document: make upgrade SPEC=new.yaml"),
+        ("upgrade SPEC=missing", "missing is not a file."),
+        ("upgrade SPEC=openapi.yaml BREAKING=yes", "Set BREAKING=accepted, or leave it out."),
+    ],
+)
+def test_a_wrong_value(words, sentence):
+    """Each target refuses a value that it does not know, and says what to do."""
+    done = make(*words.split())
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
