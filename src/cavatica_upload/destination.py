@@ -1,4 +1,4 @@
-"""Where files go: a project or a folder, below it a path of folders; the names and metadata that the platform takes."""
+"""Where files go: a project or a folder, and a path of folders below it. Which names and metadata are possible."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,16 +13,19 @@ LONGEST_NAME = 255  # characters; docs.cavatica.org, Initialize a multipart uplo
 MOST_FIELDS = 1000  # docs.cavatica.org, Metadata on CAVATICA, as the next two
 LONGEST_KEY = 100  # bytes of UTF-8
 LONGEST_VALUE = 300  # bytes of UTF-8
-_PROJECT = re.compile(r"[^\s/?#%\x00-\x1f\x7f]+/[^\s/?#%\x00-\x1f\x7f]+")
+_PROJECT = re.compile(r"(?!\.\.?/)[^\s/?#%\x00-\x1f\x7f]+/(?!\.\.?$)[^\s/?#%\x00-\x1f\x7f]+")
 _FOLDER_ID = re.compile(r"[A-Za-z0-9_-]+")
+_USUAL_FOLDER_ID = re.compile(r"[0-9A-Fa-f]{24}")
 _PAGE = re.compile(r"(?:https?://[^/?#]+|[^/?#]+\.sbgenomics\.com)/u/(?P<project>[^/?#]+/[^/?#]+)(?P<rest>[^?#]*)")
+_PROJECT_HINT = "Take owner/name from the address of the project's page."
+_FOLDER_HINT = "A folder's ID is the 24 characters at the end of the address of its page."
 
 
 @attrs.frozen
 class Destination:
-    """The root of `project` ("owner/short-name"), or the folder with the id `parent`: one of the two, never both.
+    """The root of `project` ("owner/short-name"), or the folder with the ID `parent`: one of the two, never both.
 
-    Raises UsageError for neither, both, or a value that cannot be a project or a folder id
+    Raises UsageError for neither, both, or a value that cannot be a project or a folder ID
     (docs.cavatica.org, Initialize a multipart upload). `place` is the path of a folder as people know it,
     "owner/short-name/run-7", if that is known.
     """
@@ -36,25 +39,15 @@ class Destination:
         if (self.project is None) == (self.parent is None):
             raise UsageError(
                 "A destination is a project or a folder, one of the two.",
-                "Give the project as owner/name, or the id of a folder.",
+                "Give the project as owner/name, or the ID of a folder.",
             )
-        if self.project is not None and (not _PROJECT.fullmatch(self.project) or _has_dots(self.project)):
-            raise UsageError(
-                f"{self.project!r} is not a project: it should look like owner/name.",
-                "Take owner/name from the address of the project's page.",
-            )
+        if self.project is not None and not _PROJECT.fullmatch(self.project):
+            raise UsageError(f"{self.project!r} is not a project: it should look like owner/name.", _PROJECT_HINT)
         if self.parent is not None and not _FOLDER_ID.fullmatch(self.parent):
-            raise _no_folder_id(self.parent)
+            raise UsageError(f"{self.parent!r} is not the ID of a folder.", _FOLDER_HINT)
 
     def __str__(self) -> str:
         return self.project if self.project is not None else f"folder {self.parent}"
-
-
-def _no_folder_id(text: str | None) -> UsageError:
-    return UsageError(
-        f"{text!r} is not the ID of a folder.",
-        "A folder's ID is the 24 characters at the end of the address of its page.",
-    )
 
 
 def destination_of(value: Destination | str) -> Destination:
@@ -63,10 +56,6 @@ def destination_of(value: Destination | str) -> Destination:
         return value
     check_kind(str, "a Destination or text", destination=value)
     return Destination(project=value) if "/" in value else Destination(parent=value)
-
-
-def _has_dots(project: str) -> bool:
-    return any(part in (".", "..") for part in project.split("/"))
 
 
 @attrs.frozen
@@ -78,7 +67,7 @@ class Target:
 
     @classmethod
     def parse(cls, project: str | None, parent: str | None) -> "Target":
-        """Read --project (`owner/name`, with folders behind it if wanted, or a page's address) or --parent.
+        """Read --project (`owner/name`, with folders behind it or not, or the address of its page) or --parent.
 
         Raises UsageError.
         """
@@ -90,8 +79,8 @@ class Target:
                 "For example --project owner/name or --project owner/name/folder; --parent takes the ID of a folder.",
             )
         if project is None:
-            if not re.fullmatch(r"[0-9A-Fa-f]{24}", str(parent)):
-                raise _no_folder_id(parent)
+            if not _USUAL_FOLDER_ID.fullmatch(str(parent)):
+                raise UsageError(f"{parent!r} is not the ID of a folder.", _FOLDER_HINT)
             return cls(Destination(parent=parent))
         page = _PAGE.fullmatch(project.split("?")[0].split("#")[0])
         if page:
@@ -100,7 +89,7 @@ class Target:
         name, *folders = rest.split("/")
         destination = Destination(project=f"{owner}/{name}" if rest else owner)
         for folder in folders:
-            problem = folder_problem(folder)
+            problem = name_problem(folder, "folder")
             if problem:
                 raise UsageError(
                     f"{folder!r} in {project!r} cannot be a folder: {problem}.", "Use another folder name."
@@ -113,6 +102,29 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.destination}/{self.folder}" if self.folder else str(self.destination)
+
+
+def target_of(value: Destination | Target | str) -> Target:
+    """Return a target, which may be given as "owner/name", with folders behind it, or as the ID of a folder.
+
+    Raises UsageError.
+    """
+    if isinstance(value, Target):
+        return value
+    if isinstance(value, Destination):
+        return Target(value)
+    if not isinstance(value, str):
+        raise UsageError(
+            f"Expected a destination, got {type(value).__name__}.", "Give “owner/name”, or the ID of a folder."
+        )
+    if "/" in value:
+        return Target.parse(value, None)
+    if not _USUAL_FOLDER_ID.fullmatch(value):
+        raise UsageError(
+            f"{value!r} is not a project: it should look like owner/name. Nor is it the ID of a folder.",
+            f"{_PROJECT_HINT} {_FOLDER_HINT}",
+        )
+    return Target(Destination(parent=value))
 
 
 def _project_of_page(project: str, rest: str) -> str:
@@ -129,7 +141,7 @@ def _project_of_page(project: str, rest: str) -> str:
 def name_problem(name: str, kind: str = "file") -> str | None:
     """Return what is wrong with the name of a file (docs.cavatica.org, Initialize a multipart upload); None if nothing.
 
-    A folder's may not begin with two underscores (docs.cavatica.org, Create a folder).
+    That of a folder may not begin with two underscores (docs.cavatica.org, Create a folder).
     """
     if not name:
         return "it has no name"
@@ -139,21 +151,7 @@ def name_problem(name: str, kind: str = "file") -> str | None:
         return "a folder on the platform cannot have a name that begins with “__”"
     if len(name) > LONGEST_NAME:
         return f"its name has {len(name)} characters, and {LONGEST_NAME} are allowed"
-    return None if is_utf8(name) else "its name is not valid UTF-8"
-
-
-def folder_problem(name: str) -> str | None:
-    """Return what is wrong with the name of a folder, None if nothing."""
-    return name_problem(name, "folder")
-
-
-def is_utf8(name: str) -> bool:
-    """Return whether text can be sent: a byte of a file name that is not UTF-8 cannot."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return None if _is_utf8(name) else "its name is not valid UTF-8"
 
 
 def metadata_problems(metadata: Mapping[Any, object]) -> Iterator[str]:
@@ -161,37 +159,40 @@ def metadata_problems(metadata: Mapping[Any, object]) -> Iterator[str]:
     if len(metadata) > MOST_FIELDS:
         yield f"there are {len(metadata)} metadata fields, and {MOST_FIELDS} are allowed."
     for key, value in metadata.items():
-        if not isinstance(key, str):
-            yield f"the name of the metadata field {key!r} is not text."
-            continue
-        if not key:
+        if key == "":
             yield "a metadata field has no name."
-        elif not is_utf8(key):
-            yield f"the metadata field {key!r} has a name that is not valid UTF-8."
-        elif any(mark in key for mark in ".$"):
-            yield f"the metadata field {key!r} has a “.” or “$” in its name, which is not allowed."
-        elif _length(key) > LONGEST_KEY:
-            yield f"the metadata field {key[:20] + '…'!r} has a name of {_length(key)} bytes, above {LONGEST_KEY}."
-        if not isinstance(value, str):
-            yield f"the value of the metadata field {key!r} is not text."
-        elif not is_utf8(value):
-            yield f"the value of the metadata field {key!r} is not valid UTF-8."
-        elif _length(value) > LONGEST_VALUE:
-            yield f"the value of the metadata field {key!r} has {_length(value)} bytes, {LONGEST_VALUE} are allowed."
+        elif isinstance(key, str) and any(mark in key for mark in ".$"):
+            yield f"the metadata field {_short(key)} has a “.” or “$” in its name, which is not allowed."
+        else:
+            yield from _text_problems(f"the name of the metadata field {_short(key)}", key, LONGEST_KEY)
+        yield from _text_problems(f"the value of the metadata field {_short(key)}", value, LONGEST_VALUE)
 
 
 def tag_problems(tags: Iterable[object]) -> Iterator[str]:
-    """Yield a sentence for each tag that cannot be one."""
+    """Yield a sentence for each tag that the platform would refuse."""
     for tag in tags:
-        if not isinstance(tag, str):
-            yield f"the tag {tag!r} is not text."
-        elif not tag.strip():
+        if isinstance(tag, str) and not tag.strip():
             yield "a tag is empty."
-        elif not is_utf8(tag):
-            yield f"the tag {tag!r} is not valid UTF-8."
-        elif _length(tag) > LONGEST_VALUE:
-            yield f"the tag {tag[:20] + '…'!r} has {_length(tag)} bytes, {LONGEST_VALUE} are allowed."
+        yield from _text_problems(f"the tag {_short(tag)}", tag, LONGEST_VALUE)
 
 
-def _length(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+def _text_problems(what: str, value: object, longest: int) -> Iterator[str]:
+    if not isinstance(value, str):
+        yield f"{what} is not text."
+    elif not _is_utf8(value):
+        yield f"{what} is not valid UTF-8."
+    elif len(value.encode()) > longest:
+        yield f"{what} has {len(value.encode())} bytes, and {longest} are allowed."
+
+
+def _short(value: object) -> str:
+    return repr(f"{value[:20]}…") if isinstance(value, str) and len(value) > 50 else repr(value)
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether text can be sent: a byte of a file name that is not UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,13 +1,14 @@
 """The request to upload a file, and its outcome."""
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 
 import attrs
 
-from cavatica_upload.destination import Destination, Target, metadata_problems, name_problem, tag_problems
+from cavatica_upload.destination import Destination, Target, metadata_problems, name_problem, tag_problems, target_of
 from cavatica_upload.disk import Identity, is_regular_file
 from cavatica_upload.errors import SizeMismatch, UsageError, check_kind
 from cavatica_upload.plan import MAX_FILE_SIZE
@@ -17,28 +18,11 @@ IfExists = Literal["fail", "skip", "overwrite", "rename"]
 IfChanged = Literal["refuse", "restart"]
 DigestName = Literal["md5", "sha256"]
 
+Field: TypeAlias = "attrs.Attribute[Any]"
+Validator: TypeAlias = Callable[[Any, Any, Any], Any]
+
 LONGEST_SIDECAR = 64 * 1024  # bytes that are read of a file of MD5s
-
-
-def _target(value: Destination | Target | str) -> Target:
-    """Read where a file goes: "owner/name", with folders behind it if wanted, or the ID of a folder."""
-    if isinstance(value, Target):
-        return value
-    if isinstance(value, Destination):
-        return Target(value)
-    if not isinstance(value, str):
-        raise UsageError(
-            f"Expected a destination, got {type(value).__name__}.", "Give “owner/name”, or the ID of a folder."
-        )
-    if "/" in value:
-        return Target.parse(value, None)
-    if not is_hex(value, 24):
-        raise UsageError(
-            f"{value!r} is not a project: it should look like owner/name. Nor is it the ID of a folder.",
-            "Take owner/name from the address of the project's page; a folder's ID is the 24 characters at the end of "
-            "the address of its page.",
-        )
-    return Target.parse(None, value)
+_MD5 = re.compile("[0-9A-Fa-f]{32}")
 
 
 def path_text(value: object) -> str:
@@ -50,8 +34,8 @@ def path_text(value: object) -> str:
     raise UsageError(f"{value!r} is not a path.", "Give a str that is not empty, or a pathlib.Path.")
 
 
-def _bytes(least: int) -> Any:
-    def check(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
+def _bytes(least: int) -> Validator:
+    def check(_request: object, field: Field, value: object) -> None:
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise UsageError(
                 f"{field.name}={value!r} is not a number of bytes.",
@@ -61,16 +45,24 @@ def _bytes(least: int) -> Any:
     return check
 
 
-def _text(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
+def _text(_request: object, field: Field, value: object) -> None:
     if value is not None and not isinstance(value, str):
         raise UsageError(f"{field.name}={value!r} is not text.", "Give a str, or leave it out.")
 
 
-def _flag(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    check_kind(bool, "True or False", **{field.name: value})
+def of_kind(kind: Any, words: str) -> Validator:
+    """Return a validator that raises UsageError for a value that is not of a kind, named by `words`."""
+
+    def check(_owner: object, field: Field, value: object) -> None:
+        check_kind(kind, words, **{str(field.alias): value})
+
+    return check
 
 
-def _source(_request: object, _field: "attrs.Attribute[Any]", value: object) -> None:
+FLAG = of_kind(bool, "True or False")
+
+
+def _source(_request: object, _field: Field, value: object) -> None:
     if not hasattr(value, "read"):
         if not isinstance(value, str | os.PathLike):
             raise UsageError(
@@ -100,8 +92,8 @@ def _refuse(problems: Iterable[str]) -> None:
         raise UsageError(text, "Nothing was uploaded.")
 
 
-def _one_of(*values: str) -> Any:
-    def check(_request: object, field: "attrs.Attribute[Any]", value: object) -> None:
+def _one_of(*values: str) -> Validator:
+    def check(_request: object, field: Field, value: object) -> None:
         if value not in values:
             raise UsageError(f"{field.name}={value!r} is none of {', '.join(map(repr, values))}.")
 
@@ -140,7 +132,7 @@ class UploadRequest:
     """
 
     source: str | os.PathLike[str] | BinaryIO = attrs.field(validator=_source)
-    target: Target = attrs.field(alias="destination", converter=_target)
+    target: Target = attrs.field(alias="destination", converter=target_of)
     name: str | None = attrs.field(default=None, validator=_text)
     part_size: int | None = attrs.field(default=None, validator=_bytes(least=1))
     if_exists: IfExists = attrs.field(default="fail", validator=_one_of("fail", "skip", "overwrite", "rename"))
@@ -148,14 +140,14 @@ class UploadRequest:
     md5: str | None = None
     expect_size: int | None = attrs.field(default=None, validator=_bytes(least=0))
     expect_md5: str | None = None
-    allow_empty: bool = attrs.field(default=False, validator=_flag)
+    allow_empty: bool = attrs.field(default=False, validator=FLAG)
     changed: IfChanged = attrs.field(default="refuse", validator=_one_of("refuse", "restart"))
     resume_id: str | None = attrs.field(default=None, validator=_text)
-    wait: bool = attrs.field(default=False, validator=_flag)
+    wait: bool = attrs.field(default=False, validator=FLAG)
     metadata: Mapping[str, str] = attrs.field(factory=dict, converter=_metadata, hash=False)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_tags)
     key: str = attrs.field(default="", validator=_text)
-    regular: bool = attrs.field(default=False, validator=_flag, eq=False, repr=False)
+    regular: bool = attrs.field(default=False, validator=FLAG, eq=False, repr=False)
     context: Any = attrs.field(default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -163,7 +155,7 @@ class UploadRequest:
             path = os.fspath(self.source) if isinstance(self.source, str | os.PathLike) else None
             object.__setattr__(self, "key", path or self.name or "stream")
         for md5 in (self.md5, self.expect_md5):
-            if md5 is not None and not (isinstance(md5, str) and is_hex(md5, 32)):
+            if md5 is not None and not (isinstance(md5, str) and _MD5.fullmatch(md5)):
                 raise UsageError(f"{md5!r} is not an MD5: 32 hexadecimal digits are needed.")
         if self.md5 and self.expect_md5 and self.md5.lower() != self.expect_md5.lower():
             raise UsageError("md5 and expect_md5 contradict each other.", "Give one of them.")
@@ -205,6 +197,24 @@ class UploadRequest:
         return name
 
 
+class UploadOptions(TypedDict, total=False):
+    """The keyword arguments of `Uploader.upload()`: the fields of UploadRequest, and `if_exists`."""
+
+    name: str | None
+    part_size: int | None
+    digest: DigestName | None
+    md5: str | None
+    expect_size: int | None
+    expect_md5: str | None
+    allow_empty: bool
+    changed: IfChanged
+    resume_id: str | None
+    wait: bool
+    metadata: Mapping[str, str]
+    tags: Sequence[str]
+    key: str
+
+
 @attrs.frozen
 class FileEdit:
     """Metadata and tags to set on a file: fields are merged into its metadata; `file` names it in messages."""
@@ -231,17 +241,12 @@ class Outcome:
     different: bool = False
 
 
-def is_hex(text: str, length: int) -> bool:
-    """Return whether `text` consists of `length` hexadecimal digits."""
-    return len(text) == length and all(character in "0123456789abcdefABCDEF" for character in text)
-
-
 def sidecar_md5(path: PurePath, text: str) -> str | None:
     """Return the MD5 of `path` from a text in the format of md5sum; None if it lists only other files."""
     for line in text.splitlines():
         first, _, rest = line.strip().removeprefix("\\").partition(" ")
-        named = PurePath(rest.strip().removeprefix("*")).name
-        if is_hex(first, 32) and named in ("", path.name):
+        name = PurePath(rest.strip().removeprefix("*")).name
+        if _MD5.fullmatch(first) and name in ("", path.name):
             return first.lower()
     return None
 
@@ -251,7 +256,7 @@ def known_md5(request: UploadRequest, identity: Identity | None) -> FileDigest |
     given = request.md5 or request.expect_md5
     if given is not None:
         return FileDigest("md5", given.lower(), "given")
-    if identity is None or not identity.inode:
+    if identity is None or not identity.inode:  # not a file on disk
         return None
     path = Path(identity.path)
     beside = path.with_name(path.name + ".md5")

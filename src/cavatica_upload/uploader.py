@@ -2,13 +2,16 @@
 
 import asyncio
 import functools
+import inspect
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Any, BinaryIO, Literal, NoReturn, Self, TypeAlias, Unpack, overload
+from typing import Any, BinaryIO, Literal, NoReturn, Self, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
+import attrs
 import httpx
+from attrs.validators import optional
 
 from cavatica_upload import md5
 from cavatica_upload.api import Api
@@ -23,19 +26,94 @@ from cavatica_upload.engine.engine import Engine
 from cavatica_upload.engine.parts import PartPool
 from cavatica_upload.engine.run import Run
 from cavatica_upload.engine.workers import Workers
-from cavatica_upload.errors import Interrupted, UsageError
+from cavatica_upload.errors import Interrupted, UsageError, check_kind, is_number
 from cavatica_upload.events import Emitter, Event, Listener, Notice, OutageWatch, Retrying
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.options import Options, UploaderOptions, UploadOptions, check_options, with_options_of
 from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
-from cavatica_upload.request import IfExists, Outcome, UploadRequest
+from cavatica_upload.request import FLAG, Field, IfExists, Outcome, UploadOptions, UploadRequest, Validator, of_kind
 from cavatica_upload.storage import Storage, Throttle
 from cavatica_upload.timing import ServerClock, Timing, full_jitter
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class UploaderOptions(TypedDict, total=False):
+    """The keyword arguments of Uploader."""
+
+    token: str | None
+    endpoint: str | None
+    profile: str | None
+    client: Api | None
+    jobs: int | None
+    bwlimit: float | None
+    verify: bool
+    state_dir: str | os.PathLike[str] | None
+    listeners: Sequence[Listener]
+    share: float
+    part_deadline: float | None
+    file_deadline: float | None
+    retry_for: float
+    stop_within: float
+    executor: Executor | None
+    expected_rate: float | None
+    allow_http: bool
+    timing: Timing | None
+
+
+class Options(UploaderOptions, UploadOptions, total=False):
+    """All options of `upload()` but `if_exists`."""
+
+
+def with_options_of(*takers: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Show in a function's signature the keyword arguments that it passes on to `takers`."""
+
+    def show(function: Function) -> Function:
+        signature = inspect.signature(function)
+        shown = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
+        for taker in takers:
+            for name, one in inspect.signature(taker).parameters.items():
+                if one.kind is one.KEYWORD_ONLY and name not in (*shown, "context", "regular"):
+                    shown[name] = one.replace(default={} if one.default is attrs.NOTHING else one.default)
+        function.__signature__ = signature.replace(parameters=list(shown.values()))  # type: ignore[attr-defined]
+        return function
+
+    return show
+
+
+def _number(rule: str, fits: Callable[[float], bool]) -> Validator:
+    def check(_uploader: object, field: Field, value: Any) -> None:
+        if not (is_number(value) and fits(value)):
+            raise UsageError(f"{field.alias}={value!r}: {rule}")
+
+    return check
+
+
+_JOBS: Validator = optional(_number("between 1 and 64 parts can be in flight.", lambda jobs: jobs in range(1, 65)))
+_RATE: Validator = optional(_number("a rate is more than 0 bytes per second.", lambda rate: rate > 0))
+_DEADLINE: Validator = optional(_number("a deadline is more than 0 seconds, or None.", lambda seconds: seconds > 0))
+_SECONDS: Validator = _number("a time is 0 seconds or more.", lambda seconds: seconds >= 0)
+_SHARE: Validator = _number("a share of the calls is more than 0, and at most 1.", lambda share: 0 < share <= 1)
+
+
+def _check_folder(_uploader: object, _field: Field, value: object) -> None:
+    check_kind(str | os.PathLike | None, "a path", state_dir=value)
+    if "\0" in str(value):
+        raise UsageError(f"state_dir={value!r} is not a path.")
+
+
+def _check_listeners(_uploader: object, _field: Field, value: object) -> None:
+    if not isinstance(value, Iterable) or not all(map(callable, value)):
+        raise UsageError(f"listeners={value!r}: a list of functions is needed.")
+
+
+def _check_executor(_uploader: object, _field: Field, value: object) -> None:
+    if value is not None and not hasattr(value, "submit"):
+        raise UsageError(f"executor={value!r}: an Executor as those of concurrent.futures is needed.")
+
+
+@attrs.define(kw_only=True, slots=False, eq=False, repr=False)
 class Uploader:
     """Uploads files with one pool of threads, one pool of connections and one limit of API calls.
 
@@ -61,73 +139,59 @@ class Uploader:
     An Uploader can be used only in the process that made it: after a fork its methods raise UsageError.
     """
 
-    def __init__(
-        self,
-        *,
-        token: str | None = None,
-        endpoint: str | None = None,
-        profile: str | None = None,
-        client: Api | None = None,
-        jobs: int | None = None,
-        bwlimit: float | None = None,
-        verify: bool = True,
-        state_dir: str | os.PathLike[str] | None = None,
-        listeners: Sequence[Listener] = (),
-        share: float = 1.0,
-        part_deadline: float | None = 3600.0,
-        file_deadline: float | None = None,
-        retry_for: float = 300.0,
-        stop_within: float = 10.0,
-        executor: Executor | None = None,
-        expected_rate: float | None = None,
-        allow_http: bool = False,
-        timing: Timing | None = None,
-    ) -> None:
-        check_options(
-            jobs=jobs,
-            bwlimit=bwlimit,
-            expected_rate=expected_rate,
-            part_deadline=part_deadline,
-            file_deadline=file_deadline,
-            retry_for=retry_for,
-            stop_within=stop_within,
-            share=share,
-            listeners=listeners,
-            executor=executor,
-            verify=verify,
-            allow_http=allow_http,
-            client=client,
-            timing=timing,
-            state_dir=state_dir,
-        )
-        timing = timing or Timing()
-        state = find_state_dir(state_dir)
+    _token: str | None = None
+    _endpoint: str | None = None
+    _profile: str | None = None
+    _client: Api | None = attrs.field(default=None, validator=of_kind(Api | None, "a client made by connect()"))
+    _jobs: int | None = attrs.field(default=None, validator=_JOBS)
+    _bwlimit: float | None = attrs.field(default=None, validator=_RATE)
+    _verify: bool = attrs.field(default=True, validator=FLAG)
+    _state_dir: str | os.PathLike[str] | None = attrs.field(default=None, validator=_check_folder)
+    _listeners: Sequence[Listener] = attrs.field(default=(), validator=_check_listeners)
+    _share: float = attrs.field(default=1.0, validator=_SHARE)
+    _part_deadline: float | None = attrs.field(default=3600.0, validator=_DEADLINE)
+    _file_deadline: float | None = attrs.field(default=None, validator=_DEADLINE)
+    _retry_for: float = attrs.field(default=300.0, validator=_SECONDS)
+    _stop_within: float = attrs.field(default=10.0, validator=_SECONDS)
+    _executor: Executor | None = attrs.field(default=None, validator=_check_executor)
+    _expected_rate: float | None = attrs.field(default=None, validator=_RATE)
+    _allow_http: bool = attrs.field(default=False, validator=FLAG)
+    _timing: Timing | None = attrs.field(default=None, validator=of_kind(Timing | None, "a Timing"))
+
+    def __attrs_post_init__(self) -> None:
+        timing = self._timing or Timing()
+        state = find_state_dir(self._state_dir)
         self._process = os.getpid()
         self._closed = False
-        self._events = events = Emitter(listeners)
-        self._stop = Stop(within=stop_within, final_calls=timing.final_calls)
-        clock = time.monotonic
-        outage = OutageWatch(events, timing, clock)
+        self._events = events = Emitter(self._listeners)
+        self._stop = Stop(within=self._stop_within, final_calls=timing.final_calls)
+        outage = OutageWatch(events, timing, time.monotonic)
+        server_clock = ServerClock()
 
         def on_event(event: Event) -> None:
             if isinstance(event, Retrying):
                 outage.failed(event.reason)
             events.emit(event)
 
-        if client is not None:
-            api = client.with_drift_listener(events.emit)
+        def on_answer(answer: httpx.Response) -> None:
+            outage.answered()
+            server_clock.observe(answer.headers.get("Date"))
+
+        if self._client is not None:
+            api = self._client.with_drift_listener(events.emit)
         else:
             api = connect(
-                token,
-                endpoint,
-                profile=profile,
-                retry_for=retry_for,
-                rate_limiter=RateLimiter(share=share, timing=timing),
+                self._token,
+                self._endpoint,
+                profile=self._profile,
+                retry_for=self._retry_for,
+                rate_limiter=RateLimiter(share=self._share, timing=timing),
                 on_event=on_event,
                 cancel=self._stop.calls,
-                allow_http=allow_http,
+                allow_http=self._allow_http,
                 timing=timing,
             )
+        api.get_httpx_client().event_hooks["response"].append(on_answer)
         self._context = context = Context(
             api=api,
             endpoint=api.endpoint,
@@ -135,38 +199,37 @@ class Uploader:
             state=state,
             events=events,
             outage=outage,
-            hashing=verify,
-            allow_http=allow_http,
-            calls_per_second=CALLS_PER_SECOND * share,
-            expected_rate=expected_rate,
-            clock=clock,
+            hashing=self._verify,
+            allow_http=self._allow_http,
+            calls_per_second=CALLS_PER_SECOND * self._share,
+            expected_rate=self._expected_rate,
+            clock=time.monotonic,
             timing=timing,
             backoff=functools.partial(full_jitter, first=timing.first_backoff, longest=timing.longest_backoff),
-            retry_for=retry_for,
-            file_deadline=file_deadline,
-            server_clock=ServerClock(),
+            retry_for=self._retry_for,
+            file_deadline=self._file_deadline,
+            server_clock=server_clock,
             stop=self._stop,
         )
-
-        def answered(answer: httpx.Response) -> None:
-            outage.answered()
-            context.server_clock.observe(answer.headers.get("Date"))
-
-        api.get_httpx_client().event_hooks["response"].append(answered)
-        quick_limit = QUICK_LIMIT_SIDE_BY_SIDE if verify and md5.implementation() == "lanes" else QUICK_LIMIT
-        concurrency = Concurrency(jobs, quick_limit=quick_limit, timing=timing)
+        side_by_side = self._verify and md5.implementation() == "lanes"
+        concurrency = Concurrency(
+            self._jobs, quick_limit=QUICK_LIMIT_SIDE_BY_SIDE if side_by_side else QUICK_LIMIT, timing=timing
+        )
         workers = None
-        if executor is not None:
+        if self._executor is not None:
             workers = Workers(
-                executor, functools.partial(context.notice, None), patience=retry_for, expected_rate=expected_rate
+                self._executor,
+                functools.partial(context.notice, None),
+                patience=self._retry_for,
+                expected_rate=self._expected_rate,
             )
             workers.watch()
         parts = PartPool(
             context,
-            Storage(hashing=verify, timing=timing),
+            Storage(hashing=self._verify, timing=timing),
             concurrency,
-            throttle=Throttle(bwlimit, wait=self._stop.dropping.wait) if bwlimit is not None else None,
-            part_deadline=part_deadline,
+            throttle=Throttle(self._bwlimit, wait=self._stop.dropping.wait) if self._bwlimit is not None else None,
+            part_deadline=self._part_deadline,
             workers=workers,
         )
         self._engine = Engine(context, concurrency, parts)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cavatica_upload.batch.files import Item, Rules, collect
 from cavatica_upload.batch.manifest import ManifestRow
 from cavatica_upload.batch.patterns import Selection, translate
-from cavatica_upload.destination import folder_problem, name_problem
+from cavatica_upload.destination import name_problem
 from cavatica_upload.errors import UsageError
 
 
@@ -280,4 +280,4 @@ def test_names_that_are_let_through_can_be_sent(name: str) -> None:
 @given(st.text(max_size=20) | st.sampled_from(["__x", "__", "_x", "my new folder", "x" * 256]))
 def test_folder_names_are_those_of_the_platform(name: str) -> None:
     """Whatever a file may be called, and no “__” in front."""
-    assert (folder_problem(name) is None) == (name_problem(name) is None and not name.startswith("__"))
+    assert (name_problem(name, "folder") is None) == (name_problem(name) is None and not name.startswith("__"))

@@ -305,7 +305,7 @@ def test_every_field_of_a_request_is_an_option() -> None:
     import attrs
 
     from cavatica_upload import UploadRequest
-    from cavatica_upload.options import UploadOptions
+    from cavatica_upload.request import UploadOptions
 
     fields = {field.name for field in attrs.fields(UploadRequest)}
     assert fields - {"source", "target", "context", "regular", "if_exists"} <= set(UploadOptions.__annotations__)

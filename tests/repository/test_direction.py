@@ -15,7 +15,6 @@ ORDER = (
     ("__init__", "__main__"),
     ("cli", "public"),
     ("uploader",),
-    ("options",),
     ("engine", "batch"),
     ("journal",),
     ("storage",),

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from cavatica_upload.batch.patterns import FolderWalk, Selection
-from cavatica_upload.destination import Destination, Target, folder_problem, name_problem
+from cavatica_upload.destination import Destination, Target, name_problem
 from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.request import IfExists, UploadRequest, path_text
@@ -362,7 +362,7 @@ def _refusal(item: Item) -> str | None:
     if problem:
         return problem
     for folder in item.folder.split("/") if item.folder else ():
-        wrong = folder_problem(folder)
+        wrong = name_problem(folder, "folder")
         if wrong:
             return f"the folder {folder!r} cannot be made: {wrong}"
     return "it is larger than 5 TiB, the most that the platform takes" if item.known_size > MAX_FILE_SIZE else None

@@ -15,10 +15,9 @@ from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
 from cavatica_upload.cli.summary import Tally
 from cavatica_upload.disk import state_notice
 from cavatica_upload.errors import BadRequest, FileChanged, UsageError
-from cavatica_upload.options import UploaderOptions
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
-from cavatica_upload.uploader import Uploader
+from cavatica_upload.uploader import Uploader, UploaderOptions
 
 
 class UploadRun:
