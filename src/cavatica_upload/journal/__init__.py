@@ -1,1 +1,1 @@
-"""The resume record: what is open, and which parts storage has, in SQLite; it survives `kill -9`."""
+"""What a run needs to resume an unfinished upload, in an SQLite database that survives kill -9."""

@@ -1,4 +1,4 @@
-"""The journal: an SQLite database for each user, with the open uploads and the parts of them that storage has.
+"""The journal: an SQLite database for each user, with the unfinished uploads and their parts in storage.
 
 Committed data survives kill -9. After a power cut the last commits may be missing, but none is there in part. Missing
 parts are then found by comparing the file with the server's list. No token and no signed URL is stored.
@@ -9,7 +9,6 @@ a home folder. The rollback journal is as safe and fast enough: there are only a
 
 import contextlib
 import functools
-import os
 import sqlite3
 import threading
 import time
@@ -28,8 +27,65 @@ from cavatica_upload.journal.records import Entry, SentPart, identity_text, targ
 Result = TypeVar("Result")
 
 BUSY_SECONDS = 3.0
-"""How long to wait for another process that uses the journal before the user is told."""
+"""How long to wait for another process that uses the journal before the user is informed."""
 BUSY_TRIES = 10  # of BUSY_SECONDS each
+SCHEMA_VERSION = 4
+_LATEST = 2.0**35  # epoch seconds; a later time is an error
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS uploads (
+    id          INTEGER PRIMARY KEY,
+    upload_id   TEXT NOT NULL,
+    endpoint    TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    asked       TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    identity    TEXT NOT NULL,
+    if_exists   TEXT NOT NULL,
+    part_size   INTEGER NOT NULL,
+    started     TEXT NOT NULL,
+    completing  TEXT,
+    abandoned   INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (endpoint, upload_id)
+) STRICT;
+CREATE INDEX IF NOT EXISTS uploads_by_target ON uploads (endpoint, destination, asked);
+CREATE TABLE IF NOT EXISTS starts (
+    endpoint    TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    asked       TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    began       REAL NOT NULL,
+    if_exists   TEXT NOT NULL,
+    PRIMARY KEY (endpoint, destination, asked)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parts (
+    upload   INTEGER NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
+    number   INTEGER NOT NULL,
+    size     INTEGER NOT NULL,
+    md5      TEXT,
+    headers  TEXT NOT NULL,
+    reported INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (upload, number)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+_UPLOADS = "SELECT * FROM uploads "
+_ADD_UPLOAD = (
+    "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, "
+    "started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_PART = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
+_END_START = "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?"
+
+# Errors of the content. Other errors come from around it: it is locked, the disk is full, access is denied.
+_DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+class _UnusableError(Exception):
+    """The content of the journal cannot be used; the message continues “The journal”."""
 
 
 class Journal:
@@ -38,41 +94,45 @@ class Journal:
     Uploads work without it. If it cannot be opened, read or written, it switches itself off: it then stores nothing and
     returns nothing, and `trouble` says why. If it is damaged, or another version of this program wrote it, it is
     renamed and a new one is made. A row that cannot be read is skipped. If another process uses it, this waits up to
-    half a minute. `tell` receives each of these messages once.
+    half a minute. `notice` receives each of these messages once.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], object] = lambda _text: None) -> None:
+    def __init__(self, folder: Path, notice: Callable[[str], object] = lambda _text: None) -> None:
         self.path = folder / "journal.sqlite"
         self.trouble: str | None = None
-        self._tell_once = functools.cache(tell)
+        self._notice_once = functools.cache(notice)
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
         try:
             private_folder(folder)
             try:
                 self._database = self._when_free(self._open)
-            except SpoiltError:
+            except _UnusableError:
                 with filelock.FileLock(folder / "journal.lock", timeout=BUSY_SECONDS):
-                    self._database = self._when_free(self._open_anew)
-        except (OSError, sqlite3.Error, SpoiltError) as error:
+                    self._database = self._when_free(self._open_or_replace)
+        except (OSError, sqlite3.Error, _UnusableError) as error:
             self._switch_off("opened", error)
 
     def _open(self) -> sqlite3.Connection:
+        """Open the database, and make it if there is none. Raises _UnusableError and sqlite3.Error."""
         with contextlib.suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
+            self.path.touch(exist_ok=False)
             self.path.chmod(0o600)  # whatever the umask is
         database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         try:
-            prepare(database)
-        except BaseException:
+            _prepare(database)
+        except BaseException as error:
             database.close()
+            if isinstance(error, sqlite3.DatabaseError) and _code(error) in _DAMAGED:
+                raise _UnusableError("was damaged") from error
             raise
         return database
 
-    def _open_anew(self) -> sqlite3.Connection:
+    def _open_or_replace(self) -> sqlite3.Connection:
         try:
             return self._open()  # another process may have replaced it meanwhile
-        except SpoiltError as error:
+        except _UnusableError as error:
             stamp, number = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), 1
             while (aside := self.path.with_name(f"{self.path.name}.damaged-{stamp}-{number}")).exists():
                 number += 1
@@ -80,9 +140,9 @@ class Journal:
             for suffix in ("-journal", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
                     Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
-            self._tell_once(
-                f"The journal {error} and is set aside as {aside}; a new one is begun. Uploads that were under way can "
-                "be resumed by their id: cavatica uploads list."
+            self._notice_once(
+                f"The journal {error}. It was renamed to {aside}, and a new one was made. Unfinished uploads can be "
+                "resumed by their ID: cavatica uploads list."
             )
             return self._open()
 
@@ -92,21 +152,21 @@ class Journal:
                 self._database.close()
         self._database = None
         self.trouble = f"The journal {self.path} cannot be {verb}: {reason_of(error)}."
-        self._tell_once(
-            f"{self.trouble} Uploads go on without it; one that is interrupted now can be resumed only by its id. "
+        self._notice_once(
+            f"{self.trouble} Uploads continue without it; if one is interrupted now, it can be resumed only by its ID. "
             "Make room or get permission there, or set CAVATICA_STATE_DIR to another folder."
         )
 
     def _when_free(self, action: Callable[[], Result]) -> Result:
-        """Do `action`; retry as long as another process uses the database, and tell the user about the wait."""
+        """Do `action`; retry while another process uses the database, and inform the user about the wait."""
         for left in reversed(range(BUSY_TRIES)):
             try:
                 return action()
             except sqlite3.OperationalError as error:
-                if not is_busy(error) or not left:
+                if _code(error) not in _BUSY or not left:
                     raise
-            self._tell_once(
-                f"Another process has the journal {self.path}; waiting for it, up to {BUSY_TRIES * BUSY_SECONDS:.0f} s."
+            self._notice_once(
+                f"Another process uses the journal {self.path}; waiting up to {BUSY_TRIES * BUSY_SECONDS:.0f} s for it."
             )
         raise AssertionError  # the last try returns or raises
 
@@ -131,7 +191,7 @@ class Journal:
             try:
                 found.append(read(row))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-                self._tell_once(f"The journal {self.path} has entries that cannot be read; they are skipped.")
+                self._notice_once(f"The journal {self.path} has entries that cannot be read; they are skipped.")
         return found
 
     def _change(self, *statements: tuple[str, Sequence[Sequence[object]]]) -> int:
@@ -153,7 +213,7 @@ class Journal:
 
         return self._use(change, 0)
 
-    # Starts that were not answered
+    # Starts without an answer
 
     def starting(
         self, endpoint: str, destination: Destination, asked: str, name: str, began: float, if_exists: str = "fail"
@@ -167,7 +227,7 @@ class Journal:
         )
 
     def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float, str] | None:
-        """Return the name, time and `if_exists` of a start whose answer did not come here; None if there is none."""
+        """Return the name, time and `if_exists` of a start whose answer did not arrive; None if there is none."""
         found = self._read(
             lambda row: (str(row[0]), float(row[1]), str(row[2])),
             "SELECT name, began, if_exists FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
@@ -177,15 +237,15 @@ class Journal:
 
     def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
         """Remove the note of a start that the server refused."""
-        self._change((_ANSWERED, [(endpoint, target_text(destination), asked)]))
+        self._change((_END_START, [(endpoint, target_text(destination), asked)]))
 
     # Uploads
 
     def add(self, entry: Entry) -> Entry:
         """Add an upload that has started; return the entry with its key."""
         key = self._change(
-            (_ANSWERED, [(entry.endpoint, target_text(entry.destination), entry.asked)]),
-            (_ADD, [entry.row()]),
+            (_END_START, [(entry.endpoint, target_text(entry.destination), entry.asked)]),
+            (_ADD_UPLOAD, [entry.row()]),
         )
         return attrs.evolve(entry, key=key)
 
@@ -193,13 +253,13 @@ class Journal:
         """Return the unfinished uploads to this destination under this name, the latest first."""
         return self._read(
             Entry.from_row,
-            SELECT_UPLOADS + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
+            _UPLOADS + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
             (endpoint, target_text(destination), asked),
         )
 
     def entries(self) -> list[Entry]:
         """Return all unfinished uploads, the latest first."""
-        return self._read(Entry.from_row, SELECT_UPLOADS + "ORDER BY id DESC")
+        return self._read(Entry.from_row, _UPLOADS + "ORDER BY id DESC")
 
     def identify(self, entry: Entry, identity: Identity) -> Entry:
         """Update the identity of a touched file whose parts were proved; return the new entry."""
@@ -221,12 +281,12 @@ class Journal:
     # Parts
 
     def parts(self, entry: Entry) -> dict[int, SentPart]:
-        """Return the parts of an upload that storage took, by number."""
+        """Return the parts of an upload that are in storage, by number."""
         query = "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number"
         return {part.number: part for part in self._read(SentPart.from_row, query, (entry.key,))}
 
     def put(self, entry: Entry, part: SentPart) -> None:
-        """Add a part that storage has. It must be written here before it is reported."""
+        """Add a part that is in storage. It must be written here before it is reported."""
         self.correct(entry, [part], [])
 
     def mark_reported(self, entry: Entry, numbers: Sequence[int]) -> None:
@@ -238,7 +298,7 @@ class Journal:
         """Add or replace these `parts`, and delete the `stale` ones by number."""
         if entry.key and (parts or stale):
             self._change(
-                (_PUT, [(entry.key, *part.row()) for part in parts]),
+                (_ADD_PART, [(entry.key, *part.row()) for part in parts]),
                 ("DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]),
             )
 
@@ -250,112 +310,18 @@ class Journal:
             self._database = None
 
 
-_ADD = (
-    "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, "
-    "started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_LATEST = 2.0**35  # epoch seconds; a later time is an error
-_ANSWERED = "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?"
-_PUT = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
-
-
-SCHEMA_VERSION = 4
-
-_SCHEMA = (
-    """
-CREATE TABLE uploads (
-    id          INTEGER PRIMARY KEY,
-    upload_id   TEXT NOT NULL,
-    endpoint    TEXT NOT NULL,
-    destination TEXT NOT NULL,
-    asked       TEXT NOT NULL,
-    name        TEXT NOT NULL,
-    identity    TEXT NOT NULL,
-    if_exists   TEXT NOT NULL,
-    part_size   INTEGER NOT NULL,
-    started     TEXT NOT NULL,
-    completing  TEXT,
-    abandoned   INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (endpoint, upload_id)
-) STRICT""",
-    "CREATE INDEX uploads_by_target ON uploads (endpoint, destination, asked)",
-    """
-CREATE TABLE starts (
-    endpoint    TEXT NOT NULL,
-    destination TEXT NOT NULL,
-    asked       TEXT NOT NULL,
-    name        TEXT NOT NULL,
-    began       REAL NOT NULL,
-    if_exists   TEXT NOT NULL,
-    PRIMARY KEY (endpoint, destination, asked)
-) STRICT, WITHOUT ROWID""",
-    """
-CREATE TABLE parts (
-    upload   INTEGER NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
-    number   INTEGER NOT NULL,
-    size     INTEGER NOT NULL,
-    md5      TEXT,
-    headers  TEXT NOT NULL,
-    reported INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (upload, number)
-) STRICT, WITHOUT ROWID""",
-)
-
-SELECT_UPLOADS = (
-    "SELECT id, upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, started, completing, "
-    "abandoned FROM uploads "
-)
-_EVERY_COLUMN = (
-    SELECT_UPLOADS + "LIMIT 0",
-    "SELECT endpoint, destination, asked, name, began, if_exists FROM starts LIMIT 0",
-    "SELECT upload, number, size, md5, headers, reported FROM parts LIMIT 0",
-)
-
-# What speaks against the content of a database. Other codes are of trouble around it: locked, full, not permitted.
-_SPOILT = (
-    *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT),
-    *(sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_TOOBIG),
-)
-
-
-class SpoiltError(Exception):
-    """The journal cannot be used; the message goes on from “The journal”."""
-
-
-def prepare(database: sqlite3.Connection) -> None:
-    """Make the tables, or check them. Raises SpoiltError, or sqlite3.Error if it says nothing of the content."""
-    database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-    try:
-        _prepare(database)
-    except sqlite3.DatabaseError as error:
-        if _code(error) not in _SPOILT:
-            raise
-        raise SpoiltError("was damaged") from error
-
-
-def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another process has the database."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
 def _prepare(database: sqlite3.Connection) -> None:
+    """Make the tables if there are none, and check them."""
     if _version(database) == 0:
-        database.execute("BEGIN IMMEDIATE")
-        if _version(database) == 0:  # another process may have been faster
-            for statement in _SCHEMA:
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        database.execute("COMMIT")
+        database.executescript(_SCHEMA)
     version = _version(database)
     if version != SCHEMA_VERSION:
         age = "a later" if version > SCHEMA_VERSION else "an earlier"
-        raise SpoiltError(f"was written by {age} version of this program")
+        raise _UnusableError(f"was written by {age} version of this program")
     database.execute("PRAGMA foreign_keys = ON")
     database.execute("PRAGMA synchronous = NORMAL")
     if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise SpoiltError("was damaged")
-    for query in _EVERY_COLUMN:
-        database.execute(query)
+        raise _UnusableError("was damaged")
 
 
 def _version(database: sqlite3.Connection) -> int:

@@ -12,9 +12,9 @@ from cavatica_upload.errors import UploadBusy
 
 
 class UploadLock:
-    """The lock of what goes to one destination under one name. Works between threads, too.
+    """The lock of uploads to one destination under one name, between processes and threads.
 
-    Where lock files are not possible (a disk that is full or read-only), the upload goes on unlocked.
+    If lock files are not possible (the disk is full or read-only), the upload continues without a lock.
     """
 
     def __init__(self, state: Path, endpoint: str, destination: Destination, name: str) -> None:
@@ -34,17 +34,17 @@ class UploadLock:
         except filelock.Timeout as error:
             raise UploadBusy(
                 f"Another upload of {self._name!r} to the same place is under way, in this run or in another process.",
-                "Let it finish, or wait for it with --wait.",
+                "Let it finish, or use --wait (wait=True in Python).",
             ) from error
         except OSError:
             return
         self._lock = lock
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._lock is None:
             return
-        # Removed while it is held: who waits for it notices that it is gone and makes a new one.
+        # Removed while it is held: a process that waits for it notices that it is gone and makes a new one.
         with contextlib.suppress(OSError):
             self._path.unlink()
         self._lock.release()

@@ -1,4 +1,4 @@
-"""What is known of an upload that is not finished yet, and how the journal's rows hold it."""
+"""An unfinished upload and its parts, and how they are stored in rows of the journal."""
 
 import json
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from cavatica_upload.timing import epoch_seconds
 
 @attrs.frozen
 class SentPart:
-    """A part that storage took: `md5` of the bytes as they were sent (None: not taken), `headers` as storage answered.
+    """A part in storage: `md5` of the bytes as they were sent (None: not computed), `headers` as storage answered.
 
-    `reported` means that the API was told.
+    `reported` means that the part was reported to the API.
     """
 
     number: int
@@ -28,7 +28,7 @@ class SentPart:
 
     @property
     def etag(self) -> str | None:
-        """The ETag as storage gave it."""
+        """The ETag as storage returned it."""
         return etag_in(self.headers)
 
     @property
@@ -37,12 +37,12 @@ class SentPart:
         return self.md5 is not None and md5_in(self.etag) == self.md5
 
     def row(self) -> tuple[object, ...]:
-        """Return it as the values of a row."""
+        """Return the values of its row, without the key of the upload."""
         return self.number, self.size, self.md5, json.dumps(dict(self.headers)), int(self.reported)
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
-        """Return the part in a row; raises ValueError, TypeError or AttributeError if the row is spoilt."""
+        """Return the part in a row; raises ValueError, TypeError or AttributeError if the row is damaged."""
         number, size, md5, headers, reported = row
         answered = {str(name): str(value) for name, value in json.loads(headers).items()}
         return cls(
@@ -52,11 +52,11 @@ class SentPart:
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """An upload that is not finished as far as the journal knows.
+    """An unfinished upload.
 
-    `asked` is the name before any renaming, `if_exists` what the run that began it was to do with a taken name.
-    `completing` is the server's time when completion was asked for (UTC, ISO 8601), None before. A `key` of 0 means
-    that the journal does not know it. `abandoned` is one that is of no use any more and could not be aborted.
+    `asked` is the requested name, `name` the one that the platform chose. `if_exists` is that of the run that started
+    it. `completing` is the server's time when its completion was requested (UTC, ISO 8601), None before. `key` is its
+    row in the journal, 0 if it is not there. An `abandoned` upload is useless and could not be aborted.
     """
 
     key: int = 0
@@ -73,16 +73,16 @@ class Entry:
     abandoned: bool = False
 
     def check_resumable(self) -> None:
-        """Raise UsageError if the upload is of no use any more."""
+        """Raise UsageError if the upload was abandoned."""
         if self.abandoned:
             raise UsageError(
-                f"Upload {self.upload_id} was given up and cannot be resumed; it is only open because it could not be "
+                f"Upload {self.upload_id} was abandoned and cannot be resumed; it is only open because it could not be "
                 "aborted.",
                 f"Abort it: cavatica uploads abort {self.upload_id}",
             )
 
     def row(self) -> tuple[object, ...]:
-        """Return a new entry as the values of a row."""
+        """Return the values of the row of a new entry."""
         return (
             self.upload_id,
             self.endpoint,
@@ -97,7 +97,7 @@ class Entry:
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
-        """Return the upload in a row; raises ValueError, TypeError, KeyError or OverflowError if the row is spoilt."""
+        """Return the upload in a row; raises ValueError, TypeError, KeyError or OverflowError if it is damaged."""
         key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing, gone = row
         for text in (upload_id, endpoint, target, asked, name, if_exists, started):
             text.encode()  # a text, and Unicode
@@ -110,6 +110,9 @@ class Entry:
             raise ValueError("upload_id")
         kind, _, value = target.partition(":")
         fields = json.loads(identity)
+        size, device, inode, written, changed = (
+            int(fields[name]) for name in ("size", "device", "inode", "mtime_ns", "ctime_ns")
+        )
         return cls(
             key=key,
             upload_id=upload_id,
@@ -117,15 +120,7 @@ class Entry:
             destination=Destination(project=value) if kind == "project" else Destination(parent=value),
             asked=asked,
             name=name,
-            identity=Identity(
-                path=str(fields["path"]),
-                size=int(fields["size"]),
-                device=int(fields["device"]),
-                inode=int(fields["inode"]),
-                mtime_ns=int(fields["mtime_ns"]),
-                ctime_ns=int(fields["ctime_ns"]),
-                tag=str(fields["tag"]),
-            ),
+            identity=Identity(str(fields["path"]), size, device, inode, written, changed, str(fields["tag"])),
             if_exists=if_exists,
             part_size=part_size,
             started=started,
@@ -135,10 +130,10 @@ class Entry:
 
 
 def identity_text(identity: Identity) -> str:
-    """Return an identity as a row holds it."""
+    """Return an identity as it is stored in a row."""
     return json.dumps(attrs.asdict(identity))
 
 
 def target_text(destination: Destination) -> str:
-    """Return a destination as a row holds it."""
+    """Return a destination as it is stored in a row."""
     return f"project:{destination.project}" if destination.project is not None else f"parent:{destination.parent}"
