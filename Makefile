@@ -74,19 +74,10 @@ bench: install  ## Measure against the vendor's client, side by side
 mock: install  ## Serve the mock: make mock [PORT=8080]
 	@cavatica-mock serve --port $(or $(PORT),8080)
 
-# Writes into the folder $(1) what openapi.yaml makes: generated/ and contract.json.
-define from_document
-python tools/client_source.py openapi.yaml "$(1)/openapi.json" && \
-openapi-python-client generate --path "$(1)/openapi.json" --config generator-config.yml --meta pdm \
-    --output-path "$(1)/generated" --fail-on-warning >/dev/null && \
-python tools/client_readme.py openapi.yaml "$(1)/generated/README.md" && \
-python tools/client_contract.py openapi.yaml "$(1)/contract.json"
-endef
-
 # What did not change keeps its time, so that nothing is installed again. mypy trusts its cache too far after a rename.
 generate: install  ## Write generated/ and the uploader's contract.json from openapi.yaml
 	@rm -rf .generated && mkdir .generated && trap 'rm -rf .generated' EXIT && \
-	{ $(call from_document,.generated) || { echo "Nothing was changed: openapi.yaml cannot be generated from." >&2; exit 1; }; } && \
+	{ python tools/generate.py openapi.yaml .generated || { echo "Nothing was changed: openapi.yaml cannot be generated from." >&2; exit 1; }; } && \
 	{ ! cmp -s generated/pyproject.toml .generated/generated/pyproject.toml || \
 	    touch -r generated/pyproject.toml .generated/generated/pyproject.toml; } && \
 	mv generated .generated/before && mv .generated/generated generated && \
@@ -95,7 +86,7 @@ generate: install  ## Write generated/ and the uploader's contract.json from ope
 
 check-generated: install  ## Fail if generated/ is not what openapi.yaml makes
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
-	$(call from_document,$$fresh) && \
+	python tools/generate.py openapi.yaml "$$fresh" && \
 	{ { diff -r -x __pycache__ -x .pdm-build "$$fresh/generated" generated && \
 	    diff "$$fresh/contract.json" src/cavatica_upload/api/contract.json; } || \
 	  { echo "generated/ is not what openapi.yaml makes. Run: make generate" >&2; exit 1; }; } && \

@@ -1,17 +1,15 @@
-"""Check openapi.yaml for what Redocly does not know: our own conventions, and the traps of openapi-python-client.
+"""Check openapi.yaml for our own conventions and for the traps of openapi-python-client: house_rules.py [FILE].
 
-house_rules.py [FILE]: one finding a line, as FILE:LINE: what is wrong, and what to do. Exits with 1 if there is one.
+Prints one finding a line, as FILE:LINE: what is wrong, and what to do. Exits with 1 if there is one.
 """
 
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from document import Document, text_of
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 FREE = {"getRateLimit"}
 """Operations that the rate limit does not count."""
 
@@ -25,48 +23,6 @@ class Finding(NamedTuple):
 
     line: int
     text: str
-
-
-class Document:
-    """An OpenAPI document that knows its lines."""
-
-    def __init__(self, text: str) -> None:
-        self.data: dict[str, Any] = yaml.safe_load(text)
-        self._root = yaml.compose(text, yaml.SafeLoader)
-
-    def line(self, *steps: str | int) -> int:
-        """Return the line of a key; of the nearest one above it if it is not there."""
-        node, line = self._root, 1
-        for step in steps:
-            if isinstance(node, yaml.MappingNode):
-                found = [(key, value) for key, value in node.value if key.value == str(step)]
-                if not found:
-                    break
-                line, node = found[0][0].start_mark.line + 1, found[0][1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                line = node.start_mark.line + 1
-            else:
-                break
-        return line
-
-    def resolved(self, node: Any) -> Any:
-        """Return what a reference leads to; None if it leads nowhere."""
-        for _ in range(10):
-            if not isinstance(node, dict) or "$ref" not in node:
-                return node
-            target: Any = self.data
-            for step in node["$ref"].removeprefix("#/").split("/"):
-                target = target.get(step) if isinstance(target, dict) else None
-            node = target
-        return None
-
-    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Each operation with its path and its method."""
-        for path, item in self.data.get("paths", {}).items():
-            for method in METHODS:
-                if method in item:
-                    yield path, method, item[method]
 
 
 def findings(text: str) -> list[Finding]:
@@ -172,10 +128,10 @@ def closed_answers(document: Document) -> Iterator[Finding]:
 
 def main() -> int:
     """Print the findings."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "openapi.yaml")
-    found = findings(path.read_text(encoding="utf-8"))
+    name = sys.argv[1] if len(sys.argv) > 1 else "openapi.yaml"
+    found = findings(text_of(name))
     for finding in found:
-        print(f"{path}:{finding.line}: {finding.text}", file=sys.stderr)
+        print(f"{name}:{finding.line}: {finding.text}", file=sys.stderr)
     return 1 if found else 0
 
 

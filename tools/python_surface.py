@@ -1,11 +1,12 @@
-"""Say what of the generated package breaks those who import it: python_surface.py [--old REF_OR_FILE].
+"""Say what a change of the generated package breaks in programs that import it: python_surface.py [--old REF_OR_FILE].
 
-griffe compares functions, parameters and models with those of OLD; mypy checks the program of a user against both. A
-change of the generator is seen as a change of the document is. Exits with 1 if `info.version` says less.
+griffe compares functions, parameters and models with those of OLD; mypy checks the program of a user against both. So a
+change of the generator is noticed too. Exits with 1 if `info.version` is too low for the changes.
 """
 
 import argparse
 import io
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import tempfile
 from pathlib import Path
 
 import griffe
-from spec_diff import base, loaded, numbers
+from document import Document, parsed, text_of
+from spec_diff import base, numbers, version_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = Path("tools/user_program.py")
@@ -30,7 +32,7 @@ BREAKING = {
 }
 
 
-def old_package(folder: Path, name: str, text: str) -> str:
+def old_package(folder: Path, name: str, document: Document) -> str:
     """Put the generated package of OLD into a folder, as committed or made from its document.
 
     Returns the program of a user of it.
@@ -39,23 +41,20 @@ def old_package(folder: Path, name: str, text: str) -> str:
     if archive.returncode == 0:
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
             tar.extractall(folder, filter="data")
-        (folder / "generated" / "cavatica_client").rename(folder / "cavatica_client")
     else:
-        (folder / "openapi.yaml").write_text(text, encoding="utf-8")
-        source = [sys.executable, str(ROOT / "tools" / "client_source.py"), "openapi.yaml", "openapi.json"]
-        generate = ["openapi-python-client", "generate", "--path", "openapi.json", "--meta", "none"]
-        options = ["--config", str(ROOT / "generator-config.yml"), "--output-path", "cavatica_client"]
-        for command in (source, [*generate, *options]):
-            made = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-            if made.returncode:
-                print(f"No client can be generated from OLD={name}:\n{made.stdout}{made.stderr}", file=sys.stderr)
-                raise SystemExit(2)
+        (folder / "old.yaml").write_text(json.dumps(document.data), encoding="utf-8")
+        generate = [sys.executable, str(ROOT / "tools" / "generate.py"), str(folder / "old.yaml"), str(folder)]
+        made = subprocess.run(generate, check=False, capture_output=True, text=True)
+        if made.returncode:
+            print(f"No client can be generated from OLD={name}:\n{made.stdout}{made.stderr}", file=sys.stderr)
+            raise SystemExit(2)
+    (folder / "generated" / "cavatica_client").rename(folder / "cavatica_client")
     program = subprocess.run(["git", "show", f"{name}:{PROGRAM}"], check=False, capture_output=True, text=True)
     return program.stdout if program.returncode == 0 else (ROOT / PROGRAM).read_text(encoding="utf-8")
 
 
 def broken_symbols(old: Path, new: Path) -> list[str]:
-    """Return a sentence for each public name that importers would miss or call wrongly."""
+    """Return a sentence for each public name that is gone or has to be called differently."""
     before, after = (griffe.load("cavatica_client", search_paths=[path], allow_inspection=False) for path in (old, new))
     found = []
     for breakage in griffe.find_breaking_changes(before, after):
@@ -70,7 +69,7 @@ def broken_symbols(old: Path, new: Path) -> list[str]:
 
 
 def type_errors(program: str, package: Path, folder: Path) -> list[str]:
-    """Return what mypy says about the user's program with a package."""
+    """Return the errors of mypy in the user's program with a package."""
     path = folder / "user_program.py"
     path.write_text(program, encoding="utf-8")
     command = ["mypy", "--strict", "--no-incremental", "--config-file", os.devnull, str(path)]
@@ -80,15 +79,14 @@ def type_errors(program: str, package: Path, folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """Compare, tell, and judge the version."""
+    """Print what breaks, and judge the version."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--old", help="a file, tag or commit; default: the last release")
-    name, text = base(parser.parse_args().old or None)
-    before = loaded(text, name)["info"]["version"]
-    after = loaded((ROOT / "openapi.yaml").read_text(encoding="utf-8"), "openapi.yaml")["info"]["version"]
+    parser.add_argument("--old", default="", help="a file, tag or commit; default: the last release")
+    name, old = base(parser.parse_args().old)
+    before, after = version_of(old), version_of(parsed(text_of(str(ROOT / "openapi.yaml")), "openapi.yaml"))
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        program = old_package(folder, name, text)
+        program = old_package(folder, name, old)
         found = broken_symbols(folder, ROOT / "generated")
         if not type_errors(program, folder, folder):
             found += type_errors(program, ROOT / "generated", folder)

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from client_readme import snake
-from house_rules import Document
+from document import Document
+from generate import snake
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = re.compile(r"https://cdn\.redoc(?:\.ly|ly\.com)/[^\"'`)\s]*")

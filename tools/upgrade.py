@@ -1,8 +1,8 @@
 """Follow a new version of the API: upgrade.py SPEC.
 
-The new document is linted and compared with the old one; then it takes the place of openapi.yaml, the client is
-generated, the hand-written code is type-checked, the tests and the contract suite run, the changelog gets an entry. It
-stops at the first thing that a person has to decide. Then everything is as it was before.
+The new document is linted and compared with the old one. Then it replaces openapi.yaml, the client is generated, the
+hand-written code is type-checked, the tests and the contract suite run, and the changelog gets an entry. It stops at
+the first step that a person has to decide, and then restores everything.
 """
 
 import argparse
@@ -18,15 +18,15 @@ REPLACED = ("openapi.yaml", "generated", "src/cavatica_upload/api/contract.json"
 
 
 def stop(what: str, then: str) -> NoReturn:
-    """End with what was found and what to do."""
+    """Print what was found and what to do, and exit with 1."""
     print(f"\n{what.rstrip()}\n\n{then}\nNothing was replaced.", file=sys.stderr)
     raise SystemExit(1)
 
 
-def run(*command: str, quiet: bool = True) -> tuple[bool, str]:
+def run(*command: str) -> tuple[bool, str]:
     """Return whether a command succeeded, and what it printed."""
-    done = subprocess.run(command, check=False, capture_output=quiet, text=True)
-    return done.returncode == 0, ((done.stdout or "") + (done.stderr or "")).strip()
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.returncode == 0, (done.stdout + done.stderr).strip()
 
 
 def script(name: str, *arguments: str) -> tuple[bool, str]:
@@ -35,7 +35,7 @@ def script(name: str, *arguments: str) -> tuple[bool, str]:
 
 
 def linted(spec: str) -> None:
-    """The new document keeps the rules."""
+    """Stop if the new document breaks a rule."""
     print("1. The new document keeps the rules.", flush=True)
     fine, said = run("redocly", "lint", spec, "--config", "tools/redocly.yaml", "--format", "stylish")
     if not fine:
@@ -46,21 +46,23 @@ def linted(spec: str) -> None:
 
 
 def compared(spec: str, old: str, breaking_accepted: bool) -> None:
-    """The version says what changed, and what breaks is wanted."""
+    """Stop if the version is too low for the changes, or if they break users and that is not accepted."""
     print("2. Its version says what changed.", flush=True)
+    fine, said = script("spec_diff.py", "--old", old, "--new", spec, "--json")
+    if not fine:
+        stop(said, "Correct this, and run make upgrade again.")
+    changes: list[dict[str, Any]] = json.loads(said)["changes"]
     fine, said = script("spec_diff.py", "--old", old, "--new", spec)
     if not fine:
         stop(said, f"Set info.version in {spec}, or take the change back.")
     print("   " + said.replace("\n", "\n   "), flush=True)
-    fine, told = script("spec_diff.py", "--old", old, "--new", spec, "--json")
-    changes: list[dict[str, Any]] = json.loads(told)["changes"] if fine else []
     breaking = [f"{spec}:{one['line']}: {one['where']}: {one['text']}" for one in changes if one["level"] == "major"]
     if breaking and not breaking_accepted:
         stop("\n".join(breaking), "These changes break users. If they are wanted: make upgrade … BREAKING=accepted")
 
 
 def replaced(spec: str, old: str, make: str, checks: str) -> None:
-    """The document is replaced, and everything that follows from it."""
+    """Replace the document and what is generated from it, and run the checks."""
     print("3. The client is generated.", flush=True)
     if Path(spec).resolve() != Path("openapi.yaml").resolve():
         shutil.copyfile(spec, "openapi.yaml")
@@ -83,7 +85,7 @@ def replaced(spec: str, old: str, make: str, checks: str) -> None:
 
 
 def main() -> int:
-    """Go step by step; put everything back if a step fails."""
+    """Run the steps; restore everything if one fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec")
     parser.add_argument("--old", default="")
@@ -120,7 +122,7 @@ def main() -> int:
 
 
 def put_back(before: Path, kept: list[Path]) -> None:
-    """Everything that is replaced is as it was, times of files included."""
+    """Restore everything that was replaced, with the times of the files."""
     for name in REPLACED:
         path = Path(name)
         if path.is_dir():

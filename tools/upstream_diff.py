@@ -1,47 +1,44 @@
 """Compare openapi.yaml with an OpenAPI export of the vendor's pages: upstream_diff.py VENDOR.json…
 
-Operation by operation: what the vendor has and this document lacks, and what differs. Known mistakes of the exports are
-left out, and counted. Exits with 1 if there is a difference that is not known, with 2 if a file cannot be read.
+Prints what only the vendor has and what differs, operation by operation. Known mistakes of the exports are left out
+and counted. Exits with 1 if there is a difference that is not known, with 2 if a file cannot be read.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import yaml
-from house_rules import Document
+from document import Document, parsed, stop, text_of
 
 KNOWN = {
     r"parameter X-SBG-Auth[-_]Token": "the exports list the token as a parameter, with an underscore for uploads",
-    r"parameter (fields|Content-Type)\b": "every call takes it, so that this document declares it at none",
+    r"parameter (fields|Content-Type)\b": "every call takes it, so this document declares it nowhere",
     r"answer (400|401|403|404|409|415|429|500|503) is": "the exports leave errors out, or show them as {}",
-    r"answer \d+ is only here, .*no answer": "the exports declare no answer to calls whose pages show only a status",
+    r"answer \d+ is only here, .*no answer": "the exports declare no answer if the page shows only a status",
     r"is integer \(int32\) in the vendor's, integer \(int64\) here": "int32 is too small for the sizes of genomes",
     r"is integer in the vendor's, integer \(int\d+\) here": "the exports make answers from examples, without formats",
     r"\{key\}|RAW_BODY": "a placeholder of the vendor's page editor stands for keys of any name",
-    r"answer \d+ key \S+ is only here": "the exports show the keys of one example, the vendor's clients read more",
-    r"response\.headers\.ETag is only": "the exports show one header; here it is a map that takes any",
-    r"body key \S*response\.body is only here": "the pages have it as reserved, the export leaves it out",
-    r"completeUpload: body key \S+ is only here": "the page takes parts along, the export shows no body",
-    r"(completeUpload|createFolder): answer 201 is only here": "pages show 201, the exports 200: both are taken",
-    r"(listUploads|listFiles): parameter (limit|offset) is only here": "every list is paged, not each page says so",
+    r"answer \d+ key \S+ is only here": "the exports show the keys of one example; the vendor's clients read more",
+    r"response\.headers\.ETag is only": "the exports show one header; here any header may be sent",
+    r"body key \S*response\.body is only here": "the pages call it reserved; the export leaves it out",
+    r"completeUpload: body key \S+ is only here": "the page reports parts in this call; the export shows no body",
+    r"(completeUpload|createFolder): answer 201 is only here": "pages show 201, the exports 200; both are declared",
+    r"(listUploads|listFiles): parameter (limit|offset) is only here": "every list is paged; not every page says so",
 }
 """Differences that are mistakes of the exports: a pattern, and the reason."""
 
 Has = dict[str, str]
-"""What an operation has (a parameter, a key of its body, an answer), each with what can differ."""
+"""What an operation has (parameters, keys of its body, answers), each with what can differ."""
 
 
 def shape(path: str) -> str:
-    """Return a path without the names of its values, the version and a slash at the end."""
+    """Return a path without the names of its parameters, the version and a slash at the end."""
     return re.sub(r"\{[^}]*\}", "{}", path).removeprefix("/v2").rstrip("/")
 
 
 def keys(document: Document, node: Any, path: str = "", within: tuple[int, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Each key of a schema, with its type: `parts[].response.headers`."""
+    """Yield each key of a schema, as in `parts[].response.headers`, with its type."""
     schema = document.resolved(node) or {}
     if not schema or not isinstance(schema, dict) or id(schema) in within:
         return
@@ -80,7 +77,7 @@ def described(document: Document, item: dict[str, Any], operation: dict[str, Any
 
 
 def operations(document: Document) -> dict[tuple[str, str], tuple[str, Has]]:
-    """Return each operation by method and shape of path: its name, and what it has wherever the document has it."""
+    """Return the name of each operation and what it has, by method and shape of path."""
     found: dict[tuple[str, str], tuple[str, Has]] = {}
     for path, method, operation in document.operations():
         has = described(document, document.data["paths"][path], operation)
@@ -90,7 +87,7 @@ def operations(document: Document) -> dict[tuple[str, str], tuple[str, Has]]:
 
 
 def differences(vendor: Document, ours: Document) -> Iterator[str]:
-    """Each difference in a sentence."""
+    """Yield each difference as a sentence."""
     here = operations(ours)
     for (method, path), (name, theirs) in operations(vendor).items():
         if (method, path) not in here:
@@ -109,26 +106,24 @@ def differences(vendor: Document, ours: Document) -> Iterator[str]:
 
 def main() -> int:
     """Print the differences of each file."""
-    names = sys.argv[1:]
-    if not names or not all(Path(name).is_file() for name in names):
-        print("Name the vendor's export: make upstream-diff UPSTREAM=vendor.json", file=sys.stderr)
-        return 2
-    ours = Document(Path("openapi.yaml").read_text(encoding="utf-8"))
-    told = 0
+    names = [name for name in sys.argv[1:] if name]
+    if not names:
+        stop("Name the vendor's export: make upstream-diff UPSTREAM=vendor.json")
+    ours = parsed(text_of("openapi.yaml"), "openapi.yaml")
+    count = 0
     for name in names:
+        vendor = parsed(text_of(name), name)
         try:
-            vendor = Document(Path(name).read_text(encoding="utf-8"))
             found = list(differences(vendor, ours))
-        except (yaml.YAMLError, json.JSONDecodeError, AttributeError, TypeError) as error:
-            print(f"{name} is not an OpenAPI document: {error}", file=sys.stderr)
-            return 2
+        except (AttributeError, KeyError, TypeError) as error:
+            stop(f"{name} is not an OpenAPI document: {error}")
         new = [text for text in found if not any(re.search(pattern, text) for pattern in KNOWN)]
         print("\n".join(new) or f"{name}: nothing differs.")
         for pattern, reason in KNOWN.items():
-            if count := sum(bool(re.search(pattern, text)) for text in found):
-                print(f"({count} left out: {reason})")
-        told += len(new)
-    return 1 if told else 0
+            if known := sum(bool(re.search(pattern, text)) for text in found):
+                print(f"({known} left out: {reason})")
+        count += len(new)
+    return 1 if count else 0
 
 
 if __name__ == "__main__":

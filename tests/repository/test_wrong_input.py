@@ -73,3 +73,19 @@ def test_a_wrong_value(words, sentence):
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["missing", ".", "binary", "empty", "list.json", "no-paths.yaml", "odd-path.yaml"])
+@pytest.mark.parametrize("target", ["spec-diff OLD", "upstream-diff UPSTREAM"])
+def test_a_file_that_is_not_a_document(tmp_path, target, name):
+    """A target that reads a document says in a sentence that it cannot."""
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    (tmp_path / "empty").touch()
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "no-paths.yaml").write_text("openapi: 3.1.0\ninfo: {version: 1.0.0}\npaths: 5\n")
+    (tmp_path / "odd-path.yaml").write_text("openapi: 3.1.0\ninfo: {version: 1.0.0}\npaths: {/a: 5}\n")
+    target, variable = target.split()
+    done = make(target, f"{variable}={tmp_path / name}")
+    assert done.returncode == 2
+    assert str(tmp_path / name) in done.stderr
+    assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ from tests.toolbox.conftest import ROOT, Run
 
 sys.path.insert(0, str(ROOT / "tools"))
 
-from house_rules import Document
+from document import Document
 from reference import Samples
 
 TEXT = (ROOT / "openapi.yaml").read_text()

@@ -180,4 +180,4 @@ def test_a_broken_document_replaces_nothing(clone, environ, run):
     env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
     command = ["make", "--assume-old=install", "--assume-old=toolbox", "upgrade", "SPEC=nowhere.yaml"]
     missing = subprocess.run(command, cwd=clone, env=env, check=False, capture_output=True, text=True)
-    assert "SPEC=nowhere.yaml is no file" in missing.stderr
+    assert "nowhere.yaml is not a file" in missing.stderr

@@ -1,6 +1,6 @@
 """The operations of openapi.yaml: which one a request is, whether it may be made twice, and what its answers look like.
 
-Names, paths and shapes come from `contract.json`, which `make generate` writes (tools/client_contract.py), so that an
+Names, paths and shapes come from `contract.json`, which `make generate` writes (tools/generate.py), so that an
 operation that is new in the document is known here with it. What a second request would do, the document cannot say:
 that is listed here.
 """
