@@ -90,7 +90,7 @@ def test_hints_of_the_command_line_hold_no_python() -> None:
 def test_what_a_server_says_of_a_form_is_no_regular_expression() -> None:
     """The pattern is for programmers."""
     error = NotFound('getFile failed: the server answered 404. file_id: "x" does not match "^[0-9a-f]{24}$".')
-    assert message_of(error) == 'Looking at a file failed: the server answered 404. file_id: "x" has the wrong form.'
+    assert message_of(error) == 'Looking up a file failed: the server answered 404. file_id: "x" has the wrong form.'
 
 
 def test_plain_http_is_refused_with_advice_that_can_be_followed(machine: Machine) -> None:
@@ -125,7 +125,7 @@ def test_tables_fit_the_terminal(rows: list[list[str]], width: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", [("uploads", "list"), ("receipts",), ("doctor", *TO)])
+@pytest.mark.parametrize("command", [("uploads", "list"), ("receipts",), ("receipts", "--map"), ("doctor", *TO)])
 def test_lists_are_readable_at_80_columns(machine: Machine, command: tuple[str, ...]) -> None:
     """An ID of 64 characters stands whole on one line, and only a long path is broken by the terminal."""
     machine.file("sample-1.bam", bytes(300))

@@ -1,4 +1,4 @@
-"""The command `cavatica`: its parts, and the one place where exceptions become sentences and exit codes."""
+"""The command `cavatica`: its subcommands, and the one place where exceptions become sentences and exit codes."""
 
 import errno
 import os
@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from cavatica_upload.cli.doctor import doctor
 from cavatica_upload.cli.messages import MEANINGS, Exit, exit_of
 from cavatica_upload.cli.options import Command, Group
 from cavatica_upload.cli.output import (
-    SIGNALS,
     Output,
     close_log,
     command_line,
-    discard_output,
+    discard,
     flush_output,
     log_text,
     output_failed,
@@ -30,19 +29,21 @@ from cavatica_upload.cli.output import (
     write_line,
 )
 from cavatica_upload.cli.receipts import receipts
+from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.cli.verify import verify
-from cavatica_upload.errors import CavaticaError, Interrupted, UsageError, reason_of
+from cavatica_upload.errors import CavaticaError, Interrupted, UsageError
 
+_SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"{int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
 _EPILOG += """
 
 \b
 Environment:
-  SB_AUTH_TOKEN, SB_API_ENDPOINT  the token, and the API it is for
-  CAVATICA_STATE_DIR              where journal and receipts are kept
-  CAVATICA_MD5                    lanes or hashlib: how MD5s are taken
+  SB_AUTH_TOKEN, SB_API_ENDPOINT  the token, and the base URL of the API
+  CAVATICA_STATE_DIR              the folder of journal and receipts
+  CAVATICA_MD5                    lanes or hashlib: how MD5s are computed
   HTTPS_PROXY, NO_PROXY           proxies
   SSL_CERT_FILE                   certificate authorities of your network
   NO_COLOR                        no colours
@@ -81,7 +82,7 @@ def app() -> None:
 
 
 @click.command(cls=Command)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(list(_SHELLS)))
 def completion(shell: str) -> None:
     """Print a script that completes commands, options and paths.
 
@@ -90,10 +91,7 @@ def completion(shell: str) -> None:
     zsh:   cavatica completion zsh >> ~/.zshrc
     fish:  cavatica completion fish > ~/.config/fish/completions/cavatica.fish
     """
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"There is no completion for {shell}.")
-    write_line(kind(app, {}, "cavatica", "_CAVATICA_COMPLETE").source())
+    write_line(_SHELLS[shell](app, {}, "cavatica", "_CAVATICA_COMPLETE").source())
 
 
 for _command in (upload, uploads, receipts, verify, doctor, completion):
@@ -101,63 +99,54 @@ for _command in (upload, uploads, receipts, verify, doctor, completion):
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; whatever happens is said in sentences."""
+    """Run the command line and return its exit code. Every error is printed as a sentence."""
     words = list(sys.argv[1:] if argv is None else argv)
     output = Output(as_json="--json" in words)
-    try:
-        with SIGNALS.handled(), _threads_fail_in_sentences(output):
-            code = _run(output, words)
-    except (KeyboardInterrupt, click.Abort):  # anywhere outside an upload, which has its own way to stop
-        output.error(Interrupted("Interrupted."))
-        if words:
-            output.hint(f"To run it again: {command_line(words)}")
-        code = int(Exit.INTERRUPTED)
-    finally:
-        _close_log(output)
-        flush_output()
+    with SIGNALS.handled(), _threads_fail_in_sentences(output):
+        try:
+            result: Any = app.main(args=list(words), prog_name="cavatica", standalone_mode=False, obj=words)
+            code = result if isinstance(result, int) else int(Exit.DONE)
+        except click.exceptions.Exit as ending:
+            code = ending.exit_code
+        except (KeyboardInterrupt, click.Abort):  # outside of an upload, which stops in its own way
+            output.error(Interrupted("Interrupted."))
+            if words:
+                output.hint(f"To run it again: {command_line(words)}")
+            code = int(Exit.INTERRUPTED)
+        except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
+            code = int(_fail(error, output))
+        finally:
+            close_log(output)
+            flush_output()
     return int(Exit.FAILED) if code == Exit.DONE and output_failed() else code
 
 
-def _close_log(output: Output) -> None:
-    failed = close_log()
-    if failed is not None:
-        output.warn(f"The log file is incomplete: {reason_of(failed)}.")
-
-
-def _run(output: Output, words: list[str]) -> int:
-    try:
-        result: Any = app.main(args=list(words), prog_name="cavatica", standalone_mode=False, obj=words)
-        return result if isinstance(result, int) else int(Exit.DONE)
-    except click.exceptions.Exit as ending:
-        return ending.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        with suppress(OSError):  # a full disk
-            click.echo(error.format_message(), err=True)
-        return int(Exit.USAGE)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context else "cavatica"
-        text = " ".join(error.format_message().split())
-        for valid, plain in (("a valid integer range", "a whole number"), ("a valid float range", "a number")):
-            text = text.replace(valid, plain)
-        output.error(UsageError(text, f"See “{where} --help”."))
-        return int(Exit.USAGE)
-    except click.Abort:
-        raise
-    except CavaticaError as error:
-        log_text(f"{type(error).__name__}: {error.message}")
-        output.error(error)
-        return int(exit_of(error))
-    except BrokenPipeError:
-        discard_output()
-        return int(Exit.DONE)
-    except OSError as error:
-        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+def _fail(error: Exception, output: Output) -> Exit:
+    """Print an error, and return its exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            with suppress(OSError):  # a full disk
+                click.echo(error.format_message(), err=True)
+            return Exit.USAGE
+        case click.ClickException():
+            context = getattr(error, "ctx", None)
+            text = " ".join(error.format_message().split())
+            for valid, plain in (("a valid integer range", "a whole number"), ("a valid float range", "a number")):
+                text = text.replace(valid, plain)
+            output.error(UsageError(text, f"See “{context.command_path if context else 'cavatica'} --help”."))
+            return Exit.USAGE
+        case CavaticaError():
+            log_text(f"{type(error).__name__}: {error.message}")
+            output.error(error)
+            return exit_of(error)
+        case BrokenPipeError():
+            discard(1)
+            return Exit.DONE
+        case OSError(filename=None, errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):
+            output_lost(error)  # a help page, which click writes
+            return Exit.FAILED
+        case _:
             return _unexpected(output, error)
-        output_lost(error)  # a help page, which click writes
-        return int(Exit.FAILED)
-    except Exception as error:  # noqa: BLE001  # the last resort: a user sees what to send us, not a trace
-        return _unexpected(output, error)
 
 
 @contextmanager
@@ -174,19 +163,18 @@ def _threads_fail_in_sentences(output: Output) -> Iterator[None]:
         threading.excepthook = before
 
 
-def _unexpected(output: Output, error: Exception) -> int:
+def _unexpected(output: Output, error: Exception) -> Exit:
     path, kind = _write_trace(error), type(error).__name__
     text = f"Internal error ({kind}). Uploaded parts are kept; run the same command to resume."
     hint = f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere."
     output.problem(text, hint)
-    code = int(Exit.INTERNAL)
     if output.as_json:
-        output.record({"event": "error", "kind": kind, "message": text, "hint": hint, "exit_code": code})
-    return code
+        output.record({"event": "error", "kind": kind, "message": text, "hint": hint, "exit_code": int(Exit.INTERNAL)})
+    return Exit.INTERNAL
 
 
 def _write_trace(error: BaseException) -> Path | None:
-    """Write the trace of an unexpected exception to a file of its own and return its path, None if that fails."""
+    """Write the traceback of an unexpected exception to a new file and return its path, None if that fails."""
     from cavatica_upload.disk import private_folder, state_dir
 
     folder = state_dir() / "traces"

@@ -5,8 +5,9 @@ import platform
 import secrets
 import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -14,41 +15,20 @@ import click
 
 from cavatica_upload.cli.messages import Exit, count_text, exit_of, hint_of, message_of, time_text
 from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
-from cavatica_upload.cli.output import Output, wrapped
-from cavatica_upload.destination import Target
+from cavatica_upload.cli.output import Output, is_terminal
+from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import CavaticaError, ConfigError
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import Part, size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api
     from cavatica_upload.config import Settings
 
 SKEW = 60.0  # seconds that a clock may be wrong before it matters for signed URLs and waits
-LITTLE_SPACE = 100 * 1024 * 1024
+LITTLE_SPACE = 100 * 1024 * 1024  # bytes
 
 Grade = Literal["ok", "note", "wrong"]
-
-
-@attrs.frozen
-class Finding:
-    """The result of a check; `error` is set if something is wrong."""
-
-    check: str
-    grade: Grade
-    text: str
-    error: CavaticaError | None = None
-
-    def show(self, output: Output) -> None:
-        """Print it."""
-        hint = hint_of(self.error) if self.error else None
-        if output.as_json:
-            output.record({"event": "check", "check": self.check, "grade": self.grade, "text": self.text, "hint": hint})
-            return
-        mark = "WRONG" if self.grade == "wrong" else self.grade
-        for line in wrapped(self.text, f"{mark:<6} {self.check:<9} "):
-            output.result(line)
-        for line in wrapped(hint, " " * 17) if hint else ():
-            output.result(line)
+Finding = tuple[Grade, str]
 
 
 @click.command(cls=Command, short_help="Check what an upload needs, and say what is wrong.")
@@ -67,70 +47,90 @@ def doctor(project: str | None, parent: str | None, output: Output, connection: 
     an upload of one byte is started, its byte is sent, and the upload is aborted. No file is made.
     """
     target = Target.parse(project, parent) if project or parent else None
-    wrong = []
-    for finding in _findings(connection, target, output):
-        if finding.grade == "wrong":
-            wrong.append(exit_of(finding.error) if finding.error else Exit.FAILED)
-        finding.show(output)
+    report = Report(output)
+    _check_all(report, connection, target.destination if target else None)
     if not output.as_json:
-        output.say("All is well." if not wrong else f"{count_text(len(wrong), 'check')} failed.")
-    return int(wrong[0] if wrong else Exit.DONE)
+        output.say(f"{count_text(len(report.failed), 'check')} failed." if report.failed else "All is well.")
+    return int(report.failed[0] if report.failed else Exit.DONE)
 
 
-def _findings(connection: Connection, target: Target | None, output: Output) -> Iterator[Finding]:
-    """Yield the findings, each after those that it depends on; end if a failure makes the rest useless."""
+@attrs.frozen
+class Report:
+    """Prints what each check finds; `failed` are the exit codes of the failed checks."""
+
+    output: Output
+    failed: list[Exit] = attrs.field(factory=list)
+
+    def check(self, name: str, look: Callable[[], Finding]) -> bool:
+        """Make a check and print what it finds. Return False if it raises CavaticaError: then something is wrong."""
+        try:
+            self.show(name, *look())
+        except CavaticaError as error:
+            self.failed.append(exit_of(error))
+            self.show(name, "wrong", message_of(error), hint_of(error))
+            return False
+        return True
+
+    def show(self, name: str, grade: Grade, text: str, hint: str | None = None) -> None:
+        """Print what a check found, on a terminal in lines of its width."""
+        if self.output.as_json:
+            self.output.record({"event": "check", "check": name, "grade": grade, "text": text, "hint": hint})
+            return
+        before = f"{'WRONG' if grade == 'wrong' else grade:<6} {name:<9} "
+        width = shutil.get_terminal_size().columns - len(before) if is_terminal(1) else sys.maxsize
+        for said in filter(None, (text, hint)):
+            for line in textwrap.wrap(said, max(20, width), break_long_words=False, break_on_hyphens=False):
+                self.output.result(before + line)
+                before = " " * len(before)
+
+
+def _check_all(report: Report, connection: Connection, destination: Destination | None) -> None:
+    """Make all checks, each after those that it depends on; end if a failure makes the rest useless."""
     from cavatica_upload.config import find_settings
-    from cavatica_upload.http import BOTH_VERSIONS
     from cavatica_upload.timing import ServerClock
 
-    yield Finding("program", "ok", f"{BOTH_VERSIONS}, Python {platform.python_version()}, {sys.platform}")
-    yield _guarded("state", _state)
-    yield _guarded("MD5", _md5)
-    try:
-        settings = find_settings(connection.token, connection.endpoint, connection.profile)
-    except CavaticaError as error:
-        yield _wrong("token", error)
+    report.check("program", _program)
+    report.check("state", _state)
+    report.check("MD5", _md5)
+    found: list[Settings] = []
+
+    def token() -> Finding:
+        found.append(find_settings(connection.token, connection.endpoint, connection.profile))
+        return "ok", f"found in {connection.token_file or found[0].source}"
+
+    if not report.check("token", token):
         return
-    yield Finding("token", "ok", f"found in {connection.token_file or settings.source}")
-    for notice in (*settings.notices, *connection.token_file_notices):
-        yield Finding("token", "note", notice)
-    way = [_guarded("proxy", lambda: _proxy(settings)), _guarded("TLS", _tls)]
-    yield from way
-    if any(finding.grade == "wrong" for finding in way):
+    for notice in (*found[0].notices, *connection.token_file_notices):
+        report.show("token", "note", notice)
+    if not all([report.check("proxy", lambda: _proxy(found[0].endpoint)), report.check("TLS", _tls)]):
         return
     clock = ServerClock()
-    with connection.api(output, notices=False) as api:
+    with connection.api(report.output, notices=False) as api:
         answered = api.get_httpx_client().event_hooks["response"]
         answered.append(lambda answer: clock.observe(answer.headers.get("Date")))
-        reached = _guarded("API", lambda: _api(api, settings))
-        yield reached
+        reached = report.check("API", lambda: _api(api))
         if clock.known:
-            yield _clock(-clock.skew)
-        if reached.grade != "wrong" and target is not None:
-            place = _guarded("project", lambda: _place(api, target))
-            yield place
-            if place.grade != "wrong":
-                yield _guarded("storage", lambda: _storage(api, target))
+            report.check("clock", lambda: _clock(-clock.skew))
+        if not reached or destination is None:
+            return
+        kind = "project" if destination.project is not None else "folder"
+        if report.check(kind, lambda: _place(api, destination)):
+            report.check("storage", lambda: _storage(api, destination))
 
 
-def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
-    try:
-        return look()
-    except CavaticaError as error:
-        return _wrong(check, error)
+def _program() -> Finding:
+    from cavatica_upload.http import BOTH_VERSIONS
 
-
-def _wrong(check: str, error: CavaticaError) -> Finding:
-    return Finding(check, "wrong", message_of(error), error)
+    return "ok", f"{BOTH_VERSIONS}, Python {platform.python_version()}, {sys.platform}"
 
 
 def _state() -> Finding:
-    from cavatica_upload.destination import Destination
     from cavatica_upload.disk import private_folder, state_dir, state_notice
     from cavatica_upload.journal.journal import Journal
 
-    folder, told = state_dir(), list[str]()
-    journal = Journal(folder, told.append)
+    folder = state_dir()
+    notices: list[str] = []
+    journal = Journal(folder, notices.append)
     nothing = ("", Destination(project="doctor/doctor"), "")
     journal.starting(*nothing, name="", began=0.0)  # to see whether it can be written
     journal.refused(*nothing)
@@ -144,33 +144,32 @@ def _state() -> Finding:
     except OSError:
         writable = False
     if not writable:
-        raise ConfigError(
-            f"Receipts cannot be kept in {receipts}.", "Make it a folder that you may write, or set CAVATICA_STATE_DIR."
-        )
-    if told:
-        return Finding("state", "note", " ".join(told))
+        hint = "Make it a folder that you may write, or set CAVATICA_STATE_DIR."
+        raise ConfigError(f"Receipts cannot be kept in {receipts}.", hint)
+    if notices:
+        return "note", " ".join(notices)
     free = shutil.disk_usage(folder).free
-    notice = state_notice()
-    text = f"{notice} {size_text(free)} free" if notice else f"journal and receipts in {folder}, {size_text(free)} free"
-    return Finding("state", "note" if notice or free < LITTLE_SPACE else "ok", text)
+    if notice := state_notice():
+        return "note", f"{notice} {size_text(free)} free"
+    return "note" if free < LITTLE_SPACE else "ok", f"journal and receipts in {folder}, {size_text(free)} free"
 
 
 def _md5() -> Finding:
     from cavatica_upload.md5 import implementation
 
     if implementation() == "lanes":
-        return Finding("MD5", "ok", "fast (SIMD)")
-    return Finding("MD5", "note", "by hashlib; the SIMD library, which takes less CPU, was not built or not wanted")
+        return "ok", "fast (SIMD)"
+    return "note", "hashlib; the SIMD library, which takes less CPU, was not built or is turned off"
 
 
-def _proxy(settings: "Settings") -> Finding:
+def _proxy(endpoint: str) -> Finding:
     import httpx
 
     from cavatica_upload.http.connections import proxy_for, shown
 
-    url = httpx.URL(settings.endpoint)
+    url = httpx.URL(endpoint)
     proxy = proxy_for(url.scheme, url.host, url.port)
-    return Finding("proxy", "note", f"calls go through {shown(proxy)}") if proxy else Finding("proxy", "ok", "none")
+    return ("note", f"calls go through {shown(proxy)}") if proxy else ("ok", "none")
 
 
 def _tls() -> Finding:
@@ -178,63 +177,57 @@ def _tls() -> Finding:
 
     shared_ssl_context()
     bundle = os.environ.get("SSL_CERT_FILE")
-    text = f"using the certificate authorities in SSL_CERT_FILE, {bundle}" if bundle else "using certifi's authorities"
-    return Finding("TLS", "note" if bundle else "ok", text)
+    if bundle:
+        return "note", f"using the certificate authorities in SSL_CERT_FILE, {bundle}"
+    return "ok", "using certifi's authorities"
 
 
-def _api(api: "Api", settings: "Settings") -> Finding:
+def _api(api: "Api") -> Finding:
     began = time.monotonic()
     status = api.get_rate_limit()
-    took = time.monotonic() - began
-    text = f"{settings.endpoint} accepts the token, answered in {took * 1000:.0f} ms; "
+    text = f"{api.endpoint} accepts the token, answered in {(time.monotonic() - began) * 1000:.0f} ms; "
     if status.limit is None or status.remaining is None:
-        return Finding("API", "note", text + "it did not say how many calls are left")
+        return "note", text + "it did not say how many calls are left"
     if status.limit < 0:
-        return Finding("API", "ok", text + "calls are not limited")
-    left = max(0.0, (status.reset or 0) - time.time())
-    text += f"{status.remaining:,} of {status.limit:,} calls left" + (
-        f", all again in {time_text(left)}" if 0 < left < 86400 else ""
-    )
-    return Finding("API", "note" if status.remaining < status.limit // 10 else "ok", text)
+        return "ok", text + "calls are not limited"
+    text += f"{status.remaining:,} of {status.limit:,} calls left"
+    left = (status.reset or 0) - time.time()
+    if 0 < left < 86400:
+        text += f", all again in {time_text(left)}"
+    return "note" if status.remaining < status.limit // 10 else "ok", text
 
 
 def _clock(skew: float) -> Finding:
-    """Return the finding about a clock that is `skew` seconds ahead of the server's."""
+    """Check a clock that is `skew` seconds ahead of the server's."""
     if abs(skew) <= SKEW:
-        return Finding("clock", "ok", "agrees with the server's")
-    text = f"is {time_text(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
-    return Finding(
-        "clock",
-        "wrong",
-        text,
-        CavaticaError(text, "Set this machine's clock (NTP); waits for the rate limit and expiry times depend on it."),
+        return "ok", "agrees with the server's"
+    raise CavaticaError(
+        f"is {time_text(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's",
+        "Set this machine's clock (NTP); waits for the rate limit and expiry times depend on it.",
     )
 
 
-def _place(api: "Api", target: Target) -> Finding:
-    destination = target.destination
+def _place(api: "Api", destination: Destination) -> Finding:
     if destination.project is not None:
-        return Finding("project", "ok", f"{api.get_project(destination.project).id} can be seen")
+        return "ok", f"{api.get_project(destination.project).id} can be seen"
     folder = api.get_file(str(destination.parent))
     if str(folder.type_).lower() == "file":
         raise ConfigError(
             f"{folder.name} in {folder.project} is a file.", "Check --parent: it takes the ID of a folder."
         )
-    return Finding("folder", "ok", f"{folder.name} in {folder.project} can be seen")
+    return "ok", f"{folder.name} in {folder.project} can be seen"
 
 
-def _storage(api: "Api", target: Target) -> Finding:
-    """Send one byte to the storage of the target in an upload, and abort the upload."""
+def _storage(api: "Api", destination: Destination) -> Finding:
+    """Send one byte to the storage of a destination in an upload, and abort the upload."""
     from io import BytesIO
     from urllib.parse import urlsplit
 
     from cavatica_upload.engine.part_attempts import refuse_plain_http, target_of
-    from cavatica_upload.plan import Part
     from cavatica_upload.sources.stream import Stream
     from cavatica_upload.storage import Storage
 
-    name = f"cavatica-doctor-{secrets.token_hex(8)}"
-    upload = api.start_upload(target.destination, name, 1, 5 * 1024 * 1024)
+    upload = api.start_upload(destination, f"cavatica-doctor-{secrets.token_hex(8)}", 1, 5 * 1024 * 1024)
     storage, source = Storage(), Stream(BytesIO(b"?"))
     try:
         url = api.get_part_url(upload.upload_id, 1)
@@ -244,7 +237,6 @@ def _storage(api: "Api", target: Target) -> Finding:
         source.close()
         storage.close()
         api.abort_upload(upload.upload_id)
-    host = urlsplit(url.url).hostname
     proof = "and its ETag is the MD5" if stored.verified else "but its ETag is not the MD5, so parts cannot be verified"
-    text = f"{host} stored a byte in {stored.seconds * 1000:.0f} ms, {proof}; the upload was aborted"
-    return Finding("storage", "ok" if stored.verified else "note", text)
+    text = f"{urlsplit(url.url).hostname} stored a byte in {stored.seconds * 1000:.0f} ms, {proof}"
+    return "ok" if stored.verified else "note", f"{text}; the upload was aborted"

@@ -1,4 +1,4 @@
-"""What users read: exit codes, errors and events in words and as the objects of --json, times and counts."""
+"""Exit codes; errors and events in words and as the objects of --json; times and counts in words."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -38,9 +38,9 @@ MEANINGS: Mapping[Exit, str] = {
 }
 
 _PERMANENT_STATUS = frozenset({400, 404, 405, 410, 411, 413, 414, 415, 501, 505})
-"""Answers to a part, or of a server in trouble, that stay the same however often the command is run."""
+"""Answers of storage or of a failing server that stay the same however often the command is run."""
 
-NO_FOLDER = 5022
+_NO_FOLDER = 5022
 """docs.cavatica.org, API status codes: the parent is not a folder."""
 
 _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
@@ -62,12 +62,12 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.PartNotReserved, Exit.NETWORK),
     (errors.CavaticaError, Exit.FAILED),
 )
-"""From the narrow to the wide; the first that fits decides."""
+"""The first class that fits decides; so subclasses come first."""
 
 
 def exit_of(error: BaseException) -> Exit:
-    """Return the exit code of a command that ended with this error."""
-    if isinstance(error, errors.BadRequest) and error.code == NO_FOLDER:
+    """Return the exit code of a command that failed with this error."""
+    if isinstance(error, errors.BadRequest) and error.code == _NO_FOLDER:
         return Exit.ACCESS
     if isinstance(error, errors.PartRefused | errors.ServerError) and error.status in _PERMANENT_STATUS:
         return Exit.FAILED
@@ -75,45 +75,41 @@ def exit_of(error: BaseException) -> Exit:
 
 
 def exit_of_run(done: int, failures: Collection[Exit]) -> Exit:
-    """Return the exit code of a run over files, of which `done` succeeded and `failures` failed, each with its code.
+    """Return the exit code of a run: `done` files succeeded, `failures` are the codes of the others.
 
-    An interrupted run is 130 whatever else happened. If every failure is of the network, it is 4: the same command
-    resumes. If nothing succeeded for one single reason, that is the reason of the run; otherwise it is 1.
+    130 if the run was interrupted. 4 if all failures are of the network: the same command resumes. If nothing succeeded
+    and all failures have one code, that code. Otherwise 1.
     """
-    if not failures:
+    codes = set(failures)
+    if not codes:
         return Exit.DONE
-    if Exit.INTERRUPTED in failures:
+    if Exit.INTERRUPTED in codes:
         return Exit.INTERRUPTED
-    kinds = set(failures)
-    if kinds == {Exit.NETWORK}:
-        return Exit.NETWORK
-    return kinds.pop() if len(kinds) == 1 and not done else Exit.FAILED
+    return codes.pop() if codes == {Exit.NETWORK} or (len(codes) == 1 and not done) else Exit.FAILED
 
 
 def is_resumable(error: BaseException) -> bool:
-    """Whether the same command, run again, can go on after this error."""
-    return exit_of(error) in (Exit.NETWORK, Exit.INTERRUPTED) or isinstance(
-        error, errors.UploadBusy | errors.EtagMismatch
-    )
+    """Whether the same command, run again, resumes after this error."""
+    again = isinstance(error, errors.UploadBusy | errors.EtagMismatch)
+    return again or exit_of(error) in (Exit.NETWORK, Exit.INTERRUPTED)
 
 
-# What an operation of the API does, for people who do not know its name.
-_OPERATIONS = {
+_OPERATIONS = {  # what an operation of the API does
     "startUpload": "Starting the upload",
-    "getPartUrl": "Asking where to send a part",
+    "getPartUrl": "Requesting a part URL",
     "reportUploadedPart": "Reporting a part",
     "reportUploadedParts": "Reporting parts",
     "completeUpload": "Completing the file",
     "abortUpload": "Aborting the upload",
-    "getUpload": "Looking at the upload",
+    "getUpload": "Looking up the upload",
     "listUploads": "Listing unfinished uploads",
     "listFiles": "Listing files",
     "listFolder": "Listing a folder",
-    "getFile": "Looking at a file",
+    "getFile": "Looking up a file",
     "createFolder": "Creating a folder",
     "editFiles": "Setting metadata",
-    "getProject": "Looking at the project",
-    "getRateLimit": "Asking for the rate limit",
+    "getProject": "Looking up the project",
+    "getRateLimit": "Requesting the rate limit",
 }
 _OPERATION = re.compile(rf"\b({'|'.join(_OPERATIONS)}) failed\b")
 _PATTERN = re.compile(r' does not match "\^[^"]*"')
@@ -135,23 +131,19 @@ def in_plain_words(text: str) -> str:
 
 def hint_of(error: BaseException) -> str | None:
     """Return what to do, in one sentence, None if there is nothing to say."""
-    if isinstance(error, errors.NameTaken):
-        hint: str | None = "Use --if-exists skip, overwrite or rename."
-    else:
-        hint = getattr(error, "hint", None)
-    if hint is None and isinstance(error, errors.NotFound) and not isinstance(error, errors.UploadGone):
-        hint = "Check --project or --parent: what the token may not see looks as if it did not exist."
-    if (
-        hint is None
-        and isinstance(error, errors.BadRequest)
-        and (error.code == NO_FOLDER or "parent:" in error.message)
-    ):
-        hint = "Check --parent: it takes the ID of a folder, not its name or path."
+    hint: str | None = getattr(error, "hint", None)
+    match error:
+        case errors.NameTaken():
+            hint = "Use --if-exists skip, overwrite or rename."
+        case errors.NotFound(hint=None) if not isinstance(error, errors.UploadGone):
+            hint = "Check --project or --parent: what the token may not see looks as if it did not exist."
+        case errors.BadRequest(hint=None) if error.code == _NO_FOLDER or "parent:" in error.message:
+            hint = "Check --parent: it takes the ID of a folder, not its name or path."
     return _with_command(_IN_PYTHON.sub("", hint)) if hint else None
 
 
 def _with_command(hint: str) -> str:
-    """Say which command an option belongs to, if the command that is running does not have it."""
+    """Add that an option belongs to `cavatica upload`, if the running command does not have it."""
     context = click.get_current_context(silent=True)
     if context is None or "cavatica " in hint:
         return hint
@@ -161,29 +153,27 @@ def _with_command(hint: str) -> str:
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return an error as the keys that --json gives it."""
-    record: dict[str, Any] = {
+    """Return an error as the keys and values of --json."""
+    operation = getattr(error, "operation", None)
+    return {
         "kind": type(error).__name__,
         "message": message_of(error),
         "hint": hint_of(error),
         "exit_code": int(exit_of(error)),
-    }
-    operation = getattr(error, "operation", None)
-    return record | {"operation": operation} if operation else record
+    } | ({"operation": operation} if operation else {})
 
 
 def sentence(event: events.Event) -> str:
-    """Return what an event says, in one line."""
+    """Return an event in words, on one line."""
     match event:
         case events.UploadStarted(file, _, size, part_size, parts, resumed_parts, resumed_bytes):
             if resumed_parts:
                 of = f"{resumed_parts:,} of {count_text(parts, 'part')}" if parts else count_text(resumed_parts, "part")
                 return f"{file}: resuming, {of} ({size_text(resumed_bytes)}) already uploaded"
-            text = f"{file}: started"
-            if size is not None and parts is not None:
-                of = f" of {size_text(part_size)}" if parts > 1 else ""
-                text += f", {size_text(size)} in {count_text(parts, 'part')}{of}"
-            return text
+            if size is None or parts is None:
+                return f"{file}: started"
+            of = f" of {size_text(part_size)}" if parts > 1 else ""
+            return f"{file}: started, {size_text(size)} in {count_text(parts, 'part')}{of}"
         case events.PartSent(file, number, size, seconds):
             return f"{file}: part {number} sent, {size_text(size)} in {time_text(seconds)}"
         case events.PartRetried(file, number, attempt, reason, delay):
@@ -214,14 +204,10 @@ def sentence(event: events.Event) -> str:
             return event.text
 
 
-def _name(event: events.Event) -> str:
-    """Return `upload_started` for UploadStarted."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
-
-
 def record(event: events.Event) -> dict[str, Any]:
     """Return an event as the object that --json prints; the keys are part of the command's interface."""
-    head = {"event": _name(event), "time": timestamp()}
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()  # upload_started
+    head = {"event": name, "time": timestamp()}
     match event:
         case events.UploadCompleted(file, receipt):
             return head | {

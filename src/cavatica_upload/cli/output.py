@@ -1,4 +1,4 @@
-"""Standard output and standard error, without control characters; the log file; questions and signals."""
+"""Standard output and standard error, which get no control characters, and the log file."""
 
 import contextlib
 import json
@@ -6,16 +6,13 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import sys
-import textwrap
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -50,7 +47,7 @@ class Output:
         class Stderr(Console):
             def on_broken_pipe(self) -> None:
                 self.quiet = True
-                _discard(2)
+                discard(2)
 
         return Stderr(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True, legacy_windows=False)
 
@@ -69,14 +66,15 @@ class Output:
         else:
             write_line(text)
 
-    def results(self, headers: Sequence[str], rows: Sequence[Sequence[str]], *, widest: int) -> None:
+    def results(self, headers: Sequence[str], rows: Sequence[Sequence[str]], *, widest: int = -1) -> None:
         """Write rows to standard output: with tabs between the fields, or on a terminal as a table with headers.
 
-        In the table the column `widest` is the last one, where it can be copied although the line is too long. If the
-        terminal is too narrow for the columns, each row takes several lines.
+        In the table the column `widest` is the last one, where it can be copied although the line is too long.
         """
         if rows and is_terminal(1):
-            moved = [[*row[:widest], *row[widest + 1 :], row[widest]] for row in (headers, *rows)]
+            order = list(range(len(headers)))
+            order.append(order.pop(widest))
+            moved = [[row[column] for column in order] for row in (headers, *rows)]
             for line in table(moved[0], moved[1:], shutil.get_terminal_size().columns):
                 write_line(line)
         else:
@@ -88,27 +86,27 @@ class Output:
         write_line(json.dumps(value, ensure_ascii=True, default=str))
 
     def say(self, text: str) -> None:
-        """Write a line about the run to standard error, unless --quiet is given."""
+        """Write a line to standard error, unless --quiet is given."""
         if not self.quiet:
             self._print(text)
 
     def warn(self, text: str) -> None:
-        """Write a line that may matter to standard error."""
+        """Write a note to standard error, unless --quiet is given."""
         if not self.quiet:
             self._print(text, before="Note: ", before_style="yellow")
 
     def problem(self, text: str, hint: str | None = None) -> None:
-        """Write a message and a hint to standard error, even with --quiet."""
+        """Write an error and a hint to standard error, even with --quiet."""
         self._print(text, before="Error: ", before_style="bold red")
         if hint:
             self._print(hint)
 
     def hint(self, text: str) -> None:
-        """Write a line that belongs to an error."""
+        """Write a line that belongs to an error to standard error, even with --quiet."""
         self._print(text)
 
     def problems(self, problems: Sequence[str]) -> None:
-        """Write a line for each of the first problems, and under --json an object for each of all."""
+        """Write a line for each of the first problems; with --json also an object for each of all."""
         for problem in problems[:MOST_PROBLEMS]:
             self.hint(f"  {problem}")
         if len(problems) > MOST_PROBLEMS:
@@ -127,15 +125,12 @@ class Output:
             return
         from rich.text import Text
 
-        with contextlib.suppress(OSError):  # a full disk: the work goes on without words
+        with contextlib.suppress(OSError):  # a full disk: the work continues
             self.console.print(Text(before, before_style) + Text(visible(text)))
 
 
 def write_line(text: str) -> None:
-    """Write a line to standard output, and flush it.
-
-    If nobody reads it any more (`| head`), the rest is discarded and the work goes on.
-    """
+    """Write a line to standard output, and flush it. If its reader has ended (`| head`), the rest is discarded."""
     if sys.stdout is None:  # closed by the caller (`>&-`)
         return
     try:
@@ -143,26 +138,26 @@ def write_line(text: str) -> None:
             click.echo(text)
             sys.stdout.flush()
     except BrokenPipeError:
-        discard_output()
+        discard(1)
     except OSError as error:  # a full disk
         output_lost(error)
 
 
 def flush_output() -> None:
-    """Flush standard output, so that the interpreter's exit does not fail; what cannot be written is discarded."""
+    """Flush standard output and error, so that the interpreter's exit does not fail."""
     for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError) as error:
-            _discard(descriptor)
+            discard(descriptor)
             if descriptor == 1 and not isinstance(error, BrokenPipeError):
                 output_lost(error)
 
 
 def output_lost(error: Exception) -> None:
-    """Say once that standard output cannot be written, and discard it from now on."""
-    discard_output()
+    """Report once that standard output cannot be written, and discard it from now on."""
+    discard(1)
     if not _UNWRITABLE:
         _UNWRITABLE.append(f"Standard output cannot be written: {reason_of(error)}.")
         with contextlib.suppress(OSError):
@@ -178,12 +173,8 @@ _UNWRITABLE: list[str] = []
 _ONE_LINE = threading.Lock()  # events come from the uploader's threads
 
 
-def discard_output() -> None:
-    """Discard standard output from now on, so that neither later writes nor the flush at the end fail."""
-    _discard(1)
-
-
-def _discard(descriptor: int) -> None:
+def discard(descriptor: int) -> None:
+    """Discard standard output (1) or error (2) from now on, so that neither later writes nor the last flush fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
@@ -195,22 +186,6 @@ def is_terminal(descriptor: int) -> bool:
         return os.isatty(descriptor)
     except OSError:
         return False
-
-
-def wrapped(text: str, before: str) -> list[str]:
-    """Return a text behind `before`, on a terminal in lines of its width, which begin below each other."""
-    if not is_terminal(1):
-        return [before + text]
-    room = max(20, shutil.get_terminal_size().columns - len(before))
-    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
-    return [before + lines[0], *(" " * len(before) + line for line in lines[1:])]
-
-
-def ask(question: str) -> bool:
-    """Ask on standard error; only y and yes agree. Ctrl-C raises KeyboardInterrupt."""
-    sys.stderr.write(f"{visible(question)} [y/N]: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -235,29 +210,22 @@ def _escaped(char: str) -> str:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Return `cavatica` and its arguments as a command that a shell takes when it is pasted.
-
-    It never holds a token, since no option takes one.
-    """
+    """Return a command line that can be pasted into a shell. It never holds a token, since no option takes one."""
     return " ".join(["cavatica", *map(_shell_word, words)])
 
 
 def _shell_word(word: str) -> str:
-    """Quote a word; bytes that a terminal does not show are written as `$'\\303'`, which bash, zsh and ksh read."""
+    """Quote a word; bytes that a terminal does not show become `$'\\303'`, which bash, zsh and ksh understand."""
     if visible(word) == word:
         return shlex.quote(word)
-    signs = {ord("'"): "\\'", ord("\\"): "\\\\"}
-    return (
-        "$'"
-        + "".join(signs.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in os.fsencode(word))
-        + "'"
-    )
+    plain = set(range(32, 127)) - set(b"'\\")
+    return "$'" + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in os.fsencode(word)) + "'"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Return the lines of a table whose columns are aligned.
 
-    Columns that do not fit into `width` go on, indented, on further lines of the row; the last one may be of any width.
+    Columns that do not fit into `width` are on further lines of the row, indented. The last one may be of any width.
     """
     shown = [list(headers), *([visible(cell) for cell in row] for row in rows)]
     widths = [max(_cells(row[column]) for row in shown) for column in range(len(headers))]
@@ -296,11 +264,14 @@ class _LogFile(logging.StreamHandler[TextIO]):
         self.failed = sys.exc_info()[1]
 
 
-def open_log(path: Path) -> None:
+def open_log(path: Path | None, sources: Iterable[str]) -> None:
     """Append what this package logs to a file from now on. Other packages' logs stay out: they may name signed URLs.
 
-    Raises UsageError for a folder, a pipe without a reader, or a file that cannot be written.
+    Raises UsageError for one of the `sources`, a folder, a pipe without a reader, or a file that cannot be written.
     """
+    if path is None:
+        return
+    refuse_overwriting(path, "--log-file", sources)
     try:
         # Without O_NONBLOCK, opening a pipe would wait for its reader.
         number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
@@ -319,36 +290,31 @@ def open_log(path: Path) -> None:
     _LOGGER.propagate = False
 
 
-def refuse_overwriting(path: Path | None, option: str, sources: Iterable[str]) -> None:
+def refuse_overwriting(path: Path, option: str, sources: Iterable[str]) -> None:
     """Raise UsageError if a file to write is one of the files to upload."""
-    if path is None:
-        return
     try:
         found = path.stat()
-    except (OSError, ValueError):  # who writes it says why it cannot be
+    except (OSError, ValueError):  # reported when the file is written
         return
     for source in sources:
-        try:
+        same = False
+        with contextlib.suppress(OSError, ValueError):
             same = os.path.samestat(found, Path(source).stat())
-        except (OSError, ValueError):
-            continue
         if same:
             raise UsageError(f"{option} {path} is one of the files to upload.", "Choose another path.")
 
 
-def close_log() -> BaseException | None:
-    """Close the log file, if there is one; return the error if something could not be written."""
-    failed: BaseException | None = None
-    for handler in list(_LOGGER.handlers):
-        if isinstance(handler, _LogFile):
-            _LOGGER.removeHandler(handler)
-            try:
-                handler.stream.close()
-            except OSError as error:
-                failed = error
-            handler.close()
-            failed = handler.failed or failed
-    return failed
+def close_log(output: Output) -> None:
+    """Close the log file, if there is one, and warn if something could not be written."""
+    for handler in [handler for handler in _LOGGER.handlers if isinstance(handler, _LogFile)]:
+        _LOGGER.removeHandler(handler)
+        try:
+            handler.stream.close()
+        except OSError as error:
+            handler.failed = error
+        handler.close()
+        if handler.failed is not None:
+            output.warn(f"The log file is incomplete: {reason_of(handler.failed)}.")
 
 
 def log_event(event: Event) -> None:
@@ -361,73 +327,3 @@ def log_text(text: str) -> None:
     """Write a line to the log, if there is one."""
     if _LOGGER.handlers:
         _LOGGER.info("%s", visible(text))
-
-
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
-"""SIGUSR1 and SIGXCPU are the warnings of Slurm and of other schedulers before they kill."""
-
-_STOPPING = (
-    "Stopping: waiting up to {:.0f} s for the parts in flight. Ctrl-C again stops now; those parts will be sent again."
-)
-
-
-class Signals:
-    """Handles the signals of a command: during `stopping` they stop the upload, else they raise KeyboardInterrupt."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._stop: Callable[[], None] | None = None
-
-    @contextlib.contextmanager
-    def handled(self) -> Iterator[None]:
-        """Handle signals while this context lasts; what is ignored (nohup) stays ignored."""
-        self.count = 0
-        before: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    before[number] = signal.signal(number, self._receive)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    @contextlib.contextmanager
-    def stopping(self, cancel: Callable[[bool], None], within: float, say: Callable[[str], None]) -> Iterator[None]:
-        """Call `cancel(False)` at the first signal and `cancel(True)`, which is immediate, at the second."""
-        saying: list[threading.Thread] = []
-
-        def stop() -> None:
-            immediately = self.count > 1
-            cancel(immediately)
-            text = "Stopping now." if immediately else _STOPPING.format(within)
-            # A handler runs between two instructions of the main thread, which may be writing.
-            saying.append(threading.Thread(target=say, args=(text,), daemon=True))
-            saying[-1].start()
-
-        self._stop = stop
-        try:
-            yield
-        finally:
-            self._stop = None
-            for thread in saying:
-                thread.join()  # before the last lines of the run are written
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Let a signal raise KeyboardInterrupt although an upload is under way: a question is being asked."""
-        stop, self._stop = self._stop, None
-        try:
-            yield
-        finally:
-            self._stop = stop
-
-    def _receive(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
-        if self._stop is None or self.count > 2:
-            raise KeyboardInterrupt
-        self._stop()
-
-
-SIGNALS = Signals()

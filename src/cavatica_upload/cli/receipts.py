@@ -52,10 +52,10 @@ def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bo
         for receipt in listed:
             output.record({"event": "receipt", **_record(receipt)})
     elif as_map:
-        output.results(("PATH", "FILE ID", "PLATFORM PATH"), [_mapping(receipt) for receipt in listed], widest=3)
+        output.results(("PATH", "FILE ID", "PLATFORM PATH"), [_mapping(receipt) for receipt in listed])
     else:
         headers = ("FINISHED", "FILE ID", "SIZE", "PROOF", "PATH", "RECEIPT")
-        output.results(headers, [_fields(receipt) for receipt in listed], widest=5)
+        output.results(headers, [_fields(receipt) for receipt in listed])
     if others:
         noun = "file is not a receipt" if len(others) == 1 else "files are not receipts"
         output.warn(f"{len(others):,} {noun} and passed over: {others[0]}{' …' if len(others) > 1 else ''}")

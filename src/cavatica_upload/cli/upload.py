@@ -291,7 +291,7 @@ def upload(
         upload_batch,
     )
     from cavatica_upload.cli.cluster import dask_executor, workers_rate
-    from cavatica_upload.cli.output import open_log, refuse_overwriting
+    from cavatica_upload.cli.output import open_log
     from cavatica_upload.cli.receipts import ReceiptFiles
     from cavatica_upload.cli.upload_run import UploadRun
     from cavatica_upload.request import UploadRequest
@@ -326,9 +326,7 @@ def upload(
     if (expect_size is not None or expect_md5) and len(batch.items) + len(batch.bad) != 1:
         raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
     sources = [item.source for item in batch.items]
-    refuse_overwriting(log_file, "--log-file", sources)
-    if log_file:
-        open_log(log_file)
+    open_log(log_file, sources)
     samples = SheetOptions.read(sheet, sheet_out, sheet_style, sources, share)
     keep_share(batch, share, output)
     with dask_executor(dask_scheduler, output) as executor:

@@ -10,8 +10,9 @@ import attrs
 from cavatica_upload.cli import summary
 from cavatica_upload.cli.messages import Exit, count_text, message_of, timestamp
 from cavatica_upload.cli.options import Connection
-from cavatica_upload.cli.output import SIGNALS, Output, ask, log_event, log_text
+from cavatica_upload.cli.output import Output, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
+from cavatica_upload.cli.signals import SIGNALS, ask
 from cavatica_upload.cli.summary import Tally
 from cavatica_upload.disk import state_notice
 from cavatica_upload.errors import BadRequest, FileChanged, UsageError
@@ -134,8 +135,7 @@ class UploadRun:
         for request in changed[:20]:
             self.output.say(f"  {request.key}")
         try:
-            with SIGNALS.paused():
-                agreed = ask("Abort the unfinished uploads of the old content, and upload the new?")
+            agreed = ask("Abort the unfinished uploads of the old content, and upload the new?")
         except KeyboardInterrupt:
             self.tally.stopped = True
             return []

@@ -23,7 +23,8 @@ from cavatica_upload.cli.options import (
     progress_options,
     stop_option,
 )
-from cavatica_upload.cli.output import Output, ask, command_line, open_log, refuse_overwriting
+from cavatica_upload.cli.output import Output, command_line, open_log
+from cavatica_upload.cli.signals import ask
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import CavaticaError, UploadGone, UsageError
 from cavatica_upload.plan import Plan, size_text
@@ -275,7 +276,7 @@ def resume(
     output: Output,
     connection: Connection,
 ) -> int:
-    """Resume unfinished uploads: all that were started on this machine, or one.
+    """Resume unfinished uploads: all from this machine, or one.
 
     With ID and FILE, finish an upload that was started on another machine. The parts that the server has are first
     compared with the file. Only “cavatica upload” sets metadata; run that command again to set it.
@@ -289,9 +290,7 @@ def resume(
         output.say("There is no unfinished upload of a file that is still here.")
         return int(Exit.DONE)
     sources = [str(request.source) for request in requests]
-    refuse_overwriting(log_file, "--log-file", sources)
-    if log_file:
-        open_log(log_file)
+    open_log(log_file, sources)
     output.say(f"Resuming {count_text(len(requests), 'upload')}.")
     run = UploadRun(
         output,
