@@ -15,10 +15,7 @@ MISSING = "The mock needs {module}, which the extra `mock` installs. In a checko
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for.
-
-    pytest imports this package in every environment that has it, also without the extra `mock`.
-    """
+    """Import a name on first use: pytest imports this package everywhere, also without the extra `mock`."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

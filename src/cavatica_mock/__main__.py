@@ -15,7 +15,6 @@ import click
 
 from cavatica_mock import MISSING
 from cavatica_mock.settings import (
-    DEFAULT_RATE_LIMIT,
     MAX_PART_SIZE,
     MIN_PART_SIZE,
     PART_URL_LIFETIME,
@@ -25,30 +24,20 @@ from cavatica_mock.settings import (
 )
 
 
-class RateLimitType(click.ParamType[tuple[int, float] | None]):
-    """CALLS/SECONDS, or `off`."""
-
-    name = "CALLS/SECONDS|off"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, float] | None:
-        if not isinstance(value, str):
-            return DEFAULT_RATE_LIMIT
-        if value == "off":
-            return None
-        match = re.fullmatch(r"([1-9][0-9]{0,8})/([0-9]{1,6}(?:\.[0-9]{1,3})?)", value, re.ASCII)
-        if match is None or float(match[2]) <= 0:
-            said = f"{value!r} is not a number of calls, a slash and a number of seconds, as in 1000/300, nor `off`."
-            self.fail(said, param, ctx)
-        return int(match[1]), float(match[2])
+def _rate_limit(_: click.Context, __: click.Parameter, value: str) -> tuple[int, float] | None:
+    if value == "off":
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/([0-9]{1,6}(?:\.[0-9]{1,3})?)", value, re.ASCII)
+    if match is None or float(match[2]) <= 0:
+        raise click.BadParameter(f"{value!r} is neither CALLS/SECONDS, as in 1000/300, nor `off`.")
+    return int(match[1]), float(match[2])
 
 
 def _projects(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, bool] | None:
     projects = {value.removesuffix(":ro"): not value.endswith(":ro") for value in values}
     for name in projects:
         if not PROJECT_FORM.fullmatch(name):
-            raise click.BadParameter(f"{name!r} is not of the form owner/name.")
+            raise click.BadParameter(f"{name!r} does not have the form owner/name.")
     return projects or None
 
 
@@ -61,23 +50,24 @@ def main() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
-@click.option("--token", "tokens", multiple=True, help="A token that is let in, a user of its own. Can be repeated.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder to keep state and bytes in; otherwise temporary.")
+@click.option("--token", "tokens", multiple=True, help="A token to accept; each is a separate user. Can be repeated.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder that keeps state and bytes; otherwise temporary.")
 @click.option(
     "--rate-limit",
-    type=RateLimitType(),
+    metavar="CALLS/SECONDS|off",
+    callback=_rate_limit,
     default="1000/300",
     show_default=True,
-    help="Calls in seconds, for each token.",
+    help="For each token.",
 )
 @click.option(
-    "--project", "projects", multiple=True, callback=_projects, help="owner/name, or owner/name:ro: only these exist."
+    "--project", "projects", multiple=True, callback=_projects, help="owner/name, or owner/name:ro. Only these exist."
 )
 @click.option("--seed", type=int, help="Makes ids and signatures the same in every run.")
 @click.option(
     "--min-part-size", type=click.IntRange(1, MAX_PART_SIZE), default=MIN_PART_SIZE, show_default=True, help="Bytes."
 )
-@click.option("--part-size", type=click.IntRange(1, MAX_PART_SIZE), help="Bytes; every upload gets it, however small.")
+@click.option("--part-size", type=click.IntRange(1, MAX_PART_SIZE), help="Bytes; every upload gets it.")
 @click.option(
     "--part-url-lifetime",
     type=click.FloatRange(0, min_open=True),
@@ -86,10 +76,10 @@ def main() -> None:
     help="Seconds.",
 )
 @click.option(
-    "--certificate", type=click.Path(path_type=Path), help="PEM file with a certificate and its chain: speak https."
+    "--certificate", type=click.Path(path_type=Path), help="PEM file with a certificate and its chain, for https."
 )
-@click.option("--key", type=click.Path(path_type=Path), help="PEM file with its key; otherwise it is in the same file.")
-@click.option("-v", "--verbose", is_flag=True, help="Write a line about every call to standard error.")
+@click.option("--key", type=click.Path(path_type=Path), help="PEM file with its key, if it is not in the same file.")
+@click.option("-v", "--verbose", is_flag=True, help="Write a line about each call to standard error.")
 @click.option("--clock-offset", type=float, default=0.0, help="Seconds by which the mock's clock is wrong.")
 def serve(
     *,
@@ -108,7 +98,7 @@ def serve(
     clock_offset: float,
     verbose: bool,
 ) -> None:
-    """Answer under /v2 until SIGTERM or Ctrl-C. One line is printed as soon as it does."""
+    """Answer under /v2 until SIGTERM or Ctrl-C. Prints one line when it is ready."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     made_up = None if tokens else made_up_token(seed)
     try:
@@ -128,15 +118,12 @@ def serve(
         raise click.BadParameter(f"{error}.", param_hint="--token") from None
     try:
         from cavatica_mock.faults import Faults
-        from cavatica_mock.server import (
-            Serving,
-            new_event_loop,
-        )  # after the arguments: --help need not wait for aiohttp
+        from cavatica_mock.server import new_event_loop, serving  # here, because --help does not need aiohttp
     except ModuleNotFoundError as error:
         raise click.ClickException(MISSING.format(module=error.name)) from None
 
     async def run() -> None:
-        async with Serving(settings, Faults(), host, port) as mock:
+        async with serving(settings, Faults(), host, port) as mock:
             stopping = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -157,25 +144,24 @@ def serve(
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if certificate is None:
         if key is not None:
-            raise click.UsageError("--key is of use only with --certificate.")
+            raise click.UsageError("--key needs --certificate.")
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(certificate, key, password="")  # a key with a password is refused, not asked about
+        context.load_cert_chain(certificate, key, password="")  # refuses a key with a password instead of prompting
     except ssl.SSLError as error:
-        said = (
-            f"{certificate}{f' and {key}' if key else ''}: no certificate in PEM form with the key that belongs to it."
-        )
-        raise click.BadParameter(said, param_hint="--certificate") from error
+        files = f"{certificate} and {key}" if key else certificate
+        message = f"{files}: not a certificate in PEM form with its key."
+        raise click.BadParameter(message, param_hint="--certificate") from error
     except OSError as error:
-        said = f"{certificate}{f' or {key}' if key else ''} cannot be read: {error.strerror}."
-        raise click.BadParameter(said, param_hint="--certificate") from error
+        files = f"{certificate} or {key}" if key else certificate
+        raise click.BadParameter(f"{files} cannot be read: {error.strerror}.", param_hint="--certificate") from error
     return context
 
 
 def _why(error: OSError, host: str, port: int, data: Path | None) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is in use. Stop what listens there, or choose another with --port."
+        return f"Port {port} of {host} is in use. Stop the program that listens there, or use another --port."
     if error.filename is not None:
         return f"{data or error.filename} cannot be used as the data folder: {error.strerror}."
     return f"The mock cannot listen at {host}:{port}: {error.strerror or error}."

@@ -1,7 +1,7 @@
 """The bytes of parts: a folder with one file for each part.
 
-A completed file stays what it came as, a row of parts that are read one after the other. So completing costs nothing,
-never needs the space twice, and is one transaction in SQLite: there is no half-assembled file to find after a crash.
+A completed file remains a sequence of parts. So completing an upload copies nothing, never needs the space twice, and
+is one transaction in SQLite: no crash can leave a half-assembled file.
 """
 
 import hashlib
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cavatica_mock.records import Piece
+from cavatica_mock.store import Piece
 
 BLOCK: Final = 2**18
 
 
 class PartWriter:
-    """Writes one blob. It counts only after `keep()`; `drop()` removes it."""
+    """Writes one blob. `keep()` makes it part of the folder, `drop()` removes it."""
 
     def __init__(self, partial: Path, final: Path) -> None:
         self._partial, self._final = partial, final
@@ -33,18 +33,18 @@ class PartWriter:
             view = view[self._file.write(view) :]
 
     def md5(self) -> bytes:
-        """The digest of what was written so far."""
+        """The digest of the bytes written so far."""
         return self._md5.digest()
 
     def flip_a_bit(self) -> None:
-        """Spoil what was written, digest included: for the fault `corrupt`."""
+        """Corrupt one bit of the bytes written, and the digest with them: for the fault `corrupt`."""
         if self.size == 0:
             return
         with self._partial.open("r+b") as file:
             file.seek(self.size // 2)
-            spoilt = file.read(1)[0] ^ 1
+            corrupt = file.read(1)[0] ^ 1
             file.seek(self.size // 2)
-            file.write(bytes((spoilt,)))
+            file.write(bytes((corrupt,)))
             file.seek(0)
             self._md5 = hashlib.file_digest(file, "md5")
 
@@ -59,7 +59,7 @@ class PartWriter:
 
 
 class Blobs:
-    """The folder. Names in it are the mock's own; nothing that a client says ever becomes a path."""
+    """The folder. The mock makes the names in it; nothing that a client sends becomes a path."""
 
     def __init__(self, folder: Path) -> None:
         self._blobs = folder / "blobs"
@@ -68,7 +68,7 @@ class Blobs:
         self._partial.mkdir(exist_ok=True)
 
     def sweep(self, wanted: set[str]) -> None:
-        """Remove what a crash left behind: half-written blobs, and whole ones that no row knows."""
+        """Remove what a crash left: half-written blobs, and whole ones that no row uses."""
         for path in self._partial.iterdir():
             path.unlink()
         for path in self._blobs.iterdir():
@@ -84,7 +84,7 @@ class Blobs:
             (self._blobs / name).unlink(missing_ok=True)
 
     def read(self, pieces: Iterable[Piece], start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The bytes of the pieces in sequence, in blocks, from `start` on. Raises OSError when one is gone."""
+        """The bytes of the pieces in sequence, in blocks, from `start` on. Raises OSError if a blob is gone."""
         left = sum(piece.size for piece in pieces) - start if length is None else length
         for piece in pieces:
             if left <= 0:

@@ -1,7 +1,7 @@
-"""What openapi.yaml says about requests: the table of routes, and compiled validators of paths, queries and bodies."""
+"""What openapi.yaml says of requests: the routes, and compiled validators of paths, queries and bodies."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
@@ -14,11 +14,11 @@ import yaml
 
 METHODS: Final = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
-BOOLEANS: Final = {"true": True, "false": False}  # real clients spell them true, True and TRUE
+BOOLEANS: Final = {"true": True, "false": False}  # real clients send true, True and TRUE
 
 
 class Invalid(Exception):
-    """A value breaks its schema. `where` leads to it inside the body; for a parameter it is the parameter's name."""
+    """A value does not fit its schema. `where` is the path to it in the body, or the name of the parameter."""
 
     def __init__(self, where: Sequence[str | int], why: str) -> None:
         self.where = tuple(where)
@@ -27,7 +27,7 @@ class Invalid(Exception):
 
 
 class Validator:
-    """A validator that is compiled when it is first needed, so that a mock starts within milliseconds."""
+    """A validator that is compiled when it is first used, so that a mock starts within milliseconds."""
 
     def __init__(self, contract: "Contract", schema: Mapping[str, Any]) -> None:
         self._contract, self._schema = contract, schema
@@ -37,7 +37,7 @@ class Validator:
         return self._contract.compile(self._schema)
 
     def check(self, value: object, *where: str) -> None:
-        """Raises Invalid for the first of the errors, however many schemas refuse the value."""
+        """Raises Invalid for the first error."""
         if self._validator.is_valid(value):
             return
         error = next(iter(self._validator.iter_errors(value)))
@@ -51,7 +51,7 @@ class Validator:
 @attrs.frozen(eq=False)
 class Parameter:
     name: str
-    kind: str  # path or query
+    in_path: bool  # otherwise in the query
     schema: Mapping[str, Any]
     validator: Validator = attrs.field(repr=False)
 
@@ -61,7 +61,7 @@ class Parameter:
         return self.schema.get("type") == "array"
 
     def read(self, texts: Sequence[str]) -> Any:
-        """The value that the texts stand for: a list if the parameter is repeatable. Raises Invalid."""
+        """The parameter's value: a list if it is repeatable. Raises Invalid."""
         if len(texts) > 1 and not self.repeatable:
             raise Invalid((self.name,), f"{self.name} is given more than once.")
         value = list(texts) if self.repeatable else self._value(texts[0])
@@ -71,11 +71,11 @@ class Parameter:
     def _value(self, text: str) -> str | int | bool:
         if self.schema.get("type") == "integer":
             if not INTEGER.fullmatch(text):
-                raise Invalid((self.name,), f"{self.name} has to be a whole number.")
+                raise Invalid((self.name,), f"{self.name} must be an integer.")
             return int(text)
         if self.schema.get("type") == "boolean":
             if text.lower() not in BOOLEANS:
-                raise Invalid((self.name,), f"{self.name} has to be true or false.")
+                raise Invalid((self.name,), f"{self.name} must be true or false.")
             return BOOLEANS[text.lower()]
         return text
 
@@ -90,19 +90,15 @@ class Operation:
     parameters: tuple[Parameter, ...]
     body: Validator | None
     body_required: bool
-    responses: Mapping[str, Any]
 
     @cached_property
     def segments(self) -> tuple[str, ...]:
         return tuple(self.template.split("/")[1:])
 
-    def of_kind(self, kind: str) -> Iterator[Parameter]:
-        return (parameter for parameter in self.parameters if parameter.kind == kind)
-
 
 @attrs.frozen(eq=False)
 class Match:
-    """What a path leads to: the operations there by method, and the texts of the path's parameters."""
+    """The operations of a path by method, and the texts of the path's parameters."""
 
     operations: Mapping[str, Operation]
     values: Mapping[str, str]
@@ -123,11 +119,11 @@ class Contract:
                     self._table.setdefault(operation.segments, {})[method.upper()] = operation
 
     def match(self, path: str) -> Match | None:
-        """The operations at a path as it came over the wire, without the version.
+        """The operations of a path as sent, without the version.
 
-        A slash after `part` is let pass, because the vendor's Python client sends it. Anywhere else it is an empty
-        segment: `/upload/multipart/` is an upload without an id, not the list of all.
-        Every segment is decoded by itself, so `%2F` never makes two of one and `..` is a name like any other.
+        A slash after `part` is ignored, because the vendor's Python client sends it. Anywhere else it is an empty
+        segment: `/upload/multipart/` is an upload without an id, not the list of all. Each segment is decoded by
+        itself, so `%2F` does not separate segments, and `..` is a name like any other.
         """
         if not path.startswith("/"):
             return None
@@ -151,7 +147,7 @@ class Contract:
         return None
 
     def resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a `$ref` leads to, or the node itself. Keys beside the reference are descriptions."""
+        """The target of a `$ref`, or the node itself. Keys beside the reference are descriptions."""
         while "$ref" in node:
             target: Any = self.document
             for key in node["$ref"].removeprefix("#/").split("/"):
@@ -178,12 +174,13 @@ class Contract:
             method=method.upper(),
             template=template,
             parameters=tuple(
-                Parameter(node["name"], node["in"], self.resolve(node["schema"]), Validator(self, node["schema"]))
+                Parameter(
+                    node["name"], node["in"] == "path", self.resolve(node["schema"]), Validator(self, node["schema"])
+                )
                 for node in parameters
             ),
             body=None if body is None else Validator(self, body),
             body_required=bool(content.get("required", False)),
-            responses=said["responses"],
         )
 
 

@@ -1,8 +1,8 @@
 """Finds the handler of a request: route, token, rate limit, then the checks of path, query and body."""
 
+import hashlib
 import json
 import logging
-from collections import Counter
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
@@ -10,25 +10,23 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from cavatica_mock import errors
-from cavatica_mock.contract import Contract, Invalid, Operation
+from cavatica_mock import contract, errors
+from cavatica_mock.contract import Invalid, Operation
 from cavatica_mock.errors import Problem
-from cavatica_mock.handlers import Call, Handlers, refused, unrouted
-from cavatica_mock.records import select_fields, user_of
-from cavatica_mock.replies import Answer
-from cavatica_mock.state import RateLimit, RateLimitStatus
+from cavatica_mock.handlers import HANDLERS, Answer, Call, Document, Handler
+from cavatica_mock.state import RateLimitStatus, State
 
 log = logging.getLogger("cavatica_mock")
 
 VERSION: Final = "/v2"
 FREE: Final = frozenset({"getRateLimit"})  # documented as not counted
-JSON_TYPES: Final = frozenset({"application/json", "application_json"})  # the second is a slip of the documentation
+JSON_TYPES: Final = frozenset({"application/json", "application_json"})  # the second is an error of the documentation
 BODY_LIMIT: Final = 16 * 2**20  # 10,000 part reports are about 1 MiB
 
 
 @attrs.frozen
 class Request:
-    """A request as it came, up to its body. Names of headers are in lower case."""
+    """A request without its body. Header names are in lower case."""
 
     method: str
     target: str
@@ -38,10 +36,7 @@ class Request:
 
 @attrs.frozen
 class Admitted:
-    """A request that may be answered: it is known for which operation it is and whose.
-
-    `values` are the texts of the path's parameters.
-    """
+    """A request of a known operation and user, within the rate limit. `values` are the texts of the path parameters."""
 
     request: Request
     operation: Operation
@@ -56,67 +51,69 @@ class Admitted:
         return int(text) if text.isascii() and text.isdigit() else None
 
 
-@attrs.frozen
 class Dispatch:
-    """Finds the handler of a request, and counts the calls of each operation."""
-
-    contract: Contract
-    handlers: Handlers
-    users: Mapping[str, str]  # token to user
-    rates: RateLimit
-    calls: Counter[str]
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._contract = contract.load()
+        self._users = {token: _user_of(token) for token in state.settings.tokens}
 
     def admit(self, request: Request) -> Admitted | Answer:
-        """The operation that a request is for, who calls, and their rate limit; or the answer that refuses them."""
+        """The operation of a request, its user and their rate limit; or the answer that refuses it."""
         path = request.target.partition("?")[0]
-        if not path.startswith(f"{VERSION}/"):
-            return unrouted()
-        match = self.contract.match(path.removeprefix(VERSION))
+        match = self._contract.match(path.removeprefix(VERSION)) if path.startswith(f"{VERSION}/") else None
         if match is None:
-            return unrouted()
+            # The platform was seen to answer so: with a word as the status, and without a code.
+            return Answer(HTTPStatus.NOT_FOUND, {"status": "NOT_FOUND", "message": "There is nothing at this path."})
         operation = match.operations.get(request.method)
         if operation is None:
-            answer = refused(Problem(errors.METHOD_NOT_ALLOWED))
-            return attrs.evolve(answer, headers={"Allow": ", ".join(sorted(match.operations))})
-        self.calls[operation.id] += 1
-        user = self.users.get(_token(request.headers))
+            return refused(errors.METHOD_NOT_ALLOWED, {"Allow": ", ".join(sorted(match.operations))})
+        self._state.calls[operation.id] += 1
+        user = self._users.get(_token(request.headers))
         if user is None:
-            return refused(Problem(errors.NOT_AUTHENTICATED))
-        rate = self.rates.look(user) if operation.id in FREE else self.rates.spend(user)
+            return refused(errors.NOT_AUTHENTICATED)
+        rates = self._state.rates
+        rate = rates.look(user) if operation.id in FREE else rates.spend(user)
         if rate.refused:
-            return attrs.evolve(refused(Problem(errors.TOO_MANY_CALLS)), headers=rate.headers())
+            return refused(errors.TOO_MANY_CALLS, rate.headers())
         return Admitted(request, operation, match.values, user, rate)
 
     def answer(self, admitted: Admitted, body: bytes) -> Answer:
         """What the operation answers, or why it refuses; with the rate limit in either case."""
+        operation, request = admitted.operation, admitted.request
         try:
-            handler = self.handlers.handler(admitted.operation.id)
-            pairs = _pairs(admitted.request.target)
-            call = Call(
-                user=admitted.user,
-                origin=admitted.request.origin,
-                path=_path(admitted),
-                query=_query(admitted.operation, pairs),
-                body=_body(admitted, body),
-            )
-            answer = handler(call)
+            handler = _handler(operation)
+            pairs = _pairs(request.target)
+            parameters = _parameters(admitted, pairs)
+            answer = handler(self._state, Call(admitted.user, request.origin, parameters, _body(admitted, body)))
             if answer.document is not None:
                 fields = ",".join(value for name, value in pairs if name == "fields")
-                answer = attrs.evolve(answer, document=select_fields(answer.document, fields))
+                answer = attrs.evolve(answer, document=_selected(answer.document, fields))
         except Problem as problem:
-            answer = refused(problem)
+            answer = Answer(problem.status, problem.body())
         except Exception:
-            log.exception("The mock failed at %s", admitted.operation.id)
-            answer = refused(Problem(errors.BROKEN))
+            log.exception("The mock failed at %s", operation.id)
+            answer = refused(errors.BROKEN)
         return attrs.evolve(answer, headers={**answer.headers, **admitted.rate.headers()})
 
 
-def users(tokens: tuple[str, ...]) -> dict[str, str]:
-    return {token: user_of(token) for token in tokens}
+def refused(code: int, headers: Mapping[str, str] | None = None) -> Answer:
+    problem = Problem(code)
+    return Answer(problem.status, problem.body(), headers or {})
+
+
+def _handler(operation: Operation) -> Handler:
+    if operation.id not in HANDLERS:
+        raise Problem(errors.NOT_IMPLEMENTED, f"The mock does not implement the operation {operation.id}.")
+    return HANDLERS[operation.id]
+
+
+def _user_of(token: str) -> str:
+    """A token's user, as the state on disk names it: the token itself is never written."""
+    return hashlib.sha256(f"user of {token}".encode()).hexdigest()[:16]
 
 
 def _token(headers: Mapping[str, str]) -> str:
-    """The token header, or `Authorization: Bearer` in its place, as the vendor's clients send it for single sign-on."""
+    """The token header, or `Authorization: Bearer`, as the vendor's clients send it for single sign-on."""
     if "x-sbg-auth-token" in headers:
         return headers["x-sbg-auth-token"]
     kind, _, value = headers.get("authorization", "").partition(" ")
@@ -128,28 +125,20 @@ def _pairs(target: str) -> list[tuple[str, str]]:
     return parse_qsl(target.partition("?")[2], keep_blank_values=True, errors="surrogateescape")
 
 
-def _path(admitted: Admitted) -> dict[str, Any]:
-    values = {}
-    for parameter in admitted.operation.of_kind("path"):
-        text = admitted.values[parameter.name]
-        if text in ("", ".", ".."):
-            raise Problem(errors.BAD_PATH[parameter.name], f"{parameter.name} is missing.")
-        try:
-            values[parameter.name] = parameter.read([text])
-        except Invalid as invalid:
-            raise Problem(errors.BAD_PATH[parameter.name], invalid.why) from None
-    return values
-
-
-def _query(operation: Operation, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _parameters(admitted: Admitted, pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """The declared parameters. Others are ignored, because clients send many."""
     values: dict[str, Any] = {}
-    for parameter in operation.of_kind("query"):
+    for parameter in admitted.operation.parameters:
         name = parameter.name
-        texts = [text for given, text in pairs if given == name]
+        if parameter.in_path:
+            texts, code = [admitted.values[name]], errors.BAD_PATH[name]
+            if texts[0] in ("", ".", ".."):
+                raise Problem(code, f"{name} is missing.")
+        else:
+            texts = [text for given, text in pairs if given == name]
+            code = errors.BAD_KEY.get((admitted.operation.id, name), errors.BAD_REQUEST)
         if not texts:
             continue
-        code = errors.BAD_KEY.get((operation.id, name), errors.BAD_REQUEST)
         try:
             "".join(texts).encode()
             values[name] = parameter.read(texts)
@@ -167,12 +156,16 @@ def _body(admitted: Admitted, body: bytes) -> Any:
     bad = errors.BAD_BODY[operation.id]
     if not body:
         if operation.body_required:
-            raise Problem(bad, "There is no body.")
+            raise Problem(bad, "The request has no body.")
         return None
     if admitted.request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
         raise Problem(errors.WRONG_CONTENT_TYPE)
     document = _decoded(body, bad)
-    _check_destination(operation, document)
+    if operation.id in errors.NEEDS_DESTINATION and isinstance(document, dict):
+        # The schema refuses these too; here they get their own code and sentence.
+        given = document.keys() & {"project", "parent"}
+        if len(given) != 1:
+            raise Problem(errors.DESTINATION_TWICE if given else errors.DESTINATION_MISSING)
     try:
         operation.body.check(document)
     except Invalid as invalid:
@@ -181,21 +174,12 @@ def _body(admitted: Admitted, body: bytes) -> Any:
     return document
 
 
-def _check_destination(operation: Operation, document: Any) -> None:
-    """The schema refuses these too; here they get their own code and sentence."""
-    if operation.id in errors.NEEDS_DESTINATION and isinstance(document, dict):
-        if "project" in document and "parent" in document:
-            raise Problem(errors.DESTINATION_TWICE)
-        if "project" not in document and "parent" not in document:
-            raise Problem(errors.DESTINATION_MISSING)
-
-
 def _decoded(body: bytes, code: int) -> Any:
     try:
         text = body.decode()
         document = json.loads(text, parse_constant=_no_constant)
         if "\\u" in text:
-            json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+            json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair is not text
     except (ValueError, RecursionError):
         raise Problem(code, "The body is not JSON in UTF-8.") from None
     return document
@@ -205,6 +189,17 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def too_long() -> Answer:
-    document = {"status": 413, "message": f"A body has at most {BODY_LIMIT} bytes here."}
-    return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, dict(document))
+def _selected(document: Document, fields: str) -> Document:
+    """A document with the keys that the query parameter `fields` selects.
+
+    Top-level keys separated by commas, `!key` for all but that one, `_all` for everything (docs.cavatica.org, The API).
+    In a list they select among the keys of its items; the frame of the page stays.
+    """
+    names = {name.strip() for name in fields.split(",")} - {"", "items", "links"}
+    if not names or "_all" in names:
+        return document
+    if "items" in document and "links" in document:
+        return document | {"items": [_selected(item, fields) for item in document["items"]]}
+    hidden = {name[1:] for name in names if name.startswith("!")}
+    shown = {name for name in names if not name.startswith("!")} or set(document)
+    return {key: value for key, value in document.items() if key in shown and key not in hidden}

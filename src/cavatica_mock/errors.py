@@ -1,6 +1,6 @@
-"""The platform's error bodies, and the one table that says which situation gets which code.
+"""The platform's error bodies, and the table of which situation gets which code.
 
-The vendor publishes codes with their HTTP status (docs.cavatica.org, API status codes) but never says which operation
+The vendor publishes codes with their HTTP status (docs.cavatica.org, API status codes) but does not say which operation
 raises which. The second half of this file is therefore inferred from the meanings: to correct it, change a number here.
 """
 
@@ -8,53 +8,53 @@ from typing import Final
 
 CODES: Final[dict[int, tuple[int, str]]] = {
     0: (503, "The platform is under maintenance."),
-    1000: (429, "Too many requests: the rate limit of this token is used up."),
-    3001: (403, "You have no rights to do this in the project."),
-    3002: (404, "There is no such project."),
-    3012: (400, "A project is written owner/project."),
+    1000: (429, "Too many requests: the rate limit of this token is exceeded."),
+    3001: (403, "You may not do this in the project."),
+    3002: (404, "The project does not exist."),
+    3012: (400, "A project has the form owner/project."),
     5000: (503, "The file service is not available."),
-    5001: (403, "You have no rights on this file."),
-    5002: (404, "There is no such file."),
-    5003: (409, "A file of this name exists already."),
+    5001: (403, "You may not access this file."),
+    5002: (404, "The file does not exist."),
+    5003: (409, "A file with this name already exists."),
     5004: (400, "The file id is missing or empty."),
     5005: (400, "The query parameter project is malformed."),
-    5022: (400, "The given parent is not a folder."),
+    5022: (400, "The parent is not a folder."),
     5024: (400, "The name is not valid."),
-    5026: (404, "There is no such destination folder."),
-    5029: (400, "Either parent or project is needed."),
-    5030: (409, "A folder of this name exists already."),
-    5031: (400, "Give parent or project, not both."),
+    5026: (404, "The destination folder does not exist."),
+    5029: (400, "The request needs a parent or a project."),
+    5030: (409, "A folder with this name already exists."),
+    5031: (400, "The request has both a parent and a project; give one of them."),
     5033: (400, "The request is not valid."),
     8000: (503, "The upload service is not available."),
-    8001: (403, "You have no rights on this upload."),
-    8002: (403, "You have no rights on this file."),
-    8003: (404, "There is no such upload."),
-    8004: (404, "There is no such file."),
-    8005: (409, "A file of this name exists already."),
-    8006: (409, "This upload exists already."),
+    8001: (403, "You may not access this upload."),
+    8002: (403, "You may not access this file."),
+    8003: (404, "The upload does not exist."),
+    8004: (404, "The file does not exist."),
+    8005: (409, "A file with this name already exists."),
+    8006: (409, "This upload already exists."),
     8007: (409, "The upload could not be completed."),
     8008: (409, "The part could not be reserved; try again."),
     8009: (409, "The upload could not be aborted."),
-    8010: (400, "A project is written owner/project."),
+    8010: (400, "A project has the form owner/project."),
     8011: (400, "The upload id is missing or empty."),
     8012: (400, "The part number is missing or not valid."),
     8013: (400, "The request to start an upload is not valid."),
     8014: (400, "The report of the part is not valid."),
-    8015: (400, "The list of parts is not valid: an object with an array `parts` of part reports is needed."),
+    8015: (400, "The list of parts is not valid; send an object with an array `parts` of part reports."),
     90000: (400, "Bad request."),
     90001: (401, "Not authenticated: the token is missing or not valid."),
     90002: (403, "Forbidden."),
     90003: (404, "Not found."),
-    90004: (503, "An unexpected error happened."),
+    90004: (503, "An unexpected error occurred."),
     90005: (503, "The service is not available."),
-    90006: (405, "This method is not allowed here."),
+    90006: (405, "This method is not allowed for this path."),
     90007: (409, "Conflict."),
-    90008: (415, "The content type has to be application/json."),
+    90008: (415, "The content type must be application/json."),
     90009: (500, "The content of the request could not be decoded."),
     90010: (501, "Not implemented."),
 }
 
-# Situation -> code. Inferred throughout, except NOT_AUTHENTICATED's, TOO_MANY_CALLS' and FILE_FORBIDDEN's neighbours.
+# Situation -> code, inferred except for NOT_AUTHENTICATED and TOO_MANY_CALLS.
 TOO_MANY_CALLS: Final = 1000
 NOT_AUTHENTICATED: Final = 90001
 METHOD_NOT_ALLOWED: Final = 90006
@@ -71,7 +71,7 @@ DESTINATION_TWICE: Final = 5031
 PARENT_UNKNOWN: Final = 5026
 PARENT_NOT_A_FOLDER: Final = 5022
 
-UPLOAD_UNKNOWN: Final = 8003  # never there, someone else's, completed or aborted
+UPLOAD_UNKNOWN: Final = 8003  # never started, another user's, completed or aborted
 UPLOAD_BAD_START: Final = 8013
 UPLOAD_NAME_TAKEN: Final = 8005
 UPLOAD_INCOMPLETE: Final = 8007
@@ -114,14 +114,14 @@ BAD_KEY: Final[dict[tuple[str, str], int]] = {
     ("listFiles", "name"): 5024,
 }
 
-# Where exactly one of `project` and `parent` has to be given.
+# Operations that need exactly one of `project` and `parent`.
 NEEDS_DESTINATION: Final = frozenset({"startUpload", "createFolder"})
 
 MORE_INFO: Final = "http://docs.cavatica.org/docs/api-status-codes/#"
 
 
 class Problem(Exception):
-    """A refusal with one of the platform's codes. `detail` says what exactly, in a sentence."""
+    """A refusal with one of the platform's codes. `detail` is a sentence that says more."""
 
     def __init__(self, code: int, detail: str = "") -> None:
         self.code = code
@@ -139,8 +139,5 @@ def error_body(status: int, code: int, message: str) -> dict[str, object]:
 
 
 def code_of(status: int) -> int:
-    """The most general code that goes with an HTTP status, for scripted faults."""
-    general = [code for code, (http, _) in CODES.items() if http == status]
-    if status == 503:
-        return 0
-    return max(general, default=90004)
+    """The most general code of an HTTP status, for scripted faults; 503 is maintenance."""
+    return 0 if status == 503 else max((code for code, (http, _) in CODES.items() if http == status), default=90004)

@@ -1,24 +1,22 @@
 """Scripted failures: what goes wrong, at which call, and how often.
 
-A fault is data. `Faults` decides which one a call meets; the functions below act it out on the connection.
+A fault is data, and `Faults` decides which one a call meets. The functions at the end act it out on the connection.
 """
 
 import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 from aiohttp import web
 
 from cavatica_mock import contract
-from cavatica_mock.errors import CODES, code_of, error_body
-from cavatica_mock.replies import JSON, Answer, Reply, cors_headers, gone, html, reply
 
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
-TICK: Final = 0.05  # seconds between two looks at whether a client is still there
+CLIENT_CHECK_SECONDS: Final = 0.05  # between two checks whether a client is still connected
 
 PUT_PART: Final = "putPart"
 GET_BYTES: Final = "getBytes"
@@ -30,30 +28,19 @@ KINDS: Final = {
     "close": "the connection is closed without an answer; nothing is done",
     "lost_answer": "the operation is done, then the connection is closed without an answer",
     "stall": "`after_bytes` of the body are read, then nothing happens until the client gives up",
-    "slow": "the body goes at `bytes_per_second`: the request's for putPart, the answer's for the API",
+    "slow": "the body goes at `bytes_per_second`: the request's for putPart, the answer's otherwise",
     "delay": "the answer comes `seconds` late",
     "truncate": "the operation is done, the answer is cut in the middle",
     "html": "200 with an HTML page, as a proxy answers; nothing is done",
-    "bad_json": "200 with a body that is not JSON although it says so; nothing is done",
+    "bad_json": "200 with a body that claims to be JSON and is not; nothing is done",
     "corrupt": "storage flips one bit of what it keeps; the ETag is that of the corrupt bytes",
-    "lost_part": "storage answers as if it had kept the part, and has not",
+    "lost_part": "storage answers as if it had kept the part, and did not keep it",
     "no_etag": "storage keeps the part and answers without an ETag",
-    "etag": "storage keeps the part and answers with the ETag `value`, which is no MD5",
+    "etag": "storage keeps the part and answers with the ETag `value`, which is not an MD5",
     "expired": "storage answers 403 AccessDenied, Request has expired",
     "expired_token": "storage answers 400 ExpiredToken",
 }
 STORAGE_ONLY: Final = frozenset({"corrupt", "lost_part", "no_etag", "etag", "expired", "expired_token"})
-
-
-def _known_place(_: object, __: "attrs.Attribute[str]", value: str) -> None:
-    places = (*contract.load().operations, PUT_PART, GET_BYTES, ANY_OPERATION)
-    if value not in places:
-        raise ValueError(f"there is no operation {value!r}; there are: {', '.join(places)}")
-
-
-def _known_kind(_: object, __: "attrs.Attribute[str]", value: str) -> None:
-    if value not in KINDS:
-        raise ValueError(f"no fault is called {value!r}; there are: {', '.join(KINDS)}")
 
 
 @attrs.frozen
@@ -61,13 +48,13 @@ class Fault:
     """One thing that goes wrong.
 
     `on` is an operationId, "putPart" (bytes to storage), "getBytes" (bytes from storage) or "*" (every API operation);
-    `then` is one of KINDS. `after` calls that match pass unharmed first, then `times` are hit (None: all of them).
-    `part` narrows getPartUrl and putPart to one part number. The rest are details of single kinds. Raises ValueError
-    or TypeError: a fault that could never happen is refused.
+    `then` is one of KINDS. `after` matching calls pass unharmed first, then `times` of them are hit (None: all).
+    `part` limits getPartUrl and putPart to one part number. The other fields are details of single kinds. Raises
+    ValueError or TypeError for a fault that could never happen.
     """
 
-    on: str = attrs.field(validator=_known_place)
-    then: str = attrs.field(validator=_known_kind)
+    on: str
+    then: str
     times: int | None = 1
     after: int = 0
     part: int | None = None
@@ -81,27 +68,31 @@ class Fault:
     value: str = attrs.field(default="not-an-md5-0", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
+        places = (*contract.load().operations, PUT_PART, GET_BYTES, ANY_OPERATION)
+        if self.on not in places:
+            raise ValueError(f"there is no operation {self.on!r}; there are: {', '.join(places)}")
+        if self.then not in KINDS:
+            raise ValueError(f"no fault is called {self.then!r}; there are: {', '.join(KINDS)}")
         if self.then in STORAGE_ONLY and self.on != PUT_PART:
             raise ValueError(f"{self.then!r} can only happen on {PUT_PART!r}, not on {self.on!r}")
         if self.part is not None and self.on not in (PUT_PART, "getPartUrl"):
-            raise ValueError(f"a fault on {self.on!r} knows no part number; on {PUT_PART!r} and 'getPartUrl' it does")
+            raise ValueError(f"{self.on!r} has no part number; only {PUT_PART!r} and 'getPartUrl' have one")
         if self.times is not None and self.times < 1:
-            raise ValueError(f"a fault that hits {self.times} times never happens; None means every time")
+            raise ValueError(f"times is at least 1, or None for every time, not {self.times}")
         if self.after < 0 or self.after_bytes < 0 or self.seconds < 0:
-            raise ValueError("after, after_bytes and seconds cannot be below 0")
+            raise ValueError("after, after_bytes and seconds cannot be negative")
         if not 200 <= self.status <= 599:
-            raise ValueError(f"status is one from 200 to 599, not {self.status}")
+            raise ValueError(f"status is from 200 to 599, not {self.status}")
         if self.bytes_per_second <= 0:
-            raise ValueError("bytes_per_second must be above 0")
+            raise ValueError("bytes_per_second must be greater than 0")
 
     @classmethod
     def from_json(cls, document: object) -> "Fault":
-        """A fault from a decoded JSON object with the same names; raises ValueError on anything else."""
+        """A fault from a decoded JSON object with the same names. Raises ValueError for anything else."""
         if not isinstance(document, dict):
             raise ValueError("a fault is a JSON object with at least `on` and `then`")  # noqa: TRY004
-        unknown = set(document) - {field.name for field in attrs.fields(cls)}
-        if unknown:
-            raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
+        if unknown := document.keys() - _JSON_TYPES.keys():
+            raise ValueError(f"a fault has no field {', '.join(sorted(unknown))}")
         for name, value in document.items():
             if not isinstance(value, _JSON_TYPES[name]) or (isinstance(value, bool) and name != "html"):
                 raise ValueError(f"a fault's {name} cannot be {value!r}")
@@ -120,20 +111,13 @@ class Fault:
         return self.part is None or self.part == part
 
 
-_JSON_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
-    "on": str,
-    "then": str,
-    "times": (int, type(None)),
-    "after": int,
-    "part": (int, type(None)),
-    "status": int,
-    "code": (int, type(None)),
-    "html": bool,
-    "headers": dict,
-    "after_bytes": int,
-    "bytes_per_second": (int, float),
-    "seconds": (int, float),
-    "value": str,
+_JSON_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("on", "then", "value"), (str,)),
+    **dict.fromkeys(("after", "status", "after_bytes"), (int,)),
+    **dict.fromkeys(("times", "part", "code"), (int, type(None))),
+    **dict.fromkeys(("seconds", "bytes_per_second"), (int, float)),
+    "html": (bool,),
+    "headers": (dict,),
 }
 
 
@@ -145,7 +129,7 @@ class _Scripted:
 
 
 class Faults:
-    """The script: faults in the order they were added. Safe to change while the server answers."""
+    """The script: faults in the order they were added. It may be changed while the server answers."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
@@ -160,7 +144,7 @@ class Faults:
             self._script.clear()
 
     def take(self, operation: str, part: int | None = None) -> Fault | None:
-        """The fault that this call meets, if any. Each matching call counts once for each fault it passes."""
+        """The fault that this call meets, if any. A matching call counts once for each fault that it passes."""
         with self._lock:
             for scripted in self._script:
                 fault = scripted.fault
@@ -174,30 +158,60 @@ class Faults:
         return None
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The faults that are left, with the counts that are used up."""
+        """The faults of the script, with the number of calls that matched and that were hit."""
         with self._lock:
             return [{**entry.fault.to_json(), "seen": entry.seen, "fired": entry.fired} for entry in self._script]
 
 
-def scripted(fault: Fault, date: float, rate: Mapping[str, str]) -> Reply | None:
-    """The API's answer if the fault answers in the operation's place; None if it is of another kind."""
-    if fault.then == "html":
-        return html(200)
-    if fault.then == "bad_json":
-        return Reply(200, b'{"upload_id": ', {"Content-Type": JSON, **rate})
-    if fault.then != "status":
-        return None
-    if fault.html:
-        answered = html(fault.status)
-    else:
-        code = code_of(fault.status) if fault.code is None else fault.code
-        _, meaning = CODES.get(code, (fault.status, "This is a scripted fault."))
-        answered = reply(Answer(fault.status, error_body(fault.status, code, meaning), rate), date)
-    return attrs.evolve(answered, headers={**answered.headers, **fault.headers})
+def html(status: int) -> web.Response:
+    """An HTML error page, as a proxy sends it in place of the API."""
+    title = {200: "Please sign in", 502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}
+    page = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><hr>proxy</body></html>"
+    text = page.format(title.get(status, f"{status} Error"))
+    return web.Response(status=status, text=text, content_type="text/html")
+
+
+async def act(
+    fault: Fault, request: web.BaseRequest, error: Callable[[int, int | None], web.Response]
+) -> web.Response | None:
+    """The answer of a fault that takes the operation's place; None if the operation is to be done.
+
+    `error` makes an error answer of a status and a code, in the form of the API or of storage.
+    """
+    match fault.then:
+        case "reset":
+            return reset(request)
+        case "close":
+            return close(request)
+        case "stall":
+            return await stall(request)
+        case "delay":
+            await asyncio.sleep(fault.seconds)
+        case "html":
+            return html(200)
+        case "bad_json":
+            return web.Response(body=b'{"upload_id": ', content_type="application/json")
+        case "status":
+            answer = html(fault.status) if fault.html else error(fault.status, fault.code)
+            answer.headers.update(fault.headers)
+            return answer
+    return None
+
+
+def send(fault: Fault, request: web.BaseRequest, answer: web.Response) -> web.Response:
+    """The answer of an operation that was done, as the fault lets it out."""
+    match fault.then:
+        case "lost_answer":
+            return close(request)
+        case "truncate":
+            return truncate(request, answer)
+        case "slow" if fault.on != PUT_PART:
+            return trickle(answer, fault.bytes_per_second)
+    return answer
 
 
 def reset(request: web.BaseRequest) -> web.Response:
-    """End the connection by a TCP reset."""
+    """End the connection with a TCP reset."""
     transport = request.transport
     if transport is not None:
         raw = transport.get_extra_info("socket")
@@ -215,10 +229,15 @@ def close(request: web.BaseRequest) -> web.Response:
     return gone()
 
 
+def gone() -> web.Response:
+    """What a handler returns if the connection is already closed."""
+    return web.Response(status=500)
+
+
 async def stall(request: web.BaseRequest) -> web.Response:
-    """Neither read nor write until the client has gone, or the server stops."""
+    """Neither read nor write until the client is gone or the server stops."""
     while client_is_there(request):
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(CLIENT_CHECK_SECONDS)
     return close(request)
 
 
@@ -235,25 +254,26 @@ def client_is_there(request: web.BaseRequest) -> bool:
     return state == 1  # TCP_ESTABLISHED
 
 
-async def truncate(request: web.BaseRequest, answer: Reply) -> web.Response:
-    """Announce the whole body and send half of it; without a body, send half of the head."""
-    lines = [f"HTTP/1.1 {answer.status} Truncated", f"Content-Length: {len(answer.body)}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+def truncate(request: web.BaseRequest, answer: web.Response) -> web.Response:
+    """Announce the whole body and send half of it. Without a body, send half of the head."""
+    body = bytes(answer.body or b"")  # type: ignore[arg-type]
+    lines = [f"HTTP/1.1 {answer.status} Truncated", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items() if name != "Content-Length"]
     head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
     if request.transport is not None:
-        whole = head + answer.body[: len(answer.body) // 2] if answer.body else head[: len(head) // 2]
-        request.transport.write(whole)
+        request.transport.write(head + body[: len(body) // 2] if body else head[: len(head) // 2])
     return close(request)
 
 
-async def trickle(request: web.BaseRequest, answer: Reply, bytes_per_second: float) -> web.StreamResponse:
-    """Send the body at a given speed."""
-    response = web.StreamResponse(status=answer.status, headers={**answer.headers, **cors_headers(request)})
-    response.content_length = len(answer.body)
-    await response.prepare(request)
-    step = max(1, int(bytes_per_second * TICK))
-    for start in range(0, len(answer.body), step):
-        await response.write(answer.body[start : start + step])
-        await asyncio.sleep(step / bytes_per_second)
-    await response.write_eof()
-    return response
+def trickle(answer: web.Response, bytes_per_second: float) -> web.Response:
+    """The same answer, sent at this speed."""
+    body = bytes(answer.body or b"")  # type: ignore[arg-type]
+    step = max(1, int(bytes_per_second / 20))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), step):
+            yield body[start : start + step]
+            await asyncio.sleep(step / bytes_per_second)
+
+    headers = {**answer.headers, "Content-Length": str(len(body))}
+    return web.Response(status=answer.status, headers=headers, body=pieces())

@@ -1,6 +1,6 @@
-"""The rules of files and folders, and of where a file can be. No HTTP: records out, Problem raised."""
+"""The rules of files and folders, and of the places where they can be. No HTTP: returns records, raises Problem."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -8,10 +8,9 @@ import attrs
 from cavatica_mock import errors
 from cavatica_mock.blobs import Blobs
 from cavatica_mock.errors import Problem
-from cavatica_mock.records import File, Ids, project_uuid, root_folder
-from cavatica_mock.store import Store
+from cavatica_mock.store import File, Ids, Store, project_uuid, root_folder
 
-UNDECLARED_PROJECT: Final = "mock/undeclared-folders"  # the project of folders that nobody made
+UNDECLARED_PROJECT: Final = "mock/undeclared-folders"  # the project of folders that were never created
 MAX_METADATA_KEYS = 1000  # docs.cavatica.org, Metadata on CAVATICA; the key's and the value's limit are in bytes
 MAX_KEY_BYTES = 100
 MAX_VALUE_BYTES = 300
@@ -31,15 +30,15 @@ class Location:
 
 @attrs.frozen
 class Locations:
-    """Every well-formed project and folder id exists, unless `projects` says which ones do and can be written to."""
+    """Every well-formed project and folder exists, unless `projects` lists them and says which can be written to."""
 
     store: Store
     projects: Mapping[str, bool] | None
 
     def project(self, name: str) -> Location:
-        """Raises Problem when the project was not declared, and others were."""
+        """Raises Problem if projects were declared and this is none of them."""
         if self.projects is not None and name not in self.projects:
-            raise Problem(errors.PROJECT_UNKNOWN, f"No {name} is known here.")
+            raise Problem(errors.PROJECT_UNKNOWN, f"This mock has no project {name}.")
         root = root_folder(name)
         self.store.add_root(root, name)
         return Location(name, root)
@@ -51,10 +50,8 @@ class Locations:
             if not file.folder:
                 raise Problem(errors.PARENT_NOT_A_FOLDER)
             return Location(file.project, file.id)
-        project = self.store.project_of_root(folder_id)
-        if project is None and self.projects is not None:
-            declared = {root_folder(name): name for name in self.projects}
-            project = declared.get(folder_id)
+        declared = {root_folder(name): name for name in self.projects or ()}
+        project = self.store.project_of_root(folder_id) or declared.get(folder_id)
         if project is not None:
             return self.project(project)
         if self.projects is not None or self.store.was_deleted(folder_id):
@@ -62,7 +59,7 @@ class Locations:
         return Location(UNDECLARED_PROJECT, folder_id, made=False)
 
     def destination(self, project: str | None, parent: str | None) -> Location:
-        """The destination that is given: a project or a parent. Raises Problem for both and for neither."""
+        """The folder that `project` or `parent` names. Raises Problem for both and for neither."""
         if project is not None and parent is not None:
             raise Problem(errors.DESTINATION_TWICE)
         if project is not None:
@@ -76,10 +73,10 @@ class Locations:
 
     def check_writable(self, project: str) -> None:
         if not self.writable(project):
-            raise Problem(errors.PROJECT_READ_ONLY, f"{project} can only be read.")
+            raise Problem(errors.PROJECT_READ_ONLY, f"{project} is read-only.")
 
     def make(self, place: Location, user: str, now: float) -> None:
-        """Create a folder that was accepted without having been created, once something lies in it."""
+        """Create a folder that was accepted without having been created: something is put into it now."""
         if place.made:
             return
         above = self.project(UNDECLARED_PROJECT)
@@ -110,18 +107,8 @@ class Files:
     def downloadable(self, file_id: str) -> File:
         file = self.find(file_id)
         if file.folder:
-            raise Problem(errors.FILE_UNKNOWN, "This is a folder.")
+            raise Problem(errors.FILE_UNKNOWN, "It is a folder.")
         return file
-
-    def list(
-        self, project: str | None, parent: str | None, names: Sequence[str], offset: int, limit: int
-    ) -> tuple[Sequence[File], int]:
-        place = self.locations.destination(project, parent)
-        return self.store.files(place.folder, names, offset, limit)
-
-    def list_folder(self, folder_id: str, offset: int, limit: int) -> tuple[Sequence[File], int]:
-        place = self.locations.folder(folder_id, missing=errors.FILE_UNKNOWN)
-        return self.store.files(place.folder, (), offset, limit)
 
     def create_folder(self, user: str, wanted: Mapping[str, Any]) -> File:
         place = self.locations.destination(wanted.get("project"), wanted.get("parent"))
@@ -149,7 +136,7 @@ class Files:
         self.blobs.remove(blobs)
 
     def edit(self, wanted: Mapping[str, Any]) -> File:
-        """One file's new name, metadata (merged, null removes a key) and tags (put in place of the old ones)."""
+        """Change a file's name, its metadata (merged; null removes a key) and its tags (replaced)."""
         file = self.store.file(wanted["id"] if "id" in wanted else wanted["file_id"])
         if file is None:
             raise Problem(errors.FILE_UNKNOWN)
@@ -170,11 +157,14 @@ class Files:
 
 
 def merged(old: Mapping[str, object], new: Mapping[str, str | None]) -> dict[str, object]:
-    """Metadata after a change. Raises Problem for keys and values over the platform's limits."""
+    """Metadata after a change. Raises Problem for keys and values that exceed the platform's limits."""
     for key, value in new.items():
         if len(key.encode()) > MAX_KEY_BYTES or (value is not None and len(value.encode()) > MAX_VALUE_BYTES):
-            raise Problem(errors.FILE_BAD_REQUEST, f"A key has at most {MAX_KEY_BYTES} bytes, a value 300.")
+            raise Problem(
+                errors.FILE_BAD_REQUEST,
+                f"The limits are {MAX_KEY_BYTES} bytes for a key, {MAX_VALUE_BYTES} for a value.",
+            )
     result = {key: value for key, value in {**old, **new}.items() if value is not None}
     if len(result) > MAX_METADATA_KEYS:
-        raise Problem(errors.FILE_BAD_REQUEST, f"A file has at most {MAX_METADATA_KEYS} metadata keys.")
+        raise Problem(errors.FILE_BAD_REQUEST, f"The limit is {MAX_METADATA_KEYS} metadata keys for a file.")
     return result

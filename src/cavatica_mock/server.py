@@ -5,9 +5,10 @@ import shutil
 import ssl
 import tempfile
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, if it is installed: it takes large PUTs a good deal faster."""
+    """An event loop of uvloop if it is installed: it receives large PUTs faster."""
     try:
         import uvloop
     except ImportError:
@@ -28,10 +29,10 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 class Authority:
-    """A certificate authority that nobody trusts yet, and the TLS of a server with a certificate of it."""
+    """A new certificate authority, and the TLS of a server with a certificate from it."""
 
     def __init__(self, host: str) -> None:
-        import trustme  # only those who ask for https need to wait for it
+        import trustme  # slow to import, and needed for https only
 
         authority = trustme.CA()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -40,47 +41,35 @@ class Authority:
         self.file = Path(self._folder.name) / "authority.pem"
         authority.cert_pem.write_to_path(self.file)
 
-    def forget(self) -> None:
-        """Delete the file."""
+    def delete(self) -> None:
         self._folder.cleanup()
 
 
-class Serving:
-    """A mock that listens for the length of an `async with` block, in this thread's event loop.
+@asynccontextmanager
+async def serving(settings: Settings, faults: Faults, host: str, port: int) -> AsyncIterator[Mock]:
+    """A mock that listens in this thread's event loop.
 
     Raises OSError or sqlite3.Error if it cannot listen or keep its state.
     """
-
-    def __init__(self, settings: Settings, faults: Faults, host: str, port: int) -> None:
-        self._settings, self._faults = settings, faults
-        self._host, self._port = host, port
-
-    async def __aenter__(self) -> Mock:
-        self._exits = AsyncExitStack()
-        async with self._exits:
-            folder = self._settings.data
-            if folder is None:
-                name = tempfile.mkdtemp(prefix="cavatica-mock-")
-                self._exits.callback(shutil.rmtree, name, ignore_errors=True)
-                folder = Path(name)
-            mock = Mock(self._settings, folder, self._faults)
-            self._exits.push_async_callback(mock.close)
-            await mock.listen(self._host, self._port)
-            self._exits = self._exits.pop_all()
-        return mock
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._exits.aclose()
+    async with AsyncExitStack() as stack:
+        folder = settings.data
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="cavatica-mock-"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        mock = Mock(settings, folder, faults)
+        stack.push_async_callback(mock.close)
+        await mock.listen(host, port)
+        yield mock
 
 
 class MockServer:
-    """The API on a free port of 127.0.0.1, for the length of a `with` block.
+    """The API on a free port of 127.0.0.1, during a `with` block.
 
-    State is in memory and bytes in a temporary folder, unless `data` names a folder that is to be kept. `rate_limit`
-    is (calls, seconds) per token, None for no limit. With `https` it speaks TLS with a certificate of an authority of
-    its own, which clients find at `ca_file`; `tls` (a server's context, its certificate loaded) brings another. With
-    `storage`, an origin such as https://127.0.0.1:9000, part URLs lead there, and the mock learns from `stored()` what
-    came in. Raises OSError if it cannot listen or write, ValueError for options that cannot be.
+    State is in memory and bytes are in a temporary folder, unless `data` names a folder, which is kept. `rate_limit` is
+    (calls, seconds) for each token, None for no limit. With `https` the mock speaks TLS with a certificate of its own
+    authority, which clients find at `ca_file`; `tls` (a server's context with its certificate) uses another. With
+    `storage`, an origin such as https://127.0.0.1:9000, part URLs lead there, and `stored()` tells the mock what
+    arrived. Raises OSError if it cannot listen or write, ValueError for invalid options.
     """
 
     def __init__(
@@ -95,7 +84,7 @@ class MockServer:
         min_part_size: int = MIN_PART_SIZE,
         part_size: int | None = None,
         part_url_lifetime: float = PART_URL_LIFETIME,
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.time,
         https: bool = False,
         tls: ssl.SSLContext | None = None,
         storage: str | None = None,
@@ -104,7 +93,6 @@ class MockServer:
     ) -> None:
         given: tuple[str, ...] = tuple(tokens)
         self._authority = Authority(host) if https and tls is None else None
-        options: dict[str, Any] = {} if clock is None else {"clock": clock}
         self.settings = Settings(
             tokens=given or (made_up_token(seed),),
             rate_limit=rate_limit,
@@ -114,9 +102,9 @@ class MockServer:
             min_part_size=min_part_size,
             part_size=part_size,
             part_url_lifetime=part_url_lifetime,
+            clock=clock,
             tls=tls if self._authority is None else self._authority.context,
             storage=storage,
-            **options,
         )
         self.faults = Faults(faults)
         self.host, self.port = host, port
@@ -144,23 +132,23 @@ class MockServer:
 
     @property
     def ca_file(self) -> Path:
-        """The certificate of the authority, in PEM form, for clients that are to trust it. Gone after `stop()`.
+        """The authority's certificate in PEM form, for clients that are to trust it. `stop()` deletes the file.
 
         Raises RuntimeError without `https`.
         """
         if self._authority is None:
-            raise RuntimeError("the mock has no authority of its own: use MockServer(https=True)")
+            raise RuntimeError("the mock has no authority of its own; use MockServer(https=True)")
         return self._authority.file
 
     @property
     def calls(self) -> Counter[str]:
-        """Calls that arrived, by operationId, refused and failed ones included; `putPart` for storage PUTs."""
-        return self._running.calls
+        """Calls that arrived by operationId, refused and failed ones included; `putPart` for PUTs to storage."""
+        return self._running.state.calls
 
     @property
     def bytes_received(self) -> int:
-        """Body bytes that storage read, in all PUTs, finished or not."""
-        return self._running.bytes_received
+        """Bytes of bodies that storage received, in finished and unfinished PUTs."""
+        return self._running.state.bytes_received
 
     def files(self) -> list[dict[str, Any]]:
         """Every file and folder, as `getFile` shows it."""
@@ -171,19 +159,19 @@ class MockServer:
         return self._ask(lambda mock: mock.uploads())
 
     def file_bytes(self, file_id: str) -> bytes:
-        """The whole file. Raises KeyError when there is none."""
+        """The whole file. Raises KeyError if there is none."""
         return self._ask(lambda mock: mock.state.file_bytes(file_id))
 
     def stored(self, upload_id: str, number: int, size: int, etag: str) -> None:
-        """Record a part that the storage of `storage=` received: completion counts it like the mock's own parts.
+        """Record a part that the storage of `storage=` received. Completion counts it like a part of the mock's own.
 
-        The bytes of a file of such parts cannot be read back. Raises KeyError if there is no such upload.
+        The bytes of such a file cannot be read back. Raises KeyError if there is no such upload.
         """
         self._ask(lambda mock: mock.state.uploads.stored(upload_id, number, size, etag))
 
     def reset(self) -> None:
-        """Forget every upload, file, call and fault, and start the ids anew."""
-        self._ask(lambda mock: mock.reset())
+        """Forget every upload, file, call and fault, and restart the ids."""
+        self._ask(lambda mock: mock.state.reset())
 
     def start(self) -> Self:
         ready = threading.Event()
@@ -202,7 +190,7 @@ class MockServer:
         loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
         if self._authority is not None:
-            self._authority.forget()
+            self._authority.delete()
         self._loop = self._thread = None
 
     def __enter__(self) -> Self:
@@ -217,7 +205,7 @@ class MockServer:
     @property
     def _running(self) -> Mock:
         if self._mock is None:
-            raise RuntimeError("the mock was never started: use it in a `with` block, or call start()")
+            raise RuntimeError("the mock was never started; use it in a `with` block, or call start()")
         return self._mock
 
     def _ask(self, question: Callable[[Mock], T]) -> T:
@@ -243,7 +231,7 @@ class MockServer:
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        async with Serving(self.settings, self.faults, self.host, self.port) as mock:
+        async with serving(self.settings, self.faults, self.host, self.port) as mock:
             self.port = mock.port
             self._mock = mock
             ready.set()
@@ -251,7 +239,7 @@ class MockServer:
 
 
 def _writable(projects: Iterable[str] | Mapping[str, bool]) -> dict[str, bool]:
-    """`owner/name` can be written to, `owner/name:ro` cannot."""
+    """Whether each project can be written to: `owner/name` can, `owner/name:ro` cannot."""
     if isinstance(projects, Mapping):
         return dict(projects)
     return {project.removesuffix(":ro"): not project.endswith(":ro") for project in projects}

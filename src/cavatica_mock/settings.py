@@ -11,9 +11,8 @@ from typing import Final
 
 import attrs
 
-MIB: Final = 2**20
-DEFAULT_PART_SIZE: Final = 32 * MIB  # what the vendor's clients ask for
-MIN_PART_SIZE: Final = 5 * MIB  # S3's own limit for every part but the last
+DEFAULT_PART_SIZE: Final = 32 * 2**20  # bytes; the size that the vendor's clients request
+MIN_PART_SIZE: Final = 5 * 2**20  # S3's limit for every part but the last
 MAX_PART_SIZE: Final = 5 * 2**30
 MAX_PARTS: Final = 10_000
 MAX_FILE_SIZE: Final = 5 * 2**40
@@ -25,19 +24,18 @@ PART_URL_LIFETIME: Final = 3600.0  # seconds; the platform gives no figure
 def _no_whitespace(_: object, __: object, tokens: tuple[str, ...]) -> None:
     for token in tokens:
         if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ValueError("a token is printable ASCII without spaces, and not empty")
+            raise ValueError("a token is printable ASCII without spaces and not empty")
 
 
 @attrs.frozen
 class Settings:
-    """How the mock behaves. Every token is a user of its own.
+    """How the mock behaves. Every token is a separate user.
 
-    `projects` maps `owner/name` to whether it can be written to; None lets any project and folder exist.
-    `rate_limit` is (calls, seconds), None switches it off. `part_size` in bytes is what every upload gets whatever it
-    asks for, as long as its file fits into 10,000 parts; it may be tiny, and storage then has no smallest part.
-    `part_url_lifetime` is in seconds, `clock` gives seconds since 1970. With `seed`, ids and signatures are the same
-    in every run. With `tls` it speaks https and nothing else. `storage` is the origin that part URLs lead to, None is
-    the mock's own.
+    `projects` maps `owner/name` to whether it can be written to; with None any project and folder exists. `rate_limit`
+    is (calls, seconds), None for no limit. `part_size`, in bytes, is given to every upload whose file fits into 10,000
+    such parts, whatever size it requests; it may be tiny, and parts then have no smallest size. `part_url_lifetime` is
+    in seconds, `clock` returns seconds since 1970. With `seed`, ids and signatures are the same in every run. With
+    `tls` the mock speaks https only. `storage` is the origin that part URLs lead to, None for the mock's own.
     """
 
     tokens: tuple[str, ...] = attrs.field(validator=_no_whitespace, repr=False)
@@ -54,7 +52,7 @@ class Settings:
 
     @property
     def scheme(self) -> str:
-        """That of all URLs: of the API, and of storage."""
+        """The scheme of all URLs, of the API and of storage."""
         return "http" if self.tls is None else "https"
 
 

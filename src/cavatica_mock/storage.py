@@ -1,6 +1,6 @@
-"""The storage that signed URLs lead to: it takes parts and gives files, speaks S3's XML, and never sees a token.
+"""The storage that signed URLs lead to: it takes parts and returns files, as S3 does, and never sees a token.
 
-A signed URL is an HMAC over what may be done until when, as S3's are.
+A signed URL is an HMAC of what it allows and until when.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ import hashlib
 import hmac
 import logging
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.sax.saxutils import escape
@@ -19,14 +19,12 @@ import attrs
 from aiohttp import web
 
 from cavatica_mock import faults
-from cavatica_mock.blobs import Blobs, PartWriter
+from cavatica_mock.blobs import PartWriter
 from cavatica_mock.errors import Problem
-from cavatica_mock.faults import GET_BYTES, PUT_PART, Fault, Faults
-from cavatica_mock.files import Files
-from cavatica_mock.records import timestamp
-from cavatica_mock.replies import Reply, cors_headers, html, http_date
+from cavatica_mock.faults import GET_BYTES, PUT_PART, Fault
 from cavatica_mock.settings import MAX_PART_SIZE
-from cavatica_mock.uploads import Uploads
+from cavatica_mock.state import State
+from cavatica_mock.store import Piece
 
 log = logging.getLogger("cavatica_mock")
 
@@ -35,23 +33,32 @@ RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 CODES: Final = {400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
 
 
-class NotSigned(Exception):
-    """The signature is missing or does not fit the request."""
+def timestamp(seconds: float) -> str:
+    """UTC, ISO 8601, whole seconds, Z, as in the vendor's examples."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Expired(Exception):
-    """The signature was right and is too old. `at` is the end of its life, in seconds since 1970."""
+class Refused(Exception):
+    """Storage refuses a request, as S3 does."""
 
-    def __init__(self, at: int) -> None:
-        self.at = at
+    def __init__(self, status: int, code: str, message: str, **details: str) -> None:
+        self.answer = refusal(status, code, message, **details)
+        super().__init__(message)
+
+
+def refusal(status: int, code: str, message: str, **details: str) -> web.Response:
+    fields = {"Code": code, "Message": message, **details, "RequestId": "MOCK", "HostId": "mock"}
+    inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
+    return web.Response(status=status, body=body, content_type="application/xml")
 
 
 @attrs.frozen
 class Grant:
-    """What a signed URL allows: PUT a part of an upload, or GET a file."""
+    """What a signed URL allows: to PUT a part of an upload, or to GET a file."""
 
     method: str
-    key: str  # the object's name in the store, decoded
+    key: str  # the object's name in storage, decoded
     subject: str  # the upload's or the file's id
     part: int  # 0 for a file
 
@@ -61,7 +68,7 @@ class Signer:
     secret: bytes = attrs.field(repr=False)
 
     def url(self, origin: str, grant: Grant, expires: int) -> str:
-        """`expires` in seconds since 1970. The key is percent-encoded, down to the last `+`."""
+        """`expires` in seconds since 1970. The key is percent-encoded, `+` included."""
         query = {"uploadId" if grant.part else "fileId": grant.subject}
         if grant.part:
             query["partNumber"] = str(grant.part)
@@ -69,19 +76,19 @@ class Signer:
         return f"{origin}{PREFIX}{quote(grant.key, safe='/')}?{urlencode(query)}"
 
     def check(self, method: str, key: str, query: dict[str, str], now: float) -> Grant:
-        """The grant that a request proves to have. Raises NotSigned or Expired."""
+        """The grant that a request proves to have. Raises Refused."""
         try:
             part = int(query.get("partNumber", "0"))
             expires = int(query["Expires"])
             subject = query["uploadId"] if part else query["fileId"]
             given = query["Signature"]
         except (KeyError, ValueError):
-            raise NotSigned from None
+            raise _not_signed() from None
         grant = Grant(method, key, subject, part)
         if not hmac.compare_digest(self._signature(grant, expires).encode(), given.encode("utf-8", "replace")):
-            raise NotSigned
+            raise _not_signed()
         if now >= expires:
-            raise Expired(expires)
+            raise _expired(expires, now)
         return grant
 
     def _signature(self, grant: Grant, expires: int) -> str:
@@ -89,40 +96,15 @@ class Signer:
         return hmac.new(self.secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
-class Refused(Exception):
-    """Storage says no, as S3 does."""
-
-    def __init__(self, status: int, code: str, message: str, **details: str) -> None:
-        self.reply = refusal(status, code, message, **details)
-        super().__init__(message)
-
-
-def refusal(status: int, code: str, message: str, **details: str) -> Reply:
-    fields = {"Code": code, "Message": message, **details, "RequestId": "MOCK", "HostId": "mock"}
-    inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
-    return Reply(status, body, {"Content-Type": "application/xml"})
-
-
-@attrs.define
-class Traffic:
-    """What went over the wire."""
-
-    calls: Counter[str] = attrs.field(factory=Counter)
-    bytes_received: int = 0
-
-
 @attrs.frozen
 class Storage:
-    uploads: Uploads
-    files: Files
-    blobs: Blobs
-    signer: Signer
-    script: Faults
-    traffic: Traffic
-    clock: Callable[[], float]
+    state: State
 
-    async def answer(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
+    @property
+    def _signer(self) -> Signer:
+        return Signer(self.state.signing_secret)
+
+    async def answer(self, request: web.BaseRequest, target: str) -> web.Response:
         path, _, query_text = target.partition("?")
         query = dict(parse_qsl(query_text, keep_blank_values=True))
         key = unquote(path.removeprefix(PREFIX), errors="replace")
@@ -132,29 +114,27 @@ class Storage:
             if request.method == "GET":
                 return await self._get(request, key, query)
         except Refused as refused:
-            return self._respond(refused.reply)
+            return refused.answer
         except ConnectionError:
             raise
         except OSError:  # the disk is full, or a blob is gone
             log.exception("Storage failed at %s", path)
-            return self._respond(refusal(500, "InternalError", "We encountered an internal error. Please try again."))
-        message = "The specified method is not allowed against this resource."
-        answer = refusal(405, "MethodNotAllowed", message)
-        return self._respond(attrs.evolve(answer, headers={**answer.headers, "Allow": "GET, PUT"}))
+            return refusal(500, "InternalError", "We encountered an internal error. Please try again.")
+        answer = refusal(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+        answer.headers["Allow"] = "GET, PUT"
+        return answer
 
-    async def _put(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.StreamResponse:
+    async def _put(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.Response:
         number = query.get("partNumber", "")
-        self.traffic.calls[PUT_PART] += 1
-        fault = self.script.take(PUT_PART, int(number) if number.isascii() and number.isdigit() else None)
-        if fault is not None:
-            early = await self._fail_early(request, fault)
-            if early is not None:
-                return early
-        grant = self._checked("PUT", key, query)
+        self.state.calls[PUT_PART] += 1
+        fault = self.state.script.take(PUT_PART, int(number) if number.isascii() and number.isdigit() else None)
+        if fault is not None and (answer := await self._act(request, fault)) is not None:
+            return answer
+        grant = self._signer.check("PUT", key, query, self.state.settings.clock())
         _check_length(request)
-        if self.uploads.store.upload(grant.subject) is None:
+        if self.state.store.upload(grant.subject) is None:
             raise _no_such_upload()
-        incoming = self.blobs.incoming()
+        incoming = self.state.blobs.incoming()
         kept = False
         try:
             if request.headers.get("Expect", "").lower() == "100-continue":
@@ -167,116 +147,98 @@ class Storage:
             if fault is not None and fault.then == "etag":
                 etag = fault.value.strip('"')
             if fault is None or fault.then != "lost_part":
-                if not self.uploads.keep(grant.subject, grant.part, incoming, etag):
+                kept = self.state.uploads.keep(grant.subject, grant.part, incoming, etag)
+                if not kept:
                     raise _no_such_upload()
-                kept = True
         finally:
             if not kept:
                 incoming.drop()
-        headers = {} if fault is not None and fault.then == "no_etag" else {"ETag": f'"{etag}"'}
-        answer = Reply(200, b"", headers)
-        if fault is not None and fault.then == "lost_answer":
-            return faults.close(request)
-        if fault is not None and fault.then == "truncate":
-            return await faults.truncate(request, answer)
-        return self._respond(answer)
+        if fault is None:
+            return web.Response(headers={"ETag": f'"{etag}"'})
+        headers = {} if fault.then == "no_etag" else {"ETag": f'"{etag}"'}
+        return faults.send(fault, request, web.Response(headers=headers))
 
-    async def _get(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.StreamResponse:
-        self.traffic.calls[GET_BYTES] += 1
-        fault = self.script.take(GET_BYTES)
-        if fault is not None:
-            early = await self._fail_early(request, fault)
-            if early is not None:
-                return early
-        grant = self._checked("GET", key, query)
+    async def _get(self, request: web.BaseRequest, key: str, query: dict[str, str]) -> web.Response:
+        self.state.calls[GET_BYTES] += 1
+        fault = self.state.script.take(GET_BYTES)
+        if fault is not None and (answer := await self._act(request, fault)) is not None:
+            return answer
+        grant = self._signer.check("GET", key, query, self.state.settings.clock())
         try:
-            file = self.files.downloadable(grant.subject)
+            file = self.state.files.downloadable(grant.subject)
         except Problem:
             raise Refused(404, "NoSuchKey", "The specified key does not exist.") from None
-        pieces = self.uploads.store.pieces(file.id)
         size = file.size or 0
-        asked = _range(request.headers.get("Range"), size)
-        start, end = asked or (0, size)
-        response = web.StreamResponse(status=200 if asked is None else 206, headers=cors_headers(request))
-        response.content_type = "application/octet-stream"
-        response.content_length = end - start
-        response.headers["Accept-Ranges"] = "bytes"
-        response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
-        response.headers["Date"] = http_date(self.clock())
-        if response.status == 206:
-            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-        await response.prepare(request)
+        part = _range(request.headers.get("Range"), size)
+        start, end = part or (0, size)
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(end - start),
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+            "Accept-Ranges": "bytes",
+        }
+        if part is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        body = self._bytes(request, self.state.store.pieces(file.id), start, end, fault)
+        return web.Response(status=200 if part is None else 206, headers=headers, body=body)
+
+    async def _bytes(
+        self, request: web.BaseRequest, pieces: list[Piece], start: int, end: int, fault: Fault | None
+    ) -> AsyncIterator[bytes]:
+        """The bytes of a file, as the fault lets them out."""
         cut = fault is not None and fault.then == "truncate"
         try:
-            for block in self.blobs.read(pieces, start, (end - start) // 2 if cut else end - start):
-                await response.write(block)
+            for block in self.state.blobs.read(pieces, start, (end - start) // 2 if cut else end - start):
+                yield block
                 if fault is not None and fault.then == "slow":
                     await asyncio.sleep(len(block) / fault.bytes_per_second)
-        except OSError as error:
-            if not isinstance(error, ConnectionError):  # deleted while it was read
-                return faults.reset(request)
-            raise
+        except OSError as error:  # deleted while it was read
+            faults.reset(request)
+            raise ConnectionResetError from error
         if cut:
-            return faults.close(request)
-        await response.write_eof()
-        return response
+            faults.close(request)
+            raise ConnectionResetError
 
-    def _checked(self, method: str, key: str, query: dict[str, str]) -> Grant:
-        try:
-            return self.signer.check(method, key, query, self.clock())
-        except NotSigned:
-            message = "The request signature we calculated does not match the signature you provided."
-            raise Refused(403, "SignatureDoesNotMatch", message) from None
-        except Expired as expired:
-            times = {"Expires": timestamp(expired.at), "ServerTime": timestamp(self.clock())}
-            raise Refused(403, "AccessDenied", "Request has expired", **times) from None
-
-    async def _receive(self, request: web.BaseRequest, incoming: PartWriter, fault: Fault | None) -> None:
-        slow = fault.bytes_per_second if fault is not None and fault.then == "slow" else None
-        while block := await request.content.readany():
-            self.traffic.bytes_received += len(block)
-            incoming.write(block)
-            if slow is not None:
-                await asyncio.sleep(len(block) / slow)
-
-    async def _fail_early(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse | None:
-        """Act out the faults in which nothing is kept; None for those that only change what comes later."""
+    async def _act(self, request: web.BaseRequest, fault: Fault) -> web.Response | None:
+        """The answer of a fault that takes the operation's place; None if the operation is to be done."""
         if fault.then in ("reset", "stall"):
             await self._swallow(request, fault.after_bytes)
-            return faults.reset(request) if fault.then == "reset" else await faults.stall(request)
-        if fault.then == "close" or (fault.then == "lost_answer" and fault.on == GET_BYTES):
+        if fault.then == "lost_answer" and fault.on == GET_BYTES:
             return faults.close(request)
-        if fault.then == "delay":
-            await asyncio.sleep(fault.seconds)
-            return None
-        if fault.then == "status":
-            if fault.html:
-                answer = html(fault.status)
-            else:
-                code = CODES.get(fault.status, "InternalError")
-                answer = refusal(fault.status, code, "This is a scripted fault.")
-            return self._respond(attrs.evolve(answer, headers={**answer.headers, **fault.headers}))
-        now = self.clock()
-        answers = {
-            "html": html(200),
-            "bad_json": Reply(200, b"<Error", {"Content-Type": "application/xml"}),
-            "expired": refusal(
-                403, "AccessDenied", "Request has expired", Expires=timestamp(now - 1), ServerTime=timestamp(now)
-            ),
-            "expired_token": refusal(400, "ExpiredToken", "The provided token has expired."),
-        }
-        found = answers.get(fault.then)
-        return None if found is None else self._respond(found)
+        if fault.then == "expired":
+            now = self.state.settings.clock()
+            return _expired(now - 1, now).answer
+        if fault.then == "expired_token":
+            return refusal(400, "ExpiredToken", "The provided token has expired.")
+
+        def error(status: int, _: int | None) -> web.Response:
+            return refusal(status, CODES.get(status, "InternalError"), "This is a scripted fault.")
+
+        return await faults.act(fault, request, error)
 
     async def _swallow(self, request: web.BaseRequest, count: int) -> None:
         """Read this many bytes of the body, or all of it if it is shorter."""
         taken = 0
         while taken < count and (block := await request.content.read(min(2**16, count - taken))):
             taken += len(block)
-            self.traffic.bytes_received += len(block)
+            self.state.bytes_received += len(block)
 
-    def _respond(self, answer: Reply) -> web.Response:
-        return attrs.evolve(answer, headers={**answer.headers, "Date": http_date(self.clock())}).response()
+    async def _receive(self, request: web.BaseRequest, incoming: PartWriter, fault: Fault | None) -> None:
+        slow = fault.bytes_per_second if fault is not None and fault.then == "slow" else None
+        while block := await request.content.readany():
+            self.state.bytes_received += len(block)
+            incoming.write(block)
+            if slow is not None:
+                await asyncio.sleep(len(block) / slow)
+
+
+def _not_signed() -> Refused:
+    message = "The request signature we calculated does not match the signature you provided."
+    return Refused(403, "SignatureDoesNotMatch", message)
+
+
+def _expired(at: float, now: float) -> Refused:
+    return Refused(403, "AccessDenied", "Request has expired", Expires=timestamp(at), ServerTime=timestamp(now))
 
 
 def _no_such_upload() -> Refused:
@@ -284,7 +246,7 @@ def _no_such_upload() -> Refused:
 
 
 def _check_length(request: web.BaseRequest) -> None:
-    """S3 takes no signed PUT in chunks of unknown number, and none without a length; aiohttp holds the body to it."""
+    """S3 takes no signed PUT in chunks, and none without a length. aiohttp holds the body to its length."""
     if "Transfer-Encoding" in request.headers:
         raise Refused(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
     length = request.content_length
@@ -301,7 +263,7 @@ def _check_digest(request: web.BaseRequest, incoming: PartWriter) -> None:
 
 
 def _range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First byte and the byte after the last one. Several ranges, and what is no range, mean the whole file: None."""
+    """The first byte and the byte after the last. None, the whole file, for several ranges and for an invalid one."""
     match = RANGE.fullmatch(header or "")
     if match is None or match.groups() == ("", ""):
         return None

@@ -1,55 +1,135 @@
-"""The state in SQLite, in memory or in a file."""
+"""What the mock keeps in SQLite, in memory or in a file: uploads, parts, files and folders, and their ids."""
 
+import hashlib
 import json
+import random
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import string
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
-from cavatica_mock.records import File, Part, Piece, Upload
+T = TypeVar("T")
+
+ALPHANUMERIC: Final = string.ascii_letters + string.digits
+HEXADECIMAL: Final = "0123456789abcdef"
+
+
+@attrs.frozen
+class Upload:
+    """An open upload. Times are seconds since 1970, sizes are bytes."""
+
+    id: str
+    user: str
+    project: str
+    parent: str
+    name: str
+    size: int | None
+    part_size: int
+    md5: str | None
+    overwrite: bool = attrs.field(converter=bool)
+    initiated: float
+    key: str  # the object's name in storage
+
+
+@attrs.frozen
+class Part:
+    """What is known of one part number: what storage holds, what was reported, or both."""
+
+    number: int
+    blob: str | None = None
+    size: int | None = None
+    etag: str | None = None
+    report: Mapping[str, Any] | None = None
+
+
+@attrs.frozen
+class File:
+    """A file, or a folder (`size` is None)."""
+
+    id: str
+    user: str
+    project: str
+    parent: str
+    name: str
+    folder: bool = attrs.field(converter=bool)
+    size: int | None
+    created: float
+    modified: float
+    metadata: Mapping[str, object]
+    tags: tuple[str, ...]
+
+
+@attrs.frozen
+class Piece:
+    """One of the blobs that a file consists of, in order."""
+
+    blob: str
+    size: int
+
+
+class Ids:
+    """Makes ids in the platform's forms: with a seed, the same ones in the same order."""
+
+    def __init__(self, seed: int | None) -> None:
+        self._seed = seed
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin the sequence of the seed again."""
+        self._random: random.Random = random.SystemRandom() if self._seed is None else random.Random(self._seed)  # noqa: S311
+        self.secret = self._make(HEXADECIMAL, 64)
+
+    def upload(self, find: Callable[[str], object] | None = None) -> str:
+        """64 letters and digits, as in the vendor's examples; never an id that `find` finds."""
+        return self._make(ALPHANUMERIC, 64, find)
+
+    def file(self, find: Callable[[str], object] | None = None) -> str:
+        """24 hexadecimal digits, for files and folders; never an id that `find` finds."""
+        return self._make(HEXADECIMAL, 24, find)
+
+    def _make(self, alphabet: str, length: int, find: Callable[[str], object] | None = None) -> str:
+        while True:  # with a seed, ids repeat if a kept folder is served again
+            made = "".join(self._random.choices(alphabet, k=length))
+            if find is None or find(made) is None:
+                return made
+
+
+def root_folder(project: str) -> str:
+    """The id of a project's root folder: always the same for the same project."""
+    return hashlib.sha256(f"root of {project}".encode()).hexdigest()[:24]
+
+
+def project_uuid(project: str) -> str:
+    """The name of a project's root folder, which a file's `path` begins with."""
+    digits = hashlib.sha256(f"uuid of {project}".encode()).hexdigest()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
+
 
 LAYOUT: Final = 1
-TABLES: Final = """
-CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE root (folder TEXT PRIMARY KEY, project TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE upload (
-    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, project TEXT NOT NULL,
-    parent TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, part_size INTEGER NOT NULL, md5 TEXT,
-    overwrite INTEGER NOT NULL, initiated REAL NOT NULL, key TEXT NOT NULL);
-CREATE TABLE part (
-    upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT, size INTEGER, etag TEXT, report TEXT,
-    PRIMARY KEY (upload, number)) WITHOUT ROWID;
-CREATE TABLE file (
-    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, project TEXT NOT NULL,
-    parent TEXT NOT NULL, name TEXT NOT NULL, folder INTEGER NOT NULL, size INTEGER, created REAL NOT NULL,
-    modified REAL NOT NULL, metadata TEXT NOT NULL, tags TEXT NOT NULL, UNIQUE (parent, name));
-CREATE TABLE piece (
-    file TEXT NOT NULL, position INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
-    PRIMARY KEY (file, position)) WITHOUT ROWID;
-CREATE TABLE deleted (id TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
-EMPTY: Final = """
-DELETE FROM setting; DELETE FROM root; DELETE FROM upload; DELETE FROM part; DELETE FROM file; DELETE FROM piece;
-DELETE FROM deleted;
-"""
-SELECT_UPLOAD: Final = (
-    "SELECT id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key FROM upload"
-)
-INSERT_UPLOAD: Final = (
-    "INSERT INTO upload (id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-SELECT_PART: Final = "SELECT number, blob, size, etag, report FROM part"
-SELECT_FILE: Final = "SELECT id, user, project, parent, name, folder, size, created, modified, metadata, tags FROM file"
-INSERT_FILE: Final = (
-    "INSERT INTO file (id, user, project, parent, name, folder, size, created, modified, metadata, tags)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-COUNT_UPLOADS: Final = "SELECT count(*) FROM upload"
-COUNT_FILES: Final = "SELECT count(*) FROM file"
+TABLES: Final = {
+    "setting": "name TEXT PRIMARY KEY, value TEXT NOT NULL",
+    "root": "folder TEXT PRIMARY KEY, project TEXT NOT NULL",
+    "upload": """position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, project TEXT NOT NULL,
+        parent TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, part_size INTEGER NOT NULL, md5 TEXT,
+        overwrite INTEGER NOT NULL, initiated REAL NOT NULL, key TEXT NOT NULL""",
+    "part": """upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT, size INTEGER, etag TEXT, report TEXT,
+        PRIMARY KEY (upload, number)""",
+    "file": """position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, project TEXT NOT NULL,
+        parent TEXT NOT NULL, name TEXT NOT NULL, folder INTEGER NOT NULL, size INTEGER, created REAL NOT NULL,
+        modified REAL NOT NULL, metadata TEXT NOT NULL, tags TEXT NOT NULL, UNIQUE (parent, name)""",
+    "piece": """file TEXT NOT NULL, position INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
+        PRIMARY KEY (file, position)""",
+    "deleted": "id TEXT PRIMARY KEY",
+}
+
+
+def _columns(record: type) -> str:
+    """The columns of a record's table: they have the names of its attributes."""
+    return ", ".join(attrs.fields_dict(record))
 
 
 class Store:
@@ -57,18 +137,19 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=0.2)
-        # One mock to a folder: the lock is the process's own and goes with it, kill -9 included.
+        # One mock for each folder: the lock belongs to the process and ends with it, kill -9 included.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # WAL with NORMAL: a commit is in the kernel's hands when it returns, so a killed process loses nothing. Only a
-        # power cut could take the last commits back (never tear them), and a mock need not pay an fsync for that.
+        # WAL with NORMAL: the kernel has a commit when it returns, so a killed process loses nothing. Only a power cut
+        # could take the last commits back (never tear them); a mock need not pay an fsync for that.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self.transaction():
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in TABLES.split(";"):
-                    self._db.execute(statement)
+            layout = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if layout == 0:
+                for table, columns in TABLES.items():
+                    self._db.execute(f"CREATE TABLE {table} ({columns})")
                 self._db.execute(f"PRAGMA user_version = {LAYOUT}")
-            elif self._db.execute("PRAGMA user_version").fetchone()[0] != LAYOUT:
+            elif layout != LAYOUT:
                 raise sqlite3.DatabaseError("written by another version of cavatica-mock")
 
     def close(self) -> None:
@@ -76,7 +157,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A transaction: all of it or nothing."""
+        """All of it or nothing."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -86,16 +167,17 @@ class Store:
         self._db.execute("COMMIT")
 
     def clear(self) -> None:
+        """Delete everything but the settings."""
         with self.transaction():
-            for statement in EMPTY.split(";"):
-                self._db.execute(statement)
+            for table in TABLES.keys() - {"setting"}:
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608
 
     def setting(self, name: str, default: str) -> str:
-        """The value kept under a name; the first default that is ever given stays."""
+        """The value kept under a name. The first default stays."""
         self._db.execute("INSERT OR IGNORE INTO setting VALUES (?, ?)", (name, default))
         return str(self._db.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()[0])
 
-    # Roots: the folder that stands for a project's top level.
+    # Root folders of projects.
 
     def add_root(self, folder: str, project: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO root VALUES (?, ?)", (folder, project))
@@ -107,32 +189,27 @@ class Store:
     # Uploads and their parts.
 
     def add_upload(self, upload: Upload) -> None:
-        self._db.execute(INSERT_UPLOAD, attrs.astuple(upload))
+        self._insert("upload", Upload, attrs.astuple(upload))
 
     def upload(self, upload_id: str) -> Upload | None:
-        row = self._db.execute(SELECT_UPLOAD + " WHERE id = ?", (upload_id,)).fetchone()
-        return None if row is None else _upload(row)
+        return self._one(lambda row: Upload(*row), "upload", Upload, "id = ?", upload_id)
 
     def uploads(self, user: str | None, offset: int = 0, limit: int = -1) -> tuple[list[Upload], int]:
         """A page of a user's (None: everybody's) open uploads in the order they were started, and their number."""
-        where, values = ("", ()) if user is None else (" WHERE user = ?", (user,))
-        page = " ORDER BY position LIMIT ? OFFSET ?"
-        rows = self._db.execute(SELECT_UPLOAD + where + page, (*values, limit, offset)).fetchall()
-        total = self._db.execute(COUNT_UPLOADS + where, values).fetchone()[0]
-        return [_upload(row) for row in rows], total
+        conditions = {} if user is None else {"user = ?": (user,)}
+        return self._page(lambda row: Upload(*row), "upload", Upload, conditions, offset, limit)
 
     def remove_upload(self, upload_id: str) -> None:
         self._db.execute("DELETE FROM part WHERE upload = ?", (upload_id,))
         self._db.execute("DELETE FROM upload WHERE id = ?", (upload_id,))
 
     def part(self, upload_id: str, number: int) -> Part | None:
-        row = self._db.execute(SELECT_PART + " WHERE upload = ? AND number = ?", (upload_id, number)).fetchone()
-        return None if row is None else _part(row)
+        return self._one(_part, "part", Part, "upload = ? AND number = ?", upload_id, number)
 
     def parts(self, upload_id: str) -> list[Part]:
         """In the order of their numbers."""
-        rows = self._db.execute(SELECT_PART + " WHERE upload = ? ORDER BY number", (upload_id,))
-        return [_part(row) for row in rows]
+        query = f"SELECT {_columns(Part)} FROM part WHERE upload = ? ORDER BY number"  # noqa: S608
+        return [_part(row) for row in self._db.execute(query, (upload_id,))]
 
     def keep_part(self, upload_id: str, number: int, blob: str, size: int, etag: str) -> None:
         self._db.execute(
@@ -149,14 +226,15 @@ class Store:
         )
 
     def reported(self, upload_id: str) -> int:
+        """The number of parts that were reported."""
         row = self._db.execute("SELECT count(report) FROM part WHERE upload = ?", (upload_id,)).fetchone()
         return int(row[0])
 
     # Files, folders and what they consist of.
 
     def add_file(self, file: File, pieces: Sequence[Piece] = ()) -> None:
-        values = attrs.astuple(file, recurse=False)[:9]
-        self._db.execute(INSERT_FILE, (*values, json.dumps(file.metadata), json.dumps(file.tags)))
+        values = attrs.astuple(file, recurse=False)[:-2]
+        self._insert("file", File, (*values, json.dumps(file.metadata), json.dumps(file.tags)))
         rows = [(file.id, position, piece.blob, piece.size) for position, piece in enumerate(pieces)]
         self._db.executemany("INSERT INTO piece VALUES (?, ?, ?, ?)", rows)
 
@@ -172,33 +250,22 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO deleted VALUES (?)", (file_id,))
 
     def was_deleted(self, file_id: str) -> bool:
-        """True for a file or folder that was there once."""
         return self._db.execute("SELECT 1 FROM deleted WHERE id = ?", (file_id,)).fetchone() is not None
 
     def file(self, file_id: str) -> File | None:
-        row = self._db.execute(SELECT_FILE + " WHERE id = ?", (file_id,)).fetchone()
-        return None if row is None else _file(row)
+        return self._one(_file, "file", File, "id = ?", file_id)
 
     def find_file(self, parent: str, name: str) -> File | None:
-        row = self._db.execute(SELECT_FILE + " WHERE parent = ? AND name = ?", (parent, name)).fetchone()
-        return None if row is None else _file(row)
+        return self._one(_file, "file", File, "parent = ? AND name = ?", parent, name)
 
     def files(
         self, parent: str | None, names: Sequence[str] = (), offset: int = 0, limit: int = -1
     ) -> tuple[list[File], int]:
         """A page of a folder (None: of everything) in the order of creation, and the number of matches."""
-        conditions, values = ["1"], []
-        if parent is not None:
-            conditions.append("parent = ?")
-            values.append(parent)
+        conditions: dict[str, Sequence[str]] = {} if parent is None else {"parent = ?": (parent,)}
         if names:
-            conditions.append(f"name IN ({', '.join('?' * len(names))})")
-            values.extend(names)
-        where = " WHERE " + " AND ".join(conditions)
-        page = " ORDER BY position LIMIT ? OFFSET ?"
-        rows = self._db.execute(SELECT_FILE + where + page, (*values, limit, offset)).fetchall()
-        total = self._db.execute(COUNT_FILES + where, values).fetchone()[0]
-        return [_file(row) for row in rows], total
+            conditions[f"name IN ({', '.join('?' * len(names))})"] = names
+        return self._page(_file, "file", File, conditions, offset, limit)
 
     def pieces(self, file_id: str) -> list[Piece]:
         rows = self._db.execute("SELECT blob, size FROM piece WHERE file = ? ORDER BY position", (file_id,))
@@ -209,10 +276,32 @@ class Store:
         rows = self._db.execute("SELECT blob FROM part WHERE blob IS NOT NULL UNION SELECT blob FROM piece")
         return {row[0] for row in rows}
 
+    def _insert(self, table: str, record: type, values: tuple[object, ...]) -> None:
+        marks = ", ".join("?" * len(values))
+        self._db.execute(f"INSERT INTO {table} ({_columns(record)}) VALUES ({marks})", values)  # noqa: S608
 
-def _upload(row: tuple[Any, ...]) -> Upload:
-    upload_id, user, project, parent, name, size, part_size, md5, overwrite, initiated, key = row
-    return Upload(upload_id, user, project, parent, name, size, part_size, md5, bool(overwrite), initiated, key)
+    def _one(
+        self, make: Callable[[tuple[Any, ...]], T], table: str, record: type, condition: str, *values: object
+    ) -> T | None:
+        query = f"SELECT {_columns(record)} FROM {table} WHERE {condition}"  # noqa: S608
+        row = self._db.execute(query, values).fetchone()
+        return None if row is None else make(row)
+
+    def _page(
+        self,
+        make: Callable[[tuple[Any, ...]], T],
+        table: str,
+        record: type,
+        conditions: Mapping[str, Sequence[str]],
+        offset: int,
+        limit: int,
+    ) -> tuple[list[T], int]:
+        matching = f"FROM {table} WHERE {' AND '.join(('1', *conditions))}"
+        values = [value for each in conditions.values() for value in each]
+        query = f"SELECT {_columns(record)} {matching} ORDER BY position LIMIT ? OFFSET ?"
+        rows = self._db.execute(query, (*values, limit, offset)).fetchall()
+        total = self._db.execute(f"SELECT count(*) {matching}", values).fetchone()[0]
+        return [make(row) for row in rows], total
 
 
 def _part(row: tuple[Any, ...]) -> Part:
@@ -221,6 +310,5 @@ def _part(row: tuple[Any, ...]) -> Part:
 
 
 def _file(row: tuple[Any, ...]) -> File:
-    file_id, user, project, parent, name, folder, size, created, modified, metadata, tags = row
-    values = json.loads(metadata), tuple(json.loads(tags))
-    return File(file_id, user, project, parent, name, bool(folder), size, created, modified, *values)
+    *values, metadata, tags = row
+    return File(*(*values, json.loads(metadata), tuple(json.loads(tags))))

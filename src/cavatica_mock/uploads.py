@@ -1,6 +1,6 @@
-"""The rules of an upload's life. No HTTP: documents in that fit openapi.yaml, records out, Problem raised."""
+"""The rules of an upload's life. No HTTP: takes documents that fit openapi.yaml, returns records, raises Problem."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -9,18 +9,17 @@ from cavatica_mock import errors
 from cavatica_mock.blobs import Blobs, PartWriter
 from cavatica_mock.errors import Problem
 from cavatica_mock.files import Locations
-from cavatica_mock.records import File, Ids, Part, Piece, Upload, project_uuid
-from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
-from cavatica_mock.store import Store
+from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS, Settings
+from cavatica_mock.store import File, Ids, Part, Piece, Store, Upload, project_uuid
 
-ELSEWHERE: Final = "elsewhere"  # the blob of parts that another storage has: no file of this name is ever there
+ELSEWHERE: Final = "elsewhere"  # the blob of parts in another storage; no blob has this name
 
 
 def part_size_for(size: int | None, asked: int | None, smallest: int) -> int:
     """The part size that the server chooses, in bytes.
 
-    What was asked for, if storage can work with it (docs.cavatica.org, Initialize a multipart upload: otherwise the
-    default); raised to whole MiB until the parts are no more than 10,000. A size that is not known counts as 0.
+    The requested size if storage supports it (docs.cavatica.org, Initialize a multipart upload: otherwise the default).
+    A file of more than 10,000 parts gets larger parts, of whole MiB. An unknown size counts as 0.
     """
     chosen = asked if asked is not None and smallest <= asked <= MAX_PART_SIZE else DEFAULT_PART_SIZE
     if -(-(size or 0) // chosen) > MAX_PARTS:
@@ -32,7 +31,8 @@ def part_size_for(size: int | None, asked: int | None, smallest: int) -> int:
 def part_count(size: int | None, part_size: int) -> int:
     """The highest part number that an upload can have. An empty file is one empty part.
 
-    The vendor's Python client gives a last single byte to the part before it and then sends an empty part: as many.
+    The vendor's Python client adds a last single byte to the part before it and then sends an empty part: the number
+    of parts is the same.
     """
     if size is None:
         return MAX_PARTS
@@ -40,12 +40,12 @@ def part_count(size: int | None, part_size: int) -> int:
 
 
 def bare(etag: str) -> str:
-    """An ETag without the quotes that some clients pass on and others strip."""
+    """An ETag without its quotes, which some clients keep and others strip."""
     return etag[1:-1] if len(etag) >= 2 and etag[0] == etag[-1] == '"' else etag
 
 
 def etag_of(headers: Mapping[str, object]) -> str | None:
-    """The ETag among reported headers, whose names are as storage or the client spelt them."""
+    """The ETag among reported headers, whose names may be in any case."""
     for name, value in headers.items():
         if name.lower() == "etag" and isinstance(value, str):
             return bare(value)
@@ -54,15 +54,13 @@ def etag_of(headers: Mapping[str, object]) -> str | None:
 
 @attrs.frozen
 class Uploads:
-    """The uploads of all users. A user sees only their own: anything else is unknown, never forbidden."""
+    """The uploads of all users. Another user's upload is unknown, not forbidden."""
 
     store: Store
     blobs: Blobs
     locations: Locations
     ids: Ids
-    clock: Callable[[], float]
-    min_part_size: int
-    part_size: int | None = None  # what every upload gets, if it is set
+    settings: Settings
 
     def start(self, user: str, wanted: Mapping[str, Any], overwrite: bool) -> Upload:
         place = self.locations.destination(wanted.get("project"), wanted.get("parent"))
@@ -70,11 +68,11 @@ class Uploads:
         name = wanted["name"]
         size, asked = _whole(wanted.get("size")), _whole(wanted.get("part_size"))
         if size is not None and size > MAX_FILE_SIZE:
-            raise Problem(errors.UPLOAD_BAD_START, "A file has at most 5 TiB.")
+            raise Problem(errors.UPLOAD_BAD_START, "The limit for a file is 5 TiB.")
         taken = self.store.find_file(place.folder, name)
         if taken is not None and (taken.folder or not overwrite):
-            raise Problem(errors.UPLOAD_NAME_TAKEN, "Choose another name, or set overwrite.")
-        now = self.clock()
+            raise Problem(errors.UPLOAD_NAME_TAKEN, "Use another name, or overwrite=true.")
+        now = self.settings.clock()
         upload_id = self.ids.upload(self.store.upload)
         upload = Upload(
             id=upload_id,
@@ -95,9 +93,10 @@ class Uploads:
         return upload
 
     def _part_size(self, size: int | None, asked: int | None) -> int:
-        if self.part_size is not None and part_count(size, self.part_size) <= MAX_PARTS:
-            return self.part_size
-        return part_size_for(size, asked, self.min_part_size)
+        fixed = self.settings.part_size
+        if fixed is not None and part_count(size, fixed) <= MAX_PARTS:
+            return fixed
+        return part_size_for(size, asked, self.settings.min_part_size)
 
     def find(self, user: str, upload_id: str) -> Upload:
         upload = self.store.upload(upload_id)
@@ -108,11 +107,11 @@ class Uploads:
     def check_number(self, upload: Upload, number: int) -> int:
         highest = part_count(upload.size, upload.part_size)
         if not 1 <= number <= highest:
-            raise Problem(errors.PART_NUMBER_BAD, f"This upload has part numbers from 1 to {highest}.")
+            raise Problem(errors.PART_NUMBER_BAD, f"This upload has the part numbers 1 to {highest}.")
         return number
 
     def report(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> None:
-        """Take part reports, all of them or none. Of several reports of one part the last counts."""
+        """Accept part reports, all of them or none. Of several reports of one part the last counts."""
         checked = self._checked(upload, reports)
         with self.store.transaction():
             self.store.keep_reports(upload.id, checked)
@@ -120,9 +119,8 @@ class Uploads:
     def complete(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> File:
         """The file, made of the parts in the order of their numbers.
 
-        Reports given here count as if they had been made before. When it is refused, all is as it was before the call:
-        these reports are not kept either. Raises Problem: 8007 for anything short of a whole file, 8005 if the name
-        was taken meanwhile.
+        `reports` count as if they had been made before. If the completion is refused, nothing changes: these reports
+        are not kept either. Raises Problem: 8007 if the file is not whole, 8005 if the name was taken meanwhile.
         """
         extra = dict(self._checked(upload, reports))
         parts = {part.number: part for part in self.store.parts(upload.id)}
@@ -131,15 +129,15 @@ class Uploads:
         pieces = self._whole_file(upload, sorted(parts.values(), key=lambda part: part.number))
         taken = self.store.find_file(upload.parent, upload.name)
         if taken is not None and (taken.folder or not upload.overwrite):
-            raise Problem(errors.UPLOAD_NAME_TAKEN, "It was taken after the upload had been started.")
+            raise Problem(errors.UPLOAD_NAME_TAKEN, "It was created after this upload was started.")
         unused: list[str] = []
-        now = self.clock()
+        now = self.settings.clock()
         size = sum(piece.size for piece in pieces)
         file_id = self.ids.file(self.store.file)
         file = File(file_id, upload.user, upload.project, upload.parent, upload.name, False, size, now, now, {}, ())
         with self.store.transaction():
             if taken is not None:
-                # Documented as "the old file is deleted", not when: here readers see the one or the other, never none.
+                # The documentation does not say when the old file is deleted. Here readers always see one of the two.
                 unused = [piece.blob for piece in self.store.pieces(taken.id)]
                 self.store.remove_file(taken.id)
             self.store.add_file(file, pieces)
@@ -154,7 +152,7 @@ class Uploads:
         self.blobs.remove(blobs)
 
     def keep(self, upload_id: str, number: int, incoming: PartWriter, etag: str) -> bool:
-        """Keep a part that storage received; the last of a number counts. False if the upload has ended meanwhile."""
+        """Keep a part that storage received, in place of an earlier one. False if the upload has ended meanwhile."""
         if self.store.upload(upload_id) is None:
             return False
         before = self.store.part(upload_id, number)
@@ -165,7 +163,7 @@ class Uploads:
         return True
 
     def stored(self, upload_id: str, number: int, size: int, etag: str) -> None:
-        """Another storage has received a part. Raises KeyError if there is no such upload."""
+        """Record a part that another storage received. Raises KeyError if there is no such upload."""
         if self.store.upload(upload_id) is None:
             raise KeyError(upload_id)
         self.store.keep_part(upload_id, number, ELSEWHERE, size, etag)
@@ -181,35 +179,32 @@ class Uploads:
 
     def _whole_file(self, upload: Upload, parts: Sequence[Part]) -> list[Piece]:
         if not parts:
-            raise Problem(errors.UPLOAD_INCOMPLETE, "No part was reported.")
+            raise Problem(errors.UPLOAD_INCOMPLETE, "No part has been reported.")
         pieces = []
         for expected, part in enumerate(parts, start=1):
             if part.number != expected:
                 raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {expected} is missing.")
             if part.report is None:
-                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} was sent but never reported.")
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} was sent but not reported.")
             if part.blob is None or part.size is None:
-                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but never sent.")
-            if _reported_etag(part) != bare(part.etag or ""):
-                raise Problem(errors.UPLOAD_INCOMPLETE, f"Storage gave part {part.number} another ETag.")
-            smallest = self.min_part_size if self.part_size is None else 0
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but not sent.")
+            if etag_of(part.report["response"]["headers"]) != bare(part.etag or ""):
+                raise Problem(
+                    errors.UPLOAD_INCOMPLETE,
+                    f"Storage returned another ETag for part {part.number}.",
+                )
+            smallest = self.settings.min_part_size if self.settings.part_size is None else 0
             if part.size < smallest and any(later.size for later in parts[part.number :]):
-                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} is too small: only the last one may be.")
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} is too small; only the last part may be.")
             pieces.append(Piece(part.blob, part.size))
         size = sum(piece.size for piece in pieces)
         if upload.size is not None and size != upload.size:
-            raise Problem(errors.UPLOAD_INCOMPLETE, f"{size} bytes were reported of the {upload.size} declared.")
+            raise Problem(errors.UPLOAD_INCOMPLETE, f"The parts have {size} bytes; {upload.size} were declared.")
         return pieces
 
 
-def _reported_etag(part: Part) -> str | None:
-    response = (part.report or {}).get("response")
-    headers = response.get("headers") if isinstance(response, Mapping) else None
-    return etag_of(headers) if isinstance(headers, Mapping) else None
-
-
 def _normal(report: Mapping[str, Any]) -> Mapping[str, object]:
-    """A report as it is kept and shown: the ETag bare, as in the vendor's examples."""
+    """A report as it is kept and shown: the ETag without quotes, as in the vendor's examples."""
     response = dict(report["response"])
     headers = {
         name: bare(value) if name.lower() == "etag" and isinstance(value, str) else value

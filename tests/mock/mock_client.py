@@ -22,7 +22,8 @@ def check_answer(response: httpx.Response) -> None:
     if match is None or request.method not in match.operations:
         return
     operation = match.operations[request.method]
-    declared = operation.responses.get(str(response.status_code))
+    item = document.document["paths"][operation.template]
+    declared = item[operation.method.lower()]["responses"].get(str(response.status_code))
     assert declared is not None, f"{operation.id} answered {response.status_code}, which is not declared"
     declared = document.resolve(declared)
     for name, header in declared.get("headers", {}).items():

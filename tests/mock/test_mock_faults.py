@@ -11,7 +11,7 @@ from mock_client import Client, code, md5
 
 from cavatica_mock import Fault, MockServer, contract
 from cavatica_mock.faults import KINDS, STORAGE_ONLY, Faults
-from cavatica_mock.replies import is_loopback
+from cavatica_mock.http import is_loopback
 
 
 def ask_raw(server: MockServer, request: bytes) -> bytes:
@@ -63,14 +63,14 @@ def test_a_status_comes_with_the_platforms_body_or_a_proxys_page(server: MockSer
     client = Client(server, checked=False)
     server.faults.add(
         Fault("listUploads", "status"),
-        Fault("listUploads", "status", status=429, headers={"Retry-After": "7"}),
+        Fault("listUploads", "status", status=429, headers={"Retry-After": "7", "X-RateLimit-Reset": "1"}),
         Fault("listUploads", "status", status=409, code=8008),
         Fault("listUploads", "status", status=520),
         Fault("listUploads", "status", status=502, html=True),
     )
     answers = [client.get("upload/multipart") for _ in range(5)]
     assert [code(answer) for answer in answers[:3]] == [(503, 0), (429, 1000), (409, 8008)]
-    assert answers[1].headers["Retry-After"] == "7"
+    assert (answers[1].headers["Retry-After"], answers[1].headers["X-RateLimit-Reset"]) == ("7", "1")
     assert answers[3].status_code == answers[3].json()["status"] == 520
     assert (answers[4].status_code, answers[4].text[:15]) == (502, "<!DOCTYPE html>")
     client.close()

@@ -155,18 +155,18 @@ def test_it_stops_while_clients_are_there(server_tls: ssl.SSLContext, trusting: 
 @pytest.mark.parametrize(
     ("options", "status", "sentence"),
     [
-        (["--rate-limit", "many"], 2, "is not a number of calls, a slash and a number of seconds"),
-        (["--rate-limit", "5/0"], 2, "is not a number of calls"),
-        (["--project", "nameless"], 2, "is not of the form owner/name"),
+        (["--rate-limit", "many"], 2, "is neither CALLS/SECONDS, as in 1000/300, nor `off`"),
+        (["--rate-limit", "5/0"], 2, "is neither CALLS/SECONDS"),
+        (["--project", "nameless"], 2, "does not have the form owner/name"),
         (["--token", "two words"], 2, "a token is printable ASCII without spaces"),
         (["--data", "/dev/null"], 1, "/dev/null cannot be used as the data folder"),
         (["--data", "/dev/null/sub"], 1, "/dev/null/sub cannot be used as the data folder"),
         (["--host", "203.0.113.1"], 1, "The mock cannot listen at 203.0.113.1:8080"),
         (["--port", "65536"], 2, "65536 is not in the range"),
         (["--min-part-size", "0"], 2, "0 is not in the range"),
-        (["--key", "/nowhere"], 2, "--key is of use only with --certificate"),
+        (["--key", "/nowhere"], 2, "--key needs --certificate"),
         (["--certificate", "/nowhere"], 2, "/nowhere cannot be read: No such file or directory"),
-        (["--certificate", "/dev/null"], 2, "/dev/null: no certificate in PEM form with the key that belongs to it"),
+        (["--certificate", "/dev/null"], 2, "/dev/null: not a certificate in PEM form with its key"),
     ],
 )
 def test_mistakes_get_one_sentence(options: Sequence[str], status: int, sentence: str) -> None:
@@ -182,7 +182,7 @@ def test_a_port_in_use_and_a_folder_in_use_are_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = run("serve", "--port", str(taken.getsockname()[1]))
     assert ended.returncode == 1
-    assert "is in use. Stop what listens there, or choose another with --port." in ended.stderr
+    assert "is in use. Stop the program that listens there, or use another --port." in ended.stderr
     with serving("--data", str(tmp_path)):
         ended = run("serve", "--port", "0", "--data", str(tmp_path))
     assert ended.returncode == 1

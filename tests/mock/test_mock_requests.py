@@ -11,7 +11,7 @@ from mock_client import Client, code, md5, report
 
 from cavatica_mock import MockServer
 from cavatica_mock.contract import Contract, load
-from cavatica_mock.handlers import _HANDLERS
+from cavatica_mock.handlers import HANDLERS
 from cavatica_mock.settings import DEFAULT_PART_SIZE
 
 
@@ -35,7 +35,7 @@ def raw(server: MockServer, method: str, target: str, *headers: str) -> tuple[in
 
 def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
     """The contract and the mock name the same operations."""
-    assert set(_HANDLERS) == set(load().operations)
+    assert set(HANDLERS) == set(load().operations)
 
 
 @pytest.mark.parametrize(
@@ -346,8 +346,7 @@ def test_what_is_not_http_gets_the_platforms_shape_too(server: MockServer, reque
 def test_a_failure_of_the_mock_shows_no_traceback(server: MockServer, caplog: pytest.LogCaptureFixture) -> None:
     """The client gets 503/90004, the log the cause."""
     client = Client(server)
-    mock = server._running
-    object.__setattr__(mock._dispatch.handlers, "uploads", None)
+    server._running.state.store.close()
     answer = client.get("upload/multipart")
     assert code(answer) == (503, 90004)
     assert "Traceback" not in answer.text

@@ -15,11 +15,17 @@ from cavatica_mock.blobs import Blobs
 from cavatica_mock.contract import Invalid, load
 from cavatica_mock.errors import CODES, MORE_INFO, Problem
 from cavatica_mock.files import Locations
-from cavatica_mock.records import Ids, Piece
-from cavatica_mock.settings import DEFAULT_PART_SIZE, MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE
+from cavatica_mock.settings import (
+    DEFAULT_PART_SIZE,
+    MAX_FILE_SIZE,
+    MAX_PART_SIZE,
+    MAX_PARTS,
+    MIN_PART_SIZE,
+    Settings,
+)
 from cavatica_mock.state import RateLimit
-from cavatica_mock.storage import Expired, Grant, NotSigned, Signer
-from cavatica_mock.store import Store
+from cavatica_mock.storage import Grant, Refused, Signer
+from cavatica_mock.store import Ids, Piece, Store
 from cavatica_mock.uploads import Uploads, bare, part_count, part_size_for
 
 SIZES = st.integers(0, MAX_FILE_SIZE) | st.sampled_from([0, 1, MAX_FILE_SIZE, MAX_PARTS * DEFAULT_PART_SIZE + 1])
@@ -86,8 +92,8 @@ def test_tokens_do_not_share_a_window() -> None:
 
 @given(
     grant=st.builds(Grant, st.sampled_from(["PUT", "GET"]), st.text(min_size=1), st.text(), st.integers(0, MAX_PARTS)),
-    expires=st.integers(0, 2**40),
-    now=st.integers(0, 2**40),
+    expires=st.integers(0, 2**37),
+    now=st.integers(0, 2**37),
 )
 def test_a_signature_holds_for_what_was_signed_until_it_expires(grant: Grant, expires: int, now: int) -> None:
     """And for nothing else."""
@@ -97,11 +103,11 @@ def test_a_signature_holds_for_what_was_signed_until_it_expires(grant: Grant, ex
     if now < expires:
         assert signer.check(grant.method, grant.key, query, now) == grant
     else:
-        with pytest.raises(Expired):
+        with pytest.raises(Refused, match="Request has expired"):
             signer.check(grant.method, grant.key, query, now)
-    with pytest.raises(NotSigned):
+    with pytest.raises(Refused, match="does not match the signature"):
         signer.check(grant.method, grant.key + "x", query, now)
-    with pytest.raises(NotSigned):
+    with pytest.raises(Refused, match="does not match the signature"):
         Signer(b"other").check(grant.method, grant.key, query, now)
 
 
@@ -148,7 +154,8 @@ class UploadModel(RuleBasedStateMachine):
         self.store = Store(None)
         self.blobs = Blobs(Path(self.folder.name))
         places, ids = Locations(self.store, None), Ids(0)
-        self.uploads = Uploads(self.store, self.blobs, places, ids, lambda: 1e9, 1)
+        rules = Settings(tokens=("t",), clock=lambda: 1e9, min_part_size=1)
+        self.uploads = Uploads(self.store, self.blobs, places, ids, rules)
         self.stored: dict[int, bytes] = {}
         self.reported: dict[int, str] = {}
         self.number = 0
