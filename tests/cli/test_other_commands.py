@@ -115,7 +115,7 @@ def test_a_damaged_journal_is_told_by_whoever_sets_it_aside(machine: Machine, wo
     machine.file("state/journal.sqlite", b"no database, but a text of some length" * 20)
     ended = machine.call(*words)
     assert ended.code == 0
-    assert "set aside" in ended.out + ended.err
+    assert "was renamed to" in ended.out + ended.err
 
 
 def test_doctor_notices_a_journal_that_cannot_be_written(machine: Machine) -> None:

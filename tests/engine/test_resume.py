@@ -130,7 +130,7 @@ def test_damaged_journal_is_set_aside(rig: Rig, half: Path) -> None:
     for left in rig.state.glob("journal.sqlite-*"):
         left.unlink()
     rig.assert_whole(rig.upload(half, resume_id=upload["upload_id"]), half)
-    assert "set aside" in notices(rig)
+    assert "was renamed to" in notices(rig)
     assert len(list(rig.state.glob("journal.sqlite.damaged-*"))) == 1
 
 
