@@ -309,7 +309,7 @@ def test_a_file_counts_when_it_is_there() -> None:
     meter.take(STARTED, 0.0)
     meter.take(PartSent("a", 6, 100, 1.0), 1.0)
     meter.take(UploadFailed("a", errors.Interrupted("x"), True), 2.0)
-    assert (meter.finished, meter.failed, meter.unfinished_kept, meter.unfinished_parts) == (0, 0, 600, 6)
+    assert (meter.finished, meter.failed, meter.kept_bytes, meter.kept_parts) == (0, 0, 600, 6)
     meter.take(UploadSkipped("b", "x"), 3.0)
     assert meter.finished == 1
 

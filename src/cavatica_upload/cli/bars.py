@@ -1,12 +1,11 @@
 """Progress on a terminal: a bar for each file that is being uploaded, and one for the run."""
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Self
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -60,7 +59,6 @@ class Bars(Display):
 
     def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
         super().__init__(output, meter, clock)
-        self._lock = threading.Lock()  # between events and drawing
         self._widest = 12
         self._live = Live(
             self,
@@ -71,19 +69,11 @@ class Bars(Display):
             redirect_stderr=False,
         )
 
-    def __call__(self, event: Event) -> None:
-        """Take an event in; the next drawing shows it."""
-        with self._lock:
-            self.meter.take(event, self.clock())
-        if worth_a_line(event, verbose=self.output.verbose) and not (
-            isinstance(event, RateLimitWait) or (isinstance(event, Outage) and not event.over)
-        ):
+    def show(self, event: Event) -> None:
+        """Print a line above the bars if an event is worth it and the bars do not show it."""
+        shown = isinstance(event, RateLimitWait) or (isinstance(event, Outage) and not event.over)
+        if not shown and worth_a_line(event, verbose=self.output.verbose):
             self.output.say(sentence(event))
-
-    def settle(self, size: int) -> None:
-        """Count a file that is not to be sent."""
-        with self._lock:
-            super().settle(size)
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)
@@ -96,7 +86,7 @@ class Bars(Display):
         """Draw all bars."""
         now = self.clock()
         width = options.max_width
-        with self._lock:
+        with self.lock:
             yield self._table(now, width, min(MOST_BARS, max(1, console.height - 4)))
             waiting = self.meter.wait_left(now)
             trouble = self.meter.trouble(now)
@@ -132,35 +122,31 @@ class Bars(Display):
 class Layout:
     """Columns of fixed widths, so that nothing jumps.
 
-    The name gets the `widest` cells that it needs as far as possible: on a narrow terminal the amount, the speed and
-    the bar are dropped for it, in this order.
+    On a narrow terminal the amount, the speed and the bar are dropped, in this order, so that the name has the `widest`
+    cells that it needs. For the time left it is shortened to 36 cells.
     """
 
-    PERCENT, AMOUNT, SPEED, LEFT, BAR = 5, 19, 10, 16, 10
     GAP = 2
 
     def __init__(self, width: int, widest: int = 40) -> None:
+        percent = 5
+        self.name = max(1, min(widest, 60, width - percent - 2 * self.GAP))
+        room = width - percent - self.name - 2 * self.GAP
+        widths: dict[str, int] = {}
+        for column, size in (("left", 16), ("bar", 10), ("speed", 10), ("amount", 19)):
+            short = max(0, size + self.GAP - room)
+            if not short or (column == "left" and self.name - short >= 36):
+                widths[column] = size
+                self.name -= short
+                room += short - size - self.GAP
+        if "bar" in widths:
+            widths["bar"] = min(40, widths["bar"] + room)
+        widths |= {"name": self.name, "percent": percent}
         self.table = Table.grid(padding=(0, self.GAP, 0, 0), pad_edge=False)
-        room = width - self.PERCENT - self.GAP
-        name = max(1, min(widest, 60, room - self.GAP))
-        room -= min(name, 16) + self.GAP
-        self._shown: set[str] = set()
-        spare = max(0, name - 16)
-        for column, size in (("left", self.LEFT), ("bar", self.BAR), ("speed", self.SPEED), ("amount", self.AMOUNT)):
-            keep = spare if column != "left" else min(spare, 20)
-            if room - size - self.GAP >= keep:
-                room -= size + self.GAP
-                self._shown.add(column)
-        self.name = max(1, min(name, 16) + min(spare, max(0, room)))
-        room -= self.name - min(name, 16)
-        self._bar = min(40, self.BAR + max(0, room)) if "bar" in self._shown else 0
-        self.table.add_column(no_wrap=True, width=self.name)
-        if self._bar:
-            self.table.add_column(width=self._bar)
-        self.table.add_column(no_wrap=True, justify="right", width=self.PERCENT)
-        for column, size in (("amount", self.AMOUNT), ("speed", self.SPEED), ("left", self.LEFT)):
-            if column in self._shown:
-                self.table.add_column(no_wrap=True, justify="right", width=size)
+        self._columns = [name for name in ("name", "bar", "percent", "amount", "speed", "left") if name in widths]
+        for column in self._columns:
+            justify: JustifyMethod = "left" if column in ("name", "bar") else "right"
+            self.table.add_column(no_wrap=True, justify=justify, width=widths[column])
 
     def add(
         self,
@@ -175,18 +161,16 @@ class Layout:
         style: str = "",
     ) -> None:
         """Add a row: a file, or the run."""
-        cells: list[Text | ProgressBar] = [Text(shorten(name, self.name), style)]
-        if self._bar:
-            share = min(done, size) if size else 0
-            cells.append(ProgressBar(total=size or None, completed=share, pulse=size is None, animation_time=now))
-        cells.append(Text(f"{100 * done // size} %" if size else ""))
-        texts = {
+        share = min(done, size) if size else 0
+        cells: dict[str, Text | ProgressBar] = {
+            "name": Text(shorten(name, self.name), style),
+            "bar": ProgressBar(total=size or None, completed=share, pulse=size is None, animation_time=now),
+            "percent": Text(f"{100 * done // size} %" if size else ""),
             "amount": Text(size_text(done) + (f" / {size_text(size)}" if size is not None else ""), "green"),
             "speed": Text(f"{size_text(speed)}/s" if speed and not stalled else "", "red"),
             "left": Text(_stalled_text(stalled) if stalled else _left_text(left), "cyan"),
         }
-        cells += [text for column, text in texts.items() if column in self._shown]
-        self.table.add_row(*cells)
+        self.table.add_row(*(cells[column] for column in self._columns))
 
 
 def _left_text(seconds: float | None) -> str:

@@ -1,5 +1,6 @@
-"""The progress of a run and its display as lines or JSON; progress bars are in `bars.py`."""
+"""Progress of a run: added up from its events, and shown as lines or as JSON; progress bars are in `bars.py`."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -7,36 +8,21 @@ from typing import Self
 
 import attrs
 
+from cavatica_upload import events
 from cavatica_upload.cli.messages import count_text, in_plain_words, record, sentence, time_text, timestamp
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import Interrupted
-from cavatica_upload.events import (
-    BytesSent,
-    Drift,
-    Event,
-    FileKey,
-    Notice,
-    Outage,
-    PartRetried,
-    PartSent,
-    PartsReported,
-    RateLimitWait,
-    Retrying,
-    UploadCompleted,
-    UploadFailed,
-    UploadSkipped,
-    UploadStarted,
-)
+from cavatica_upload.events import Event, FileKey
 from cavatica_upload.plan import size_text
 
+Clock = Callable[[], float]
 WINDOW = 20.0  # seconds over which a speed is averaged
 STALLED = 5.0  # seconds without a byte after which a file is shown as stalled
-TROUBLE = 15.0  # seconds of failures without a sent part after which the user is told
+TROUBLE = 15.0  # seconds of failures without a sent part after which they are shown
 _GRAIN = 0.25  # seconds; bytes sent within this time are added up
-Clock = Callable[[], float]
 _PERCENT_STEP = 10  # percent between two lines about a file
 _LINE_SECONDS = 300.0  # the longest time between two lines about a file
-_TROUBLE_LINE_SECONDS = 60.0  # between two lines about an outage
+_TROUBLE_LINE_SECONDS = 60.0  # between two lines about failures
 _SMALL = 16 * 1024 * 1024  # bytes; the start of a smaller file is not shown
 
 
@@ -55,7 +41,8 @@ class Speed:
     def add(self, count: int, now: float) -> None:
         """Count sent bytes; negative if they have to be sent again."""
         if self._steps and now - self._steps[-1][0] < _GRAIN:
-            self._steps[-1] = (self._steps[-1][0], self._steps[-1][1] + count)
+            then, before = self._steps.pop()
+            self._steps.append((then, before + count))
         else:
             self._steps.append((now, count))
 
@@ -67,103 +54,97 @@ class Speed:
         return max(0.0, sum(count for _, count in self._steps) / span) if span > 0 else 0.0
 
 
-@attrs.define
 class FileProgress:
-    """The progress of one file.
+    """The progress of a file that is being uploaded.
 
-    `sent` counts the bytes sent by this run and earlier ones, with those of parts in flight. `kept` and `kept_parts`
-    count only parts that storage has confirmed. `moved` is the time of the last sent byte.
+    `sent` counts the bytes sent by this run and earlier ones, with those in flight; `kept` and `kept_parts` only what
+    storage has confirmed. `moved` is the time of the last sent byte. `shown` is the time of the last line about the
+    file, and `shown_percent` what it said.
     """
 
-    size: int | None
-    parts: int | None
-    speed: Speed
-    began: float
-    moved: float
-    sent: int
-    kept: int
-    kept_parts: int
+    def __init__(self, started: events.UploadStarted, now: float) -> None:
+        self.size = started.size
+        self.sent = self.kept = started.resumed_bytes
+        self.kept_parts = started.resumed_parts
+        self.speed = Speed(now)
+        self.began = self.moved = self.shown = now
+        self.shown_percent = self.percent
+
+    @property
+    def percent(self) -> int:
+        """How much is sent; 0 if the size is not known."""
+        return 100 * self.sent // self.size if self.size else 0
 
 
 class Meter:
     """Adds up the events of a run.
 
-    `size` is the sum of the known sizes; those of the `unsized` files are added when they become known. `active` has
-    only the files that are being uploaded, so that memory does not grow with the number of files. A file counts as
-    `finished` if it is on the platform or was skipped.
+    `size` is the sum of the known sizes; those of the `unsized` files are added when they become known. `done` is how
+    much of it is on the platform or in flight, `sent` the bytes that this run sent. `active` has only the files that
+    are being uploaded, so that memory does not grow with the number of files. A file counts as `finished` if it is on
+    the platform or was skipped. `kept_bytes` and `kept_parts` are what the server keeps of unfinished files.
     """
 
     def __init__(self, files: int, size: int, now: float, unsized: Iterable[FileKey] = ()) -> None:
         self.files = files
         self.size = size
-        self._unsized = set(unsized)
-        self.finished = 0
-        self.failed = 0
-        self.done = 0
+        self.finished = self.failed = 0
+        self.done = self.sent = 0
+        self.kept_bytes = self.kept_parts = 0
         self.active: dict[FileKey, FileProgress] = {}
         self.speed = Speed(now)
-        self.sent = 0
-        self.waiting_until: float | None = None
-        self.unfinished_kept = 0  # bytes of files that ended unfinished, kept on the server
-        self.unfinished_parts = 0
-        self._outage: tuple[Outage, float] | None = None  # and when it was emitted
-        self._moved = now
-        self._trouble_since: float | None = None
-        self._trouble_parts: set[tuple[FileKey, int]] = set()
-        self._trouble_reason = ""
+        self._unsized = set(unsized)
+        self._moved = self._wait_until = now
+        self._outage: tuple[events.Outage, float] | None = None  # and when it was emitted
+        self._failing_since: float | None = None
+        self._failing_parts: set[tuple[FileKey, int]] = set()
+        self._reason = ""
 
     def take(self, event: Event, now: float) -> None:
         """Count an event; `now` is the time of a monotonic clock."""
         match event:
-            case UploadStarted():
-                known = self.active.get(event.file)
-                self.done += event.resumed_bytes - (known.sent if known else 0)  # a file may start again
-                self.active[event.file] = FileProgress(
-                    event.size, event.parts, Speed(now), now, now,
-                    event.resumed_bytes, event.resumed_bytes, event.resumed_parts,
-                )  # fmt: skip
+            case events.UploadStarted():
+                before = self.active.get(event.file)  # a file may start again
+                progress = self.active[event.file] = FileProgress(event, now)
+                self.done += progress.sent - (before.sent if before else 0)
                 if event.file in self._unsized and event.size is not None:
                     self._unsized.discard(event.file)
                     self.size += event.size
-            case BytesSent():
+            case events.BytesSent():
                 self._move(event, now)
-            case PartSent():
+            case events.PartSent():
                 self._recover()
                 if event.file in self.active:
                     self.active[event.file].kept += event.size
                     self.active[event.file].kept_parts += 1
-            case PartRetried():
-                self._trouble_parts.add((event.file, event.number))
-                self._trouble(event.reason, now)
-            case Retrying():
-                self._trouble(event.reason, now)
-            case Outage():
+            case events.PartRetried() | events.Retrying():
+                self._failing_since = now if self._failing_since is None else self._failing_since
+                self._reason = event.reason
+                if isinstance(event, events.PartRetried):
+                    self._failing_parts.add((event.file, event.number))
+            case events.Outage():
                 self._outage = None if event.over else (event, now)
                 if event.over:
                     for speed in (self.speed, *(progress.speed for progress in self.active.values())):
                         speed.restart(now)
-            case PartsReported():
+            case events.PartsReported():
                 self._recover()
-            case UploadCompleted():
+            case events.UploadCompleted():
                 self.finished += 1
                 self._recover()
                 self._end(event.file, event.receipt.size)
-            case UploadSkipped():
+            case events.UploadSkipped():
                 self.finished += 1
                 self._end(event.file, None)
-            case UploadFailed():
+            case events.UploadFailed():
                 self.failed += not isinstance(event.error, Interrupted)
                 self._end(event.file, None)
-            case RateLimitWait():
-                self.waiting_until = now + event.seconds
-
-    def settle(self, size: int) -> None:
-        """Count the bytes of a file that is not sent."""
-        self.done += size
+            case events.RateLimitWait():
+                self._wait_until = now + event.seconds
 
     def wait_left(self, now: float) -> float:
         """Return the seconds that the run still waits for the rate limit, 0.0 if it does not."""
-        return max(0.0, self.waiting_until - now) if self.waiting_until is not None else 0.0
+        return max(0.0, self._wait_until - now)
 
     def time_left(self, now: float) -> float | None:
         """Return the seconds left at the current speed, None if it is not known."""
@@ -183,13 +164,13 @@ class Meter:
         if self._outage is not None:
             outage, then = self._outage
             return sentence(attrs.evolve(outage, seconds=outage.seconds + now - then))
-        if self._trouble_since is None or now - self._trouble_since < TROUBLE:
+        if self._failing_since is None or now - self._failing_since < TROUBLE:
             return None
-        waiting = f"; {count_text(len(self._trouble_parts), 'part')} waiting" if self._trouble_parts else ""
-        span = time_text(now - self._trouble_since)
-        return f"No part sent for {span}{waiting} ({in_plain_words(self._trouble_reason.rstrip('.'))})"
+        waiting = f"; {count_text(len(self._failing_parts), 'part')} waiting" if self._failing_parts else ""
+        span = time_text(now - self._failing_since)
+        return f"No part sent for {span}{waiting} ({in_plain_words(self._reason.rstrip('.'))})"
 
-    def _move(self, event: BytesSent, now: float) -> None:
+    def _move(self, event: events.BytesSent, now: float) -> None:
         self.speed.add(event.count, now)
         self.done += event.count
         self.sent += event.count
@@ -202,14 +183,9 @@ class Meter:
             if event.count > 0:
                 progress.moved = self._moved = now
 
-    def _trouble(self, reason: str, now: float) -> None:
-        if self._trouble_since is None:
-            self._trouble_since = now
-        self._trouble_reason = reason
-
     def _recover(self) -> None:
-        self._trouble_since = self._outage = None
-        self._trouble_parts.clear()
+        self._failing_since = self._outage = None
+        self._failing_parts.clear()
 
     def _end(self, file: FileKey, size: int | None) -> None:
         progress = self.active.pop(file, None)
@@ -218,129 +194,109 @@ class Meter:
         elif size is not None:
             self.done += size - progress.sent
         else:
-            self.unfinished_kept += progress.kept
-            self.unfinished_parts += progress.kept_parts
+            self.kept_bytes += progress.kept
+            self.kept_parts += progress.kept_parts
 
 
 class Display:
-    """The base of all displays; shows nothing. It is a listener of the uploader and a context manager."""
+    """The base of all displays, which shows nothing: a listener of the uploader and a context manager."""
 
     def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
         self.output = output
         self.meter = meter
         self.clock = clock
+        self.lock = threading.Lock()  # of the meter: events come from several threads
 
     def __call__(self, event: Event) -> None:
         """Count an event and show it."""
-        self.meter.take(event, self.clock())
+        with self.lock:
+            self.meter.take(event, self.clock())
         self.show(event)
 
-    def show(self, event: Event) -> None:
-        """Show an event; this class shows none."""
-
     def settle(self, size: int) -> None:
-        """Count a file that is not sent."""
-        self.meter.settle(size)
+        """Count the bytes of a file that is not sent."""
+        with self.lock:
+            self.meter.done += size
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what is on the screen; this class has nothing there."""
+        """Remove what is on the screen."""
 
 
 def worth_a_line(event: Event, *, verbose: bool) -> bool:
-    """Whether to print a line for an event."""
-    return isinstance(event, Notice | Drift | RateLimitWait | Outage) or (
-        verbose and not isinstance(event, BytesSent | UploadFailed)
-    )
+    """Whether any display prints a line for an event."""
+    if verbose:
+        return not isinstance(event, events.BytesSent | events.UploadFailed)
+    return isinstance(event, events.Notice | events.Drift | events.RateLimitWait | events.Outage)
 
 
 class Lines(Display):
-    """Prints a line if a file starts, every 10 percent, and if it ends; for logs and batch jobs."""
+    """Prints a line when a file starts, after every 10 percent, and when it ends; for logs and batch jobs."""
 
-    def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
-        super().__init__(output, meter, clock)
-        self._shown: dict[FileKey, tuple[int, float]] = {}
-        self._waits_until = float("-inf")
-        self._trouble_line = float("-inf")
+    _wait_shown = _failures_shown = float("-inf")
 
     def show(self, event: Event) -> None:
-        """Write the lines of an event."""
-        match event:
-            case UploadStarted(file=file, size=size, resumed_bytes=resumed):
-                self._shown[file] = (100 * resumed // size if size else 0, self.clock())
-                if size is None or size >= _SMALL or resumed:
-                    self.output.say(sentence(event))
-            case BytesSent(file=file):
-                self._show_progress(file)
-            case UploadCompleted(file=file) | UploadSkipped(file=file):
-                self._shown.pop(file, None)
-                if isinstance(event, UploadCompleted) or event.receipt is None or self.output.verbose:
-                    self.output.say(sentence(event))
-            case UploadFailed(file=file):
-                self._shown.pop(file, None)
-            case RateLimitWait(seconds=seconds):  # each waiting thread emits one
-                now = self.clock()
-                if now + seconds > self._waits_until + 1.0:
-                    self.output.say(sentence(event))
-                self._waits_until = max(self._waits_until, now + seconds)
-            case _ if worth_a_line(event, verbose=self.output.verbose):
-                self.output.say(sentence(event))
-                if isinstance(event, Outage):
-                    self._trouble_line = self.clock()
-            case PartRetried() | Retrying():
-                self._show_trouble()
-
-    def _show_trouble(self) -> None:
+        """Print a line if an event is worth it."""
         now = self.clock()
-        trouble = self.meter.trouble(now)
-        if trouble and now - self._trouble_line >= _TROUBLE_LINE_SECONDS:
-            self._trouble_line = now
-            self.output.say(f"{trouble}. Trying again.")
+        worth = worth_a_line(event, verbose=self.output.verbose)
+        match event:
+            case events.BytesSent():
+                self._show_progress(event.file, now)
+            case events.UploadStarted(size=size):
+                worth = size is None or size >= _SMALL or event.resumed_bytes > 0
+            case events.UploadCompleted() | events.UploadSkipped(receipt=None):
+                worth = True
+            case events.RateLimitWait(seconds=seconds):  # each waiting thread emits one
+                worth = now + seconds > self._wait_shown + 1.0
+                self._wait_shown = max(self._wait_shown, now + seconds)
+            case events.Outage():
+                self._failures_shown = now
+            case events.PartRetried() | events.Retrying() if not worth:
+                trouble = self.meter.trouble(now)
+                if trouble and now - self._failures_shown >= _TROUBLE_LINE_SECONDS:
+                    self._failures_shown = now
+                    self.output.say(f"{trouble}. Trying again.")
+        if worth:
+            self.output.say(sentence(event))
 
-    def _show_progress(self, file: FileKey) -> None:
+    def _show_progress(self, file: FileKey, now: float) -> None:
         progress = self.meter.active.get(file)
         if progress is None:
             return
-        now = self.clock()
-        reached, when = self._shown.get(file, (0, now))
-        percent = 100 * progress.sent // progress.size if progress.size else 0
-        if (percent < reached + _PERCENT_STEP and now - when < _LINE_SECONDS) or percent > 100 - _PERCENT_STEP // 2:
-            return
-        self._shown[file] = (percent - percent % _PERCENT_STEP, now)
-        amount = f"{percent} %, {size_text(progress.sent)} of {size_text(progress.size)}" if progress.size else ""
-        self.output.say(f"{file}: {amount or size_text(progress.sent)}, {size_text(progress.speed.value(now))}/s")
+        percent = progress.percent
+        due = percent >= progress.shown_percent + _PERCENT_STEP or now - progress.shown >= _LINE_SECONDS
+        if due and percent <= 100 - _PERCENT_STEP // 2:
+            progress.shown, progress.shown_percent = now, percent - percent % _PERCENT_STEP
+            amount = f"{percent} %, {size_text(progress.sent)} of {size_text(progress.size)}" if progress.size else ""
+            self.output.say(f"{file}: {amount or size_text(progress.sent)}, {size_text(progress.speed.value(now))}/s")
 
 
 class JsonLines(Display):
-    """Prints a JSON object per line for each event; for progress at most one a second for each file."""
-
-    def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
-        super().__init__(output, meter, clock)
-        self._shown: dict[FileKey, float] = {}
+    """Prints a JSON object for each event; for progress at most one a second for each file."""
 
     def show(self, event: Event) -> None:
-        """Write the object of an event."""
-        if isinstance(event, UploadCompleted | UploadFailed | UploadSkipped):
-            self._shown.pop(event.file, None)
-        if isinstance(event, UploadSkipped) and event.receipt is not None:
-            return  # the event already_there is written instead
-        if not isinstance(event, BytesSent):
+        """Print the object of an event."""
+        if isinstance(event, events.BytesSent):
+            self._show_progress(event.file, self.clock())
+        elif not (isinstance(event, events.UploadSkipped) and event.receipt):  # already_there is printed instead
             self.output.record(record(event))
-            return
-        now = self.clock()
-        progress = self.meter.active.get(event.file)
-        if progress is None or now - self._shown.get(event.file, progress.began) < 1.0:
-            return
-        self._shown[event.file] = now
-        self.output.record(
-            {
-                "event": "progress",
-                "time": timestamp(),
-                "file": event.file,
-                "sent": progress.sent,
-                "size": progress.size,
-                "bytes_per_second": round(progress.speed.value(now)),
-            }
-        )
+
+    def _show_progress(self, file: FileKey, now: float) -> None:
+        progress = self.meter.active.get(file)
+        if progress is not None and now - progress.shown >= 1.0:
+            progress.shown = now
+            self.output.record(
+                {
+                    "event": "progress",
+                    "time": timestamp(),
+                    "file": file,
+                    "sent": progress.sent,
+                    "size": progress.size,
+                    "bytes_per_second": round(progress.speed.value(now)),
+                }
+            )

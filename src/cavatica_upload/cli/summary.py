@@ -20,6 +20,7 @@ from cavatica_upload.cli.messages import (
     timestamp,
 )
 from cavatica_upload.cli.output import Output, command_line, visible
+from cavatica_upload.cli.progress import Meter
 from cavatica_upload.plan import size_text
 
 MOST_ROWS = 50
@@ -29,37 +30,33 @@ _WIDEST_NAME = 48
 
 @attrs.frozen
 class Failure:
-    """A failed file and its error; `before` is printed in front of the message."""
+    """A failed file and its error; `file_id` is set if it is uploaded and only its metadata could not be set."""
 
     file: str
     error: BaseException
-    before: str = ""
-
-    @property
-    def code(self) -> Exit:
-        """The exit code this failure alone would give."""
-        return exit_of(self.error)
+    file_id: str | None = None
 
     @property
     def message(self) -> str:
         """What happened, in one sentence."""
-        return self.before + message_of(self.error)
+        message = message_of(self.error)
+        return f"Uploaded as {self.file_id}, but without its metadata: {message}" if self.file_id else message
 
     @property
     def hint(self) -> str | None:
         """What to do, in one sentence."""
-        if self.before:
+        if self.file_id:
             return "Run the same command again: it sets the metadata, and sends no file twice."
         return hint_of(self.error)
 
 
 @attrs.define
 class Tally:
-    """Counts of a run.
+    """Counts the files of a run by their outcome.
 
     `there` are files that were on the platform before, `skipped` those left alone because their name is taken,
-    `different` those of them that are not the same file; `described` got metadata. `kept_bytes` and `kept_parts` are
-    what the server keeps of files that are not finished.
+    `different` those of them that are not the same file; `described` got metadata. `size` is the bytes of the `done`
+    files.
     """
 
     files: int
@@ -68,20 +65,17 @@ class Tally:
     skipped: int = 0
     different: int = 0
     size: int = 0
-    sent: int = 0
     unverified: int = 0
     failures: list[Failure] = attrs.field(factory=list)
     described: int = 0
     stopped: bool = False
-    kept_bytes: int = 0
-    kept_parts: int = 0
 
-    def fail(self, file: str, error: BaseException) -> None:
-        """Count a failed file; an interrupted one gets no row."""
-        if exit_of(error) is Exit.INTERRUPTED:
+    def fail(self, file: str, error: BaseException, file_id: str | None = None) -> None:
+        """Count a failure; an interrupted file is none. `file_id`: only the metadata of the file could not be set."""
+        if file_id is None and exit_of(error) is Exit.INTERRUPTED:
             self.stopped = True
         else:
-            self.failures.append(Failure(file, error))
+            self.failures.append(Failure(file, error, file_id))
 
     @property
     def well(self) -> int:
@@ -91,22 +85,18 @@ class Tally:
     @property
     def bare(self) -> int:
         """The number of uploaded files whose metadata could not be set."""
-        return sum(bool(failure.before) for failure in self.failures)
+        return sum(failure.file_id is not None for failure in self.failures)
 
     @property
     def interrupted(self) -> int:
         """The number of files that a stop left unfinished."""
         return max(0, self.files - self.well - len(self.failures)) if self.stopped else 0
 
-    def fail_metadata(self, file: str, file_id: str, error: BaseException) -> None:
-        """Count an uploaded file whose metadata could not be set."""
-        self.failures.append(Failure(file, error, f"Uploaded as {file_id}, but without its metadata: "))
-
     @property
     def code(self) -> Exit:
         """The exit code of the run."""
-        codes = {failure.code for failure in self.failures}
-        return exit_of_run(self.well, codes | {Exit.INTERRUPTED} if self.interrupted else codes)
+        codes = [exit_of(failure.error) for failure in self.failures]
+        return exit_of_run(self.well, [*codes, Exit.INTERRUPTED] if self.interrupted else codes)
 
 
 def typed() -> list[str]:
@@ -114,47 +104,38 @@ def typed() -> list[str]:
     return list(click.get_current_context().find_root().obj or ())
 
 
-def show(output: Output, tally: Tally, seconds: float, resume: Sequence[str] | None) -> None:
-    """Write the end of a run to standard error, and under --json as the last line of standard output.
+def show(output: Output, tally: Tally, meter: Meter, seconds: float, resume: Sequence[str] | None) -> None:
+    """Write the end of a run to standard error, and with --json as the last line of standard output.
 
     `resume` are the words of the command that resumes, None if there is none.
     """
-    unfinished = tally.interrupted or any(_resumes(failure) for failure in tally.failures)
+    unfinished = tally.interrupted or any(failure.file_id or is_resumable(failure.error) for failure in tally.failures)
     command = command_line(resume) if resume is not None and unfinished else None
     if output.as_json:
-        signed = command is not None and _SIGNED.search(command)  # a URL with a query may be a key
-        output.record(_record(tally, seconds, None if signed else command))
+        signed = command is not None and _SIGNED.search(command)  # the query of a URL may be a key
+        output.record(_record(tally, meter, seconds, None if signed else command))
     if tally.done or tally.well or len(tally.failures) > 1:
-        output.say(_counts(tally, seconds))
-    _show_failures(output, tally)
+        output.say(_counts(tally, meter, seconds))
+    _show_failures(output, tally.failures)
     if tally.interrupted:
-        output.problem(_interrupted(tally, resumable=resume is not None))
+        text = f"Interrupted: {tally.well:,} of {count_text(tally.files, 'file')} finished"
+        if resume is None:
+            text += ". Standard input has to be sent again from its beginning"
+        elif meter.kept_parts:
+            kept = f"{count_text(meter.kept_parts, 'part')} ({size_text(meter.kept_bytes)})"
+            text += f"; {kept} of unfinished files {'is' if meter.kept_parts == 1 else 'are'} kept on the server"
+        output.problem(f"{text}.")
     if command:
         output.hint(f"To resume: {command}")
 
 
-def _resumes(failure: Failure) -> bool:
-    return bool(failure.before) or is_resumable(failure.error)
-
-
-def _interrupted(tally: Tally, *, resumable: bool) -> str:
-    """Say how much of an interrupted run is finished."""
-    text = f"Interrupted: {tally.well:,} of {count_text(tally.files, 'file')} finished"
-    if not resumable:
-        return f"{text}. Standard input has to be sent again from its beginning."
-    if tally.kept_parts:
-        kept = f"{count_text(tally.kept_parts, 'part')} ({size_text(tally.kept_bytes)})"
-        text += f"; {kept} of unfinished files {'is' if tally.kept_parts == 1 else 'are'} kept on the server"
-    return f"{text}."
-
-
-def _counts(tally: Tally, seconds: float) -> str:
+def _counts(tally: Tally, meter: Meter, seconds: float) -> str:
     text = "Nothing was uploaded"
     if tally.done:
         of = f" of {tally.files:,}" if tally.done < tally.files else ""
         text = f"Uploaded {tally.done:,}{of} {'file' if tally.files == 1 else 'files'}"
         text += f", {size_text(tally.size)} in {time_text(seconds)}"
-        text += f" ({size_text(tally.sent / seconds)}/s)" if tally.sent and seconds > 0 else ""
+        text += f" ({size_text(meter.sent / seconds)}/s)" if meter.sent and seconds > 0 else ""
     others = {
         "not verified, see the receipts": tally.unverified,
         "already there": tally.there,
@@ -166,31 +147,28 @@ def _counts(tally: Tally, seconds: float) -> str:
     text += "".join(f"; {count:,} {what}" for what, count in others.items() if count)
     if tally.described:
         text += f"; metadata set on {count_text(tally.described, 'file')}"
-    return text + "."
+    return f"{text}."
 
 
-def _show_failures(output: Output, tally: Tally) -> None:
-    if not tally.failures:
-        return
-    if len(tally.failures) == 1:
-        failure = tally.failures[0]
+def _show_failures(output: Output, failures: Sequence[Failure]) -> None:
+    if len(failures) == 1:
+        (failure,) = failures
         name = "" if failure.file in failure.message else f"{failure.file}: "
         output.problem(name + failure.message, failure.hint)
-        return
-    rows = tally.failures[:MOST_ROWS]
-    width = min(_WIDEST_NAME, max(len(visible(failure.file)) for failure in rows))
-    alike = len({failure.message for failure in tally.failures}) == 1
-    reason = f": {rows[0].message}" if alike else ":"
-    output.problem(f"{count_text(len(tally.failures), 'file')} failed{reason}")
-    for failure in rows:
-        output.hint(f"  {visible(failure.file):<{width}}  {'' if alike else failure.message}".rstrip())
-    if len(tally.failures) > len(rows):
-        output.hint(f"  … and {len(tally.failures) - len(rows):,} more; --json or --log-file has them all")
-    for hint in dict.fromkeys(failure.hint for failure in tally.failures if failure.hint):
-        output.hint(hint)
+    elif failures:
+        rows = failures[:MOST_ROWS]
+        width = min(_WIDEST_NAME, max(len(visible(failure.file)) for failure in rows))
+        alike = len({failure.message for failure in failures}) == 1
+        output.problem(f"{count_text(len(failures), 'file')} failed:{f' {rows[0].message}' if alike else ''}")
+        for failure in rows:
+            output.hint(f"  {visible(failure.file):<{width}}  {'' if alike else failure.message}".rstrip())
+        if len(failures) > len(rows):
+            output.hint(f"  … and {len(failures) - len(rows):,} more; --json or --log-file has them all")
+        for hint in dict.fromkeys(failure.hint for failure in failures if failure.hint):
+            output.hint(hint)
 
 
-def _record(tally: Tally, seconds: float, resume: str | None) -> dict[str, Any]:
+def _record(tally: Tally, meter: Meter, seconds: float, resume: str | None) -> dict[str, Any]:
     return {
         "event": "run_finished",
         "time": timestamp(),
@@ -203,9 +181,9 @@ def _record(tally: Tally, seconds: float, resume: str | None) -> dict[str, Any]:
         "described": tally.described,
         "interrupted": tally.interrupted,
         "bytes": tally.size,
-        "bytes_sent": tally.sent,
-        "kept_parts": tally.kept_parts,
-        "kept_bytes": tally.kept_bytes,
+        "bytes_sent": meter.sent,
+        "kept_parts": meter.kept_parts,
+        "kept_bytes": meter.kept_bytes,
         "seconds": round(seconds, 3),
         "exit_code": int(tally.code),
         "resume": resume,

@@ -83,11 +83,9 @@ class UploadRun:
 
     def end(self) -> Exit:
         """Print the summary of the run, and return the exit code."""
-        meter, tally = self._display.meter, self.tally
-        tally.sent, tally.kept_bytes, tally.kept_parts = meter.sent, meter.unfinished_kept, meter.unfinished_parts
-        summary.show(self.output, tally, time.monotonic() - self._began, self._resume)
-        log_text(f"Ended with exit code {int(tally.code)}")
-        return tally.code
+        summary.show(self.output, self.tally, self._display.meter, time.monotonic() - self._began, self._resume)
+        log_text(f"Ended with exit code {int(self.tally.code)}")
+        return self.tally.code
 
     def _count(self, outcome: Outcome) -> None:
         """Count an outcome, and print the ID and the path of a file that is on the platform."""
@@ -101,7 +99,7 @@ class UploadRun:
                 self._display.settle(getattr(request.context, "known_size", 0))
             return
         if error is not None:
-            self.tally.fail_metadata(request.key, receipt.file_id, error.__cause__ or error)
+            self.tally.fail(request.key, error.__cause__ or error, receipt.file_id)
         else:
             self.tally.described += bool(request.metadata or request.tags)
         if outcome.skipped is None:
