@@ -104,6 +104,11 @@ class Batch:
     notices: list[str] = attrs.field(factory=list)
 
     @property
+    def count(self) -> int:
+        """The number of files, with those that cannot be uploaded."""
+        return len(self.items) + len(self.bad)
+
+    @property
     def size(self) -> int:
         """The bytes of all files whose size is known."""
         return sum(item.known_size for item in self.items)
@@ -175,7 +180,7 @@ def collect(paths: Iterable[str], rows: "Iterable[ManifestRow]" = (), rules: Rul
     for row in rows:
         batch.items.extend(collector.listed(row))
     if name is not None:
-        if len(batch.items) + len(batch.problems) + len(batch.bad) != 1:
+        if batch.count + len(batch.problems) != 1:
             raise UsageError(
                 f"--name is the name of one file, and there are {len(batch.items)}.",
                 "Leave --name out, or upload one file at a time.",

@@ -79,10 +79,12 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
-    @property
-    def fraction(self) -> float:
-        """The part of the API calls that this share may use."""
-        return 1 / self.count
+    def in_command(self, words: Sequence[str]) -> list[str]:
+        """Return a command with the numbers of the share instead of “slurm”."""
+        return [
+            str(self) if previous == "--shard" else f"--shard={self}" if word.startswith("--shard=") else word
+            for previous, word in zip(["", *words], words, strict=False)
+        ]
 
 
 def slurm_tasks(environ: Mapping[str, str] = os.environ) -> int:

@@ -7,45 +7,78 @@ vendor's own `sbmanifest` writes it into sheets for Nextflow apps (sbpack, noncw
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
-
-import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.batch.manifest import TableError, delimiter_of, read_rows, table_text
 from cavatica_upload.destination import Destination
-from cavatica_upload.errors import UnexpectedAnswer, UsageError
+from cavatica_upload.disk import write_whole
+from cavatica_upload.errors import UnexpectedAnswer, UsageError, reason_of
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.sources.remote import is_url
-
-SheetStyle = Literal["path", "id"]
 
 _DEEPEST = 100  # folders inside each other: a circle of them has an end
 
 
-@attrs.frozen
 class Sheet:
-    """A table of samples: its rows of cells, and how to write them again."""
+    """A table of samples, CSV or TSV, whose copy with platform paths (or IDs) is written to `out`.
 
-    path: Path
-    rows: tuple[tuple[str, ...], ...]
-    delimiter: str
-    line_end: str
+    `sources` are the files of the run, as paths or URLs. Raises UsageError if the sheet cannot be read, if it names
+    none of them, or if `out` cannot be written.
+    """
 
-    @classmethod
-    def read(cls, path: Path) -> "Sheet":
-        """Read a sheet: CSV or TSV, as its suffix or its first line says. Raises UsageError."""
+    def __init__(self, path: Path, out: Path, style: Literal["path", "id"], sources: Iterable[str]) -> None:
+        if out.exists() and out.samefile(path):
+            raise UsageError(f"--sheet-out {out} is the sheet itself.", "Choose another path.")
+        if not out.parent.is_dir():
+            raise UsageError(f"--sheet-out {out} cannot be written: its folder does not exist.", "Create the folder.")
         try:
             text = table_text(path)
-            delimiter = delimiter_of(path, text)
-            rows = tuple(tuple(row) for _, row in read_rows(text, delimiter))
+            self._delimiter = delimiter_of(path, text)
+            self._rows = [row for _, row in read_rows(text, self._delimiter)]
         except TableError as error:
             raise UsageError(f"The sheet {path} cannot be used. {error}", "Check --sheet.") from error
-        return cls(path, rows, delimiter, "\r\n" if "\r\n" in text else "\n")
+        self._line_end = "\r\n" if "\r\n" in text else "\n"
+        self._folder = path.parent
+        self._style = style
+        self._files: dict[str, tuple[Destination, Receipt]] = {}
+        self.out = out
+        if self._replace({str(out): ""})[1]:
+            raise UsageError(f"--sheet-out {out} is a file that the sheet names.", "Choose another path.")
+        self._named = self._replace(dict.fromkeys(sources, ""))[1]
+        if not self._named:
+            raise UsageError(
+                f"No cell of {path} names a file of this run.",
+                "Paths in a sheet are relative to the folder of the sheet, or to the current folder; its cells are "
+                "separated by commas in a .csv, by tabs in a .tsv.",
+            )
 
-    def replace(self, places: Mapping[str, str]) -> tuple[str, set[str]]:
+    def add(self, source: str, folder: Destination, receipt: Receipt) -> None:
+        """Note where a file is on the platform."""
+        if source in self._named:
+            self._files[source] = folder, receipt
+
+    @property
+    def missing(self) -> int:
+        """The number of files of the sheet that were not added."""
+        return len(self._named) - len(self._files)
+
+    def write(self, api: Api) -> int:
+        """Write the sheet, and return the number of its files. Raises UsageError, and the errors of the API."""
+        paths = PlatformPaths(api)
+        places = {
+            source: receipt.file_id if self._style == "id" else f"{paths.of(folder)}/{receipt.name}"
+            for source, (folder, receipt) in self._files.items()
+        }
+        try:
+            write_whole(self.out, self._replace(places)[0])
+        except OSError as error:
+            raise UsageError(f"The sheet could not be written: {reason_of(error)}.") from error
+        return len(places)
+
+    def _replace(self, places: Mapping[str, str]) -> tuple[str, set[str]]:
         """Return the text of the sheet with cells replaced, and the sources whose place was written.
 
         `places` are by source as it was uploaded, a path or a URL. A relative path in a cell is looked for in the
@@ -56,7 +89,7 @@ class Sheet:
 
         def one(text: str) -> str:
             name = text.strip()
-            for candidate in (name, os.path.join(self.path.parent, name)) if name else ():  # noqa: PTH118 - may be a URL
+            for candidate in (name, os.path.join(self._folder, name)) if name else ():  # noqa: PTH118 - may be a URL
                 source = sources.get(_key(candidate))
                 if source is not None:
                     used.add(source)
@@ -68,32 +101,9 @@ class Sheet:
             return ";".join(one(piece) for piece in text.split(";")) if whole == text and ";" in text else whole
 
         written = io.StringIO(newline="")
-        rows = [[cell(text) for text in row] for row in self.rows]
-        csv.writer(written, delimiter=self.delimiter, lineterminator=self.line_end).writerows(rows)
+        rows = [[cell(text) for text in row] for row in self._rows]
+        csv.writer(written, delimiter=self._delimiter, lineterminator=self._line_end).writerows(rows)
         return written.getvalue(), used
-
-    def named(self, sources: list[str]) -> set[str]:
-        """Return those of the sources that the sheet names. Raises UsageError if it names none."""
-        found = self.replace(dict.fromkeys(sources, ""))[1]
-        if not found:
-            raise UsageError(
-                f"No cell of {self.path} names a file of this run.",
-                "Paths in a sheet are relative to the folder of the sheet, or to the current folder; its cells are "
-                "separated by commas in a .csv, by tabs in a .tsv.",
-            )
-        return found
-
-    def for_platform(self, files: Mapping[str, tuple[Destination, Receipt]], style: SheetStyle, api: Api) -> str:
-        """Return the text of the sheet with the paths (or the IDs) of uploaded files, which are given by source.
-
-        Raises the errors of the API.
-        """
-        paths = PlatformPaths(api)
-        places = {
-            source: receipt.file_id if style == "id" else f"{paths.of(folder)}/{receipt.name}"
-            for source, (folder, receipt) in files.items()
-        }
-        return self.replace(places)[0]
 
 
 def _key(source: str) -> str:
@@ -101,7 +111,7 @@ def _key(source: str) -> str:
 
 
 class PlatformPaths:
-    """Finds the platform paths of folders. Each project and folder is asked for once."""
+    """Finds the platform paths of folders. Each project and folder is requested once."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -117,7 +127,7 @@ class PlatformPaths:
         if destination.parent is None:
             root = self._root(destination.project or "")
             return f"vs:///Projects/{self._known(self._api.get_file(root).name, destination)}"
-        if destination.place is not None:  # owner/name/folders
+        if destination.place is not None and not destination.place.startswith("folder "):  # owner/name/folders
             owner, name, folders = destination.place.split("/", 2)
             return f"{self.of(Destination(project=f'{owner}/{name}'))}/{folders}"
         folder = self._api.get_file(destination.parent)

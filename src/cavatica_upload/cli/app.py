@@ -28,11 +28,10 @@ from cavatica_upload.cli.output import (
     output_lost,
     write_line,
 )
-from cavatica_upload.cli.receipts import receipts
+from cavatica_upload.cli.receipts import receipts, verify
 from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
-from cavatica_upload.cli.verify import verify
 from cavatica_upload.errors import CavaticaError, Interrupted, UsageError
 
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cavatica_upload.cli.output import Output
-from cavatica_upload.engine.workers import Workers
 from cavatica_upload.errors import ConnectionFailed, UsageError, reason_of
 
 if TYPE_CHECKING:
@@ -24,28 +23,18 @@ _CHECK = "Check the address and that the scheduler runs, or leave out --dask-sch
 
 
 @contextmanager
-def dask_executor(address: str | None, output: Output) -> Iterator[Executor | None]:
-    """Connect to a scheduler, yield its executor, and disconnect at the end; yield None without an address.
+def dask_executor(address: str, output: Output) -> Iterator[Executor]:
+    """Connect to a scheduler, yield its executor, and disconnect at the end.
 
     `address` may be the file that a scheduler writes its address to (`dask scheduler --scheduler-file`). Raises
     UsageError if it is not an address or if the extra is not installed, ConnectionFailed if no scheduler answers.
     """
-    if address is None:
-        yield None
-        return
     client = _connect(_read_address(address) if address.endswith(".json") else address, output)
     try:
         yield client.get_executor(pure=False)
     finally:
         with suppress(Exception):  # the files are sent; a lost scheduler does not matter
             client.close(timeout=TIMEOUT)
-
-
-def workers_rate(executor: Executor, output: Output) -> float | None:
-    """Return the expected bytes per second of all workers together; None if there are none."""
-    workers = Workers(executor, output.warn, patience=float("inf"))
-    workers.look()
-    return workers.expected_rate
 
 
 def _connect(address: str, output: Output) -> "Client":

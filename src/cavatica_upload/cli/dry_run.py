@@ -1,50 +1,57 @@
-"""`cavatica upload --dry-run`: checks and counts what a run would do, without sending anything."""
+"""`cavatica upload --dry-run`: says what a run would do with each file, and sends nothing."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from cavatica_upload.api import Api
-from cavatica_upload.batch.files import STDIN, Batch, Item
+from cavatica_upload.batch.files import Batch, Item
 from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
 from cavatica_upload.cli.messages import Exit, count_text, sentence, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.uploads import open_journal
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import state_dir
+from cavatica_upload.disk import Identity, identity_of, state_dir
 from cavatica_upload.engine.checkpoints import calls_for
-from cavatica_upload.errors import CavaticaError
+from cavatica_upload.errors import CavaticaError, reason_of
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for, size_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.remote import RemoteFile, is_url
+from cavatica_upload.uploader import UploaderOptions
 
 MOST_ROWS = 40
-_STATES: Mapping[str, str] = {
-    "there": "already uploaded by an earlier run, unchanged",
-    "skip": "name taken: would be skipped",
-    "overwrite": "name taken: would be replaced",
-    "rename": "name taken: would get another",
-    "taken": "name taken",
-    "changed": "changed since its upload was begun",
+_NOTES: Mapping[str, str] = {
+    "new": "",
+    "resume": "  (resumes: {} already uploaded)",
+    "there": "  (already uploaded by an earlier run, unchanged)",
+    "skip": "  (name taken: would be skipped)",
+    "overwrite": "  (name taken: would be replaced)",
+    "rename": "  (name taken: would get another)",
+    "taken": "  (name taken)",
+    "changed": "  (changed since its upload started)",
 }
 
 
 @attrs.frozen
 class PlannedFile:
-    """The plan for one file; `state` is new, resume, or a key of `_STATES`."""
+    """What a run would do with a file; `state` is a key of `_NOTES`, `size` is None if it is not known."""
 
     request: UploadRequest
     size: int | None
     part_size: int
-    parts: int
     state: str
-    resumed_parts: int = 0
+    resumed_parts: int
+
+    @property
+    def parts(self) -> int:
+        """The number of parts, 0 if it is not known."""
+        return 0 if self.size is None else Plan(self.size, self.part_size).count
 
     @property
     def sends(self) -> bool:
@@ -57,19 +64,23 @@ class PlannedFile:
         return calls_for(self.parts - self.resumed_parts) if self.sends else 0
 
     @property
-    def bytes_left(self) -> int:
-        """The bytes that would be sent; 0 if the size is not known."""
-        return max(0, (self.size or 0) - self.resumed_parts * self.part_size)
-
-    @property
     def target(self) -> str:
         """The path on the platform."""
         return f"{self.request.target}/{self.request.name}"
 
     @property
-    def described(self) -> bool:
-        """Whether it gets metadata or tags."""
-        return bool(self.request.metadata or self.request.tags)
+    def problem(self) -> str | None:
+        """Why its upload would fail, in a sentence; None if nothing is known."""
+        request = self.request
+        if self.state == "taken":
+            place = request.folder or request.destination
+            return (
+                f"{request.key}: the name {request.name} is taken at {place}; "
+                "use --if-exists skip, overwrite or rename."
+            )
+        if self.state == "changed" and request.changed == "refuse":
+            return f"{request.key} changed since its upload started; --yes aborts that upload and starts a new one."
+        return None
 
     def record(self) -> dict[str, Any]:
         """Return it as --json shows it."""
@@ -91,121 +102,55 @@ class PlannedFile:
         """Return it as people read it."""
         size = size_text(self.size) if self.size is not None else "?"
         parts = count_text(self.parts, "part") if self.parts else "? parts"
-        note = {"new": "", "resume": f"  (resumes: {count_text(self.resumed_parts, 'part')} already uploaded)"}
-        text = f"{size:>9}  {parts:>12}  {self.request.key} -> {self.target}"
+        note = _NOTES[self.state].format(count_text(self.resumed_parts, "part"))
         fields = [f"{key}={value}" for key, value in self.request.metadata.items()]
         fields += [f"tags: {', '.join(self.request.tags)}"] if self.request.tags else []
-        described = [f"{'':>25}{'; '.join(fields)}"] if fields else []
-        return [text + note.get(self.state, f"  ({_STATES.get(self.state)})"), *described]
+        line = f"{size:>9}  {parts:>12}  {self.request.key} -> {self.target}{note}"
+        return [line, f"{'':>25}{'; '.join(fields)}"] if fields else [line]
 
 
-def dry_run(api: Api, batch: Batch, common: UploadRequest, output: Output, share: float, rate: float | None) -> Exit:
-    """Print what a run would do with each file of a batch, and return the exit code.
-
-    `share` is the share of the API calls; `rate` is the expected bytes per second, None if it is not known.
-    """
-    destination = common.destination
+def dry_run(api: Api, batch: Batch, common: UploadRequest, options: UploaderOptions, output: Output) -> Exit:
+    """Print what a run would do with each file of a batch, and return the exit code."""
+    destination, target = common.destination, common.target
     if destination.project is not None:
         api.get_project(destination.project)
     else:
         api.get_file(str(destination.parent))
-    look = _Look(
-        api,
-        batch,
-        common,
-        output,
-        functools.partial(part_size_for, rate=rate, calls_per_second=CALLS_PER_SECOND * share),
-    )
+    share, rate = options["share"], _expected_rate(options, output)
     planned: list[PlannedFile] = []
+    problems: list[str] = []
     with open_journal(output) as journal:
+        placement = Placement(api, state_dir() / "receipts", lambda event: output.say(sentence(event)))
+        part_size = functools.partial(part_size_for, rate=rate, calls_per_second=CALLS_PER_SECOND * share)
+        planner = _Planner(api, placement, journal, part_size)
         for item in batch.items:
             try:
-                planned.append(look.plan(item, journal))
-            except CavaticaError as error:
-                look.problems.append(f"{item.label}: {error.message}")
-    _show(output, planned, look.missing_folders(), [file.reason for file in batch.bad], look.problems, share, rate)
-    return Exit.USAGE if look.problems else Exit.DONE
-
-
-class _Look:
-    """Checks files on disk, on the platform and in the journal; `problems` has a sentence for each expected failure."""
-
-    def __init__(
-        self, api: Api, batch: Batch, common: UploadRequest, output: Output, part_size_for: Callable[..., int]
-    ) -> None:
-        self._api = api
-        self._batch = batch
-        self._common = common
-        self._part_size_for = part_size_for
-        self._placement = Placement(api, state_dir() / "receipts", lambda event: output.say(sentence(event)))
-        self._tree = self._placement.tree(common.destination)
-        self.problems: list[str] = []
-
-    def missing_folders(self) -> list[str]:
-        """Return the folders that would be created."""
-        target = self._common.target
-        above = accumulate(filter(None, target.folder.split("/")), "{}/{}".format)
-        paths = [*above, *(target.path(folder) for folder in self._batch.folders)]
-        return [path for path in paths if self._tree.find(path) is None]
-
-    def plan(self, item: Item, journal: Journal) -> PlannedFile:
-        """Return the plan for one file."""
-        request = item.request(self._common)
-        size = RemoteFile(item.source).size if is_url(item.source) else item.size
-        part_size = self._part_size_for(size, request.part_size)
-        folder = self._tree.find(request.folder)
-        state = "new" if folder is None else self._state(item, request, folder)
-        if folder is not None and state == "new":
-            for entry in journal.find(self._api.endpoint, folder, item.name):
-                if _same(entry, item):
-                    parts = Plan(entry.identity.size, entry.part_size).count
-                    return PlannedFile(request, size, entry.part_size, parts, "resume", len(journal.parts(entry)))
-                state = "changed"
-        if state == "changed" and request.changed == "refuse":
-            self.problems.append(
-                f"{item.label} changed since its upload was begun; --yes aborts that and uploads it anew."
-            )
-        return PlannedFile(request, size, part_size, Plan(size, part_size).count if size is not None else 0, state)
-
-    def _state(self, item: Item, request: UploadRequest, folder: Destination) -> str:
-        if self._placement.receipt_of(request, folder, item.size):
-            return "there"
-        if self._tree.entry(request.folder, item.name) is None:
-            return "new"
-        if request.if_exists == "fail":
-            self.problems.append(
-                f"{item.label}: the name {item.name} is taken at {request.folder or folder}; "
-                "use --if-exists skip, overwrite or rename."
-            )
-            return "taken"
-        return request.if_exists
-
-
-def _show(
-    output: Output,
-    planned: list[PlannedFile],
-    missing: list[str],
-    bad: list[str],
-    problems: list[str],
-    share: float,
-    rate: float | None,
-) -> None:
+                planned.append(planner.plan(item, item.request(common)))
+            except (CavaticaError, OSError) as error:
+                problems.append(f"{item.label}: {reason_of(error)}")
+            else:
+                problems += filter(None, [planned[-1].problem])
+    above = accumulate(filter(None, target.folder.split("/")), "{}/{}".format)
+    folders = [*above, *(target.path(folder) for folder in batch.folders)]
+    missing = sum(placement.tree(destination).find(path) is None for path in folders)
     sent = [file for file in planned if file.sends]
-    calls = sum(file.calls for file in planned) + 2 * len(missing)
-    calls += -(-sum(file.described for file in planned) // FILES_PER_CALL)
+    described = sum(bool(file.request.metadata or file.request.tags) for file in planned)
+    calls = sum(file.calls for file in planned) + 2 * missing + math.ceil(described / FILES_PER_CALL)
+    left = sum(max(0, (file.size or 0) - file.resumed_parts * file.part_size) for file in sent)
+    code = Exit.USAGE if problems else Exit.DONE
     totals = {
         "files": len(planned),
         "to_send": len(sent),
         "bytes": sum(file.size or 0 for file in sent),
         "parts": sum(file.parts for file in sent),
         "resumed_parts": sum(file.resumed_parts for file in planned),
-        "folders_to_make": len(missing),
+        "folders_to_make": missing,
         "api_calls": calls,
         "least_seconds": least_seconds(calls, share),
         "expected_rate": rate,
-        "bytes_seconds": sum(file.bytes_left for file in sent) / rate if rate else None,
-        "problems": [*bad, *problems],
-        "exit_code": int(Exit.USAGE if problems else Exit.DONE),
+        "bytes_seconds": left / rate if rate else None,
+        "problems": [*(file.reason for file in batch.bad), *problems],
+        "exit_code": int(code),
     }
     if output.as_json:
         for file in planned:
@@ -215,6 +160,66 @@ def _show(
         _print(output, planned, totals)
     for problem in problems:
         output.problem(problem)
+    return code
+
+
+def _expected_rate(options: UploaderOptions, output: Output) -> float | None:
+    """Return the expected bytes per second of this machine or of all workers together; None if it is not known."""
+    executor, rate = options["executor"], options["expected_rate"]
+    if executor is None or rate is not None:
+        return rate
+    from cavatica_upload.engine.workers import Workers
+
+    workers = Workers(executor, output.warn, patience=float("inf"))
+    workers.look()
+    return workers.expected_rate
+
+
+@attrs.frozen
+class _Planner:
+    """Looks at files on disk, on the platform and in the journal, as the uploader does."""
+
+    api: Api
+    placement: Placement
+    journal: Journal
+    part_size_for: Callable[..., int]
+
+    def plan(self, item: Item, request: UploadRequest) -> PlannedFile:
+        """Return the plan for one file. Raises OSError and the errors of the API and of the source."""
+        identity: Identity | None = None
+        if is_url(item.source):
+            identity = RemoteFile(item.source).identity
+        elif item.size is not None:
+            identity = identity_of(item.source)
+        size = None if identity is None else identity.size
+        part_size = self.part_size_for(size, request.part_size)
+        folder = self.placement.tree(request.destination).find(request.folder)
+        if folder is None:
+            return PlannedFile(request, size, part_size, "new", 0)
+        state, entry = self._state(item, request, folder, identity)
+        if entry is not None:
+            return PlannedFile(request, size, entry.part_size, state, len(self.journal.parts(entry)))
+        return PlannedFile(request, size, part_size, state, 0)
+
+    def _state(
+        self, item: Item, request: UploadRequest, folder: Destination, identity: Identity | None
+    ) -> tuple[str, Entry | None]:
+        """Return the state of a file, and the unfinished upload that a run would resume."""
+        if self.placement.receipt_of(request, folder, item.size):
+            return "there", None
+        if self.placement.tree(request.destination).entry(request.folder, item.name) is not None:
+            return "taken" if request.if_exists == "fail" else request.if_exists, None
+        state = "new"
+        for entry in self.journal.find(self.api.endpoint, folder, item.name):
+            before = entry.identity
+            if identity is None or entry.abandoned:
+                continue
+            same_file = before.path == identity.path or 0 != before.inode == identity.inode
+            if before.same_as(identity) or (same_file and before.size == identity.size):
+                return "resume", entry
+            if before.path == identity.path:
+                state = "changed"
+        return state, None
 
 
 def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, Any]) -> None:
@@ -242,12 +247,3 @@ def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, 
             larger = "; a larger --part-size needs fewer" if totals["parts"] > totals["to_send"] else ""
             output.result(f"{text}: API calls, not bytes, are the limit{larger}." if least > by_bytes else f"{text}.")
     output.say("Dry run: nothing was uploaded.")
-
-
-def _same(entry: Entry, item: Item) -> bool:
-    """Whether an unfinished upload is of the file as it is now."""
-    if item.source == STDIN:
-        return False
-    if is_url(item.source):
-        return entry.identity == RemoteFile(item.source).identity
-    return (entry.identity.size, entry.identity.mtime_ns) == (item.size, Path(item.source).stat().st_mtime_ns)

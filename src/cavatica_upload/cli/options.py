@@ -1,5 +1,6 @@
 """What several commands take: kinds of values, options in sections, and the ones for connection and output."""
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -81,11 +82,12 @@ class Pair(click.ParamType[tuple[str, str]]):
 
 
 class Option(click.Option):
-    """An option that knows the section of the help page it belongs to."""
+    """An option that knows its section of the help page, and the `group` that the command gets its value in."""
 
-    def __init__(self, *args: Any, section: str = "Options", **more: Any) -> None:
+    def __init__(self, *args: Any, section: str = "Options", group: str | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
         self.section = section
+        self.group = group
 
 
 class Group(click.Group):
@@ -97,22 +99,20 @@ class Group(click.Group):
 
 
 class Command(click.Command):
-    """A command whose help page has its options in sections, and which gets an `output` and a `connection`."""
+    """A command with the options in sections on its help page.
+
+    It gets the options of a group as one dict, those of the groups `output` and `connection` as objects.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Put the options of the connection and of the output together, and run the command."""
+        """Put the options of each group together, and run the command."""
         values = ctx.params
-        if "as_json" in values:
-            verbose = values.pop("verbose", False)
-            values["output"] = Output(as_json=values.pop("as_json"), quiet=values.pop("quiet"), verbose=verbose)
-        if "token_file" in values:
-            token_file: Path | None = values.pop("token_file")
-            values["connection"] = Connection(
-                endpoint=values.pop("endpoint"),
-                profile=values.pop("profile"),
-                token=_read_token(token_file) if token_file is not None else None,
-                token_file=token_file,
-            )
+        for param in self.params:
+            if isinstance(param, Option) and param.group is not None:
+                values.setdefault(param.group, {})[param.name] = values.pop(str(param.name))
+        for group, kind in (("output", Output), ("connection", Connection)):
+            if group in values:
+                values[group] = kind(**values[group])
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -127,31 +127,34 @@ class Command(click.Command):
                 formatter.write_dl(records, col_max=28)
 
 
-def option(*names: str, section: str = "Options", **more: Any) -> Callable[[_Function], _Function]:
-    """Declare an option in a section of the help page."""
-    return click.option(*names, cls=Option, section=section, **more)
+def option(*names: str, **more: Any) -> Callable[[_Function], _Function]:
+    """Declare an Option."""
+    return click.option(*names, cls=Option, **more)
 
 
-def stop_option(section: str = "Options") -> Callable[[_Function], _Function]:
-    """Add --stop-within to a command, which gets it as `stop_within`, in seconds."""
+def stop_option(**more: Any) -> Callable[[_Function], _Function]:
+    """Declare --stop-within, in seconds."""
     return option(
         "--stop-within",
         type=click.FloatRange(0),
         default=10.0,
         metavar="SECONDS",
-        section=section,
         help="After Ctrl-C or SIGTERM, wait this long for the parts in flight. Default: 10.",
+        **more,
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Connection:
     """The endpoint, and where to find the token."""
 
-    endpoint: str | None = None
-    profile: str | None = None
-    token: str | None = attrs.field(default=None, repr=False)
-    token_file: Path | None = None
+    endpoint: str | None
+    profile: str | None
+    token_file: Path | None
+    token: str | None = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "token", None if self.token_file is None else _read_token(self.token_file))
 
     @contextmanager
     def api(self, output: Output, *, notices: bool = True) -> Iterator["Api"]:
@@ -187,16 +190,15 @@ class Connection:
 
 def connection_options(command: _Function) -> _Function:
     """Add --profile, --token-file and --endpoint to a Command, which gets them as `connection`."""
-    section = "Connection"
+    add = functools.partial(option, section="Connection", group="connection")
     for decorate in (
-        option("--endpoint", metavar="URL", section=section, help="Base URL of the API, ending in /v2."),
-        option(
+        add("--endpoint", metavar="URL", help="Base URL of the API, ending in /v2."),
+        add(
             "--token-file",
             type=FILE,
-            section=section,
             help="File that holds only the token. There is no --token, because all users can see a command line.",
         ),
-        option("--profile", metavar="NAME", section=section, help="Section of ~/.sevenbridges/credentials to use."),
+        add("--profile", metavar="NAME", help="Section of ~/.sevenbridges/credentials to use."),
         click.option("--token", hidden=True, expose_value=False, callback=_refuse_token),
     ):
         command = decorate(command)
@@ -228,25 +230,20 @@ def _read_token(path: Path) -> str:
 
 def output_options(command: _Function) -> _Function:
     """Add --json and --quiet to a Command, which gets them as `output`."""
-    section = "Output"
-    quiet = option("--quiet", "-q", is_flag=True, section=section, help="Print only errors on standard error.")
-    return option(
-        "--json", "as_json", is_flag=True, section=section, help="Print one JSON object per line on standard output."
-    )(quiet(command))
+    add = functools.partial(option, section="Output", group="output")
+    quiet = add("--quiet", "-q", is_flag=True, help="Print only errors on standard error.")
+    return add("--json", "as_json", is_flag=True, help="Print one JSON object per line on standard output.")(
+        quiet(command)
+    )
 
 
 def progress_options(command: _Function) -> _Function:
     """Add what `output_options` adds, --verbose, and --log-file as `log_file`."""
-    section = "Output"
-    for decorate in (
-        option(
-            "--log-file",
-            type=FILE,
-            section=section,
-            help="Append all events to this file, with times; the token and signed URLs are left out.",
-        ),
-        option("--verbose", "-v", is_flag=True, section=section, help="Also report each part and each retry."),
-        output_options,
-    ):
-        command = decorate(command)
-    return command
+    add = functools.partial(option, section="Output")
+    log_file = add(
+        "--log-file",
+        type=FILE,
+        help="Append all events to this file, with times; the token and signed URLs are left out.",
+    )
+    verbose = add("--verbose", "-v", group="output", is_flag=True, help="Also report each part and each retry.")
+    return output_options(verbose(log_file(command)))

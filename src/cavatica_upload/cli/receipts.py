@@ -1,4 +1,4 @@
-"""`cavatica receipts`, and the copies of receipts that --receipt writes."""
+"""Receipts: `cavatica receipts`, `cavatica verify`, and the copies that --receipt writes."""
 
 import contextlib
 import os
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavatica_upload.cli.options import Command, option, output_options
-from cavatica_upload.cli.output import Output
-from cavatica_upload.errors import UsageError, reason_of
+from cavatica_upload.cli.messages import Exit, count_text
+from cavatica_upload.cli.options import FILE, Command, option, output_options
+from cavatica_upload.cli.output import Output, refuse_overwriting
+from cavatica_upload.errors import SourceError, UsageError, reason_of
 from cavatica_upload.plan import size_text
 
 if TYPE_CHECKING:
@@ -96,6 +97,60 @@ def _record(receipt: "Receipt") -> dict[str, Any]:
     }
 
 
+@click.command(cls=Command, short_help="Check a file on disk against its receipt, offline.")
+@click.argument("receipt", metavar="RECEIPT", type=FILE)
+@click.argument("file", metavar="FILE", type=click.Path())
+@option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Parts to read at the same time. Default: one per core.",
+)
+@output_options
+def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
+    """Check a file on disk against the receipt of its upload, without the network.
+
+    Exit code 0: the file has exactly the bytes that were uploaded. 5: it has not, or the receipt cannot prove it. 2:
+    the receipt or the file cannot be read.
+    """
+    from cavatica_upload.receipt import read
+    from cavatica_upload.verification import verify as check
+
+    try:
+        found = check(read(receipt), file, jobs=jobs)
+    except SourceError as error:
+        raise UsageError(error.message, "Check the path.") from error
+    file_id, parts = found.receipt.file_id, len(found.receipt.parts)
+    if output.as_json:
+        output.record(
+            {
+                "event": "verified",
+                "file": file,
+                "file_id": file_id,
+                "ok": found.ok,
+                "reason": found.reason,
+                "wrong_parts": list(found.wrong_parts),
+                "unchecked_parts": found.unchecked_parts,
+            }
+        )
+    if found.ok:
+        if not output.as_json and not output.quiet:
+            output.result(
+                f"{file} is what was uploaded as {file_id}: "
+                f"{size_text(found.receipt.size)}, {count_text(parts, 'part')}, every MD5 agrees."
+            )
+        return int(Exit.DONE)
+    if found.unchecked_parts == parts:
+        output.problem("The receipt has no MD5s (uploaded with --no-verify), so nothing can be compared.")
+    else:
+        output.problem(
+            f"{file} is not proved to be what was uploaded as {file_id}. {found.reason}",
+            "Keep both, this file and the one on the platform, until you know which is right.",
+        )
+    return int(Exit.INTEGRITY)
+
+
 class ReceiptFiles:
     """Keeps receipts at `place`: a folder (one that exists, or a path that ends in a slash) or, for one file, a file.
 
@@ -103,15 +158,11 @@ class ReceiptFiles:
     `sources` and the place is not a folder, if it is one of the sources, and if nothing can be written there.
     """
 
-    def __init__(self, place: str | None, sources: Sequence[str]) -> None:
-        from cavatica_upload.cli.output import refuse_overwriting
-
-        if place == "":
+    def __init__(self, place: str, sources: Sequence[str]) -> None:
+        if not place:
             raise UsageError("--receipt needs the path of a file or a folder.")
-        self._place = None if place is None else Path(place)
-        self._folder = place is not None and (place.endswith(("/", os.sep)) or os.path.isdir(place))  # noqa: PTH112 - never raises
-        if self._place is None:
-            return
+        self._place = Path(place)
+        self._folder = place.endswith(("/", os.sep)) or os.path.isdir(place)  # noqa: PTH112 - never raises
         if len(sources) > 1 and not self._folder:
             raise UsageError(
                 f"--receipt {place} is one file, and there are several receipts to keep.",
@@ -137,8 +188,6 @@ class ReceiptFiles:
         """
         from cavatica_upload.disk import write_whole
 
-        if self._place is None:
-            return
         path = self._place / folder / _file_name(name) if self._folder else self._place
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, receipt.to_json())

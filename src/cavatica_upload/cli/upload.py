@@ -1,7 +1,10 @@
-"""`cavatica upload`."""
+"""`cavatica upload`: its options, and the steps from them to the exit code."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,241 +21,229 @@ from cavatica_upload.cli.options import (
     progress_options,
     stop_option,
 )
-from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.output import Output, open_log, refuse_overwriting
+from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
 
-STDIN = "-"
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
-_WHERE, _WHAT, _HOW, _ABOUT, _STREAM = (
-    "Destination",
-    "Files",
-    "Transfer",
-    "Metadata, receipts and sheets",
-    "Standard input",
-)
+    from cavatica_upload.batch.shard import Shard
+    from cavatica_upload.batch.sheet import Sheet
+    from cavatica_upload.request import UploadOptions
+    from cavatica_upload.uploader import UploaderOptions
+
+
+def _fields(_ctx: click.Context, _param: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for key, value in pairs:
+        if fields.setdefault(key, value) != value:
+            raise UsageError(
+                f"--metadata {key} is given as {fields[key]!r} and as {value!r}.",
+                "A field has one value: give it once.",
+            )
+    return fields
+
+
+_destination = partial(option, section="Destination")
+_stream = partial(option, section="Standard input", group="request")
+_files = partial(option, section="Files")
+_about = partial(option, section="Metadata, receipts and sheets")
+_transfer = partial(option, section="Transfer")
 
 
 @click.command(cls=Command)
 @click.argument("paths", nargs=-1, metavar="PATH…", type=click.Path())
-@option(
+@_destination(
     "--project",
+    group="target",
     metavar="OWNER/NAME[/FOLDER…]",
-    section=_WHERE,
     help="Project, and optionally a folder in it, which is made if it does not exist. "
     "The address of the project's page is accepted, too.",
 )
-@option("--parent", metavar="ID", section=_WHERE, help="ID of the folder to upload to, instead of --project.")
-@option("--name", section=_WHERE, help="Name of a single file on the platform; required for standard input (“-”).")
-@option(
+@_destination("--parent", group="target", metavar="ID", help="ID of the folder to upload to, instead of --project.")
+@_destination("--name", group="rules", help="Name of a single file on the platform; required for standard input (“-”).")
+@_destination(
     "--if-exists",
     type=click.Choice(["fail", "skip", "overwrite", "rename"]),
-    section=_WHERE,
     help="What to do if the name is taken: fail (the default), skip, overwrite, or rename to _1_NAME. "
     "An unchanged file that an earlier run uploaded is never sent again.",
 )
-@option("--overwrite", is_flag=True, section=_WHERE, help="The same as --if-exists overwrite.")
-@option(
+@_destination("--overwrite", is_flag=True, help="The same as --if-exists overwrite.")
+@_stream(
     "--expect-size",
     "--size",
     type=click.IntRange(0),
     metavar="BYTES",
-    section=_STREAM,
     help="Complete the upload only if the file has this size; this detects a stream that was cut short.",
 )
-@option(
-    "--expect-md5",
-    metavar="MD5",
-    section=_STREAM,
-    help="Complete the upload only if the file has this MD5.",
+@_stream("--expect-md5", metavar="MD5", help="Complete the upload only if the file has this MD5.")
+@_stream("--allow-empty", is_flag=True, help="Upload an empty file if standard input is empty, instead of failing.")
+@_files(
+    "--recursive", "-r", group="rules", is_flag=True, help="Upload the files in folders, and keep the folder structure."
 )
-@option(
-    "--allow-empty",
-    is_flag=True,
-    section=_STREAM,
-    help="Upload an empty file if standard input is empty, instead of failing.",
-)
-@option(
-    "--recursive", "-r", is_flag=True, section=_WHAT, help="Upload the files in folders, and keep the folder structure."
-)
-@option("--flatten", is_flag=True, section=_WHAT, help="With --recursive, upload all files to one folder.")
-@option(
-    "--include", metavar="GLOB", multiple=True, section=_WHAT, help="Upload only files that match; may be repeated."
-)
-@option(
+@_files("--flatten", group="rules", is_flag=True, help="With --recursive, upload all files to one folder.")
+@_files("--include", metavar="GLOB", multiple=True, help="Upload only files that match; may be repeated.")
+@_files(
     "--exclude",
     metavar="GLOB",
     multiple=True,
-    section=_WHAT,
     help="Leave out files and folders that match; may be repeated, and overrides --include.",
 )
-@option("--skip-links", is_flag=True, section=_WHAT, help="Leave out links instead of following them.")
-@option(
+@_files("--skip-links", group="rules", is_flag=True, help="Leave out links instead of following them.")
+@_files(
     "--skip-bad-files",
     is_flag=True,
-    section=_WHAT,
     help="Upload the other files if some cannot be read or have a name that the platform refuses. "
     "Those are listed at the end, and the exit code is 1.",
 )
-@option(
+@_files(
     "--files-from",
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
-    section=_WHAT,
     help="Also upload the paths in this file, one per line or separated by zero bytes; “-” reads standard input.",
 )
-@option(
+@_files(
     "--manifest",
     type=FILE,
     metavar="FILE",
-    section=_WHAT,
     help="Also upload the files listed in a CSV, TSV or JSON lines file, with their metadata.",
 )
-@option(
+@_files(
     "--shard",
     metavar="I/N",
-    section=_WHAT,
     help="Upload share I of N of the files, with 1/N of the API calls; run the other shares on other machines. "
     "“slurm” takes both numbers from SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT.",
 )
-@option("--metadata", type=Pair(), metavar="K=V", multiple=True, section=_ABOUT, help="Metadata to set on each file.")
-@option("--tag", "tags", metavar="TAG", multiple=True, section=_ABOUT, help="Tag to set on each file.")
-@option(
+@_about(
+    "--metadata",
+    group="request",
+    type=Pair(),
+    metavar="K=V",
+    multiple=True,
+    callback=_fields,
+    help="Metadata to set on each file.",
+)
+@_about("--tag", "tags", group="request", metavar="TAG", multiple=True, help="Tag to set on each file.")
+@_about(
     "--receipt",
     type=click.Path(),
     metavar="FILE|DIR",
-    section=_ABOUT,
     help="Also keep the receipt here; in a folder, each file gets its own NAME.receipt.json.",
 )
-@option(
+@_about(
     "--digest",
+    group="request",
     type=click.Choice(["md5", "sha256"]),
-    section=_ABOUT,
     help="Also put a digest of the whole file into the receipt; the file is read once more for it.",
 )
-@option(
+@_about(
     "--sheet",
     type=FILE,
     metavar="FILE",
-    section=_ABOUT,
     help="Sample sheet (CSV or TSV) that names the files. Its copy with platform paths goes to --sheet-out.",
 )
-@option(
+@_about(
     "--sheet-out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    section=_ABOUT,
     help="Write the new sheet here when all files that it names are uploaded.",
 )
-@option(
+@_about(
     "--sheet-style",
     type=click.Choice(["path", "id"]),
     default="path",
-    section=_ABOUT,
     help="How the new sheet names a file: by its path (vs:///Projects/…, the default) or by its ID.",
 )
-@option("--dry-run", is_flag=True, section=_HOW, help="Check everything, print the plan, and send nothing.")
-@option(
+@_transfer("--dry-run", is_flag=True, help="Check everything, print the plan, and send nothing.")
+@_transfer(
     "--part-size",
+    group="request",
     type=Size(),
     metavar="SIZE",
-    section=_HOW,
     help="Size of a part, from 5MiB to 5GiB, such as 64MiB; the platform may choose another. "
     "Default: planned by file size.",
 )
-@option(
+@_transfer(
     "--jobs",
     "-j",
+    group="uploader",
     type=click.IntRange(1, 64),
     metavar="N",
-    section=_HOW,
     help="Parts to send at the same time. Default: adapts to the network, up to 32.",
 )
-@option(
+@_transfer(
     "--bwlimit",
+    group="uploader",
     type=Size(a_second=True),
     metavar="SIZE",
-    section=_HOW,
     help="Send at most this many bytes per second, such as 100MiB.",
 )
-@option(
+@_transfer(
     "--no-verify",
-    is_flag=True,
-    section=_HOW,
+    "verify",
+    group="uploader",
+    flag_value=False,
+    default=True,
     help="Compute no MD5s. This is faster on a fast network, but the parts are not verified.",
 )
-@option(
+@_transfer(
     "--yes",
     "-y",
-    is_flag=True,
-    section=_HOW,
-    help="Do not ask. If a file changed since its upload was begun, abort that upload and start a new one.",
+    "changed",
+    group="request",
+    flag_value="restart",
+    default="refuse",
+    help="Do not ask. If a file changed since its upload started, abort that upload and start a new one.",
 )
-@option(
+@_transfer(
     "--dask-scheduler",
     metavar="ADDRESS|FILE",
-    section=_HOW,
     help="Let the workers of a Dask cluster send the bytes. Give the address of its scheduler, such as "
     "tcp://node01:8786, or its --scheduler-file. Workers must see the files at the same paths. They never get the "
     "token. Needs the extra “dask”.",
 )
-@option(
+@_transfer(
     "--expected-rate",
+    group="uploader",
     type=Size(a_second=True),
     metavar="SIZE",
-    section=_HOW,
     help="Plan parts large enough for this many bytes per second within the API's rate limit, such as 2GiB. "
     "Default: 64MiB for each worker of --dask-scheduler.",
 )
-@option("--wait", is_flag=True, section=_HOW, help="Wait if another process is uploading the same file.")
-@option(
+@_transfer("--wait", group="request", is_flag=True, help="Wait if another process is uploading the same file.")
+@_transfer(
     "--retry-for",
+    group="uploader",
     type=Span(),
     default="5min",
     metavar="TIME",
-    section=_HOW,
     help="Keep retrying this long if the network or storage fails, such as 1h. Default: 5min.",
 )
-@stop_option(_HOW)
+@stop_option(section="Transfer", group="uploader")
 @progress_options
 @connection_options
 def upload(
     paths: tuple[str, ...],
-    project: str | None,
-    parent: str | None,
-    name: str | None,
+    target: Mapping[str, str | None],
     if_exists: Literal["fail", "skip", "overwrite", "rename"] | None,
     overwrite: bool,
-    expect_size: int | None,
-    expect_md5: str | None,
-    allow_empty: bool,
-    recursive: bool,
-    flatten: bool,
+    rules: Mapping[str, Any],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
-    skip_links: bool,
     skip_bad_files: bool,
     files_from: Path | None,
     manifest: Path | None,
     shard: str | None,
-    metadata: tuple[tuple[str, str], ...],
-    tags: tuple[str, ...],
+    request: "UploadOptions",
     receipt: str | None,
-    digest: Literal["md5", "sha256"] | None,
     sheet: Path | None,
     sheet_out: Path | None,
     sheet_style: Literal["path", "id"],
     dry_run: bool,
-    part_size: int | None,
-    jobs: int | None,
-    bwlimit: int | None,
-    no_verify: bool,
-    yes: bool,
+    uploader: "UploaderOptions",
     dask_scheduler: str | None,
-    expected_rate: int | None,
-    wait: bool,
-    retry_for: float,
-    stop_within: float,
     log_file: Path | None,
     output: Output,
     connection: Connection,
@@ -279,91 +270,84 @@ def upload(
     (“path”, “file” or “file name”) is a path relative to the manifest; the others are metadata. All its files go to one
     folder, unless --recursive keeps their folders.
     """
-    from cavatica_upload.batch.files import Rules
+    from cavatica_upload.batch.files import STDIN, Rules
     from cavatica_upload.batch.patterns import Selection
-    from cavatica_upload.batch.shard import Shard
-    from cavatica_upload.cli.batch_run import (
-        SheetOptions,
-        keep_share,
-        listed_paths,
-        read_batch,
-        resume_words,
-        upload_batch,
-    )
-    from cavatica_upload.cli.cluster import dask_executor, workers_rate
-    from cavatica_upload.cli.output import open_log
-    from cavatica_upload.cli.receipts import ReceiptFiles
-    from cavatica_upload.cli.upload_run import UploadRun
+    from cavatica_upload.cli.upload_run import keep_share, listed_paths, read_batch, upload_batch
     from cavatica_upload.request import UploadRequest
 
     if overwrite and if_exists not in (None, "overwrite"):
         raise UsageError(f"--overwrite and --if-exists {if_exists} contradict each other.", "Leave one of them out.")
+    if dask_scheduler is not None and uploader["bwlimit"] is not None:
+        raise UsageError("--bwlimit does not hold for the workers of --dask-scheduler.", "Leave one of them out.")
     common = UploadRequest(
         source=STDIN,
-        destination=Target.parse(project, parent),
+        destination=Target.parse(**target),
         if_exists="overwrite" if overwrite else if_exists or "fail",
-        part_size=part_size,
-        metadata=_fields(metadata),
-        tags=tags,
-        digest=digest,
-        wait=wait,
-        expect_size=expect_size,
-        expect_md5=expect_md5,
-        allow_empty=allow_empty,
-        changed="restart" if yes else "refuse",
+        **request,
     )
-    if dask_scheduler is not None and bwlimit is not None:
-        raise UsageError("--bwlimit does not hold for the workers of --dask-scheduler.", "Leave one of them out.")
-    share = Shard.parse(shard) if shard is not None else None
-    selection = Selection.of(include, exclude)
-    rules = Rules(recursive=recursive, flatten=flatten, skip_links=skip_links, name=name, selection=selection)
-    named = [*paths, *(listed_paths(files_from, stdin_taken=STDIN in paths) if files_from else ())]
-    if not named and manifest is None:
-        raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
-    batch = read_batch(named, manifest, rules, output, skip_bad_files=skip_bad_files)
+    share = _share(shard)
+    listed = listed_paths(files_from, stdin_taken=STDIN in paths) if files_from is not None else []
+    selected = Rules(selection=Selection.of(include, exclude), **rules)
+    batch = read_batch([*paths, *listed], manifest, selected, output, skip_bad_files=skip_bad_files)
     if batch is None:
         return int(Exit.USAGE)
-    if (expect_size is not None or expect_md5) and len(batch.items) + len(batch.bad) != 1:
-        raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
     sources = [item.source for item in batch.items]
+    if (common.expect_size is not None or common.expect_md5) and batch.count != 1:
+        raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
     open_log(log_file, sources)
-    samples = SheetOptions.read(sheet, sheet_out, sheet_style, sources, share)
+    receipts = ReceiptFiles(receipt, sources) if receipt is not None else None
+    samples = _sheet(sheet, sheet_out, sheet_style, sources, share)
     keep_share(batch, share, output)
-    with dask_executor(dask_scheduler, output) as executor:
+    with _executor(dask_scheduler, output) as executor:
+        options: UploaderOptions = {**uploader, "share": 1 / share.count if share else 1.0, "executor": executor}
         if dry_run:
             from cavatica_upload.cli.dry_run import dry_run as show_plan
 
-            rate = workers_rate(executor, output) if executor and expected_rate is None else expected_rate
             with connection.api(output) as api:
-                return int(show_plan(api, batch, common, output, share.fraction if share else 1.0, rate))
-        run = UploadRun(
+                return int(show_plan(api, batch, common, options, output))
+        code = upload_batch(
+            batch,
+            common,
+            options,
             output,
             connection,
-            {
-                "jobs": jobs,
-                "bwlimit": bwlimit,
-                "verify": not no_verify,
-                "share": share.fraction if share else 1.0,
-                "retry_for": retry_for,
-                "stop_within": stop_within,
-                "executor": executor,
-                "expected_rate": expected_rate,
-            },
-            files=len(batch.items) + len(batch.bad),
-            size=batch.size,
-            unsized=[item.label for item in batch.items if item.size is None],
-            yes=yes,
-            resume=resume_words(batch, share, files_from),
+            resumable=STDIN not in sources and str(files_from) != STDIN,
+            shard=share,
+            receipts=receipts,
+            sheet=samples,
         )
-        return int(upload_batch(run, batch, common, ReceiptFiles(receipt, sources), samples, share))
+    return int(code)
 
 
-def _fields(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for key, value in pairs:
-        if fields.setdefault(key, value) != value:
-            raise UsageError(
-                f"--metadata {key} is given as {fields[key]!r} and as {value!r}.",
-                "A field has one value: give it once.",
-            )
-    return fields
+def _share(text: str | None) -> "Shard | None":
+    if text is None:
+        return None
+    from cavatica_upload.batch.shard import Shard
+
+    return Shard.parse(text)
+
+
+def _sheet(
+    path: Path | None, out: Path | None, style: Literal["path", "id"], sources: list[str], shard: "Shard | None"
+) -> "Sheet | None":
+    if path is None and out is None:
+        return None
+    if path is None or out is None:
+        raise UsageError("--sheet and --sheet-out go together.", "Give the sheet, and where to write the new one.")
+    if shard is not None and shard.count > 1:
+        raise UsageError(
+            "A share of the files cannot fill the sheet.",
+            "When all shares are uploaded, run it once more without --shard: nothing is sent again.",
+        )
+    from cavatica_upload.batch.sheet import Sheet
+
+    refuse_overwriting(out, "--sheet-out", sources)
+    return Sheet(path, out, style, sources)
+
+
+def _executor(scheduler: str | None, output: Output) -> "AbstractContextManager[Executor | None]":
+    if scheduler is None:
+        return nullcontext()
+    from cavatica_upload.cli.cluster import dask_executor
+
+    return dask_executor(scheduler, output)

@@ -1,31 +1,198 @@
-"""Runs uploads with progress, questions and signals, and prints the result of each file."""
+"""Reads the files of `cavatica upload`, uploads them with progress, questions and signals, and prints the results."""
 
+import io
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import attrs
 
+from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.cli import summary
 from cavatica_upload.cli.messages import Exit, count_text, message_of, timestamp
 from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.output import Output, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
 from cavatica_upload.cli.signals import SIGNALS, ask
-from cavatica_upload.cli.summary import Tally
+from cavatica_upload.cli.summary import Tally, typed
 from cavatica_upload.disk import state_notice
-from cavatica_upload.errors import BadRequest, FileChanged, UsageError
+from cavatica_upload.errors import BadRequest, CavaticaError, FileChanged, SourceError, UsageError, reason_of
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.uploader import Uploader, UploaderOptions
+
+if TYPE_CHECKING:
+    from cavatica_upload.batch.shard import Shard
+    from cavatica_upload.batch.sheet import Sheet
+    from cavatica_upload.cli.receipts import ReceiptFiles
+
+
+def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
+    """Return the paths in a file of paths; raises UsageError if it cannot be read."""
+    try:
+        if str(path) != STDIN:
+            raw = path.read_bytes()
+        elif stdin_taken or sys.stdin is None:
+            raise UsageError("Standard input cannot be both a list of paths and a file.", "Give “-” once.")
+        else:
+            raw = sys.stdin.buffer.read()
+    except OSError as error:
+        raise UsageError(f"The list {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
+    lines = raw.split(b"\0") if b"\0" in raw else raw.removeprefix(b"\xef\xbb\xbf").splitlines()
+    # A dash is standard input on the command line only.
+    return [f".{os.sep}-" if line == b"-" else os.fsdecode(line) for line in lines if line]
+
+
+def read_batch(
+    paths: Sequence[str], manifest: Path | None, rules: Rules, output: Output, *, skip_bad_files: bool
+) -> Batch | None:
+    """Return the checked batch; None if it has problems, after all of them were printed."""
+    if not paths and manifest is None:
+        raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
+    if paths.count(STDIN) > 1:
+        raise UsageError("Standard input can be uploaded only once.", "Give “-” once.")
+    if STDIN in paths and sys.stdin is None:
+        raise UsageError("Standard input is closed.", "Pipe something into the command, or name files.")
+    rows = []
+    if manifest is not None:
+        from cavatica_upload.batch.manifest import ManifestError, read_manifest
+
+        try:
+            rows = read_manifest(manifest)
+        except ManifestError as error:
+            output.error(error)
+            output.problems(error.problems)
+            return None
+    batch = collect(paths, rows, rules)
+    bad = [] if skip_bad_files and batch.items else [file.reason for file in batch.bad]
+    problems = [*batch.problems, *bad]
+    for notice in batch.notices:
+        output.warn(notice)
+    if problems:
+        output.error(UsageError(f"{count_text(len(problems), 'problem')} found; nothing was uploaded."))
+        output.problems(problems)
+        if bad and batch.items:
+            output.hint("To upload the other files, use --exclude or --skip-bad-files.")
+        elif bad and len(paths) == 1 and rules.name is None and "its name" in bad[0]:
+            output.hint("Give it another name with --name.")
+        return None
+    if not batch.items:
+        hint = "Check --include and --exclude, and whether a folder is empty."
+        output.error(UsageError("No file is left to upload.", hint))
+        return None
+    return batch
+
+
+def keep_share(batch: Batch, shard: "Shard | None", output: Output) -> None:
+    """Keep only this machine's share of the files; warn if a Slurm array runs without --shard."""
+    if shard is None and (len(batch.items) == 1 or "SLURM_ARRAY_TASK_COUNT" not in os.environ):
+        return
+    from cavatica_upload.batch.shard import partition, slurm_tasks
+
+    if shard is not None:
+        total = len(batch.items)
+        shares = partition(batch.items, shard.count, key=lambda item: item.target, size=lambda item: item.known_size)
+        batch.items = shares[shard.index - 1]
+        output.say(f"Share {shard}: {len(batch.items):,} of {count_text(total, 'file')}.")
+    elif slurm_tasks() > 1:
+        output.warn(
+            "Each task of this Slurm array uploads all of these files; with --shard slurm each uploads its share."
+        )
+
+
+def upload_batch(
+    batch: Batch,
+    common: UploadRequest,
+    options: UploaderOptions,
+    output: Output,
+    connection: Connection,
+    *,
+    resumable: bool,
+    shard: "Shard | None",
+    receipts: "ReceiptFiles | None",
+    sheet: "Sheet | None",
+) -> Exit:
+    """Upload a checked batch, print the result, and return the exit code.
+
+    `common` has what all files have in common, such as their destination. Raises errors that stop the run at the start.
+    """
+    words = typed() if shard is None else shard.in_command(typed())
+    run = UploadRun(
+        output,
+        connection,
+        options,
+        files=batch.count,
+        size=batch.size,
+        unsized=[item.label for item in batch.items if item.size is None],
+        resume=words if resumable else None,
+    )
+    for bad in batch.bad:
+        run.tally.fail(bad.file, SourceError(bad.reason))
+    with run.uploader() as uploader:
+        log_text(f"Uploading {count_text(len(batch.items), 'file')}, {batch.size} bytes, to {common.target}")
+        if output.as_json:
+            output.record(
+                {
+                    "event": "run_started",
+                    "time": timestamp(),
+                    "files": batch.count,
+                    "bytes": batch.size,
+                    "destination": str(common.target),
+                    "shard": str(shard) if shard else None,
+                }
+            )
+        for request, receipt in run.upload(uploader, (_request(item, common) for item in batch.items)):
+            item = request.context
+            if sheet is not None:
+                sheet.add(item.source, request.destination, receipt)
+            if receipts is not None:
+                try:
+                    receipts.keep(receipt, item.folder, item.name)
+                except (OSError, CavaticaError) as error:
+                    output.warn(f"The receipt of {item.label} could not be written: {reason_of(error)}.")
+        if sheet is not None:
+            _write_sheet(sheet, uploader, run)
+    return run.end()
+
+
+def _request(item: Item, common: UploadRequest) -> UploadRequest:
+    request = item.request(common)
+    return attrs.evolve(request, source=_standard_input()) if item.source == STDIN else request
+
+
+def _standard_input() -> BinaryIO:
+    """Return standard input unbuffered: a waiting thread would hold the lock of the buffer when the command ends."""
+    try:
+        return cast("BinaryIO", io.FileIO(sys.stdin.fileno(), closefd=False))
+    except (OSError, ValueError, AttributeError):
+        return sys.stdin.buffer
+
+
+def _write_sheet(sheet: "Sheet", uploader: Uploader, run: "UploadRun") -> None:
+    """Write the sheet for the platform; if files are missing, warn instead, because it would hold local paths."""
+    if sheet.missing:
+        run.output.warn(
+            f"{sheet.out} was not written: {count_text(sheet.missing, 'file')} of the sheet not uploaded. "
+            "Run the same command again to finish."
+        )
+        return
+    try:
+        files = sheet.write(uploader.api)
+    except CavaticaError as error:
+        run.tally.fail(str(sheet.out), error)
+    else:
+        run.output.say(f"Sheet for the platform: {sheet.out} ({count_text(files, 'file')})")
 
 
 class UploadRun:
     """Uploads requests and shows progress and results; use once.
 
-    `files` is their number, `size` the sum of their bytes as far as it is known, `unsized` are the keys of the others.
-    `yes` asks no questions; `resume` is the command that resumes the run, as words, or None.
+    `files` is their number, `size` the sum of their known sizes in bytes, `unsized` are the keys of the others.
+    `resume` is the command that resumes the run, as words, or None.
     """
 
     def __init__(
@@ -37,13 +204,11 @@ class UploadRun:
         files: int,
         size: int,
         unsized: Iterable[str] = (),
-        yes: bool,
         resume: Sequence[str] | None,
     ) -> None:
         self.output = output
         self.tally = Tally(files=files)
         self._connection = connection
-        self._yes = yes
         self._resume = resume
         self._began = time.monotonic()
         self._display = _display(output, Meter(files, size, self._began, unsized))
@@ -72,7 +237,7 @@ class UploadRun:
             changed: list[UploadRequest] = []
             with self._display:
                 for outcome in uploader.upload_many(requests):
-                    if isinstance(outcome.error, FileChanged) and self._may_ask():
+                    if isinstance(outcome.error, FileChanged) and self._may_ask(outcome.request):
                         changed.append(outcome.request)
                         continue
                     self._count(outcome)
@@ -123,13 +288,13 @@ class UploadRun:
                 }
             )
 
-    def _may_ask(self) -> bool:
-        asked = not self._yes and not self.output.as_json and SIGNALS.count == 0
+    def _may_ask(self, request: UploadRequest) -> bool:
+        asked = request.changed == "refuse" and not self.output.as_json and SIGNALS.count == 0
         return asked and sys.stdin is not None and sys.stdin.isatty() and self.output.on_terminal
 
     def _ask(self, changed: list[UploadRequest]) -> list[UploadRequest]:
         """Ask whether to start new uploads for changed files; return the requests for these."""
-        self.output.say(f"{count_text(len(changed), 'file')} changed since the upload was begun:")
+        self.output.say(f"{count_text(len(changed), 'file')} changed since the upload started:")
         for request in changed[:20]:
             self.output.say(f"  {request.key}")
         try:
@@ -141,7 +306,7 @@ class UploadRun:
             return [attrs.evolve(request, changed="restart") for request in changed]
         for request in changed:
             error = FileChanged(
-                f"{request.key} changed since its upload was begun.",
+                f"{request.key} changed since its upload started.",
                 "Run the same command again with --yes to abort the old upload and send the file as it is now.",
             )
             self.tally.fail(request.key, error)

@@ -298,7 +298,6 @@ def resume(
         {"jobs": jobs, "stop_within": stop_within},
         files=len(requests),
         size=sum(os.path.getsize(source) for source in sources if os.path.exists(source)),  # noqa: PTH110, PTH202
-        yes=yes,
         resume=typed(),
     )
     with run.uploader() as uploader:
