@@ -272,7 +272,7 @@ def test_without_a_temporary_file_a_stream_fails(rig: Rig, monkeypatch: pytest.M
         raise error
 
     monkeypatch.setattr(stream.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(SourceError, match=f"could not be kept.*{error.strerror}"):
+    with pytest.raises(SourceError, match=f"could not be stored.*{error.strerror}"):
         rig.upload(io.BytesIO(b"x" * 10), name="n")
     assert rig.mock.uploads() == []
 

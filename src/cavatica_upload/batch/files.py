@@ -18,7 +18,8 @@ from cavatica_upload.destination import Destination, Target, name_problem
 from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.request import IfExists, UploadRequest, path_text
-from cavatica_upload.sources.remote import is_url, missing_package
+from cavatica_upload.sources import is_url
+from cavatica_upload.sources.remote import missing_package
 
 if TYPE_CHECKING:
     from cavatica_upload.batch.manifest import ManifestRow

@@ -21,7 +21,7 @@ import attrs
 from cavatica_upload.config import read_text
 from cavatica_upload.destination import metadata_problems, tag_problems
 from cavatica_upload.errors import UsageError, reason_of
-from cavatica_upload.sources.remote import is_url
+from cavatica_upload.sources import is_url
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 _DELIMITERS: Mapping[str, str] = {".csv": ",", ".tsv": "\t", ".tab": "\t"}

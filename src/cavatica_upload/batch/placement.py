@@ -16,7 +16,7 @@ from cavatica_upload.errors import ApiError, CavaticaError, NameTaken, NotFound,
 from cavatica_upload.events import Event, Notice, UploadFailed, UploadSkipped
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import FileEdit, Outcome, UploadRequest
-from cavatica_upload.sources.remote import is_url
+from cavatica_upload.sources import is_url
 from cavatica_upload.verification import ReceiptIndex
 
 PAGE = 100

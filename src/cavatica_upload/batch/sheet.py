@@ -17,7 +17,7 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.disk import write_whole
 from cavatica_upload.errors import UnexpectedAnswer, UsageError, reason_of
 from cavatica_upload.receipt import Receipt
-from cavatica_upload.sources.remote import is_url
+from cavatica_upload.sources import is_url
 
 _DEEPEST = 100  # folders inside each other: a circle of them has an end
 

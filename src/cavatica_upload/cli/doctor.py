@@ -18,7 +18,7 @@ from cavatica_upload.cli.options import Command, Connection, connection_options,
 from cavatica_upload.cli.output import Output, is_terminal
 from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import CavaticaError, ConfigError
-from cavatica_upload.plan import Part, size_text
+from cavatica_upload.plan import size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api
@@ -232,7 +232,7 @@ def _storage(api: "Api", destination: Destination) -> Finding:
     try:
         url = api.get_part_url(upload.upload_id, 1)
         refuse_plain_http(api.endpoint, url.url)
-        stored = storage.put(target_of(url), source.cut(1) or Part(1, 0, 1), source)
+        stored = storage.put(target_of(url), next(source.parts(1)), source)
     finally:
         source.close()
         storage.close()

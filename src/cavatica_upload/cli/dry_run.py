@@ -22,7 +22,8 @@ from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for, size_text
 from cavatica_upload.request import UploadRequest
-from cavatica_upload.sources.remote import RemoteFile, is_url
+from cavatica_upload.sources import is_url
+from cavatica_upload.sources.remote import RemoteFile
 from cavatica_upload.uploader import UploaderOptions
 
 MOST_ROWS = 40

@@ -12,9 +12,8 @@ from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Plan, parts_text
 from cavatica_upload.request import UploadRequest
-from cavatica_upload.sources import open_source
+from cavatica_upload.sources import is_url, open_source
 from cavatica_upload.sources.local import Source
-from cavatica_upload.sources.remote import is_url
 from cavatica_upload.storage import etag_in, md5_in, same_etag
 from cavatica_upload.verification import compare
 

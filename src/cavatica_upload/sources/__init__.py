@@ -1,15 +1,20 @@
 """The sources of an upload: a file on disk, a stream, or an object with a URL."""
 
 import os
+import re
 import stat
 import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from cavatica_upload.errors import UsageError
 from cavatica_upload.sources.local import LocalFile, Source, open_regular, opening
-from cavatica_upload.sources.remote import RemoteFile, is_url
-from cavatica_upload.sources.stream import Stream
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+(::[^/]*)?://", re.IGNORECASE)
+
+
+def is_url(text: str) -> bool:
+    """Return whether a source is a URL rather than a path (`C:\\data` is a path)."""
+    return _URL.match(text) is not None
 
 
 def open_source(
@@ -26,25 +31,24 @@ def open_source(
     have no writer. Reading an empty stream raises SourceError, unless `allow_empty`. Reading more than `most` bytes
     raises SizeMismatch. Raises SourceError if the source cannot be opened.
     """
+    from cavatica_upload.sources.stream import Stream  # only what is needed is loaded
+
     if not isinstance(source, str | os.PathLike):
-        if not hasattr(source, "read"):
-            raise UsageError(
-                f"Expected a path or a binary file, got {type(source).__name__}.", "Wrap bytes in io.BytesIO."
-            )
         return Stream(source, allow_empty=allow_empty, most=most)
     if isinstance(source, str) and is_url(source):
+        from cavatica_upload.sources.remote import RemoteFile
+
         return RemoteFile(source)
     path = Path(source)
     with opening(path):
-        mode = path.stat().st_mode
-        if stat.S_ISFIFO(mode) and not regular:
+        found = path.stat()
+        if stat.S_ISFIFO(found.st_mode) and not regular:
             return Stream(_open_pipe(path), own=True, allow_empty=allow_empty, most=most)
-        if stat.S_ISREG(mode) and path.stat().st_size == 0:
-            stream = os.fdopen(open_regular(path), "rb", buffering=0)
-            first = stream.read(1)
-            if first:
-                return Stream(stream, own=True, ahead=first, name=path.name, most=most)
-            stream.close()
+        if stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            file = os.fdopen(open_regular(path), "rb")
+            if file.peek(1):
+                return Stream(file, own=True, name=path.name, most=most)
+            file.close()
     return LocalFile(path)
 
 

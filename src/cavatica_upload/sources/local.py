@@ -1,4 +1,4 @@
-"""What each source of bytes offers, and a file on disk as a source."""
+"""The interface of sources, and a file on disk as a source."""
 
 import contextlib
 import errno
@@ -13,6 +13,7 @@ from cavatica_upload.disk import Identity, identity_from
 from cavatica_upload.errors import FileChanged, SourceError, reason_of
 
 BLOCK = 512 * 1024  # bytes
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def usual_block() -> int:
@@ -40,9 +41,6 @@ class Source(Protocol):
         """Close it."""
 
 
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-
-
 class LocalFile:
     """A regular file on disk, read with `pread`, so that threads share one descriptor."""
 
@@ -57,9 +55,7 @@ class LocalFile:
         self._position = threading.Lock()
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
-        """Yield the bytes of a range; raises FileChanged if the file has become shorter, SourceError if
-        it cannot be read.
-        """
+        """Yield the bytes of a range; raises FileChanged if the file is too short, SourceError if it is unreadable."""
         end = offset + size
         while offset < end:
             count = min(block(), end - offset)
@@ -67,15 +63,16 @@ class LocalFile:
                 found = self._read(count, offset)
             except OSError as error:
                 raise SourceError(
-                    f"{self.path} could not be read: {reason_of(error)}.", "See to the disk, then run the same again."
+                    f"{self.path} could not be read: {reason_of(error)}.",
+                    "Check the disk, then run the same command again.",
                 ) from error
             if not found:
                 left = os.fstat(self._fd).st_size
                 raise FileChanged(
                     f"{self.path} was cut short while it was being uploaded: it has {left:,} bytes instead of "
                     f"{self.size:,}. Nothing was completed.",
-                    'When nothing writes to it any more, run the same command with --yes (changed="restart" in '
-                    "Python): it is then uploaded anew.",
+                    'Wait until nothing writes to it. Then run the same command with --yes (changed="restart" in '
+                    "Python) to upload it from the start.",
                 )
             yield found
             offset += len(found)
@@ -90,7 +87,7 @@ class LocalFile:
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
-        # A network file system lost the handle: the path may lead to the file still.
+        # A network file system lost the handle; the path may still lead to the file.
         descriptor = open_regular(self.path)
         os.dup2(descriptor, self._fd, inheritable=False)
         os.close(descriptor)
@@ -116,7 +113,7 @@ def opening(path: Path) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SourceError(f"{path} does not exist.", "Check the path.") from error
     except PermissionError as error:
-        raise SourceError(f"{path} may not be read: permission denied.", "Ask its owner.") from error
+        raise SourceError(f"{path} cannot be read: permission denied.", "Ask its owner for permission.") from error
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
             raise SourceError("Too many files are open.", "Raise the limit (ulimit -n).") from error
@@ -124,12 +121,12 @@ def opening(path: Path) -> Iterator[None]:
 
 
 def open_regular(path: Path) -> int:
-    """Open a regular file for reading; raises SourceError for anything else, even if it comes there at this moment."""
+    """Open a regular file for reading; raises SourceError for anything else, even if it appears at this moment."""
     with opening(path):
-        _refuse_other(path, path.stat().st_mode)  # to open a device may do something
+        _check_regular(path, path.stat().st_mode)  # to open a device may do something
         descriptor = os.open(path, _FLAGS)  # does not wait for the writer of a pipe
     try:
-        _refuse_other(path, os.fstat(descriptor).st_mode)
+        _check_regular(path, os.fstat(descriptor).st_mode)
         if hasattr(os, "O_NONBLOCK"):
             os.set_blocking(descriptor, True)
     except BaseException:
@@ -138,12 +135,11 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
-def _refuse_other(path: Path, mode: int) -> None:
+def _check_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
-        raise SourceError(f"{path} is not a regular file.", _hint_for(mode))
-
-
-def _hint_for(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "Upload a folder with --recursive (requests_for() in Python)."
-    return "Upload a device, a pipe or a socket through standard input: `cavatica upload - --name NAME`."
+        raise SourceError(
+            f"{path} is not a regular file.",
+            "Upload a folder with --recursive (requests_for() in Python)."
+            if stat.S_ISDIR(mode)
+            else "Upload a device, a pipe or a socket through standard input: `cavatica upload - --name NAME`.",
+        )

@@ -1,6 +1,5 @@
 """A remote object as a source, read with fsspec (the extra `remote`) in ranges, and not stored on disk."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,17 +8,9 @@ from cavatica_upload.errors import ConfigError, SourceError
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import usual_block
 
-RANGE = 2 * 1024 * 1024  # bytes asked for at once: times 32 threads it must stay small
-
-_URL = re.compile(r"[a-z][a-z0-9+.-]+(::[^/]*)?://", re.IGNORECASE)
+RANGE = 2 * 1024 * 1024  # bytes of one request: 32 threads hold as many of them in memory
 _TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
-
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
-
-
-def is_url(text: str) -> bool:
-    """Return whether a source is a URL rather than a path (`C:\\data` is a path)."""
-    return _URL.match(text) is not None
 
 
 def missing_package(protocol: str) -> str | None:
@@ -35,7 +26,7 @@ def missing_package(protocol: str) -> str | None:
             f"{protocol}:// needs a package that is not installed. {error}: pip install {_PACKAGES.get(protocol, '…')}"
         )
     except ValueError:
-        return f"{protocol}:// is not a kind of URL that can be uploaded from."
+        return f"{protocol}:// is not a supported kind of URL."
     return None
 
 
@@ -51,7 +42,7 @@ class RemoteFile:
             ) from error
         self._shown = scrub(url)
         try:
-            # No listing may be answered from a cache: a change must show.
+            # Without a cache of listings, so that a change is noticed.
             self._fs, self._path = url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise ConfigError(f"{self._shown} cannot be opened: {scrub(str(error))}") from error
@@ -70,14 +61,10 @@ class RemoteFile:
             raise SourceError(f"{self._shown} cannot be reached: {scrub(str(error))}.") from error
         if info.get("type", "file") != "file":
             raise SourceError(f"{self._shown} is not a file.")
-        if info.get("size") is None:
+        if info.get("size") is None or info.get("partial") is False:  # the second is what fsspec says of HTTP servers
+            lacks = "its size" if info.get("size") is None else "ranges of it"
             raise SourceError(
-                f"{self._shown} does not tell its size.",
-                "Pipe it in instead: `curl … | cavatica upload - --name NAME`.",
-            )
-        if info.get("partial") is False:  # of an HTTP server: it takes no ranges
-            raise SourceError(
-                f"The server of {self._shown} gives no ranges.",
+                f"The server of {self._shown} does not return {lacks}.",
                 "Pipe it in instead: `curl … | cavatica upload - --name NAME`.",
             )
         tag = next((f"{key}:{info[key]}" for key in _TAGS if info.get(key)), "")
@@ -99,8 +86,8 @@ class RemoteFile:
                 raise SourceError(f"{self._shown} could not be read: {scrub(str(error))}.") from error
             if len(found) != count:
                 raise SourceError(
-                    f"{self._shown} gave {len(found):,} bytes instead of {count:,} at byte {offset:,}.",
-                    "See that nothing writes to it, then run the same again.",
+                    f"{self._shown} returned {len(found):,} bytes instead of {count:,} at byte {offset:,}.",
+                    "Make sure that nothing writes to it, then run the same command again.",
                 )
             yield found
             offset += count

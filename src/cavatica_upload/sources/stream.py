@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import select
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import DigestName
 from cavatica_upload.sources.local import BLOCK, Source, usual_block
 
-LOOK = 0.1  # seconds between checks whether the upload was cancelled
+CHECK = 0.1  # seconds between checks whether the upload was cancelled
 STREAM_AHEAD = 4  # the most parts of a stream in temporary files at a time
 DIGESTS = threading.Semaphore(2)  # the most files whose digest is computed at a time
 
@@ -25,9 +26,9 @@ DIGESTS = threading.Semaphore(2)  # the most files whose digest is computed at a
 class Stream:
     """Standard input, a pipe, or any binary stream.
 
-    `cut()` reads the next part into a temporary file, so that it can be sent again; `drop()` removes that file. Which
+    `parts()` stores each part in a temporary file, so that it can be sent again; `drop()` removes that file. Which
     part is the last is known only at the end of the stream. `own` means that closing the source closes the stream.
-    `ahead` are bytes that were read from it before.
+    `most` is the most bytes that the stream may have; an empty one is an error, unless `allow_empty`.
     """
 
     def __init__(
@@ -37,97 +38,90 @@ class Stream:
         own: bool = False,
         allow_empty: bool = True,
         most: int | None = None,
-        ahead: bytes = b"",
         name: str | None = None,
     ) -> None:
         self._stream = stream
         self._own = own
-        self._spooled: dict[int, BinaryIO] = {}  # by the offset of the part
-        self._lock = threading.Lock()
-        self._ahead = ahead
         self._allow_empty = allow_empty or most == 0
         self._most = most
-        self._position = 0
-        self._count = 0
+        self._stored: dict[int, BinaryIO] = {}  # temporary files, by the offset of the part
+        self._lock = threading.Lock()
         self.name: str | None = name
         self.size: int | None = None
         self.identity: Identity | None = None
 
-    def cut(
+    def parts(
         self,
         part_size: int,
-        seen: Callable[[bytes], object] | None = None,
+        on_block: Callable[[bytes], object] = lambda _block: None,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> Part | None:
-        """Read the next part and return it; None after the last one, when `size` is known too. `seen` gets every block.
+    ) -> Iterator[Part]:
+        """Read the stream to its end, and yield each part when it is stored. `size` is known after the last one.
 
-        An empty stream gives one empty part. Raises SourceError if it may not be empty, cannot be read or kept, or has
-        more than 10,000 parts. Raises SizeMismatch if it has more bytes than expected, and Interrupted if `cancelled`
-        returns True; a read that blocks is interrupted only if the stream has a file descriptor.
+        `on_block` gets every block. An empty stream gives one empty part. Raises SourceError if it may not be empty,
+        cannot be read or stored, or has more than 10,000 parts. Raises SizeMismatch if it has more bytes than expected,
+        and Interrupted if `cancelled` returns True; a read that blocks is interrupted only if the stream has a file
+        descriptor.
         """
-        if self.size is not None:
-            return None
-        try:
-            spool = tempfile.TemporaryFile(prefix="cavatica-")  # noqa: SIM115 - closed by drop()
-        except OSError as error:
-            raise _not_kept(error) from error
-        try:
-            size = self._fill(spool, part_size, seen, cancelled)
-            self._check(size, part_size)
-        except BaseException:
-            spool.close()
-            raise
-        if size < part_size:
-            self.size = self._position + size
-        if size == 0 and self._count:
-            spool.close()
-            return None
-        self._count += 1
-        part = Part(self._count, self._position, size)
-        with self._lock:
-            self._spooled[part.offset] = spool
-        self._position += size
-        return part
+        offset = 0
+        for number in itertools.count(1):
+            file = _temporary_file()
+            try:
+                part = Part(number, offset, self._fill(file, part_size, on_block, cancelled))
+                self._check(part, part_size)
+            except BaseException:
+                file.close()
+                raise
+            if part.size or number == 1:
+                with self._lock:
+                    self._stored[offset] = file
+                yield part
+            else:
+                file.close()
+            offset += part.size
+            if part.size < part_size:
+                self.size = offset
+                return
 
-    def _check(self, size: int, part_size: int) -> None:
-        """Raise an error if a part of this size is not allowed next."""
-        if size == 0 and not self._count and not self._allow_empty:
+    def _check(self, part: Part, part_size: int) -> None:
+        """Raise an error if the stream is empty or too long."""
+        total = part.offset + part.size
+        if total == 0 and not self._allow_empty:
             raise SourceError(
                 "The stream is empty: its producer may have failed. Nothing was uploaded.",
                 "If it is to be empty, allow it with --allow-empty.",
             )
-        if self._most is not None and self._position + size > self._most:
+        if self._most is not None and total > self._most:
             raise SizeMismatch(
                 f"The stream has more than the {self._most:,} bytes that were expected; nothing was completed.",
-                "Find out which is right.",
+                "Check the stream and the expected size.",
                 expected=self._most,
             )
-        if size and self._count == MAX_PARTS:
+        if part.size and part.number > MAX_PARTS:
             raise SourceError(
-                f"The stream has more than {MAX_PARTS:,} parts of {part_size:,} bytes.", "Give a larger part size."
+                f"The stream has more than {MAX_PARTS:,} parts of {part_size:,} bytes.", "Use a larger part size."
             )
 
     def _fill(
-        self, spool: BinaryIO, part_size: int, seen: Callable[[bytes], object] | None, cancelled: Callable[[], bool]
+        self, file: BinaryIO, part_size: int, on_block: Callable[[bytes], object], cancelled: Callable[[], bool]
     ) -> int:
+        """Write the next part to a file; return its size."""
         size = 0
         try:
             while size < part_size and (block := self._next(min(BLOCK, part_size - size), cancelled)):
-                spool.write(block)
+                file.write(block)
                 size += len(block)
-                if seen is not None:
-                    seen(block)
-            spool.flush()
+                on_block(block)
+            file.flush()
         except OSError as error:
-            raise _not_kept(error) from error
+            raise _not_stored(error) from error
         return size
 
     def _next(self, count: int, cancelled: Callable[[], bool]) -> bytes:
         try:
-            block = self._ahead or self._read(count, cancelled)
+            block = self._read(count, cancelled)
         except (OSError, ValueError) as error:
             raise SourceError(f"The stream could not be read: {error}.") from error
-        self._ahead = b""
         if block is None:
             raise SourceError("The stream has no bytes yet.", "Give a stream whose read() waits for them.")
         if not isinstance(block, bytes):
@@ -145,29 +139,29 @@ class Stream:
             return stream.read(count)
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLIN)
-        while not poll.poll(LOOK * 1000):
+        while not poll.poll(CHECK * 1000):
             if cancelled():
                 raise Interrupted.while_waiting("the stream")
         return stream.read1(count) if isinstance(stream, io.BufferedReader) else stream.read(count)
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
-        """Yield the bytes of a part between `cut()` and `drop()`."""
+        """Yield the bytes of a part that is stored."""
         with self._lock:
-            spool = self._spooled[offset]
-        spool.seek(0)
+            file = self._stored[offset]
+        file.seek(0)
         while size:
-            found = spool.read(min(block(), size))
+            found = file.read(min(block(), size))
             if not found:
-                raise SourceError("A temporary file was cut short.", "See to the disk of TMPDIR.")
+                raise SourceError("A temporary file was cut short.", "Check the disk of TMPDIR.")
             yield found
             size -= len(found)
 
     def drop(self, part: Part) -> None:
-        """Remove the temporary file of a part that storage has."""
+        """Remove the temporary file of a part."""
         with self._lock:
-            spool = self._spooled.pop(part.offset, None)
-        if spool is not None:
-            spool.close()
+            file = self._stored.pop(part.offset, None)
+        if file is not None:
+            file.close()
 
     def look(self) -> Identity:
         """Return a placeholder: a stream cannot be read again to compare it."""
@@ -176,17 +170,24 @@ class Stream:
     def close(self) -> None:
         """Remove the remaining temporary files."""
         with self._lock:
-            left, self._spooled = self._spooled, {}
-        for spool in left.values():
-            spool.close()
+            left, self._stored = self._stored, {}
+        for file in left.values():
+            file.close()
         if self._own:
             self._stream.close()
 
 
-def _not_kept(error: OSError) -> SourceError:
+def _temporary_file() -> BinaryIO:
+    try:
+        return tempfile.TemporaryFile(prefix="cavatica-")
+    except OSError as error:
+        raise _not_stored(error) from error
+
+
+def _not_stored(error: OSError) -> SourceError:
     return SourceError(
-        f"A part of the stream could not be kept in {tempfile.tempdir or 'a temporary file'}: {reason_of(error)}.",
-        "Make room there, point TMPDIR at another disk, or ask for smaller parts.",
+        f"A part of the stream could not be stored in {tempfile.tempdir or 'a temporary file'}: {reason_of(error)}.",
+        "Make room there, set TMPDIR to another disk, or use smaller parts.",
     )
 
 
@@ -226,34 +227,32 @@ class Reading:
 
     def _run(self) -> None:
         try:
-            taken = None if self.digest is None else hashlib.new(self.digest, usedforsecurity=False)
-            size = self._read(taken.update if taken is not None else lambda _block: None)
-            digest = FileDigest(self.digest, taken.hexdigest(), "computed") if self.digest and taken else None
-            ended = ReadingEnded(size, digest)
+            hasher = None if self.digest is None else hashlib.new(self.digest, usedforsecurity=False)
+            on_block = hasher.update if hasher is not None else lambda _block: None
+            if isinstance(self.source, Stream):
+                self._read_stream(self.source, on_block)
+            else:
+                self._read_file(on_block)
+            digest = FileDigest(self.digest, hasher.hexdigest(), "computed") if self.digest and hasher else None
+            ended = ReadingEnded(self.source.size or 0, digest)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
             ended = ReadingEnded(error=error)
         self.put(ended)
 
-    def _read(self, seen: Callable[[bytes], object]) -> int:
-        """Read to the end, or until cancelled; return the size."""
-        if isinstance(self.source, Stream):
-            self._cut(self.source, seen)
-        else:
-            with DIGESTS:
-                for block in self.source.blocks(0, self.source.size or 0):
-                    if self.cancelled():
-                        raise Interrupted.while_waiting("the digest of the file")
-                    seen(block)
-        return self.source.size or 0
+    def _read_file(self, on_block: Callable[[bytes], object]) -> None:
+        with DIGESTS:
+            for block in self.source.blocks(0, self.source.size or 0):
+                if self.cancelled():
+                    raise Interrupted.while_waiting("the digest of the file")
+                on_block(block)
 
-    def _cut(self, stream: Stream, seen: Callable[[bytes], object]) -> None:
+    def _read_stream(self, stream: Stream, on_block: Callable[[bytes], object]) -> None:
+        """Read to the end, or until cancelled."""
+        parts = stream.parts(self.part_size, on_block, self.cancelled)
         while not self.cancelled():
-            if not self._room.acquire(timeout=LOOK):
+            if not self._room.acquire(timeout=CHECK):
                 continue
-            part = stream.cut(self.part_size, seen, self.cancelled)
+            part = next(parts, None)
             if part is None:
-                return
-            if self.cancelled():
-                stream.drop(part)
                 return
             self.put(part)
