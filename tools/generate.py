@@ -128,12 +128,10 @@ def contract(document: Document, sha256: str) -> str:
         return kept
 
     def body(answer: dict[str, Any]) -> Any:
-        """The shape of an answer: None if it has no body, {} if it is any JSON."""
+        """The shape of an answer: None if it is no JSON, {} if it is any JSON."""
         kinds = {kind.partition(";")[0].strip(): media for kind, media in answer.get("content", {}).items()}
-        if not kinds:
-            return None
         found = next((kind for kind in kinds if kind == "application/json" or kind.endswith("+json")), None)
-        return {"json": False} if found is None else shape(kinds[found].get("schema", {}))
+        return None if found is None else shape(kinds[found].get("schema", {}))
 
     operations = [
         {

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import inspect
+import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,10 +17,11 @@ from loopback import FILE, QUICK, TOKEN, UPLOAD, Loopback, answer, targets
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse, UploadPage
 from cavatica_mock import Fault, MockServer
-from cavatica_upload.api.calls import PAGE
 from cavatica_upload.api.client import Api, connect
-from cavatica_upload.api.readers import MOST_PAGES, Page, Pages
-from cavatica_upload.api.responses import Fields
+from cavatica_upload.api.methods import PAGE, AsyncApi, Operations
+from cavatica_upload.api.operations import contract_operations, recognise
+from cavatica_upload.api.records import MOST_PAGES, Pages, read_file_details
+from cavatica_upload.api.responses import Answer, Drifts, Fields
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (
     CompleteRefused,
@@ -397,38 +399,42 @@ def test_link_to_another_host(serve: Callable[..., Loopback], client_of: Callabl
 )
 def test_pages_end(total: int, size: int, ignores_offset: bool, says: str) -> None:
     """Pages end whatever the server says of the next one; no item comes twice, and none is left out."""
-    pages: Pages[str] = Pages(str)
+    pages = Pages(read_file_details, lambda file: file.id)
     items: list[str] = []
     calls = 0
     while not pages.over:
         calls += 1
         first = 0 if ignores_offset else pages.offset
-        found = tuple(str(number) for number in range(first, min(total, first + size)))
+        found = range(first, min(total, first + size))
         more = None if says in ("nothing", "total") else says == "links in circles" or first + size < total
-        items += pages.take(Page(found, len(found), more, 0, total if says == "total" else None))
+        items += [file.id for file in pages.take(page(found, more, total if says == "total" else None))]
     if says != "nothing" or size >= 25:
         assert items == [str(number) for number in range(min(total, size) if ignores_offset else total)]
     assert calls <= total + 2
 
 
+def page(ids: Iterable[int], more: bool | None, total: int | None = None) -> Answer:
+    """The answer of a list: its items, with a link to the next page or without, and how many there are in all."""
+    links = {} if more is None else {"links": [{"href": "h", "rel": "next"}] if more else []}
+    headers = {} if total is None else {"X-Total-Matching-Query": str(total)}
+    body = {"items": [{"id": str(number)} for number in ids], **links}
+    return Answer(recognise("GET", "/files"), 200, headers, json.dumps(body).encode())
+
+
 def test_a_list_without_an_end() -> None:
     """A server whose list goes on for ever, with new items on each page, is found out."""
-    pages: Pages[str] = Pages(str)
+    pages = Pages(read_file_details, lambda file: file.id)
     for number in range(MOST_PAGES - 1):
-        pages.take(Page((str(number),), 1, more=True))
+        pages.take(page([number], more=True))
     with pytest.raises(UnexpectedAnswer, match="does not end"):
-        pages.take(Page(("one more",), 1, more=True))
+        pages.take(page([MOST_PAGES], more=True))
 
 
 def test_every_operation_has_a_method() -> None:
     """No operation of the document is out of reach, with asyncio and without."""
-    from cavatica_upload.api import calls
-    from cavatica_upload.api.methods import AsyncApi, Operations
-    from cavatica_upload.api.operations import contract_operations, recognise
-
     arguments = {
         "start_upload": ("a/b", "n"),
-        "report_part": ("u1", PartReport.from_dict({"part_number": 1, "response": {"headers": {}}})),
+        "report_part": ("u1", report(1, "e")),
         "report_parts": ("u1", []),
         "get_part_url": ("u1", 1),
         "create_folder": ("a/b", "n"),
@@ -437,17 +443,33 @@ def test_every_operation_has_a_method() -> None:
         "list_uploads": (),
         "get_rate_limit": (),
     }
-    reached = set()
-    for kind in (Operations, AsyncApi):
-        methods = [
-            name for name, _ in inspect.getmembers(kind, inspect.isfunction) if hasattr(calls, name) and name[0] != "_"
-        ]
-        for name in methods:
-            made = getattr(calls, name)(*arguments.get(name, ("a/b",)))
-            call = made.page(0) if isinstance(made, calls.Listing) else next(iter(made))
-            reached.add((kind, recognise(call.request["method"], call.request["url"]).name))
+    reached: set[str] = set()
+
+    class Sent(Exception):
+        pass
+
+    async def send(request: dict[str, Any]) -> httpx.Response:
+        reached.add(recognise(request["method"], request["url"]).name)
+        raise Sent
+
+    class Blocking(Operations):
+        _coroutines = AsyncApi(send, Drifts(print))
+
+    async def first(found: Any) -> object:
+        return await (anext(found) if hasattr(found, "__anext__") else found)
+
+    def call(api: Any, name: str) -> None:
+        found = getattr(api, name)(*arguments.get(name, ("a/b",)))
+        next(found) if isinstance(api, Operations) else asyncio.run(first(found))
+
     every = {operation.name for operation in contract_operations()}
-    assert reached == {(kind, name) for kind in (Operations, AsyncApi) for name in every}
+    for api in (Blocking(), Blocking._coroutines):
+        reached.clear()
+        for name, _ in inspect.getmembers(type(api), inspect.isfunction):
+            if name[0] != "_":
+                with pytest.raises(Sent):
+                    call(api, name)
+        assert reached == every
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 207])

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.api import readers
+from cavatica_upload.api import records
 from cavatica_upload.api.methods import AsyncApi, Operations
-from cavatica_upload.api.operations import contract_operations, fits_into_path, recognise
-from cavatica_upload.api.responses import Answer
+from cavatica_upload.api.operations import contract_operations, recognise
+from cavatica_upload.api.records import Pages
+from cavatica_upload.api.responses import Answer, fits_into_path
 from cavatica_upload.errors import UnexpectedAnswer
 
 KEYS = [
@@ -37,18 +38,18 @@ JSON = st.recursive(
     max_leaves=12,
 )
 READERS = {
-    "startUpload": readers.started_upload,
-    "listUploads": readers.upload_page,
-    "getPartUrl": readers.part_url,
-    "getUpload": lambda answer: readers.upload(answer, "u1"),
-    "completeUpload": readers.completed_file,
-    "getFile": lambda answer: readers.file_details(answer.json, "f1"),
-    "getDownloadInfo": readers.download_url,
-    "listFiles": readers.file_page,
-    "createFolder": lambda answer: readers.file_details(answer.json),
-    "editFiles": lambda answer: readers.edit_outcomes(answer, ["f1", "f2"]),
-    "getProject": lambda answer: readers.project(answer, "a/b"),
-    "getRateLimit": readers.rate_limit,
+    "startUpload": records.read_started_upload,
+    "listUploads": lambda answer: Pages(records.read_upload_summary, lambda upload: upload.upload_id).take(answer),
+    "getPartUrl": records.read_part_url,
+    "getUpload": lambda answer: records.read_upload(answer, "u1"),
+    "completeUpload": records.read_completed_file,
+    "getFile": lambda answer: records.read_file_details(answer.json, "f1"),
+    "getDownloadInfo": records.read_url,
+    "listFiles": lambda answer: Pages(records.read_file_details, lambda file: file.id).take(answer),
+    "createFolder": lambda answer: records.read_file_details(answer.json),
+    "editFiles": lambda answer: records.read_edits(answer, ["f1", "f2"]),
+    "getProject": lambda answer: records.read_project(answer, "a/b"),
+    "getRateLimit": records.read_rate_limit,
 }
 OPERATIONS = {one.name: recognise(one.method, one.path) for one in contract_operations()}
 
@@ -63,9 +64,9 @@ def answer_of(name: str, value: Any) -> Answer:
 def test_any_json_is_read(name: str, value: Any) -> None:
     """Whatever comes is a record or UnexpectedAnswer, and its differences can be told."""
     answer = answer_of(name, value)
-    for difference in answer.differences():
-        assert difference.key
-        assert difference.came
+    for key, came in answer.differences():
+        assert key
+        assert came
     problem: UnexpectedAnswer | None = None
     try:
         READERS[name](answer)
@@ -79,14 +80,14 @@ def test_any_json_is_read(name: str, value: Any) -> None:
 def test_what_steers_is_usable(value: dict[str, Any]) -> None:
     """An id can stand in a path, a part size is between 1 byte and 5 GiB, a URL can be sent to, headers can be sent."""
     try:
-        started = readers.started_upload(answer_of("startUpload", value))
+        started = records.read_started_upload(answer_of("startUpload", value))
     except UnexpectedAnswer:
         pass
     else:
         assert fits_into_path(started.upload_id)
         assert 1 <= started.part_size <= 5 * 2**30
     try:
-        part = readers.part_url(answer_of("getPartUrl", value))
+        part = records.read_part_url(answer_of("getPartUrl", value))
     except UnexpectedAnswer:
         pass
     else:
@@ -94,7 +95,7 @@ def test_what_steers_is_usable(value: dict[str, Any]) -> None:
         assert all((name + text).isascii() for name, text in part.headers.items())
         assert all(name.isascii() and name for name in part.report_headers)
         assert part.method.isalpha()
-    completed = readers.completed_file(answer_of("completeUpload", value))
+    completed = records.read_completed_file(answer_of("completeUpload", value))
     assert completed.id is None or fits_into_path(completed.id)
 
 
@@ -106,6 +107,5 @@ def test_both_clients_have_the_same_operations() -> None:
         return {name: list(inspect.signature(one).parameters) for name, one in found if not name.startswith("_")}
 
     blocking = operations(Operations)
-    del blocking["get_httpx_client"]
     assert operations(AsyncApi) == blocking
     assert len(blocking) >= len(OPERATIONS)

@@ -265,6 +265,42 @@ def test_refusal_stops_all_calls(said: dict[str, str], least: float, most: float
     assert limiting.try_acquire() == 0
 
 
+DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
+AT = 1795341600  # the same in epoch seconds
+
+
+def wait_after(said: dict[str, str], now: float) -> float:
+    """Return the wait after a 429 with these headers."""
+    limiting = limiter(Clock(now))
+    limiting.acquire()
+    limiting.record(said, refused=True)
+    return limiting.try_acquire()
+
+
+@pytest.mark.parametrize("wrong", [-3600.0, 0.0, 3600.0, 1e9])
+def test_reset_with_a_wrong_clock(wrong: float) -> None:
+    """The wait for a reset is taken from the server's own clock: an hour's error of ours changes nothing."""
+    wait = wait_after({"Date": DATE, "X-RateLimit-Reset": str(AT + 120)}, AT + wrong)
+    assert wait == pytest.approx(120 + MARGIN, abs=1e-3)
+
+
+@pytest.mark.parametrize("reset", [AT - 5000, AT + 30, AT + 100_000, (AT + 30) * 1000, 0])
+@pytest.mark.parametrize("date", [DATE, "nonsense", None])
+def test_reset_is_never_an_hour_away(reset: int, date: str | None) -> None:
+    """Whatever the headers say, the wait is neither nothing nor longer than a window can be."""
+    said = {"x-ratelimit-reset": str(reset)} | ({} if date is None else {"date": date})
+    wait = wait_after(said, AT - 3600)
+    assert MARGIN <= wait <= LONGEST_WINDOW
+    if date != DATE:
+        assert wait <= Timing().longest_backoff + MARGIN
+
+
+@pytest.mark.parametrize("said", ["7", "7.0", "Sun, 22 Nov 2026 10:00:07 GMT"])
+def test_retry_after(said: str) -> None:
+    """Retry-After is honoured in both its forms, although the platform does not document it."""
+    assert wait_after({"Retry-After": said, "Date": DATE}, AT - 3600) == pytest.approx(7 + MARGIN, abs=1e-3)
+
+
 CANNOT_BE_TRUE = {
     "limit 0": headers(0, 0),
     "limit -1": headers(-1, 0),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.api.operations import ONLY_ONCE, SAFE_TO_REPEAT, Operation, contract_operations, recognise
-from cavatica_upload.api.policy import MOST_RATE_LIMITED, Accept, CallAttempts, Fail, Policy, Retry
-from cavatica_upload.api.rate_limit import LONGEST_WINDOW
+from cavatica_upload.api.policy import MOST_RATE_LIMITED, CallAttempts, Fail, Policy, Retry
+from cavatica_upload.api.responses import Answer as Accepted
 from cavatica_upload.errors import ConnectionFailed, RateLimited, ServerError, UnexpectedAnswer, UploadGone
 from cavatica_upload.http.failures import TransportFailure
 from cavatica_upload.timing import Timing
@@ -101,7 +101,7 @@ def test_table(operation: Operation, what: Answer | TransportFailure, repeats: s
     one = attempts_of(operation)
     decision = one.answered(*what) if isinstance(what, Answer) else one.failed(what)
     if repeats == "taken" or (repeats == "if needed" and operation not in (READ, START)):
-        assert decision == Accept()
+        assert isinstance(decision, Accepted)
         return
     repeats = repeats.replace("needed", "harmless")
     expected = repeats == "always" or (repeats == "if harmless" and operation.repeatable)
@@ -115,13 +115,13 @@ def test_a_page_in_the_place_of_an_answer() -> None:
     page = Answer(200, {}, b"<html>")
     assert all(isinstance(attempts_of(operation).answered(*page), Retry) for operation in (READ, REPORT, ABORT))
     assert isinstance(attempts_of(START).answered(*page), Fail)
-    assert attempts_of(COMPLETE).answered(*page) == Accept()
+    assert isinstance(attempts_of(COMPLETE).answered(*page), Accepted)
 
 
 def test_empty_success() -> None:
     """A report may be answered with nothing; a read may not, and is tried again."""
-    assert isinstance(attempts_of(REPORT).answered(*Answer(204, {}, b"")), Accept)
-    assert isinstance(attempts_of(REPORT).answered(*Answer(200, {}, b"  ")), Accept)
+    assert isinstance(attempts_of(REPORT).answered(*Answer(204, {}, b"")), Accepted)
+    assert isinstance(attempts_of(REPORT).answered(*Answer(200, {}, b"  ")), Accepted)
     assert isinstance(attempts_of(READ).answered(*Answer(200, {}, b"")), Retry)
 
 
@@ -132,7 +132,9 @@ def test_abort_done_by_the_lost_one() -> None:
     assert isinstance(first.error, UploadGone)
     lost = attempts_of(ABORT)
     lost.failed(TransportFailure("reset", maybe_acted=True))
-    assert lost.answered(*failure(404, 8003)) == Accept(instead=204)
+    done = lost.answered(*failure(404, 8003))
+    assert isinstance(done, Accepted)
+    assert done.status == 204
     refused = attempts_of(ABORT)
     refused.failed(TransportFailure("refused", maybe_acted=False))
     assert isinstance(refused.answered(*failure(404, 8003)), Fail)
@@ -167,46 +169,18 @@ def test_maintenance_waits_long() -> None:
 
 
 DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
-AT = 1795341600  # the same in epoch seconds
-
-
-@pytest.mark.parametrize("wrong", [-3600.0, 0.0, 3600.0, 1e9])
-def test_reset_with_a_wrong_clock(wrong: float) -> None:
-    """The wait for a reset is taken from the server's own clock: an hour's error of ours changes nothing."""
-    clock = Clock()
-    clock.now = AT + wrong
-    decision = attempts_of(START, clock=clock).answered(
-        *failure(429, 1000, {"Date": DATE, "X-RateLimit-Reset": str(AT + 120)})
-    )
-    assert isinstance(decision, Retry)
-    assert decision.rate_limited
-    assert 120 + MARGIN <= decision.delay <= 120 + MARGIN + 1
-
-
-@pytest.mark.parametrize("reset", [AT - 5000, AT + 30, AT + 100_000, (AT + 30) * 1000, 0])
-@pytest.mark.parametrize("date", [DATE, "nonsense", None])
-def test_reset_is_never_an_hour_away(reset: int, date: str | None) -> None:
-    """Whatever the headers say, the wait is neither nothing nor longer than a window can be."""
-    clock = Clock()
-    clock.now = AT - 3600
-    headers = {"x-ratelimit-reset": str(reset)} | ({} if date is None else {"date": date})
-    decision = attempts_of(READ, clock=clock).answered(*failure(429, 1000, headers))
-    assert isinstance(decision, Retry)
-    assert MARGIN <= decision.delay <= LONGEST_WINDOW + MARGIN + 1
-    if date != DATE:
-        assert decision.delay <= LONGEST_PAUSE + MARGIN + 1
 
 
 def test_retry_after() -> None:
     """Retry-After is honoured in both its forms, although the platform does not document it."""
-    seconds = attempts_of(READ).answered(*failure(429, None, {"Retry-After": "7"}))
+    seconds = attempts_of(READ).answered(*failure(503, 8000, {"Retry-After": "7"}))
     moment = attempts_of(READ).answered(
-        *failure(429, None, {"Retry-After": "Sun, 22 Nov 2026 10:00:07 GMT", "Date": DATE})
+        *failure(503, 8000, {"Retry-After": "Sun, 22 Nov 2026 10:00:07 GMT", "Date": DATE})
     )
-    decimal = attempts_of(READ).answered(*failure(429, None, {"Retry-After": "7.0"}))
+    decimal = attempts_of(READ).answered(*failure(503, 8000, {"Retry-After": "7.0"}))
     for decision in (seconds, moment, decimal):
         assert isinstance(decision, Retry)
-        assert 7 <= decision.delay <= 7 + MARGIN + 1
+        assert decision.delay == 7
 
 
 @pytest.mark.parametrize("said", ["99999999", "1e9", "-5", "Thu, 01 Jan 2099 00:00:00 GMT", "soon", "\u0663"])
@@ -223,10 +197,9 @@ def test_rate_limit_is_no_attempt() -> None:
     clock = Clock()
     one = attempts_of(START, Policy(attempts=1, deadline=10), clock)
     for _ in range(MOST_RATE_LIMITED):
-        decision = one.answered(*failure(429, 1000, {"Date": DATE, "X-RateLimit-Reset": str(AT + 300)}))
-        assert isinstance(decision, Retry)
-        clock.now += decision.delay
-        one.extend_deadline(decision.delay)
+        assert one.answered(*failure(429, 1000)) == Retry(0.0, "the rate limit is reached", rate_limited=True)
+        clock.now += 300
+        one.extend_deadline(300)
     last = one.answered(*failure(429, 1000))
     assert isinstance(last, Fail)
     assert isinstance(last.error, RateLimited)
@@ -268,15 +241,13 @@ def test_every_call_ends(
             break
         acted = acted or (isinstance(what, TransportFailure) and what.maybe_acted)
         assert not (acted and not operation.repeatable)
-        assert 0 <= decision.delay <= LONGEST_WINDOW + MARGIN + 1
         clock.now += decision.delay
         if decision.rate_limited:
-            excused += decision.delay
-            one.extend_deadline(decision.delay)
+            clock.now, excused = clock.now + 300, excused + 300
+            one.extend_deadline(300)
         else:
             maintenance = isinstance(what, Answer) and what.status == 503 and b'"code": 0' in what.body
             counted += not maintenance
-            assert decision.delay <= LONGEST_PAUSE
             assert clock.now - began - excused <= deadline
     else:
         assert counted < attempts

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Loopback, answer, targets
 
-from cavatica_upload.api import Api
-from cavatica_upload.api.operations import recognise, refuse_unsafe_path
+from cavatica_upload.api.client import Api, refuse_unsafe_path
+from cavatica_upload.api.operations import recognise
 from cavatica_upload.errors import UsageError
 
 MODULES = list(generated_modules())

@@ -1,25 +1,26 @@
 """`connect()`: the generated client, made safe.
 
-It returns an `AuthenticatedClient`, so that any generated function takes it, asynchronous ones too.
+It returns an `AuthenticatedClient`, so that every generated function takes it, asynchronous ones too.
 """
 
 import asyncio
 import contextlib
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Self
+from urllib.parse import unquote
 
 import attrs
 import httpx
 
-from cavatica_client import AuthenticatedClient, models
-from cavatica_upload.api.methods import AS_IT_CAME, AsyncApi, Operations, log_drift
-from cavatica_upload.api.operations import operation_of, refuse_unsafe_path
+from cavatica_client import AuthenticatedClient
+from cavatica_upload.api.methods import AsyncApi, Operations
 from cavatica_upload.api.policy import Policy
 from cavatica_upload.api.rate_limit import RateLimiter
-from cavatica_upload.api.responses import NOTHING, Answer, Drifts
-from cavatica_upload.api.transport import TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
+from cavatica_upload.api.responses import Drifts, fits_into_path
+from cavatica_upload.api.transport import AS_IT_CAME, TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import UsageError, check_kind, is_number
 from cavatica_upload.events import Drift, Event, Notice
@@ -27,8 +28,7 @@ from cavatica_upload.http import USER_AGENT
 from cavatica_upload.redact import Secret, protect, redact_logs
 from cavatica_upload.timing import Timing
 
-ECHOES = {"reportUploadedPart"}
-"""Operations that some platforms answer with the request's own body, others with nothing."""
+_log = logging.getLogger("cavatica_upload")
 
 
 def connect(
@@ -104,7 +104,7 @@ def connect(
         raise_on_unexpected_status=True,
         calls=calls,
         source=settings.source,
-        drifts=Drifts(on_event or log_drift),
+        drifts=Drifts(on_event or (lambda drift: _log.warning("%s", drift.text))),
     )
 
 
@@ -112,36 +112,29 @@ def connect(
 class Api(AuthenticatedClient, Operations):
     """The generated client with the token kept in its transports; made by `connect()`.
 
-    Every operation of the API is a method of it, and a coroutine of its `aio`; any generated function takes it, too.
+    Every operation of the API is a method of it, and a coroutine of its `aio`; every generated function takes it, too.
     Its own `token` is a placeholder. Threads can share it, and event loops one after the other; it cannot be copied or
-    pickled.
+    pickled. The clients that `with_…()` returns use the same connections; the first one stays as it is.
     """
 
     _calls: Calls = attrs.field(kw_only=True, alias="calls")
     source: str = attrs.field(kw_only=True)
     """A description of where the token was found."""
+    _drifts: Drifts = attrs.field(kw_only=True, alias="drifts")
     _transport: ApiTransport | None = attrs.field(kw_only=True, default=None, alias="transport")
     """The transport of the client that this one was derived from, which closes it."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    _sync: "_Client" = attrs.field(init=False)
-    _by_loop: "weakref.WeakKeyDictionary[object, _AsyncClient]" = attrs.field(
+    _sync: httpx.Client = attrs.field(init=False)
+    _by_loop: "weakref.WeakKeyDictionary[object, httpx.AsyncClient]" = attrs.field(
         factory=weakref.WeakKeyDictionary, init=False
     )
-    _drifts: Drifts = attrs.field(kw_only=True, alias="drifts")
 
     def __attrs_post_init__(self) -> None:
         """Make the connections: a proxy or certificates that cannot be used are reported here."""
-        transport: httpx.BaseTransport
-        if self._transport is None:
-            transport = self._transport = ApiTransport(self._calls)
-        else:
-            transport = _Borrowed(self._transport)
+        borrowed = self._transport is not None
+        self._transport = self._transport or ApiTransport(self._calls)
+        transport = _Borrowed(self._transport) if borrowed else self._transport
         self._sync = _Client(transport=transport, **self._arguments())
-
-    @property
-    def aio(self) -> AsyncApi:
-        """The operations of the API as coroutines."""
-        return AsyncApi(self, self._drifts)
 
     @property
     def endpoint(self) -> str:
@@ -152,6 +145,22 @@ class Api(AuthenticatedClient, Operations):
     def rate_limiter(self) -> RateLimiter:
         """The limiter that delays this client's calls when the server has none left."""
         return self._calls.rate_limiter
+
+    @property
+    def aio(self) -> AsyncApi:
+        """The operations of the API as coroutines."""
+
+        async def send(request: dict[str, Any]) -> httpx.Response:
+            return await self.get_async_httpx_client().request(**request, extensions={AS_IT_CAME: True})
+
+        return AsyncApi(send, self._drifts)
+
+    @property
+    def _coroutines(self) -> AsyncApi:
+        async def send(request: dict[str, Any]) -> httpx.Response:
+            return self._sync.request(**request, extensions={AS_IT_CAME: True})
+
+        return AsyncApi(send, self._drifts)
 
     def get_httpx_client(self) -> httpx.Client:
         """Return the synchronous client under the generated functions."""
@@ -171,7 +180,7 @@ class Api(AuthenticatedClient, Operations):
             return client
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        """Return a client with more headers, over the same connections; this one stays as it is."""
+        """Return a client with more headers."""
         try:
             httpx.Headers(headers)
         except (UnicodeError, TypeError) as error:
@@ -179,24 +188,27 @@ class Api(AuthenticatedClient, Operations):
         return attrs.evolve(self, headers={**self._headers, **headers})
 
     def with_cookies(self, cookies: dict[str, str]) -> Self:
-        """Return a client with more cookies, over the same connections; this one stays as it is."""
+        """Return a client with more cookies."""
         return attrs.evolve(self, cookies={**self._cookies, **cookies})
 
-    def with_drift_listener(self, listener: Callable[[Drift], None]) -> Self:
-        """Return a client that passes each Drift to this listener, over the same connections; this one stays."""
-        return attrs.evolve(self, drifts=Drifts(listener))
-
     def with_timeout(self, timeout: httpx.Timeout) -> Self:
-        """Return a client with other timeouts, over the same connections; this one stays as it is."""
+        """Return a client with other timeouts."""
         return attrs.evolve(self, timeout=timeout)
 
-    def set_httpx_client(self, client: httpx.Client) -> NoReturn:  # noqa: ARG002  (the generated signature)
-        """Refuse: another client would not keep the token to itself."""
-        raise UsageError(*_ANOTHER)
+    def with_drift_listener(self, listener: Callable[[Drift], None]) -> Self:
+        """Return a client that passes each Drift to this listener."""
+        return attrs.evolve(self, drifts=Drifts(listener))
 
-    def set_async_httpx_client(self, async_client: httpx.AsyncClient) -> NoReturn:  # noqa: ARG002  (as above)
+    def set_httpx_client(self, client: httpx.Client | httpx.AsyncClient) -> NoReturn:  # noqa: ARG002  (as generated)
         """Refuse: another client would not keep the token to itself."""
-        raise UsageError(*_ANOTHER)
+        raise UsageError(
+            "The connections of a client made by connect() cannot be replaced.",
+            "Make an AuthenticatedClient of cavatica_client for other connections.",
+        )
+
+    def set_async_httpx_client(self, async_client: httpx.AsyncClient) -> NoReturn:
+        """Refuse, as `set_httpx_client` does."""
+        self.set_httpx_client(async_client)
 
     def close(self) -> None:
         """Close the synchronous connections."""
@@ -236,30 +248,6 @@ class Api(AuthenticatedClient, Operations):
         }
 
 
-class _Client(httpx.Client):
-    """Checks a path before httpx resolves the dots in it, and an answer before a generated function reads it."""
-
-    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
-        with _refusing(url):
-            return super().build_request(method, url, **kwargs)
-
-    def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
-        response = super().send(request, **kwargs)
-        return response if kwargs.get("stream") else as_documented(response, self.base_url)
-
-
-class _AsyncClient(httpx.AsyncClient):
-    """As `_Client`."""
-
-    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
-        with _refusing(url):
-            return super().build_request(method, url, **kwargs)
-
-    async def send(self, request: httpx.Request, **kwargs: Any) -> httpx.Response:
-        response = await super().send(request, **kwargs)
-        return response if kwargs.get("stream") else as_documented(response, self.base_url)
-
-
 class _Borrowed(httpx.BaseTransport):
     """Connections that another client closes."""
 
@@ -270,6 +258,22 @@ class _Borrowed(httpx.BaseTransport):
         return self._transport.handle_request(request)
 
 
+class _Client(httpx.Client):
+    """Checks a path before httpx resolves the dots in it."""
+
+    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        with _refusing(url):
+            return super().build_request(method, url, **kwargs)
+
+
+class _AsyncClient(httpx.AsyncClient):
+    """As `_Client`."""
+
+    def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        with _refusing(url):
+            return super().build_request(method, url, **kwargs)
+
+
 @contextlib.contextmanager
 def _refusing(url: httpx.URL | str) -> Iterator[None]:
     if isinstance(url, str) and "://" not in url:  # as generated functions give it; a whole URL has no values in it
@@ -278,51 +282,22 @@ def _refusing(url: httpx.URL | str) -> Iterator[None]:
         yield
     except (UnicodeError, httpx.InvalidURL) as error:
         raise UsageError(
-            "A name or an id cannot be sent: it is too long, or holds characters that are not Unicode text.",
+            "A name or an ID cannot be sent: it is too long, or holds characters that are not Unicode text.",
             "Rename the file, or give another name for it on the platform.",
         ) from error
 
 
-def as_documented(response: httpx.Response, base: httpx.URL) -> httpx.Response:
-    """Return an answer as the generated functions can read it; raises UnexpectedAnswer if that is impossible.
+def refuse_unsafe_path(path: str) -> None:
+    """Raise UsageError if a value in a path would make it the path of another operation.
 
-    They read the statuses and keys of the document and nothing else; on others they end in KeyError, TypeError or
-    ValueError. A neighbouring status is replaced by the documented one.
+    An empty value, `.` and `..` do: browsers and HTTP libraries resolve them, so that getUpload("..") would list all
+    uploads. A slash does if a server decodes it.
     """
-    request = response.request
-    operation = operation_of(request, base)
-    if operation is None or not response.is_success or AS_IT_CAME in request.extensions:
-        return response
-    answer = Answer(operation, response.status_code, response.headers, response.content)
-    status = answer.documented_status
-    if status is None:
-        return response
-    if operation.name in ECHOES and answer.body.strip() in (b"", b"{}", b"null"):
-        return httpx.Response(status, content=request.content, request=request, extensions=response.extensions)
-    _check(answer)
-    response.status_code = status
-    return response
-
-
-def _check(answer: Answer) -> None:
-    """Read an answer as the generated function will; raises UnexpectedAnswer if it cannot be read."""
-    shape = answer.json_shape
-    if shape is None:
-        return
-    if answer.json is NOTHING:
-        raise answer.unexpected("without the JSON that belongs to it")
-    model = getattr(models, shape.get("$ref", ""), None)
-    if model is None:
-        return
-    try:
-        model.from_dict(answer.json)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        found = next((one for one in answer.differences() if not one.key.startswith("the ")), None)
-        what = f"and {found.key} is {found.came}" if found else "with JSON of another shape"
-        raise answer.unexpected(what) from error
-
-
-_ANOTHER = (
-    "The connections of a client made by connect() cannot be replaced.",
-    "Make an AuthenticatedClient of cavatica_client for other connections.",
-)
+    path = path.split("?", 1)[0].removeprefix("/")
+    for segment in path.split("/") if path else ():
+        value = unquote(segment)
+        if not fits_into_path(value):
+            raise UsageError(
+                f"{value!r} cannot be an ID or a name in the path of a request; nothing was sent.",
+                "Give the ID as the platform shows it.",
+            )

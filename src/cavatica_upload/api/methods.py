@@ -1,107 +1,300 @@
-"""The operations of the API as methods, with asyncio and without; what they do is in `calls.py`.
+"""The operations of the API as methods: what is sent, and how the answer is read.
 
-What may be sent again is decided below (`policy.py`): a start or a completion whose answer was lost raises an error
-with `maybe_acted`, and the caller finds out what happened.
+Each is written once, as a coroutine of `AsyncApi`. The methods of `Operations` run the same coroutines over a client
+that blocks: these never wait, so that they come to their end in one step.
+
+The policy below decides on retries (`policy.py`): a start or a completion whose answer was lost raises an error with
+`maybe_acted`, and the caller finds out what happened.
 """
 
 import functools
-import inspect
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import httpx
 
-from cavatica_client import AuthenticatedClient
-from cavatica_upload.api import calls
-from cavatica_upload.api.calls import Call, Listing, Steps
-from cavatica_upload.api.operations import operation_of
-from cavatica_upload.api.readers import Pages
-from cavatica_upload.api.responses import Answer, Drifts, error_of
-from cavatica_upload.events import Drift
+from cavatica_client.api.files import (
+    create_folder,
+    delete_file,
+    edit_files,
+    get_download_info,
+    get_file,
+    list_files,
+    list_folder,
+)
+from cavatica_client.api.projects import get_project
+from cavatica_client.api.rate_limit import get_rate_limit
+from cavatica_client.api.uploads import (
+    abort_upload,
+    complete_upload,
+    get_part_url,
+    get_upload,
+    list_uploads,
+    report_uploaded_part,
+    report_uploaded_parts,
+    start_upload,
+)
+from cavatica_client.models import (
+    CompleteUploadRequest,
+    CreateFolderRequest,
+    EditFilesRequest,
+    Metadata,
+    PartReport,
+    PartReportList,
+    StartUploadRequest,
+)
+from cavatica_client.models import FileEdit as EditItem
+from cavatica_client.types import UNSET
+from cavatica_upload.api import records
+from cavatica_upload.api.records import (
+    CompletedFile,
+    FileDetails,
+    Pages,
+    PartUrl,
+    Project,
+    RateLimit,
+    StartedUpload,
+    Upload,
+    UploadSummary,
+)
+from cavatica_upload.api.responses import Answer, Drifts
+from cavatica_upload.api.transport import answer_in
+from cavatica_upload.destination import Destination, destination_of
+from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
+from cavatica_upload.request import FileEdit
+
+PAGE = 100
+"""The most items of a page (docs.sevenbridges.com, List files)."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-AS_IT_CAME = "cavatica_upload.as_it_came"
-"""The extension of a request whose answer is not adapted to the document, since it is read leniently."""
-
-_log = logging.getLogger("cavatica_upload")
 
 
-def log_drift(drift: Drift) -> None:
-    """Log a drift if nobody listens to events."""
-    _log.warning("%s", drift.text)
+class AsyncApi:
+    """The operations of the API as coroutines; a client made by `connect()` has it as `aio`.
 
+    `async with connect() as api: async for upload in api.aio.list_uploads(): …`
+    """
 
-def _read(call: Call[T], response: httpx.Response, base: httpx.URL, drifts: Drifts) -> T:
-    operation = operation_of(response.request, base)
-    if operation is None or not response.is_success:  # never with a client made by connect(), which raises
-        raise error_of(response.status_code, response.headers, response.content)
-    answer = Answer(operation, response.status_code, response.headers, response.content)
-    drifts.note(answer)
-    return call.read(answer)
+    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[httpx.Response]], drifts: Drifts) -> None:
+        self._send = send
+        self._drifts = drifts
 
+    async def _call(self, request: dict[str, Any], read: Callable[[Answer], T]) -> T:
+        answer = answer_in(await self._send(request))
+        self._drifts.note(answer)
+        return read(answer)
 
-# Makers of methods: a type checker sees the arguments of the function in `calls.py`, help() its docstring.
-
-
-def _call(make: Callable[P, Call[T] | Steps[T]]) -> "Callable[Concatenate[Operations, P], T]":
-    def method(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        steps, value = iter(make(*args, **kwargs)), None
-        try:
-            while True:
-                value = self._send(steps.send(value))
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    return _named_after(make, method)
-
-
-def _acall(make: Callable[P, Call[T] | Steps[T]]) -> "Callable[Concatenate[AsyncApi, P], Coroutine[Any, Any, T]]":
-    async def method(self: "AsyncApi", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        steps, value = iter(make(*args, **kwargs)), None
-        try:
-            while True:
-                value = await self._send(steps.send(value))
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    return _named_after(make, method)
-
-
-def _list(make: Callable[P, Listing[Item]]) -> "Callable[Concatenate[Operations, P], Iterator[Item]]":
-    def method(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Item]:
-        listing = make(*args, **kwargs)
-        pages = Pages(listing.key)
+    async def _items(self, request: Callable[[int], dict[str, Any]], pages: Pages[Item]) -> AsyncIterator[Item]:
         while not pages.over:
-            yield from pages.take(self._send(listing.page(pages.offset)))
-
-    return _named_after(make, method)
-
-
-def _alist(make: Callable[P, Listing[Item]]) -> "Callable[Concatenate[AsyncApi, P], AsyncIterator[Item]]":
-    async def method(self: "AsyncApi", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Item]:
-        listing = make(*args, **kwargs)
-        pages = Pages(listing.key)
-        while not pages.over:
-            for item in pages.take(await self._send(listing.page(pages.offset))):
+            for item in await self._call(request(pages.offset), pages.take):
                 yield item
 
-    return _named_after(make, method)
+    # Uploads
+
+    async def start_upload(
+        self,
+        destination: Destination | str,
+        name: str,
+        size: int | None = None,
+        part_size: int | None = None,
+        md5: str | None = None,
+        overwrite: bool = False,
+    ) -> StartedUpload:
+        """Start an upload; the server decides on the part size (bytes). Raises NameTaken without `overwrite`."""
+        destination = destination_of(destination)
+        body = StartUploadRequest(
+            name=name,
+            project=destination.project or UNSET,
+            parent=destination.parent or UNSET,
+            size=UNSET if size is None else size,
+            part_size=UNSET if part_size is None else part_size,
+            md5=md5 or UNSET,
+        )
+        request = start_upload._get_kwargs(body=body, overwrite=True if overwrite else UNSET)
+        return await self._call(request, records.read_started_upload)
+
+    def list_uploads(self) -> AsyncIterator[UploadSummary]:
+        """Yield the uploads that are open on the server, requesting pages as they are needed."""
+        return self._items(
+            lambda offset: list_uploads._get_kwargs(limit=PAGE, offset=offset),
+            Pages(records.read_upload_summary, lambda upload: upload.upload_id),
+        )
+
+    async def get_upload(self, upload_id: str, list_parts: bool = False) -> Upload:
+        """Return an open upload, with the parts reported so far if `list_parts`. Raises UploadGone."""
+        request = get_upload._get_kwargs(upload_id, list_parts=True if list_parts else UNSET)
+        return await self._call(request, lambda answer: records.read_upload(answer, upload_id))
+
+    async def get_part_url(self, upload_id: str, number: int) -> PartUrl:
+        """Return where and how to send the bytes of a part (from 1)."""
+        return await self._call(get_part_url._get_kwargs(upload_id, number), records.read_part_url)
+
+    async def report_part(self, upload_id: str, report: PartReport) -> None:
+        """Report to the API what storage answered to one part."""
+        await self._call(report_uploaded_part._get_kwargs(upload_id, body=report), records.nothing)
+
+    async def report_parts(self, upload_id: str, reports: Iterable[PartReport]) -> None:
+        """Report to the API what storage answered to many parts, in one call."""
+        body = PartReportList(parts=list(reports))
+        await self._call(report_uploaded_parts._get_kwargs(upload_id, body=body), records.nothing)
+
+    async def complete_upload(self, upload_id: str, reports: Iterable[PartReport] = ()) -> CompletedFile:
+        """Complete an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
+
+        After any status of success the upload is completed; if the server did not send the file's `id`, the file has to
+        be looked for. After an error with `maybe_acted`, or UploadGone after one, the file may exist.
+        """
+        parts = list(reports)
+        body = CompleteUploadRequest(parts=parts) if parts else UNSET
+        return await self._call(complete_upload._get_kwargs(upload_id, body=body), records.read_completed_file)
+
+    async def abort_upload(self, upload_id: str) -> None:
+        """Abort an upload; storage deletes its parts. Raises UploadGone for one that is not open."""
+        await self._call(abort_upload._get_kwargs(upload_id), records.nothing)
+
+    # Files and folders
+
+    async def get_file(self, file_id: str) -> FileDetails:
+        """Return a file or a folder."""
+        found = await self._call(
+            get_file._get_kwargs(file_id), lambda answer: records.read_file_details(answer.json, file_id)
+        )
+        return found or FileDetails(id=file_id)
+
+    async def get_download_url(self, file_id: str) -> str:
+        """Return a signed URL of a file's bytes; whoever has it can read them."""
+        return await self._call(get_download_info._get_kwargs(file_id), records.read_url)
+
+    async def delete_file(self, file_id: str) -> None:
+        """Delete a file or an empty folder."""
+        await self._call(delete_file._get_kwargs(file_id), records.nothing)
+
+    def list_files(self, destination: Destination | str, name: str | None = None) -> AsyncIterator[FileDetails]:
+        """Yield the files and folders at a destination; only those with this name, if one is given."""
+        place = destination_of(destination)
+        return self._items(
+            lambda offset: list_files._get_kwargs(
+                project=place.project or UNSET,
+                parent=place.parent or UNSET,
+                name=UNSET if name is None else [name],
+                limit=PAGE,
+                offset=offset,
+            ),
+            Pages(records.read_file_details, lambda file: file.id),
+        )
+
+    async def find_file(self, destination: Destination | str, name: str) -> FileDetails | None:
+        """Return the file or folder of exactly this name at a destination, None if there is none."""
+        async for file in self.list_files(destination, name):
+            if file.name == name:
+                return file
+        return None
+
+    def list_folder(self, folder_id: str) -> AsyncIterator[FileDetails]:
+        """Yield the files and folders in a folder."""
+        return self._items(
+            lambda offset: list_folder._get_kwargs(folder_id, limit=PAGE, offset=offset),
+            Pages(records.read_file_details, lambda file: file.id),
+        )
+
+    async def create_folder(self, destination: Destination | str, name: str) -> FileDetails:
+        """Create a folder. Raises NameTaken."""
+        place = destination_of(destination)
+        project, parent = place.project or UNSET, place.parent or UNSET
+        body = CreateFolderRequest(name=name, type_="folder", project=project, parent=parent)
+        created = await self._call(
+            create_folder._get_kwargs(body=body), lambda answer: records.read_file_details(answer.json)
+        )
+        return created or await self.find_file(place, name) or _not_found(name)
+
+    async def edit_files(self, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
+        """Merge metadata into up to 100 files and set tags. Return an error for each file, or None if it succeeded."""
+        body = EditFilesRequest(items=[_edit_item(edit) for edit in edits])
+        ids = [edit.file_id for edit in edits]
+        results = await self._call(edit_files._get_kwargs(body=body), lambda answer: records.read_edits(answer, ids))
+        errors: list[CavaticaError | None] = []
+        for edit, result in zip(edits, results, strict=True):
+            if isinstance(result, CavaticaError):
+                errors.append(result)
+            else:
+                errors.append(None if result else _edit_error(edit, await self.get_file(edit.file_id)))
+        return errors
+
+    # Projects and the rate limit
+
+    async def get_project(self, project: str) -> Project:
+        """Return a project, given as owner/name."""
+        owner, _, name = str(Destination(project=project)).partition("/")
+        return await self._call(
+            get_project._get_kwargs(owner, name), lambda answer: records.read_project(answer, project)
+        )
+
+    async def get_rate_limit(self) -> RateLimit:
+        """Return the number of calls left; this call is not counted."""
+        return await self._call(get_rate_limit._get_kwargs(), records.read_rate_limit)
 
 
-def _named_after(make: Callable[..., Any], method: Method) -> Method:
-    functools.update_wrapper(method, make)
-    signature = inspect.signature(make)
-    oneself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    shown: Any = method
-    shown.__signature__ = signature.replace(parameters=[oneself, *signature.parameters.values()])
-    return method
+def _edit_item(edit: FileEdit) -> EditItem:
+    item = EditItem(id=edit.file_id, tags=list(edit.tags) or UNSET)
+    if edit.metadata:
+        item.metadata = Metadata()
+        item.metadata.additional_properties.update(edit.metadata)
+    return item
+
+
+def _edit_error(edit: FileEdit, file: FileDetails) -> CavaticaError | None:
+    """Return None if a file has what was to be set, after an answer that did not say."""
+    metadata_set = file.metadata is None or dict(edit.metadata).items() <= file.metadata.items()
+    if metadata_set and (file.tags is None or set(edit.tags) <= set(file.tags)):
+        return None
+    return UnexpectedAnswer(
+        "editFiles failed: the server did not say what became of the file, and the file is unchanged.",
+        "Run the same command again.",
+        status=200,
+        operation="editFiles",
+    )
+
+
+def _not_found(name: str) -> NoReturn:
+    raise UnexpectedAnswer(
+        f"createFolder failed: the server reported success, but the folder is not there: {name!r}.",
+        "Look for the folder on the platform, and run the same command again.",
+        status=200,
+        operation="createFolder",
+    )
+
+
+# The same without asyncio
+
+
+def _run(coroutine: Awaitable[T]) -> T:
+    """Run a coroutine that never waits."""
+    try:
+        coroutine.__await__().send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("a call of a blocking client waited for an event loop")
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncApi, P], Coroutine[Any, Any, T]],
+) -> "Callable[Concatenate[Operations, P], T]":
+    @functools.wraps(method)
+    def call(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return _run(method(self._coroutines, *args, **kwargs))
+
+    return call
+
+
+def _each(items: AsyncIterator[Item]) -> Iterator[Item]:
+    while True:
+        try:
+            yield _run(anext(items))
+        except StopAsyncIteration:
+            return
 
 
 class Operations:
@@ -113,67 +306,35 @@ class Operations:
     `cavatica_upload.api.records`. Lists are followed page by page as they are read.
     """
 
-    _drifts: Drifts
-
-    start_upload = _call(calls.start_upload)
-    list_uploads = _list(calls.list_uploads)
-    get_upload = _call(calls.get_upload)
-    get_part_url = _call(calls.get_part_url)
-    report_part = _call(calls.report_part)
-    report_parts = _call(calls.report_parts)
-    complete_upload = _call(calls.complete_upload)
-    abort_upload = _call(calls.abort_upload)
-    get_file = _call(calls.get_file)
-    get_download_url = _call(calls.get_download_url)
-    delete_file = _call(calls.delete_file)
-    list_files = _list(calls.list_files)
-    find_file = _call(calls.find_file)
-    list_folder = _list(calls.list_folder)
-    create_folder = _call(calls.create_folder)
-    edit_files = _call(calls.edit_files)
-    get_project = _call(calls.get_project)
-    get_rate_limit = _call(calls.get_rate_limit)
-
-    def get_httpx_client(self) -> httpx.Client:
-        """Return the client that sends requests."""
+    @property
+    def _coroutines(self) -> AsyncApi:
+        """The coroutines over a client that blocks."""
         raise NotImplementedError
 
-    def _send(self, call: Call[T]) -> T:
-        client = self.get_httpx_client()
-        response = client.request(**call.request, extensions={AS_IT_CAME: True})
-        return _read(call, response, client.base_url, self._drifts)
+    start_upload = _blocking(AsyncApi.start_upload)
+    get_upload = _blocking(AsyncApi.get_upload)
+    get_part_url = _blocking(AsyncApi.get_part_url)
+    report_part = _blocking(AsyncApi.report_part)
+    report_parts = _blocking(AsyncApi.report_parts)
+    complete_upload = _blocking(AsyncApi.complete_upload)
+    abort_upload = _blocking(AsyncApi.abort_upload)
+    get_file = _blocking(AsyncApi.get_file)
+    get_download_url = _blocking(AsyncApi.get_download_url)
+    delete_file = _blocking(AsyncApi.delete_file)
+    find_file = _blocking(AsyncApi.find_file)
+    create_folder = _blocking(AsyncApi.create_folder)
+    edit_files = _blocking(AsyncApi.edit_files)
+    get_project = _blocking(AsyncApi.get_project)
+    get_rate_limit = _blocking(AsyncApi.get_rate_limit)
 
+    def list_uploads(self) -> Iterator[UploadSummary]:
+        """Yield the uploads that are open on the server, requesting pages as they are needed."""
+        return _each(self._coroutines.list_uploads())
 
-class AsyncApi:
-    """The operations of `Operations` as coroutines; a client made by `connect()` has it as `aio`.
+    def list_files(self, destination: Destination | str, name: str | None = None) -> Iterator[FileDetails]:
+        """Yield the files and folders at a destination; only those with this name, if one is given."""
+        return _each(self._coroutines.list_files(destination, name))
 
-    `async with connect() as api: async for upload in api.aio.list_uploads(): …`
-    """
-
-    def __init__(self, client: AuthenticatedClient, drifts: Drifts) -> None:
-        self._client = client
-        self._drifts = drifts
-
-    start_upload = _acall(calls.start_upload)
-    list_uploads = _alist(calls.list_uploads)
-    get_upload = _acall(calls.get_upload)
-    get_part_url = _acall(calls.get_part_url)
-    report_part = _acall(calls.report_part)
-    report_parts = _acall(calls.report_parts)
-    complete_upload = _acall(calls.complete_upload)
-    abort_upload = _acall(calls.abort_upload)
-    get_file = _acall(calls.get_file)
-    get_download_url = _acall(calls.get_download_url)
-    delete_file = _acall(calls.delete_file)
-    list_files = _alist(calls.list_files)
-    find_file = _acall(calls.find_file)
-    list_folder = _alist(calls.list_folder)
-    create_folder = _acall(calls.create_folder)
-    edit_files = _acall(calls.edit_files)
-    get_project = _acall(calls.get_project)
-    get_rate_limit = _acall(calls.get_rate_limit)
-
-    async def _send(self, call: Call[T]) -> T:
-        client = self._client.get_async_httpx_client()
-        response = await client.request(**call.request, extensions={AS_IT_CAME: True})
-        return _read(call, response, client.base_url, self._drifts)
+    def list_folder(self, folder_id: str) -> Iterator[FileDetails]:
+        """Yield the files and folders in a folder."""
+        return _each(self._coroutines.list_folder(folder_id))

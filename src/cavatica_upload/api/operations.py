@@ -1,8 +1,8 @@
-"""The operations of openapi.yaml: which one a request is, whether it may be made twice, and what its answers look like.
+"""The operations of openapi.yaml: their requests, which of them may be repeated, and the shapes of their answers.
 
-Names, paths and shapes come from `contract.json`, which `make generate` writes (tools/generate.py), so that an
-operation that is new in the document is known here with it. What a second request would do, the document cannot say:
-that is listed here.
+Names, paths and shapes come from `contract.json`, which `make generate` writes (tools/generate.py), so that a new
+operation of the document is known here too. Whether a repeated request does harm is not in the document; the tables
+below say it.
 """
 
 import json
@@ -12,18 +12,14 @@ from functools import cache
 from importlib.resources import files
 from itertools import islice
 from typing import Any
-from urllib.parse import unquote
 
 import attrs
-import httpx
-
-from cavatica_upload.errors import UsageError
 
 SAFE_TO_REPEAT = {
     "reportUploadedPart": "the same report again changes nothing",
     "reportUploadedParts": "the same reports again change nothing",
-    "abortUpload": "an aborted upload stays aborted; a repeated call finds it gone, which is what was wanted",
-    "deleteFile": "a deleted file stays deleted; a repeated call finds it gone, which is what was wanted",
+    "abortUpload": "an aborted upload stays aborted; a repeated call finds it gone, as intended",
+    "deleteFile": "a deleted file stays deleted; a repeated call finds it gone, as intended",
     "editFiles": "metadata are merged, and the same values again change nothing",
 }
 ONLY_ONCE = {
@@ -33,32 +29,22 @@ ONLY_ONCE = {
 }
 GONE_IS_DONE = {"abortUpload", "deleteFile"}
 NEEDS_BODY = {"startUpload"}
-"""Operations beside the reads whose answer must hold JSON: the upload cannot continue without it."""
+"""Operations, besides those that read, whose answer must hold JSON: the upload cannot continue without it."""
 FREE = {"getRateLimit"}  # docs.cavatica.org, Get your current rate limit status
 SLOW = {"completeUpload"}  # storage assembles up to 10,000 parts before the platform answers
+
 COMPARED_ITEMS = 100
 """The number of items of a list that are compared with their shape; later items rarely differ in a new way."""
 
 Shape = Mapping[str, Any]
-"""A piece of JSON Schema; {"json": False} stands for a body that is not JSON."""
-
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "object": dict,
-    "array": list,
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "null": type(None),
-}
-_NAMES: Mapping[type, str] = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+"""A piece of JSON Schema."""
 
 
 @attrs.frozen
 class Operation:
     """An operation of the document; for a request that is none of them, `name` is its method and path.
 
-    `successes` has the shape of the answer for each documented status of success, None if the answer has no body.
+    `successes` has the shape of the JSON for each documented status of success, None if there is no JSON.
     """
 
     name: str
@@ -78,8 +64,8 @@ class Operation:
 
     @property
     def needs_body(self) -> bool:
-        """Whether a success counts only with JSON in it."""
-        has_json = any(shape is not None and shape.get("json", True) for shape in self.successes.values())
+        """Whether a success without JSON is a failure."""
+        has_json = any(shape is not None for shape in self.successes.values())
         return (has_json or not self.successes) and (self.reads or self.name in NEEDS_BODY)
 
     @property
@@ -98,58 +84,25 @@ class Operation:
         return self.name in SLOW
 
 
-def operation_of(request: httpx.Request, base: httpx.URL) -> Operation | None:
-    """Return the operation that a request is, None for a request to another origin."""
-    url, path = request.url, request.url.raw_path.decode("ascii").split("?", 1)[0]
-    prefix = base.raw_path.decode("ascii").rstrip("/")
-    if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port) or not path.startswith(prefix):
-        return None
-    return recognise(request.method, path.removeprefix(prefix))
-
-
 def recognise(method: str, path: str) -> Operation:
-    """Return the operation behind a method and a raw path below the base URL."""
+    """Return the operation of a method and a raw path below the base URL."""
     method, segments = method.upper(), path.split("/")
     for operation in contract_operations():
-        if operation.method == method and _fits(segments, operation.path.split("/")):
+        if operation.method == method and _matches(segments, operation.path.split("/")):
             return operation
     return Operation(f"{method} {path}", method, path)
 
 
-def _fits(segments: list[str], template: list[str]) -> bool:
+def _matches(segments: list[str], template: list[str]) -> bool:
     return len(segments) == len(template) and all(
         segment == wanted or (wanted.startswith("{") and segment != "")
         for segment, wanted in zip(segments, template, strict=True)
     )
 
 
-def refuse_unsafe_path(path: str) -> None:
-    """Raise UsageError if a value in a path would make it the path of another operation.
-
-    An empty value, `.` and `..` do: browsers and HTTP libraries resolve them, so that getUpload("..") would list all
-    uploads. So does a slash, if a server decodes it.
-    """
-    path = path.split("?", 1)[0].removeprefix("/")
-    for segment in path.split("/") if path else ():
-        value = unquote(segment)
-        if not fits_into_path(value):
-            raise UsageError(
-                f"{value!r} cannot be an ID or a name in the path of a request; nothing was sent.",
-                "Give the ID as the platform shows it.",
-            )
-
-
-def fits_into_path(value: str) -> bool:
-    """Return whether a server will read an ID or a name in a path unchanged."""
-    return value not in ("", ".", "..") and not any(character in "/\\" or character < " " for character in value)
-
-
-# The document
-
-
 @cache
 def contract_operations() -> tuple[Operation, ...]:
-    """Return the operations of the document, those first whose paths have the fewest values in them."""
+    """Return the operations of the document, those with the fewest values in their path first."""
     operations = [
         Operation(
             one["name"], one["method"], one["path"], {int(status): shape for status, shape in one["successes"].items()}
@@ -159,25 +112,36 @@ def contract_operations() -> tuple[Operation, ...]:
     return tuple(sorted(operations, key=lambda operation: operation.path.count("{")))
 
 
-@attrs.frozen
-class Difference:
-    """A difference between an answer and the document: `key` is the path to it, `came` says what is there instead."""
-
-    key: str
-    came: str
+@cache
+def _document() -> Any:
+    return json.loads(files(__package__).joinpath("contract.json").read_text(encoding="utf-8"))
 
 
-def differences(shape: Shape | None, value: object, key: str = "") -> Iterator[Difference]:
-    """Yield the differences of a JSON value from its shape: missing keys, other types, values outside of the bounds."""
+# Differences of an answer from its shape
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "null": type(None),
+}
+_NAMES: Mapping[type, str] = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+
+
+def differences(shape: Shape | None, value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the differences of a JSON value from its shape: missing keys, other types, values out of bounds."""
     shape = _resolved(shape)
     wrong = _wrong(shape, value)
     if wrong is not None:
-        yield Difference(key or "the body", wrong)
+        yield key or "the body", wrong
     elif isinstance(value, dict):
         properties: Mapping[str, Any] = shape.get("properties", {})
         for name in shape.get("required", ()):
             if name not in value:
-                yield Difference(f"{key}.{name}".lstrip("."), "missing")
+                yield f"{key}.{name}".lstrip("."), "missing"
         for name, inner in value.items():
             expected = properties.get(name, shape.get("additionalProperties"))
             if expected is not None:
@@ -210,11 +174,7 @@ def _is(value: object, name: str) -> bool:
 
 
 def _resolved(shape: Shape | None) -> Shape:
+    """Return a shape without a reference at its top."""
     while shape and "$ref" in shape:
         shape = _document()["schemas"][shape["$ref"]]
     return shape or {}
-
-
-@cache
-def _document() -> Any:
-    return json.loads(files(__package__).joinpath("contract.json").read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@
 ======================================  ====================================================================
 answered 2xx, with JSON if it matters   accept
 no connection                           retry, for `retry_for` seconds at least
-429                                     retry after the reset; not counted among the attempts
+429                                     retry when the rate limiter allows; not counted among the attempts
 503/0, maintenance                      retry when the platform says, else after a long pause; not counted either
 409/8008, 503 saying "not now"          retry: the platform says that it did nothing
 other 5xx, answer lost, garbled 2xx     retry if a second time does no harm (`operations.py`), else fail
@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 import attrs
 
 from cavatica_upload.api.operations import Operation
-from cavatica_upload.api.rate_limit import retry_after, wait_asked_for
-from cavatica_upload.api.responses import NOTHING, Answer, error_of
+from cavatica_upload.api.rate_limit import retry_after
+from cavatica_upload.api.responses import LARGEST, NOTHING, Answer, error_of
 from cavatica_upload.errors import (
     ApiError,
     CavaticaError,
@@ -41,7 +41,7 @@ MOST_RATE_LIMITED = 12
 """The number of 429s for one call before it fails: an hour, with windows of five minutes."""
 
 LONGEST_PAUSE = 7 * 86400.0
-"""The longest Retry-After in seconds that can be true; another is ignored, so that it does not end a call early."""
+"""The longest Retry-After in seconds that can be true; a longer one is ignored, so that it does not end a call."""
 
 # docs.cavatica.org, API status codes: maintenance, rate limit, file service down, upload service down, part not
 # reserved (try again), service unavailable. The platform itself says that it did nothing.
@@ -62,15 +62,8 @@ class Policy:
 
 
 @attrs.frozen
-class Accept:
-    """The answer is good; `instead` is the status to return if the received one means success only for this call."""
-
-    instead: int | None = None
-
-
-@attrs.frozen
 class Retry:
-    """Retry after `delay` seconds; `rate_limited` and `maintenance` are set if the server asked for the pause."""
+    """Retry after `delay` seconds; `rate_limited` and `maintenance` say what the server gave as the reason."""
 
     delay: float
     reason: str
@@ -83,9 +76,6 @@ class Fail:
     """Raise the error."""
 
     error: CavaticaError
-
-
-Decision = Accept | Retry | Fail
 
 
 class CallAttempts:
@@ -119,6 +109,11 @@ class CallAttempts:
         return self._attempts + self._limited
 
     @property
+    def counted(self) -> bool:
+        """Whether the next attempt counts against the rate limit; a free call does after it was refused with 429."""
+        return not self.operation.free or self._limited > 0
+
+    @property
     def time_left(self) -> float:
         """Seconds to the deadline."""
         return self._started + self._extended + self._policy.deadline - self._clock()
@@ -136,87 +131,47 @@ class CallAttempts:
             failure.hint or "Check the network and the endpoint, and run the same command again.",
             operation=self.operation.name,
         )
+        if failure.permanent:
+            return self._fail(error)
         patient = self._clock() - self._started < self._policy.retry_for
-        return self._retry_or_fail(
-            error, failure.reason, may_act=failure.maybe_acted, final=failure.permanent, patient=patient
-        )
+        return self._retry_or_fail(error, failure.reason, may_act=failure.maybe_acted, patient=patient)
 
-    def answered(self, status: int, headers: Mapping[str, str], body: bytes) -> Decision:
-        """Judge an answer by its status, the platform's code in it, and what came before it."""
-        answer = Answer(self.operation, status, headers, body)
-        if 200 <= answer.status < 300:
-            trouble = self._trouble(answer)
-            if trouble is None:
-                return Accept()
-            self._attempts += 1
-            return self._retry_or_fail(answer.unexpected(f"with {trouble}"), trouble, may_act=True)
-        error = error_of(answer.status, answer.headers, answer.body, self.operation.name)
+    def answered(self, status: int, headers: Mapping[str, str], body: bytes | None) -> Answer | Retry | Fail:
+        """Judge an answer; return it if it is accepted. `body` is None if it is larger than any of the API can be."""
+        answer = Answer(self.operation, status, headers, body or b"")
+        if 200 <= status < 300:
+            return self._succeeded(answer, too_large=body is None)
+        error = error_of(status, headers, answer.body, self.operation.name)
         if isinstance(error, RateLimited):
-            return self._rate_limited(error, answer)
+            self._limited += 1
+            if self._limited > MOST_RATE_LIMITED:
+                return self._fail(error)
+            return Retry(0.0, "the rate limit is reached", rate_limited=True)
         self._attempts += 1
-        if answer.status == 404 and error.code is not None and self._acted and self.operation.gone_is_done:
-            return Accept(instead=204)
-        reason = f"{error.status}" if error.reason is None else f"{error.status}, {error.reason}"
-        asked = retry_after(answer.headers, self._wall())
-        if asked is not None and asked > LONGEST_PAUSE:
-            asked = None
+        if status == 404 and error.code is not None and self._acted and self.operation.gone_is_done:
+            return attrs.evolve(answer, status=204, body=b"")
+        reason = f"{status}" if error.reason is None else f"{status}, {error.reason}"
+        pause = retry_after(headers, self._wall())
+        if pause is not None and pause > LONGEST_PAUSE:
+            pause = None
         if error.maintenance:
-            return self._maintenance(error, answer, reason, asked)
-        if (answer.status >= 500 and answer.status not in _FINAL_5XX) or isinstance(error, PartNotReserved):
-            return self._retry_or_fail(error, reason, may_act=error.code not in _NOT_DONE, asked=asked)
-        if answer.status in (408, 425):
-            return self._retry_or_fail(error, reason, may_act=True, asked=asked)
+            return self._maintenance(error, answer, reason, pause)
+        if (status >= 500 and status not in _FINAL_5XX) or isinstance(error, PartNotReserved):
+            return self._retry_or_fail(error, reason, may_act=error.code not in _NOT_DONE, pause=pause)
+        if status in (408, 425):
+            return self._retry_or_fail(error, reason, may_act=True, pause=pause)
         return self._fail(error)
 
-    def oversized(self, status: int, limit: int) -> Fail:
-        """Judge an answer that is larger than any of the API can be."""
+    def _succeeded(self, answer: Answer, *, too_large: bool) -> Answer | Retry | Fail:
+        if too_large:
+            self._attempts += 1
+            self._acted = self._acted or not self.operation.reads
+            return self._fail(answer.unexpected(f"with more than {LARGEST >> 20} MiB"))
+        trouble = self._trouble(answer)
+        if trouble is None:
+            return answer
         self._attempts += 1
-        self._acted = self._acted or not self.operation.reads
-        return self._fail(Answer(self.operation, status, {}, b"").unexpected(f"with more than {limit >> 20} MiB"))
-
-    def _rate_limited(self, error: ApiError, answer: Answer) -> Retry | Fail:
-        self._limited += 1
-        if self._limited > MOST_RATE_LIMITED:
-            return self._fail(error)
-        asked = wait_asked_for(answer.headers, self._wall())
-        more = self._uniform(0, self._timing.longest_backoff if asked is None else 1)
-        return Retry((asked or 0.0) + self._timing.reset_margin + more, "the rate limit is reached", rate_limited=True)
-
-    def _maintenance(self, error: ApiError, answer: Answer, reason: str, asked: float | None) -> Retry | Fail:
-        longest = self._timing.longest_backoff
-        delay = self._uniform(longest / 2, longest) if asked is None else asked + self._uniform(0, min(1, longest))
-        if delay < self.time_left:
-            return Retry(delay, reason, maintenance=True)
-        if asked is None:
-            return self._fail(error)
-        until = clock_text(self._wall() + asked)
-        hint = f"The platform says it will be back at {until}. Uploaded parts are kept: run the same command then."
-        return self._fail(error_of(answer.status, answer.headers, answer.body, self.operation.name, hint))
-
-    def _retry_or_fail(
-        self,
-        error: CavaticaError,
-        reason: str,
-        *,
-        may_act: bool,
-        final: bool = False,
-        patient: bool = False,
-        asked: float | None = None,
-    ) -> Retry | Fail:
-        self._acted = self._acted or (may_act and not self.operation.reads)
-        exhausted = self._attempts >= self._policy.attempts and not patient
-        if final or exhausted or (may_act and not self.operation.repeatable):
-            return self._fail(error)
-        timing = self._timing
-        delay = full_jitter(self._attempts, timing.first_backoff, timing.longest_backoff, self._uniform)
-        delay = max(delay, asked or 0.0)
-        return Retry(delay, reason) if delay < self.time_left else self._fail(error)
-
-    def _fail(self, error: CavaticaError) -> Fail:
-        error.maybe_acted = self._acted
-        if self.attempts > 1:
-            error.add_note(f"Tried {self.attempts} times in {self._clock() - self._started:.0f} s.")
-        return Fail(error)
+        return self._retry_or_fail(answer.unexpected(f"with {trouble}"), trouble, may_act=True)
 
     def _trouble(self, answer: Answer) -> str | None:
         """Return what is wrong with a success, None if it can be used."""
@@ -228,6 +183,35 @@ class CallAttempts:
         if not body:
             return "nothing" if self.operation.reads else None
         return "something that is not JSON" if answer.json is NOTHING else None
+
+    def _maintenance(self, error: ApiError, answer: Answer, reason: str, pause: float | None) -> Retry | Fail:
+        longest = self._timing.longest_backoff
+        delay = self._uniform(longest / 2, longest) if pause is None else pause + self._uniform(0, min(1, longest))
+        if delay < self.time_left:
+            return Retry(delay, reason, maintenance=True)
+        if pause is None:
+            return self._fail(error)
+        until = clock_text(self._wall() + pause)
+        hint = f"The platform says it will be back at {until}. Uploaded parts are kept: run the same command then."
+        return self._fail(error_of(answer.status, answer.headers, answer.body, self.operation.name, hint))
+
+    def _retry_or_fail(
+        self, error: CavaticaError, reason: str, *, may_act: bool, patient: bool = False, pause: float | None = None
+    ) -> Retry | Fail:
+        self._acted = self._acted or (may_act and not self.operation.reads)
+        exhausted = self._attempts >= self._policy.attempts and not patient
+        if exhausted or (may_act and not self.operation.repeatable):
+            return self._fail(error)
+        timing = self._timing
+        delay = full_jitter(self._attempts, timing.first_backoff, timing.longest_backoff, self._uniform)
+        delay = max(delay, pause or 0.0)
+        return Retry(delay, reason) if delay < self.time_left else self._fail(error)
+
+    def _fail(self, error: CavaticaError) -> Fail:
+        error.maybe_acted = self._acted
+        if self.attempts > 1:
+            error.add_note(f"Tried {self.attempts} times in {self._clock() - self._started:.0f} s.")
+        return Fail(error)
 
 
 def clock_text(moment: float) -> str:

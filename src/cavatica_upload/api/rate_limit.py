@@ -23,7 +23,7 @@ LONGEST_WINDOW = 600.0
 """The longest wait in seconds that one answer can cause; a reset further away is an error, and is ignored."""
 BLUR = 1
 """Seconds by which two announcements of one reset may differ, if a server rounds the remaining time."""
-LOOK_AGAIN = 5.0
+POLL = 5.0
 """Seconds between two checks of a waiting thread for news from other threads."""
 
 
@@ -40,56 +40,51 @@ class Reading:
 
 
 def read_rate_limit(headers: Mapping[str, str], now: float) -> Reading | None:
-    """Return the rate limit in the headers, None if it is missing or cannot be true; `now` is in epoch seconds.
-
-    Times are taken relative to the answer's own Date, so that a wrong clock here does no harm.
-    """
-    known = {name.lower(): value for name, value in headers.items()}
-    limit, remaining = _integer(known.get("x-ratelimit-limit")), _integer(known.get("x-ratelimit-remaining"))
+    """Return the rate limit in the headers, None if it is missing or cannot be true; `now` is in epoch seconds."""
+    known = _lowered(headers)
+    limit, remaining = _number(known.get("x-ratelimit-limit")), _number(known.get("x-ratelimit-remaining"))
+    end = _end(known, now)
     if limit is not None and limit <= 0:
         return Reading(limit=None)
-    reset, resets_in = _reset(known, now)
-    if limit is None or remaining is None or reset is None:
+    if limit is None or remaining is None or end is None:
         return None
-    return Reading(limit, max(0, remaining), reset, resets_in)
-
-
-def wait_asked_for(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that an answer asks to wait: Retry-After, else until the reset, else None."""
-    asked = retry_after(headers, now)
-    if asked is None:
-        reset, resets_in = _reset({name.lower(): value for name, value in headers.items()}, now)
-        asked = resets_in if reset is not None else None
-    return None if asked is None else min(asked, LONGEST_WINDOW)
+    return Reading(int(limit), max(0, int(remaining)), *end)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds of Retry-After in either of its forms, None if it is missing or unreadable."""
-    known = {name.lower(): value for name, value in headers.items()}
+    known = _lowered(headers)
     text = known.get("retry-after", "").strip()
     seconds, moment = _number(text), http_date(text)
     if seconds is None and moment is not None:
-        seconds = max(0.0, moment - (http_date(known.get("date")) or now))
+        seconds = max(0.0, moment - _server_time(known, now))
     return seconds if seconds is not None and seconds >= 0 else None
 
 
-def _reset(known: Mapping[str, str], now: float) -> tuple[int | None, float]:
-    """Return the end of the window and the seconds until then; None and 0 if they cannot be true."""
-    reset = _integer(known.get("x-ratelimit-reset"))
-    if reset is not None and reset > 100_000_000_000:
+def _end(known: Mapping[str, str], now: float) -> tuple[int, float] | None:
+    """Return the end of the window and the seconds until then; None if it is missing or cannot be true."""
+    number = _number(known.get("x-ratelimit-reset"))
+    if number is None:
+        return None
+    reset = int(number)
+    if reset > 100_000_000_000:
         reset //= 1000  # an example on docs.cavatica.org, Get your current rate limit status, is in milliseconds
-    resets_in = 0.0 if reset is None else reset - (http_date(known.get("date")) or now)
-    return (reset, max(0.0, resets_in)) if -1 <= resets_in <= LONGEST_WINDOW else (None, 0.0)
+    seconds = reset - _server_time(known, now)
+    return (reset, max(0.0, seconds)) if -1 <= seconds <= LONGEST_WINDOW else None
 
 
-def _integer(text: str | None) -> int | None:
-    number = _number(text or "")
-    return None if number is None else int(number)
+def _server_time(known: Mapping[str, str], now: float) -> float:
+    """Return the answer's own date, else `now`: a wrong clock on this machine does no harm."""
+    return http_date(known.get("date")) or now
 
 
-def _number(text: str) -> float | None:
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _number(text: str | None) -> float | None:
     """Return a number, which some servers write with a decimal point; None if it is none or cannot be true."""
-    return float(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.[0-9]*)?\s*", text, re.ASCII) else None
+    return float(text) if text and re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.[0-9]*)?\s*", text, re.ASCII) else None
 
 
 class RateLimiter:
@@ -128,8 +123,7 @@ class RateLimiter:
     @property
     def limit(self) -> int | None:
         """Calls in a window, None if there is no limit or none is known yet."""
-        with self._lock:
-            return self._limit
+        return self._limit
 
     @property
     def remaining(self) -> int | None:
@@ -145,9 +139,9 @@ class RateLimiter:
 
         `on_wait` is called once for each wait, with its seconds. Raises Interrupted as soon as `cancel` is set.
         """
+        cancel = cancel or threading.Event()
         while wait := self.try_acquire(on_wait):
-            pause = min(wait + random.uniform(0, 0.5), LOOK_AGAIN)  # noqa: S311  (spreads waiters, guards nothing)
-            if (cancel or _NEVER).wait(pause):
+            if cancel.wait(min(wait + random.uniform(0, 0.5), POLL)):  # noqa: S311  (spreads waiters, guards nothing)
                 raise Interrupted.while_waiting("the rate limit to reset")
 
     def try_acquire(self, on_wait: Callable[[float], None] = lambda _seconds: None) -> float:
@@ -158,17 +152,16 @@ class RateLimiter:
             until = self._blocked_until
             if self._limit is not None:
                 reserve = min(math.ceil(self._limit * self._reserve), self._limit - 1)
-                own = max(1, int(self._limit * self._share)) if self._share < 1 else self._limit
+                own = max(1, int(self._limit * self._share))
                 if self._taken >= own or self._limit - self._taken - self._others <= reserve:
                     until = max(until, self._ends)
-            wait = min(max(until - now, 0.1), LONGEST_WINDOW) if until > now else 0.0
-            if not wait:
+            if until <= now:
                 self._in_flight += 1
                 self._taken += 1
                 return 0.0
-            news = until > self._announced
-            self._announced = max(self._announced, until)
-        if news:
+            wait = min(max(until - now, 0.1), LONGEST_WINDOW)
+            is_new, self._announced = until > self._announced, max(self._announced, until)
+        if is_new:
             on_wait(wait)
         return wait
 
@@ -178,16 +171,18 @@ class RateLimiter:
         Pass no headers if the connection was lost: the server may have counted the call.
         """
         reading = read_rate_limit(headers, self._wall())
-        asked = wait_asked_for(headers, self._wall()) if refused else None
         with self._lock:
             now = self._clock()
             self._roll_over(now)
             if counted:
                 self._in_flight = max(0, self._in_flight - 1)
             if refused:
-                if asked is None:
-                    asked = self._ends - now if self._limit else random.uniform(0, self._timing.longest_backoff)  # noqa: S311
-                self._ends = self._blocked_until = now + min(asked, LONGEST_WINDOW) + self._timing.reset_margin
+                wait, end = retry_after(headers, self._wall()), _end(_lowered(headers), self._wall())
+                if wait is None and end is not None:
+                    wait = end[1]
+                elif wait is None:
+                    wait = self._ends - now if self._limit else random.uniform(0, self._timing.longest_backoff)  # noqa: S311
+                self._ends = self._blocked_until = now + min(wait, LONGEST_WINDOW) + self._timing.reset_margin
                 self._reset = max(self._reset, reading.reset if reading is not None else 0)
             elif reading is not None and reading.limit is not None:
                 self._learn(reading, reading.limit, now)
@@ -204,19 +199,19 @@ class RateLimiter:
 
     def _learn(self, reading: Reading, limit: int, now: float) -> None:
         counted = limit - reading.remaining
-        ends = now + reading.resets_in + self._timing.reset_margin
+        reset, ends = reading.reset, now + reading.resets_in + self._timing.reset_margin
         if self._limit is None:  # calls made before belong to this window as far as the server counted them
             self._taken, self._others = min(self._taken, counted + self._in_flight), 0
-        elif reading.reset < self._reset or (self._over and reading.reset == self._reset):
+        elif reset < self._reset or (self._over and reset == self._reset):
             return  # a late answer, from a window that is over
-        elif reading.reset <= self._reset + BLUR and not self._over:
+        elif reset <= self._reset + BLUR and not self._over:
             # The same window: answers overtake each other, and each estimate of its end is safe.
-            reading, ends = attrs.evolve(reading, reset=self._reset), min(ends, self._ends)
+            reset, ends = self._reset, min(ends, self._ends)
         else:
             if not self._over:  # the server began the next window first, and may count calls in flight in it
                 self._taken = self._in_flight + 1
             self._others = 0
-        self._limit, self._reset, self._ends, self._over = limit, reading.reset, ends, False
+        self._limit, self._reset, self._ends, self._over = limit, reset, ends, False
         # Calls in flight may be counted or not: only what exceeds them all is certainly somebody else's.
         self._others = max(self._others, counted - self._taken)
 
@@ -224,6 +219,3 @@ class RateLimiter:
         if self._limit is not None and now >= self._ends:
             self._taken, self._others, self._over = min(self._in_flight, self._limit // 2), 0, True
             self._ends = now + WINDOW + self._timing.reset_margin  # until an answer names the end
-
-
-_NEVER = threading.Event()

@@ -1,12 +1,32 @@
-"""What the API answers, as far as it is used here: None if the server did not say, or said it unreadably.
+"""What the API answers, as records, each with its reader: None if the server did not say, or said it unreadably.
 
-The models of `cavatica_client` have every key of the document, and are strict. Sizes are bytes, times are UTC.
+The models of `cavatica_client` have every key of the document, and are strict. Sizes are bytes, times are UTC. A reader
+raises UnexpectedAnswer only if something is missing that an upload needs.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import attrs
+
+from cavatica_upload.api.responses import Answer, Fields, error_of, is_header_name, whole
+from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
+from cavatica_upload.plan import MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
+
+METHODS = ("PUT", "POST", "PATCH")
+SMALLEST_PAGE = 25
+"""The fewest items of a page that is taken to be full: a server may limit pages to fewer items than requested."""
+MOST_PAGES = 1000
+"""A list of more pages is taken to be endless: this many pages use all the calls of a window."""
+
+Item = TypeVar("Item")
+
+
+def nothing(_answer: Answer) -> None:
+    """Read the answer of an operation whose status is enough."""
 
 
 @attrs.frozen(kw_only=True)
@@ -19,6 +39,18 @@ class Entry:
     href: str | None = None
 
 
+def _entry(fields: Fields) -> dict[str, str | None]:
+    return {
+        "name": fields.text("name"),
+        "project": fields.text("project"),
+        "parent": fields.identifier("parent"),
+        "href": fields.text("href"),
+    }
+
+
+# Uploads
+
+
 @attrs.frozen(kw_only=True)
 class StartedUpload(Entry):
     """An upload that has just been started; `part_size` is the server's choice."""
@@ -27,6 +59,38 @@ class StartedUpload(Entry):
     part_size: int
     parallel_uploads: bool = True
     size: int | None = None
+
+
+def read_started_upload(answer: Answer) -> StartedUpload:
+    """Read the answer to startUpload."""
+    fields = Fields(answer.json)
+    upload_id, part_size = fields.identifier("upload_id"), fields.whole("part_size", 1, MAX_PART_SIZE)
+    if upload_id is None or part_size is None:
+        raise answer.unexpected("without a usable " + ("upload_id" if upload_id is None else "part_size"))
+    return StartedUpload(
+        upload_id=upload_id,
+        part_size=part_size,
+        parallel_uploads=fields.flag("parallel_uploads") is not False,
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
+        **_entry(fields),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class UploadSummary(Entry):
+    """An open upload in a list."""
+
+    upload_id: str
+    initiated: datetime | None = None
+
+
+def read_upload_summary(item: Any) -> UploadSummary | None:
+    """Read an item of the answer to listUploads; None if it has no usable ID."""
+    fields = Fields(item)
+    upload_id = fields.identifier("upload_id")
+    if upload_id is None:
+        return None
+    return UploadSummary(upload_id=upload_id, initiated=fields.time("initiated"), **_entry(fields))
 
 
 @attrs.frozen(kw_only=True)
@@ -38,16 +102,8 @@ class ReportedPart:
 
 
 @attrs.frozen(kw_only=True)
-class UploadSummary(Entry):
-    """An open upload in a list."""
-
-    upload_id: str
-    initiated: datetime | None = None
-
-
-@attrs.frozen(kw_only=True)
 class Upload(UploadSummary):
-    """An open upload; `parts` are those reported, None if the server was not asked for them or did not list them."""
+    """An open upload; `parts` are those reported, None if they were not requested or the server did not list them."""
 
     part_size: int | None = None
     parallel_uploads: bool = True
@@ -55,6 +111,30 @@ class Upload(UploadSummary):
     parts: tuple[ReportedPart, ...] | None = None
     size: int | None = None
     md5: str | None = None
+
+
+def read_upload(answer: Answer, upload_id: str) -> Upload:
+    """Read the answer to getUpload."""
+    fields = Fields(answer.json)
+    parts = fields.items("parts")
+    return Upload(
+        upload_id=upload_id,
+        part_size=fields.whole("part_size", 1, MAX_PART_SIZE),
+        parallel_uploads=fields.flag("parallel_uploads") is not False,
+        uploaded_parts_count=fields.whole("uploaded_parts_count", 0, MAX_PARTS),
+        parts=None if parts is None else tuple(part for item in parts if (part := _part(item)) is not None),
+        initiated=fields.time("initiated"),
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
+        md5=fields.text("md5"),
+        **_entry(fields),
+    )
+
+
+def _part(item: Any) -> ReportedPart | None:
+    fields = Fields(item)
+    number = fields.whole("part_number", 1, MAX_PARTS)
+    headers = fields.inner("response").headers("headers")
+    return ReportedPart(part_number=number, headers=headers) if number is not None else None
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +153,33 @@ class PartUrl:
     expires: datetime | None = None
 
 
+def read_part_url(answer: Answer) -> PartUrl:
+    """Read the answer to getPartUrl; `success_codes` may be beside `report` or in it, as the documentation has both."""
+    fields = Fields(answer.json)
+    report, method = fields.inner("report"), (fields.text("method") or "").upper()
+    codes = fields.items("success_codes") or report.items("success_codes") or ()
+    wanted = report.items("headers")
+    return PartUrl(
+        url=read_url(answer),
+        method=method if method in METHODS else "PUT",
+        headers=fields.headers("headers"),
+        success_codes=tuple(code for one in codes if (code := whole(one)) is not None and 200 <= code < 300),
+        report_headers=("ETag",) if wanted is None else tuple(name for name in wanted if is_header_name(name)),
+        expires=fields.time("expires"),
+    )
+
+
+def read_url(answer: Answer) -> str:
+    """Read the URL in the answer to getPartUrl or getDownloadInfo."""
+    url = Fields(answer.json).url("url")
+    if url is None:
+        raise answer.unexpected("without a usable url")
+    return url
+
+
+# Files
+
+
 @attrs.frozen(kw_only=True)
 class CompletedFile(Entry):
     """The file that a completed upload produced; if `id` is None, the file has to be looked for."""
@@ -81,6 +188,18 @@ class CompletedFile(Entry):
     size: int | None = None
     created_on: datetime | None = None
     modified_on: datetime | None = None
+
+
+def read_completed_file(answer: Answer) -> CompletedFile:
+    """Read the answer to completeUpload; the upload is completed even if nothing in it can be read."""
+    fields = Fields(answer.json)
+    return CompletedFile(
+        id=fields.identifier("id"),
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
+        created_on=fields.time("created_on"),
+        modified_on=fields.time("modified_on"),
+        **_entry(fields),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +215,55 @@ class FileDetails(Entry):
     tags: tuple[str, ...] | None = None
 
 
+def read_file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
+    """Read a file or a folder; None if it has no ID and `file_id` is not given."""
+    fields = Fields(value)
+    found = fields.identifier("id") or file_id
+    if found is None:
+        return None
+    tags, metadata = fields.items("tags"), fields.values.get("metadata")
+    return FileDetails(
+        id=found,
+        type_=fields.text("type"),
+        size=fields.whole("size", 0, MAX_FILE_SIZE),
+        created_on=fields.time("created_on"),
+        modified_on=fields.time("modified_on"),
+        metadata={
+            key: value if value is None or isinstance(value, str) else json.dumps(value)
+            for key, value in metadata.items()
+        }
+        if isinstance(metadata, dict)
+        else None,
+        tags=None if tags is None else tuple(tag for tag in tags if isinstance(tag, str)),
+        **_entry(fields),
+    )
+
+
+def read_edits(answer: Answer, file_ids: Sequence[str]) -> list[CavaticaError | bool]:
+    """Read the answer to editFiles: for each file an error, True if it succeeded, False if there is no result.
+
+    Results come in the order of the request; if some are missing, only those that name their file count.
+    """
+    items = Fields(answer.json).items("items") or []
+    if len(items) == len(file_ids):
+        return [_edit(item) for item in items]
+    done = {Fields(item).inner("resource").identifier("id") for item in items}
+    return [file_id in done for file_id in file_ids]
+
+
+def _edit(item: Any) -> CavaticaError | bool:
+    fields = Fields(item)
+    problem = fields.values.get("error")
+    if isinstance(problem, dict) and problem:
+        status = whole(problem.get("status"))
+        refused = status if status is not None and 400 <= status < 600 else 400
+        return error_of(refused, {}, json.dumps(problem).encode(), "editFiles")
+    return not problem and bool(fields.inner("resource").values)
+
+
+# Projects and the rate limit
+
+
 @attrs.frozen(kw_only=True)
 class Project:
     """A project; `id` is owner/name, `name` its title, `root_folder` the ID of its top level."""
@@ -106,6 +274,17 @@ class Project:
     href: str | None = None
 
 
+def read_project(answer: Answer, project: str) -> Project:
+    """Read the answer to getProject."""
+    fields = Fields(answer.json)
+    return Project(
+        id=fields.text("id") or project,
+        name=fields.text("name"),
+        root_folder=fields.identifier("root_folder"),
+        href=fields.text("href"),
+    )
+
+
 @attrs.frozen(kw_only=True)
 class RateLimit:
     """The calls left to the token in this window; a `limit` of -1 means none, `reset` is in epoch seconds."""
@@ -113,3 +292,61 @@ class RateLimit:
     limit: int | None = None
     remaining: int | None = None
     reset: int | None = None
+
+
+def read_rate_limit(answer: Answer) -> RateLimit:
+    """Read the answer to getRateLimit."""
+    rate = Fields(answer.json).inner("rate")
+    return RateLimit(limit=rate.whole("limit", -1), remaining=rate.whole("remaining"), reset=rate.whole("reset"))
+
+
+# Lists
+
+
+class Pages(Generic[Item]):
+    """Follows the pages of a list: request the page at `offset` and `take` it, until `over`.
+
+    The list ends at a page without a next one, or without new items: a server may ignore the offset, or link in a
+    circle. Of a link only the offset is used, never its host. `read` reads an item, None if it cannot be used; `key`
+    identifies it.
+    """
+
+    def __init__(self, read: Callable[[Any], Item | None], key: Callable[[Item], str]) -> None:
+        self._read, self._key = read, key
+        self._seen: set[str] = set()
+        self._count = 0
+        self.offset = 0
+        self.over = False
+
+    def take(self, answer: Answer) -> list[Item]:
+        """Return the items of a page that are new; raises UnexpectedAnswer if there is no list, or no end of it."""
+        fields = Fields(answer.json)
+        entries = answer.json if isinstance(answer.json, list) else fields.items("items")
+        if entries is None:
+            raise answer.unexpected("without a list of items")
+        items = {self._key(item): item for entry in entries if (item := self._read(entry)) is not None}
+        new = {key: item for key, item in items.items() if key not in self._seen}
+        self._seen.update(new)
+        self._count += 1
+        links, total = fields.items("links"), whole(answer.headers.get("X-Total-Matching-Query"))
+        following = [link for link in map(Fields, links or ()) if (link.text("rel") or "").lower() == "next"]
+        self.offset = max([self.offset + len(entries), *(_offset(link.text("href") or "") for link in following)])
+        if links is None and total is None:
+            more = len(entries) >= SMALLEST_PAGE
+        else:
+            more = bool(following) or (total is not None and self.offset < total)
+        self.over = not new or not more
+        if not self.over and self._count >= MOST_PAGES:
+            raise UnexpectedAnswer(
+                f"The server's list does not end: {len(self._seen):,} items came on {self._count:,} pages.",
+                "Ask the platform's support.",
+                status=answer.status,
+            )
+        return list(new.values())
+
+
+def _offset(href: str) -> int:
+    try:
+        return int(parse_qs(urlsplit(href).query).get("offset", ["0"])[0])
+    except ValueError:
+        return 0

@@ -1,4 +1,4 @@
-"""Responses of the API: a success with its differences from the document, or the error that is raised.
+"""Answers of the API: a success beside the document, the error of a failure, and the lenient reading of JSON.
 
 A failure may be the platform's JSON, a proxy's page, or nothing.
 """
@@ -14,7 +14,8 @@ from typing import Any
 
 import attrs
 
-from cavatica_upload.api.operations import Difference, Operation, Shape, differences, fits_into_path
+from cavatica_client import models
+from cavatica_upload.api.operations import Operation, Shape, differences
 from cavatica_upload.errors import (
     ApiError,
     BadRequest,
@@ -34,25 +35,23 @@ from cavatica_upload.events import Drift
 from cavatica_upload.redact import scrub
 from cavatica_upload.timing import read_time
 
+ECHOES = {"reportUploadedPart"}
+"""Operations that some platforms answer with the request's own body, others with nothing."""
+LARGEST = 32 << 20
+"""Bytes of an answer, encoded or decoded. The largest of the API, a page of 100 files, has some hundred KiB."""
 SHOWN_CHARACTERS = 200
 """The length of the start of a body that an error shows."""
 MOST_SCRUBBED = 20 * SHOWN_CHARACTERS
-"""The length of the start that is redacted before it is cut: a URL or a secret is longer than what is left of it."""
+"""The length of the start that is redacted before it is cut: redaction may shorten a URL or a secret."""
 MOST_DRIFTS = 100
 """The number of differences that are reported; a server with more has another API altogether."""
-LARGEST = 2**63 - 1
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_VALUE = re.compile(r"[\t\x20-\x7e]*")
-
-
 NOTHING: Any = object()
 """The value of a body that holds no JSON."""
 
 
 @attrs.frozen(slots=False)
 class Answer:
-    """An answer of the API that came whole; the body is decoded."""
+    """A whole answer of the API, its body decoded."""
 
     operation: Operation
     status: int
@@ -71,31 +70,51 @@ class Answer:
         return self.status if self.status in successes else next(iter(successes), None)
 
     @property
-    def json_shape(self) -> Shape | None:
+    def shape(self) -> Shape | None:
         """The documented shape of the JSON; None if the document has no JSON here."""
-        shape = self.operation.successes.get(self.documented_status or 0)
-        return shape if shape is not None and shape.get("json", True) else None
+        return self.operation.successes.get(self.documented_status or 0)
 
-    def differences(self) -> Iterator[Difference]:
-        """Yield the differences of a success from the document; new keys are none."""
+    def differences(self) -> Iterator[tuple[str, str]]:
+        """Yield the differences of a success from the document: where, and what is there. New keys are none."""
         if self.documented_status not in (None, self.status):
-            yield Difference("the status", str(self.status))
-        if self.json_shape is None:
+            yield "the status", str(self.status)
+        if self.shape is None:
             return
         if self.json is NOTHING:
-            yield Difference("the body", "not JSON" if self.body.strip() else "empty")
+            yield "the body", "not JSON" if self.body.strip() else "empty"
             return
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind and kind != "application/json" and not kind.endswith("+json"):
-            yield Difference("the content type", scrub(kind))
-        yield from differences(self.json_shape, self.json)
+            yield "the content type", scrub(kind)
+        yield from differences(self.shape, self.json)
+
+    def as_documented(self, sent: bytes) -> "Answer":
+        """Return a success as the generated functions can read it; raises UnexpectedAnswer if they cannot.
+
+        They know only the statuses and keys of the document, and fail with KeyError, TypeError or ValueError on
+        others. Another status of success is replaced by the documented one. `sent` is the body of the request.
+        """
+        status = self.documented_status
+        if status is None:
+            return self
+        if self.operation.name in ECHOES and self.body.strip() in (b"", b"{}", b"null"):
+            return attrs.evolve(self, status=status, body=sent)
+        if self.shape is not None:
+            if self.json is NOTHING:
+                raise self.unexpected("without the JSON that belongs to it")
+            try:
+                if (model := getattr(models, self.shape.get("$ref", ""), None)) is not None:
+                    model.from_dict(self.json)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                found = (f"and {key} is {came}" for key, came in self.differences() if not key.startswith("the "))
+                raise self.unexpected(next(found, "with JSON of another shape")) from error
+        return attrs.evolve(self, status=status)
 
     def unexpected(self, what: str) -> UnexpectedAnswer:
         """Return the error of a success that cannot be used: what is wrong with it, and how it begins."""
         if self.json is NOTHING:
             begins = self.body[:MOST_SCRUBBED].decode("utf-8", "replace")
-        else:
-            # Anew, so that no escape hides a URL from redaction.
+        else:  # written anew, so that no escape hides a URL from redaction
             begins = json.dumps(self.json, ensure_ascii=False)[:MOST_SCRUBBED]
         begins = scrub(begins)
         if len(begins) > SHOWN_CHARACTERS:
@@ -122,8 +141,8 @@ class Drifts:
 
     def note(self, answer: Answer) -> None:
         """Report the differences in an answer that are new."""
-        for difference in answer.differences():
-            drift = Drift(answer.operation.name, scrub(difference.key), difference.came)
+        for key, came in answer.differences():
+            drift = Drift(answer.operation.name, scrub(key), came)
             with self._lock:
                 if drift in self._reported or len(self._reported) >= MOST_DRIFTS:
                     continue
@@ -131,11 +150,14 @@ class Drifts:
             self._listener(drift)
 
 
-# Values of JSON
+# Lenient reading
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
 class Fields:
-    """The fields of a JSON object, read leniently: None if a value cannot be used. Anything else has no fields."""
+    """The fields of a JSON object; each is None if its value cannot be used. Other JSON has no fields."""
 
     def __init__(self, value: Any) -> None:
         self.values: dict[str, Any] = value if isinstance(value, dict) else {}
@@ -158,7 +180,7 @@ class Fields:
         usable = value is not None and value.isprintable() and value.lower().startswith(("http://", "https://"))
         return value if usable else None
 
-    def whole(self, key: str, least: int = 0, most: int = LARGEST) -> int | None:
+    def whole(self, key: str, least: int = 0, most: int = 2**63 - 1) -> int | None:
         """Return a whole number within bounds, which may be written as text or with a decimal point."""
         number = whole(self.values.get(key))
         return number if number is not None and least <= number <= most else None
@@ -192,8 +214,13 @@ class Fields:
             if is_header_name(name)
             and isinstance(value, str | int)
             and not isinstance(value, bool)
-            and _VALUE.fullmatch(str(value))
+            and _HEADER_VALUE.fullmatch(str(value))
         }
+
+
+def fits_into_path(value: str) -> bool:
+    """Return whether a server reads an ID or a name in a path unchanged."""
+    return value not in ("", ".", "..") and not any(character in "/\\" or character < " " for character in value)
 
 
 def whole(value: object) -> int | None:
@@ -210,10 +237,36 @@ def whole(value: object) -> int | None:
 
 def is_header_name(value: object) -> bool:
     """Return whether a value can be the name of a header."""
-    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+    return isinstance(value, str) and _HEADER_NAME.fullmatch(value) is not None
 
 
 # Failures
+
+# docs.cavatica.org, API status codes
+_KIND_OF: Mapping[tuple[int, int | None], type[ApiError]] = {
+    (404, 8003): UploadGone,
+    (409, 8005): NameTaken,
+    (409, 5003): NameTaken,
+    (409, 5030): NameTaken,
+    (409, 8007): CompleteRefused,
+    (409, 8008): PartNotReserved,
+    (401, None): Unauthorized,
+    (403, None): Forbidden,
+    (404, None): NotFound,
+    (409, None): Conflict,
+    (429, None): RateLimited,
+}
+_HINT_OF: Mapping[type[ApiError], str] = {
+    Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
+    "this endpoint.",
+    Forbidden: "Ask an administrator of the project for write permission, or use another project.",
+    UploadGone: "Start the upload again.",
+    NameTaken: "Choose another name, or allow the existing one to be replaced.",
+    CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
+    RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
+    ServerError: "The platform is in trouble, try again later.",
+    UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
+}
 
 
 def error_of(
@@ -232,14 +285,20 @@ def error_of(
         reason = f"a redirect to {_host(known.get('location', ''))}, which is not followed"
     elif parsed is NOTHING and body.strip():
         reason = _page_title(body) or "something that is not JSON"
-    kind = _kind(status, code)
+    other = ServerError if status >= 500 else BadRequest if 400 <= status < 500 else UnexpectedAnswer
+    kind = _KIND_OF.get((status, code)) or _KIND_OF.get((status, None), other)
+    usual = _HINT_OF.get(kind)
+    if (status, code) == (503, 0):
+        usual = "The platform is down for maintenance, try again later."
+    elif code is None and status in (403, 404, 405, 407):  # the platform's own refusals have a code
+        usual = _HINT_OF[UnexpectedAnswer]
     sentence = f"{operation or 'The request'} failed: the server answered {status}"
     if code is not None:
         sentence += f" (code {code})"
     sentence += f": {reason.rstrip('.')}." if reason else "."
     return kind(
         sentence,
-        hint or _hint(status, code, kind),
+        hint or usual,
         status=status,
         code=code,
         reason=reason,
@@ -269,51 +328,3 @@ def _page_title(body: bytes) -> str | None:
 def _host(url: str) -> str:
     found = re.match(r"https?://(?:[^/?#@]*@)?([^/?#\s]+)", url, re.IGNORECASE)
     return scrub(found[1]) if found else "another place"
-
-
-# docs.cavatica.org, API status codes
-_KIND_OF_CODE: Mapping[tuple[int, int], type[ApiError]] = {
-    (404, 8003): UploadGone,
-    (409, 8005): NameTaken,
-    (409, 5003): NameTaken,
-    (409, 5030): NameTaken,
-    (409, 8007): CompleteRefused,
-    (409, 8008): PartNotReserved,
-}
-_KIND_OF_STATUS: Mapping[int, type[ApiError]] = {
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    429: RateLimited,
-}
-_HINT_OF_KIND: Mapping[type[ApiError], str] = {
-    Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
-    "this endpoint.",
-    Forbidden: "Ask an administrator of the project for write permission, or use another project.",
-    UploadGone: "Start the upload again.",
-    NameTaken: "Choose another name, or allow the existing one to be replaced.",
-    CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
-    RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
-    ServerError: "The platform is in trouble, try again later.",
-    UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
-}
-
-
-def _kind(status: int, code: int | None) -> type[ApiError]:
-    if code is not None and (status, code) in _KIND_OF_CODE:
-        return _KIND_OF_CODE[status, code]
-    if status in _KIND_OF_STATUS:
-        return _KIND_OF_STATUS[status]
-    if 400 <= status < 500:
-        return BadRequest
-    return ServerError if status >= 500 else UnexpectedAnswer
-
-
-def _hint(status: int, code: int | None, kind: type[ApiError]) -> str | None:
-    if status == 503 and code == 0:
-        return "The platform is down for maintenance, try again later."
-    if code is None and status in (403, 404, 405, 407):
-        # The platform's own refusals carry a code.
-        return _HINT_OF_KIND[UnexpectedAnswer]
-    return _HINT_OF_KIND.get(kind)

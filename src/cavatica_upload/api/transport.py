@@ -5,22 +5,24 @@ answer before it is parsed. `policy.py` decides on retries; the transports carry
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import httpx
 
-from cavatica_upload.api.operations import operation_of, recognise
-from cavatica_upload.api.policy import Accept, CallAttempts, Fail, Policy, Retry, clock_text
+from cavatica_upload.api.operations import recognise
+from cavatica_upload.api.policy import CallAttempts, Fail, Policy, Retry, clock_text
 from cavatica_upload.api.rate_limit import RateLimiter
+from cavatica_upload.api.responses import LARGEST, Answer
 from cavatica_upload.config import same_origin
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Event, Notice, RateLimitWait, Retrying
-from cavatica_upload.http.bodies import LARGEST, TooLarge, aread, decoded, read
 from cavatica_upload.http.connections import AsyncConnections, Connections, deadline
 from cavatica_upload.http.failures import causes, describe_failure
 from cavatica_upload.redact import Secret
@@ -28,12 +30,21 @@ from cavatica_upload.timing import Timing
 
 TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105  (a name; docs.cavatica.org, The API)
 SECRET_HEADERS = (TOKEN_HEADER, "Authorization", "X-SBG-Session-Id")
-LOOK_AGAIN = 0.2
+POLL = 0.2
 """Seconds between two checks of an asynchronous wait for its cancellation."""
 SLACK = 2.0
 """The time of a whole answer, as a multiple of the longest silence."""
+AS_IT_CAME = "cavatica_upload.as_it_came"
+"""The extension of a request whose answer is not adapted to the document, since it is read leniently."""
+_ANSWER = "cavatica_upload.answer"
 
 logger = logging.getLogger(__name__)
+
+
+def answer_in(response: httpx.Response) -> Answer:
+    """Return the answer of the API in a response, as it came."""
+    answer: Answer = response.extensions[_ANSWER]
+    return answer
 
 
 @attrs.define(eq=False)
@@ -49,14 +60,13 @@ class Calls:
     cancel: threading.Event | None
     _maintenance_until: float = 0.0
 
-    def owns(self, url: httpx.URL) -> bool:
-        """Return whether a URL has the API's own scheme, host and port."""
-        return same_origin(self.endpoint, f"{url.scheme}://{url.netloc.decode('ascii')}")
-
-    def begin(self, request: httpx.Request) -> CallAttempts:
-        """Begin a call of the API."""
-        operation = operation_of(request, httpx.URL(self.endpoint)) or recognise(request.method, request.url.path)
-        return CallAttempts(operation, self.policy, self.timing)
+    def begin(self, request: httpx.Request) -> CallAttempts | None:
+        """Begin a call of the API; None for a request to another scheme, host or port."""
+        url = request.url
+        if not same_origin(self.endpoint, f"{url.scheme}://{url.netloc.decode('ascii')}"):
+            return None
+        path = url.raw_path.partition(b"?")[0].removeprefix(httpx.URL(self.endpoint).raw_path).decode("ascii")
+        return CallAttempts(recognise(request.method, path), self.policy, self.timing)
 
     def with_token(self, request: httpx.Request, call: CallAttempts, seconds: float) -> httpx.Request:
         """Return the request as it is sent: with the token, and with timeouts within the seconds of an attempt."""
@@ -88,7 +98,7 @@ class Calls:
     def failed(self, call: CallAttempts, error: httpx.RequestError) -> Retry | Fail:
         """Judge an attempt that ended without a whole answer."""
         failure = describe_failure(error, httpx.URL(self.endpoint))
-        if not call.operation.free:
+        if call.counted:
             if failure.maybe_acted:
                 self.rate_limiter.record({})
             else:
@@ -96,29 +106,13 @@ class Calls:
         logger.debug("%s: %s", call.operation.name, failure.reason)
         return call.failed(failure)
 
-    def answered(
-        self, call: CallAttempts, response: httpx.Response, raw: bytes | None
-    ) -> httpx.Response | Retry | Fail:
-        """Judge an answer; return the response for the caller if it is accepted. `raw` is None if it was too large."""
-        status = response.status_code
-        try:
-            body = None if raw is None else decoded(response.headers.get("Content-Encoding", ""), raw)
-        except TooLarge:
-            body = None
-        self.rate_limiter.record(response.headers, refused=status == 429, counted=not call.operation.free)
-        if body is None and 200 <= status < 300:
-            return call.oversized(status, LARGEST)
-        body = body or b""  # the status of a failure is enough
-        decision = call.answered(status, response.headers, body)
-        logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body))
-        if not isinstance(decision, Accept):
-            return decision
-        if decision.instead is not None:
-            return httpx.Response(decision.instead, extensions=response.extensions)
-        headers = httpx.Headers(response.headers)
-        for name in ("Content-Encoding", "Transfer-Encoding", "Content-Length"):
-            headers.pop(name, None)
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body), extensions=response.extensions)
+    def answered(self, call: CallAttempts, response: httpx.Response, raw: bytearray) -> Answer | Retry | Fail:
+        """Judge an attempt by its answer; `raw` is the body as it came, cut off after LARGEST."""
+        status, headers = response.status_code, response.headers
+        body = decoded(headers.get("Content-Encoding", ""), bytes(raw)) if len(raw) <= LARGEST else None
+        self.rate_limiter.record(headers, refused=status == 429, counted=call.counted)
+        logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body or b""))
+        return call.answered(status, headers, body)
 
     def settle(self, call: CallAttempts, decision: Retry | Fail, cause: BaseException | None) -> float:
         """Return the seconds until the next attempt; raises if the call failed.
@@ -129,12 +123,20 @@ class Calls:
             for lower in causes(cause):
                 lower.__traceback__ = None  # the frames in httpx and below hold the token's header
             raise decision.error from cause
-        if decision.rate_limited and not call.operation.free:
-            return 0.0  # all calls wait for the reset now, this one like the others
-        self._report(call, decision)
+        if not decision.rate_limited:  # else the limiter waits, and reports it
+            self._report(call, decision)
         return decision.delay
 
-    def wait_begins(self, seconds: float) -> None:
+    def response(self, request: httpx.Request, answer: Answer) -> httpx.Response:
+        """Return an accepted answer as a response; raises UnexpectedAnswer if a generated function cannot read it."""
+        shown = answer if AS_IT_CAME in request.extensions else answer.as_documented(request.content)
+        headers = httpx.Headers(answer.headers)
+        for name in ("Content-Encoding", "Transfer-Encoding", "Content-Length"):
+            headers.pop(name, None)
+        stream = httpx.ByteStream(shown.body)
+        return httpx.Response(shown.status, headers=headers, stream=stream, extensions={_ANSWER: answer})
+
+    def report_wait(self, seconds: float) -> None:
         """Report a wait for the rate limit."""
         self.on_event(RateLimitWait(seconds=seconds, reset=time.time() + seconds))
 
@@ -169,10 +171,10 @@ class ApiTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Make a call with all its attempts; a request to another origin is passed on without the token."""
         calls = self._calls
-        if not calls.owns(request.url):
+        call = calls.begin(request)
+        if call is None:
             return self._connections.handle_request(calls.without_token(request))
         request.read()
-        call = calls.begin(request)
         while True:
             self._take_call(call)
             cause: httpx.RequestError | None = None
@@ -180,8 +182,8 @@ class ApiTransport(httpx.BaseTransport):
                 result = self._attempt(request, call)
             except httpx.RequestError as error:
                 result, cause = calls.failed(call, error), error
-            if isinstance(result, httpx.Response):
-                return result
+            if isinstance(result, Answer):
+                return calls.response(request, result)
             if (calls.cancel or threading.Event()).wait(calls.settle(call, result, cause)):
                 raise Interrupted.while_waiting(f"another attempt at {call.operation.name}")
 
@@ -189,18 +191,23 @@ class ApiTransport(httpx.BaseTransport):
         """Close all connections."""
         self._connections.close()
 
-    def _attempt(self, request: httpx.Request, call: CallAttempts) -> httpx.Response | Retry | Fail:
+    def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | Fail:
         seconds = self._calls.seconds_for(request, call)
         with deadline(time.monotonic() + seconds):
             response = self._connections.handle_request(self._calls.with_token(request, call, seconds))
-            raw = read(response)
-        return self._calls.answered(call, response, raw)
+            body = bytearray()
+            with contextlib.closing(response):
+                for block in response.iter_raw():
+                    body += block
+                    if len(body) > LARGEST:
+                        break
+        return self._calls.answered(call, response, body)
 
     def _take_call(self, call: CallAttempts) -> None:
         self._calls.check_cancelled(call)
-        if not call.operation.free:
+        if call.counted:
             began = time.monotonic()
-            self._calls.rate_limiter.acquire(self._calls.cancel, self._calls.wait_begins)
+            self._calls.rate_limiter.acquire(self._calls.cancel, self._calls.report_wait)
             call.extend_deadline(time.monotonic() - began)
 
 
@@ -214,10 +221,10 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make a call with all its attempts; a request to another origin is passed on without the token."""
         calls = self._calls
-        if not calls.owns(request.url):
+        call = calls.begin(request)
+        if call is None:
             return await self._connections.handle_async_request(calls.without_token(request))
         await request.aread()
-        call = calls.begin(request)
         while True:
             await self._take_call(call)
             cause: httpx.RequestError | None = None
@@ -225,41 +232,67 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
                 result = await self._attempt(request, call)
             except httpx.RequestError as error:
                 result, cause = calls.failed(call, error), error
-            if isinstance(result, httpx.Response):
-                return result
+            if isinstance(result, Answer):
+                return calls.response(request, result)
             await self._pause(calls.settle(call, result, cause), call)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._connections.aclose()
 
-    async def _attempt(self, request: httpx.Request, call: CallAttempts) -> httpx.Response | Retry | Fail:
+    async def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | Fail:
         seconds = self._calls.seconds_for(request, call)
-        sent = self._calls.with_token(request, call, seconds)
+        sent, body = self._calls.with_token(request, call, seconds), bytearray()
         try:
             async with asyncio.timeout(None if seconds == float("inf") else seconds):
                 response = await self._connections.handle_async_request(sent)
-                raw = await aread(response)
+                async with contextlib.aclosing(response):
+                    async for block in response.aiter_raw():
+                        body += block
+                        if len(body) > LARGEST:
+                            break
         except TimeoutError as error:
             raise httpx.ReadTimeout("the deadline is over") from error
-        return self._calls.answered(call, response, raw)
+        return self._calls.answered(call, response, body)
 
     async def _take_call(self, call: CallAttempts) -> None:
         self._calls.check_cancelled(call)
-        if call.operation.free:
-            return
-        began = time.monotonic()
-        while wait := self._calls.rate_limiter.try_acquire(self._calls.wait_begins):
-            await self._pause(min(wait, LOOK_AGAIN), call)
-        call.extend_deadline(time.monotonic() - began)
+        if call.counted:
+            began = time.monotonic()
+            while wait := self._calls.rate_limiter.try_acquire(self._calls.report_wait):
+                await self._pause(min(wait, POLL), call)
+            call.extend_deadline(time.monotonic() - began)
 
     async def _pause(self, seconds: float, call: CallAttempts) -> None:
-        cancel = self._calls.cancel
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
-            await asyncio.sleep(left if cancel is None else min(left, LOOK_AGAIN))
-            if cancel is not None and cancel.is_set():
-                raise Interrupted.while_waiting(f"another attempt at {call.operation.name}")
+            await asyncio.sleep(left if self._calls.cancel is None else min(left, POLL))
+            self._calls.check_cancelled(call)
+
+
+def decoded(encodings: str, raw: bytes) -> bytes | None:
+    """Decode a body; None if it is larger than LARGEST: 1 MiB of gzip can be 1 GiB of zeros.
+
+    Raises httpx.DecodingError if the body is not encoded as `encodings` says.
+    """
+    for name in reversed(encodings.lower().replace(" ", "").split(",")):
+        if name in ("gzip", "x-gzip", "deflate") and raw:
+            window = 31 if name != "deflate" else 15 if raw[0] & 15 == 8 else -15  # deflate: with a header or without
+            whole, inflater = bytearray(), zlib.decompressobj(window)
+            try:
+                while block := inflater.decompress(raw, 1 << 20):
+                    whole += block
+                    raw = inflater.unconsumed_tail
+                    if len(whole) > LARGEST:
+                        return None
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from error
+            if not inflater.eof:
+                raise httpx.DecodingError("it ends too early")
+            raw = bytes(whole)
+        elif name not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise httpx.DecodingError("its encoding was not requested")
+    return raw
 
 
 def _without_secrets(headers: httpx.Headers) -> httpx.Headers:
