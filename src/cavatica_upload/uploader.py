@@ -20,12 +20,10 @@ from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.batch.placement import Placement
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import state_dir as find_state_dir
-from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_SIDE_BY_SIDE, Concurrency
+from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_OF_LANES, Concurrency
 from cavatica_upload.engine.context import Context, Stop
-from cavatica_upload.engine.engine import Engine
+from cavatica_upload.engine.engine import Engine, Run
 from cavatica_upload.engine.parts import PartPool
-from cavatica_upload.engine.run import Run
-from cavatica_upload.engine.workers import Workers
 from cavatica_upload.errors import Interrupted, UsageError, check_kind, is_number
 from cavatica_upload.events import Emitter, Event, Listener, Notice, OutageWatch, Retrying
 from cavatica_upload.journal.journal import Journal
@@ -213,10 +211,12 @@ class Uploader:
         )
         side_by_side = self._verify and md5.implementation() == "lanes"
         concurrency = Concurrency(
-            self._jobs, quick_limit=QUICK_LIMIT_SIDE_BY_SIDE if side_by_side else QUICK_LIMIT, timing=timing
+            self._jobs, quick_limit=QUICK_LIMIT_OF_LANES if side_by_side else QUICK_LIMIT, timing=timing
         )
         workers = None
         if self._executor is not None:
+            from cavatica_upload.engine.workers import Workers
+
             workers = Workers(
                 self._executor,
                 functools.partial(context.notice, None),
@@ -306,7 +306,7 @@ class Uploader:
         context = self._context
         placement = Placement(context.api, context.receipts, context.events.emit, context.timing.describing)
         run = Run(placement.placed(requests))
-        self._engine.begin(run)
+        self._engine.add(run)
         try:
             over = False
             while not over:
@@ -317,7 +317,7 @@ class Uploader:
             self._wind_up(run)
             raise
         finally:
-            self._engine.finish(run)
+            self._engine.remove(run)
 
     def _wind_up(self, run: Run) -> None:
         """Wait for the parts in flight after Ctrl-C; a second Ctrl-C drops them."""

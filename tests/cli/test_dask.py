@@ -294,9 +294,7 @@ def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> N
     """A worker without the package is told of once; the others send what it could not."""
     address = cluster.start(2)
     with Client(address, set_as_default=False) as client:
-        client.run(
-            importlib.import_module, "cavatica_upload.engine.send_part"
-        )  # else that one is done before they begin
+        client.run(importlib.import_module, "cavatica_upload.engine.workers")  # else that one is done before they begin
     cluster.add(1, code=WITHOUT_PACKAGE)
     (text,) = told(upload(machine, address))
     assert "Install the same version" in text

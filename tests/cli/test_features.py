@@ -363,7 +363,7 @@ def test_a_part_size_that_the_platform_replaced_is_told(machine: Machine) -> Non
     with MockServer(part_size=200) as mock:
         other = Machine(mock, machine.home)
         told = other.call("upload", "a.bam", *TO, "--part-size", "100")
-        assert "The platform chose parts of 200 B; 100 B were asked for." in told.err
+        assert "The platform chose parts of 200 B; 100 B were requested." in told.err
         assert "chose" not in other.call("upload", "a.bam", *TO, "--name", "b.bam").err
 
 

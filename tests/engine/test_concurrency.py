@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.engine.concurrency import LEAST, MOST, QUICK_LIMIT, REST, Concurrency, Flight
+from cavatica_upload.engine.concurrency import (
+    LEAST_WITHOUT_ERRORS,
+    MOST_PARTS,
+    QUICK_LIMIT,
+    RETEST_SECONDS,
+    Concurrency,
+    Flight,
+)
 from cavatica_upload.plan import MIB
 from tests.clock import Clock
 
@@ -61,14 +68,14 @@ class Link:
             for part in list(self.sending):
                 went = min(part.left, each * STEP)
                 if part.left == part.flight.size:  # what the buffers take shows as sent, and is not
-                    part.flight.sent(int(min(self.buffer, part.left)))
+                    self.concurrency.sent(part.flight, int(min(self.buffer, part.left)))
                 part.left -= went
                 if part.left > self.buffer:
-                    part.flight.sent(int(went))
+                    self.concurrency.sent(part.flight, int(went))
                 part.latency -= STEP if part.left <= 0 else 0
                 if part.left <= 0 and part.latency <= 0:
                     self.sending.remove(part)
-                    part.flight.ended(stored=not failing)
+                    self.concurrency.end(part.flight, stored=not failing)
                     self.stored += 1
             self.unfinished = max(self.unfinished, sum(size - part.left for part in self.sending))
             self.limits.append(self.concurrency.limit)
@@ -79,18 +86,18 @@ class Link:
 def test_slow_link_loses_at_most_two_parts(rate: float, buffer: int) -> None:
     """On a slow link that is full with one connection, at most two parts are unfinished at any moment."""
     link = Link(rate=rate, buffer=buffer)
-    link.run(REST)
-    assert max(link.limits) == LEAST
+    link.run(RETEST_SECONDS)
+    assert max(link.limits) == LEAST_WITHOUT_ERRORS
     assert link.unfinished <= 2 * PART
-    assert link.stored >= rate * REST / PART - 2
+    assert link.stored >= rate * RETEST_SECONDS / PART - 2
 
 
 def test_level_that_was_the_best_is_doubted_only_now_and_then() -> None:
     """In ten minutes on a slow link a third part is tried for less than a tenth of the time."""
     link = Link(rate=15e6, buffer=10 * MIB)
     link.run(600)
-    assert max(link.limits) <= LEAST + 1
-    assert sum(limit > LEAST for limit in link.limits) < len(link.limits) / 10
+    assert max(link.limits) <= LEAST_WITHOUT_ERRORS + 1
+    assert sum(limit > LEAST_WITHOUT_ERRORS for limit in link.limits) < len(link.limits) / 10
 
 
 @pytest.mark.parametrize("each", [1e6, 5e6, 20e6])
@@ -98,19 +105,19 @@ def test_more_connections_where_they_are_scarce(each: float) -> None:
     """With every connection capped the limit rises to 32, whatever a single one carries."""
     link = Link(each=each)
     link.run(60 if each < 5e6 else 20)
-    assert link.limits[-1] == MOST
+    assert link.limits[-1] == MOST_PARTS
 
 
 def test_capped_connections_are_many_within_two_parts() -> None:
     """With 40 MiB/s for a connection all 32 are in use before the second part of one could have ended."""
     link = Link(each=40 * MIB, latency=0.1)
     link.run(2 * PART / link.each)
-    assert link.limits[-1] == MOST
+    assert link.limits[-1] == MOST_PARTS
 
 
 def test_file_on_capped_connections_takes_little_longer_than_with_all_from_the_start() -> None:
     """The first two seconds of 8 GiB are all that it costs to begin with one part."""
-    link, full = Link(each=40 * MIB, latency=0.1), Link(each=40 * MIB, latency=0.1, fixed=MOST)
+    link, full = Link(each=40 * MIB, latency=0.1), Link(each=40 * MIB, latency=0.1, fixed=MOST_PARTS)
     for each in (link, full):
         each.run(8.0)
     assert link.stored >= full.stored * 0.75
@@ -122,7 +129,7 @@ def test_small_files_on_a_link_of_long_latency_are_sent_side_by_side() -> None:
     link.run(1, size=MIB // 4)
     assert link.limits[-1] >= QUICK_LIMIT
     link.run(10, size=MIB // 4)
-    assert link.limits[-1] == MOST
+    assert link.limits[-1] == MOST_PARTS
 
 
 @pytest.mark.parametrize("size", [0, 1])
@@ -130,7 +137,7 @@ def test_empty_files_are_sent_side_by_side(size: int) -> None:
     """Parts without bytes say as much of the latency as others."""
     link = Link(rate=100e6, latency=0.1)
     link.run(10, size=size)
-    assert link.limits[-1] == MOST
+    assert link.limits[-1] == MOST_PARTS
 
 
 def test_fast_link_is_filled_at_once() -> None:
@@ -144,7 +151,7 @@ def test_throttle_is_no_fast_link() -> None:
     """What a throttle lets out at once says nothing of the rate it holds."""
     hand = Clock()
     concurrency = Concurrency(clock=hand)
-    concurrency.begin(PART).sent(20 * MIB)
+    concurrency.sent(concurrency.begin(PART), 20 * MIB)
     assert concurrency.limit == 1
 
 
@@ -152,10 +159,10 @@ def test_small_parts_say_nothing_of_large_ones() -> None:
     """After many small files the first large ones begin with few parts, not with as many as the small ones had."""
     link = Link(rate=15e6)
     link.run(30, size=MIB // 4)
-    assert link.concurrency.limit > LEAST
+    assert link.concurrency.limit > LEAST_WITHOUT_ERRORS
     link.sending.clear()
     link.concurrency.begin(PART)
-    assert link.concurrency.limit == LEAST
+    assert link.concurrency.limit == LEAST_WITHOUT_ERRORS
 
 
 def test_no_more_connections_where_the_processors_are_busy() -> None:
@@ -183,7 +190,7 @@ def test_limit_recovers_after_errors() -> None:
     for _ in range(10):
         link.concurrency.failed()
     link.run(180)
-    assert link.limits[-1] == MOST
+    assert link.limits[-1] == MOST_PARTS
 
 
 def test_fixed_limit_stays() -> None:
@@ -209,11 +216,11 @@ def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, in
     actions: dict[str, Callable[[int], object]] = {
         "begin": lambda count: flights.append(concurrency.begin(count)),
         "fail": lambda _count: concurrency.failed(),
-        "sent": lambda count: flights[0].sent(count) if flights else None,
-        "end": lambda _count: flights.pop().ended(stored=True) if flights else None,
-        "lost": lambda _count: flights.pop().ended(stored=False) if flights else None,
+        "sent": lambda count: concurrency.sent(flights[0], count) if flights else None,
+        "end": lambda _count: concurrency.end(flights.pop(), stored=True) if flights else None,
+        "lost": lambda _count: concurrency.end(flights.pop(), stored=False) if flights else None,
     }
     for step, seconds, count in steps:
         hand.now += seconds
         actions[step](count)
-        assert 1 <= concurrency.limit <= MOST
+        assert 1 <= concurrency.limit <= MOST_PARTS

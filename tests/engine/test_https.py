@@ -11,7 +11,7 @@ from engine_rig import KIB, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import StorageError
-from cavatica_upload.engine.part_attempts import ATTEMPTS
+from cavatica_upload.engine.send_part import ATTEMPTS
 from cavatica_upload.errors import CavaticaError, CertificateUntrusted, ConnectionFailed
 from cavatica_upload.events import Retrying
 from cavatica_upload.http import connections

@@ -91,7 +91,7 @@ def test_starts_that_are_never_answered_do_not_pile_up(rig: Rig, proxy: Drifting
     drift(proxy, LIST, lambda page: {**page, "items": []})
     rig.mock.faults.add(Fault("startUpload", "lost_answer", times=None))
     for starts in (2, 3, 4):
-        with pytest.raises(ConnectionFailed, match=r"Whether the upload of sample\.bam began is not known"):
+        with pytest.raises(ConnectionFailed, match=r"It is not known whether the upload of sample\.bam started"):
             rig.upload(path, part_size=KIB)
         assert rig.calls["startUpload"] <= starts
 
@@ -140,7 +140,7 @@ def test_file_that_comes_between_two_completions_is_not_ours(
     rig.mock.faults.add(Fault("completeUpload", "close"))
     where = {"listFiles": ("GET", "/files"), "getUpload": SHOW}[operation]
     drift(proxy, where, once(lambda: stranger(rig, theirs)))
-    with pytest.raises(UploadGone, match="did not come of it"):
+    with pytest.raises(UploadGone, match="is not its result"):
         rig.upload(path, part_size=KIB)
     (file,) = rig.mock.files()
     assert rig.mock.file_bytes(file["id"]) == theirs

@@ -6,8 +6,8 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import Interrupted, NameTaken, SourceError, UploadRequest
-from cavatica_upload.engine.parts import MOST_WORKERS
-from cavatica_upload.engine.run import FIRST_FILES, MOST_FILES, WINDOW
+from cavatica_upload.engine.engine import FIRST_FILES, MOST_FILES, MOST_READ_AHEAD
+from cavatica_upload.engine.parts import MOST_THREADS
 from cavatica_upload.errors import Forbidden, Unauthorized
 from cavatica_upload.events import PartSent, UploadCompleted, UploadStarted
 from cavatica_upload.request import Outcome
@@ -105,7 +105,7 @@ def test_requests_are_read_as_they_are_needed(rig: Rig) -> None:
             assert next(outcomes).error is None
         outcomes.close()
         uploader.cancel(at_once=True)
-    assert read <= WINDOW + len(rig.told(UploadCompleted)) + MOST_FILES
+    assert read <= MOST_READ_AHEAD + len(rig.told(UploadCompleted)) + MOST_FILES
 
 
 def test_threads_do_not_grow_with_files(rig: Rig) -> None:
@@ -120,7 +120,7 @@ def test_threads_do_not_grow_with_files(rig: Rig) -> None:
     with rig.uploader(listeners=[listener]) as uploader:
         outcomes = list(uploader.upload_many(requests))
     assert len(outcomes) == 100
-    assert most <= MOST_FILES + MOST_WORKERS + 1
+    assert most <= MOST_FILES + MOST_THREADS + 1
 
 
 def test_cancel_ends_what_waits(rig: Rig) -> None:

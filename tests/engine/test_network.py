@@ -12,8 +12,8 @@ from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import ConnectionFailed, StorageError, UploadRequest, UsageError
-from cavatica_upload.engine.part_attempts import ATTEMPTS, PartAttempts
-from cavatica_upload.engine.send_part import PartTask, send_part_on_worker
+from cavatica_upload.engine.send_part import ATTEMPTS, PartAttempts
+from cavatica_upload.engine.workers import PartTask, send_part_on_worker
 from cavatica_upload.errors import Conflict, EtagMismatch, PartRefused, RateLimited
 from cavatica_upload.events import (
     BytesSent,
@@ -152,7 +152,9 @@ def test_outage_reaches_listeners(rig: Rig) -> None:
 
 def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a cap parts that take long go out two at a time: a kill at any moment costs no more."""
-    monkeypatch.setattr("cavatica_upload.engine.concurrency.GAIN", float("inf"))  # the speed of a busy machine varies
+    monkeypatch.setattr(
+        "cavatica_upload.engine.concurrency.GAIN_TO_GROW", float("inf")
+    )  # the speed of a busy machine varies
     part = 64 * KIB
     sent = stored = most = 0
 

@@ -77,7 +77,7 @@ def test_journal_lost_parts_are_proved_by_reading(rig: Rig, half: Path) -> None:
     before = rig.mock.bytes_received
     rig.assert_whole(rig.upload(half, resume_id=upload["upload_id"]), half)
     assert rig.mock.bytes_received == before + 5 * KIB
-    assert "Compared 5 parts on the server with the file anew: 5 proved" in notices(rig)
+    assert "Compared 5 parts on the server with the file: 5 proved" in notices(rig)
 
 
 def test_parts_sent_unchecked_are_checked_later(rig: Rig) -> None:
@@ -110,7 +110,7 @@ def test_resume_by_id_of_another_file(rig: Rig, half: Path) -> None:
     wrong = rig.file(PARTS * KIB, "other.bam", seed=2)
     with pytest.raises(UsageError, match=r"is of 'sample.bam', not of 'other.bam'"):
         rig.upload(wrong, resume_id=upload["upload_id"])
-    with pytest.raises(FileChanged, match="begun with another file"):
+    with pytest.raises(FileChanged, match="started with another file"):
         rig.upload(wrong, resume_id=upload["upload_id"], name="sample.bam")
     for file in rig.state.glob("journal*"):
         file.unlink()
@@ -140,7 +140,7 @@ def test_upload_gone_starts_anew(rig: Rig, half: Path) -> None:
     with rig.uploader() as uploader:
         uploader.api.abort_upload(upload["upload_id"])
     rig.assert_whole(rig.upload(half, part_size=KIB), half)
-    assert "gone on the server; a new one is started" in notices(rig)
+    assert "gone on the server; a new one starts" in notices(rig)
 
 
 def test_changed_file_is_refused_until_allowed(rig: Rig, half: Path) -> None:
@@ -152,7 +152,7 @@ def test_changed_file_is_refused_until_allowed(rig: Rig, half: Path) -> None:
     assert "--yes" in caught.value.hint
     rig.assert_whole(rig.upload(half, part_size=KIB, changed="restart"), half)
     assert rig.mock.uploads() == []
-    assert "that one is aborted, a new one starts" in notices(rig)
+    assert "It is aborted, and a new one starts." in notices(rig)
 
 
 def test_replaced_file_is_a_changed_file(rig: Rig, half: Path) -> None:
@@ -186,7 +186,7 @@ def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None
     before = rig.mock.bytes_received
     rig.assert_whole(rig.upload(half, part_size=KIB), half)
     assert rig.mock.bytes_received == before + 6 * KIB
-    assert "The server has other bytes of 1 part than this machine remembers" in notices(rig)
+    assert "The server has other bytes of 1 part than the journal says" in notices(rig)
 
 
 def test_completion_that_nobody_saw_is_found(rig: Rig) -> None:
@@ -310,7 +310,7 @@ def test_stopped_upload_goes_on(rig: Rig) -> None:
         uploader.listen(listener)
         with pytest.raises(Interrupted, match="of 10 parts sent") as caught:
             uploader.upload(path, PROJECT, part_size=KIB)
-    assert caught.value.hint == "Run the same command again to go on from there."
+    assert caught.value.hint == "Run the same command again to resume."
     assert open_parts(rig) == sorted(event.number for event in rig.told(PartSent))
     rig.mock.faults.clear()
     rig.assert_whole(rig.upload(path, part_size=KIB), path)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
-from cavatica_upload.engine.part_attempts import ATTEMPTS, WRONG_ANSWERS, PartAttempts
-from cavatica_upload.engine.run import CircuitBreaker
+from cavatica_upload.engine.engine import CircuitBreaker
+from cavatica_upload.engine.send_part import ATTEMPTS, ATTEMPTS_AFTER_WRONG_ANSWERS, PartAttempts
 from cavatica_upload.errors import (
     BadRequest,
     CertificateUntrusted,
@@ -72,10 +72,10 @@ def test_report_is_due_after_a_minute() -> None:
         (ServerError("api", status=500), 1),  # a call of the API was tried several times already
         (ConnectionFailed("no network"), 1),
         (PartNotReserved("reserve", status=409, code=8008), 1),
-        (EtagMismatch("damaged"), WRONG_ANSWERS),
-        (MissingHeader("no ETag", header="ETag"), WRONG_ANSWERS),
-        (PartRefused("bad request", status=400), WRONG_ANSWERS),
-        (UrlExpired("expired", status=403), WRONG_ANSWERS + 1),
+        (EtagMismatch("damaged"), ATTEMPTS_AFTER_WRONG_ANSWERS),
+        (MissingHeader("no ETag", header="ETag"), ATTEMPTS_AFTER_WRONG_ANSWERS),
+        (PartRefused("bad request", status=400), ATTEMPTS_AFTER_WRONG_ANSWERS),
+        (UrlExpired("expired", status=403), ATTEMPTS_AFTER_WRONG_ANSWERS + 1),
         (SourceError("cut short"), 1),
         (CertificateUntrusted("unknown authority"), 1),
         (Unauthorized("token", status=401), 1),

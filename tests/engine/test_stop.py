@@ -44,7 +44,7 @@ def test_nothing_is_completed_after_a_stop(rig: Rig, part: int) -> None:
         cancel_at(uploader, PartSent, part)
         with pytest.raises(Interrupted, match=f"of {PARTS} parts sent") as caught:
             uploader.upload(path, PROJECT, part_size=KIB)
-    assert caught.value.hint == "Run the same command again to go on from there."
+    assert caught.value.hint == "Run the same command again to resume."
     assert rig.mock.files() == []
     assert rig.calls["completeUpload"] == 0
     (upload,) = rig.mock.uploads()

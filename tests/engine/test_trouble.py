@@ -14,8 +14,8 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import FileChanged, SourceError, StorageError, storage, timing
-from cavatica_upload.engine import file_upload, parts
-from cavatica_upload.engine.part_attempts import ATTEMPTS
+from cavatica_upload.engine import file_upload
+from cavatica_upload.engine.send_part import ATTEMPTS, PartSender
 from cavatica_upload.events import Event, Notice, PartSent
 
 PARTS = 8
@@ -330,7 +330,7 @@ def test_fault_of_our_own_ends_the_file(rig: Rig, monkeypatch: pytest.MonkeyPatc
 
     room, name = {
         "open": (file_upload, "open_upload"),
-        "put": (parts, "send_part"),
+        "put": (PartSender, "_attempt"),
         "finish": (file_upload, "complete_upload"),
     }[step]
     monkeypatch.setattr(room, name, unforeseen)

@@ -165,7 +165,7 @@ def test_file_of_somebody_else_is_not_taken_for_ours(rig: Rig, fault: str | None
     if fault is not None:
         rig.mock.faults.add(Fault("completeUpload", fault, after=1))
     theirs = rig.file(PARTS * KIB, "theirs", seed=2).read_bytes()
-    with pytest.raises(UploadGone, match="did not come of it") as caught:
+    with pytest.raises(UploadGone, match="is not its result") as caught:
         rig.upload(path, part_size=KIB, uploader=at_part(rig, PARTS, lambda: stranger(rig, theirs)))
     (file,) = rig.mock.files()
     assert file["id"] in caught.value.message
@@ -177,7 +177,7 @@ def test_file_that_nothing_can_prove_is_told(rig: Rig) -> None:
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
     rig.mock.faults.add(Fault("getDownloadInfo", "status", status=403, times=None))
-    with pytest.raises(UploadGone, match="may have come of it, which cannot be proved"):
+    with pytest.raises(UploadGone, match="may be its result, which cannot be proved"):
         rig.upload(path, part_size=KIB)
 
 

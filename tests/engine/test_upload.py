@@ -54,7 +54,7 @@ def test_calls_for_parts(rig: Rig, parts: int) -> None:
 
 def test_run_ends_with_its_last_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the last file nothing is waited for."""
-    monkeypatch.setattr("cavatica_upload.engine.run.LOOK", 3600.0)
+    monkeypatch.setattr("cavatica_upload.engine.engine.CHECK_SECONDS", 3600.0)
     files = [rig.file(KIB, str(number)) for number in range(3)]
     with rig.uploader() as uploader:
         outcomes = list(uploader.upload_many(UploadRequest(source=file, destination=PROJECT) for file in files))
@@ -99,7 +99,7 @@ def test_etag_that_is_no_md5_is_not_proof(rig: Rig) -> None:
     rig.mock.faults.add(Fault("putPart", "etag", part=2, value="opaque-1"))
     receipt = rig.upload(rig.file(3 * PART))
     assert not receipt.verified
-    assert receipt.not_verified == ("The ETags of 1 of 3 parts are no MD5s: they prove nothing of the bytes.",)
+    assert receipt.not_verified == ("The ETags of 1 of 3 parts are not MD5s: they do not prove the bytes.",)
     assert [part.verified for part in receipt.parts] == [True, False, True]
 
 

@@ -215,7 +215,7 @@ def test_overwriting_does_not_outlive_its_run(rig: Rig) -> None:
     with pytest.raises(NameTaken):
         rig.upload(path, part_size=KIB)
     assert rig.mock.uploads() == []
-    assert "begun to overwrite" in notices(rig)
+    assert "would overwrite the file" in notices(rig)
     assert [file["id"] for file in rig.mock.files()] == [theirs.file_id]
 
 

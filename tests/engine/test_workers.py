@@ -22,7 +22,7 @@ from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import Interrupted, Notice, Uploader, UsageError
-from cavatica_upload.engine.send_part import PartTask, send_part_on_worker
+from cavatica_upload.engine.workers import PartTask, send_part_on_worker
 from cavatica_upload.errors import CertificateUntrusted, WorkerFailed
 from cavatica_upload.events import PartRetried, UploadStarted
 from cavatica_upload.plan import GIB, MIB, Part
@@ -101,7 +101,7 @@ def test_tasks_hold_no_token(rig: Rig) -> None:
 
 def test_worker_imports_little() -> None:
     """A worker needs neither the client of the API nor the journal nor the command line."""
-    code = "import sys, cavatica_upload.engine.send_part; print(*sys.modules)"
+    code = "import sys, cavatica_upload.engine.workers; print(*sys.modules)"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()

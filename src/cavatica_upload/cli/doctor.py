@@ -223,7 +223,7 @@ def _storage(api: "Api", destination: Destination) -> Finding:
     from io import BytesIO
     from urllib.parse import urlsplit
 
-    from cavatica_upload.engine.part_attempts import refuse_plain_http, target_of
+    from cavatica_upload.engine.send_part import target_of
     from cavatica_upload.sources.stream import Stream
     from cavatica_upload.storage import Storage
 
@@ -231,8 +231,7 @@ def _storage(api: "Api", destination: Destination) -> Finding:
     storage, source = Storage(), Stream(BytesIO(b"?"))
     try:
         url = api.get_part_url(upload.upload_id, 1)
-        refuse_plain_http(api.endpoint, url.url)
-        stored = storage.put(target_of(url), next(source.parts(1)), source)
+        stored = storage.put(target_of(url, api.endpoint), next(source.parts(1)), source)
     finally:
         source.close()
         storage.close()

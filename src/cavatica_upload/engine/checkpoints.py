@@ -35,9 +35,13 @@ class Checkpoints:
             return False
         return len(self._waiting) >= EVERY_PARTS or now - self._oldest >= EVERY_SECONDS
 
+    def waiting(self) -> list[SentPart]:
+        """Return the parts that are not reported."""
+        return [self._waiting[number] for number in sorted(self._waiting)]
+
     def take(self) -> list[SentPart]:
-        """Take all that waits, for a report."""
-        taken, self._waiting = [self._waiting[number] for number in sorted(self._waiting)], {}
+        """Take all parts that are not reported, for a report."""
+        taken, self._waiting = self.waiting(), {}
         self._reports += bool(taken)
         return taken
 

@@ -4,28 +4,45 @@ A kill loses the parts in flight. So their number is first limited to what the n
 tried now and then, and kept if the total speed grows.
 """
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import attrs
+
+from cavatica_upload.errors import Interrupted
 from cavatica_upload.plan import MIB
 from cavatica_upload.timing import Timing
 
-MOST = 32
-LEAST = 2  # while nothing fails: one goes out while storage answers to the other
-QUICK_LIMIT = 4  # up to which little at stake is reason enough: on a fast network more cost CPU
-QUICK_LIMIT_SIDE_BY_SIDE = 8  # if the MD5s of parts are taken side by side: fewer leave lanes empty
-FILL = 12 * MIB  # of a part, at first and after each change, not measured: the buffers of a connection take less
-MEASURE = 8 * MIB  # of each part in flight, for a measurement of their speed
-GAIN = 0.3  # of what would be proportional must come of more parts for still more to be tried
-LITTLE_GAIN = 0.1  # of it must come for them to be kept
-REST = 60.0  # seconds after which a level that was the best is doubted again; doubles each time it proves the best
-LONGEST_REST = 600.0
-SHRINK = 0.7
-NEARLY = 0.75  # of the limit in flight: between two parts a worker is idle for a moment
-CPU_BOUND = 0.5  # of what the processors can do: above it parts compete for them, not for the network
-LARGER = 4  # times larger parts: what was learned from the others does not hold for them
+MOST_PARTS = 32
+LEAST_WITHOUT_ERRORS = 2  # one part is sent while storage answers to the other
+QUICK_LIMIT = 4  # reached without a test if little can be lost: on a fast network, more parts cost CPU
+QUICK_LIMIT_OF_LANES = 8  # the same if MD5s are taken in SIMD lanes, which fewer parts do not fill
+BYTES_TO_SETTLE = 12 * MIB  # not measured, at the start of a part and after a change: more than connections buffer
+BYTES_TO_MEASURE = 8 * MIB  # in each part in flight
+GAIN_TO_GROW = 0.3  # of a proportional gain, for still more parts to be tried
+GAIN_TO_KEEP = 0.1  # of a proportional gain, for the added parts to be kept
+RETEST_SECONDS = 60.0  # from one test of more parts to the next; doubles with each test that gains too little
+LONGEST_RETEST_SECONDS = 600.0
+SHRINK_ON_ERROR = 0.7
+NEARLY_FULL = 0.75  # of the limit in flight, for a measurement: between two parts a worker is idle for a moment
+CPU_BOUND = 0.5  # of all processors: if this process uses more, more parts are not faster
+MUCH_LARGER = 4  # parts as many times larger need fewer in flight than were found for the others
+HELD_AHEAD = 8  # the most parts that have a URL and wait to be sent
+
+
+@attrs.define(eq=False)
+class Flight:
+    """One attempt at one part of `size` bytes. Times are seconds of the monotonic clock."""
+
+    size: int
+    began: float
+    last: float  # when bytes were last sent
+    settling_since: float  # when it began, or the limit last changed
+    settling_bytes: int = 0
+    measured: bool = False
 
 
 class Concurrency:
@@ -49,7 +66,7 @@ class Concurrency:
         if fixed is not None and fixed < 1:
             raise ValueError("at least one part must be in flight")
         self.fixed = fixed
-        """What the limit is pinned to, None while it adapts."""
+        """The pinned limit, None while it adapts."""
         self._quick_limit = quick_limit
         self._timing = timing or Timing()
         self._clock = clock
@@ -58,17 +75,17 @@ class Concurrency:
         self._lock = threading.Lock()
         self._flights: set[Flight] = set()
         self._size = 0  # bytes of the largest part that the limit was found with
-        self._before: tuple[int, float] | None = None  # the limit and the rate before a change that is to be judged
-        self._rest = REST
-        self._rest_until = 0.0
+        self._before: tuple[int, float] | None = None  # the limit and the rate before a test of more parts
+        self._retest_after = RETEST_SECONDS
+        self._retest_at = 0.0
         self.limit = fixed or 1
-        """Parts that may be in flight now."""
+        """How many parts may be in flight now."""
         self.rate: float | None = None
         """Bytes per second of all parts together, as last measured."""
-        self._begin()
+        self._restart_measurement()
 
     def fix(self, limit: int | None) -> bool:
-        """Pin the limit from now on, or with None let it adapt; return whether anything has changed."""
+        """Pin the limit, or with None let it adapt; return whether anything has changed."""
         with self._lock:
             if limit == self.fixed:
                 return False
@@ -76,44 +93,42 @@ class Concurrency:
             self._set(limit or 1)
             return True
 
-    def begin(self, size: int) -> "Flight":
-        """Note that a part of `size` bytes goes out."""
+    def begin(self, size: int) -> Flight:
+        """Start an attempt at a part of `size` bytes."""
         with self._lock:
-            if size > LARGER * self._size:
+            if size > MUCH_LARGER * self._size:
                 self._size = size
                 if self.fixed is None:
                     self._set(min(self.limit, self._affordable))
-            flight = Flight(self, size, self._clock())
+            now = self._clock()
+            flight = Flight(size, now, now, now)
             self._flights.add(flight)
             return flight
 
-    def failed(self) -> None:
-        """Shrink: the network or storage is in trouble."""
-        with self._lock:
-            if self.fixed is None:
-                self._rest_until = self._clock() + REST
-                self._set(max(1, int(self.limit * SHRINK)))
-
-    # Called by flights
-
-    def sent(self, flight: "Flight", count: int) -> bool:
-        """Count bytes of a flight; return whether the limit has changed."""
+    def sent(self, flight: Flight, count: int) -> bool:
+        """Count bytes that were sent; return whether the limit has changed."""
         with self._lock:
             now = self._clock()
             took, flight.last = now - flight.last, now
-            if flight.unmeasured < FILL and now - flight.since < self._timing.settle:
-                flight.unmeasured += count
+            if flight.settling_bytes < BYTES_TO_SETTLE and now - flight.settling_since < self._timing.settle:
+                flight.settling_bytes += count
                 return False
             flight.measured = True
-            return self._measure(count, took, max(count / MEASURE, took / self._timing.measure))
+            return self._measure(count, took, max(count / BYTES_TO_MEASURE, took / self._timing.measure))
 
-    def ended(self, flight: "Flight", *, stored: bool) -> None:
-        """Note the end of a flight."""
+    def end(self, flight: Flight, *, stored: bool) -> None:
+        """End an attempt; `stored` if it succeeded."""
         with self._lock:
-            now = self._clock()
-            if stored and not flight.measured and flight.since == flight.began:
-                self._measure(max(1, flight.size), now - flight.began, 1)
+            if stored and not flight.measured and flight.settling_since == flight.began:
+                self._measure(max(1, flight.size), self._clock() - flight.began, 1)
             self._flights.discard(flight)
+
+    def failed(self) -> None:
+        """Shrink the limit: the network or storage is in trouble."""
+        with self._lock:
+            if self.fixed is None:
+                self._retest_at = self._clock() + RETEST_SECONDS
+                self._set(max(1, int(self.limit * SHRINK_ON_ERROR)))
 
     # The lock is held
 
@@ -121,28 +136,28 @@ class Concurrency:
     def _affordable(self) -> int:
         """How many parts may be lost: as many as take a few seconds, and two."""
         parts = (self.rate or 0) * self._timing.at_stake / max(1, self._size)
-        return int(max(LEAST, min(MOST, parts)))
+        return int(max(LEAST_WITHOUT_ERRORS, min(MOST_PARTS, parts)))
 
     def _set(self, limit: int, before: tuple[int, float] | None = None) -> None:
         if limit != self.limit:
             self.limit = limit
             for flight in self._flights:
-                flight.since, flight.unmeasured, flight.measured = self._clock(), 0, False
+                flight.settling_since, flight.settling_bytes, flight.measured = self._clock(), 0, False
         self._before = before
-        self._begin()
+        self._restart_measurement()
 
-    def _begin(self) -> None:
-        self._bytes, self._seconds, self._enough = 0, 0.0, 0.0
+    def _restart_measurement(self) -> None:
+        self._bytes, self._seconds, self._measured = 0, 0.0, 0.0
         self._since, self._cpu_since = self._clock(), self._cpu()
 
     def _measure(self, count: int, seconds: float, share: float) -> bool:
         """Add bytes to the measurement; `share` is what they are of enough for one part in flight."""
-        if len(self._flights) < self.limit * NEARLY:  # fewer say nothing about the limit
+        if len(self._flights) < self.limit * NEARLY_FULL:  # fewer say nothing about the limit
             return False
         self._bytes += count
         self._seconds += seconds
-        self._enough += share
-        if self._enough < self.limit or not self._bytes or self._seconds <= 0:
+        self._measured += share
+        if self._measured < self.limit or not self._bytes or self._seconds <= 0:
             return False
         now = self._clock()
         cpu_bound = self._cpu() - self._cpu_since > (now - self._since) * self._cores * CPU_BOUND
@@ -151,46 +166,97 @@ class Concurrency:
         limit = self.limit
         if self.fixed is None:
             self._decide(self.rate, now, cpu_bound=cpu_bound)
-        self._begin()
+        self._restart_measurement()
         return self.limit != limit
 
     def _decide(self, rate: float, now: float, *, cpu_bound: bool) -> None:
         limit, before = self.limit, self._before
         quick = min(self._affordable, self._quick_limit)
         gain = None if before is None else (rate / before[1] - 1) / (limit / before[0] - 1)
-        more_possible = limit < MOST and not cpu_bound
-        rested = now >= self._rest_until
-        if gain is not None and gain >= GAIN and more_possible:
-            self._rest = REST
-            self._set(min(MOST, max(limit * 2, self._affordable)), before=(limit, rate))
+        more_possible = limit < MOST_PARTS and not cpu_bound
+        may_test = now >= self._retest_at
+        if gain is not None and gain >= GAIN_TO_GROW and more_possible:
+            self._retest_after = RETEST_SECONDS
+            self._set(min(MOST_PARTS, max(limit * 2, self._affordable)), before=(limit, rate))
         elif limit < quick:
-            self._set(quick, before=(limit, rate) if rested else None)
+            self._set(quick, before=(limit, rate) if may_test else None)
         elif before is not None and gain is not None:
-            self._rest_until = now + self._rest
-            self._rest = min(LONGEST_REST, self._rest * 2)
-            self._set(limit if gain >= LITTLE_GAIN else max(quick, before[0]))
-        elif more_possible and rested:
+            self._retest_at = now + self._retest_after
+            self._retest_after = min(LONGEST_RETEST_SECONDS, self._retest_after * 2)
+            self._set(limit if gain >= GAIN_TO_KEEP else max(quick, before[0]))
+        elif more_possible and may_test:
             self._set(max(limit + 1, self._affordable), before=(limit, rate))
 
 
-class Flight:
-    """One attempt at one part."""
+class Slots:
+    """Makes the workers keep to the limit of parts in flight.
 
-    def __init__(self, concurrency: Concurrency, size: int, now: float) -> None:
+    A worker holds a part, requests its URL, and waits for a slot to send it. Some more parts are held than may be sent,
+    so that a free slot is used immediately. A part that waits for its next attempt does not count.
+    """
+
+    def __init__(self, concurrency: Concurrency) -> None:
         self._concurrency = concurrency
-        self.size = size
-        self.began = self.last = now
-        self.since = now  # when it began, or the limit last changed
-        self.unmeasured = 0  # bytes since then
-        self.measured = False
+        self._changed = threading.Condition()
+        self._held = 0
+        self._sending = 0
+        self.pausing = 0
+        """Parts that failed and wait for the next attempt."""
 
-    def sent(self, count: int) -> bool:
-        """Count bytes that went out; return whether more parts may be in flight than before."""
-        return self._concurrency.sent(self, count)
+    @property
+    def most_sending(self) -> int:
+        """The most parts that are being sent or may be soon; takes no lock."""
+        return max(self._concurrency.limit, self._sending)
 
-    def ended(self, *, stored: bool) -> None:
-        """Note the end, whatever it was."""
-        self._concurrency.ended(self, stored=stored)
+    def wake(self) -> None:
+        """Let all waiting workers check again, after the limit or what is wanted has changed."""
+        with self._changed:
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def holding(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        """Wait until this worker may hold a part, then hold it. Raises Interrupted if it is not `wanted`."""
+        with self._changed:
+            self._wait(wanted, lambda: self._held < self._concurrency.limit + min(self._concurrency.limit, HELD_AHEAD))
+            self._held += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def sending(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        """Wait for a slot, then take it. Raises Interrupted if the part is not `wanted`."""
+        with self._changed:
+            self._wait(wanted, lambda: self._sending < self._concurrency.limit)
+            self._sending += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sending -= 1
+                self._changed.notify_all()
+
+    def pause(self, wanted: Callable[[], bool], seconds: float) -> None:
+        """Wait, and let another worker hold a part meanwhile. Raises Interrupted if the part is not `wanted`."""
+        with self._changed:
+            self._held -= 1
+            self.pausing += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: not wanted(), seconds)
+            finally:
+                self.pausing -= 1
+                self._held += 1
+        if not wanted():
+            raise Interrupted.while_waiting("another try")
+
+    def _wait(self, wanted: Callable[[], bool], free: Callable[[], bool]) -> None:
+        self._changed.wait_for(lambda: not wanted() or free())
+        if not wanted():
+            raise Interrupted.while_waiting("a slot")
 
 
 def _usable_cores() -> int:

@@ -1,8 +1,8 @@
 """The state that all uploads share, and the stop: it first lets parts end, then drops them."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -66,7 +66,7 @@ class Stop:
                 new = True
         return new
 
-    @contextmanager
+    @contextlib.contextmanager
     def allow_final_calls(self) -> Iterator[None]:
         """Let this thread make calls although the run is being stopped, as long as they need not wait."""
         self._thread.allowed = True
@@ -159,27 +159,20 @@ class Context:
                 raise
             return Upload(upload_id=upload_id)
 
-    def try_abort(self, upload_id: str) -> bool:
-        """Abort an upload; return whether it is gone, False if the server refused or did not answer."""
-        try:
-            self.api.abort_upload(upload_id)
-        except UploadGone:
-            return True
-        except (ApiError, ConnectionFailed):
-            return False
-        return True
-
     def abort(self, file: FileKey, entry: Entry) -> None:
         """Abort a useless upload and delete it from the journal; if that fails, the next run tries again."""
-        if self.try_abort(entry.upload_id):
+        try:
+            with contextlib.suppress(UploadGone):
+                self.api.abort_upload(entry.upload_id)
+        except (ApiError, ConnectionFailed):
+            self.journal.abandon(entry)
+            self.notice(
+                file,
+                f"The upload {entry.upload_id} could not be aborted and stays open. Abort it with “cavatica uploads "
+                f"abort {entry.upload_id}”.",
+            )
+        else:
             self.journal.forget(entry)
-            return
-        self.journal.abandon(entry)
-        self.notice(
-            file,
-            f"The upload {entry.upload_id} could not be aborted and stays open. Abort it with “cavatica uploads "
-            f"abort {entry.upload_id}”.",
-        )
 
 
 def pause(context: Context, seconds: float) -> None:

@@ -1,21 +1,201 @@
 """The engine: decides which file starts next, and owns the threads.
 
-Every open file has its own thread, which runs `upload_file`. The parts of all files share one pool of workers
+Every open file has its own thread, which runs `FileUpload.run`. The parts of all files share one pool of workers
 (`parts`). One more thread does what is due: it starts files, applies a stop, and emits progress and outages.
 """
 
+import bisect
+import contextlib
+import math
+import os
+import queue
 import threading
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from cavatica_upload.engine.concurrency import Concurrency
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.file_upload import upload_file
+from cavatica_upload.engine.file_upload import FileUpload
 from cavatica_upload.engine.parts import PartPool
-from cavatica_upload.engine.run import MOST_FILES, OpenFile, Run
-from cavatica_upload.plan import MIB
+from cavatica_upload.errors import (
+    CertificateUntrusted,
+    ConfigError,
+    Forbidden,
+    Interrupted,
+    NotFound,
+    Unauthorized,
+    UploadGone,
+)
+from cavatica_upload.plan import MAX_FILE_SIZE, MIB, ONE_PART
+from cavatica_upload.request import Outcome, UploadRequest
 
-FOR_EACH_PART = 64 * MIB  # waiting bytes per part that may be in flight; if there are fewer, another file is opened
-LEAST_OF_FILE = 4 * MIB  # the fewest bytes that a file counts for
+MOST_READ_AHEAD = 2000  # requests
+FIRST_FILES = 4  # open at a time at first; more if these open, so that a common error fails few files
+MOST_FILES = 32  # open at a time
+MOST_ENDED = 100  # outcomes that wait before more requests are read
+CHECK_SECONDS = 0.1  # between checks whether the run was stopped
+BYTES_FOR_EACH_PART = 64 * MIB  # that wait to be sent, for each part in flight; if fewer wait, another file is opened
+LEAST_BYTES_OF_FILE = 4 * MIB  # that a file counts for
+FAILURES_IN_A_ROW = 3
+PROJECT_GONE = frozenset({3002, 5026})  # docs.cavatica.org, API status codes: no such project; no such folder
+
+
+class CircuitBreaker:
+    """Stops a run that cannot succeed, so that not every file is tried.
+
+    It opens after three files in a row that were refused because permissions, the project or the folder are missing. It
+    opens immediately if the token is refused or a certificate cannot be verified. `error` is then the reason.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self._in_a_row = 0
+
+    def succeeded(self) -> None:
+        """Note that a file could be opened."""
+        self._in_a_row = 0
+
+    def failed(self, error: Exception) -> None:
+        """Note why a file failed."""
+        if isinstance(error, Unauthorized | ConfigError | CertificateUntrusted):
+            self.error = error
+        elif isinstance(error, Forbidden) or (
+            isinstance(error, NotFound) and not isinstance(error, UploadGone) and error.code in PROJECT_GONE
+        ):
+            self._in_a_row += 1
+            if self._in_a_row >= FAILURES_IN_A_ROW:
+                self.error = error
+
+
+class Run:
+    """The requests of one `upload_many()` call, the biggest files first, and their outcomes.
+
+    Some requests are read ahead and sorted by size. Memory and threads do not grow with their number.
+    """
+
+    def __init__(self, requests: Iterable[UploadRequest | Outcome]) -> None:
+        self._requests = iter(requests)
+        self._exhausted = False
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._breaker = CircuitBreaker()
+        self._waiting: list[tuple[int, int, UploadRequest]] = []
+        self._count = 0
+        self._open: set[FileUpload] = set()
+        self._opened = 0  # files that were open and have ended
+        self._stopped = False
+
+    # For the caller's thread
+
+    def read_next(self) -> bool:
+        """Read one more request ahead, or an outcome; return whether to read more. The caller's iterable may block."""
+        if self._exhausted or self._stopped or len(self._waiting) >= MOST_READ_AHEAD:
+            return False
+        request = next(self._requests, None)
+        if request is None:
+            self._exhausted = True
+            return False
+        if isinstance(request, UploadRequest):
+            size = size_of(request)
+            with self._lock:
+                self._count += 1
+                bisect.insort(self._waiting, (size, -self._count, request), key=lambda item: item[:2])
+                if self._stopped:
+                    self._reject_waiting()
+            return True
+        with self._lock:
+            if request.error is not None:
+                self._breaker.failed(request.error)
+        self._outcomes.put(request)
+        return self._outcomes.qsize() < MOST_ENDED
+
+    @property
+    def under_way(self) -> bool:
+        """Whether files were started that have not ended."""
+        return bool(self._open)
+
+    @property
+    def over(self) -> bool:
+        """Whether there will be no more outcomes."""
+        with self._lock:
+            return (self._exhausted or self._stopped) and not self._waiting and not self._open
+
+    def wait(self, seconds: float = math.inf) -> tuple[list[Outcome], bool]:
+        """Wait up to `seconds` for files to end; return their outcomes, and whether the run is over."""
+        until = time.monotonic() + seconds
+        while True:
+            over = self.over
+            try:
+                ended = [self._outcomes.get(block=not over, timeout=CHECK_SECONDS)]
+            except queue.Empty:
+                if over or time.monotonic() >= until:
+                    return [], over
+                continue
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    ended.append(self._outcomes.get_nowait())
+            return ended, False
+
+    # For the engine
+
+    def take(self, context: Context, pool: PartPool, *, smallest: bool) -> FileUpload | None:
+        """Start the biggest file, or with `smallest` a file of one part; None if none may start now."""
+        with self._lock:
+            if self._breaker.error is not None:
+                self._reject_waiting()
+            opened = self._opened + sum(file.upload is not None for file in self._open)
+            if not self._waiting or len(self._open) >= min(MOST_FILES, FIRST_FILES + opened):
+                return None
+            if smallest and self._waiting[0][0] > ONE_PART:
+                return None
+            size, _, request = self._waiting.pop(0 if smallest else -1)
+            file = FileUpload(context, pool, request, self, size)
+            self._open.add(file)
+            return file
+
+    def end(self, file: FileUpload, outcome: Outcome) -> None:
+        """Note the outcome of a file; a second one is ignored."""
+        with self._lock:
+            if file not in self._open:
+                return
+            self._open.remove(file)
+            if file.upload is not None:
+                self._opened += 1
+                self._breaker.succeeded()
+            if outcome.error is not None:
+                self._breaker.failed(outcome.error)
+            self._outcomes.put(outcome)
+            if self._breaker.error is not None:
+                self._reject_waiting()
+
+    def stop(self) -> None:
+        """End all waiting files, and any that are added later."""
+        with self._lock:
+            self._stopped = True
+            self._reject_waiting()
+
+    def abandon(self) -> None:
+        """End all open files without waiting for their threads."""
+        for file in list(self._open):
+            self.end(file, Outcome(file.request, error=file.interruption()))
+
+    def _reject_waiting(self) -> None:
+        """End all waiting files. The lock is held."""
+        waiting, self._waiting = self._waiting, []
+        for _, _, request in waiting:
+            error = self._breaker.error or Interrupted(f"{request.key} was not started.", "Run the same command again.")
+            self._outcomes.put(Outcome(request, error=error))
+
+
+def size_of(request: UploadRequest) -> int:
+    """Return the size by which a request is sorted: streams and URLs, whose size is not known yet, come first."""
+    if not isinstance(request.source, str | os.PathLike):
+        return MAX_FILE_SIZE
+    try:
+        return Path(request.source).stat().st_size
+    except (OSError, ValueError):
+        return MAX_FILE_SIZE if "://" in os.fspath(request.source) else 0
 
 
 class Engine:
@@ -27,14 +207,14 @@ class Engine:
         self._parts = parts
         self._lock = threading.Lock()
         self._runs: list[Run] = []
-        self._threads: dict[OpenFile, threading.Thread] = {}
-        self._small_next = 0.0
+        self._threads: dict[FileUpload, threading.Thread] = {}
+        self._next_small_file = 0.0
         self._closed = False
         self._wake = threading.Event()
         self._clock = threading.Thread(target=self._watch, name="cavatica-engine", daemon=True)
         self._clock.start()
 
-    def begin(self, run: Run) -> None:
+    def add(self, run: Run) -> None:
         """Add a run."""
         with self._lock:
             self._runs.append(run)
@@ -44,13 +224,12 @@ class Engine:
     def feed(self, run: Run) -> None:
         """Read requests ahead on the caller's thread, so that the biggest of them start first."""
         started = time.monotonic()
-        for request in run.read_ahead():
-            run.add(request)
+        while run.read_next():
             if time.monotonic() - started > self._context.timing.gathering:
                 self._wake.set()
         self._wake.set()
 
-    def finish(self, run: Run) -> None:
+    def remove(self, run: Run) -> None:
         """Remove a run."""
         with self._lock:
             self._runs.remove(run)
@@ -71,24 +250,28 @@ class Engine:
 
     def _watch(self) -> None:
         """Do what is due, until the engine is closed."""
-        due = 0.0
+        context, due = self._context, 0.0
         while True:
-            self._wake.wait(self._context.timing.tick)
+            self._wake.wait(context.timing.tick)
             self._wake.clear()
-            if self._context.stop.apply(self._context.clock()):
+            if context.stop.apply(context.clock()):
                 self._stop()
             if self._closed:
                 return
-            if self._context.clock() >= due:
-                due = self._context.clock() + self._context.timing.tick
-                self._context.events.flush()
-                self._context.outage.tick(self._parts.pausing)
+            if context.clock() >= due:
+                due = context.clock() + context.timing.tick
+                context.events.flush()
+                context.outage.tick(self._parts.pausing)
                 self._parts.follow_workers()
-                self._context.rate = self._concurrency.rate
-            self._begin_files()
+                context.rate = self._concurrency.rate
+            while not context.stop.requested and (started := self._start_file()) is not None:
+                thread = threading.Thread(target=self._upload, args=started, name="cavatica-file", daemon=True)
+                with self._lock:
+                    self._threads[started[1]] = thread
+                thread.start()
 
     def _stop(self) -> None:
-        self._parts.wake()
+        self._parts.stop()
         with self._lock:
             runs = list(self._runs)
         for run in runs:
@@ -96,15 +279,8 @@ class Engine:
             if self._context.stop.abandoning.is_set():
                 run.abandon()
 
-    def _begin_files(self) -> None:
-        while not self._context.stop.requested and (file := self._next_file()) is not None:
-            thread = threading.Thread(target=self._upload, args=(file,), name="cavatica-file", daemon=True)
-            with self._lock:
-                self._threads[file] = thread
-            thread.start()
-
-    def _next_file(self) -> OpenFile | None:
-        """Return the file to start now, None if there is none.
+    def _start_file(self) -> tuple[Run, FileUpload] | None:
+        """Return the file to start now, with its run; None if there is none.
 
         If too few bytes wait to be sent, it is the biggest file. If not, a file of one part starts now and then.
         """
@@ -112,24 +288,23 @@ class Engine:
             runs, files = list(self._runs), list(self._threads)
         if len(files) >= MOST_FILES:
             return None
-        waiting = sum(max(file.left, LEAST_OF_FILE) for file in files if not file.all_sent)
-        enough = waiting >= FOR_EACH_PART * self._concurrency.limit
-        if enough and self._context.clock() < self._small_next:
+        waiting = sum(max(file.left, LEAST_BYTES_OF_FILE) for file in files if file.left)
+        enough = waiting >= BYTES_FOR_EACH_PART * self._concurrency.limit
+        if enough and self._context.clock() < self._next_small_file:
             return None
-        open_files = {run: sum(file.run is run for file in files) for run in runs}
-        for run in sorted(runs, key=lambda run: open_files[run]):
-            file = run.take(smallest=enough)
+        for run in sorted(runs, key=lambda run: sum(file.group is run for file in files)):
+            file = run.take(self._context, self._parts, smallest=enough)
             if file is not None:
                 if enough:
-                    self._small_next = self._context.clock() + self._context.timing.small_file
-                return file
+                    self._next_small_file = self._context.clock() + self._context.timing.small_file
+                return run, file
         return None
 
-    def _upload(self, file: OpenFile) -> None:
+    def _upload(self, run: Run, file: FileUpload) -> None:
         try:
-            outcome = upload_file(self._context, self._parts, file)
+            outcome = file.run()
         finally:
             with self._lock:
                 del self._threads[file]
-        file.run.end(file, outcome)
+        run.end(file, outcome)
         self._wake.set()

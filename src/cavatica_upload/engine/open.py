@@ -1,13 +1,13 @@
 """Opens an upload: resumes an unfinished one, or starts a new one."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
 from cavatica_upload.disk import Identity
-from cavatica_upload.engine.completed_file import File, find_completed_file
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.proof import Kept, keep
+from cavatica_upload.engine.proof import File, Kept, find_completed_file, keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
@@ -20,56 +20,85 @@ from cavatica_upload.sources.local import Source
 from cavatica_upload.timing import epoch_seconds, now_utc
 
 
-@attrs.frozen(kw_only=True)
-class Opened:
-    """An upload that is open on the server, and the parts of it that storage has.
+@attrs.define(kw_only=True, eq=False)
+class OpenUpload:
+    """An upload that is open on the server, and its progress. Only the file's own thread writes here.
 
-    `plan` is None for a stream. `known` is the MD5 of the whole file, if the caller or a .md5 file gave it. `completed`
-    is set if an earlier run completed the upload and ended before it knew; it is the file that resulted.
+    `close` closes the source and releases the lock on the upload.
     """
 
     request: UploadRequest
     source: Source
-    lock: UploadLock
     entry: Entry
     plan: Plan | None
+    """None for a stream."""
     parallel: bool
-    kept: Kept
-    known: FileDigest | None
+    """Whether the server takes several parts at the same time."""
+    given_md5: FileDigest | None
+    """The MD5 of the whole file, if the caller or a .md5 file gave it."""
+    sent: dict[int, SentPart]
+    """The parts that storage has, by number."""
+    resumed: frozenset[int]
+    """The numbers of those that an earlier run sent."""
+    reread: frozenset[int]
+    """The numbers of those that were read again and compared."""
     completed: File | None
+    """The file, if an earlier run completed the upload and ended before it knew."""
+    size: int
+    """In bytes; 0 for a stream until its end."""
+    digest: FileDigest | None = None
+    """The requested digest of the whole file, once it is computed."""
+    withdrawn: bool = False
+    """Whether no more parts are to be sent."""
+    dropped: bool = False
+    """Whether the parts in flight are useless."""
+    close: Callable[[], None] = lambda: None
+
+    @property
+    def key(self) -> str:
+        """The name of the file in events."""
+        return self.request.key
 
     @property
     def part_size(self) -> int:
         """In bytes."""
         return self.entry.part_size
 
-    def close(self) -> None:
-        """Close the source and release the lock on the upload."""
-        self.source.close()
-        self.lock.release()
+    @property
+    def can_reread(self) -> bool:
+        """Whether the source can be read a second time."""
+        return self.source.identity is not None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the file has only one part."""
+        return self.plan is not None and self.plan.count == 1
+
+    @property
+    def left(self) -> int:
+        """Bytes that are to be sent; the last part counts as a full one. 0 for a stream."""
+        return 0 if self.plan is None else (self.plan.count - len(self.sent)) * self.part_size
 
 
-def open_upload(context: Context, request: UploadRequest) -> Opened:
+def open_upload(context: Context, request: UploadRequest) -> OpenUpload:
     """Open a file and its upload on the server.
 
     Raises SkippedFile if the file is not to be sent, UploadBusy if another process has the upload, FileChanged if the
-    file changed since an unfinished upload was begun, and the errors of the API and of the source.
+    file changed since an unfinished upload was started, and the errors of the API and of the source.
     """
-    source = open_source(
-        request.source, regular=request.regular, allow_empty=request.allow_empty, most=request.expect_size
-    )
-    lock = None
-    try:
+    with contextlib.ExitStack() as stack:
+        source = open_source(
+            request.source, regular=request.regular, allow_empty=request.allow_empty, most=request.expect_size
+        )
+        stack.callback(source.close)
         request.check_size(source.size)
         name = request.target_name(source.name)
         lock = UploadLock(context.state, context.endpoint, request.destination, name)
         lock.acquire()
-        return _Opening(context, request, source, lock, name, known_md5(request, source.identity)).open()
-    except BaseException:
-        source.close()
-        if lock is not None:
-            lock.release()
-        raise
+        stack.callback(lock.release)
+        upload = _Opening(context, request, source, name, known_md5(request, source.identity)).open()
+        upload.close = stack.pop_all().close
+        return upload
 
 
 class _Unusable(Exception):
@@ -81,43 +110,43 @@ class _Opening:
     context: Context
     request: UploadRequest
     source: Source
-    lock: UploadLock
-    asked: str
-    known: FileDigest | None
+    name: str
+    given_md5: FileDigest | None
 
-    def open(self) -> Opened:
-        asked_for = self.request.resume_id
-        for entry in self._unfinished() if asked_for is None else [self._entry_by_id(asked_for)]:
+    def open(self) -> OpenUpload:
+        by_id = self.request.resume_id
+        start = Start(self.context, self.request, self.source, self.name, self.given_md5)
+        for entry in self._unfinished(start) if by_id is None else [self._entry_by_id(by_id)]:
             try:
-                if asked_for is None:
-                    self._check_intent(entry)
+                if by_id is None:
+                    self._check_if_exists(entry)
                 return self._resume(entry)
             except UploadGone:
-                if asked_for is not None:
+                if by_id is not None:
                     raise
                 completed = self._completed(entry)
                 if completed is not None:
                     return completed
-                self._say("The upload that was begun is gone on the server; a new one is started.")
+                self._say("The unfinished upload is gone on the server; a new one starts.")
                 self.context.journal.forget(entry)
             except _Unusable as reason:
                 self._say(f"{reason} It is aborted, and a new one starts.")
                 self.context.abort(self.request.key, entry)
-        return self._start()
+        return self._start(start)
 
-    # What was begun before
+    # Resume
 
-    def _unfinished(self) -> list[Entry]:
-        """Return the unfinished upload of this file in the journal, as a list of one or none.
+    def _unfinished(self, start: Start) -> Iterator[Entry]:
+        """Yield the unfinished uploads of this file that may be resumed: one from the journal, then a lost start.
 
         An upload of the unchanged file comes first, then one of a file with the same size and path or inode. Of
         several, the latest is taken. Uploads of the same path with other content are given up (`_replace`).
         """
         identity = self.source.identity
         if identity is None:
-            return []
+            return
         entries = []
-        for entry in self.context.journal.find(self.context.endpoint, self.request.destination, self.asked):
+        for entry in self.context.journal.find(self.context.endpoint, self.request.destination, self.name):
             if entry.abandoned:
                 self.context.abort(self.request.key, entry)
             else:
@@ -129,64 +158,68 @@ class _Opening:
             if entry.identity.size == identity.size
             and (entry.identity.path == identity.path or 0 != entry.identity.inode == identity.inode)
         ]
-        if not same:
+        if same:
+            yield same[0]
+        else:
             for entry in entries:
                 if entry.identity.path == identity.path:
                     self._replace(entry, entry.identity.difference(identity))
-        return same[:1]
+        lost = start.find_lost()
+        if lost is not None:
+            started, if_exists = lost
+            entry = self._entry(started.upload_id, started.name, started.part_size)
+            yield self.context.journal.add(attrs.evolve(entry, if_exists=if_exists))
 
-    def _check_intent(self, entry: Entry) -> None:
+    def _check_if_exists(self, entry: Entry) -> None:
         """Raise _Unusable if the upload was started with an `if_exists` that does not fit this request.
 
         The platform decides when an upload starts whether it replaces a file; that cannot be changed later.
         """
-        wish = self.request.if_exists
-        if entry.if_exists == wish:
+        if_exists = self.request.if_exists
+        if entry.if_exists == if_exists:
             return
         if entry.if_exists == "overwrite":
-            raise _Unusable("The unfinished upload was begun to overwrite the file that is there; this run is not to.")
-        if entry.name != self.asked:
-            raise _Unusable(f"The unfinished upload was begun under another name ({entry.name}).")
-        if wish != "fail" and self.context.api.find_file(self.request.destination, entry.name) is not None:
-            raise _Unusable(f"The name {entry.name} was taken since the unfinished upload was begun.")
+            raise _Unusable("The unfinished upload would overwrite the file that is there; this run may not.")
+        if entry.name != self.name:
+            raise _Unusable(f"The unfinished upload has another name ({entry.name}).")
+        if if_exists != "fail" and self.context.api.find_file(self.request.destination, entry.name) is not None:
+            raise _Unusable(f"The name {entry.name} was taken after the unfinished upload had started.")
 
     def _replace(self, entry: Entry, difference: str) -> None:
         """Abort the upload of a file that has changed; raises FileChanged if the request does not allow it."""
         if self.request.changed == "refuse":
             raise FileChanged(
-                f"{self.request.key} changed since its upload was begun: {difference}.",
+                f"{self.request.key} changed since its upload was started: {difference}.",
                 'Allow a new start with --yes (changed="restart" in Python): the unfinished upload '
                 f"{entry.upload_id} is then aborted.",
             )
-        self._say(f"The file changed since its upload was begun ({difference}): that one is aborted, a new one starts.")
+        self._say(f"The file changed since its upload was started ({difference}). It is aborted, and a new one starts.")
         self.context.abort(self.request.key, entry)
 
     def _entry_by_id(self, upload_id: str) -> Entry:
         if self.source.identity is None:
-            raise UsageError("A stream cannot be resumed: it can be read only once.", "Upload it anew.")
+            raise UsageError("A stream cannot be resumed: it can be read only once.", "Upload it again.")
         for entry in self.context.journal.entries():
             if (entry.endpoint, entry.upload_id) == (self.context.endpoint, upload_id):
                 entry.check_resumable()
                 self._check_name(entry.asked, upload_id)
                 return entry
-        return self._entry(upload_id, self.asked, 0)
+        return self._entry(upload_id, self.name, 0)
 
-    def _resume(self, entry: Entry) -> Opened:
+    def _resume(self, entry: Entry) -> OpenUpload:
         identity = self.source.identity or Identity(self.request.key, 0)
         upload = self.context.open_upload(entry.upload_id, list_parts=True)
-        if entry.key == 0:
-            self._check_stranger(upload.name, upload.size, entry.upload_id)
-            part_size = check_part_size(upload.part_size, "getUpload")
-        else:
-            part_size = upload.part_size or entry.part_size
-            if part_size != entry.part_size:
-                raise _Unusable(
-                    f"The server cuts the unfinished upload into other parts now (of {size_text(part_size)})."
-                )
-        if entry.key and entry.identity.size != identity.size:
+        if not entry.key:  # the journal does not know it
+            self._check_name(upload.name, entry.upload_id)
+            self._check_size(upload.size, entry.upload_id)
+            entry = attrs.evolve(entry, part_size=check_part_size(upload.part_size, "getUpload"))
+        elif upload.part_size not in (None, entry.part_size):
+            raise _Unusable(
+                f"The server cuts the unfinished upload into other parts now (of {size_text(upload.part_size or 0)})."
+            )
+        elif entry.identity.size != identity.size:
             raise self._other_file(entry, entry.identity.difference(identity))
-        entry = attrs.evolve(entry, part_size=part_size)
-        plan = plan_for_answer(identity.size, part_size)
+        plan = plan_for_answer(identity.size, entry.part_size)
         journalled = self.context.journal.parts(entry)
         reported = {part.part_number: part.headers for part in upload.parts or ()}
         if any(number > plan.count for number in reported) and entry.key:
@@ -194,10 +227,35 @@ class _Opening:
         unchanged = entry.identity.same_as(identity)
         if not unchanged and journalled:
             self._say(
-                f"The file was touched since its upload was begun ({entry.identity.difference(identity)}); "
+                f"The file was touched since its upload was started ({entry.identity.difference(identity)}); "
                 f"the parts that were sent are compared with it."
             )
-        kept = keep(
+        kept = self._keep(plan, journalled, reported, unchanged=unchanged)
+        if kept.changed:
+            difference = f"{entry.identity.difference(identity)}, and parts that were sent are no longer its bytes"
+            if self.request.resume_id is not None:
+                raise self._other_file(entry, difference)
+            self._replace(entry, difference)
+            return self._start(Start(self.context, self.request, self.source, self.name, self.given_md5))
+        if not entry.key and kept.compared and not kept.parts:
+            raise FileChanged(
+                f"No part of upload {entry.upload_id} has the bytes of {self.request.key}.",
+                "Give the file whose upload was started. Nothing was sent.",
+            )
+        for sentence in kept.differences:
+            self._say(sentence)
+        entry = self._correct_journal(entry, identity, kept, journalled)
+        return self._opened(entry, plan, kept, parallel=upload.parallel_uploads)
+
+    def _keep(
+        self,
+        plan: Plan,
+        journalled: Mapping[int, SentPart],
+        reported: Mapping[int, Mapping[str, str]],
+        *,
+        unchanged: bool,
+    ) -> Kept:
+        return keep(
             plan,
             self.source,
             journalled,
@@ -206,28 +264,15 @@ class _Opening:
             hashing=self.context.hashing,
             stopped=self.context.stop.stopping.is_set,
         )
-        if kept.changed:
-            difference = f"{entry.identity.difference(identity)}, and parts that were sent are no longer its bytes"
-            if self.request.resume_id is not None:
-                raise self._other_file(entry, difference)
-            self._replace(entry, difference)
-            return self._start()
-        if entry.key == 0 and kept.compared and not kept.parts:
-            raise FileChanged(
-                f"No part of upload {entry.upload_id} is bytes of {self.request.key}.",
-                "Give the file whose upload was begun. Nothing was sent.",
-            )
-        for sentence in kept.differences:
-            self._say(sentence)
-        entry = self._in_journal(entry, kept, journalled)
-        return self._opened(entry, plan, kept, parallel=upload.parallel_uploads)
 
-    def _in_journal(self, entry: Entry, kept: Kept, journalled: Mapping[int, SentPart]) -> Entry:
+    def _correct_journal(
+        self, entry: Entry, identity: Identity, kept: Kept, journalled: Mapping[int, SentPart]
+    ) -> Entry:
         """Write to the journal which parts are kept; return the updated entry."""
-        journal, identity = self.context.journal, self.source.identity
-        if entry.key == 0:
+        journal = self.context.journal
+        if not entry.key:
             entry = journal.add(entry)
-        elif identity is not None and entry.identity != identity:
+        elif entry.identity != identity:
             entry = journal.identify(entry, identity)
         changed = [part for number, part in kept.parts.items() if journalled.get(number) != part]
         journal.correct(entry, changed, [number for number in journalled if number not in kept.parts])
@@ -235,73 +280,69 @@ class _Opening:
 
     def _other_file(self, entry: Entry, difference: str) -> FileChanged:
         return FileChanged(
-            f"Upload {entry.upload_id} was begun with another file, or {self.request.key} changed since: {difference}.",
-            "Give the file that was begun with, or abort the upload and start anew.",
+            f"Upload {entry.upload_id} was started with another file, or {self.request.key} changed since: "
+            f"{difference}.",
+            "Give the file that it was started with, or abort the upload and start again.",
         )
 
     def _check_name(self, name: str | None, upload_id: str) -> None:
-        if name is not None and name != self.asked:
+        if name is not None and name != self.name:
             raise UsageError(
-                f"Upload {upload_id} is of {name!r}, not of {self.asked!r}.",
+                f"Upload {upload_id} is of {name!r}, not of {self.name!r}.",
                 "Give the name of the upload with --name, or another upload.",
             )
 
-    def _check_stranger(self, name: str | None, size: int | None, upload_id: str) -> None:
-        """Raise an error if an upload that is not in the journal has another name or size than this file."""
-        self._check_name(name, upload_id)
+    def _check_size(self, size: int | None, upload_id: str) -> None:
         if size is not None and size != self.source.size:
             raise SizeMismatch(
                 f"Upload {upload_id} is of a file of {size:,} bytes, and {self.request.key} has {self.source.size:,}.",
-                "Give the file whose upload was begun.",
+                "Give the file whose upload was started.",
                 expected=size,
                 got=self.source.size,
             )
 
-    def _completed(self, entry: Entry) -> Opened | None:
-        """Return the upload with its file, if an earlier run asked for completion and the file is there; else None."""
-        if entry.completing is None or self.source.size is None:
+    def _completed(self, entry: Entry) -> OpenUpload | None:
+        """Return the upload with its file, if an earlier run requested completion and the file is there; else None."""
+        identity = self.source.identity
+        if entry.completing is None or identity is None or entry.identity.size != identity.size:
             return None
         parts = self.context.journal.parts(entry)
-        plan = Plan(self.source.size, entry.part_size)
-        if len(parts) != plan.count or entry.identity.size != self.source.size:
+        plan = Plan(identity.size, entry.part_size)
+        if len(parts) != plan.count:
             return None
         found = find_completed_file(self.context, entry, self.source, parts, epoch_seconds(entry.completing))
         if found is None or not found.ours:
             return None
-        identity = self.source.identity
-        unchanged = identity is not None and entry.identity.same_as(identity)
-        if not unchanged:
-            kept = keep(plan, self.source, parts, {}, unchanged=False, stopped=self.context.stop.stopping.is_set)
-            if kept.changed or len(kept.parts) != plan.count:
-                return None
-        kept = Kept(parts, reread=frozenset() if unchanged else frozenset(parts))
-        return self._opened(entry, plan, kept, completed=found.file)
+        kept = self._keep(plan, parts, {}, unchanged=entry.identity.same_as(identity))
+        return self._opened(entry, plan, kept, completed=found.file) if len(kept.parts) == plan.count else None
 
-    # What begins now
+    # Start
 
-    def _start(self) -> Opened:
-        started = Start(self.context, self.request, self.source, self.asked, self.known).start()
+    def _start(self, start: Start) -> OpenUpload:
+        started = start.start()
+        entry = self._entry(started.upload_id, started.name, started.part_size)
         try:
             check_part_size(started.part_size, "startUpload")
             plan = plan_for_answer(self.source.size, started.part_size) if self.source.size is not None else None
         except CavaticaError:
-            self.context.abort(self.request.key, self._entry(started.upload_id, started.name or self.asked, 0))
+            self.context.abort(self.request.key, entry)
             raise
-        wish = self.request.part_size
-        if wish is not None and wish != started.part_size:
-            self._say(f"The platform chose parts of {size_text(started.part_size)}; {size_text(wish)} were asked for.")
-        entry = self._entry(started.upload_id, started.name or self.asked, started.part_size)
+        requested = self.request.part_size
+        if requested is not None and requested != started.part_size:
+            self._say(
+                f"The platform chose parts of {size_text(started.part_size)}; {size_text(requested)} were requested."
+            )
         if self.source.identity is not None:
             entry = self.context.journal.add(entry)
-        return self._opened(entry, plan, parallel=started.parallel_uploads)
+        return self._opened(entry, plan, Kept(), parallel=started.parallel_uploads)
 
-    def _entry(self, upload_id: str, name: str, part_size: int) -> Entry:
+    def _entry(self, upload_id: str, name: str | None, part_size: int) -> Entry:
         return Entry(
             upload_id=upload_id,
             endpoint=self.context.endpoint,
             destination=self.request.destination,
-            asked=self.asked,
-            name=name,
+            asked=self.name,
+            name=name or self.name,
             identity=self.source.identity or Identity(self.request.key, 0),
             if_exists=self.request.if_exists,
             part_size=part_size,
@@ -309,24 +350,20 @@ class _Opening:
         )
 
     def _opened(
-        self,
-        entry: Entry,
-        plan: Plan | None,
-        kept: Kept | None = None,
-        *,
-        parallel: bool = True,
-        completed: File | None = None,
-    ) -> Opened:
-        return Opened(
+        self, entry: Entry, plan: Plan | None, kept: Kept, *, parallel: bool = True, completed: File | None = None
+    ) -> OpenUpload:
+        return OpenUpload(
             request=self.request,
             source=self.source,
-            lock=self.lock,
             entry=entry,
             plan=plan,
             parallel=parallel,
-            kept=kept or Kept(),
-            known=self.known,
+            given_md5=self.given_md5,
+            sent=dict(kept.parts),
+            resumed=frozenset(kept.parts),
+            reread=kept.reread,
             completed=completed,
+            size=0 if plan is None else plan.size,
         )
 
     def _say(self, text: str) -> None:

@@ -1,161 +1,278 @@
-"""One attempt at one part. It needs only its arguments, so it can run in any thread, process or machine."""
+"""Sends one part: requests its URL, waits for a slot, puts its bytes, and retries."""
 
-import atexit
-import contextlib
-import functools
-import os
-import socket
-import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
+from cavatica_upload.api.records import PartUrl
+from cavatica_upload.engine.concurrency import Concurrency, Slots
+from cavatica_upload.engine.context import Backoff, Context
+from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.errors import (
     CavaticaError,
+    CertificateUntrusted,
+    ConfigError,
+    ConnectionFailed,
     EtagMismatch,
-    FileChanged,
+    Interrupted,
     MissingHeader,
+    PartNotReserved,
     PartRefused,
+    RateLimited,
+    ServerError,
     StorageError,
+    UrlExpired,
     WorkerFailed,
 )
+from cavatica_upload.events import PartRetried, PartSent
 from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.lanes import ENOUGH
-from cavatica_upload.plan import Part
-from cavatica_upload.sources.local import LocalFile, Source
-from cavatica_upload.storage import Storage, Target
-from cavatica_upload.timing import full_jitter
+from cavatica_upload.plan import MIB, Part
+from cavatica_upload.sources.local import LocalFile
+from cavatica_upload.sources.stream import Stream
+from cavatica_upload.storage import Storage, Target, Throttle
 
-ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call
-LARGEST_BLOCK = 1 << 20
-"""Bytes. Larger blocks save little CPU, keep memory allocated, and make progress coarse on a slow network."""
-BLOCKS_TOGETHER = 24 << 20
-"""Bytes: the most in the blocks of all parts in flight together. The rest of a process takes 45 MiB."""
-BLOCKS_SENT = 2
-"""Blocks of a part without MD5: one is sent, and the next is read."""
-BLOCKS_HASHED = ENOUGH + 1
-"""Blocks of a part with MD5: one is sent, and the others wait to be hashed together with those of other parts."""
-STEP = 64 << 10
-"""Bytes: block sizes are multiples of it."""
+if TYPE_CHECKING:
+    from cavatica_upload.engine.workers import Workers
 
-
-@attrs.frozen
-class PartTask:
-    """A part and its target. It can be pickled and holds no token. The URL in `target` is a secret until it expires.
-
-    `path` is the file on disk, None for any other source. With `verify`, the MD5 of the bytes is compared with
-    storage's ETag. `deadline` is in seconds from the start of the attempt, because the clocks of machines differ. A
-    worker checks that the file at `path` has `file_size` (bytes) and `mtime_ns`. `attempt` makes each task unique,
-    because Dask caches results.
-    """
-
-    part: Part
-    target: Target
-    path: str | None
-    verify: bool = True
-    deadline: float | None = None
-    file_size: int | None = attrs.field(kw_only=True)
-    mtime_ns: int | None = attrs.field(kw_only=True)
-    attempt: int = 1
+URL_MARGIN = 10.0  # seconds; a URL that expires sooner is not used for another attempt
+SHORTEST_URL_LIFETIME = 5.0  # seconds that a new URL is used, even if the clocks say that it has expired
+UNKNOWN_URL_LIFETIME = 300.0  # seconds that a URL is used if the platform did not say when it expires
+ATTEMPTS = 8
+ATTEMPTS_AFTER_WRONG_ANSWERS = 4
+ATTEMPTS_BY_WORKERS = 3
+LARGEST_BLOCK = MIB  # larger ones save little CPU, keep memory, and make progress coarse on a slow network
+BLOCKS_TOGETHER = 24 * MIB  # the most in the blocks of all parts in flight; the rest of a process takes 45 MiB
+BLOCKS_SENT = 2  # of a part without MD5: one is sent, and the next is read
+BLOCKS_HASHED = ENOUGH + 1  # of a part with MD5: one is sent, and the others wait to be hashed together
+BLOCK_STEP = MIB // 16
 
 
-class Watch(Protocol):
-    """Limits the rate of an attempt in this process, counts its bytes, and stops it."""
+class PartSender:
+    """Sends parts of any files, from any thread."""
 
-    def block_size(self) -> int:
-        """Return how many bytes to read and send at a time."""
+    def __init__(
+        self,
+        context: Context,
+        storage: Storage,
+        concurrency: Concurrency,
+        slots: Slots,
+        *,
+        throttle: Throttle | None,
+        part_deadline: float | None,
+        workers: "Workers | None",
+    ) -> None:
+        self._context = context
+        self._storage = storage
+        self._concurrency = concurrency
+        self._slots = slots
+        self._pace: Callable[[int], None] = throttle.take if throttle is not None else lambda _count: None
+        self._part_deadline = float("inf") if part_deadline is None else part_deadline
+        self._workers = workers
 
-    def pace(self, count: int, /) -> None:
-        """Wait until `count` more bytes may go out."""
+    def send(self, upload: OpenUpload, part: Part) -> SentPart:
+        """Send a part with all its attempts, and write it to the journal.
 
-    def sent(self, count: int, /) -> None:
-        """Count bytes that went out."""
+        Raises Interrupted if the part is no longer wanted, and the error of the last attempt if all failed.
+        """
+        context = self._context
+        attempts = PartAttempts(retry_for=context.retry_for)
+        target: Target | None = None
 
-    def stopped(self) -> bool:
-        """Whether to drop the part."""
+        def wanted() -> bool:
+            return not (upload.withdrawn or context.stop.requested)
 
-
-def send_part(task: PartTask, storage: Storage, source: Source, watch: Watch) -> SentPart:
-    """Send a part once, from this process, and return it as storage has it.
-
-    Raises UrlExpired (ask for another URL), PartRefused, MissingHeader, EtagMismatch, StorageError,
-    CertificateUntrusted, SourceError, and Interrupted if `watch` stopped it.
-    """
-    stored = storage.put(
-        task.target,
-        task.part,
-        source,
-        block_size=watch.block_size,
-        on_bytes=watch.sent,
-        pace=watch.pace,
-        stopped=watch.stopped,
-        deadline=_moment(task.deadline),
-    )
-    return SentPart(task.part.number, task.part.size, stored.md5, stored.headers)
-
-
-def _moment(deadline: float | None) -> float:
-    return float("inf") if deadline is None else time.monotonic() + deadline
-
-
-@functools.cache
-def _storage(_process: int, *, verify: bool) -> Storage:
-    storage = Storage(hashing=verify)
-    atexit.register(storage.close)
-    return storage
-
-
-def send_part_on_worker(task: PartTask) -> SentPart:
-    """Send a part of a file on disk, as a worker of an executor; a broken connection is tried again at once.
-
-    The errors name this host. Raises UrlExpired, PartRefused, MissingHeader and EtagMismatch for answers of storage,
-    and WorkerFailed for errors that another host may not have.
-    """
-    host = socket.gethostname()
-    try:
-        return _send_patiently(task)
-    except (PartRefused, MissingHeader, EtagMismatch) as error:
-        error.add_to_message(f"sent by {host}")
-        raise
-    except CavaticaError as error:
-        raise WorkerFailed(f"{host}: {error.message}", error.hint) from error
-
-
-def _send_patiently(task: PartTask) -> SentPart:
-    until = _moment(task.deadline)
-    storage = _storage(os.getpid(), verify=task.verify)
-    with contextlib.closing(LocalFile(task.path or "")) as source:
-        _check_file(source, task)
-        attempt = 1
         while True:
             try:
-                stored = storage.put(task.target, task.part, source, deadline=until)
-                return SentPart(task.part.number, task.part.size, stored.md5, stored.headers)
-            except (PartRefused, MissingHeader):
+                if target is None or target.expires <= context.clock():
+                    target = part_target(context, upload.entry.upload_id, part.number)
+                with self._slots.sending(wanted):
+                    attempts.deadline = min(attempts.deadline, context.clock() + self._part_deadline)
+                    if target.expires > context.clock():
+                        return self._attempt(upload, part, target, attempts)
+            except Interrupted:
                 raise
-            except StorageError:
-                delay = full_jitter(attempt)
-                if attempt == ATTEMPTS_OF_WORKER or time.monotonic() + delay > until:
+            except Exception as error:
+                self._note_failure(error)
+                decision = None if upload.withdrawn else attempts.decide(error, context.clock(), context.backoff)
+                if decision is None:
+                    if isinstance(error, StorageError) and attempts.failures > 1:
+                        error.add_to_message(f"given up after {attempts.failures} attempts")
                     raise
-                attempt += 1
-                time.sleep(delay)
+                reason = error.message if isinstance(error, CavaticaError) else str(error)
+                delay = round(decision.delay, 3)
+                context.events.emit(PartRetried(upload.key, part.number, attempts.next_number, reason, delay))
+                if decision.new_url:
+                    target = None
+                self._slots.pause(wanted, decision.delay)
+
+    def _note_failure(self, error: Exception) -> None:
+        """Note what the error says about the network, for the limit and for outages."""
+        if isinstance(error, StorageError) and not isinstance(error, UrlExpired):
+            self._concurrency.failed()
+        if isinstance(error, PartRefused | MissingHeader | EtagMismatch):
+            self._context.outage.answered()
+        elif isinstance(error, StorageError | ConnectionFailed):
+            self._context.outage.failed(error.message)
+
+    def _attempt(self, upload: OpenUpload, part: Part, target: Target, attempts: "PartAttempts") -> SentPart:
+        context, source = self._context, upload.source
+        workers = self._workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
+        if workers is not None and not workers.usable:
+            workers = None
+        began = context.clock()
+        flight = self._concurrency.begin(part.size)
+        counted = 0
+        sent: SentPart | None = None
+
+        def count(size: int) -> None:
+            nonlocal counted
+            counted += size
+            context.events.add_bytes(upload.key, size)
+            if self._concurrency.sent(flight, size):
+                self._slots.wake()
+
+        def dropped() -> bool:
+            return upload.dropped or context.stop.dropping.is_set()
+
+        try:
+            if workers is not None and isinstance(source, LocalFile) and source.identity is not None:
+                sent = workers.send(
+                    part,
+                    target,
+                    source.identity,
+                    verify=context.hashing,
+                    seconds=attempts.deadline - context.clock(),
+                    attempt=attempts.next_number,
+                    dropped=dropped,
+                )
+                count(part.size)
+            else:
+                stored = self._storage.put(
+                    target,
+                    part,
+                    source,
+                    block_size=lambda: block_size(self._slots.most_sending, hashing=context.hashing),
+                    on_bytes=count,
+                    pace=self._pace,
+                    stopped=dropped,
+                    deadline=attempts.deadline,
+                )
+                sent = SentPart(part.number, part.size, stored.md5, stored.headers)
+        finally:
+            self._concurrency.end(flight, stored=sent is not None)
+            if sent is None:
+                context.events.add_bytes(upload.key, -counted)
+        context.outage.answered()
+        context.journal.put(upload.entry, sent)  # before the result is used and the slot is free
+        if isinstance(source, Stream):
+            source.drop(part)
+        context.events.emit(PartSent(upload.key, part.number, part.size, context.clock() - began))
+        return sent
 
 
-def _check_file(source: LocalFile, task: PartTask) -> None:
-    """Raise FileChanged if this host has another file at the path."""
-    found = source.look()
-    if found.size != task.file_size:
-        differs = f"of {found.size:,} bytes instead of {task.file_size:,}"
-    elif found.mtime_ns != task.mtime_ns:
-        differs = "of the same size, written at another time"
+def part_target(context: Context, upload_id: str, number: int) -> Target:
+    """Request the URL of a part; raises the errors of the API, and ConfigError if the URL is not encrypted."""
+    answer = context.api.get_part_url(upload_id, number)
+    target = target_of(answer, context.endpoint, allow_http=context.allow_http)
+    if answer.expires is None:
+        lifetime = UNKNOWN_URL_LIFETIME
     else:
-        return
-    raise FileChanged(
-        f"{source.path} is another file here, {differs}.", "Let all workers see the same files, at the same paths."
+        lifetime = max(context.server_clock.seconds_until(answer.expires) - URL_MARGIN, SHORTEST_URL_LIFETIME)
+    return attrs.evolve(target, expires=context.clock() + lifetime)
+
+
+def target_of(answer: PartUrl, endpoint: str, *, allow_http: bool = False) -> Target:
+    """Return the target of a part from the platform's answer, without an expiry time.
+
+    Raises ConfigError for a URL without TLS if the endpoint has TLS, unless `allow_http`.
+    """
+    if endpoint.startswith("https:") and not answer.url.lower().startswith("https:") and not allow_http:
+        raise ConfigError(
+            "The platform gave a part URL that begins with http, though the endpoint has https: others could read the "
+            "file on its way.",
+            "Ask the platform's support.",
+        )
+    return Target(
+        method=answer.method,
+        url=answer.url,
+        headers=answer.headers,
+        success_codes=frozenset(answer.success_codes),
+        report_headers=answer.report_headers,
     )
 
 
 def block_size(parts: int, *, hashing: bool) -> int:
     """Return how many bytes to read and send at a time with `parts` parts in flight."""
     share = BLOCKS_TOGETHER // (parts * (BLOCKS_HASHED if hashing else BLOCKS_SENT))
-    return max(STEP, min(LARGEST_BLOCK, share - share % STEP))
+    return max(BLOCK_STEP, min(LARGEST_BLOCK, share - share % BLOCK_STEP))
+
+
+@attrs.frozen
+class RetryDecision:
+    """Retry after `delay` seconds, with another part URL if `new_url`."""
+
+    delay: float
+    new_url: bool
+
+
+@attrs.define
+class PartAttempts:
+    """Counts the failures of one part and decides on the next attempt.
+
+    - A refused URL (403, or 400 that names expiry) is replaced; the first time does not count as a failure.
+    - A wrong answer (damaged bytes, a missing header, another refusal) allows four attempts.
+    - Trouble of storage (408, 429, 5xx), a timeout or a broken connection allows at least eight attempts, and retries
+      for `retry_for` seconds after the first failure.
+    - API calls, which the transport has retried already, are retried for `retry_for` seconds; a 429 of the API always.
+    - A failed worker does not count. After three, the part is sent from this machine.
+
+    Nothing is retried after `deadline` (monotonic clock).
+    """
+
+    retry_for: float
+    deadline: float = float("inf")
+    failures: int = 0
+    wrong_answers: int = 0
+    refused_urls: int = 0
+    failed_workers: int = 0
+    first_failure: float | None = None
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next attempt, from 1."""
+        return self.failures + self.failed_workers + 1
+
+    def decide(self, error: Exception, now: float, backoff: Backoff) -> RetryDecision | None:
+        """Return when and how to retry after this error; None if a retry is useless."""
+        if isinstance(error, WorkerFailed):
+            self.failed_workers += 1
+            self.deadline = float("inf")  # the next attempt has the whole time
+            return RetryDecision(backoff(self.failed_workers), new_url=False)
+        if isinstance(error, UrlExpired):
+            self.refused_urls += 1
+            if self.refused_urls == 1:
+                return RetryDecision(0.0, new_url=True)
+        wrong = isinstance(error, MissingHeader | EtagMismatch) or (
+            isinstance(error, PartRefused) and error.status < 500 and error.status not in (408, 429)
+        )
+        if not wrong and not _is_temporary(error):
+            return None
+        self.failures += 1
+        self.wrong_answers += wrong
+        self.first_failure = now if self.first_failure is None else self.first_failure
+        delay = backoff(self.failures)
+        least = ATTEMPTS if isinstance(error, StorageError | EtagMismatch) else 1
+        exhausted = self.failures >= least and now - self.first_failure >= self.retry_for
+        if exhausted and not isinstance(error, RateLimited):
+            return None
+        if self.wrong_answers >= ATTEMPTS_AFTER_WRONG_ANSWERS or now + delay > self.deadline:
+            return None
+        return RetryDecision(delay, new_url=isinstance(error, PartRefused) and wrong)
+
+
+def _is_temporary(error: Exception) -> bool:
+    if isinstance(error, CertificateUntrusted):
+        return False
+    return isinstance(error, PartNotReserved | StorageError | ServerError | RateLimited | ConnectionFailed)

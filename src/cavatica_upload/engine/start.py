@@ -37,7 +37,7 @@ class SkippedFile(Exception):
 
 @attrs.frozen
 class Start:
-    """The start of one upload under the requested `name`; `known` is the MD5 of the whole file, if it was given.
+    """The start of one upload under the requested `name`; `given_md5` is that of the whole file.
 
     A stream has no identity, so it has no entry in the journal and no receipt to find.
     """
@@ -46,120 +46,105 @@ class Start:
     request: UploadRequest
     source: Source
     name: str
-    known: FileDigest | None
+    given_md5: FileDigest | None
+
+    def find_lost(self) -> tuple[StartedUpload, str] | None:
+        """Find the upload of an earlier run that did not see the answer to its start; return it with its `if_exists`.
+
+        None if there is no such start, or if no such upload is open.
+        """
+        lost = self.context.journal.unanswered(*self._place)
+        if lost is None:
+            return None
+        name, began, if_exists = lost
+        found = self._find_on_server(name, began)
+        if found is not None:
+            return found, if_exists
+        self._say(
+            f"An earlier start of this upload ({datetime.fromtimestamp(began, UTC):%Y-%m-%d %H:%M} UTC) was never "
+            "answered, and no such upload is open; a new one starts. “cavatica uploads list” shows what is open."
+        )
+        return None
 
     def start(self) -> StartedUpload:
         """Start the upload; raises SkippedFile if this file is there already, or another that `if_exists` protects."""
-        before = None if self.source.identity is None else self.context.journal.unanswered(*self._place)
-        if before is not None:
-            name, began, if_exists = before
-            found = self._lost_start(name, began)
-            if found is not None and self._is_as_begun(name, if_exists):
-                return self._found(found)
-            if found is not None:
-                self._abort_lost(found.upload_id)
-                before = None
-        if before is not None:
-            self._say(
-                f"An earlier start of this upload ({datetime.fromtimestamp(before[1], UTC):%Y-%m-%d %H:%M} UTC) was "
-                "never answered, and no such upload is open; a new one starts. “cavatica uploads list” shows what is "
-                "open."
-            )
         for name in self._names():
             try:
-                return self._start_as(name, unproved=int(before is not None))
+                return self._start_as(name)
             except NameTaken:
-                self._look_for_receipt()
-                if self.request.if_exists == "skip":
-                    self._skip(self._there(name))
+                self._check_taken(name)
                 if self.request.if_exists != "rename":
                     raise
         raise UsageError(f"No free name like _1_{self.name} was found.", "Give another name with --name.")
 
-    def _is_as_begun(self, name: str, if_exists: str) -> bool:
-        """Return whether this run would start the upload of an earlier run in the same way.
-
-        Whether a file is replaced is decided when an upload is started, and for good.
-        """
-        wish = self.request.if_exists
-        return if_exists == wish or ("overwrite" not in (if_exists, wish) and name == self.name)
-
     def _names(self) -> Iterator[str]:
         """Yield the names to try. The platform is asked for files only if `if_exists` is "skip" or "rename"."""
-        if self.request.if_exists not in ("skip", "rename"):
-            yield self.name
-            return
-        there = self._there(self.name)
+        looks_first = self.request.if_exists in ("skip", "rename")
+        there = self._find(self.name) if looks_first else None
         if there is None:
             yield self.name
         else:
-            self._look_for_receipt()
-            if self.request.if_exists == "skip":
-                self._skip(there)
+            self._check_taken(self.name, there)
         if self.request.if_exists == "rename":
             for number in range(1, RENAMES):
                 name = f"_{number}_{self.name}"
-                if self._there(name) is None:
+                if self._find(name) is None:
                     self._say(f"{self.name} is there already; this file is uploaded as {name}.")
                     yield name
 
-    # What is there already
+    # The file that has the name
 
-    def _there(self, name: str) -> FileDetails | None:
+    def _find(self, name: str) -> FileDetails | None:
         return self.context.api.find_file(self.request.destination, name)
 
-    def _look_for_receipt(self) -> None:
-        """Raise SkippedFile if a receipt proves that the file on the platform is this one."""
-        if self._path is None:
-            return
-        receipt = self._receipts().find(
-            self._path,
-            self.source.size,
-            self.name,
-            self.request.destination,
-            is_there=self._is_there,
-            renamed=self.request.if_exists == "rename",
-            before_reading=self._say_reading,
-        )
-        if receipt is not None:
-            raise SkippedFile(f"It is there since {receipt.finished}, and has not changed.", receipt)
-
-    def _receipts(self) -> ReceiptIndex:
-        return ReceiptIndex(self.context.receipts, self.context.endpoint)
-
-    def _say_reading(self) -> None:
-        self._say("It was touched since it was uploaded; it is compared with the receipt.")
+    def _check_taken(self, name: str, there: FileDetails | None = None) -> None:
+        """Raise SkippedFile if a receipt proves that the file on the platform is this one, or if it is to be kept."""
+        index = ReceiptIndex(self.context.receipts, self.context.endpoint)
+        if self._path is not None:
+            receipt = index.find(
+                self._path,
+                self.source.size,
+                self.name,
+                self.request.destination,
+                is_there=self._is_there,
+                renamed=self.request.if_exists == "rename",
+                before_reading=self._say_reading,
+            )
+            if receipt is not None:
+                raise SkippedFile(f"It is there since {receipt.finished}, and has not changed.", receipt)
+        if self.request.if_exists == "skip":
+            self._skip(there or self._find(name), name, index)
 
     def _is_there(self, receipt: Receipt) -> bool:
-        found = self._there(receipt.name)
+        found = self._find(receipt.name)
         return found is not None and found.id == receipt.file_id
 
-    def _skip(self, there: FileDetails | None) -> None:
+    def _skip(self, there: FileDetails | None, name: str, index: ReceiptIndex) -> None:
         """Raise SkippedFile with the reason, and with `different` if the file there is another one."""
-        name = (there and there.name) or self.name
         if there is not None and self._size is not None:
-            size = there.size
-            if size is None:
-                size = self.context.api.get_file(there.id).size
+            name = there.name or name
+            size = there.size if there.size is not None else self.context.api.get_file(there.id).size
             if size is not None and size != self._size:
                 raise SkippedFile(
                     f"A different file {name} is there already: of {size:,} bytes, and this one has {self._size:,}.",
                     different=True,
                 )
-            if self._same_content(there.id, name) is False:
+            if self._has_same_bytes(index.of_file(there.id, name)) is False:
                 raise SkippedFile(
                     f"A different file {name} is there already: of the same size, with other bytes.", different=True
                 )
         raise SkippedFile(f"{name} is there already.")
 
-    def _same_content(self, file_id: str, name: str) -> bool | None:
-        """Return whether a file on the platform has our bytes, according to its receipt; None if there is no proof."""
-        receipt = None if self._path is None else self._receipts().of_file(file_id, name)
+    def _has_same_bytes(self, receipt: Receipt | None) -> bool | None:
+        """Return whether the file of a receipt has our bytes; None if that cannot be proved."""
         if receipt is None or self._path is None:
             return None
-        if self.known is not None and receipt.digest is not None and receipt.digest.algorithm == "md5":
-            return receipt.digest.value == self.known.value
+        if self.given_md5 is not None and receipt.digest is not None and receipt.digest.algorithm == "md5":
+            return receipt.digest.value == self.given_md5.value
         return ReceiptIndex.compare(receipt, self._path, self._say_reading)
+
+    def _say_reading(self) -> None:
+        self._say("It was touched since it was uploaded; it is compared with the receipt.")
 
     # The start itself
 
@@ -178,20 +163,26 @@ class Start:
     def _place(self) -> tuple[str, Destination, str]:
         return self.context.endpoint, self.request.destination, self.name
 
-    def _start_as(self, name: str, unproved: int) -> StartedUpload:
-        """Start under this name; `unproved` counts the earlier starts that may have had an effect."""
+    def _start_as(self, name: str) -> StartedUpload:
         context, request = self.context, self.request
-        wish = part_size_for(
+        part_size = part_size_for(
             self._size, request.part_size, rate=context.planned_rate, calls_per_second=context.calls_per_second
         )
-        md5 = self.known.value if self.known else None
+        md5 = self.given_md5.value if self.given_md5 else None
+        unproved = 0  # starts, also of an earlier run, that may have had an effect
         began = time.time()
         if self.source.identity is not None:
+            unproved += context.journal.unanswered(*self._place) is not None
             context.journal.starting(*self._place, name, began, request.if_exists)
         for attempt in range(1, STARTS + 1):
             try:
                 started = context.api.start_upload(
-                    request.destination, name, self.source.size, wish, md5, overwrite=request.if_exists == "overwrite"
+                    request.destination,
+                    name,
+                    self.source.size,
+                    part_size,
+                    md5,
+                    overwrite=request.if_exists == "overwrite",
                 )
             except CavaticaError as error:
                 if not error.maybe_acted:
@@ -199,9 +190,9 @@ class Start:
                         context.journal.refused(*self._place)
                     raise
                 pause(context, context.backoff(attempt))
-                found = self._lost_start(name, began, wish)
+                found = self._find_on_server(name, began, part_size)
                 if found is not None:
-                    return self._found(found)
+                    return found
                 # The platform's own word that it failed is proof enough, if it has no such upload either.
                 unproved += not isinstance(error, ApiError) or error.code is None
                 if unproved > 1:
@@ -214,50 +205,38 @@ class Start:
                 return attrs.evolve(started, name=name)
         raise AssertionError("unreachable")
 
-    def _found(self, started: StartedUpload) -> StartedUpload:
-        self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
-        return started
-
-    def _abort_lost(self, upload_id: str) -> None:
-        self._say(
-            f"An earlier run began the upload {upload_id} to do something else if the name is taken: that one is "
-            "aborted, and a new one starts."
-        )
-        if not self.context.try_abort(upload_id):
-            self._say(f"It could not be aborted and stays open: cavatica uploads abort {upload_id}")
-
-    def _lost_start(self, name: str, began: float, asked: int | None = None) -> StartedUpload | None:
+    def _find_on_server(self, name: str, began: float, part_size: int | None = None) -> StartedUpload | None:
         """Find the upload whose start was not answered, so that it is not started twice.
 
         It must have our name, destination, size (if the server tells it) and part size, and no parts. It must have
         begun after our request and not be in the journal. If several match, none is taken. If the requested part size
-        (`asked`) is not known, larger sizes match as well: a fast earlier run may have chosen larger parts.
+        is not known, larger sizes match as well: a fast earlier run may have chosen larger parts.
         """
         listed = list(self.context.api.list_uploads())
-        least = asked or part_size_for(self._size, self.request.part_size)
-        most = asked or self.request.part_size or max(least, LARGEST_FOR_CALLS)
+        least = part_size or part_size_for(self._size, self.request.part_size)
+        most = part_size or self.request.part_size or max(least, LARGEST_FOR_CALLS)
         clock = self.context.server_clock  # read after the list, whose answer tells the time
         earliest = began + (clock.skew if clock.known else 0.0) - CLOCK_GRAIN
         mine = {entry.upload_id for entry in self.context.journal.entries()}
-        fitting = [
+        matching = [
             upload
             for summary in listed
             if summary.name == name
             and summary.upload_id not in mine
-            and _began_since(summary, earliest)
-            and _may_be_in(summary, self.request.destination)
+            and _may_be_ours(summary, self.request.destination, earliest)
             and not (upload := self.context.open_upload(summary.upload_id)).uploaded_parts_count
             and _is_in(upload, self.request.destination)
             and upload.size in (None, self.source.size)
             and least <= (upload.part_size or 0) <= most
         ]
-        found = fitting[0] if len(fitting) == 1 else None
-        if found is None or found.part_size is None:
+        if len(matching) != 1:
             return None
+        found = matching[0]
+        self._say("The answer to the start of this upload was lost; the upload was found on the server and is used.")
         return StartedUpload(
             upload_id=found.upload_id,
             name=name,
-            part_size=found.part_size,
+            part_size=found.part_size or 0,
             parallel_uploads=found.parallel_uploads,
         )
 
@@ -267,26 +246,21 @@ class Start:
 
 def _unknown(name: str, error: CavaticaError) -> ConnectionFailed:
     return ConnectionFailed(
-        f"{error.message.rstrip('.')}. Whether the upload of {name} began is not known; no such upload is listed.",
+        f"{error.message.rstrip('.')}. It is not known whether the upload of {name} started; none is listed.",
         "Run the same command again: it looks again first. “cavatica uploads list” shows what is open.",
         operation="startUpload",
         maybe_acted=True,
     )
 
 
-def _began_since(summary: UploadSummary, earliest: float) -> bool:
-    initiated = summary.initiated
-    return initiated is not None and epoch_seconds(initiated) >= earliest
-
-
-def _may_be_in(summary: UploadSummary, destination: Destination) -> bool:
-    project = summary.project
-    return destination.project is None or project is None or project == destination.project
+def _may_be_ours(summary: UploadSummary, destination: Destination, earliest: float) -> bool:
+    if summary.initiated is None or epoch_seconds(summary.initiated) < earliest:
+        return False
+    return destination.project is None or summary.project in (None, destination.project)
 
 
 def _is_in(upload: Upload, destination: Destination) -> bool:
-    parent = upload.parent
     if destination.parent is not None:
-        return parent == destination.parent
+        return upload.parent == destination.parent
     # The platform may name the project's root folder as the parent, so only the project can be compared.
     return upload.project == destination.project

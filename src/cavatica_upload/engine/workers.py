@@ -1,10 +1,15 @@
 """Sends parts through an executor, to other processes or machines. All API calls are made in this process.
 
-Any failure of a worker raises WorkerFailed. The part is then sent by another worker or from this machine.
+A worker gets a `PartTask` and runs `send_part_on_worker`. If it fails, WorkerFailed is raised, and the part is then
+sent by another worker or from this machine.
 """
 
+import atexit
 import contextlib
+import functools
+import os
 import pickle
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -13,24 +18,118 @@ from typing import Any
 
 import attrs
 
-from cavatica_upload.engine.send_part import PartTask, Watch, send_part_on_worker
-from cavatica_upload.errors import CavaticaError, Interrupted, WorkerFailed
+from cavatica_upload.disk import Identity
+from cavatica_upload.errors import (
+    CavaticaError,
+    EtagMismatch,
+    FileChanged,
+    Interrupted,
+    MissingHeader,
+    PartRefused,
+    StorageError,
+    WorkerFailed,
+)
 from cavatica_upload.journal.records import SentPart
-from cavatica_upload.plan import MIB
+from cavatica_upload.plan import MIB, Part
 from cavatica_upload.redact import scrub
+from cavatica_upload.sources.local import LocalFile
+from cavatica_upload.storage import Storage, Target
+from cavatica_upload.timing import full_jitter
 
-LOOK = 0.1  # seconds between checks whether a part on a worker is still wanted
-LOOK_AT_SIZE = 1.0  # seconds between checks of the number of Dask workers
-ANSWER = 5.0  # seconds that a Dask scheduler may take to answer
-GRACE = 60.0  # seconds after the deadline of a part until its worker is given up
+ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call
+CHECK_SECONDS = 0.1  # between checks whether a part on a worker is still wanted
+CHECK_SIZE_SECONDS = 1.0  # between checks of the number of Dask workers
+ANSWER_SECONDS = 5.0  # that a Dask scheduler may take to answer
+GRACE_SECONDS = 60.0  # after the deadline of a part until its worker is given up
 FAILURES_IN_A_ROW = 8  # per worker; after that many, with no part under way, the executor is given up
-MOST = 512  # the most parts on workers at a time: a thread of this process waits for each
-EXPECTED_RATE = 64 * MIB
-"""Bytes per second assumed for a worker if no rate is given: about that of one connection to S3."""
+MOST_PARTS = 512  # on workers at a time: a thread of this process waits for each
+EXPECTED_RATE = 64 * MIB  # bytes per second assumed for a worker: about that of one connection to S3
 
 _SIZE_ATTRIBUTES = ("_max_workers", "max_workers", "num_workers")  # concurrent.futures and Parsl, executorlib, mpi4py
 _ALL_WELL = "The workers of the Dask cluster send the parts."
 _INSTALL = "Install the same version of cavatica-upload for the workers as here."
+
+
+# On the worker
+
+
+@attrs.frozen
+class PartTask:
+    """A part and its target. It can be pickled and holds no token. The URL in `target` is a secret until it expires.
+
+    With `verify`, the MD5 of the bytes is compared with storage's ETag. `seconds` is the most time for the attempt; it
+    is not a moment, because the clocks of machines differ. A worker checks that the file at `path` has `file_size`
+    (bytes) and `mtime_ns`. `attempt` makes each task unique, because Dask caches results.
+    """
+
+    part: Part
+    target: Target
+    path: str
+    file_size: int = attrs.field(kw_only=True)
+    mtime_ns: int = attrs.field(kw_only=True)
+    verify: bool = True
+    seconds: float = float("inf")
+    attempt: int = 1
+
+
+def send_part_on_worker(task: PartTask) -> SentPart:
+    """Send a part of a file on disk; if the connection breaks, try again.
+
+    The errors name this host. Raises UrlExpired, PartRefused, MissingHeader and EtagMismatch for answers of storage,
+    and WorkerFailed for errors that another host may not have.
+    """
+    host = socket.gethostname()
+    try:
+        return _send_with_retries(task)
+    except (PartRefused, MissingHeader, EtagMismatch) as error:
+        error.add_to_message(f"sent by {host}")
+        raise
+    except CavaticaError as error:
+        raise WorkerFailed(f"{host}: {error.message}", error.hint) from error
+
+
+def _send_with_retries(task: PartTask) -> SentPart:
+    deadline = time.monotonic() + task.seconds
+    storage = _storage(os.getpid(), verify=task.verify)
+    with contextlib.closing(LocalFile(task.path)) as source:
+        _check_file(source, task)
+        attempt = 1
+        while True:
+            try:
+                stored = storage.put(task.target, task.part, source, deadline=deadline)
+                return SentPart(task.part.number, task.part.size, stored.md5, stored.headers)
+            except (PartRefused, MissingHeader):
+                raise
+            except StorageError:
+                delay = full_jitter(attempt)
+                if attempt == ATTEMPTS_OF_WORKER or time.monotonic() + delay > deadline:
+                    raise
+                attempt += 1
+                time.sleep(delay)
+
+
+@functools.cache
+def _storage(_process: int, *, verify: bool) -> Storage:
+    storage = Storage(hashing=verify)
+    atexit.register(storage.close)
+    return storage
+
+
+def _check_file(source: LocalFile, task: PartTask) -> None:
+    """Raise FileChanged if this host has another file at the path."""
+    found = source.look()
+    if found.size != task.file_size:
+        differs = f"of {found.size:,} bytes instead of {task.file_size:,}"
+    elif found.mtime_ns != task.mtime_ns:
+        differs = "of the same size, written at another time"
+    else:
+        return
+    raise FileChanged(
+        f"{source.path} is another file here, {differs}.", "Let all workers see the same files, at the same paths."
+    )
+
+
+# On this machine
 
 
 @attrs.frozen
@@ -68,10 +167,10 @@ class Workers:
         self._expected_rate = expected_rate
         self._lock = threading.Lock()
         self._under_way = 0
-        self._failures = 0
-        self._told: set[str] = set()
-        self._gone = False
-        self._away = False
+        self._failures = 0  # in a row
+        self._reported: set[str] = set()
+        self._lost = False
+        self._away = False  # no workers for too long, or no answer of the Dask scheduler
         self._empty_since: float | None = None
         self._looking = threading.Lock()
         self._state = _ALL_WELL
@@ -89,14 +188,14 @@ class Workers:
             threading.Thread(target=self._watch, name="cavatica-workers", daemon=True).start()
 
     def look(self) -> None:
-        """Ask the Dask scheduler for the number of workers, and tell the user of a change."""
+        """Ask the Dask scheduler for the number of workers, and emit a notice if it has changed."""
         if self._dask is None:
             return
         with self._looking:
             size = None
             if self._answers:
                 with contextlib.suppress(Exception):  # of many kinds, if the scheduler is lost at this moment
-                    size = sum(self._dask.nthreads(callback_timeout=ANSWER).values())
+                    size = sum(self._dask.nthreads(callback_timeout=ANSWER_SECONDS).values())
             self._empty_since = (self._empty_since or time.monotonic()) if size == 0 else None
             for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
             self.size, self._away = size, for_long or size is None
@@ -112,6 +211,10 @@ class Workers:
                 self._state = state
                 self._notice(state)
 
+    def _watch(self) -> None:
+        while not self._closed.wait(CHECK_SIZE_SECONDS):
+            self.look()
+
     def close(self) -> None:
         """Stop following the cluster. The executor is left open; its owner closes it."""
         self._closed.set()
@@ -119,7 +222,7 @@ class Workers:
     @property
     def usable(self) -> bool:
         """Whether to give parts to the executor."""
-        return self._answers and not (self._gone or self._away)
+        return self._answers and not (self._lost or self._away)
 
     @property
     def _answers(self) -> bool:
@@ -131,7 +234,7 @@ class Workers:
         """How many parts to have in flight; None if the engine should find that out."""
         if not self.usable or self.size is None:
             return None
-        return min(MOST, max(1, self.size))
+        return min(MOST_PARTS, max(1, self.size))
 
     @property
     def expected_rate(self) -> float | None:
@@ -140,45 +243,64 @@ class Workers:
             return self._expected_rate
         return self.size * EXPECTED_RATE
 
-    def send(self, task: PartTask, watch: Watch) -> SentPart:
-        """Let a worker send a part; its bytes are counted at the end.
+    def send(
+        self,
+        part: Part,
+        target: Target,
+        file: Identity,
+        *,
+        verify: bool,
+        seconds: float,
+        attempt: int,
+        dropped: Callable[[], bool],
+    ) -> SentPart:
+        """Let a worker send a part of a file on disk. The arguments are those of PartTask.
 
-        Raises the errors of `send_part_on_worker`, WorkerFailed if no result came back, and Interrupted if `watch`
-        stopped it.
+        Raises the errors of `send_part_on_worker`, WorkerFailed if no result came back, and Interrupted if the part was
+        `dropped` meanwhile.
         """
+        task = PartTask(
+            part,
+            target,
+            file.path,
+            file_size=file.size,
+            mtime_ns=file.mtime_ns,
+            verify=verify,
+            seconds=seconds,
+            attempt=attempt,
+        )
         with self._lock:
             self._under_way += 1
         failure = None
         try:
-            sent = self._send(task, watch)
+            return self._result(self._submit(task), task, dropped)
         except WorkerFailed as error:
             failure = error
             raise
         finally:  # any other error is an answer of storage or a stop, and no failure of the worker
-            self._ended(failure)
-        watch.sent(sent.size)
-        return sent
+            self._count(failure)
 
-    def _send(self, task: PartTask, watch: Watch) -> SentPart:
-        number = task.part.number
+    def _submit(self, task: PartTask) -> "Future[Any]":
         try:
-            future: Future[Any] = self._executor.submit(pickle.loads, pickle.dumps(_Call(task)))
+            return self._executor.submit(pickle.loads, pickle.dumps(_Call(task)))
         except Exception as error:
             if self._answers:
                 self._lose(f"The executor accepts no more parts ({_name(error)}).")
             raise WorkerFailed("The executor did not accept the part.") from error
-        until = float("inf") if task.deadline is None else time.monotonic() + task.deadline + GRACE
-        while not wait([future], timeout=LOOK).done:
-            if watch.stopped():
+
+    def _result(self, future: "Future[Any]", task: PartTask, dropped: Callable[[], bool]) -> SentPart:
+        until = time.monotonic() + task.seconds + GRACE_SECONDS
+        while not wait([future], timeout=CHECK_SECONDS).done:
+            if dropped():
                 self._cancel(future)
-                raise Interrupted(f"Part {number} was dropped.")
+                raise Interrupted(f"Part {task.part.number} was dropped.")
             if not self.usable or time.monotonic() > until:
                 self._cancel(future)
                 raise WorkerFailed("The part did not come back from a worker.")
         try:
             sent = future.result()
         except WorkerFailed as error:
-            self._tell_once(error.message.partition(":")[0], error)  # once for each host
+            self._report_once(error.message.partition(":")[0], error)  # once for each host
             raise
         except CavaticaError:
             raise
@@ -191,19 +313,20 @@ class Workers:
             raise WorkerFailed("The executor cancelled the part.") from error
         except BaseException as error:  # Ctrl-C reaches the processes of a terminal, and is not for this thread
             failure = _failure(error)
-            self._tell_once(_name(error), failure)
+            self._report_once(_name(error), failure)
             raise failure from error
-        if not isinstance(sent, SentPart) or (sent.number, sent.size) != (number, task.part.size):
+        if not isinstance(sent, SentPart) or (sent.number, sent.size) != (task.part.number, task.part.size):
             failure = WorkerFailed("A worker returned something other than a sent part.", _INSTALL)
-            self._tell_once("answer", failure)
+            self._report_once("result", failure)
             raise failure
         return sent
 
-    def _cancel(self, future: Future[Any]) -> None:
+    def _cancel(self, future: "Future[Any]") -> None:
         if self._answers:  # without a scheduler, cancel() raises
             future.cancel()
 
-    def _ended(self, failure: WorkerFailed | None) -> None:
+    def _count(self, failure: WorkerFailed | None) -> None:
+        """Count the end of a part, and give up the executor after too many failures in a row."""
         with self._lock:
             self._under_way -= 1
             self._failures = 0 if failure is None else self._failures + 1
@@ -212,29 +335,25 @@ class Workers:
         if useless:
             self._lose(f"{self._failures} parts in a row failed on the workers. The last: {failure}")
 
-    def _tell_once(self, what: str, failure: WorkerFailed) -> None:
+    def _report_once(self, what: str, failure: WorkerFailed) -> None:
         with self._lock:
-            told = what in self._told
-            self._told.add(what)
-        if not told:
+            known = what in self._reported
+            self._reported.add(what)
+        if not known:
             self._notice(" ".join(filter(None, (failure.message, "The part is sent again.", failure.hint))))
 
     def _lose(self, why: str) -> None:
         with self._lock:
-            gone, self._gone = self._gone, True
-        if not gone:
+            lost, self._lost = self._lost, True
+        if not lost:
             self._notice(f"{why} Parts are sent from this machine from now on.")
-
-    def _watch(self) -> None:
-        while not self._closed.wait(LOOK_AT_SIZE):
-            self.look()
 
 
 def _failure(error: BaseException) -> WorkerFailed:
-    said = scrub(str(error)).replace("\n", " ").partition(". ")[0].rstrip(".")
+    reason = scrub(str(error)).replace("\n", " ").partition(". ")[0].rstrip(".")
     if isinstance(error, ImportError):
-        return WorkerFailed(f"A worker could not send a part: {said}.", _INSTALL)
-    return WorkerFailed(f"A worker failed with a part ({_name(error)}{': ' if said else ''}{said}).")
+        return WorkerFailed(f"A worker could not send a part: {reason}.", _INSTALL)
+    return WorkerFailed(f"A worker failed with a part ({_name(error)}{': ' if reason else ''}{reason}).")
 
 
 def _name(error: BaseException) -> str:
