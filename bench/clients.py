@@ -1,16 +1,14 @@
-"""Runs uploads in processes of their own, and measures those from outside: from their start to their end."""
+"""Run each upload as a process, and measure it from outside, from its start to its end."""
 
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.server import PROJECT, Server
 
@@ -20,13 +18,14 @@ COMMANDS = {
     OURS: ["-m", "cavatica_upload", "upload", "--quiet", "--project", PROJECT],
     UNVERIFIED: ["-m", "cavatica_upload", "upload", "--quiet", "--no-verify", "--project", PROJECT],
 }
-PATIENCE = 600.0  # seconds that one upload may take before it is killed and noted as endless
-TICK = 0.005  # seconds between two looks at a process
+TIMEOUT = 600.0
+"""Seconds after which an upload is killed and counts as endless."""
+POLL_INTERVAL = 0.005
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one upload took and came to."""
+    """The figures and the result of one upload."""
 
     client: str
     outcome: str  # "completed", "failed" or "endless", as the client says
@@ -36,17 +35,12 @@ class Run:
     cpu: float  # seconds
     peak_memory: int  # bytes
     api_calls: int
-    refused: int  # of these, calls answered with 429
     most_in_flight: int  # parts
     bytes_received: int  # by the sink
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
     @property
     def verdict(self) -> str:
-        """Whole, an honest error, or the thing that must never be."""
+        """Whether the file is whole, and what the client says of it."""
         if self.outcome == "completed":
             return "whole" if self.whole else "**said to be complete, and is not whole**"
         return f"{'whole, but ' if self.whole else ''}{self.outcome}: {self.message}"
@@ -73,17 +67,17 @@ class Process:
         return self._process.poll() is not None
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End it with SIGKILL."""
         self._process.kill()
         self._process.wait()
 
     def finish(self) -> Run:
-        """Wait for its end; then the server is asked for its part."""
+        """Wait for its end, and return what the system and the server say of it."""
         peak, outcome = 0, ""
         while not (ended := os.wait4(self._process.pid, os.WNOHANG))[0]:
-            peak = max(peak, _peak_memory(self._process.pid))
-            time.sleep(TICK)
-            if time.perf_counter() - self._began > PATIENCE:
+            peak = max(peak, peak_memory(self._process.pid))
+            time.sleep(POLL_INTERVAL)
+            if time.perf_counter() - self._began > TIMEOUT:
                 self._process.kill()
                 outcome = "endless"
         wall = time.perf_counter() - self._began
@@ -99,51 +93,39 @@ class Process:
             wall=wall,
             cpu=ended[2].ru_utime + ended[2].ru_stime,
             peak_memory=peak or ended[2].ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-            api_calls=self.server.calls.total(),
-            refused=self.server.refusals.count,
+            api_calls=self.server.api_calls,
             most_in_flight=self.server.sink.most_in_flight,
             bytes_received=self.server.sink.bytes_received - self._received,
         )
 
 
-def _peak_memory(pid: int) -> int:
-    """Peak resident bytes of a process so far, 0 if the system does not tell. What wait4 says begins with our own."""
+def peak_memory(pid: int) -> int:
+    """Return the peak resident bytes of a process so far, 0 if unknown. That of wait4 includes the parent's."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    found = status.partition("VmHWM:")[2].split()  # a process that has ended has none
+    return int(found[0]) << 10 if found else 0
 
 
 def upload(client: str, server: Server, *options: str) -> Run:
-    """One upload to a server that has forgotten all before, without a journal of an earlier one."""
+    """Upload once, to an empty server and without a journal."""
     server.reset()
     with tempfile.TemporaryDirectory(prefix="bench-state-") as state:
         return Process(client, server, Path(state), *options).finish()
 
 
 def rounds(clients: Sequence[str], server: Server, count: int) -> list[dict[str, Run]]:
-    """Rounds of one upload by each client, in random order; one more to warm up is thrown away.
+    """Return rounds of one upload by each client, in random order. A first round warms up and is left out.
 
-    A round is what is compared: its uploads ran within seconds of each other, so that whatever else the machine did
-    weighs on all of them.
+    The uploads of a round are compared with each other: they run within seconds, so that other load on the machine
+    slows all of them.
     """
     dice = random.Random(count)
     series = []
-    for number in range(count + 1):
+    for _ in range(count + 1):
         order = list(clients)
         dice.shuffle(order)
-        runs = {client: upload(client, server) for client in order}
-        if number:
-            series.append(runs)
-    return series
-
-
-def ratios(series: Sequence[dict[str, Run]], client: str, base: str) -> list[float]:
-    """How many times as fast as `base` a client was, by round; only uploads that ended whole are compared."""
-    return [runs[base].wall / runs[client].wall for runs in series if runs[base].whole and runs[client].whole]
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle value."""
-    return statistics.median(values)
+        series.append({client: upload(client, server) for client in order})
+    return series[1:]

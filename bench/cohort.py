@@ -2,8 +2,8 @@
 
     .venv-dask/bin/python -m bench.cohort [GIB]
 
-200 sparse files of mixed sizes, 5 GiB in all. The mock keeps what it gets, so that the MD5 of each file is compared.
-Seconds are those of the machine's disk as much as of the clients: read calls, bytes and memory.
+200 sparse files of mixed sizes, 5 GiB in all. The mock keeps the bytes, so that the MD5 of each file is compared. The
+seconds depend on the disk as much as on the clients: read calls, bytes and memory.
 """
 
 import json
@@ -13,25 +13,25 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from hashlib import md5
 from pathlib import Path
 
 from distributed import Client, LocalCluster
 
-from bench.tables import MIB, Table
+from bench.clients import POLL_INTERVAL, peak_memory
+from bench.tables import MIB, table
 from cavatica_mock import MockServer
 
 FILES = 200
 WORKERS = 4
 COMMAND = [sys.executable, "-m", "cavatica_upload", "upload", "--json", "-r", "--project", "me/study"]
+HEAD = ("way", "whole", "calls", "parts", "sent again", "bytes again", "coordinator", "worker", "tokens", "time")
 
 
 def write_cohort(folder: Path, size: int) -> dict[str, str]:
-    """Write files that differ and return their MD5s by name; a tenth of them has half of the bytes."""
+    """Write files that differ, and return their MD5s by name. A tenth of the files has half of the bytes."""
     draw = random.Random(2026)
     weights = [draw.uniform(0.05, 1.0) if index % 10 else draw.uniform(3.0, 8.0) for index in range(FILES)]
     md5s = {}
@@ -50,117 +50,82 @@ def write_cohort(folder: Path, size: int) -> dict[str, str]:
     return md5s
 
 
-@dataclass
-class Memory:
-    """The peak memory of processes, looked at while they run."""
-
-    peaks: dict[int, int] = field(default_factory=dict)
-
-    def look(self, processes: Iterable[int]) -> None:
-        """Remember the peaks until now, in KiB."""
-        for process in processes:
-            try:
-                status = Path(f"/proc/{process}/status").read_text()
-            except OSError:
-                continue
-            if found := status.partition("VmHWM:")[2].split():  # a process that has ended has none
-                self.peaks[process] = max(self.peaks.get(process, 0), int(found[0]))
-
-    def most(self, processes: Iterable[int]) -> str:
-        """The largest peak of these."""
-        found = max((self.peaks.get(process, 0) for process in processes), default=0)
-        return f"{found / 1024:.0f} MiB" if found else "-"
-
-
-def upload(table: Table, way: str, cohort: Path, md5s: dict[str, str], options: list[list[str]], cluster: bool) -> None:
-    """Upload the cohort by one command for each list of options, and add a row."""
+def upload(way: str, cohort: Path, md5s: dict[str, str], options: list[list[str]], cluster: bool) -> list[str]:
+    """Upload the cohort with one command for each list of options, and return a row of the table."""
     size = sum(path.stat().st_size for path in cohort.iterdir())
-    memory = Memory()
-    with tempfile.TemporaryDirectory() as home, MockServer(rate_limit=(1000, 300)) as mock:
-        token = {"SB_API_ENDPOINT": mock.base_url, "SB_AUTH_TOKEN": mock.token}
-        dask = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") if cluster else None
-        client = Client(dask) if dask else None
-        workers = list(client.run(os.getpid).values()) if client else []
+    peaks: dict[int, int] = {}
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        mock = stack.enter_context(MockServer(rate_limit=(1000, 300)))
+        environ = {**os.environ, "SB_API_ENDPOINT": mock.base_url, "SB_AUTH_TOKEN": mock.token}
+        client, workers, scheduler = None, [], []
+        if cluster:
+            dask = stack.enter_context(LocalCluster(WORKERS, threads_per_worker=1, dashboard_address=":0"))
+            client = stack.enter_context(Client(dask))
+            workers = list(client.run(os.getpid).values())
+            scheduler = ["--dask-scheduler", dask.scheduler_address]
         began = time.monotonic()
         commands = [
             subprocess.Popen(
-                [*COMMAND, f"{cohort}/", *more, *(["--dask-scheduler", dask.scheduler_address] if dask else [])],
-                env={**os.environ, **token, "CAVATICA_STATE_DIR": f"{home}/{index}"},
-                stdout=subprocess.PIPE,
+                [*COMMAND, f"{cohort}/", *more, *scheduler],
+                env={**environ, "CAVATICA_STATE_DIR": f"{home}/{index}"},
+                stdout=stack.enter_context((home / f"{index}.jsonl").open("wb")),
             )
             for index, more in enumerate(options)
         ]
         pids = [command.pid for command in commands]
-        ended = threading.Event()
-        killer = threading.Thread(target=kill_one, args=(client, mock, size, ended)) if client else None
-        if killer:
-            killer.start()
-        outs: list[bytes] = []
-        readers = [
-            threading.Thread(target=lambda c=command: outs.append(c.communicate()[0]), daemon=True)
-            for command in commands
-        ]
-        for reader in readers:
-            reader.start()
-        while any(reader.is_alive() for reader in readers):
-            memory.look([*pids, *workers])
-            time.sleep(0.05)
+        to_kill = client
+        while any(command.poll() is None for command in commands):
+            if to_kill and mock.bytes_received > size / 3 and kill_busy_worker(to_kill):
+                to_kill = None
+            for pid in (*pids, *workers):
+                peaks[pid] = max(peaks.get(pid, 0), peak_memory(pid))
+            time.sleep(POLL_INTERVAL)
         seconds = time.monotonic() - began
-        ended.set()
-        if killer:
-            killer.join()
-        parts = sum(
-            json.loads(line).get("parts") or 0
-            for out in outs
-            for line in out.splitlines()
-            if b'"upload_started"' in line
-        )
-        here = [file for file in mock.files() if file["type"].lower() == "file"]
+        assert all(command.returncode == 0 for command in commands)
+        events = [json.loads(line) for path in home.glob("*.jsonl") for line in path.read_text().splitlines()]
+        parts = sum(event.get("parts") or 0 for event in events if event["event"] == "upload_started")
         whole = sum(
-            md5(mock.file_bytes(file["id"]), usedforsecurity=False).hexdigest() == md5s[file["name"]] for file in here
+            md5(mock.file_bytes(file["id"]), usedforsecurity=False).hexdigest() == md5s[file["name"]]
+            for file in mock.files()
+            if file["type"].lower() == "file"
         )
-        calls = sum(count for operation, count in mock.calls.items() if operation != "putPart")
-        table.add(
+        return [
             way,
             f"{whole} of {len(md5s)}",
-            str(calls),
+            str(sum(count for operation, count in mock.calls.items() if operation != "putPart")),
             str(parts),
             str(mock.calls["putPart"] - parts),
             f"{(mock.bytes_received - size) / MIB:.1f} MiB",
-            memory.most(pids),
-            memory.most(workers),
+            f"{max(peaks[pid] for pid in pids) / MIB:.0f} MiB",
+            f"{max(peaks[pid] for pid in workers) / MIB:.0f} MiB" if workers else "-",
             str(len(commands)),
             f"{seconds:.0f} s",
-        )
-        assert all(command.returncode == 0 for command in commands)
-        if client and dask:
-            client.close()
-            dask.close()
+        ]
 
 
-def kill_one(client: Client, mock: MockServer, size: int, ended: threading.Event) -> None:
-    """Kill a worker that has a part, after a third of the bytes."""
-    processes = client.run(os.getpid)
-    while not ended.wait(0.005):
-        if mock.bytes_received > size / 3:
-            for worker, tasks in client.processing().items():
-                if tasks:
-                    os.kill(processes[worker], signal.SIGKILL)
-                    return
+def kill_busy_worker(client: Client) -> bool:
+    """Kill a worker that has a part; return whether there was one."""
+    for worker, tasks in client.processing().items():
+        if tasks:
+            os.kill(client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
+            return True
+    return False
 
 
 def main() -> int:
     """Measure, and print a table."""
     size = int(float((sys.argv[1:] or ["5"])[0]) * 1024 * MIB)
-    head = ["way", "whole", "calls", "parts", "sent again", "bytes again", "coordinator", "worker", "tokens", "time"]
-    table = Table(f"{FILES} files, {size / MIB / 1024:.1f} GiB", head)
+    shards = [["--shard", f"{index}/{WORKERS}"] for index in range(1, WORKERS + 1)]
     with tempfile.TemporaryDirectory() as folder:
-        md5s = write_cohort(Path(folder), size)
-        upload(table, "threads", Path(folder), md5s, [[]], cluster=False)
-        upload(table, f"--dask-scheduler, {WORKERS} workers, one killed", Path(folder), md5s, [[]], cluster=True)
-        shards = [["--shard", f"{index}/{WORKERS}"] for index in range(1, WORKERS + 1)]
-        upload(table, f"--shard, {WORKERS} processes", Path(folder), md5s, shards, cluster=False)
-    print(table.markdown())
+        cohort = Path(folder)
+        md5s = write_cohort(cohort, size)
+        rows = [
+            upload("threads", cohort, md5s, [[]], cluster=False),
+            upload(f"--dask-scheduler, {WORKERS} workers, one killed", cohort, md5s, [[]], cluster=True),
+            upload(f"--shard, {WORKERS} processes", cohort, md5s, shards, cluster=False),
+        ]
+    print(table(f"{FILES} files, {size / MIB / 1024:.1f} GiB", HEAD, rows))
     return 0
 
 

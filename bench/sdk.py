@@ -1,6 +1,6 @@
-"""Uploads files with the vendor's SDK and its defaults, one after the other: python sdk.py PROJECT [--timeout S] FILE…
+"""Upload files with the vendor's SDK and its defaults, one after another: python sdk.py PROJECT [--timeout S] FILE…
 
-A program of its own that imports nothing of this package, because its start is measured, too.
+It imports nothing of this package, because its start is measured too.
 """
 
 import logging

@@ -1,12 +1,11 @@
-"""The platform for one measurement: the mock over TLS, and beside it a storage that only drops bytes."""
+"""The platform for one measurement: the mock over TLS, and a storage beside it that drops the bytes."""
 
-import logging
 import os
+import random
 import ssl
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,25 +18,24 @@ from cavatica_mock import Fault, MockServer
 
 PROJECT = "bench/bench"
 AUTHORITY = trustme.CA()
+BLOCK = 4 << 20
 
 
-class Refusals(logging.Handler):
-    """Counts the API's answers with 429, which the mock logs as it does every answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Count an answer."""
-        self.count += bool(isinstance(record.args, tuple) and record.args and record.args[0] == 429)
+def write_file(path: Path, size: int, seed: int = 2026) -> Path:
+    """Write `size` bytes, the same on every machine, that cannot be compressed and in which no two blocks are equal."""
+    base = random.Random(seed).randbytes(min(BLOCK, size))
+    with path.open("wb") as file:
+        for index, start in enumerate(range(0, size, BLOCK)):
+            turn = index * 4099 % BLOCK
+            file.write((base[turn:] + base[:turn])[: size - start])
+    return path
 
 
 class Server:
     """API and storage for uploads of these files, in parts of `part_size` bytes.
 
-    `delay` is seconds that each call takes, `limit` is (calls, seconds), `rate` bytes a second of one connection to
-    storage. With `faults` the mock's own storage is used, which keeps what it gets.
+    `delay` is seconds that each call takes, `rate` bytes a second of one connection to storage. With `faults` the
+    mock's own storage is used, which keeps the bytes.
     """
 
     def __init__(
@@ -46,7 +44,6 @@ class Server:
         *,
         part_size: int,
         delay: float = 0.0,
-        limit: tuple[int, float] | None = None,
         rate: int | None = None,
         faults: Iterable[Fault] = (),
     ) -> None:
@@ -57,16 +54,15 @@ class Server:
         md5s = {} if self._faults else {path.name: part_md5s(path, part_size) for path in files}
         self.sink = Sink(tls, md5s, rate)
         storage = None if self._faults else self.sink.origin
-        self.mock = MockServer(tls=tls, storage=storage, part_size=part_size, rate_limit=limit)
+        self.mock = MockServer(tls=tls, storage=storage, part_size=part_size, rate_limit=None)
         if delay:
             self._faults.append(Fault("*", "delay", times=None, seconds=delay))
-        self.refusals = Refusals()
 
     @property
     def environment(self) -> dict[str, str]:
-        """What clients find: API, token, and an authority to trust, by the names that httpx and requests know.
+        """The environment of clients: API, token, and the authority to trust, for httpx and for requests.
 
-        Bytecode is kept, as it is of what pip installs.
+        Bytecode is kept, as it is for packages that pip installs.
         """
         return {
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
@@ -76,13 +72,13 @@ class Server:
         }
 
     @property
-    def calls(self) -> Counter[str]:
-        """API calls since the last reset, by operation; the mock's own storage is none."""
-        return Counter({name: count for name, count in self.mock.calls.items() if name not in ("putPart", "getBytes")})
+    def api_calls(self) -> int:
+        """API calls since the last reset, without those to the mock's own storage."""
+        return sum(count for name, count in self.mock.calls.items() if name not in ("putPart", "getBytes"))
 
     @property
     def whole(self) -> bool:
-        """Whether every file is there: of the right size, and with its bytes if the mock has them."""
+        """Whether every file is there: of the right size, and with the right bytes if the mock has them."""
         found = {file["name"]: file for file in self.mock.files() if file["type"] == "file"}
         sizes = all(path.name in found and found[path.name]["size"] == path.stat().st_size for path in self.files)
         if not sizes or self.mock.settings.storage is not None:
@@ -90,14 +86,13 @@ class Server:
         return all(self.mock.file_bytes(found[path.name]["id"]) == path.read_bytes() for path in self.files)
 
     def reset(self) -> None:
-        """Forget all that came in."""
+        """Forget all uploads and counts."""
         self.mock.reset()
         self.mock.faults.add(*self._faults)
         self.sink.reset()
-        self.refusals.count = 0
 
     def settle(self) -> None:
-        """Wait until storage has read what a killed client left in the pipes."""
+        """Wait until storage has read what a killed client left in the connections."""
         while self.sink.in_flight:
             time.sleep(0.02)
 
@@ -108,14 +103,9 @@ class Server:
         self.mock.faults.add(*self._faults)
         self.sink.stored = self.mock.stored
         threading.Thread(target=self.sink.serve_forever, daemon=True).start()
-        log = logging.getLogger("cavatica_mock")
-        log.setLevel(logging.INFO)
-        log.propagate = False
-        log.addHandler(self.refusals)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        logging.getLogger("cavatica_mock").removeHandler(self.refusals)
         self.sink.shutdown()
         self.sink.server_close()
         self.mock.stop()

@@ -1,4 +1,4 @@
-"""A storage that drops what it gets: it speaks TLS, and answers the ETags that it was told beforehand."""
+"""A storage over TLS that drops the bytes, and answers with ETags that were computed before."""
 
 import hashlib
 import socket
@@ -12,13 +12,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 BLOCK = 1 << 20
-PACE = 0.05  # seconds' worth of bytes that are read at a time under a rate
+RATE_INTERVAL = 0.05  # seconds between reads at a limited rate
 
 Stored = Callable[[str, int, int, str], None]  # upload ID, part number, size, ETag
 
 
 def part_md5s(path: Path, part_size: int) -> list[str]:
-    """The MD5 of every part of a file, so that the sink need not take it while clients are measured."""
+    """Return the MD5 of every part of a file, so that the sink need not compute it while clients are measured."""
     size = path.stat().st_size
 
     def digest(start: int) -> str:
@@ -37,7 +37,7 @@ def part_md5s(path: Path, part_size: int) -> list[str]:
 
 
 class Sink(ThreadingHTTPServer):
-    """Takes parts of files whose MD5s are known, by name; calls `stored` for each.
+    """Takes parts of files whose MD5s are known by the name of the file, and calls `stored` for each.
 
     `rate` is bytes a second of one connection.
     """
@@ -47,9 +47,9 @@ class Sink(ThreadingHTTPServer):
 
     def __init__(self, tls: ssl.SSLContext, md5s: dict[str, list[str]], rate: int | None) -> None:
         super().__init__(("127.0.0.1", 0), Put)
-        # Without the handshake, which would be done by the thread that accepts.
+        # The handshake is left to the thread of the connection; the thread that accepts would do one after another.
         self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        if rate is not None:  # inherited by the connections; small, so that a slow reader is felt by the writer
+        if rate is not None:  # inherited by the connections; small, so that the client waits for a slow reader
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
         self.md5s, self.rate = md5s, rate
         self.stored: Stored = lambda *_: None
@@ -59,15 +59,15 @@ class Sink(ThreadingHTTPServer):
 
     @property
     def origin(self) -> str:
-        """What part URLs begin with."""
+        """The start of part URLs."""
         return f"https://127.0.0.1:{self.server_port}"
 
     def reset(self) -> None:
-        """Count anew."""
+        """Set the counts to zero."""
         self.parts = self.bytes_received = self.most_in_flight = 0
 
     def count(self, *, parts: int = 0, received: int = 0) -> None:
-        """Count a part that begins (1) or ends (-1), and bytes."""
+        """Count a part that starts (1) or ends (-1), and bytes."""
         with self.lock:
             self.parts += max(0, parts)
             self.in_flight += parts
@@ -86,7 +86,7 @@ class Put(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_PUT(self) -> None:
-        """Drop a part, and tell the mock."""
+        """Drop the bytes of a part, and report it to the mock."""
         url = urlsplit(self.path)
         query = parse_qs(url.query)
         upload_id, number = query["uploadId"][0], int(query["partNumber"][0])
@@ -105,10 +105,10 @@ class Put(BaseHTTPRequestHandler):
 
     def _drop(self, size: int) -> None:
         rate = self.server.rate
-        block = memoryview(bytearray(BLOCK if rate is None else max(1, int(rate * PACE))))
+        block = memoryview(bytearray(BLOCK if rate is None else max(1, int(rate * RATE_INTERVAL))))
         began, seen = time.monotonic(), 0
         while seen < size:
-            got = self.rfile.readinto1(block[: size - seen])  # type: ignore[attr-defined]
+            got = self.rfile.readinto1(block[: size - seen])
             if not got:
                 raise ConnectionResetError
             seen += got
@@ -117,4 +117,4 @@ class Put(BaseHTTPRequestHandler):
                 time.sleep(max(0.0, began + seen / rate - time.monotonic()))
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
