@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import http.server
 import io
 import os
 import threading
@@ -13,7 +14,7 @@ from engine_rig import KIB, PART, PROJECT, Rig
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import Destination, NameTaken, UploadRequest, UsageError, upload, upload_async
-from cavatica_upload.errors import IntegrityError
+from cavatica_upload.errors import IntegrityError, SourceError
 from cavatica_upload.events import Notice, PartSent, UploadCompleted, UploadSkipped, UploadStarted
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import Receipt, read, receipts
@@ -183,6 +184,30 @@ def test_url_is_read_by_ranges(rig: Rig) -> None:
     assert rig.stored(receipt) == content
     assert receipt.source == "memory://bucket/remote.bam"
     assert receipt.name == "remote.bam"
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"), [(404, "does not exist"), (403, "cannot be reached: 403"), (0, "cannot be reached: Cannot")]
+)
+def test_url_that_cannot_be_read(rig: Rig, status: int, problem: str) -> None:
+    """Only a server that answers 404 says that a URL does not exist; another failure is named."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+    Handler.do_HEAD = Handler.do_GET  # type: ignore[attr-defined]
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        url = f"http://127.0.0.1:{server.server_port}/a.bam"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        if not status:
+            server.shutdown()
+            server.server_close()
+        with pytest.raises(SourceError, match=f"{url} {problem}"):
+            rig.upload(url)
+        server.shutdown()
+        thread.join()
 
 
 @pytest.mark.parametrize(("algorithm", "function"), [("md5", md5), ("sha256", sha256)])

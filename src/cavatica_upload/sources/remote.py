@@ -55,10 +55,13 @@ class RemoteFile:
         try:
             self._fs.invalidate_cache()
             info: dict[str, Any] = self._fs.info(self._path)
-        except FileNotFoundError as error:
-            raise SourceError(f"{self._shown} does not exist.", "Check the URL.") from error
         except Exception as error:  # every store has its own tree of exceptions
-            raise SourceError(f"{self._shown} cannot be reached: {scrub(str(error))}.") from error
+            # Of HTTP servers, fsspec reports every failure as a missing file, with the failure as its cause.
+            cause = error.__cause__ or error
+            http = self._shown.startswith(("http:", "https:")) and cause is not error
+            if isinstance(error, FileNotFoundError) and (not http or getattr(cause, "status", None) == 404):
+                raise SourceError(f"{self._shown} does not exist.", "Check the URL.") from error
+            raise SourceError(f"{self._shown} cannot be reached: {scrub(str(cause))}.") from error
         if info.get("type", "file") != "file":
             raise SourceError(f"{self._shown} is not a file.")
         if info.get("size") is None or info.get("partial") is False:  # the second is what fsspec says of HTTP servers
