@@ -18,7 +18,7 @@ READER_SECONDS = 10.0
 def state_dir(given: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of journal and receipts: `given`, else CAVATICA_STATE_DIR, else the user's state directory.
 
-    A user who has no home folder, or one that cannot be written, has it in the folder for temporary files.
+    If there is no home folder, or it cannot be written, it is a folder for temporary files.
     """
     chosen = given or os.environ.get("CAVATICA_STATE_DIR")
     return Path(os.path.expanduser(chosen)) if chosen else _default_folder()[0]  # noqa: PTH111 - never raises
@@ -48,7 +48,7 @@ def _default_folder() -> tuple[Path, str | None]:
 
 @functools.cache
 def _temporary_folder() -> Path:
-    """Return this user's own folder, or a new one if somebody else made that."""
+    """Return the folder of this user, or a new one if another user made it."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     path = Path(tempfile.gettempdir()) / f"cavatica-upload-{user}"
     with contextlib.suppress(OSError):
@@ -61,21 +61,16 @@ def _temporary_folder() -> Path:
 def private_folder(path: Path) -> None:
     """Make a folder and those above it that are missing, for this user only (0700), whatever the umask is.
 
-    An empty folder of this user's that others may enter is closed to them, too. Raises OSError.
+    If the folder exists, belongs to this user and is empty, it is made private, too. Raises OSError.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
-    if not missing:
-        _close(path)
-
-
-def _close(folder: Path) -> None:
-    found = folder.stat()
-    mine = hasattr(os, "getuid") and found.st_uid == os.getuid()
-    if mine and found.st_mode & 0o077 and not any(folder.iterdir()):
-        folder.chmod(0o700)
+    if not missing and hasattr(os, "getuid"):
+        found = path.stat()
+        if found.st_uid == os.getuid() and found.st_mode & 0o077 and not any(path.iterdir()):
+            path.chmod(0o700)
 
 
 def is_regular_file(path: str | os.PathLike[str]) -> bool:
@@ -93,9 +88,8 @@ def json_files(folder: Path) -> list[Path]:
 def write_whole(path: Path, text: str) -> None:
     """Write a text (UTF-8) to a path that the user named: whole or not at all, even after a power cut.
 
-    Links are followed. What is there and is no regular file (a pipe, a device) is written into, never replaced. A file
-    that is replaced keeps its permissions, a new one is for this user only. Raises OSError, also for a pipe that
-    nobody reads.
+    Links are followed. A pipe or a device is written to, never replaced. A file that is replaced keeps its permissions;
+    a new one is for this user only. Raises OSError, also for a pipe that nobody reads.
     """
     try:
         mode: int | None = path.stat().st_mode
@@ -120,7 +114,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _open_special(path: Path) -> int:
-    """Open a pipe or a device for writing: without O_NONBLOCK, a pipe's reader would be waited for without an end."""
+    """Open a pipe or a device for writing. Without O_NONBLOCK this would wait for the reader of a pipe forever."""
     deadline = time.monotonic() + READER_SECONDS
     while True:
         try:
@@ -158,16 +152,11 @@ class Identity:
 
         The number of a device may change with a reboot (network and logical volumes); then the path must agree.
         """
-        return (self.size, self.inode, self.mtime_ns, self.ctime_ns, self.tag) == (
-            other.size,
-            other.inode,
-            other.mtime_ns,
-            other.ctime_ns,
-            other.tag,
-        ) and (self.device == other.device or self.path == other.path)
+        same_place = self.device == other.device or self.path == other.path
+        return same_place and self == attrs.evolve(other, device=self.device, path=self.path)
 
     def difference(self, other: "Identity") -> str:
-        """Return in a few words how `other`, the later identity, differs."""
+        """Return in a few words how a later identity differs."""
         if self.size != other.size:
             return f"its size went from {self.size:,} to {other.size:,} bytes"
         if self.mtime_ns != other.mtime_ns:
@@ -178,6 +167,7 @@ class Identity:
 
 
 def identity_from(path: str, found: os.stat_result) -> Identity:
+    """Return the identity of a file on disk from its path and what stat() says of it."""
     changed = 0 if os.name == "nt" else found.st_ctime_ns  # on Windows it is the time of creation
     return Identity(path, found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, changed)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import md5
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -20,6 +20,9 @@ from cavatica_upload.errors import SourceError, reason_of
 SCHEMA = "cavatica-upload receipt"
 VERSION = 1
 MOST_BYTES = 16 * 1024 * 1024  # one of 10,000 parts has 2 MiB
+_LEAST = {"size": 0, "part_size": 1, "number": 1}
+_MOST = 2**80  # no number is larger, and no other number is less than -_MOST
+_MD5 = re.compile("[0-9a-f]{32}")
 
 Record = TypeVar("Record")
 
@@ -91,19 +94,18 @@ class Receipt:
 
     def to_json(self) -> str:
         """Return the receipt as JSON text, ending in a newline."""
-        document: dict[str, Any] = {"schema": SCHEMA, "version": VERSION}
-        document |= attrs.asdict(attrs.evolve(self, parts=(), path=None))
-        del document["parts"], document["path"]
-        document["parts"] = []  # at the end
-        text = json.dumps(document, indent=2, ensure_ascii=False)
-        # A line a part: a receipt of 10,000 parts stays readable, and `diff` works on it.
-        lines = ",\n".join("    " + json.dumps(attrs.asdict(part)) for part in self.parts)
-        text = text.removesuffix("[]\n}") + f"[\n{lines}\n  ]\n}}\n"
-        return text.encode("utf-8", "backslashreplace").decode()  # a file name may hold bytes that are no UTF-8
+        fields = attrs.fields(Receipt)
+        document = {"schema": SCHEMA, "version": VERSION}
+        document |= attrs.asdict(self, filter=attrs.filters.exclude(fields.parts, fields.path))
+        head = json.dumps(document, indent=2, ensure_ascii=False).removesuffix("\n}")
+        # A line for each part: a receipt of 10,000 parts stays readable, and `diff` works on it.
+        parts = ",\n".join("    " + json.dumps(attrs.asdict(part)) for part in self.parts)
+        text = f'{head},\n  "parts": [\n{parts}\n  ]\n}}\n'
+        return text.encode("utf-8", "backslashreplace").decode()  # a file name may have bytes that are not UTF-8
 
     @classmethod
-    def from_json(cls, text: str) -> "Receipt":
-        """Read a receipt from JSON text; raises SourceError if the text is no receipt, or of a later version."""
+    def from_json(cls, text: str | bytes) -> "Receipt":
+        """Read a receipt from JSON text; raises SourceError if the text is not a receipt, or of a later version."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -113,53 +115,47 @@ class Receipt:
         version = document.pop("version", None)
         if type(version) is not int or not 0 < version <= VERSION:
             raise SourceError(
-                f"This receipt has version {version}, and versions up to {VERSION} are known here.",
+                f"This receipt has version {version}, and this program can read versions up to {VERSION}.",
                 "Use a later version of this program.",
             )
         try:
-            parts = tuple(_checked(ReceiptPart, part) for part in document["parts"])
-            digest = None if document.get("digest") is None else _checked(FileDigest, document["digest"])
-            identity = None if document.get("identity") is None else _checked(Identity, document["identity"])
-            doubts = tuple(map(str, document.get("not_verified") or ()))
+            document["parts"] = tuple(checked(ReceiptPart, part) for part in document["parts"])
+            document["not_verified"] = tuple(map(str, document.get("not_verified") or ()))
+            for name, kind in (("digest", FileDigest), ("identity", Identity)):
+                if document.get(name) is not None:
+                    document[name] = checked(kind, document[name])
             document.pop("path", None)
-            document |= {"parts": parts, "digest": digest, "identity": identity, "not_verified": doubts}
-            return _checked(cls, document)
+            return checked(cls, document)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise SourceError(f"This receipt is incomplete or spoilt: {error}.") from error
+            raise SourceError(f"This receipt is incomplete or damaged: {error}.") from error
 
 
-_OPTIONAL = frozenset(
-    {"project", "parent", "place", "composite", "digest", "identity", "href", "path", "md5", "etag", "proof"}
-)
-_COUNTS = frozenset({"size", "part_size", "number"})
-_NUMBERS = _COUNTS | {"device", "inode", "mtime_ns", "ctime_ns"}
-_MD5 = re.compile("[0-9a-f]{32}")
-_FLAGS = frozenset({"verified", "resumed"})
-_RECORDS = frozenset({"parts", "not_verified", "digest", "identity"})
+def checked(kind: type[Record], document: dict[str, Any]) -> Record:
+    """Return a record with the fields of a JSON object, which may be missing or anything.
 
-
-def _checked(kind: type[Record], document: dict[str, Any]) -> Record:
-    """Make a record of JSON whose fields may be anything, or missing; raises what from_json() catches."""
-    known = {field.name for field in attrs.fields(kind)}  # type: ignore[arg-type]
-    fields = {key: value for key, value in document.items() if key in known}
-    for key, value in fields.items():
-        if key in _RECORDS or (value is None and key in _OPTIONAL):
-            continue
-        wanted: type = bool if key in _FLAGS else int if key in _NUMBERS else str
-        if type(value) is not wanted or not _possible(key, value):
-            raise ValueError(f"{key} is {value!r:.60}")
+    Raises TypeError, AttributeError or ValueError.
+    """
+    known = {field.name: field for field in attrs.fields(kind)}  # type: ignore[arg-type]
+    fields = {name: value for name, value in document.items() if name in known}
+    for name, value in fields.items():
+        if not _is_possible(known[name], value):
+            raise ValueError(f"{name} is {value!r:.60}")
     return kind(**fields)
 
 
-def _possible(key: str, value: Any) -> bool:
-    """Return whether a field of the right type can have this value."""
-    if key in _NUMBERS:
-        least = 0 if key == "size" else 1 if key in _COUNTS else -(2**64)
-        return bool(least <= value <= 2**64)
+def _is_possible(field: "attrs.Attribute[Any]", value: object) -> bool:
+    """Return whether a field can have this value."""
+    kind: Any = field.type
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if not isinstance(value, tuple if get_origin(kind) is tuple else kind):
+        return False
     if isinstance(value, str):
         os.fsencode(value)  # raises ValueError if it cannot be the name of a file
-        return "\0" not in value and (key != "md5" or _MD5.fullmatch(value) is not None)
-    return True
+        return "\0" not in value and (field.name != "md5" or _MD5.fullmatch(value) is not None)
+    if isinstance(value, bool):
+        return kind is bool
+    return not isinstance(value, int) or _LEAST.get(field.name, -_MOST) <= value <= _MOST
 
 
 def composite(md5s: Iterable[str]) -> str:
@@ -173,7 +169,7 @@ def composite(md5s: Iterable[str]) -> str:
 
 
 def letters_of(name: str) -> str:
-    """Return the ASCII letters and digits of a name, with “_” for whatever is between them."""
+    """Return the ASCII letters and digits of a name, with “_” for everything between them."""
     return re.sub("[^A-Za-z0-9]+", "_", name)
 
 
@@ -184,10 +180,11 @@ def write(receipt: Receipt, folder: Path) -> Receipt:
     """
     private_folder(folder)
     stamp = receipt.finished.replace(":", "").replace("-", "")
+    letters = letters_of(receipt.name)[:80]  # by them the receipt is found
     name = re.sub("[^A-Za-z0-9._-]+", "_", receipt.name)[:80]
-    if letters_of(name) != letters_of(receipt.name)[:80]:  # cut: the receipt is found by as much of it as there is room
-        name = letters_of(receipt.name)[:80]
-    path = folder / f"{stamp}-{name}-{letters_of(receipt.file_id)[:40]}.json"
+    path = folder / (
+        f"{stamp}-{name if letters_of(name) == letters else letters}-{letters_of(receipt.file_id)[:40]}.json"
+    )
     write_whole(path, receipt.to_json())
     return attrs.evolve(receipt, path=path)
 
@@ -197,23 +194,20 @@ def read(path: Path) -> Receipt:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise SourceError(f"{path} is not a receipt: it is too large.", "Check the path.")
-        text = content.decode("utf-8-sig")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SourceError(f"The receipt {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
-    except ValueError as error:
-        raise SourceError(f"The receipt {path} is not text in UTF-8.", "Check the path.") from error
+    if len(content) > MOST_BYTES:
+        raise SourceError(f"{path} is not a receipt: it is too large.", "Check the path.")
     try:
-        return attrs.evolve(Receipt.from_json(text), path=path)
+        return attrs.evolve(Receipt.from_json(content), path=path)
     except SourceError as error:
         raise SourceError(f"{path}: {error.message}", error.hint) from error
 
 
-def receipts(folder: Path, pass_over: Callable[[Path], object] = lambda _path: None) -> Iterator[Receipt]:
-    """Yield the receipts in `folder`, the oldest first; `pass_over` is called with each file that is not a receipt."""
+def receipts(folder: Path, skip: Callable[[Path], object] = lambda _path: None) -> Iterator[Receipt]:
+    """Yield the receipts in `folder`, the oldest first; `skip` is called with each file that is not a receipt."""
     for path in json_files(folder):
         try:
             yield read(path)
         except SourceError:
-            pass_over(path)
+            skip(path)

@@ -1,5 +1,6 @@
 """Compares files on disk with receipts, and finds files that an earlier run uploaded, without the network."""
 
+import contextlib
 import os
 import re
 import threading
@@ -51,8 +52,8 @@ def compare(
     """
     closed = threading.Event()
 
-    def read(wanted: tuple[Part, str | None]) -> tuple[int, bool]:
-        part, md5 = wanted
+    def check(pair: tuple[Part, str | None]) -> tuple[int, bool]:
+        part, md5 = pair
         digest = new_digest()
         for block in source.blocks(part.offset, part.size):
             if closed.is_set() or stopped():
@@ -62,43 +63,41 @@ def compare(
 
     pool = ThreadPoolExecutor(jobs or os.cpu_count() or 1)
     try:
-        yield from pool.map(read, expected)
+        yield from pool.map(check, expected)
     finally:
         closed.set()
         pool.shutdown(cancel_futures=True)
 
 
 def verify(receipt: Receipt, file: str | os.PathLike[str], *, jobs: int | None = None) -> Verification:
-    """Compare the file's bytes with the MD5s of the receipt's parts, `jobs` concurrently (default: as many as cores).
+    """Compare the bytes of a file with the MD5s in a receipt, `jobs` parts concurrently (default: one for each core).
 
     Raises SourceError if the file cannot be read.
     """
     wrong: tuple[int, ...] = ()
     unchecked = 0
-    source = LocalFile(file)
-    try:
-        sizes = {part.number: part.size for part in receipt.parts}
+    with contextlib.closing(LocalFile(file)) as source:
         if source.size != receipt.size:
             reason: str | None = f"The file has {source.size:,} bytes, and {receipt.size:,} were uploaded."
-        elif sizes != {part.number: part.size for part in Plan(receipt.size, receipt.part_size)}:
-            reason = "The receipt's parts do not make up its size."
+        elif {part.number: part.size for part in receipt.parts} != {
+            part.number: part.size for part in Plan(receipt.size, receipt.part_size)
+        }:
+            reason = "The parts in the receipt do not make up its size."
         else:
             plan = Plan(receipt.size, receipt.part_size)
             pairs = [(plan.part(sent.number), sent.md5) for sent in receipt.parts if sent.md5 is not None]
             wrong = tuple(number for number, agrees in compare(source, pairs, jobs=jobs) if not agrees)
             unchecked = len(receipt.parts) - len(pairs)
             reason = _reason(receipt, wrong, unchecked)
-    finally:
-        source.close()
     return Verification(receipt, os.fspath(file), wrong, unchecked, reason)
 
 
 def _reason(receipt: Receipt, wrong: tuple[int, ...], unchecked: int) -> str | None:
+    if wrong and len(receipt.parts) == 1:
+        return "Its bytes differ from what was uploaded."
     if wrong:
-        if len(receipt.parts) == 1:
-            return "Its bytes differ from what was uploaded."
-        shown = ", ".join(map(str, wrong[:10])) + (" …" if len(wrong) > 10 else "")
-        return f"{len(wrong)} of {len(receipt.parts)} parts differ from what was uploaded: {shown}."
+        numbers = ", ".join(map(str, wrong[:10])) + (" …" if len(wrong) > 10 else "")
+        return f"{len(wrong)} of {len(receipt.parts)} parts differ from what was uploaded: {numbers}."
     if unchecked:
         return f"{unchecked} of {len(receipt.parts)} parts have no MD5 in the receipt (uploaded with --no-verify)."
     return None

@@ -513,7 +513,7 @@ def test_spoilt_fields_make_no_receipt(tmp_path: Path, spoilt: dict[str, object]
     path.write_bytes(CONTENT)
     document = json.loads(receipt(path).to_json())
     Receipt.from_json(json.dumps(document))
-    with pytest.raises(SourceError, match="incomplete or spoilt"):
+    with pytest.raises(SourceError, match="incomplete or damaged"):
         Receipt.from_json(json.dumps(document | spoilt))
 
 

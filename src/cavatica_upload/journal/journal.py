@@ -190,7 +190,7 @@ class Journal:
         for row in rows:
             try:
                 found.append(read(row))
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+            except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
                 self._notice_once(f"The journal {self.path} has entries that cannot be read; they are skipped.")
         return found
 

@@ -9,6 +9,7 @@ import attrs
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import Identity
 from cavatica_upload.errors import UsageError
+from cavatica_upload.receipt import checked
 from cavatica_upload.storage import etag_in, md5_in
 from cavatica_upload.timing import epoch_seconds
 
@@ -97,7 +98,7 @@ class Entry:
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
-        """Return the upload in a row; raises ValueError, TypeError, KeyError or OverflowError if it is damaged."""
+        """Return the upload in a row; raises ValueError, TypeError or AttributeError if it is damaged."""
         key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing, gone = row
         for text in (upload_id, endpoint, target, asked, name, if_exists, started):
             text.encode()  # a text, and Unicode
@@ -109,10 +110,6 @@ class Entry:
         if not upload_id or "/" in upload_id or upload_id.strip(".") == "":
             raise ValueError("upload_id")
         kind, _, value = target.partition(":")
-        fields = json.loads(identity)
-        size, device, inode, written, changed = (
-            int(fields[name]) for name in ("size", "device", "inode", "mtime_ns", "ctime_ns")
-        )
         return cls(
             key=key,
             upload_id=upload_id,
@@ -120,7 +117,7 @@ class Entry:
             destination=Destination(project=value) if kind == "project" else Destination(parent=value),
             asked=asked,
             name=name,
-            identity=Identity(str(fields["path"]), size, device, inode, written, changed, str(fields["tag"])),
+            identity=checked(Identity, json.loads(identity)),
             if_exists=if_exists,
             part_size=part_size,
             started=started,

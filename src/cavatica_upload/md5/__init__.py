@@ -1,4 +1,4 @@
-"""MD5 of parts, taken from the bytes as they are sent."""
+"""MD5 of parts, computed from the bytes as they are sent."""
 
 import functools
 import os
@@ -9,7 +9,7 @@ from cavatica_upload.errors import ConfigError
 from cavatica_upload.md5.lanes import LaneDigest, Pool, load
 
 VARIABLE = "CAVATICA_MD5"
-"""The environment variable that forces an implementation, `hashlib` or `lanes`; read when the first is needed."""
+"""The environment variable that chooses an implementation, `hashlib` or `lanes`; read when the first is needed."""
 
 
 class PartDigest(Protocol):
@@ -19,21 +19,21 @@ class PartDigest(Protocol):
         """Take the next block of the part. May return before the block is hashed; the block is kept until then."""
 
     def hexdigest(self) -> str:
-        """The MD5 of all blocks so far, 32 lower-case hexadecimal digits. Waits until they are hashed."""
+        """Return the MD5 of all blocks so far, 32 lower-case hexadecimal digits. Waits until they are hashed."""
 
 
 def new_digest() -> PartDigest:
-    """A digest of nothing yet. Raises ConfigError if CAVATICA_MD5 cannot be obeyed."""
+    """Return a new digest. Raises ConfigError if the implementation that CAVATICA_MD5 names is not available."""
     pool = _pool(os.getpid())
     return LaneDigest(pool) if pool is not None else md5(usedforsecurity=False)
 
 
 def implementation() -> str:
-    """Which one takes the MD5s of this process: `lanes` or `hashlib`. Raises ConfigError as `new_digest` does."""
+    """Return which implementation this process uses: `lanes` or `hashlib`. Raises ConfigError as `new_digest` does."""
     return "lanes" if _pool(os.getpid()) is not None else "hashlib"
 
 
-@functools.cache  # by process: a forked child has no threads that would finish what the pool began
+@functools.cache  # by process: a forked child has no threads that would finish what the pool started
 def _pool(_process: int) -> Pool | None:
     forced = os.environ.get(VARIABLE, "")
     if forced not in ("", "hashlib", "lanes"):
@@ -41,7 +41,7 @@ def _pool(_process: int) -> Pool | None:
     library = load() if forced != "hashlib" else None
     if library is None and forced == "lanes":
         raise ConfigError(
-            f"{VARIABLE} asks for lanes, and they were not built for this machine.",
-            "Install again where there is a C compiler, or unset it.",
+            f"{VARIABLE} is lanes, which were not built for this machine.",
+            "Install a C compiler and then this program again, or unset it.",
         )
     return Pool(library) if library is not None else None

@@ -1,7 +1,7 @@
-"""Compiles lanes.c when the package is built or installed, where there is a C compiler; hatchling runs this.
+"""Compiles lanes.c when the package is built or installed, if there is a C compiler; hatchling runs this.
 
-Without a compiler, or with CAVATICA_MD5=hashlib, the package is built all the same and takes its MD5s by hashlib.
-`CC`, `CFLAGS` and `LDFLAGS` are obeyed.
+Without a compiler, or with CAVATICA_MD5=hashlib, the package is built without it and computes MD5s with hashlib.
+`CC`, `CFLAGS` and `LDFLAGS` are used if they are set.
 """
 
 import os
@@ -23,30 +23,30 @@ FLAGS = ("-O2", "-std=gnu11", "-fPIC", "-shared")
 
 
 class LanesHook(BuildHookInterface[BuilderConfig]):
-    """Puts the library into wheels, and into the source tree for editable installs."""
+    """Adds the library to wheels, and to the source tree for editable installs."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and tell the builder what a wheel then holds and where it runs."""
+        """Compile, and set what the wheel contains and where it runs."""
         problem = build()
         if problem:
             LIBRARY.unlink(missing_ok=True)
-            self.app.display_warning(f"MD5s will be taken by hashlib, which is slower: {problem}")
+            self.app.display_warning(f"MD5s will be computed with hashlib, which is slower: {problem}")
         elif version != "editable":
             build_data["artifacts"].append(LIBRARY.relative_to(self.root).as_posix())
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{_platform()}"
 
     def clean(self, versions: list[str]) -> None:  # noqa: ARG002 - the name is hatchling's
-        """Remove what was compiled."""
+        """Remove the library."""
         LIBRARY.unlink(missing_ok=True)
 
 
 def build() -> str | None:
-    """Compile unless the library is newer than what makes it. Return what stood in the way."""
+    """Compile unless the library is newer than its source. Return why that was not possible, None if it was."""
     if os.environ.get("CAVATICA_MD5") == "hashlib":
-        return "CAVATICA_MD5=hashlib was asked for."
+        return "CAVATICA_MD5 is hashlib."
     if sys.platform == "win32":
-        return "Windows is not provided for."
+        return "Windows is not supported."
     if LIBRARY.exists() and LIBRARY.stat().st_mtime_ns > max(
         SOURCE.stat().st_mtime_ns, Path(__file__).stat().st_mtime_ns
     ):
@@ -70,8 +70,7 @@ def build() -> str | None:
 
 
 def _compiler() -> list[str]:
-    asked = _words("CC")
-    return asked or [name for name in ("cc", "gcc", "clang") if shutil.which(name)][:1]
+    return _words("CC") or [name for name in ("cc", "gcc", "clang") if shutil.which(name)][:1]
 
 
 def _words(variable: str) -> list[str]:
@@ -79,5 +78,5 @@ def _words(variable: str) -> list[str]:
 
 
 def _platform() -> str:
-    """The platform tag of this very machine; `make dist` has auditwheel find out which others can load it."""
+    """Return the platform tag of this machine; in `make dist` auditwheel finds which others can load the library."""
     return next(tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))

@@ -1,10 +1,9 @@
-"""MD5 over several parts at once, by compiled code (lanes.c) where it was built.
+"""MD5 of several parts side by side, by compiled code (lanes.c) if it was built.
 
-The hashing is shared among the threads that feed the digests; there is no thread for it. A thread that brings a block
-leaves it here and goes on sending. The one that finds enough blocks waiting takes one of each digest and hashes them
-side by side, so the lanes are filled by as many digests as are busy, one digest alone waits for nobody, and nothing has
-to be stopped at exit. One thread hashes at a time: a second would split the lanes, and one keeps up with gigabytes a
-second.
+The threads that send parts share the hashing; it has no thread of its own. A thread that adds a block continues to
+send. The thread that finds enough blocks waiting takes one of each digest and hashes them side by side. So the lanes
+are filled by as many digests as are busy, a single digest waits for no other, and nothing has to be stopped at exit.
+One thread hashes at a time: a second would split the lanes, and one hashes gigabytes a second.
 """
 
 import ctypes
@@ -16,22 +15,22 @@ from hashlib import md5
 from pathlib import Path
 
 BLOCK = 64
-"""MD5 takes its message in blocks of so many bytes (RFC 1321)."""
+"""Bytes in a block of MD5 (RFC 1321)."""
 
 PATH = Path(__file__).with_name("liblanes.so")
-"""Where the build leaves the library, on every system; a Python module cannot have this name by mistake."""
+"""Where the build puts the library, on every system; no Python module has this name."""
 
 ENOUGH = 3
-"""Blocks of one digest that make its thread hash, or wait for the one that hashes: by then the others have brought
-theirs. All blocks share what memory there is, so more of them are smaller, and each costs changes of threads."""
+"""Waiting blocks of one digest that make its thread hash, or wait for the thread that hashes: by then the other digests
+have blocks, too. All blocks share the memory, so more blocks are smaller ones, and each costs switches of threads."""
 AGAIN = 2
-"""Blocks of a digest at which its waiting thread goes on."""
+"""Waiting blocks of a digest at which its thread continues."""
 
 _START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 
 
 class Job(ctypes.Structure):
-    """An MD5 under way: its state, the bytes to take next and how many blocks of them. The C code changes all three."""
+    """An unfinished MD5: its state, the next bytes and the number of blocks in them. The C code changes all three."""
 
     _fields_ = (("state", ctypes.c_uint32 * 4), ("data", ctypes.c_char_p), ("blocks", ctypes.c_size_t))
 
@@ -39,33 +38,33 @@ class Job(ctypes.Structure):
         super().__init__(_START)
 
     def give(self, data: bytes) -> None:
-        """Make the whole blocks of `data` the next to be taken; it is kept alive until `drop`."""
+        """Set the whole blocks of `data` as the next; `data` is kept alive until `drop`."""
         self.data = data
         self.blocks = len(data) // BLOCK
 
     def drop(self) -> None:
-        """Let go of the data."""
+        """Release the data."""
         self.data = b""
         self.blocks = 0
 
     def copy(self) -> "Job":
-        """Another MD5 that goes on from here."""
+        """Return another MD5 with the same state."""
         other = Job()
         other.state = self.state
         return other
 
     def hexdigest(self) -> str:
-        """The state as MD5s are written."""
+        """Return the state as hexadecimal digits."""
         return struct.pack("<4I", *self.state).hex()
 
 
 def last_blocks(tail: bytes, size: int) -> bytes:
-    """The end of a message of `size` bytes as MD5 wants it: the bytes after its last whole block, padding, length."""
+    """Return the end of a message of `size` bytes: the bytes after its last whole block, padding, length."""
     return tail + b"\x80" + bytes(-(size + 9) % BLOCK) + struct.pack("<Q", size * 8 & 0xFFFFFFFFFFFFFFFF)
 
 
 class Library:
-    """lanes.c, compiled. Raises OSError or AttributeError where `path` is no such thing."""
+    """lanes.c, compiled. Raises OSError or AttributeError if `path` is not this library."""
 
     def __init__(self, path: Path) -> None:
         library = ctypes.CDLL(str(path))
@@ -75,15 +74,15 @@ class Library:
         library.md5_lanes.argtypes = ()
         library.md5_lanes.restype = ctypes.c_size_t
         self.lanes: int = library.md5_lanes()
-        """How many MD5s this machine takes at once."""
+        """How many MD5s this machine computes side by side."""
 
     def advance(self, jobs: list[Job], lanes: int = 0) -> None:
-        """Take all blocks of all jobs, so many at once (0: as many as pay). Other Python threads run meanwhile."""
+        """Hash all blocks of all jobs, `lanes` side by side (0: the fastest number), without the lock of Python."""
         pointers = (ctypes.c_void_p * len(jobs))(*map(ctypes.addressof, jobs))
         self._advance(pointers, len(jobs), lanes)
 
     def is_right(self) -> bool:
-        """Whether it agrees with hashlib at every width; a wrong library would fail every upload."""
+        """Return whether it agrees with hashlib at every width; a wrong library would fail every upload."""
         messages = [bytes([number]) * (number * 23) for number in range(self.lanes)]
         expected = [md5(message, usedforsecurity=False).hexdigest() for message in messages]
         for lanes in (1, 4, 8, 16):
@@ -97,7 +96,7 @@ class Library:
 
 
 def load(path: Path = PATH) -> Library | None:
-    """The library, or None where it was not built, is of another machine, or gives wrong answers."""
+    """Return the library, or None if it was not built, is of another machine, or computes wrong MD5s."""
     try:
         library = Library(path)
     except (OSError, AttributeError):
@@ -106,7 +105,7 @@ def load(path: Path = PATH) -> Library | None:
 
 
 class LaneDigest:
-    """The MD5 of one part, hashed beside others."""
+    """The MD5 of one part, hashed beside those of others."""
 
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
@@ -117,7 +116,7 @@ class LaneDigest:
         self.woken = threading.Condition(pool.lock)
 
     def update(self, block: bytes) -> None:
-        """Take the next block of the part; it may be hashed later."""
+        """Add the next block of the part; it may be hashed later."""
         data = self._tail + block if self._tail else block
         whole = len(data) - len(data) % BLOCK
         self._tail = data[whole:]
@@ -126,7 +125,7 @@ class LaneDigest:
             self._pool.put(self, data)
 
     def hexdigest(self) -> str:
-        """The MD5 of all blocks so far; more may follow."""
+        """Return the MD5 of all blocks so far; more may follow."""
         self._pool.settle(self)
         job = self.job.copy()
         job.give(last_blocks(self._tail, self._size))
@@ -135,20 +134,20 @@ class LaneDigest:
 
 
 class Pool:
-    """The digests that have blocks to hash, at most so many side by side (0: as many as pay)."""
+    """The digests that have blocks to hash, at most `lanes` of them side by side (0: the fastest number)."""
 
     def __init__(self, library: Library, lanes: int = 0) -> None:
         self.library = library
         self.lock = threading.Lock()
         self._lanes = lanes or library.lanes
         self._hashing = False
-        # Those with blocks that nobody hashes yet, the longest waiting first. Weak, so that a digest nobody asks any
-        # more, of an attempt that failed, goes with its blocks.
+        # Digests with blocks that nobody hashes yet, the longest waiting first. Weak references, so that the digest of
+        # an attempt that failed is freed with its blocks.
         self._ready: dict[int, weakref.ref[LaneDigest]] = {}
-        self._sleepers: dict[LaneDigest, int] = {}  # whose threads wait here, until so few of their blocks do
+        self._sleepers: dict[LaneDigest, int] = {}  # digests whose threads sleep until so few blocks wait
 
     def put(self, digest: LaneDigest, data: bytes) -> None:
-        """Add the whole blocks of `data` to a digest. Hashes where that is due, waits where too much is waiting."""
+        """Add the whole blocks of `data` to a digest. Hashes if enough blocks wait, sleeps if too many do."""
         with self.lock:
             digest.waiting.append(data)
             self._offer(digest)
@@ -180,7 +179,7 @@ class Pool:
 
     def _offer(self, digest: LaneDigest) -> None:
         if digest.waiting and not digest.job.blocks:
-            self._ready[id(digest)] = weakref.ref(digest)  # in the place of a dead one, where the id was used before
+            self._ready[id(digest)] = weakref.ref(digest)  # may replace a freed digest that had the same id
 
     def _sleep(self, digest: LaneDigest, until: int) -> None:
         self._sleepers[digest] = until
@@ -190,7 +189,7 @@ class Pool:
             self._sleepers.pop(digest, None)
 
     def _wake_next(self) -> None:
-        """Let another thread hash where this one leaves it and others wait for it."""
+        """Let a sleeping thread hash, if nobody does."""
         if not self._hashing and self._sleepers:
             next(iter(self._sleepers)).woken.notify()
 
@@ -212,7 +211,7 @@ class Pool:
             self.lock.acquire()
             self._hashing = False
             for member in batch:
-                if not member.job.blocks:  # else an interrupt came first, and the block waits on
+                if not member.job.blocks:  # if not, an interrupt came first, and the block still waits
                     member.waiting.popleft()
                 member.job.drop()
                 self._offer(member)
