@@ -225,7 +225,7 @@ class Emitter:
                 _log.exception("a listener failed on %s", type(event).__name__)
 
 
-JUST_NOW = 0.2  # seconds: a failure this soon after an answer is no outage
+SECONDS_AFTER_ANSWER = 0.2  # within which a failure is no outage
 
 
 @attrs.define(eq=False)
@@ -235,41 +235,32 @@ class OutageWatch:
     events: Emitter
     timing: Timing
     clock: Callable[[], float]
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _answered: float = attrs.field(default=float("-inf"), init=False)
     _since: float | None = attrs.field(default=None, init=False)
     _reason: str = attrs.field(default="", init=False)
-    _emitted: Outage | None = attrs.field(default=None, init=False)
+    _last: Outage | None = attrs.field(default=None, init=False)
 
     def answered(self) -> None:
         """Note that the API or storage answered, with success or not."""
-        with self._lock:
-            self._answered = self.clock()
-            self._since = None
+        self._answered = self.clock()
+        self._since = None
 
     def failed(self, reason: str) -> None:
         """Note that something failed without an answer."""
-        with self._lock:
-            now = self.clock()
-            if now - self._answered >= JUST_NOW:
-                self._since = now if self._since is None else self._since
-                self._reason = reason.rpartition(": ")[2].rstrip(".")
+        now = self.clock()
+        if now - self._answered >= SECONDS_AFTER_ANSWER:
+            self._reason = reason.rpartition(": ")[2].rstrip(".")
+            self._since = now if self._since is None else self._since
 
     def tick(self, parts: int) -> None:
-        """Emit what is due; `parts` wait for their retry."""
-        with self._lock:
-            event = self._due(parts)
-        if event is not None:
-            self.events.emit(event)
-
-    def _due(self, parts: int) -> Outage | None:
-        emitted = self._emitted
-        if self._since is None:
-            self._emitted = None
-            return None if emitted is None else attrs.evolve(emitted, parts=0, over=True)
-        seconds = self.clock() - self._since
-        due = self.timing.first_outage if emitted is None else emitted.seconds + self.timing.later_outages
-        if seconds < due:
-            return None
-        self._emitted = Outage(seconds, parts, self._reason)
-        return self._emitted
+        """Emit what is due; `parts` wait for their retry. Only one thread may call this."""
+        since, last = self._since, self._last
+        if since is None:
+            self._last = None
+            if last is not None:
+                self.events.emit(attrs.evolve(last, parts=0, over=True))
+            return
+        seconds = self.clock() - since
+        if seconds >= (self.timing.first_outage if last is None else last.seconds + self.timing.later_outages):
+            self._last = Outage(seconds, parts, self._reason)
+            self.events.emit(self._last)

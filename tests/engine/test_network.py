@@ -12,6 +12,7 @@ from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import ConnectionFailed, StorageError, UploadRequest, UsageError
+from cavatica_upload.disk import identity_of
 from cavatica_upload.engine.send_part import ATTEMPTS, PartAttempts
 from cavatica_upload.engine.workers import PartTask, send_part_on_worker
 from cavatica_upload.errors import Conflict, EtagMismatch, PartRefused, RateLimited
@@ -214,8 +215,7 @@ def test_runs_share_the_pool_fairly(rig: Rig) -> None:
 
 def task(rig: Rig) -> PartTask:
     target = Target("PUT", f"{rig.mock.origin}/part?X-Amz-Signature=secret")
-    path = rig.file(10)
-    return PartTask(Part(1, 0, 10), target, str(path), file_size=10, mtime_ns=path.stat().st_mtime_ns)
+    return PartTask(Part(1, 0, 10), target, identity_of(rig.file(10)))
 
 
 def test_part_is_sent_by_values_alone(rig: Rig) -> None:

@@ -22,6 +22,7 @@ from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import Interrupted, Notice, Uploader, UsageError
+from cavatica_upload.disk import identity_of
 from cavatica_upload.engine.workers import PartTask, send_part_on_worker
 from cavatica_upload.errors import CertificateUntrusted, WorkerFailed
 from cavatica_upload.events import PartRetried, UploadStarted
@@ -259,10 +260,13 @@ def test_killed_processes_lose_nothing(rig: Rig) -> None:
 
 
 def task(rig: Rig, file: Path, **changed: Any) -> PartTask:
-    found = file.stat()
     target = Target("PUT", f"{rig.mock.origin}/part?X-Amz-Signature=secret")
-    made = PartTask(Part(1, 0, 10), target, str(file), file_size=found.st_size, mtime_ns=found.st_mtime_ns)
-    return attrs.evolve(made, **changed)
+    return PartTask(Part(1, 0, 10), target, attrs.evolve(identity_of(file), **changed))
+
+
+def elsewhere(task: PartTask) -> PartTask:
+    """The task with a path that does not exist."""
+    return attrs.evolve(task, file=attrs.evolve(task.file, path="/nowhere/sample.bam"))
 
 
 def test_file_that_a_worker_does_not_see(rig: Rig) -> None:
@@ -270,7 +274,7 @@ def test_file_that_a_worker_does_not_see(rig: Rig) -> None:
     path = rig.file(10)
     for changed, said in (
         ({"path": "/nowhere/sample.bam"}, "does not exist"),
-        ({"file_size": 11}, "is another file here, of 10 bytes instead of 11"),
+        ({"size": 11}, "is another file here, of 10 bytes instead of 11"),
         ({"mtime_ns": 1}, "is another file here, of the same size, written at another time"),
     ):
         with pytest.raises(WorkerFailed) as caught:
@@ -283,7 +287,7 @@ def test_file_that_a_worker_does_not_see(rig: Rig) -> None:
 
 def test_file_that_only_this_machine_has_is_sent_from_here(rig: Rig) -> None:
     """Workers that do not see the files are of no use, and nothing else comes of it."""
-    executor = Workers(lambda _, task: send_part_on_worker(attrs.evolve(task, path="/nowhere/sample.bam")))
+    executor = Workers(lambda _, task: send_part_on_worker(elsewhere(task)))
     send_whole(rig, executor)
     assert any("does not exist" in reason and HOST in reason for reason in reasons(rig))
 

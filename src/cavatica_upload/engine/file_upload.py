@@ -4,6 +4,7 @@ import contextlib
 import logging
 import queue
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -29,7 +30,9 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part, parts_text
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
-from cavatica_upload.sources.stream import Reading, ReadingEnded, Stream
+
+if TYPE_CHECKING:
+    from cavatica_upload.sources.stream import Reading, ReadingEnded
 
 CHECK_SECONDS = 1.0  # between checks of the age of reports and of the deadline of the file
 RESENDS = 2  # how often parts are sent again that the server lacks at completion
@@ -129,17 +132,14 @@ class _OpenFile:
                 self._checkpoints.add(part, context.clock())
         self._happened: queue.SimpleQueue[Result | Part | ReadingEnded | None] = queue.SimpleQueue()
         self._parts = FileParts(upload, group, self._happened.put)
-        self._reading = Reading(
-            upload.source, upload.part_size, upload.request.digest, self._happened.put, self._is_over
-        )
-        self._is_reading = False
+        self._reading: Reading | None = None  # until it has ended
 
     def run(self) -> Receipt:
         """Send what is missing and complete, again if the server then says that it does not have some parts."""
         self._emit_started()
         resends = 0
         try:
-            self._is_reading = self._reading.start()
+            self._start_reading()
             while True:
                 self._send(self._missing())
                 ended = self._complete(may_send_again=resends < RESENDS)
@@ -172,6 +172,17 @@ class _OpenFile:
 
     # Send
 
+    def _start_reading(self) -> None:
+        """Read a stream, or a file whose digest is requested, from its first byte to its last."""
+        upload = self._upload
+        if upload.plan is None or upload.request.digest is not None:
+            from cavatica_upload.sources.stream import Reading
+
+            self._reading = Reading(
+                upload.source, upload.part_size, upload.request.digest, self._happened.put, self._is_over
+            )
+            self._reading.start()
+
     def _missing(self) -> list[Part]:
         if self._upload.plan is None or self._upload.completed is not None:
             return []
@@ -184,29 +195,34 @@ class _OpenFile:
         under_way = len(missing)
         error: Exception | None = None
         dropped_at: float | None = None
-        while under_way or (self._is_reading and error is None):
+        while under_way or (self._reading is not None and error is None):
             try:
                 happened = self._happened.get(timeout=CHECK_SECONDS if error is None else context.timing.tick)
             except queue.Empty:
                 happened = None
             match happened:
+                case None:
+                    pass
                 case Part():
                     self._pool.add(self._parts, [happened])
                     under_way += 1
-                case ReadingEnded(size, digest, failed):
-                    self._is_reading, self._upload.digest, error = False, digest, error or failed
-                    self._upload.size = self._upload.size or size
                 case SentPart():
                     under_way -= 1
                     self._upload.sent[happened.number] = happened
                     self._checkpoints.add(happened, context.clock())
-                    self._reading.stored()
+                    if self._reading is not None:
+                        self._reading.stored(happened.number)
                 case Exception():
                     under_way -= 1
                     error = error or happened
+                case _:  # ReadingEnded
+                    self._reading = None
+                    self._upload.digest = happened.digest
+                    self._upload.size = self._upload.size or happened.size
+                    error = error or happened.error
             error = error or self._reason_to_end()
             if error is None:
-                if (under_way or self._is_reading) and self._checkpoints.due(context.clock()):
+                if (under_way or self._reading is not None) and self._checkpoints.due(context.clock()):
                     self._report()
                 continue
             under_way -= self._pool.withdraw(self._parts, drop=isinstance(error, MAKES_PARTS_USELESS))
@@ -264,7 +280,7 @@ class _OpenFile:
     def _complete(self, *, may_send_again: bool) -> Receipt | list[int]:
         """Complete the upload; raises Interrupted if the run is stopped."""
         stop = self._context.stop
-        if isinstance(self._upload.source, Stream):
+        if self._upload.plan is None:
             stop.stopping.wait(self._context.timing.stream_end)
         if stop.requested:
             raise Interrupted.while_waiting("the completion")

@@ -7,7 +7,7 @@ import attrs
 
 from cavatica_upload.disk import Identity
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.proof import File, Kept, find_completed_file, keep
+from cavatica_upload.engine.proof import File, Kept, Reported, find_completed_file, keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
@@ -24,34 +24,28 @@ from cavatica_upload.timing import epoch_seconds, now_utc
 class OpenUpload:
     """An upload that is open on the server, and its progress. Only the file's own thread writes here.
 
-    `close` closes the source and releases the lock on the upload.
+    `plan` is None for a stream, whose `size` (bytes) is 0 until its end. If not `parallel`, the server takes one part
+    at a time. `given_md5` is that of the whole file, from the caller or a .md5 file; `digest` is the requested one,
+    None until it is computed. `sent` are the parts that storage has; an earlier run sent those in `resumed`, and those
+    in `reread` were compared with the file. `completed` is the file, if an earlier run completed the upload and ended
+    before it knew. `withdrawn`: no more parts are to be sent. `dropped`: the parts in flight are useless. `close`
+    closes the source and releases the lock on the upload.
     """
 
     request: UploadRequest
     source: Source
     entry: Entry
     plan: Plan | None
-    """None for a stream."""
     parallel: bool
-    """Whether the server takes several parts at the same time."""
     given_md5: FileDigest | None
-    """The MD5 of the whole file, if the caller or a .md5 file gave it."""
     sent: dict[int, SentPart]
-    """The parts that storage has, by number."""
     resumed: frozenset[int]
-    """The numbers of those that an earlier run sent."""
     reread: frozenset[int]
-    """The numbers of those that were read again and compared."""
     completed: File | None
-    """The file, if an earlier run completed the upload and ended before it knew."""
     size: int
-    """In bytes; 0 for a stream until its end."""
     digest: FileDigest | None = None
-    """The requested digest of the whole file, once it is computed."""
     withdrawn: bool = False
-    """Whether no more parts are to be sent."""
     dropped: bool = False
-    """Whether the parts in flight are useless."""
     close: Callable[[], None] = lambda: None
 
     @property
@@ -68,11 +62,6 @@ class OpenUpload:
     def can_reread(self) -> bool:
         """Whether the source can be read a second time."""
         return self.source.identity is not None
-
-    @property
-    def is_small(self) -> bool:
-        """Whether the file has only one part."""
-        return self.plan is not None and self.plan.count == 1
 
     @property
     def left(self) -> int:
@@ -151,15 +140,15 @@ class _Opening:
                 self.context.abort(self.request.key, entry)
             else:
                 entries.append(entry)
-        same = [entry for entry in entries if entry.identity.same_as(identity)]
-        same += [
+        usable = [
             entry
             for entry in entries
-            if entry.identity.size == identity.size
-            and (entry.identity.path == identity.path or 0 != entry.identity.inode == identity.inode)
+            if entry.identity.same_as(identity)
+            or (entry.identity.size == identity.size and entry.identity.path == identity.path)
+            or (entry.identity.size == identity.size and 0 != entry.identity.inode == identity.inode)
         ]
-        if same:
-            yield same[0]
+        if usable:
+            yield min(usable, key=lambda entry: not entry.identity.same_as(identity))
         else:
             for entry in entries:
                 if entry.identity.path == identity.path:
@@ -211,7 +200,14 @@ class _Opening:
         upload = self.context.open_upload(entry.upload_id, list_parts=True)
         if not entry.key:  # the journal does not know it
             self._check_name(upload.name, entry.upload_id)
-            self._check_size(upload.size, entry.upload_id)
+            if upload.size not in (None, identity.size):
+                raise SizeMismatch(
+                    f"Upload {entry.upload_id} is of a file of {upload.size:,} bytes, and {self.request.key} has "
+                    f"{identity.size:,}.",
+                    "Give the file whose upload was started.",
+                    expected=upload.size,
+                    got=identity.size,
+                )
             entry = attrs.evolve(entry, part_size=check_part_size(upload.part_size, "getUpload"))
         elif upload.part_size not in (None, entry.part_size):
             raise _Unusable(
@@ -247,23 +243,9 @@ class _Opening:
         entry = self._correct_journal(entry, identity, kept, journalled)
         return self._opened(entry, plan, kept, parallel=upload.parallel_uploads)
 
-    def _keep(
-        self,
-        plan: Plan,
-        journalled: Mapping[int, SentPart],
-        reported: Mapping[int, Mapping[str, str]],
-        *,
-        unchanged: bool,
-    ) -> Kept:
-        return keep(
-            plan,
-            self.source,
-            journalled,
-            reported,
-            unchanged=unchanged,
-            hashing=self.context.hashing,
-            stopped=self.context.stop.stopping.is_set,
-        )
+    def _keep(self, plan: Plan, ours: Mapping[int, SentPart], theirs: Reported, *, unchanged: bool) -> Kept:
+        hashing, stopped = self.context.hashing, self.context.stop.stopping.is_set
+        return keep(plan, self.source, ours, theirs, unchanged=unchanged, hashing=hashing, stopped=stopped)
 
     def _correct_journal(
         self, entry: Entry, identity: Identity, kept: Kept, journalled: Mapping[int, SentPart]
@@ -290,15 +272,6 @@ class _Opening:
             raise UsageError(
                 f"Upload {upload_id} is of {name!r}, not of {self.name!r}.",
                 "Give the name of the upload with --name, or another upload.",
-            )
-
-    def _check_size(self, size: int | None, upload_id: str) -> None:
-        if size is not None and size != self.source.size:
-            raise SizeMismatch(
-                f"Upload {upload_id} is of a file of {size:,} bytes, and {self.request.key} has {self.source.size:,}.",
-                "Give the file whose upload was started.",
-                expected=size,
-                got=self.source.size,
             )
 
     def _completed(self, entry: Entry) -> OpenUpload | None:

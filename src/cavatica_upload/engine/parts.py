@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from cavatica_upload.engine.concurrency import HELD_AHEAD, Concurrency, Slots
+from cavatica_upload.engine.concurrency import HELD_AHEAD, MOST_PARTS, Concurrency, Slots
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.engine.send_part import PartSender
@@ -40,9 +40,13 @@ class FileParts:
     under_way: int = attrs.field(default=0, init=False)
 
     @property
-    def may_send(self) -> bool:
-        """Whether a worker may take a part; the server may want the parts of an upload one at a time."""
-        return bool(self.waiting) and (self.upload.parallel or not self.under_way)
+    def is_small(self) -> bool:
+        """Whether the file has only one part."""
+        return self.upload.plan is not None and self.upload.plan.count == 1
+
+    def may_send(self, most: int) -> bool:
+        """Whether a worker may take a part, if `most` may be under way; the server may want one at a time."""
+        return bool(self.waiting) and self.under_way < (most if self.upload.parallel else 1)
 
     @property
     def bytes_waiting(self) -> int:
@@ -178,12 +182,13 @@ class PartPool:
         """
         if self._context.stop.requested:
             return None
+        most = max(MOST_PARTS, self._concurrency.limit)
         of_run: Counter[object] = Counter()
         for file in self._files:
             of_run[file.run] += file.under_way
         return min(
-            (file for file in self._files if file.may_send),
-            key=lambda file: (of_run[file.run], not file.upload.is_small, -file.bytes_waiting),
+            (file for file in self._files if file.may_send(most)),
+            key=lambda file: (of_run[file.run], not file.is_small, -file.bytes_waiting),
             default=None,
         )
 

@@ -39,6 +39,10 @@ File = CompletedFile | FileDetails
 """The file as the server describes it; None stands for what it did not say."""
 
 
+Reported = Mapping[int, Mapping[str, str]]
+"""The headers of the parts that the server knows, by number."""
+
+
 # The parts on the server
 
 
@@ -61,13 +65,13 @@ def keep(
     plan: Plan,
     source: Source,
     journalled: Mapping[int, SentPart],
-    reported: Mapping[int, Mapping[str, str]],
+    reported: Reported,
     *,
     unchanged: bool = True,
     hashing: bool = True,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Kept:
-    """Decide part by part, from the journal and from what the server says was reported (headers by part number).
+    """Decide part by part, from the journal and from what the server says was `reported`.
 
     - Server and journal have the same ETag: the part is kept.
     - Only the server has the part, or its ETag differs: that range of the file is read again, and the part is kept if
@@ -319,23 +323,19 @@ def _has_same_bytes(context: Context, file: FileDetails, source: Source, parts: 
 def _has_part(client: httpx.Client, url: str, source: Source, parts: Mapping[int, SentPart], number: int) -> bool:
     part = parts[number]
     offset = sum(parts[before].size for before in parts if before < number)
-    expected = part.md5 or md5_in(part.etag) or _md5(source.blocks(offset, part.size))
+    expected = part.md5 or md5_in(part.etag) or _md5(source.blocks(offset, part.size), part.size)
     with client.stream("GET", url, headers={"Range": f"bytes={offset}-{offset + part.size - 1}"}) as answer:
         if answer.status_code not in (200, 206) or (answer.status_code == 200 and offset):
             raise LookupError(answer.status_code)
-        return _md5(_first(answer.iter_raw(), part.size)) == expected
+        return _md5(answer.iter_raw(), part.size) == expected
 
 
-def _md5(blocks: Iterable[bytes]) -> str:
+def _md5(blocks: Iterable[bytes], size: int) -> str:
+    """Return the MD5 of the first `size` bytes."""
     digest = new_digest()
     for block in blocks:
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _first(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    for block in blocks:
-        yield block[:size]
+        digest.update(block[:size])
         size -= len(block)
         if size <= 0:
-            return
+            break
+    return digest.hexdigest()

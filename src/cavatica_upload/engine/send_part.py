@@ -30,7 +30,6 @@ from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.lanes import ENOUGH
 from cavatica_upload.plan import MIB, Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.sources.stream import Stream
 from cavatica_upload.storage import Storage, Target, Throttle
 
 if TYPE_CHECKING:
@@ -138,15 +137,11 @@ class PartSender:
 
         try:
             if workers is not None and isinstance(source, LocalFile) and source.identity is not None:
-                sent = workers.send(
-                    part,
-                    target,
-                    source.identity,
-                    verify=context.hashing,
-                    seconds=attempts.deadline - context.clock(),
-                    attempt=attempts.next_number,
-                    dropped=dropped,
-                )
+                from cavatica_upload.engine.workers import PartTask
+
+                seconds = attempts.deadline - began
+                task = PartTask(part, target, source.identity, context.hashing, seconds, attempts.next_number)
+                sent = workers.send(task, dropped)
                 count(part.size)
             else:
                 stored = self._storage.put(
@@ -166,8 +161,6 @@ class PartSender:
                 context.events.add_bytes(upload.key, -counted)
         context.outage.answered()
         context.journal.put(upload.entry, sent)  # before the result is used and the slot is free
-        if isinstance(source, Stream):
-            source.drop(part)
         context.events.emit(PartSent(upload.key, part.number, part.size, context.clock() - began))
         return sent
 

@@ -57,16 +57,14 @@ _INSTALL = "Install the same version of cavatica-upload for the workers as here.
 class PartTask:
     """A part and its target. It can be pickled and holds no token. The URL in `target` is a secret until it expires.
 
-    With `verify`, the MD5 of the bytes is compared with storage's ETag. `seconds` is the most time for the attempt; it
-    is not a moment, because the clocks of machines differ. A worker checks that the file at `path` has `file_size`
-    (bytes) and `mtime_ns`. `attempt` makes each task unique, because Dask caches results.
+    `file` is the file as this machine sees it; a worker checks that it sees the same one. With `verify`, the MD5 of the
+    bytes is compared with storage's ETag. `seconds` is the most time for the attempt; it is not a moment, because the
+    clocks of machines differ. `attempt` makes each task unique, because Dask caches results.
     """
 
     part: Part
     target: Target
-    path: str
-    file_size: int = attrs.field(kw_only=True)
-    mtime_ns: int = attrs.field(kw_only=True)
+    file: Identity
     verify: bool = True
     seconds: float = float("inf")
     attempt: int = 1
@@ -91,8 +89,8 @@ def send_part_on_worker(task: PartTask) -> SentPart:
 def _send_with_retries(task: PartTask) -> SentPart:
     deadline = time.monotonic() + task.seconds
     storage = _storage(os.getpid(), verify=task.verify)
-    with contextlib.closing(LocalFile(task.path)) as source:
-        _check_file(source, task)
+    with contextlib.closing(LocalFile(task.file.path)) as source:
+        _check_file(source, task.file)
         attempt = 1
         while True:
             try:
@@ -115,12 +113,12 @@ def _storage(_process: int, *, verify: bool) -> Storage:
     return storage
 
 
-def _check_file(source: LocalFile, task: PartTask) -> None:
+def _check_file(source: LocalFile, file: Identity) -> None:
     """Raise FileChanged if this host has another file at the path."""
     found = source.look()
-    if found.size != task.file_size:
-        differs = f"of {found.size:,} bytes instead of {task.file_size:,}"
-    elif found.mtime_ns != task.mtime_ns:
+    if found.size != file.size:
+        differs = f"of {found.size:,} bytes instead of {file.size:,}"
+    elif found.mtime_ns != file.mtime_ns:
         differs = "of the same size, written at another time"
     else:
         return
@@ -243,32 +241,12 @@ class Workers:
             return self._expected_rate
         return self.size * EXPECTED_RATE
 
-    def send(
-        self,
-        part: Part,
-        target: Target,
-        file: Identity,
-        *,
-        verify: bool,
-        seconds: float,
-        attempt: int,
-        dropped: Callable[[], bool],
-    ) -> SentPart:
-        """Let a worker send a part of a file on disk. The arguments are those of PartTask.
+    def send(self, task: PartTask, dropped: Callable[[], bool]) -> SentPart:
+        """Let a worker send a part.
 
         Raises the errors of `send_part_on_worker`, WorkerFailed if no result came back, and Interrupted if the part was
         `dropped` meanwhile.
         """
-        task = PartTask(
-            part,
-            target,
-            file.path,
-            file_size=file.size,
-            mtime_ns=file.mtime_ns,
-            verify=verify,
-            seconds=seconds,
-            attempt=attempt,
-        )
         with self._lock:
             self._under_way += 1
         failure = None

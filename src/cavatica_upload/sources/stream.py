@@ -156,10 +156,10 @@ class Stream:
             yield found
             size -= len(found)
 
-    def drop(self, part: Part) -> None:
+    def drop(self, offset: int) -> None:
         """Remove the temporary file of a part."""
         with self._lock:
-            file = self._stored.pop(part.offset, None)
+            file = self._stored.pop(offset, None)
         if file is not None:
             file.close()
 
@@ -214,15 +214,14 @@ class Reading:
     cancelled: Callable[[], bool]
     _room: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(STREAM_AHEAD), init=False)
 
-    def start(self) -> bool:
-        """Start the thread if there is something to read; return whether it was started."""
-        if not isinstance(self.source, Stream) and self.digest is None:
-            return False
+    def start(self) -> None:
+        """Start the thread."""
         threading.Thread(target=self._run, name="cavatica-reading", daemon=True).start()
-        return True
 
-    def stored(self) -> None:
-        """Note that a part is stored, so that another may be read."""
+    def stored(self, number: int) -> None:
+        """Remove a part of a stream that storage has, so that another may be read."""
+        if isinstance(self.source, Stream):
+            self.source.drop((number - 1) * self.part_size)
         self._room.release()
 
     def _run(self) -> None:
