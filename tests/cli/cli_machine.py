@@ -57,7 +57,7 @@ class Machine:
         }
 
     def start(self, *words: str, env: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
-        """Begin a command in the home folder."""
+        """Start a command in the home folder."""
         return subprocess.Popen(
             [sys.executable, "-m", "cavatica_upload", *words],
             cwd=self.home,
@@ -66,7 +66,7 @@ class Machine:
         )
 
     def call(self, *words: str, env: Mapping[str, str] | None = None) -> Ended:
-        """Run a command within this process: the same but for signals and the start of an interpreter."""
+        """Run a command within this process, which is the same except for signals and the start of Python."""
         out, err = io.StringIO(), io.StringIO()
         with (
             patch.dict(os.environ, self.environment | dict(env or {}), clear=True),
@@ -79,7 +79,7 @@ class Machine:
         return Ended(code, out.getvalue(), err.getvalue())
 
     def run(self, *words: str, env: Mapping[str, str] | None = None, data: bytes | None = None) -> Ended:
-        """Run a command to its end."""
+        """Run a command until it ends."""
         source = subprocess.DEVNULL if data is None else subprocess.PIPE
         process = self.start(*words, env=env, stdin=source)
         out, err = process.communicate(data)
@@ -96,7 +96,7 @@ class Machine:
         return place
 
     def remote(self) -> dict[str, bytes]:
-        """Path on the platform and content of each file there."""
+        """The content of each file on the platform, by its path."""
         entries = {entry["id"]: entry for entry in self.mock.files()}
 
         def path(entry: dict[str, Any]) -> str:

@@ -1,7 +1,4 @@
-"""The ways in which a server's answers can differ from the document, and what becomes of an upload then.
-
-Run as a program it tries all of them and prints how many uploads ended as they should: `make drift`.
-"""
+"""The ways in which a server's answers can differ from the document, and the result of an upload for each."""
 
 import os
 import sys
@@ -51,7 +48,7 @@ OTHERS: dict[str, Any] = {"string": {"x": 1}, "integer": "much", "boolean": "may
 
 @attrs.frozen
 class Cell:
-    """One difference: the operation, the path to the value ("" for the whole answer), and what it is instead."""
+    """One difference: the operation, the path to the value ("" for the whole answer), and the changed value."""
 
     operation: str
     key: str
@@ -60,12 +57,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell in a word."""
+        """The cell in one word."""
         return f"{self.operation}-{self.key or 'answer'}-{self.kind}"
 
     @property
     def may_fail(self) -> bool:
-        """Whether what is different is needed."""
+        """Whether an upload needs what is different."""
         if not self.key:
             return self.kind in NO_OBJECT and self.operation in NEEDED
         return self.kind in ("absent", "null", "type", "zero", "negative", "huge") and self.key in NEEDED.get(
@@ -74,7 +71,7 @@ class Cell:
 
 
 def cells() -> Iterator[Cell]:
-    """Yield all differences in the answers of what an upload calls."""
+    """Yield all differences in the answers to the calls of an upload."""
     for operation in OPERATIONS:
         _method, _path, definition = found(operation)
         success = next(answer for status, answer in definition["responses"].items() if str(status).startswith("2"))
@@ -87,7 +84,7 @@ def cells() -> Iterator[Cell]:
 
 
 def whole_answers(operation: str) -> Iterator[Cell]:
-    """Yield what can be different about an answer as a whole."""
+    """Yield the differences of an answer as a whole."""
     for status in (200, 201, 202, 204, 206):
         yield Cell(operation, "", str(status), partial(set_status, status=status))
     for kind in ("text/plain", "text/html; charset=utf-8", "application/vnd.api+json"):
@@ -100,7 +97,7 @@ def whole_answers(operation: str) -> Iterator[Cell]:
 
 
 def key_changes(operation: str, key: str, shape: dict[str, Any]) -> Iterator[Cell]:
-    """Yield what can be different about one key."""
+    """Yield the differences of one key."""
     path = key.split(".")
     kind = shape.get("type")
     kind = next(one for one in kind if one != "null") if isinstance(kind, list) else kind
@@ -132,7 +129,7 @@ def keys(schema: dict[str, Any], prefix: str = "", depth: int = 0) -> Iterator[t
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema, the one that it refers to if it does."""
+    """Return a schema, or the schema that it refers to."""
     while "$ref" in schema:
         schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return schema
@@ -148,7 +145,7 @@ def found(operation: str) -> tuple[str, str, dict[str, Any]]:
 
 
 def the(operation: str, change: Callable[[Reply], None] = lambda _: None) -> Drift:
-    """Return what is to be done with the answers to an operation."""
+    """Return what to do with the answers to an operation."""
     method, path, _ = found(operation)
     return Drift(method, path, change)
 
@@ -196,7 +193,7 @@ def replace(value: Any, path: list[str], new: Callable[[Any], Any]) -> Any:
 
 
 def always(value: Any) -> Callable[[Any], Any]:
-    """Return what has the same answer to everything."""
+    """Return a function that returns the same answer for everything."""
     return lambda _: value
 
 
@@ -212,7 +209,7 @@ def milliseconds(text: str) -> int:
 
 @attrs.frozen
 class Verdict:
-    """What became of the upload: whether the file landed, what was said, and what the server was seen to do."""
+    """The result of the upload: whether the file is on the server, what was said, and what the server did."""
 
     name: str
     may_fail: bool
@@ -225,7 +222,7 @@ class Verdict:
 
     @property
     def right(self) -> bool:
-        """Whether what was said is true, and nothing failed that need not."""
+        """Whether the command told the truth, and nothing failed without need."""
         return (self.code == 0) == self.landed and (self.landed or self.may_fail)
 
 
@@ -237,7 +234,7 @@ class Stage:
         self.proxy = proxy
 
     def play(self, cell: Cell, folder: Path) -> Verdict:
-        """Upload a file while the server differs, and look what became of it."""
+        """Upload a file while the server differs, and return the verdict."""
         self.mock.reset()
         self.proxy.drift, self.proxy.hits, self.proxy.changed = None, 0, 0
         machine = Machine(self.mock, folder)
@@ -270,7 +267,7 @@ class Stage:
         )
 
     def set_the_scene(self, cell: Cell, machine: Machine, words: list[str], env: dict[str, str]) -> None:
-        """Bring about what makes an upload call the operation."""
+        """Make the upload call the operation."""
         if cell.operation == "getUpload":
             self.proxy.refused = the("completeUpload")
             assert machine.call(*words, env=env).code != 0
@@ -301,7 +298,7 @@ def play_all(names: list[str]) -> list[Verdict]:
 
 
 def main() -> int:
-    """Play the whole matrix over all processors, and print what came of it."""
+    """Play the whole matrix on all processors, and print the results."""
     names = [cell.name for cell in cells()]
     shares = [names[start :: 4 * (os.cpu_count() or 1)] for start in range(4 * (os.cpu_count() or 1))]
     with get_context("spawn").Pool() as pool:

@@ -16,7 +16,7 @@ HOP_BY_HOP = ("connection", "content-length", "transfer-encoding", "date", "serv
 
 @attrs.define
 class Reply:
-    """An answer on its way to the client."""
+    """An answer before it is sent to the client."""
 
     status: int
     headers: dict[str, str]
@@ -25,20 +25,20 @@ class Reply:
 
 @attrs.frozen
 class Drift:
-    """What becomes of the successes of one operation."""
+    """A change of the successful answers to one operation."""
 
     method: str
     path: str  # as the document has it
     change: Callable[[Reply], None]
 
     def fits(self, method: str, path: str) -> bool:
-        """Whether a request is one of this operation."""
+        """Whether a request is of this operation."""
         pattern = re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(self.path))
         return method == self.method and re.search(rf"/v2{pattern}/?$", path) is not None
 
 
 class Gate:
-    """A change that changes nothing: it holds the answers, but for the first ones, until it is opened."""
+    """A change that changes nothing: it holds the answers after the first ones until it is opened."""
 
     def __init__(self, first: int = 0) -> None:
         self._first = first
@@ -46,7 +46,7 @@ class Gate:
         self._opened = threading.Event()
 
     def open(self) -> None:
-        """Let all answers go."""
+        """Send all answers."""
         self._opened.set()
 
     def __call__(self, _reply: Reply) -> None:
@@ -123,7 +123,7 @@ class DriftingProxy:
                     self.wfile.write(reply.body)
 
             def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -151,7 +151,7 @@ def failure(status: int, code: int) -> Reply:
 
 
 def in_json(change: Callable[[Any], Any]) -> Callable[[Reply], None]:
-    """Make a change of the JSON in an answer."""
+    """Change the JSON of an answer."""
 
     def apply(reply: Reply) -> None:
         if reply.body.strip():

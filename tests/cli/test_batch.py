@@ -1,4 +1,4 @@
-"""What paths, folders and patterns become."""
+"""Which files paths, folders and patterns select."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def targets(*paths: Path | str, **rules: object) -> list[str]:
 
 
 def test_a_folder_is_kept_and_with_a_slash_its_content(tmp_path: Path) -> None:
-    """`data` becomes a folder there, `data/` and `data/.` what is in it, --flatten neither."""
+    """`data` becomes a folder on the platform; `data/`, `data/.` and --flatten upload what is in it."""
     make(tmp_path, "data/a", "data/x/b", "data/.hidden")
     data = tmp_path / "data"
     assert targets(data) == ["data/.hidden", "data/a", "data/x/b"]
@@ -39,7 +39,7 @@ def test_a_folder_is_kept_and_with_a_slash_its_content(tmp_path: Path) -> None:
 
 
 def test_a_folder_above_is_its_content(tmp_path: Path) -> None:
-    """`x/..` has no name of its own, so what is in it goes to the destination."""
+    """`x/..` has no name of its own, so its content goes to the destination."""
     make(tmp_path, "data/a", "data/x/b")
     assert targets(tmp_path / "data/x/..") == targets(f"{tmp_path}/data/x/../") == ["a", "x/b"]
 
@@ -54,7 +54,7 @@ def test_an_empty_path_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_file_with_a_slash_behind_it(tmp_path: Path) -> None:
-    """`a.bam/` is no folder, and that is what is said."""
+    """`a.bam/` is not a folder, and the message says so."""
     make(tmp_path, "a.bam")
     batch = collect([f"{tmp_path}/a.bam/", f"{tmp_path}/a.bam/b"])
     assert ["is a file, and not a folder" in bad.reason for bad in batch.bad] == [True, True]
@@ -62,20 +62,20 @@ def test_a_file_with_a_slash_behind_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("empty", ["", "/", "./"])
 def test_an_empty_pattern_is_refused(empty: str) -> None:
-    """It would match no file: --exclude "$UNSET" would leave nothing out."""
+    """An empty pattern matches no file, so --exclude "$UNSET" is refused."""
     for patterns in (([empty], []), ([], [empty])):
         with pytest.raises(UsageError, match="pattern is empty"):
             Selection.of(*patterns)
 
 
 def test_a_pattern_may_begin_in_the_folder(tmp_path: Path) -> None:
-    """`./x` is `x`, as find prints it."""
+    """The pattern `./x`, as find prints it, is `x`."""
     make(tmp_path, "d/a", "d/x/b", "d/x/y/c")
     assert targets(tmp_path / "d", selection=Selection.of([], ["./x/y"])) == ["d/a", "d/x/b"]
 
 
 def test_the_biggest_come_first(tmp_path: Path) -> None:
-    """So that the last to end is a small one."""
+    """The largest files come first, so that the last file to end is a small one."""
     make(tmp_path, "a", size=1)
     make(tmp_path, "b", "c", size=5)
     batch = collect([str(tmp_path / name) for name in "abc"])
@@ -84,7 +84,7 @@ def test_the_biggest_come_first(tmp_path: Path) -> None:
 
 
 def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
-    """A link to a file is a file, a link to a folder a folder; a way back up ends with a notice."""
+    """A link to a file is a file, a link to a folder is a folder; a link to a folder above gives a notice."""
     make(tmp_path, "real/a", "other/b")
     (tmp_path / "real/link").symlink_to("a")
     (tmp_path / "real/more").symlink_to(tmp_path / "other")
@@ -95,7 +95,7 @@ def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
 
 
 def test_a_fan_of_links_is_entered_once(tmp_path: Path) -> None:
-    """Twenty folders, each with links to all of them: every file is there once, under its real path."""
+    """If twenty folders link to each other, every file is uploaded once, under its real path."""
     for number in range(20):
         make(tmp_path, f"d/{number}/a")
         for other in range(20):
@@ -106,14 +106,14 @@ def test_a_fan_of_links_is_entered_once(tmp_path: Path) -> None:
 
 
 def test_a_link_to_a_folder_above_brings_nothing_in(tmp_path: Path) -> None:
-    """`loop -> ..` does not pull the neighbours of the folder into the upload."""
+    """`loop -> ..` does not add files next to the folder to the upload."""
     make(tmp_path, "top/d/a", "top/private/key")
     (tmp_path / "top/d/loop").symlink_to("..")
     assert targets(tmp_path / "top/d") == ["d/a"]
 
 
 def test_links_are_left_out_on_request(tmp_path: Path) -> None:
-    """With skip_links neither links to files nor links to folders are uploaded, and it is said."""
+    """With skip_links, links to files and folders are not uploaded, and a notice says so."""
     make(tmp_path, "d/a", "other/b")
     (tmp_path / "d/file").symlink_to("a")
     (tmp_path / "d/folder").symlink_to(tmp_path / "other")
@@ -123,7 +123,7 @@ def test_links_are_left_out_on_request(tmp_path: Path) -> None:
 
 
 def test_names_are_compared_before_the_disk_is_asked(tmp_path: Path) -> None:
-    """A broken link that no pattern takes is no problem, in a folder or named."""
+    """A broken link that no pattern selects is no problem, in a folder or named."""
     make(tmp_path, "d/a.bam")
     (tmp_path / "d/broken.txt").symlink_to("nowhere")
     chosen = Selection.of(["*.bam"])
@@ -136,13 +136,13 @@ def test_names_are_compared_before_the_disk_is_asked(tmp_path: Path) -> None:
     [("~/a.bam", "“~”"), ("a.bam ", "space"), ("a\u00a0b.bam", "no-break space"), ("a.bam", "no such")],
 )
 def test_what_is_overlooked_in_a_path_is_named(tmp_path: Path, path: str, says: str) -> None:
-    """A path that does not exist because of a sign that nobody sees."""
+    """If a path does not exist because of an invisible character, the message names the character."""
     batch = collect([], [ManifestRow(2, str(tmp_path / path))])
     assert says in batch.bad[0].reason
 
 
 def test_what_is_no_file_is_left_out_with_a_notice(tmp_path: Path) -> None:
-    """A pipe inside a folder would be waited on for ever."""
+    """A pipe inside a folder is skipped with a notice."""
     make(tmp_path, "d/a")
     os.mkfifo(tmp_path / "d/pipe")
     (tmp_path / "d/empty").mkdir()
@@ -153,7 +153,7 @@ def test_what_is_no_file_is_left_out_with_a_notice(tmp_path: Path) -> None:
 
 
 def test_a_pipe_that_was_named_is_a_stream(tmp_path: Path) -> None:
-    """The shell's <(…) is one; it needs a name."""
+    """A named pipe, such as the shell's <(…), is a stream and needs a name."""
     os.mkfifo(tmp_path / "63")
     assert collect([str(tmp_path / "63")]).problems
     batch = collect([str(tmp_path / "63")], rules=Rules(name="a.txt"))
@@ -162,7 +162,7 @@ def test_a_pipe_that_was_named_is_a_stream(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["missing", "dangling", "folder", "long", "undecodable", "bad folder", "dunder"])
 def test_what_cannot_be_uploaded_is_a_problem(tmp_path: Path, broken: str) -> None:
-    """Each is found before the first byte, and named."""
+    """Each file that cannot be uploaded is named before the first byte is sent."""
     place = tmp_path / "d"
     place.mkdir()
     name = {"long": "x" * 255, "undecodable": "bad\udcff", "bad folder": "my\udcffdata/a", "dunder": "__x/a"}.get(
@@ -179,7 +179,7 @@ def test_what_cannot_be_uploaded_is_a_problem(tmp_path: Path, broken: str) -> No
 
 
 def test_two_files_for_one_place_are_a_problem_and_one_named_twice_is_not(tmp_path: Path) -> None:
-    """Overlapping patterns of a shell are no mistake."""
+    """Two files for one path are a problem; one file named twice is not, since shell patterns may overlap."""
     make(tmp_path, "a/x", "b/x")
     clash = collect([str(tmp_path / "a/x"), str(tmp_path / "b/x")])
     assert len(clash.problems) == 1
@@ -189,14 +189,14 @@ def test_two_files_for_one_place_are_a_problem_and_one_named_twice_is_not(tmp_pa
 
 
 def test_a_file_and_a_folder_of_one_name_are_a_problem(tmp_path: Path) -> None:
-    """The platform has one place for both."""
+    """A file and a folder cannot have the same path on the platform."""
     make(tmp_path, "one/x", "two/x/y")
     batch = collect([f"{tmp_path}/one/", f"{tmp_path}/two/"], rules=Rules(recursive=True))
     assert any("both a folder and the file" in problem for problem in batch.problems)
 
 
 def test_a_name_is_for_one_file(tmp_path: Path) -> None:
-    """--name with two files would lose one of them."""
+    """--name with two files is refused."""
     make(tmp_path, "a", "b")
     assert collect([str(tmp_path / "a")], rules=Rules(name="c")).items[0].name == "c"
     with pytest.raises(UsageError):
@@ -204,7 +204,7 @@ def test_a_name_is_for_one_file(tmp_path: Path) -> None:
 
 
 def test_manifest_rows_go_to_one_folder_unless_recursive(tmp_path: Path) -> None:
-    """As the platform's own uploader does it; problems tell the line."""
+    """Rows of a manifest go to one folder without --recursive, and a problem names its line."""
     make(tmp_path, "r/a", "b")
     rows = [ManifestRow(2, str(tmp_path / "r/a"), "r"), ManifestRow(3, str(tmp_path / "b"), "", name="c")]
     assert sorted(item.target for item in collect([], rows).items) == ["a", "c"]
@@ -215,13 +215,13 @@ def test_manifest_rows_go_to_one_folder_unless_recursive(tmp_path: Path) -> None
 
 
 def test_urls_have_the_name_of_their_path() -> None:
-    """The query of a signed URL is not part of it."""
+    """The name of a URL source does not include the query."""
     batch = collect(["s3://bucket/run/a%20b.bam", "https://host/x/c.bam?sig=1"])
     assert sorted((item.name, item.size) for item in batch.items) == [("a b.bam", None), ("c.bam", None)]
 
 
 def test_an_excluded_folder_is_not_even_read(tmp_path: Path) -> None:
-    """A folder without permission can be left out."""
+    """A folder without read permission can be excluded."""
     make(tmp_path, "d/a.bam", "d/scratch/x.bam", "d/b.txt", "d/deep/c.bam")
     chosen = Selection.of(["*.bam"], ["scratch", "deep/*"])
     assert targets(tmp_path / "d", selection=chosen) == ["d/a.bam"]
@@ -232,7 +232,7 @@ NAME = st.text(string.ascii_letters + "._-[]!*?", min_size=1, max_size=6).filter
 
 @given(st.lists(NAME, min_size=1, max_size=4))
 def test_a_literal_pattern_matches_itself_only(parts: list[str]) -> None:
-    """Whatever signs a path has, its escaped form matches it and nothing else."""
+    """The escaped form of any path matches that path only."""
     path = "/".join(parts)
     pattern = re.sub(r"([\[*?])", r"[\1]", path)
     assert translate(pattern).fullmatch(path)
@@ -241,7 +241,7 @@ def test_a_literal_pattern_matches_itself_only(parts: list[str]) -> None:
 
 @given(st.lists(NAME, min_size=1, max_size=4))
 def test_stars_stay_in_their_folder(parts: list[str]) -> None:
-    """`*` is one name, `**` any number of folders."""
+    """`*` matches within one name, `**` any number of folders."""
     path = "/".join(parts)
     assert bool(translate("*").fullmatch(path)) == (len(parts) == 1)
     assert translate("**").fullmatch(path)
@@ -264,13 +264,13 @@ def test_stars_stay_in_their_folder(parts: list[str]) -> None:
     ],
 )
 def test_sets_and_their_odd_cases(pattern: str, path: str, matches: bool) -> None:
-    """As a shell does it."""
+    """Sets of characters match as in a shell, in unusual cases too."""
     assert bool(translate(pattern).fullmatch(path)) == matches
 
 
 @given(st.text(max_size=300))
 def test_names_that_are_let_through_can_be_sent(name: str) -> None:
-    """No slash, no dots alone, no empty name, at most 255 characters, valid UTF-8."""
+    """A valid name has no slash, is not empty or only dots, and is at most 255 characters of valid UTF-8."""
     if name_problem(name) is None:
         assert 1 <= len(name) <= 255
         assert "/" not in name
@@ -279,5 +279,5 @@ def test_names_that_are_let_through_can_be_sent(name: str) -> None:
 
 @given(st.text(max_size=20) | st.sampled_from(["__x", "__", "_x", "my new folder", "x" * 256]))
 def test_folder_names_are_those_of_the_platform(name: str) -> None:
-    """Whatever a file may be called, and no “__” in front."""
+    """A folder may have any name of a file, unless it starts with “__”."""
     assert (name_problem(name, "folder") is None) == (name_problem(name) is None and not name.startswith("__"))

@@ -54,7 +54,7 @@ def dask_setup(worker):
 
 
 def until(true: Callable[[], object]) -> None:
-    """Wait for what has to come."""
+    """Wait until a condition holds."""
     end = time.monotonic() + LIMIT
     while not true():
         assert time.monotonic() < end
@@ -62,7 +62,7 @@ def until(true: Callable[[], object]) -> None:
 
 
 class Cluster:
-    """A scheduler and workers in one folder, which is no user's home."""
+    """A scheduler and workers in one folder, which is not a user's home."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,7 +71,7 @@ class Cluster:
         self._client: Client | None = None
 
     def start(self, workers: int = 2, *, scheduler: str = "", **options: Any) -> str:
-        """Start a scheduler and workers, and return the address; `scheduler` is code that it runs first."""
+        """Start a scheduler and workers, and return the address; the scheduler runs the code `scheduler` first."""
         file = self.folder / "scheduler.json"
         self._begin("scheduler", scheduler, "--host=127.0.0.1", "--port=0", f"--scheduler-file={file}", "--no-show")
         until(lambda: file.exists() and file.read_text().endswith("}"))
@@ -80,7 +80,7 @@ class Cluster:
         return self.address
 
     def add(self, workers: int, *, threads: int = 1, code: str = "", preload: str = "", **variables: str) -> None:
-        """Start more workers; `preload` is code that runs in each, also when its nanny starts it anew."""
+        """Start more workers; each runs the code `preload`, again if its nanny restarts it."""
         for _ in range(workers):
             words = [self.address, f"--nthreads={threads}", "--no-dashboard", "--local-directory=scratch", "--no-nanny"]
             if preload:
@@ -107,7 +107,7 @@ class Cluster:
             )
 
     def logs(self) -> str:
-        """All that scheduler and workers logged."""
+        """The logs of scheduler and workers."""
         return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """No process yet."""
+    """A cluster without a process yet."""
     made = Cluster(tmp_path_factory.mktemp("cluster"))
     yield made
     made.close()
@@ -136,7 +136,7 @@ def words(address: str, *more: str) -> list[str]:
 
 
 def upload(machine: Machine, address: str, *more: str) -> Ended:
-    """Upload a file, which arrives whole with one call a part."""
+    """Upload a file, and check that it arrives whole with one call for each part."""
     content = sample(machine)
     ended = machine.run(*words(address, *more))
     assert ended.code == 0, ended.err
@@ -149,7 +149,7 @@ def upload(machine: Machine, address: str, *more: str) -> Ended:
 
 
 def told(ended: Ended) -> list[str]:
-    """What was said on standard error, but for progress, the budget of calls and the sum."""
+    """The lines of standard error, without progress, the call budget and the summary."""
     progress = re.compile(r"a\.bam: [0-9]|a\.bam: done|If this run needs|Uploaded 1 file|$")
     return [line for line in ended.err.splitlines() if not progress.match(line)]
 
@@ -158,7 +158,7 @@ def told(ended: Ended) -> list[str]:
 
 
 def test_workers_send_all_parts(machine: Machine, cluster: Cluster) -> None:
-    """Workers send each part once; neither their environment nor their memory nor the scheduler's holds the token."""
+    """Workers send each part once, and no environment or memory of workers or scheduler holds the token."""
     ended = upload(machine, cluster.start(3))
     assert told(ended) == []
     assert machine.mock.calls["putPart"] == PARTS
@@ -174,7 +174,7 @@ def test_workers_send_all_parts(machine: Machine, cluster: Cluster) -> None:
 
 
 def memory(process: int) -> bytes:
-    """All that a process has written into its memory."""
+    """All that a process has in writable memory."""
     found = []
     with Path(f"/proc/{process}/maps").open() as maps, Path(f"/proc/{process}/mem").open("rb", 0) as whole:
         for line in maps:
@@ -187,7 +187,7 @@ def memory(process: int) -> bytes:
 
 
 def test_logs_hold_no_url(machine: Machine, cluster: Cluster) -> None:
-    """A part that storage refuses is a line in a worker's log, without the signed URL."""
+    """If storage refuses a part, the log of the worker does not show the signed URL."""
     machine.mock.faults.add(Fault("putPart", "status", status=500, part=3))
     machine.mock.faults.add(Fault("putPart", "corrupt", part=5))
     upload(machine, cluster.start(2), "--retry-for", "1min")
@@ -196,7 +196,7 @@ def test_logs_hold_no_url(machine: Machine, cluster: Cluster) -> None:
 
 
 def test_as_many_parts_as_threads_of_workers(machine: Machine, cluster: Cluster) -> None:
-    """As many parts are in flight as workers have threads, also if workers come later."""
+    """As many parts are in flight as workers have threads, even if workers join later."""
     machine.mock.faults.add(Fault("putPart", "stall", times=None))
     sample(machine)
     process = machine.start(*words(cluster.start(2), "--stop-within", "0"))
@@ -212,7 +212,7 @@ def test_as_many_parts_as_threads_of_workers(machine: Machine, cluster: Cluster)
 
 
 def test_dry_run_plans_for_all_workers(machine: Machine, cluster: Cluster) -> None:
-    """64 MiB a second are expected of each worker."""
+    """A dry run expects 64 MiB/s of each worker."""
     with machine.file("a.bam").open("r+b") as file:
         file.truncate(100 << 30)
     more = ("--dry-run", "--json", "--dask-scheduler", cluster.start(2, threads=10))
@@ -225,7 +225,7 @@ def test_dry_run_plans_for_all_workers(machine: Machine, cluster: Cluster) -> No
 
 
 def test_ten_killed_workers_lose_nothing(machine: Machine, cluster: Cluster) -> None:
-    """Workers that are killed amid ten parts cost the bytes of these, and of what they had not told of, and no call."""
+    """If workers are killed during ten parts, only unreported parts are sent again, without further API calls."""
     parts = [str(number) for number in range(2, PARTS, 2)][:10]
     upload(machine, cluster.start(4, preload=KILLED, KILLED_AT=",".join(parts)))
     assert sorted(path.name for path in cluster.folder.glob("killed-*")) == sorted(f"killed-{part}" for part in parts)
@@ -235,7 +235,7 @@ def test_ten_killed_workers_lose_nothing(machine: Machine, cluster: Cluster) -> 
 def test_part_that_kills_each_worker_is_sent_from_here(
     machine: Machine, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A part that is the end of all workers is told of, and goes from this machine."""
+    """A part that ends each worker is reported in a message and sent from this machine."""
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")  # of a part, before Dask gives it up
     ended = upload(machine, cluster.start(2, preload=KILLED, KILLED_AT="7", EACH_TIME="1"))
     assert any("KilledWorker" in line and "The part is sent again." in line for line in told(ended))
@@ -243,7 +243,7 @@ def test_part_that_kills_each_worker_is_sent_from_here(
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_scheduler_that_is_gone_loses_nothing(machine: Machine, cluster: Cluster, how: signal.Signals) -> None:
-    """If the scheduler dies or hangs, its parts and the rest go from this machine."""
+    """If the scheduler dies or hangs, this machine sends its parts and the rest."""
     content = sample(machine)
     machine.mock.faults.add(Fault("putPart", "stall", part=1))
     with ExitStack() as stack:
@@ -266,7 +266,7 @@ def test_scheduler_that_is_gone_loses_nothing(machine: Machine, cluster: Cluster
 
 
 def test_without_workers_parts_go_from_here(machine: Machine, cluster: Cluster) -> None:
-    """Parts wait for a worker as long as they are tried."""
+    """Parts wait for a worker as long as --retry-for allows; then this machine sends them."""
     assert told(upload(machine, cluster.start(0), "--retry-for", "1s")) == [
         "The Dask cluster has no workers; parts wait for one.",
         "The Dask cluster has no workers; parts are sent from this machine until it has.",
@@ -274,7 +274,7 @@ def test_without_workers_parts_go_from_here(machine: Machine, cluster: Cluster) 
 
 
 def test_scheduler_without_the_package(machine: Machine, cluster: Cluster) -> None:
-    """A scheduler needs nothing of ours, also where a part fails."""
+    """The scheduler does not need this package, even if a part fails."""
     machine.mock.faults.add(Fault("putPart", "status", status=500, part=3))
     ended = upload(machine, cluster.start(2, scheduler=WITHOUT_PACKAGE), "--retry-for", "1min")
     assert machine.mock.calls["putPart"] == PARTS + 1
@@ -282,7 +282,7 @@ def test_scheduler_without_the_package(machine: Machine, cluster: Cluster) -> No
 
 
 def test_workers_without_the_package(machine: Machine, cluster: Cluster) -> None:
-    """Workers without the package live on, and one sentence says what to install."""
+    """Workers without the package survive, and one sentence says what to install."""
     address = cluster.start(2, code=WITHOUT_PACKAGE)
     first, last = told(upload(machine, address))
     assert first.endswith("Install the same version of cavatica-upload for the workers as here.")
@@ -291,7 +291,7 @@ def test_workers_without_the_package(machine: Machine, cluster: Cluster) -> None
 
 
 def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> None:
-    """A worker without the package is told of once; the others send what it could not."""
+    """A worker without the package is reported once, and the others send its parts."""
     address = cluster.start(2)
     with Client(address, set_as_default=False) as client:
         client.run(importlib.import_module, "cavatica_upload.engine.workers")  # else that one is done before they begin
@@ -301,14 +301,14 @@ def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> N
 
 
 def test_other_versions_are_told(machine: Machine, cluster: Cluster) -> None:
-    """Workers with another version of Dask are told of, and may work."""
+    """Workers with another version of Dask are reported, and may send parts."""
     address = cluster.start(1, code="import importlib.metadata as m; m.version = lambda _: '2020.1.0'; ")
     (text,) = told(upload(machine, address))
     assert "have other versions of Python, Dask or its dependencies" in text
 
 
 def test_workers_that_do_not_see_the_file(machine: Machine, cluster: Cluster) -> None:
-    """The first sentence names the host and the path, the second says that parts go from here."""
+    """The first message names host and path, the second says that this machine sends the parts."""
     content = sample(machine)
     path = "/proc/self/cwd/a.bam"  # where each process looks into its own folder
     ended = machine.run("upload", path, *words(cluster.start(2))[2:])
@@ -341,7 +341,7 @@ class SlurmJobExecutor(ProcessPoolExecutor):
 
 @pytest.mark.parametrize(("index", "program"), [(0, "bash"), (1, sys.executable), (2, sys.executable)])
 def test_snippets_of_the_page_upload(machine: Machine, tmp_path: Path, index: int, program: str) -> None:
-    """The scripts of docs/cluster.md upload a folder, with a stand-in for Slurm."""
+    """The scripts of docs/cluster.md upload a folder, with a replacement for Slurm."""
     text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
     blocks = re.findall(r"^```(?:bash|python)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     script = blocks[index].replace("/data/run-7", str(tmp_path / "run-7")).replace("owner/study", PROJECT)
@@ -372,7 +372,7 @@ def test_snippets_of_the_page_upload(machine: Machine, tmp_path: Path, index: in
 
 
 def test_address_in_a_file(machine: Machine, cluster: Cluster) -> None:
-    """The file that a scheduler writes its address to stands for the address."""
+    """The address may be given as the file that the scheduler writes it to."""
     cluster.start(1)
     upload(machine, str(cluster.folder / "scheduler.json"))
 
@@ -381,7 +381,7 @@ def test_address_in_a_file(machine: Machine, cluster: Cluster) -> None:
 
 
 def test_nobody_at_the_address(machine: Machine) -> None:
-    """A port where nothing listens, and a host that nobody knows, are of the network."""
+    """A port on which nothing listens and an unknown host are network errors."""
     sample(machine)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -395,7 +395,7 @@ def test_nobody_at_the_address(machine: Machine) -> None:
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls"])
 def test_no_scheduler_at_the_address(machine: Machine, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server of another kind, and TLS without certificates, are told in one sentence."""
+    """A server of another kind, and TLS without certificates, are reported in one sentence."""
     sample(machine)
     monkeypatch.setattr(cluster_module, "TIMEOUT", 0.5)
     address = f"{scheme}://{machine.mock.origin.partition('//')[2]}"

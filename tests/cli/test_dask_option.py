@@ -1,4 +1,4 @@
-"""--dask-scheduler on a machine without Dask, and what is refused before Dask is needed."""
+"""--dask-scheduler on a machine without Dask, and wrong values that need no Dask to be refused."""
 
 import sys
 
@@ -7,7 +7,7 @@ from cli_machine import PROJECT, Ended, Machine
 
 
 def refused(machine: Machine, *words: str) -> Ended:
-    """Nothing is sent for wrong usage."""
+    """Check that the command is refused as wrong usage and nothing is sent."""
     machine.file("a.bam")
     ended = machine.call("upload", "a.bam", "--project", PROJECT, *words)
     assert ended.code == 2
@@ -19,7 +19,7 @@ def refused(machine: Machine, *words: str) -> Ended:
     "address", ["", "node01", "node01:none", "tcp://node01", "http://node01:8786", "tcp://:1", "a:99999"]
 )
 def test_malformed_address(machine: Machine, address: str) -> None:
-    """What is no address is refused before anything is sent."""
+    """A malformed address is refused before anything is sent."""
     ended = refused(machine, "--dask-scheduler", address)
     assert ended.err == (
         f"Error: --dask-scheduler {address} is not the address of a scheduler.\nWrite it like tcp://node01:8786.\n"
@@ -28,7 +28,7 @@ def test_malformed_address(machine: Machine, address: str) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b"\xff"])
 def test_file_without_an_address(machine: Machine, content: bytes | None) -> None:
-    """A file that is missing, or is no scheduler's, is refused before anything is sent."""
+    """A file that is missing or was not written by a scheduler is refused before anything is sent."""
     if content is not None:
         machine.file("scheduler.json", content)
     ended = refused(machine, "--dask-scheduler", "scheduler.json")
@@ -46,6 +46,6 @@ def test_without_the_extra(machine: Machine, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_no_limit_of_bytes_for_workers(machine: Machine) -> None:
-    """A limit that workers would not keep is refused."""
+    """--bwlimit is refused, since workers would not follow it."""
     ended = refused(machine, "--dask-scheduler", "tcp://127.0.0.1:8786", "--bwlimit", "1MiB")
     assert "--bwlimit does not hold for the workers" in ended.err

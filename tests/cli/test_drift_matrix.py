@@ -1,8 +1,4 @@
-"""Uploads to a server whose answers differ from the document: what is said of them is true, and nearly all end well.
-
-The differences are made from openapi.yaml. The suite tries some of them, and all that concern a completion or a
-resumption as a whole; `make drift` tries all.
-"""
+"""What is said of uploads to servers that differ from the document is true, and nearly all succeed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +16,13 @@ SOME = [cell for at, cell in enumerate(EVERY) if at % 13 == 0 or (cell.operation
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    """A server, and a proxy before it."""
+    """A server with a proxy in front of it."""
     with MockServer(part_size=1) as mock, DriftingProxy(mock.base_url) as proxy:
         yield Stage(mock, proxy)
 
 
 def test_the_matrix_is_made_from_the_document() -> None:
-    """Every operation that an upload calls, and every key of its answer, stands in the matrix with several kinds."""
+    """The matrix has each operation that an upload calls and each key of its answer, in several ways."""
     assert len(EVERY) > 400
     assert len({cell.name for cell in EVERY}) == len(EVERY)
     assert {(cell.operation, cell.key) for cell in EVERY} >= {
@@ -51,8 +47,8 @@ def test_the_matrix_is_made_from_the_document() -> None:
 
 @pytest.mark.parametrize("cell", SOME, ids=lambda cell: cell.name)
 def test_what_is_said_is_true(stage: Stage, cell: Cell, tmp_path: Path) -> None:
-    """A file that landed is never reported failed, one that did not is never reported landed; it lands unless what is
-    different cannot be done without, and each difference is told once.
+    """The command never reports a stored file as failed or a failed one as stored, succeeds if it can, and reports each
+    difference once.
     """
     verdict = stage.play(cell, tmp_path)
     assert verdict.hits

@@ -1,4 +1,4 @@
-"""`docs/events.md` says what `--json` prints, to the last key."""
+"""`docs/events.md` has all events and keys that `--json` prints."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ def keys_of(event: dict[str, Any]) -> set[str]:
 
 
 def test_what_commands_print_is_documented(machine: Machine) -> None:
-    """Every object of every command has the keys of its row, no more and no fewer."""
+    """Every printed object has exactly the keys of its row."""
     machine.file("a.bam", bytes(300))
     machine.file("b.bam", b"old")
     machine.file("manifest.csv", b"x.bam,1\n")
@@ -85,7 +85,7 @@ PLAIN = [kind for kind in events.Event.__args__ if kind not in (events.UploadCom
 
 @pytest.mark.parametrize("kind", PLAIN, ids=lambda kind: kind.__name__)
 def test_every_event_is_documented(kind: type) -> None:
-    """Also those that need a server in trouble, field by field."""
+    """All event classes are documented field by field, including those of a failing server."""
     values: dict[str, Any] = {field.name: 1 for field in attrs.fields(kind)}
     if kind is events.BytesSent:
         return  # printed as progress, summed up

@@ -1,4 +1,4 @@
-"""What `cavatica upload` offers beside uploading: receipts, lists, plans, names, and what its hints say."""
+"""Other features of `cavatica upload`: receipts, lists of files, plans, names, and hints."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SOURCES = Path(disk.__file__).parent
 
 
 def test_a_receipt_is_written_for_a_file_that_was_there_already(machine: Machine) -> None:
-    """A pipeline whose output is the receipt gets it again after it was deleted."""
+    """A file that an earlier run uploaded gets its receipt again at --receipt."""
     machine.file("a.bam")
     command = ("upload", "a.bam", *TO, "--receipt", "out/a.json")
     assert machine.call(*command).code == 0
@@ -37,7 +37,7 @@ def test_a_receipt_is_written_for_a_file_that_was_there_already(machine: Machine
 
 
 def test_a_receipt_in_a_folder_is_named_after_the_file(machine: Machine) -> None:
-    """The folder on the platform makes no folder here; the folders of the upload do."""
+    """Receipts in a folder follow the folders of the upload, not those of the destination."""
     machine.file("a.bam")
     machine.file("d/b.bam", b"b")
     command = ("upload", "a.bam", "d", "-r", "--project", f"{PROJECT}/r", "--receipt", ".")
@@ -49,7 +49,7 @@ def test_a_receipt_in_a_folder_is_named_after_the_file(machine: Machine) -> None
 
 @pytest.mark.parametrize("option", ["--receipt", "--log-file"])
 def test_a_file_to_upload_is_never_written_to(machine: Machine, option: str) -> None:
-    """A slip of the pen costs nobody a file, through a link neither."""
+    """No option writes to a file of the upload, even through a link."""
     place = machine.file("a.bam")
     (machine.home / "link").symlink_to("a.bam")
     ended = machine.call("upload", "a.bam", *TO, option, "link")
@@ -58,14 +58,14 @@ def test_a_file_to_upload_is_never_written_to(machine: Machine, option: str) -> 
 
 
 def test_a_log_into_a_pipe_without_a_reader_is_refused(machine: Machine) -> None:
-    """It would wait for ever."""
+    """A log file that is a pipe without a reader is refused, since opening it would block."""
     machine.file("a.bam")
     os.mkfifo(machine.home / "pipe")
     assert machine.run("upload", "a.bam", *TO, "--log-file", "pipe").code == 2
 
 
 def test_the_address_of_a_projects_page_is_a_project() -> None:
-    """What the browser shows can be pasted."""
+    """The address of a project's page can be given as the project."""
     page = "https://cavatica.sbgenomics.com/u/owner/study"
     for address in (page, f"{page}/", f"{page}/files", f"{page}/files?x=1#y", page.removeprefix("https://")):
         assert str(Target.parse(address, None)) == "owner/study"
@@ -75,7 +75,7 @@ def test_the_address_of_a_projects_page_is_a_project() -> None:
 
 
 def test_bad_files_can_be_passed_over(machine: Machine) -> None:
-    """The others are uploaded, the bad ones are listed, and the exit code is not 0."""
+    """With --skip-bad-files the others are uploaded, the bad ones are listed, and the exit code is not 0."""
     machine.file("d/good.bam")
     machine.file("d/caf\udce9.bam")
     machine.file("d/__x/a.bam")
@@ -92,7 +92,7 @@ def test_bad_files_can_be_passed_over(machine: Machine) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\0", "\r\n"])
 def test_paths_come_from_a_list(machine: Machine, end: str) -> None:
-    """Of a file or of standard input; `find -print0` is understood, and a dash is a file there."""
+    """Paths are read from a file or standard input, also NUL-separated; a dash in the list is a file."""
     for name in ("a.bam", "-", "b c.bam"):
         machine.file(name, name.encode())
     text = "".join(f"{name}{end}" for name in ("a.bam", "-", "b c.bam")).encode()
@@ -105,7 +105,7 @@ def test_paths_come_from_a_list(machine: Machine, end: str) -> None:
 
 
 def test_a_dry_run_shows_metadata_and_tags(machine: Machine) -> None:
-    """What would be set is part of the plan, for people and for programs."""
+    """The plan shows the metadata and tags to set, as text and as JSON."""
     machine.file("a.bam")
     command = ("upload", "a.bam", *TO, "--dry-run", "--metadata", "sample=S1", "--tag", "t")
     assert "sample=S1; tags: t" in machine.call(*command).out
@@ -114,7 +114,7 @@ def test_a_dry_run_shows_metadata_and_tags(machine: Machine) -> None:
 
 
 def test_new_metadata_of_a_file_that_is_there_is_said(machine: Machine) -> None:
-    """The file is not sent, its metadata is set, and the summary says both."""
+    """If only metadata changed, the file is not sent again, and the summary reports the metadata."""
     machine.file("a.bam")
     machine.call("upload", "a.bam", *TO)
     again = machine.call("upload", "a.bam", *TO, "--metadata", "sample=S2")
@@ -122,7 +122,7 @@ def test_new_metadata_of_a_file_that_is_there_is_said(machine: Machine) -> None:
 
 
 def test_after_a_rename_the_name_there_is_printed(machine: Machine) -> None:
-    """Standard output has the ID, the path here and the name there."""
+    """After a rename, standard output has the ID, the local path and the name on the platform."""
     machine.file("a.bam", b"old")
     machine.call("upload", "a.bam", *TO)
     machine.file("a.bam", b"new!")
@@ -131,7 +131,7 @@ def test_after_a_rename_the_name_there_is_printed(machine: Machine) -> None:
 
 
 def test_a_part_size_that_is_refused_is_wrong_usage(machine: Machine) -> None:
-    """Nothing of the file was sent: exit code 2; without the option the same answer is a failure."""
+    """If the platform refuses --part-size, the exit code is 2; the same answer without the option is a failure."""
     machine.file("a.bam")
     machine.mock.faults.add(Fault("startUpload", "status", status=400, code=8013, times=2))
     ended = machine.call("upload", "a.bam", *TO, "--part-size", "1M")
@@ -141,7 +141,7 @@ def test_a_part_size_that_is_refused_is_wrong_usage(machine: Machine) -> None:
 
 
 def test_a_bad_name_of_one_file_can_be_changed(machine: Machine) -> None:
-    """The hint names --name, and it works."""
+    """The hint for a bad name is --name, and it works."""
     machine.file("caf\udce9.bam", b"x")
     refused = machine.run("upload", "caf\udce9.bam", *TO)
     assert (refused.code, "--name" in refused.err) == (2, True)
@@ -150,7 +150,7 @@ def test_a_bad_name_of_one_file_can_be_changed(machine: Machine) -> None:
 
 
 def test_what_cannot_be_healed_is_no_network_error(machine: Machine) -> None:
-    """An answer that stays as it is does not promise that the same command helps."""
+    """An answer that will stay the same does not exit with 4, which promises that the same command helps."""
     machine.file("a.bam")
     machine.mock.faults.add(Fault("putPart", "status", status=405, times=None))
     ended = machine.call("upload", "a.bam", *TO)
@@ -159,7 +159,7 @@ def test_what_cannot_be_healed_is_no_network_error(machine: Machine) -> None:
 
 
 def test_one_file_of_two_lost_to_the_network_is_exit_code_4(machine: Machine) -> None:
-    """The same command sends the other."""
+    """If one of two files fails in the network, the exit code is 4, and the same command sends it."""
     machine.file("a.bam", b"a")
     machine.file("b.bam", b"bb")
     machine.mock.faults.add(Fault("putPart", "no_etag", times=None, after=1))
@@ -169,7 +169,7 @@ def test_one_file_of_two_lost_to_the_network_is_exit_code_4(machine: Machine) ->
 
 
 def test_receipt_lines_of_a_hostile_server_stay_lines(machine: Machine) -> None:
-    """A file name with a line end and a tab forges no line and no field of standard output."""
+    """A file name with a newline or a tab cannot forge a line or a field of standard output."""
     machine.file("a\n\tforged\x1b[2J.bam")
     ended = machine.run("upload", "a\n\tforged\x1b[2J.bam", *TO)
     assert ended.code == 0
@@ -181,7 +181,7 @@ def test_receipt_lines_of_a_hostile_server_stay_lines(machine: Machine) -> None:
 @settings(max_examples=40)
 @given(st.lists(st.binary(min_size=1, max_size=12).filter(lambda word: b"\0" not in word), min_size=1, max_size=3))
 def test_a_command_that_is_shown_works_when_it_is_pasted(words: list[bytes]) -> None:
-    """Quotes, control characters, line ends and bytes that are no UTF-8 reach the program as they were."""
+    """A resume command works in a shell with any quotes, control characters, newlines and invalid UTF-8."""
     shown = command_line([os.fsdecode(word) for word in words])
     assert shown.isprintable()
     done = subprocess.run(
@@ -194,7 +194,7 @@ def test_a_command_that_is_shown_works_when_it_is_pasted(words: list[bytes]) -> 
 
 
 def test_hints_name_options_that_exist() -> None:
-    """Every `--option` in a message of the package belongs to a command."""
+    """Every `--option` in a message of the package exists."""
     options: set[str] = set()
 
     def visit(command: click.Command) -> None:
@@ -212,7 +212,7 @@ def test_hints_name_options_that_exist() -> None:
 
 
 def test_without_a_home_the_state_is_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No HOME and no entry in the list of users: a folder of this user's own."""
+    """Without HOME and a user entry, the state is in a private folder of the temporary directory."""
 
     def fail(_name: str) -> Path:
         raise RuntimeError("could not determine the home directory")
@@ -231,7 +231,7 @@ def test_without_a_home_the_state_is_in_the_temporary_folder(monkeypatch: pytest
 
 
 def test_json_stays_json(machine: Machine) -> None:
-    """Under --json every line of standard output is an object, whatever goes wrong."""
+    """With --json every line of standard output is a JSON object, whatever fails."""
     machine.file("a.bam")
     for command in (("upload", "none.bam", *TO), ("upload", "a.bam"), ("upload", "a.bam", *TO, "--jobs", "x")):
         for line in machine.call(*command, "--json").out.splitlines():
@@ -239,7 +239,7 @@ def test_json_stays_json(machine: Machine) -> None:
 
 
 def test_receipts_and_uploads_are_found_by_the_folder(machine: Machine) -> None:
-    """Project and folder path are kept, for people who do not know IDs."""
+    """`receipts` and `uploads list` can be filtered by project and folder path."""
     machine.file("a.bam", bytes(300))
     machine.call("upload", "a.bam", "--project", f"{PROJECT}/k9/x")
     found = machine.call("receipts", f"{PROJECT}/k9", "--json").event("receipt")
@@ -252,7 +252,7 @@ def test_receipts_and_uploads_are_found_by_the_folder(machine: Machine) -> None:
 
 
 def test_a_skipped_file_that_is_another_one_is_counted_apart(machine: Machine) -> None:
-    """A name that is taken by other content is no reason to believe that the file is there."""
+    """Skipped files that differ from the file on the platform are counted separately."""
     machine.file("a.bam", b"old")
     machine.call("upload", "a.bam", *TO)
     machine.file("a.bam", b"other content")
@@ -277,14 +277,14 @@ def test_a_skipped_file_that_is_another_one_is_counted_apart(machine: Machine) -
 def test_a_stream_is_completed_only_if_it_is_what_was_expected(
     machine: Machine, data: bytes, options: tuple[str, ...], code: int
 ) -> None:
-    """A pipeline whose producer failed leaves no file that passes for whole."""
+    """A stream of another size or MD5 than expected is not completed."""
     ended = machine.run("upload", "-", "--name", "s.bin", *TO, *options, data=data)
     assert (ended.code, machine.remote()) == (code, {} if code else {"s.bin": data}), ended.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stream_that_ends_after_a_signal_is_not_completed(machine: Machine, number: signal.Signals) -> None:
-    """Ctrl-C ends the whole pipeline: the end of standard input that follows is not the end of the file."""
+    """A stream that ends after Ctrl-C is not completed, since the signal stopped its producer too."""
     with machine.start("upload", "-", "--name", "s.bin", *TO, "--json", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -302,7 +302,7 @@ def test_a_stream_that_ends_after_a_signal_is_not_completed(machine: Machine, nu
 
 
 def test_colours_that_are_forced_draw_no_bars(machine: Machine) -> None:
-    """FORCE_COLOR is for colours: a log file gets lines, and no line is drawn over another."""
+    """FORCE_COLOR gives colours but no bars in a log file."""
     machine.file("a.bam", bytes(300_000))
     machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=600_000))
     ended = machine.run("upload", "a.bam", *TO, env={"FORCE_COLOR": "1", "TERM": "xterm-256color"})
@@ -312,7 +312,7 @@ def test_colours_that_are_forced_draw_no_bars(machine: Machine) -> None:
 
 
 def test_an_outage_is_one_line(machine: Machine) -> None:
-    """However many parts fail, a log says it once, and the parts that wait are tried again."""
+    """An outage is one line in a log, however many parts fail, and all of them are retried."""
     machine.file("a.bam", bytes(1000))
     machine.mock.faults.add(Fault("putPart", "status", status=503, times=12))
     ended = machine.run("upload", "a.bam", *TO, "--part-size", "100", "--retry-for", "1min")
@@ -322,7 +322,7 @@ def test_an_outage_is_one_line(machine: Machine) -> None:
 
 
 def test_a_full_disk_behind_standard_output_is_an_error_and_no_trace(machine: Machine) -> None:
-    """The file is uploaded, and that its line was lost is said and gives 1."""
+    """If standard output cannot be written, the file is uploaded, the loss is reported, and the exit code is 1."""
     machine.file("a.bam")
     with Path("/dev/full").open("wb") as full:
         process = machine.start("upload", "a.bam", *TO, stdout=full)
@@ -334,21 +334,21 @@ def test_a_full_disk_behind_standard_output_is_an_error_and_no_trace(machine: Ma
 
 @pytest.mark.parametrize("option", [("--metadata", "a\udcff=b"), ("--metadata", "a=\udcff"), ("--tag", "\udcff")])
 def test_metadata_that_cannot_be_sent_is_refused_before(machine: Machine, option: tuple[str, str]) -> None:
-    """Bytes that are not UTF-8 in a value are found before the file is sent."""
+    """Metadata that is not valid UTF-8 is refused before the file is sent."""
     machine.file("a.bam")
     ended = machine.run("upload", "a.bam", *TO, *option)
     assert (ended.code, "not valid UTF-8" in ended.err, machine.remote()) == (2, True, {})
 
 
 def test_a_file_of_another_size_than_expected_is_not_uploaded(machine: Machine) -> None:
-    """Also if an earlier run has brought it."""
+    """A file of another size than --expect-size is refused, even if an earlier run uploaded it."""
     machine.file("a.bam")
     assert machine.call("upload", "a.bam", *TO, "--expect-size", "5").code == 0
     assert machine.call("upload", "a.bam", *TO, "--expect-size", "6").code == 5
 
 
 def test_the_share_in_the_resume_command_is_in_figures(machine: Machine) -> None:
-    """Slurm's variables will be others; a file that is called slurm keeps its name."""
+    """The resume command has the numbers of the shard instead of `slurm`, and leaves a file named slurm as it is."""
     machine.file("slurm", bytes(10))
     machine.mock.faults.add(Fault("putPart", "no_etag", times=None))
     task = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "1", "SLURM_ARRAY_TASK_MIN": "1"}
@@ -358,7 +358,7 @@ def test_the_share_in_the_resume_command_is_in_figures(machine: Machine) -> None
 
 
 def test_a_part_size_that_the_platform_replaced_is_told(machine: Machine) -> None:
-    """What was asked for and what is used stand in one line; who asked for nothing is told nothing."""
+    """If the platform uses another part size than the requested one, one line names both."""
     machine.file("a.bam", bytes(300))
     with MockServer(part_size=200) as mock:
         other = Machine(mock, machine.home)
@@ -368,7 +368,7 @@ def test_a_part_size_that_the_platform_replaced_is_told(machine: Machine) -> Non
 
 
 def test_a_start_that_was_refused_is_not_remembered_as_lost(machine: Machine) -> None:
-    """The server said no, so that a later run has nothing to look for; not so if the answer never came."""
+    """A start that the server refused is deleted from the journal; one without an answer is kept."""
     machine.file("a.bam")
     machine.mock.faults.add(Fault("startUpload", "status", status=401))
     assert machine.call("upload", "a.bam", *TO).code == 3
@@ -379,13 +379,13 @@ def test_a_start_that_was_refused_is_not_remembered_as_lost(machine: Machine) ->
 
 
 def test_an_error_of_the_command_line_is_one_line(machine: Machine) -> None:
-    """The list of choices that a missing argument brings along is folded into the sentence."""
+    """An error about a missing argument is one line with its choices."""
     ended = machine.call("completion")
     assert (ended.code, "Choose from: bash, zsh, fish" in ended.err, "\\n" in ended.err) == (2, True, False)
 
 
 def test_a_file_of_one_part_has_no_counts(machine: Machine) -> None:
-    """Of a file that is one part, verify says that its bytes differ."""
+    """For a file of one part, verify says that its bytes differ, without a count of parts."""
     machine.file("a.bam")
     machine.file("b.bam", b"TTTTT")
     assert machine.call("upload", "a.bam", *TO, "--receipt", "r.json").code == 0
@@ -393,7 +393,7 @@ def test_a_file_of_one_part_has_no_counts(machine: Machine) -> None:
 
 
 def test_a_field_of_metadata_has_one_value(machine: Machine) -> None:
-    """Two values for one field are refused, before anything is sent; the same one twice is no harm."""
+    """Two values for one metadata field are refused; the same value twice is accepted."""
     machine.file("a.bam")
     refused = machine.call("upload", "a.bam", *TO, "--metadata", "sample=1", "--metadata", "sample=2")
     assert (refused.code, machine.remote()) == (2, {})
@@ -443,7 +443,7 @@ def test_an_upload_that_was_given_up_is_not_resumed(machine: Machine) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere to open a pipe waits for its writer")
 def test_a_pipe_whose_writer_does_not_come_can_be_left(machine: Machine) -> None:
-    """Ctrl-C ends the wait for the writer of a named pipe, and its upload is aborted."""
+    """Ctrl-C ends the wait for the writer of a named pipe, and the upload is aborted."""
     os.mkfifo(machine.home / "pipe")
     process = machine.start("upload", "pipe", "--name", "a.bam", *TO, stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -455,7 +455,7 @@ def test_a_pipe_whose_writer_does_not_come_can_be_left(machine: Machine) -> None
 
 
 def test_doctor_says_that_receipts_cannot_be_kept(machine: Machine) -> None:
-    """A journal that can be written is not enough."""
+    """Doctor reports if receipts cannot be written, even if the journal can."""
     machine.file("state/receipts", b"")
     ended = machine.call("doctor")
     assert ended.code == 3

@@ -1,4 +1,4 @@
-"""Folders on the platform, against the mock: found or made, with few calls."""
+"""Folders on the platform are found or made with few calls, against the mock."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def paths(mock: MockServer) -> set[str]:
 
 
 def test_a_new_tree_costs_a_call_a_folder_and_one_look(mock: MockServer, api: Api) -> None:
-    """What was just made is known to be empty."""
+    """A new tree costs one call for each folder and one lookup, since a new folder is known to be empty."""
     tree = FolderTree(api, ROOT)
     for _ in range(2):
         for path in ("a/b/c", "a/d", "a"):
@@ -46,7 +46,7 @@ def test_a_new_tree_costs_a_call_a_folder_and_one_look(mock: MockServer, api: Ap
 
 
 def test_many_names_are_looked_up_in_one_list(mock: MockServer, api: Api) -> None:
-    """Fifty folders that are there cost a call, and not fifty."""
+    """Fifty folders that exist are found with one call."""
     names = [f"f{number}" for number in range(50)]
     first = FolderTree(api, ROOT)
     made = {name: first.get(name) for name in names}
@@ -57,7 +57,7 @@ def test_many_names_are_looked_up_in_one_list(mock: MockServer, api: Api) -> Non
 
 
 def test_a_folder_that_somebody_else_made_meanwhile_is_taken(mock: MockServer, api: Api) -> None:
-    """The answer 409/5030 is no error: two processes end up with one folder."""
+    """If another process makes the folder first (409/5030), both use the same one."""
     ours, theirs = FolderTree(api, ROOT), FolderTree(api, ROOT)
     ours.get("a")  # the list is taken here
     made = theirs.get("b")
@@ -66,7 +66,7 @@ def test_a_folder_that_somebody_else_made_meanwhile_is_taken(mock: MockServer, a
 
 
 def test_a_folder_whose_answer_was_lost_is_found(mock: MockServer, api: Api) -> None:
-    """The next try finds what the first one made."""
+    """If the answer to a new folder is lost, the retry finds the folder."""
     mock.faults.add(Fault("createFolder", "lost_answer"))
     tree = FolderTree(api, ROOT)
     with pytest.raises(ConnectionFailed):
@@ -76,7 +76,7 @@ def test_a_folder_whose_answer_was_lost_is_found(mock: MockServer, api: Api) -> 
 
 
 def test_a_file_in_the_way_is_told(mock: MockServer, api: Api) -> None:
-    """A file is not a folder."""
+    """A file in the place of a folder is reported."""
     from cavatica_upload import Uploader
 
     with Uploader(token=mock.token, endpoint=mock.base_url) as uploader:
@@ -86,7 +86,7 @@ def test_a_file_in_the_way_is_told(mock: MockServer, api: Api) -> None:
 
 
 def test_looking_makes_nothing(mock: MockServer, api: Api) -> None:
-    """A dry run looks with find and entry."""
+    """Find and entry, which a dry run uses, make no folder."""
     tree = FolderTree(api, ROOT)
     assert tree.find("a/b") is None
     assert tree.entry("a/b", "c") is None
@@ -94,7 +94,7 @@ def test_looking_makes_nothing(mock: MockServer, api: Api) -> None:
 
 
 def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names in a folder with more entries than are listed are requested one by one."""
+    """In a folder with more entries than are listed, names are requested one by one."""
     monkeypatch.setattr(placement, "PAGE", 3)
     monkeypatch.setattr(placement, "MOST_LISTED", 4)
     tree = FolderTree(api, ROOT)
@@ -108,7 +108,7 @@ def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api, monkey
 
 
 def test_holding_a_file_is_asked_by_id_then_by_list(mock: MockServer, api: Api) -> None:
-    """A few files cost a call each, many cost a list."""
+    """A few files are checked with a call each, many with one list."""
     made = [FolderTree(api, ROOT).get(f"f{number}").parent or "" for number in range(10)]
     mock.calls.clear()
     tree = FolderTree(api, ROOT)
@@ -120,7 +120,7 @@ def test_holding_a_file_is_asked_by_id_then_by_list(mock: MockServer, api: Api) 
 
 
 def test_a_large_folder_costs_a_few_questions_and_then_a_list(mock: MockServer, api: Api) -> None:
-    """Of a folder with more than a page of names three are asked for one by one; then it is listed, once."""
+    """In a folder of several pages, three names are requested one by one, and then it is listed once."""
     made = FolderTree(api, ROOT)
     for number in range(150):
         made.get(f"f{number:03}")

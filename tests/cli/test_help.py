@@ -1,4 +1,4 @@
-"""The help pages, and the last line of defence."""
+"""The help pages, and what happens if the program itself fails."""
 
 import json
 import threading
@@ -24,7 +24,7 @@ ALL = dict(commands(app))
 
 
 def test_these_are_the_commands() -> None:
-    """None is lost, none is added unnoticed."""
+    """The commands are exactly these."""
     assert {" ".join(path) for path in ALL} == {
         "", "upload", "uploads", "uploads list", "uploads show", "uploads resume", "uploads abort", "receipts",
         "verify", "doctor", "completion",
@@ -44,7 +44,7 @@ def test_every_option_says_what_it_does(path: tuple[str, ...], capfd: pytest.Cap
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_command_has_a_first_sentence(path: tuple[str, ...]) -> None:
-    """The list of commands shows whole sentences, not beginnings of them."""
+    """The list of commands shows whole sentences."""
     assert not ALL[path].get_short_help_str(limit=64).endswith("...")
 
 
@@ -68,7 +68,7 @@ def test_no_option_takes_a_token() -> None:
 def test_an_unexpected_exception_is_a_sentence_and_a_trace_in_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The user sees no trace, and is told where it is."""
+    """An internal error prints a sentence, and its traceback is in a file that the sentence names."""
     monkeypatch.setenv("CAVATICA_STATE_DIR", str(tmp_path))
 
     def fail(*_words: object) -> None:
@@ -85,7 +85,7 @@ def test_an_unexpected_exception_is_a_sentence_and_a_trace_in_a_file(
 def test_ctrl_c_outside_an_upload_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """130, and no trace."""
+    """Ctrl-C outside an upload exits with 130 and without a traceback."""
 
     def stop(*_words: object) -> None:
         raise KeyboardInterrupt
@@ -98,7 +98,7 @@ def test_ctrl_c_outside_an_upload_is_a_sentence(
 def test_a_thread_that_fails_is_a_sentence_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No trace from another thread gets into the terminal."""
+    """No traceback of another thread is printed."""
     monkeypatch.setenv("CAVATICA_STATE_DIR", str(tmp_path))
 
     def start(*_words: object) -> list[object]:
@@ -115,7 +115,7 @@ def test_a_thread_that_fails_is_a_sentence_too(
 
 
 def test_wrong_usage_is_told_to_machines_too(capfd: pytest.CaptureFixture[str]) -> None:
-    """Under --json the error is an object on standard output as well."""
+    """With --json wrong usage is an object on standard output too."""
     assert run(["receipts", "--json", "--last", "none"]) == Exit.USAGE
     out, err = capfd.readouterr()
     assert json.loads(out)["exit_code"] == Exit.USAGE

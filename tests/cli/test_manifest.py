@@ -31,7 +31,7 @@ def problems(path: Path) -> list[str]:
 
 
 def test_the_platforms_own_format_is_read(tmp_path: Path) -> None:
-    """First column the path, the others metadata; an empty cell is no value."""
+    """The first column is the path, the others are metadata; an empty cell is no value."""
     assert read_manifest(write(tmp_path, PLATFORM)) == [
         ManifestRow(2, str(tmp_path / "run/a_1.fastq.gz"), "run", metadata={"sample_id": "S-1", "paired_end": "1"}),
         ManifestRow(3, str(tmp_path / "run/a_2.fastq.gz"), "run", metadata={"sample_id": "S-1", "paired_end": "2"}),
@@ -52,7 +52,7 @@ def test_the_platforms_own_format_is_read(tmp_path: Path) -> None:
     ids=["plain", "mark", "crlf", "utf-16", "no last newline", "empty lines"],
 )
 def test_what_spreadsheets_write_is_read(tmp_path: Path, raw: bytes) -> None:
-    """A mark, CRLF, UTF-16 and empty lines change nothing but line numbers."""
+    """A byte order mark, CRLF, UTF-16 and empty lines change only the line numbers."""
     rows = read_manifest(write(tmp_path, raw))
     assert [(row.source, row.metadata) for row in rows] == [
         (row.source, row.metadata) for row in read_manifest(write(tmp_path, PLATFORM, "plain.csv"))
@@ -60,7 +60,7 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, raw: bytes) -> None:
 
 
 def test_tsv_and_json_lines_say_the_same(tmp_path: Path) -> None:
-    """The same files and metadata in three formats are the same rows."""
+    """The same files and metadata in three formats give the same rows."""
     rows = read_manifest(write(tmp_path, PLATFORM))
     table = list(csv.reader(io.StringIO(PLATFORM)))
     tsv = "\n".join("\t".join(cells) for cells in table)
@@ -79,7 +79,7 @@ NAME = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 
 @given(st.dictionaries(NAME, st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=6), st.sampled_from(",\t"))
 def test_any_text_survives_a_table(files: dict[str, list[str]], delimiter: str) -> None:
-    """Quotes, separators and line ends inside cells come out as they went in."""
+    """Quotes, separators and newlines inside cells are read as they were written."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter)
     writer.writerow(["file", "one", "two", "three"])
@@ -96,7 +96,7 @@ def test_any_text_survives_a_table(files: dict[str, list[str]], delimiter: str) 
 
 
 def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
-    """A user who corrects a manifest wants to do it once."""
+    """All problems of a manifest are reported together, with their lines."""
     text = "file,a.b,ok,ok\nx,1,2\n,1,2,3\ny,1,2,3\ny,1,2,3\nz,1,2,3,4\n" + f"long,,{'v' * 301},\n"
     found = problems(write(tmp_path, text))
     starts = [
@@ -155,12 +155,12 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str | bytes, word: str) -> None:
-    """Each way to be wrong has a sentence of its own."""
+    """Each kind of problem has its own sentence."""
     assert word in " ".join(problems(write(tmp_path, text, name)))
 
 
 def test_a_file_in_place_of_a_column_name_is_told(tmp_path: Path) -> None:
-    """A table without a row of names would lose its first file; every usual name of the column is taken."""
+    """A table without a header row is refused, and every usual name of the path column is accepted."""
     (tmp_path / "S1").write_bytes(b"")
     (found,) = problems(write(tmp_path, "S1,a\nS2,b\n"))
     assert "'S1' is a path" in found
@@ -169,12 +169,12 @@ def test_a_file_in_place_of_a_column_name_is_told(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path) -> None:
-    """No traceback for a wrong path."""
+    """A missing manifest is reported without a traceback."""
     assert "cannot be read" in problems(tmp_path / "none.csv")[0]
 
 
 def test_numbers_are_the_text_that_stands_there(tmp_path: Path) -> None:
-    """A version 1.10 does not become 1.1, nor a long number another one."""
+    """A number keeps its text: 1.10 does not become 1.1."""
     written = ["1.10", "1e3", "-0", "12345678901234567890123", "9" * 250, "1e999"]
     fields = ", ".join(f'"f{number}": {text}' for number, text in enumerate(written))
     (row,) = read_manifest(write(tmp_path, f'{{"path": "a", "metadata": {{{fields}}}}}', "m.jsonl"))
@@ -186,13 +186,13 @@ def test_numbers_are_the_text_that_stands_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["list", "list.txt"])
 @pytest.mark.parametrize("mark", [",", "\t"])
 def test_a_suffix_that_says_nothing_leaves_it_to_the_first_line(tmp_path: Path, name: str, mark: str) -> None:
-    """A table in a .txt is read, whether it has commas or tabs."""
+    """In a .txt file, the first line decides between commas and tabs."""
     (row,) = read_manifest(write(tmp_path, f"path{mark}a\nx{mark}1\n", name))
     assert row.metadata == {"a": "1"}
 
 
 def test_numbers_and_urls_in_json_lines(tmp_path: Path) -> None:
-    """A number is the text that stands there, and a URL is not joined to the folder."""
+    """In JSON lines a number keeps its text, and a URL is not joined to the folder."""
     text = '{"path": "s3://b/k.bam", "name": "k2.bam", "metadata": {"age": 7, "alive": true}, "tags": ["t"]}'
     (row,) = read_manifest(write(tmp_path, text, "m.jsonl"))
     assert row == ManifestRow(1, "s3://b/k.bam", "", "k2.bam", {"age": "7", "alive": "true"}, ("t",))

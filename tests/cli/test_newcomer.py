@@ -1,4 +1,4 @@
-"""What somebody sees who uses the command for the first time, on a terminal of 80 columns, and makes mistakes."""
+"""What a new user sees on a terminal of 80 columns after common mistakes."""
 
 import re
 
@@ -19,7 +19,7 @@ TO = ("--project", PROJECT)
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o666])
 def test_doctor_names_the_token_file_and_says_who_can_read_it(machine: Machine, mode: int) -> None:
-    """A token file that other users can read is a note, said once, with the command that mends it."""
+    """Doctor notes once that other users can read a token file, with the command that corrects it."""
     place = machine.file("token.txt", machine.mock.token.encode())
     place.chmod(mode)
     ended = machine.call("doctor", "--json", "--token-file", "token.txt", env={"SB_AUTH_TOKEN": ""})
@@ -30,7 +30,7 @@ def test_doctor_names_the_token_file_and_says_who_can_read_it(machine: Machine, 
 
 
 def test_upload_warns_of_a_token_file_that_others_can_read(machine: Machine) -> None:
-    """Once, and the file is uploaded all the same."""
+    """Upload warns once of a token file that other users can read, and uploads the file."""
     machine.file("a.bam")
     machine.file("token.txt", machine.mock.token.encode()).chmod(0o644)
     for command in (("upload", "a.bam", *TO), ("uploads", "list")):
@@ -40,7 +40,7 @@ def test_upload_warns_of_a_token_file_that_others_can_read(machine: Machine) -> 
 
 
 def test_doctor_says_once_that_others_can_read_the_credentials(machine: Machine) -> None:
-    """The finding is enough; the connection that it makes does not say it again."""
+    """Doctor reports readable credentials once, although it also connects."""
     text = f"[default]\nauth_token = {machine.mock.token}\napi_endpoint = {machine.mock.base_url}\n"
     machine.file(".sevenbridges/credentials", text.encode()).chmod(0o666)
     ended = machine.call("doctor", env={"SB_AUTH_TOKEN": "", "SB_API_ENDPOINT": ""})
@@ -49,7 +49,7 @@ def test_doctor_says_once_that_others_can_read_the_credentials(machine: Machine)
 
 
 def test_doctor_notes_that_the_state_is_not_in_its_usual_folder(machine: Machine) -> None:
-    """Without a home that can be written, it says where receipts are."""
+    """Without a writable home, doctor says where the receipts are."""
     nowhere = {"HOME": "/dev/null", "CAVATICA_STATE_DIR": "", "XDG_STATE_HOME": "/dev/null/state"}
     ended = machine.run("doctor", "--json", env={**nowhere, "TMPDIR": str(machine.home)})
     (found,) = [event for event in ended.events if event["check"] == "state"]
@@ -58,7 +58,7 @@ def test_doctor_notes_that_the_state_is_not_in_its_usual_folder(machine: Machine
 
 
 def test_a_folder_that_is_none_is_said_without_the_words_of_programs(machine: Machine) -> None:
-    """Neither operationIds nor regular expressions, and what to do."""
+    """An unknown folder is reported without operationIds and regular expressions, and with a hint."""
     machine.file("a.bam")
     for command in (("doctor", "--parent", "nix"), ("upload", "a.bam", "--parent", "nix")):
         ended = machine.call(*command)
@@ -70,7 +70,7 @@ def test_a_folder_that_is_none_is_said_without_the_words_of_programs(machine: Ma
 
 
 def test_a_file_in_the_place_of_a_folder(machine: Machine) -> None:
-    """The ID of a file is told from a folder's by every command, with the code of a place that is none."""
+    """Every command reports the ID of a file given as a folder, with the exit code of a missing folder."""
     machine.file("a.bam")
     assert machine.call("upload", "a.bam", *TO).code == 0
     (there,) = machine.mock.files()
@@ -82,19 +82,19 @@ def test_a_file_in_the_place_of_a_folder(machine: Machine) -> None:
 
 
 def test_hints_of_the_command_line_hold_no_python() -> None:
-    """What a Python program would write is left out, the rest stays."""
+    """Hints of the command line leave out what only a Python program can do."""
     error = FileChanged("a.bam changed.", 'Run it with --yes (changed="restart" in Python): it is uploaded anew.')
     assert hint_of(error) == "Run it with --yes: it is uploaded anew."
 
 
 def test_what_a_server_says_of_a_form_is_no_regular_expression() -> None:
-    """The pattern is for programmers."""
+    """A regular expression in an answer of the server is not shown."""
     error = NotFound('getFile failed: the server answered 404. file_id: "x" does not match "^[0-9a-f]{24}$".')
     assert message_of(error) == 'Looking up a file failed: the server answered 404. file_id: "x" has the wrong form.'
 
 
 def test_plain_http_is_refused_with_advice_that_can_be_followed(machine: Machine) -> None:
-    """The command has no option for it, so none is hinted at."""
+    """Plain HTTP is refused without naming an option, since the command has none for it."""
     machine.file("a.bam")
     for words, env in ((("--endpoint", "http://example.com/v2"), {}), ((), {"SB_API_ENDPOINT": "http://example.com"})):
         ended = machine.call("upload", "a.bam", *TO, *words, env=env)
@@ -103,7 +103,7 @@ def test_plain_http_is_refused_with_advice_that_can_be_followed(machine: Machine
 
 
 def test_wide_characters_take_two_columns_of_a_table() -> None:
-    """What stands behind a Japanese name is below its header on the terminal."""
+    """Table columns are aligned behind wide characters, such as Japanese ones."""
     rows = (("\u691c\u4f53", "1"), ("abcde", "2"), ("e\u0301", "3"))
     assert [cell_len(line[: line.index(mark)]) for line, mark in zip(table("AB", rows, 80), "B123", strict=True)] == [
         7
@@ -115,7 +115,7 @@ def test_wide_characters_take_two_columns_of_a_table() -> None:
     width=st.integers(1, 200),
 )
 def test_tables_fit_the_terminal(rows: list[list[str]], width: int) -> None:
-    """No line is too long unless it is one cell alone; every cell is there whole, below its header."""
+    """No table line is too long, unless it is one cell, and every cell is shown in full below its header."""
     lines = table(("A", "B", "C", "D"), rows, width)
     assert len(lines) % (len(rows) + 1) == 0
     for line in lines:
@@ -127,7 +127,7 @@ def test_tables_fit_the_terminal(rows: list[list[str]], width: int) -> None:
 
 @pytest.mark.parametrize("command", [("uploads", "list"), ("receipts",), ("receipts", "--map"), ("doctor", *TO)])
 def test_lists_are_readable_at_80_columns(machine: Machine, command: tuple[str, ...]) -> None:
-    """An ID of 64 characters stands whole on one line, and only a long path is broken by the terminal."""
+    """An ID of 64 characters is on one line, and only a long path is broken by the terminal."""
     machine.file("sample-1.bam", bytes(300))
     machine.run("upload", "sample-1.bam", *TO)
     machine.file("sample-2.bam", bytes(300))
@@ -143,7 +143,7 @@ def test_lists_are_readable_at_80_columns(machine: Machine, command: tuple[str, 
 
 
 def test_one_part_is_no_plural(machine: Machine) -> None:
-    """A plan that resumes one part, and an upload of one part, say so."""
+    """One part is never called “parts”."""
     machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=2, times=None))
     machine.run("upload", "a.bam", *TO, "--part-size", "200", "--retry-for", "1s")
@@ -168,7 +168,7 @@ def test_help_fits_80_columns(machine: Machine, command: str) -> None:
 
 
 def test_machines_learn_what_would_be_aborted(machine: Machine) -> None:
-    """With --json a dry run prints the uploads that it says a number of, and aborts none."""
+    """With --json, a dry run of abort prints each upload and aborts none."""
     machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=2, times=None))
     machine.run("upload", "a.bam", *TO, "--part-size", "200", "--retry-for", "1s")
@@ -179,7 +179,7 @@ def test_machines_learn_what_would_be_aborted(machine: Machine) -> None:
 
 
 def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
-    """Before anything is sent."""
+    """An unexpected size is reported with a hint, before anything is sent."""
     machine.file("a.bam", bytes(3))
     ended = machine.call("upload", "a.bam", *TO, "--expect-size", "5")
     assert ended.code == 5
@@ -191,7 +191,7 @@ def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
     ("option", "said"), [("--jobs", "'x' is not a whole number."), ("--stop-within", "'x' is not a number.")]
 )
 def test_what_is_no_number_is_said_in_plain_words(machine: Machine, option: str, said: str) -> None:
-    """Not as the type that a program gives it."""
+    """A wrong number is reported in plain words, without the name of a Python type."""
     ended = machine.call("upload", "a.bam", *TO, option, "x", "--json")
     assert ended.code == 2
     assert said in ended.event("error")["message"]
@@ -204,7 +204,7 @@ def test_what_is_no_number_is_said_in_plain_words(machine: Machine, option: str,
 def test_machines_learn_why_any_command_ended(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], kind: str, code: int
 ) -> None:
-    """An interruption and an internal error are objects, too, and each line is one."""
+    """With --json an interruption and an internal error are one object on one line."""
 
     def fail(*_words: object) -> None:
         raise raised
@@ -217,7 +217,7 @@ def test_machines_learn_why_any_command_ended(
 
 @pytest.mark.parametrize("words", [("a.bam", "--include", "nix"), ("nix",), ("a.bam", "--tag", "x" * 9999)])
 def test_machines_learn_why_nothing_was_begun(machine: Machine, words: tuple[str, ...]) -> None:
-    """Wrong usage of any kind ends with an object that has the exit code."""
+    """With --json wrong usage ends with an object that has the exit code."""
     machine.file("a.bam")
     ended = machine.call("upload", *words, *TO, "--json")
     assert (ended.code, ended.event("error")["exit_code"]) == (2, 2)

@@ -1,4 +1,4 @@
-"""Pipes, devices and impossible names where the command looks or writes by itself: it never waits for them or falls."""
+"""Pipes, devices and impossible names do not block or crash the command."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ LONG = "n" * 300
 
 
 def test_a_pipe_where_a_digest_or_a_receipt_could_be(machine: Machine) -> None:
-    """A named pipe called FILE.md5, or lying among the receipts, is not opened."""
+    """A named pipe called FILE.md5 or among the receipts is not opened."""
     machine.file("a.bam")
     os.mkfifo(machine.home / "a.bam.md5")
     (machine.home / "state/receipts").mkdir(parents=True)
@@ -26,7 +26,7 @@ def test_a_pipe_where_a_digest_or_a_receipt_could_be(machine: Machine) -> None:
 
 
 def test_a_file_that_becomes_a_pipe_during_its_upload(machine: Machine) -> None:
-    """What is open is still the file: nobody waits for a writer of the pipe that has its path now."""
+    """If a pipe replaces the file during its upload, the open file is still used."""
     path = machine.file("a.bam", b"ACGT" * 100)
 
     def replace(event: Event) -> None:
@@ -43,7 +43,7 @@ def test_a_file_that_becomes_a_pipe_during_its_upload(machine: Machine) -> None:
 
 @pytest.mark.parametrize("option", ["--receipt", "--log-file"])
 def test_a_name_that_no_file_system_takes(machine: Machine, option: str) -> None:
-    """A path that cannot exist is wrong usage, and nothing is uploaded."""
+    """A path that no file system allows is wrong usage, and nothing is uploaded."""
     machine.file("a.bam")
     ended = machine.call("upload", "a.bam", *TO, option, LONG)
     assert (ended.code, machine.mock.files()) == (2, [])
@@ -51,7 +51,7 @@ def test_a_name_that_no_file_system_takes(machine: Machine, option: str) -> None
 
 
 def test_a_state_folder_that_cannot_be(machine: Machine) -> None:
-    """A state folder with an impossible name costs the journal, not the upload."""
+    """With an impossible state folder, the upload runs without a journal."""
     machine.file("a.bam")
     ended = machine.run("upload", "a.bam", *TO, env={"CAVATICA_STATE_DIR": str(machine.home / LONG)})
     assert ended.code == 0, ended.err
@@ -60,7 +60,7 @@ def test_a_state_folder_that_cannot_be(machine: Machine) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_log_on_a_full_disk(machine: Machine) -> None:
-    """An upload whose log could not be written has succeeded, and says once that the log is incomplete."""
+    """If the log cannot be written, the upload succeeds and says once that the log is incomplete."""
     machine.file("a.bam")
     ended = machine.run("upload", "a.bam", *TO, "--log-file", "/dev/full")
     assert ended.code == 0, ended.err
@@ -70,7 +70,7 @@ def test_a_log_on_a_full_disk(machine: Machine) -> None:
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="there is no /dev/stdout here")
 def test_a_receipt_into_a_pipe_that_is_open(machine: Machine) -> None:
-    """`--receipt /dev/stdout` in a pipeline writes the receipt into the pipe."""
+    """`--receipt /dev/stdout` writes the receipt into the pipe of a pipeline."""
     machine.file("a.bam")
     process = machine.start("upload", "a.bam", *TO, "--receipt", "/dev/stdout", "-q", stdout=subprocess.PIPE)
     out, _ = process.communicate()
@@ -83,7 +83,7 @@ def test_a_receipt_into_a_pipe_that_is_open(machine: Machine) -> None:
     "words", [["upload", "a.bam", *TO], ["uploads", "list"], ["doctor"], ["--help"], ["nothing"], []]
 )
 def test_standard_error_on_a_full_disk(machine: Machine, words: list[str]) -> None:
-    """The exit code is that of the command, as if somebody had read what it said."""
+    """If standard error cannot be written, the exit code is the same."""
     machine.file("a.bam")
     with Path("/dev/full").open("wb") as full:
         process = machine.start(*words, stderr=full)
@@ -96,7 +96,7 @@ def test_standard_error_on_a_full_disk(machine: Machine, words: list[str]) -> No
     "words", [["receipts"], ["--help"], ["upload", "--help"], ["--version"], ["completion", "bash"]]
 )
 def test_standard_output_on_a_full_disk(machine: Machine, words: list[str]) -> None:
-    """What was asked for could not be written: one sentence, and a failure."""
+    """If standard output cannot be written, the command fails with one sentence."""
     machine.file("a.bam")
     assert machine.run("upload", "a.bam", *TO).code == 0
     with Path("/dev/full").open("wb") as full:
@@ -106,7 +106,7 @@ def test_standard_output_on_a_full_disk(machine: Machine, words: list[str]) -> N
 
 
 def test_verify_does_not_wait_for_a_pipe(machine: Machine) -> None:
-    """What is no regular file is refused at once; so is a receipt without an end."""
+    """Verify refuses what is not a regular file, and a receipt without an end."""
     machine.file("a.bam")
     os.mkfifo(machine.home / "pipe")
     assert machine.run("upload", "a.bam", *TO).code == 0
@@ -118,7 +118,7 @@ def test_verify_does_not_wait_for_a_pipe(machine: Machine) -> None:
 
 
 def test_what_is_no_receipt_is_said(machine: Machine) -> None:
-    """`receipts` lists what it can read, says what it passed over, and refuses a folder that is not there."""
+    """`receipts` lists what it can read, reports what it skipped, and refuses a missing folder."""
     machine.file("a.bam")
     assert machine.run("upload", "a.bam", *TO).code == 0
     machine.file("state/receipts/b.json", b"{}")
@@ -139,7 +139,7 @@ def test_a_stream_that_is_expected_to_be_empty(machine: Machine) -> None:
 def test_a_file_handle_that_a_network_file_system_lost(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    """The file is opened once more; if that does not help, it is a sentence, and no trace."""
+    """A lost handle of a network file system is opened once more; if that fails, the error is one sentence."""
     machine.file("a.bam", bytes(300))
     left = [times]
     read = os.pread

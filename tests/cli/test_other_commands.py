@@ -21,13 +21,13 @@ TO = ("--project", PROJECT)
 
 @pytest.fixture
 def api(mock: MockServer) -> Iterator[Api]:
-    """The same user on another machine."""
+    """A connection of the same user from another machine."""
     with connect(mock.token, mock.base_url) as client:
         yield client
 
 
 def test_an_upload_of_another_machine_is_listed_shown_and_finished_here(machine: Machine, api: Api) -> None:
-    """What the server has is compared with the file, and only the rest is sent."""
+    """An upload of another machine is listed, shown and resumed: only parts that the server lacks are sent."""
     content = b"A" * 100 + b"B" * 50
     machine.file("a.bam", content)
     begun = api.start_upload(Destination(project=PROJECT), "a.bam", size=150, part_size=100)
@@ -46,7 +46,7 @@ def test_an_upload_of_another_machine_is_listed_shown_and_finished_here(machine:
 
 
 def test_resume_goes_on_with_what_was_begun_here(machine: Machine) -> None:
-    """Without an id, every unfinished upload of this machine is finished."""
+    """Resume without an ID completes every unfinished upload of this machine."""
     machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
     assert machine.call("upload", "a.bam", *TO, "--part-size", "100").code == 4
@@ -58,7 +58,9 @@ def test_resume_goes_on_with_what_was_begun_here(machine: Machine) -> None:
 
 
 def test_uploads_are_aborted_by_id_and_by_age(machine: Machine, api: Api) -> None:
-    """By id at once; by age only with --yes where nobody can be asked; the young are spared, the unknown told."""
+    """Abort takes IDs and an age, needs --yes for an age without a terminal, keeps younger uploads, and reports unknown
+    IDs.
+    """
     ids = [api.start_upload(Destination(project=PROJECT), f"{n}.bam", size=1).upload_id for n in range(3)]
     assert machine.call("uploads", "abort").code == 2
     assert machine.call("uploads", "abort", ids[0]).out == f"{ids[0]}\taborted\n"
@@ -75,7 +77,9 @@ def test_uploads_are_aborted_by_id_and_by_age(machine: Machine, api: Api) -> Non
 
 
 def test_receipts_are_kept_listed_and_verified(machine: Machine) -> None:
-    """A file is proved to be what was uploaded, offline; one that differs is exit code 5, with the parts named."""
+    """Verify compares a file with its receipt offline; a file that differs gives exit code 5 and the numbers of the
+    parts.
+    """
     machine.file("d/a.bam", bytes(250))
     machine.file("d/b.bam", b"b")
     done = machine.call("upload", "d", "-r", *TO, "--part-size", "100", "--receipt", "kept/", "-q")
@@ -96,7 +100,7 @@ def test_receipts_are_kept_listed_and_verified(machine: Machine) -> None:
 
 
 def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> None:
-    """Storage is tried with a byte of an upload that is aborted: no file, no open upload."""
+    """Doctor tests storage with one byte, and leaves no file and no upload."""
     ended = machine.run("doctor", *TO, "--json")
     assert ended.code == 0
     grades = {event["check"]: event["grade"] for event in ended.events}
@@ -110,7 +114,7 @@ def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> No
 
 @pytest.mark.parametrize("words", [("doctor",), ("upload", "a.bam", "--dry-run", *TO), ("uploads", "list")])
 def test_a_damaged_journal_is_told_by_whoever_sets_it_aside(machine: Machine, words: tuple[str, ...]) -> None:
-    """Also commands that only look say that the journal was set aside: the next one will not know it."""
+    """A command that only reads also reports a damaged journal when it sets the journal aside."""
     machine.file("a.bam")
     machine.file("state/journal.sqlite", b"no database, but a text of some length" * 20)
     ended = machine.call(*words)
@@ -119,7 +123,7 @@ def test_a_damaged_journal_is_told_by_whoever_sets_it_aside(machine: Machine, wo
 
 
 def test_doctor_notices_a_journal_that_cannot_be_written(machine: Machine) -> None:
-    """The tables are in order, but each write to them fails."""
+    """Doctor finds a journal that can be read but not written."""
     assert machine.call("doctor").code == 0
     with sqlite3.connect(machine.home / "state/journal.sqlite") as database:
         database.execute("CREATE TRIGGER no BEFORE INSERT ON starts BEGIN SELECT RAISE(FAIL, 'no room'); END")
@@ -134,7 +138,7 @@ def test_doctor_notices_a_journal_that_cannot_be_written(machine: Machine) -> No
     [(30.0, "ok", "agrees"), (-30.0, "ok", "agrees"), (3600.0, "wrong", "behind"), (-3600.0, "wrong", "ahead of")],
 )
 def test_doctor_notices_a_clock_that_is_wrong(tmp_path: Path, ahead: float, grade: str, says: str) -> None:
-    """By an hour it is wrong, with what to do about it; by half a minute it is not."""
+    """Doctor reports a clock that is wrong by an hour, with a hint, but not one that is wrong by half a minute."""
     with MockServer(clock=lambda: time.time() + ahead) as mock:
         ended = Machine(mock, tmp_path).call("doctor", "--json")
     (found,) = [event for event in ended.events if event["check"] == "clock"]
@@ -151,7 +155,7 @@ def test_doctor_notices_a_clock_that_is_wrong(tmp_path: Path, ahead: float, grad
     ],
 )
 def test_doctor_says_what_is_wrong(machine: Machine, fault: Fault, check: str, code: int) -> None:
-    """The exit code is that of the first thing wrong, and there is a sentence on what to do."""
+    """Doctor exits with the code of the first problem, and has a hint for each."""
     machine.mock.faults.add(fault)
     ended = machine.call("doctor", *TO)
     assert ended.code == code
@@ -172,7 +176,7 @@ def test_doctor_says_what_is_wrong(machine: Machine, fault: Fault, check: str, c
 def test_doctor_says_what_stands_in_the_way(
     machine: Machine, variable: str, value: str, check: str, sentence: str
 ) -> None:
-    """What the environment says of certificates and proxies is looked at before any call."""
+    """Doctor checks the variables for certificates and proxies before it makes a call."""
     elsewhere = {"SB_API_ENDPOINT": "https://platform.invalid/v2"} if variable == "HTTPS_PROXY" else {}
     ended = machine.run("doctor", *TO, env={variable: value, **elsewhere})
     assert ended.code == 3
@@ -182,7 +186,7 @@ def test_doctor_says_what_stands_in_the_way(
 
 
 def test_upload_says_that_certificates_cannot_be_read(machine: Machine) -> None:
-    """An SSL_CERT_FILE that is not there is a sentence, and no fault of the program."""
+    """A missing SSL_CERT_FILE is reported in a sentence, and is not an internal error."""
     machine.file("a.bam")
     place = {"SSL_CERT_FILE": "/nowhere", "SB_API_ENDPOINT": "https://127.0.0.1:9/v2"}
     ended = machine.run("upload", "a.bam", *TO, env=place)
@@ -191,7 +195,7 @@ def test_upload_says_that_certificates_cannot_be_read(machine: Machine) -> None:
 
 
 def test_completion_and_version(machine: Machine) -> None:
-    """The script completes this command; the version names the contract, to the bytes of the document."""
+    """The script completes this command, and the version has the version and the hash of the document."""
     assert "_CAVATICA_COMPLETE" in machine.run("completion", "bash").out
     document = (Path(__file__).parents[2] / "openapi.yaml").read_bytes()
     version = machine.call("--version").out
@@ -200,7 +204,7 @@ def test_completion_and_version(machine: Machine) -> None:
 
 
 def test_a_damaged_receipt_is_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """No traceback for a file that is no receipt."""
+    """A damaged receipt is reported without a traceback."""
     from cavatica_upload.cli import run
 
     (tmp_path / "r.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""The pieces of the command line by themselves: numbers, names, exit codes, progress."""
+"""The parts of the command line alone: numbers, names, exit codes, progress."""
 
 import io
 import math
@@ -34,21 +34,21 @@ from tests.clock import Clock
 
 @given(st.text(min_size=1))
 def test_shown_text_moves_no_cursor(text: str) -> None:
-    """Whatever a file is called, it is one line of printable text."""
+    """Any file name is shown as one line of printable text."""
     shown = visible(text)
     assert all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in shown)
     assert shown.encode()
 
 
 def test_bytes_of_a_name_that_are_not_utf8_are_shown() -> None:
-    """They are in file names now and then."""
+    """Bytes of a name that are not UTF-8 are shown escaped."""
     assert visible("a\udcff") == "a\\xff"
     assert visible("größe ✓ 試.bam") == "größe ✓ 試.bam"
 
 
 @given(st.integers(0, 2**60))
 def test_sizes_are_short_and_near(count: int) -> None:
-    """At most four figures, and within a percent of the truth."""
+    """A size is shown with at most four digits, within a percent of the truth."""
     number, unit = size_text(count).split()
     factor = 1024 ** ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit)
     assert len(number) <= 4
@@ -60,7 +60,7 @@ def test_sizes_are_short_and_near(count: int) -> None:
     [(0.04, "0.0 s"), (4.21, "4.2 s"), (58, "58 s"), (725, "12 min 5 s"), (12000, "3 h 20 min"), (187200, "2 d 4 h")],
 )
 def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
-    """Two units at most."""
+    """A duration is shown in at most two units."""
     assert time_text(seconds) == text
 
 
@@ -69,20 +69,20 @@ def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
     [("1", 1), ("64MiB", 64 * 1024**2), ("64M", 64 * 1024**2), ("64 mb", 64 * 1024**2), ("1.5g", 3 * 512 * 1024**2)],
 )
 def test_sizes_are_binary_however_they_are_written(text: str, size: int) -> None:
-    """One meaning for all spellings."""
+    """All spellings of a size have the same binary meaning."""
     assert Size().convert(text, None, None) == size
     assert Size(a_second=True).convert(text + "/s", None, None) == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "x", "64X", "1e9", "64MiB/s", "0.1"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    """With an example of one."""
+    """A wrong size is refused with an example of a right one."""
     with pytest.raises(click.BadParameter, match="64MiB"):
         Size().convert(text, None, None)
 
 
 def test_ages_and_pairs() -> None:
-    """7d is a week; a value may have any sign in it."""
+    """7d is a week, and the value of a pair may have any character."""
     assert Span().convert("7d", None, None) == Span().convert("1w", None, None) == 7 * 86400
     assert Pair().convert("a=b=c", None, None) == ("a", "b=c")
     for wrong in ("7", "d", "7y"):
@@ -103,13 +103,13 @@ def test_ages_and_pairs() -> None:
     ],
 )
 def test_a_project_may_have_folders_behind_it(text: str, target: str) -> None:
-    """`owner/name/folder`."""
+    """A project may be followed by folders: `owner/name/folder`."""
     assert str(Target.parse(text, None)) == target
 
 
 @pytest.mark.parametrize("text", ["", "mlin", "mlin/", "/rna", "mlin/rna//a", "mlin/rna/__x", "mlin/rna/../x", "a b/c"])
 def test_what_is_no_project_is_refused(text: str) -> None:
-    """Before anything is sent."""
+    """A wrong project is refused before anything is sent."""
     with pytest.raises(UsageError):
         Target.parse(text, None)
 
@@ -142,13 +142,15 @@ def test_what_is_no_project_is_refused(text: str) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
 def test_each_error_has_its_exit_code(error: BaseException, code: int) -> None:
-    """The table of the help page."""
+    """Each error has the exit code of the table in the help page."""
     assert exit_of(error) == code
 
 
 @given(st.integers(0, 3), st.lists(st.sampled_from(list(Exit)[1:]), max_size=4))
 def test_the_code_of_a_run(done: int, failures: list[Exit]) -> None:
-    """0 only if nothing failed; 130 if it was stopped; 4 if only the network failed; the code if all are equal; 1."""
+    """A run exits with 0 if nothing failed, 130 if stopped, 4 if only the network failed, the code if all are equal,
+    else 1.
+    """
     code = exit_of_run(done, failures)
     assert (code == Exit.DONE) == (not failures)
     if Exit.INTERRUPTED in failures:
@@ -161,25 +163,25 @@ def test_the_code_of_a_run(done: int, failures: list[Exit]) -> None:
 
 @pytest.mark.parametrize(("calls", "seconds"), [(0, 0), (1000, 0), (1001, 300), (2000, 300), (10_315, 3000)])
 def test_the_least_time_under_the_call_limit(calls: int, seconds: float) -> None:
-    """A thousand at once, a thousand more every five minutes."""
+    """1,000 calls are free, and each further 1,000 take five minutes."""
     assert least_seconds(calls) == seconds
 
 
 def test_a_share_has_a_share_of_the_calls() -> None:
-    """Ten machines with a tenth each take as long together as one."""
+    """Ten machines with a tenth of the calls each take as long together as one."""
     assert least_seconds(1001, 0.1) == 10 * 300
 
 
 @given(st.dictionaries(st.text(max_size=120), st.text(max_size=320), max_size=5))
 def test_metadata_that_is_let_through_keeps_the_limits(metadata: dict[str, str]) -> None:
-    """Keys of 100 bytes without “.” and “$”, values of 300 bytes."""
+    """Valid metadata has keys of at most 100 bytes without “.” and “$”, and values of at most 300 bytes."""
     if not list(metadata_problems(metadata)):
         assert all(1 <= len(key.encode()) <= 100 and not set(key) & set(".$") for key in metadata)
         assert all(len(value.encode()) <= 300 for value in metadata.values())
 
 
 def test_speed_is_of_the_last_seconds_and_forgets() -> None:
-    """A burst long ago is no speed now; bytes taken back are taken back."""
+    """The speed is that of the last seconds, and bytes of a failed part are subtracted."""
     speed = Speed(0.0)
     speed.add(1000, 1.0)
     speed.add(-500, 2.0)
@@ -191,7 +193,7 @@ STARTED = UploadStarted("a", "id", 1000, 100, 10, resumed_parts=5, resumed_bytes
 
 
 def test_resumed_bytes_are_done_and_no_speed() -> None:
-    """A file that was half there does not look fast."""
+    """Bytes of an earlier run count as done, but not as speed."""
     meter = Meter(1, 1000, 0.0)
     meter.take(STARTED, 0.0)
     assert (meter.done, meter.speed.value(1.0)) == (500, 0.0)
@@ -204,7 +206,7 @@ def test_resumed_bytes_are_done_and_no_speed() -> None:
 
 
 def test_a_wait_counts_down() -> None:
-    """The countdown ends by itself."""
+    """The countdown of a wait ends by itself."""
     meter = Meter(1, 10, 0.0)
     meter.take(RateLimitWait(30.0), 100.0)
     assert [meter.wait_left(now) for now in (100.0, 110.0, 140.0)] == [30.0, 20.0, 0.0]
@@ -219,7 +221,7 @@ def told(events: list[tuple[float, Event]], capsys: pytest.CaptureFixture[str]) 
 
 
 def test_plain_lines_come_at_every_tenth_or_after_five_minutes(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log of a fast upload has about ten lines, that of a slow one some sign of life."""
+    """A fast upload logs about ten lines, a slow one a line every five minutes."""
     size = 10**9
     start = UploadStarted("a", "id", size, size // 10, 10)
     fast = [(0.0, start), *[(number / 10, BytesSent("a", size // 100)) for number in range(1, 100)]]
@@ -230,26 +232,26 @@ def test_plain_lines_come_at_every_tenth_or_after_five_minutes(capsys: pytest.Ca
 
 
 def test_threads_that_wait_together_say_so_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """Eight workers, one line."""
+    """Eight workers that wait for the rate limit print one line."""
     waits = [(number / 10, RateLimitWait(30.0 - number / 10)) for number in range(8)]
     assert len(told([*waits, (40.0, RateLimitWait(30.0))], capsys)) == 2
 
 
 def test_a_skipped_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """With the reason."""
+    """A skipped file is reported with the reason."""
     assert told([(0.0, UploadSkipped("a\x1b", "It is there."))], capsys) == ["a\\x1b: skipped. It is there."]
 
 
 @given(st.text(min_size=1, max_size=80), st.integers(5, 40))
 def test_names_are_cut_in_the_middle(name: str, width: int) -> None:
-    """The end of a name says what it is."""
+    """A long name is cut in the middle, since its end identifies it."""
     short = shorten(visible(name), width)
     assert Console().measure(short).maximum <= width or "\n" in short
 
 
 @given(st.lists(st.text("ab", min_size=20, max_size=60), min_size=1, max_size=8, unique=True))
 def test_names_that_differ_are_shown_differently(names: list[str]) -> None:
-    """Eight files on a terminal of 80 columns are told apart, where half of the differing ends would fit."""
+    """Eight similar names are shown differently on 80 columns, if half of each differing end fits."""
     width = Layout(80, max(map(len, names))).name
     short = shorten_all(names, width)
     assert all(len(name) <= width for name in short)
@@ -257,7 +259,7 @@ def test_names_that_differ_are_shown_differently(names: list[str]) -> None:
 
 
 def test_reads_of_a_pair_are_told_apart() -> None:
-    """What differs may be at the beginning, in the middle or at the end."""
+    """Two names are shown differently, whether they differ at the start, in the middle or at the end."""
     for form in ("S1_R{}.fastq.gz" + "x" * 60, "x" * 60 + "_R{}.fastq.gz", "x" * 40 + "_R{}_" + "y" * 40):
         names = [form.format(number) for number in (1, 2)]
         for width in (12, 30, 50):
@@ -267,7 +269,7 @@ def test_reads_of_a_pair_are_told_apart() -> None:
 
 
 def test_a_file_without_a_byte_is_stalled() -> None:
-    """“9 s left” does not stay when nothing moves; a wait for the rate limit is no stall."""
+    """A file is shown as stalled if no byte is sent, but not during a wait for the rate limit."""
     meter = Meter(1, 1000, 0.0)
     meter.take(UploadStarted("a", "id", 1000, 100, 10), 0.0)
     meter.take(BytesSent("a", 100), 1.0)
@@ -284,7 +286,7 @@ def test_a_file_without_a_byte_is_stalled() -> None:
 
 
 def test_an_outage_counts_up_and_ends() -> None:
-    """Between the events of the uploader the time goes on; what is sent ends it."""
+    """The shown duration of an outage grows between events, and ends when bytes are sent."""
     meter = Meter(1, 1000, 0.0)
     meter.take(Outage(60.0, 9, "connection refused"), 100.0)
     assert meter.trouble(130.0) == "No connection for 1 min 30 s (connection refused); 9 parts waiting"
@@ -293,7 +295,7 @@ def test_an_outage_counts_up_and_ends() -> None:
 
 
 def test_after_an_outage_the_speed_is_that_of_now() -> None:
-    """The seconds without a connection are not averaged into it, neither for a file nor for the run."""
+    """Time without a connection does not lower the speed of a file or of the run."""
     meter = Meter(1, 1000, 0.0)
     meter.take(UploadStarted("a", "id", 1000, 100, 10, 0, 0), 0.0)
     meter.take(BytesSent("a", 100), 1.0)
@@ -304,7 +306,7 @@ def test_after_an_outage_the_speed_is_that_of_now() -> None:
 
 
 def test_a_file_counts_when_it_is_there() -> None:
-    """An interrupted or failed file is no finished one, and what the server keeps of it is counted."""
+    """Only completed files count as finished, and parts that the server keeps of others are counted."""
     meter = Meter(3, 3000, 0.0)
     meter.take(STARTED, 0.0)
     meter.take(PartSent("a", 6, 100, 1.0), 1.0)
@@ -316,7 +318,7 @@ def test_a_file_counts_when_it_is_there() -> None:
 
 @given(st.integers(20, 300))
 def test_bars_fit_any_terminal(width: int) -> None:
-    """No line is broken, however narrow."""
+    """No line of the bars is broken on a terminal of any width."""
     out = io.StringIO()
     layout = Layout(width)
     layout.add("sample-07.R1.fastq.gz", 5 * 1024**3, 10 * 1024**4, 123456789.0, 86399.0, now=0.0)
@@ -327,7 +329,7 @@ def test_bars_fit_any_terminal(width: int) -> None:
 
 
 def test_bars_draw_what_is_under_way() -> None:
-    """A row for each file, one for the run, and the countdown."""
+    """There is a row for each open file, one for the run, and the countdown."""
     output = Output()
     output.console = Console(file=io.StringIO(), width=100, height=30, force_terminal=True, color_system=None)
     clock = Clock(0.0)
@@ -342,7 +344,7 @@ def test_bars_draw_what_is_under_way() -> None:
 
 
 def test_the_sizes_of_streams_and_urls_are_added_as_they_appear() -> None:
-    """A run is never more than whole."""
+    """A run with streams and URLs is never shown as more than 100 %."""
     meter = Meter(2, 0, 0.0, ["s", "u"])
     meter.take(UploadStarted("s", "1", None, 100, None), 0.0)
     meter.take(BytesSent("s", 70), 1.0)

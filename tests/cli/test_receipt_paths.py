@@ -1,4 +1,4 @@
-"""Where `--receipt` leads, nothing of the user's is destroyed."""
+"""`--receipt` never destroys what is at its path."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def test_a_pipe_gets_the_receipt_and_stays_a_pipe(machine: Machine) -> None:
 
 
 def test_a_device_stays_a_device(machine: Machine) -> None:
-    """`--receipt /dev/null` keeps none, and /dev/null is what it was."""
+    """`--receipt /dev/null` keeps no receipt, and /dev/null stays a device."""
     machine.file("a.bam")
     (machine.home / "null").symlink_to("/dev/null")
     assert machine.run("upload", "a.bam", *TO, "--receipt", "null").code == 0
@@ -37,7 +37,7 @@ def test_a_device_stays_a_device(machine: Machine) -> None:
 
 
 def test_a_link_is_followed_and_a_file_keeps_its_permissions(machine: Machine) -> None:
-    """What the link leads to gets the receipt; the link stays."""
+    """The receipt replaces the target of a link, and the link stays."""
     machine.file("a.bam")
     real = machine.file("kept/r.json", b"old")
     real.chmod(0o640)
@@ -50,7 +50,7 @@ def test_a_link_is_followed_and_a_file_keeps_its_permissions(machine: Machine) -
 
 
 def test_a_pipe_that_nobody_reads_is_not_waited_for_for_ever(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is uploaded, and its receipt is said not to be written."""
+    """If nobody reads the pipe, the file is uploaded, and a message says that the receipt was not written."""
     monkeypatch.setattr(disk, "READER_SECONDS", 0)
     machine.file("a.bam")
     os.mkfifo(machine.home / "pipe")
@@ -60,7 +60,7 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for_for_ever(machine: Machine, m
 
 
 def test_a_link_into_a_folder_that_is_missing(machine: Machine) -> None:
-    """The folder is made where the link leads."""
+    """The missing folder of a link's target is made."""
     machine.file("a.bam")
     (machine.home / "r.json").symlink_to("not/yet/r.json")
     assert machine.call("upload", "a.bam", *TO, "--receipt", "r.json").code == 0
@@ -68,7 +68,7 @@ def test_a_link_into_a_folder_that_is_missing(machine: Machine) -> None:
 
 
 def test_no_place_at_all(machine: Machine) -> None:
-    """An empty text, as an unset variable leaves it, is wrong usage, and nothing is uploaded."""
+    """An empty path, as from an unset variable, is wrong usage, and nothing is uploaded."""
     machine.file("a.bam")
     assert machine.call("upload", "a.bam", *TO, "--receipt", "").code == 2
     assert machine.mock.files() == []
@@ -76,7 +76,7 @@ def test_no_place_at_all(machine: Machine) -> None:
 
 @pytest.mark.parametrize("letter", ["n", "ü"])
 def test_names_that_leave_no_room_for_the_suffix(machine: Machine, letter: str) -> None:
-    """Files whose names are as long as a name may be get receipts of their own, too."""
+    """Files with names of the maximum length get separate receipts too."""
     length = 254 // len(letter.encode())
     names = [letter * length, letter * (length - 1) + "x"]
     for name in names:

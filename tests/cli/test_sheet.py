@@ -1,4 +1,4 @@
-"""A sample sheet is usable on the platform once its files are there."""
+"""A sample sheet with platform paths or IDs."""
 
 import csv
 import re
@@ -31,7 +31,7 @@ def rows(machine: Machine) -> list[list[str]]:
 
 
 def upload(machine: Machine, *more: str) -> list[str]:
-    """The words of a run with a sheet."""
+    """The arguments of a run with a sheet."""
     return ["upload", "-r", "reads", "--sheet", "samples.csv", "--sheet-out", "platform.csv", *more]
 
 
@@ -44,7 +44,7 @@ def root_of(machine: Machine) -> str:
 
 @pytest.mark.usefixtures("reads")
 def test_cells_become_platform_paths(machine: Machine) -> None:
-    """Each cell that names an uploaded file gets its path on the platform; all others stay as they are."""
+    """Each cell that names an uploaded file gets its platform path; all others stay the same."""
     ended = machine.call(*upload(machine, "--project", f"{PROJECT}/run"))
     assert ended.code == 0, ended.err
     root = root_of(machine)
@@ -70,7 +70,7 @@ def test_a_folder_by_its_id_has_the_same_paths(machine: Machine) -> None:
 
 @pytest.mark.usefixtures("reads")
 def test_ids_and_files_that_were_there(machine: Machine) -> None:
-    """With --sheet-style id the cells are file IDs, also of files that an earlier run uploaded."""
+    """With --sheet-style id the cells are file IDs, including those of an earlier run."""
     assert machine.call("upload", "-r", "reads", "--project", PROJECT).code == 0
     ended = machine.call(*upload(machine, "--project", PROJECT, "--sheet-style", "id"))
     assert "4 already there" in ended.err
@@ -80,7 +80,7 @@ def test_ids_and_files_that_were_there(machine: Machine) -> None:
 
 @pytest.mark.usefixtures("reads")
 def test_half_a_sheet_is_not_written(machine: Machine) -> None:
-    """A sheet that would still name a local file is not written, and the message says so."""
+    """If a file failed, the sheet is not written, and a message says so."""
     machine.file("elsewhere/s1_R1.fq", b"another")
     machine.call("upload", "elsewhere/s1_R1.fq", "--project", f"{PROJECT}/reads")
     ended = machine.call(*upload(machine, "--project", PROJECT))
@@ -103,7 +103,7 @@ def test_half_a_sheet_is_not_written(machine: Machine) -> None:
     ],
 )
 def test_a_sheet_that_cannot_be_used(machine: Machine, reads: Path, words: list[str], said: str) -> None:
-    """What is wrong with a sheet is said before anything is uploaded, and the sheet is never overwritten."""
+    """A problem of the sheet is reported before anything is uploaded, and the sheet is never overwritten."""
     machine.file("other.csv", b"sample,fastq\ns1,nowhere.fq\n")
     machine.file("named.fq")
     machine.file("mixed.csv", b"reads/s1_R1.fq,named.fq\n")
@@ -116,7 +116,7 @@ def test_a_sheet_that_cannot_be_used(machine: Machine, reads: Path, words: list[
 
 
 def test_tables_of_all_kinds(machine: Machine) -> None:
-    """A sheet is read as a manifest is: in UTF-16, and by its first line if its suffix says nothing."""
+    """A sheet is read like a manifest: in UTF-16, and by its first line if its suffix is unknown."""
     machine.file("a.bam")
     words = ["upload", "a.bam", "--project", PROJECT, "--sheet-style", "id", "--sheet-out", "platform.csv", "--sheet"]
     for name, text in {"u.csv": "s,f\ns1,a.bam\n".encode("utf-16"), "t.txt": b"s\tf\ns1\ta.bam\n"}.items():

@@ -1,4 +1,4 @@
-"""How the command starts and ends: little is imported, and Ctrl-C is a sentence whenever it comes."""
+"""Start and end of the command: few imports, and one sentence after Ctrl-C at any time."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ LOADED = f"import sys; print(*[name for name in {HEAVY} if name in sys.modules])
     ids=["version", "help", "upload help", "uploads help", "completion"],
 )
 def test_what_uploads_nothing_imports_no_uploader(machine: Machine, words: list[str], env: dict[str, str]) -> None:
-    """Version, help and completion need no network, terminal or database library."""
+    """Version, help and completion import no network, terminal or database library."""
     script = f"import sys; sys.argv = {['cavatica', *words]!r}\n"
     script += "from cavatica_upload.cli import main\ntry: main()\nexcept SystemExit: pass\n"
     script += "sys.stdout = sys.stderr\n" + LOADED
@@ -42,7 +42,7 @@ def test_what_uploads_nothing_imports_no_uploader(machine: Machine, words: list[
 
 
 def test_the_public_names_are_all_there() -> None:
-    """Each name of `__all__` can be imported, `dir()` lists it, and another name is an AttributeError."""
+    """Each name of `__all__` can be imported and is in `dir()`; another name is an AttributeError."""
     assert set(cavatica_upload.__all__) <= set(dir(cavatica_upload))
     for name in cavatica_upload.__all__:
         assert getattr(cavatica_upload, name) is not None
@@ -51,7 +51,7 @@ def test_the_public_names_are_all_there() -> None:
 
 
 def test_ctrl_c_while_modules_are_imported_is_a_sentence(machine: Machine) -> None:
-    """130 and one line, no trace, even before the command has begun."""
+    """Ctrl-C during the imports exits with 130 and one line."""
     place = machine.home / "modules"
     place.mkdir()
     (place / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n")
@@ -68,7 +68,7 @@ def test_ctrl_c_while_modules_are_imported_is_a_sentence(machine: Machine) -> No
 
 
 def test_paths_are_completed(machine: Machine) -> None:
-    """The shell is asked to complete files where a path goes."""
+    """The shell completes files for a path."""
     for words, at in (("cavatica upload sam", "2"), ("cavatica verify sam", "2"), ("cavatica upload --receipt r", "3")):
         env = {"_CAVATICA_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": at}
         done = subprocess.run(

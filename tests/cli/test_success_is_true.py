@@ -1,4 +1,4 @@
-"""What the command says of success holds, whatever server, file or pipe it is given."""
+"""A reported success is true, with any server, file or pipe."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def with_key(key: str, value: object) -> Callable[[Reply], None]:
     [("a.bam", 1), *((source, value) for source in ("a.bam", "-") for value in (0, -1, 5 * 1024**3 + 1, 10**30))],
 )
 def test_part_sizes_that_cannot_be(machine: Machine, source: str, value: int) -> None:
-    """A number that would make no parts, or too many, is refused; nothing is completed, and nothing stays open."""
+    """An impossible part size from the server is an error; nothing is completed or left open."""
     data = os.urandom(20_000)
     machine.file("a.bam", data)
     with DriftingProxy(machine.mock.base_url) as proxy:
@@ -53,7 +53,7 @@ def test_part_sizes_that_cannot_be(machine: Machine, source: str, value: int) ->
 
 @pytest.mark.parametrize("value", [0, -1, 10**30])
 def test_part_size_that_only_the_start_has_wrong(machine: Machine, value: int) -> None:
-    """The upload itself says it rightly, and is used."""
+    """If only the answer to the start has a wrong part size, that of the upload is used."""
     path = machine.file("a.bam", os.urandom(20_000))
     assert through(machine, START, with_key("part_size", value), "upload", "a.bam", *TO).code == 0
     assert machine.remote() == {"a.bam": path.read_bytes()}
@@ -64,7 +64,7 @@ def test_part_size_that_only_the_start_has_wrong(machine: Machine, value: int) -
     [("name", "other.bam"), ("size", 7), ("size", 0), ("project", "mlin/other"), ("parent", "f" * 24)],
 )
 def test_completion_that_names_another_file_is_looked_at(machine: Machine, key: str, value: object) -> None:
-    """If the file itself is right the answer was only wrong; if the file is another one, that is an error."""
+    """If a completion names another file, it is an error unless the right file is on the platform."""
     machine.file("a.bam", b"ACGT")
     ended = through(machine, COMPLETE, with_key(key, value), "upload", "a.bam", *TO)
     assert ended.code == 0, ended.err
@@ -81,7 +81,7 @@ def test_completion_that_names_another_file_is_looked_at(machine: Machine, key: 
 
 
 class Several(Drift):
-    """What becomes of the answers to several operations."""
+    """Changes of the answers to several operations."""
 
     def __init__(self, change: Callable[[Reply], None], *operations: tuple[str, str]) -> None:
         super().__init__(*operations[0], change)
@@ -93,7 +93,7 @@ class Several(Drift):
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b"<html>", b'{"id": 7}', b'{"id": null}'])
 def test_completion_that_says_nothing_is_success(machine: Machine, body: bytes) -> None:
-    """A 2xx that says not which file it was: the file is found by its name."""
+    """If a completion (2xx) names no file, the file is found by its name."""
     machine.file("a.bam", b"ACGT")
 
     def change(reply: Reply) -> None:
@@ -111,7 +111,7 @@ def test_completion_that_says_nothing_is_success(machine: Machine, body: bytes) 
 
 @pytest.mark.parametrize("change", ["grow", "cut", "rewrite"])
 def test_a_file_changed_while_it_goes_up_is_exit_code_5(machine: Machine, change: str) -> None:
-    """Growing, truncated or rewritten: one code, one sentence, and a hint that is true."""
+    """A file that grows, shrinks or changes during its upload gives exit code 5, one sentence and a true hint."""
     path, gate = machine.file("a.bam", os.urandom(300_000)), Gate(first=1)
     with DriftingProxy(machine.mock.base_url) as proxy:
         proxy.drift = Drift("GET", "/upload/multipart/{upload_id}/part/{part_number}", gate)
@@ -139,13 +139,13 @@ def test_a_file_changed_while_it_goes_up_is_exit_code_5(machine: Machine, change
 
 
 def test_a_file_that_says_it_is_empty_is_read(machine: Machine) -> None:
-    """Files of /proc have no size and a content."""
+    """Files of /proc, whose size is 0, are uploaded with their content."""
     assert machine.run("upload", "/proc/version", *TO).code == 0
     assert machine.remote() == {"version": Path("/proc/version").read_bytes()}
 
 
 def test_skipped_files_that_differ_are_told(machine: Machine) -> None:
-    """In words, in the summary, and with a word of their own under --json."""
+    """Skipped files that differ are reported in a message, in the summary, and with a key of --json."""
     machine.file("a.bam", b"old")
     machine.call("upload", "a.bam", *TO)
     machine.file("a.bam", b"other")
@@ -167,7 +167,7 @@ PRODUCER = "import sys, time; sys.stdout.buffer.write(b'x' * 200_000); sys.stdou
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_pipeline_that_is_stopped_completes_nothing(machine: Machine, number: signal.Signals) -> None:
-    """The signal goes to the producer, too: its stream ends, and is not taken for whole."""
+    """A signal to a whole pipeline ends the stream, and the upload is not completed."""
     with subprocess.Popen([sys.executable, "-c", PRODUCER], stdout=subprocess.PIPE, start_new_session=True) as producer:
         assert producer.stdout is not None
         process = machine.start("upload", "-", "--name", "s", *TO, "--part-size", "100000", stdin=producer.stdout)
@@ -183,7 +183,7 @@ def test_a_pipeline_that_is_stopped_completes_nothing(machine: Machine, number: 
 
 
 def test_an_empty_standard_input_is_an_error_unless_allowed(machine: Machine) -> None:
-    """Its producer may have failed."""
+    """Empty standard input is an error unless it is allowed, since its producer may have failed."""
     ended = machine.run("upload", "-", "--name", "s", *TO, data=b"")
     assert (ended.code, machine.remote()) == (1, {})
     assert "--allow-empty" in ended.err
@@ -194,7 +194,7 @@ def test_an_empty_standard_input_is_an_error_unless_allowed(machine: Machine) ->
 @pytest.mark.parametrize("words", [("--expect-size", "4"), ("--expect-size", "6"), ("--expect-md5", "0" * 32)])
 @pytest.mark.parametrize("source", ["-", "a.bam"])
 def test_what_is_expected_must_match(machine: Machine, words: tuple[str, ...], source: str) -> None:
-    """Of a stream and of a file, or nothing is completed: exit code 5."""
+    """A stream or file that differs from --expect-size or --expect-md5 gives exit code 5, and nothing is completed."""
     machine.file("a.bam", b"ACGT\n")
     data = b"ACGT\n" if source == "-" else None
     ended = machine.run("upload", source, "--name", "s", *TO, *words, data=data)
@@ -206,7 +206,7 @@ def test_what_is_expected_must_match(machine: Machine, words: tuple[str, ...], s
 
 
 def test_the_help_says_what_cannot_be_known(machine: Machine) -> None:
-    """Whether only the producer failed."""
+    """The help says that a failure of the stream's producer cannot be detected."""
     ended = machine.call("upload", "--help")
     assert "pipefail" in ended.out
     assert "--expect-size" in ended.out

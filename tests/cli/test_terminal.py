@@ -39,7 +39,7 @@ class Terminal:
         self.seen = ""
 
     def until(self, text: str | None) -> None:
-        """Read until a text is seen, or to the end."""
+        """Read until a text appears or the output ends."""
         while text is None or text not in COLOUR.sub("", self.seen):
             try:
                 block = os.read(self._end, 65536)
@@ -51,7 +51,7 @@ class Terminal:
             self.seen += block.decode()
 
     def type(self, keys: str) -> None:
-        """Type."""
+        """Send keys."""
         os.write(self._end, keys.encode())
 
     def close(self) -> int:
@@ -62,7 +62,7 @@ class Terminal:
 
 
 def test_bars_are_drawn_and_ctrl_c_stops(machine: Machine) -> None:
-    """A bar for each file and one for the run; names are no markup; Ctrl-C is answered, and the way on is shown."""
+    """There is a bar for each file and one for the run, names are no markup, and Ctrl-C shows how to resume."""
     machine.file("[red]a.bam", bytes(1_000_000))
     machine.file("b.bam", bytes(900_000))
     machine.mock.faults.add(Fault("putPart", "stall", times=None))
@@ -80,7 +80,7 @@ def test_bars_are_drawn_and_ctrl_c_stops(machine: Machine) -> None:
 
 
 def test_no_color_is_obeyed(machine: Machine) -> None:
-    """With NO_COLOR there are bars and no colours (no-color.org)."""
+    """With NO_COLOR there are bars without colours (no-color.org)."""
     machine.file("a.bam", bytes(300_000))
     machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=600_000))
     terminal = Terminal(machine, "upload", "a.bam", *TO, env={"NO_COLOR": "1"})
@@ -91,7 +91,7 @@ def test_no_color_is_obeyed(machine: Machine) -> None:
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 5)])
 def test_a_changed_file_is_asked_about(machine: Machine, answer: str, code: int) -> None:
-    """Where somebody can answer, the old upload is aborted only if they agree."""
+    """On a terminal, the old upload of a changed file is aborted only if the user agrees."""
     place: Path = machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
     assert machine.run("upload", "a.bam", *TO, "--part-size", "100").code == 4
@@ -105,7 +105,7 @@ def test_a_changed_file_is_asked_about(machine: Machine, answer: str, code: int)
 
 
 def test_a_no_aborts_nothing_and_ctrl_c_at_the_question_is_an_interruption(machine: Machine) -> None:
-    """Two ways not to agree, and neither is an error of the program."""
+    """After “no” or Ctrl-C at the question nothing is aborted, and neither is an internal error."""
     machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=None))
     machine.run("upload", "a.bam", *TO, "--part-size", "100")
@@ -120,7 +120,7 @@ def test_a_no_aborts_nothing_and_ctrl_c_at_the_question_is_an_interruption(machi
 
 
 def test_ctrl_c_at_the_question_about_a_changed_file(machine: Machine) -> None:
-    """It ends the run as an interrupted one, with the way on."""
+    """Ctrl-C at the question ends the run as interrupted, and shows how to resume."""
     place: Path = machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
     machine.run("upload", "a.bam", *TO, "--part-size", "100")
@@ -133,7 +133,7 @@ def test_ctrl_c_at_the_question_about_a_changed_file(machine: Machine) -> None:
 
 
 def test_ctrl_c_at_a_typed_standard_input(machine: Machine) -> None:
-    """A thread that waits for the keyboard neither completes the file nor makes the interpreter abort."""
+    """Ctrl-C while standard input is the keyboard does not complete the file or crash Python."""
     terminal = Terminal(machine, "upload", "-", "--name", "typed", *TO)
     terminal.until("typed")
     terminal.type("some text\n")
@@ -147,7 +147,7 @@ def test_ctrl_c_at_a_typed_standard_input(machine: Machine) -> None:
 
 
 def test_lists_are_tables_with_headers_on_a_terminal(machine: Machine) -> None:
-    """For people the columns are aligned and named; a pipe gets fields with tabs between them."""
+    """On a terminal lists have aligned columns with headers; in a pipe, fields are separated by tabs."""
     machine.file("a.bam")
     machine.file("longer-name.bam", b"b")
     machine.run("upload", "a.bam", "longer-name.bam", *TO)

@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 
 def test_a_file_goes_up_whole_and_its_id_and_path_are_told(machine: Machine) -> None:
-    """Standard output has what the platform's own uploader prints, a call is spent for each of three steps."""
+    """A file arrives whole with three calls, and standard output has its ID and path."""
     machine.file("a.bam", bytes(range(256)) * 9)
     ended = machine.run("upload", "a.bam", *TO)
     assert ended.code == 0
@@ -31,7 +31,7 @@ def test_a_file_goes_up_whole_and_its_id_and_path_are_told(machine: Machine) -> 
 
 
 def test_the_same_command_again_sends_nothing(machine: Machine) -> None:
-    """A file that is there unchanged is told again and not sent again, whatever is to be done with taken names."""
+    """An unchanged file is reported again and not sent again, with any --if-exists."""
     machine.file("a.bam")
     first = machine.call("upload", "a.bam", *TO, "--overwrite")
     again = machine.call("upload", "a.bam", *TO, "--overwrite")
@@ -41,7 +41,7 @@ def test_the_same_command_again_sends_nothing(machine: Machine) -> None:
 
 
 def test_a_file_touched_or_deleted_there_is_looked_at_anew(machine: Machine) -> None:
-    """A new time with the old bytes is recognised by the MD5s; a file gone from the platform goes up again."""
+    """A file with only a new time is recognised by its MD5s; a file deleted on the platform is sent again."""
     place = machine.file("a.bam")
     machine.call("upload", "a.bam", *TO)
     place.write_bytes(place.read_bytes())
@@ -53,7 +53,7 @@ def test_a_file_touched_or_deleted_there_is_looked_at_anew(machine: Machine) -> 
 
 
 def test_what_to_do_when_the_name_is_taken(machine: Machine) -> None:
-    """Fail with a hint, skip, rename and overwrite."""
+    """A taken name fails with a hint, is skipped, renamed or overwritten."""
     machine.file("a.bam", b"old")
     machine.call("upload", "a.bam", *TO, "-q")
     machine.file("a.bam", b"new!")
@@ -70,7 +70,7 @@ def test_what_to_do_when_the_name_is_taken(machine: Machine) -> None:
 
 
 def test_standard_input_needs_a_name_and_arrives(machine: Machine) -> None:
-    """A stream is uploaded under --name; without one nothing is begun."""
+    """A stream is uploaded under --name; without it nothing is started."""
     data = b"@read\nACGT\n" * 1000
     assert machine.run("upload", "-", *TO, data=data).code == 2
     ended = machine.run("upload", "-", *TO, "--name", "s.fastq", "--quiet", data=data)
@@ -79,7 +79,7 @@ def test_standard_input_needs_a_name_and_arrives(machine: Machine) -> None:
 
 
 def test_a_tree_keeps_its_folders(machine: Machine) -> None:
-    """Folders are made as needed, once each; names that a terminal would obey arrive and are shown harmlessly."""
+    """Each folder of a tree is made once; names with control characters arrive unchanged and are printed escaped."""
     files = {"run/a.bam": b"1", "run/x/b.bam": b"2", "run/x/y/[bold]c\x1b[31m\n.txt": b"3", "run/x/skip.log": b"4"}
     for path, content in files.items():
         machine.file(path, content)
@@ -101,7 +101,7 @@ def test_a_tree_keeps_its_folders(machine: Machine) -> None:
 
 
 def test_a_manifest_brings_metadata(machine: Machine) -> None:
-    """All files of a manifest get their metadata in one call; what the manifest says goes before the options."""
+    """All files of a manifest get their metadata in one call, and the manifest takes precedence over the options."""
     machine.file("m.csv", b"file,sample,lane\r\nd/a.bam,S1,\r\nb.bam,S2,7\r\n")
     machine.file("d/a.bam")
     machine.file("b.bam")
@@ -115,7 +115,7 @@ def test_a_manifest_brings_metadata(machine: Machine) -> None:
 
 
 def test_metadata_that_could_not_be_set_is_set_by_the_next_run(machine: Machine) -> None:
-    """A run that dies between a file and its metadata is healed by the same command, without sending the file again."""
+    """If a run dies before it sets the metadata, the same command sets it without sending the file again."""
     machine.file("a.bam")
     machine.mock.faults.add(Fault("editFiles", "status", status=400, code=90000))
     command = ("upload", "a.bam", *TO, "--metadata", "sample=S1")
@@ -129,7 +129,7 @@ def test_metadata_that_could_not_be_set_is_set_by_the_next_run(machine: Machine)
 
 
 def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
-    """Two arrive, two fail for different reasons, and the end says which and why."""
+    """If two of four files fail, the others arrive, and the summary gives the reason of each."""
     for name in ("a", "b", "c", "d"):
         machine.file(f"{name}.bam", name.encode() * 10)
     machine.mock.faults.add(Fault("startUpload", "status", status=400, code=8013))
@@ -169,7 +169,7 @@ def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
 def test_what_cannot_be_right_is_told_before_anything_is_sent(
     machine: Machine, words: tuple[str, ...], code: int, says: str
 ) -> None:
-    """One sentence, the right exit code, and not one call."""
+    """Wrong usage gives one sentence and the right exit code, without an API call."""
     machine.file("a.bam")
     machine.file("d/a.bam")
     ended = machine.call(*words)
@@ -190,7 +190,7 @@ def test_what_cannot_be_right_is_told_before_anything_is_sent(
     ids=lambda value: f"{value.on}-{value.then}" if isinstance(value, Fault) else str(value),
 )
 def test_the_exit_code_says_what_failed(machine: Machine, fault: Fault, code: int, resumable: bool) -> None:
-    """Token, storage and integrity have codes of their own; where the same command goes on, it is shown."""
+    """Token, storage and integrity have their own exit codes, and the resume command is shown if it helps."""
     machine.file("it's a.bam")
     machine.mock.faults.add(fault)
     ended = machine.run("upload", "it's a.bam", *TO)
@@ -215,7 +215,7 @@ def lines(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
 def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
     machine: Machine, number: signal.Signals, times: int
 ) -> None:
-    """Exit code 130, and the command it shows sends only what is missing."""
+    """An interrupted run exits with 130, and the command that it shows sends only what is missing."""
     machine.file("a.bam", bytes(1_000_000))
     machine.mock.faults.add(Fault("putPart", "stall", times=None, after=2))
     words = ("--part-size", "100000", "--jobs", "2", "--stop-within", "1", "--json")
@@ -265,7 +265,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
 def test_a_dry_run_says_whether_calls_are_the_limit(
     machine: Machine, size: int, options: list[str], parts: int, said: str
 ) -> None:
-    """Parts are planned for the rate that is expected, and it says so if calls take longer than the bytes."""
+    """A dry run plans parts for the expected rate, and says if calls take longer than bytes."""
     with machine.file("a.bam").open("r+b") as file:
         file.truncate(size)
     command = ("upload", "a.bam", *TO, "--dry-run", *options)
@@ -275,7 +275,7 @@ def test_a_dry_run_says_whether_calls_are_the_limit(
 
 
 def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:
-    """It tells files, parts, calls and folders to make, and finds what would go wrong."""
+    """A dry run shows files, parts, calls and new folders, finds problems, and starts nothing."""
     machine.file("run/a.bam", bytes(1000))
     machine.file("run/x/b.bam", bytes(500))
     command = ("upload", "run", "-r", *TO, "--part-size", "400", "--dry-run")
@@ -300,7 +300,7 @@ def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:
 
 
 def test_shares_cover_a_batch(machine: Machine) -> None:
-    """Two machines with two shares bring every file once; a Slurm task takes its own."""
+    """Two shards upload every file once, and a Slurm task takes its own shard."""
     for number in range(5):
         machine.file(f"f/{number}.bam", bytes(1000 * number))
     command = ("upload", "f/", "-r", *TO, "--json")
@@ -315,7 +315,7 @@ def test_shares_cover_a_batch(machine: Machine) -> None:
 
 
 def test_nobody_reads_the_output_and_the_upload_goes_on(machine: Machine) -> None:
-    """`cavatica upload … | head -0` uploads all the same."""
+    """`cavatica upload … | head -0` uploads the file."""
     machine.file("a.bam")
     machine.file("b.bam", b"b")
     process = machine.start("upload", "a.bam", "b.bam", *TO)
@@ -327,7 +327,7 @@ def test_nobody_reads_the_output_and_the_upload_goes_on(machine: Machine) -> Non
 
 
 def test_the_keys_of_json_are_as_documented(machine: Machine) -> None:
-    """Scripts depend on them."""
+    """The keys of --json do not change, since scripts depend on them."""
     machine.file("a.bam", bytes(300))
     ended = machine.call("upload", "a.bam", *TO, "--json", "--part-size", "100")
     keys = {event["event"]: sorted(event.keys() - {"event", "time"}) for event in ended.events}
@@ -345,7 +345,7 @@ def test_the_keys_of_json_are_as_documented(machine: Machine) -> None:
 
 
 def test_the_log_file_has_all_but_the_secrets(machine: Machine) -> None:
-    """Parts and calls with times; no token and no signature."""
+    """The log has parts and calls with times, and neither the token nor a signature."""
     machine.file("a.bam")
     machine.call("upload", "a.bam", *TO, "-q", "--log-file", "u.log")
     log = (machine.home / "u.log").read_text()
@@ -355,7 +355,7 @@ def test_the_log_file_has_all_but_the_secrets(machine: Machine) -> None:
 
 
 def test_a_token_file_and_a_profile_do_for_the_environment(machine: Machine) -> None:
-    """Two ways to give a token that other users cannot see."""
+    """The token may come from a token file or a profile."""
     machine.file("token", machine.mock.token.encode() + b"\n")
     machine.file("a.bam")
     machine.file(
@@ -369,7 +369,7 @@ def test_a_token_file_and_a_profile_do_for_the_environment(machine: Machine) -> 
 
 
 def test_a_project_that_is_not_there(tmp_path: Any) -> None:
-    """What the token may not see is told in words."""
+    """A project that the token cannot see is reported in words."""
     with MockServer(projects=[PROJECT]) as mock:
         machine = Machine(mock, tmp_path)
         machine.file("a.bam")
@@ -379,7 +379,7 @@ def test_a_project_that_is_not_there(tmp_path: Any) -> None:
 
 
 def test_a_file_that_another_process_brings_meanwhile_is_recognised(machine: Machine) -> None:
-    """One process waits for the other, and then finds that there is nothing left to do."""
+    """Two processes with the same file upload it once: one waits for the other."""
     machine.file("a.bam", bytes(300_000))
     gate = Gate()
     with DriftingProxy(machine.mock.base_url) as proxy:
