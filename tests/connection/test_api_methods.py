@@ -448,12 +448,13 @@ def test_every_operation_has_a_method() -> None:
     class Sent(Exception):
         pass
 
-    async def send(request: dict[str, Any]) -> httpx.Response:
-        reached.add(recognise(request["method"], request["url"]).name)
-        raise Sent
+    class Client:
+        def request(self, method: str, url: str, **_: object) -> httpx.Response:
+            reached.add(recognise(method, url).name)
+            raise Sent
 
     class Blocking(Operations):
-        _coroutines = AsyncApi(send, Drifts(print))
+        _coroutines = AsyncApi(Client, Drifts(print))
 
     async def first(found: Any) -> object:
         return await (anext(found) if hasattr(found, "__anext__") else found)

@@ -10,6 +10,7 @@ import attrs
 import pytest
 from engine_rig import PROJECT, QUICK, Rig
 
+from cavatica_client import AuthenticatedClient
 from cavatica_mock import Fault
 from cavatica_upload import (
     CavaticaError,
@@ -189,6 +190,7 @@ def test_what_is_no_list_of_requests(rig: Rig) -> None:
         ({"endpoint": 5}, "endpoint is int"),
         ({"profile": 5}, "profile is int"),
         ({"client": 5}, "client is int"),
+        ({"client": AuthenticatedClient("https://platform.invalid/v2", token="x")}, "a client made by connect"),
         ({"state_dir": 5}, "state_dir is int"),
         ({"state_dir": b"x"}, "state_dir is bytes"),
         ({"state_dir": "a\0b"}, "is not a path"),
@@ -206,6 +208,17 @@ def test_mistakes(rig: Rig, wrong: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         upload(**given)  # type: ignore[call-overload]
     assert rig.api_calls == 0
+
+
+def test_a_client_of_ones_own(rig: Rig) -> None:
+    """An uploader that is given a client leaves it as it was, and usable; and another one can have it next."""
+    with connect(rig.mock.token, rig.mock.base_url) as client:
+        for number in range(2):
+            given = {"token": None, "endpoint": None, "client": client}
+            path = rig.file(10, f"{number}.bam", seed=number)
+            rig.assert_whole(rig.upload(path, uploader=given), path)
+            assert client.get_httpx_client().event_hooks["response"] == []
+            assert list(client.list_uploads()) == []
 
 
 def test_help_shows_the_options() -> None:

@@ -4,11 +4,10 @@ It returns an `AuthenticatedClient`, so that every generated function takes it, 
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn, Self
 from urllib.parse import unquote
 
@@ -20,7 +19,7 @@ from cavatica_upload.api.methods import AsyncApi, Operations
 from cavatica_upload.api.policy import Policy
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.api.responses import Drifts, fits_into_path
-from cavatica_upload.api.transport import AS_IT_CAME, TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
+from cavatica_upload.api.transport import TOKEN_HEADER, ApiTransport, AsyncApiTransport, Calls
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import UsageError, check_kind, is_number
 from cavatica_upload.events import Drift, Event, Notice
@@ -103,6 +102,7 @@ def connect(
         headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
         raise_on_unexpected_status=True,
         calls=calls,
+        transport=ApiTransport(calls),
         source=settings.source,
         drifts=Drifts(on_event or (lambda drift: _log.warning("%s", drift.text))),
     )
@@ -121,20 +121,18 @@ class Api(AuthenticatedClient, Operations):
     source: str = attrs.field(kw_only=True)
     """A description of where the token was found."""
     _drifts: Drifts = attrs.field(kw_only=True, alias="drifts")
-    _transport: ApiTransport | None = attrs.field(kw_only=True, default=None, alias="transport")
-    """The transport of the client that this one was derived from, which closes it."""
+    _transport: ApiTransport = attrs.field(kw_only=True, alias="transport")
+    _derived: bool = attrs.field(kw_only=True, default=False, alias="derived")
+    """Whether the transport belongs to another client, which closes it."""
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _sync: httpx.Client = attrs.field(init=False)
-    _by_loop: "weakref.WeakKeyDictionary[object, httpx.AsyncClient]" = attrs.field(
+    _by_loop: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = attrs.field(
         factory=weakref.WeakKeyDictionary, init=False
     )
 
     def __attrs_post_init__(self) -> None:
-        """Make the connections: a proxy or certificates that cannot be used are reported here."""
-        borrowed = self._transport is not None
-        self._transport = self._transport or ApiTransport(self._calls)
-        transport = _Borrowed(self._transport) if borrowed else self._transport
-        self._sync = _Client(transport=transport, **self._arguments())
+        """Make the client under the synchronous functions."""
+        self._sync = _Client(transport=self._transport, **self._arguments())
 
     @property
     def endpoint(self) -> str:
@@ -149,18 +147,11 @@ class Api(AuthenticatedClient, Operations):
     @property
     def aio(self) -> AsyncApi:
         """The operations of the API as coroutines."""
-
-        async def send(request: dict[str, Any]) -> httpx.Response:
-            return await self.get_async_httpx_client().request(**request, extensions={AS_IT_CAME: True})
-
-        return AsyncApi(send, self._drifts)
+        return AsyncApi(self.get_async_httpx_client, self._drifts)
 
     @property
     def _coroutines(self) -> AsyncApi:
-        async def send(request: dict[str, Any]) -> httpx.Response:
-            return self._sync.request(**request, extensions={AS_IT_CAME: True})
-
-        return AsyncApi(send, self._drifts)
+        return AsyncApi(self.get_httpx_client, self._drifts)
 
     def get_httpx_client(self) -> httpx.Client:
         """Return the synchronous client under the generated functions."""
@@ -168,10 +159,7 @@ class Api(AuthenticatedClient, Operations):
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """Return the asynchronous client of the running event loop; connections cannot move between loops."""
-        try:
-            loop: object = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = Api  # stands for the event loop if there is none of asyncio's
+        loop = asyncio.get_running_loop()
         with self._lock:
             client = self._by_loop.get(loop)
             if client is None:
@@ -185,19 +173,19 @@ class Api(AuthenticatedClient, Operations):
             httpx.Headers(headers)
         except (UnicodeError, TypeError) as error:
             raise UsageError("A header cannot be sent: its name or value is not ASCII text.") from error
-        return attrs.evolve(self, headers={**self._headers, **headers})
+        return attrs.evolve(self, derived=True, headers={**self._headers, **headers})
 
     def with_cookies(self, cookies: dict[str, str]) -> Self:
         """Return a client with more cookies."""
-        return attrs.evolve(self, cookies={**self._cookies, **cookies})
+        return attrs.evolve(self, derived=True, cookies={**self._cookies, **cookies})
 
     def with_timeout(self, timeout: httpx.Timeout) -> Self:
         """Return a client with other timeouts."""
-        return attrs.evolve(self, timeout=timeout)
+        return attrs.evolve(self, derived=True, timeout=timeout)
 
     def with_drift_listener(self, listener: Callable[[Drift], None]) -> Self:
         """Return a client that passes each Drift to this listener."""
-        return attrs.evolve(self, drifts=Drifts(listener))
+        return attrs.evolve(self, derived=True, drifts=Drifts(listener))
 
     def set_httpx_client(self, client: httpx.Client | httpx.AsyncClient) -> NoReturn:  # noqa: ARG002  (as generated)
         """Refuse: another client would not keep the token to itself."""
@@ -211,8 +199,9 @@ class Api(AuthenticatedClient, Operations):
         self.set_httpx_client(async_client)
 
     def close(self) -> None:
-        """Close the synchronous connections."""
-        self._sync.close()
+        """Close the synchronous connections, unless they belong to the client that this one was derived from."""
+        if not self._derived:
+            self._sync.close()
 
     async def aclose(self) -> None:
         """Close the asynchronous connections of the running event loop."""
@@ -248,38 +237,22 @@ class Api(AuthenticatedClient, Operations):
         }
 
 
-class _Borrowed(httpx.BaseTransport):
-    """Connections that another client closes."""
-
-    def __init__(self, transport: httpx.BaseTransport) -> None:
-        self._transport = transport
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._transport.handle_request(request)
-
-
 class _Client(httpx.Client):
-    """Checks a path before httpx resolves the dots in it."""
-
     def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
-        with _refusing(url):
-            return super().build_request(method, url, **kwargs)
+        return _checked(super().build_request, method, url, **kwargs)
 
 
 class _AsyncClient(httpx.AsyncClient):
-    """As `_Client`."""
-
     def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
-        with _refusing(url):
-            return super().build_request(method, url, **kwargs)
+        return _checked(super().build_request, method, url, **kwargs)
 
 
-@contextlib.contextmanager
-def _refusing(url: httpx.URL | str) -> Iterator[None]:
+def _checked(build: Callable[..., httpx.Request], method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+    """Build a request after checking its path, since httpx resolves the dots in it."""
     if isinstance(url, str) and "://" not in url:  # as generated functions give it; a whole URL has no values in it
         refuse_unsafe_path(url)
     try:
-        yield
+        return build(method, url, **kwargs)
     except (UnicodeError, httpx.InvalidURL) as error:
         raise UsageError(
             "A name or an ID cannot be sent: it is too long, or holds characters that are not Unicode text.",

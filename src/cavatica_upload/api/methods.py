@@ -9,10 +9,11 @@ The policy below decides on retries (`policy.py`): a start or a completion whose
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
+from cavatica_client import models
 from cavatica_client.api.files import (
     create_folder,
     delete_file,
@@ -34,31 +35,10 @@ from cavatica_client.api.uploads import (
     report_uploaded_parts,
     start_upload,
 )
-from cavatica_client.models import (
-    CompleteUploadRequest,
-    CreateFolderRequest,
-    EditFilesRequest,
-    Metadata,
-    PartReport,
-    PartReportList,
-    StartUploadRequest,
-)
-from cavatica_client.models import FileEdit as EditItem
 from cavatica_client.types import UNSET
 from cavatica_upload.api import records
-from cavatica_upload.api.records import (
-    CompletedFile,
-    FileDetails,
-    Pages,
-    PartUrl,
-    Project,
-    RateLimit,
-    StartedUpload,
-    Upload,
-    UploadSummary,
-)
 from cavatica_upload.api.responses import Answer, Drifts
-from cavatica_upload.api.transport import answer_in
+from cavatica_upload.api.transport import ANSWER, AS_IT_CAME
 from cavatica_upload.destination import Destination, destination_of
 from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
 from cavatica_upload.request import FileEdit
@@ -77,16 +57,17 @@ class AsyncApi:
     `async with connect() as api: async for upload in api.aio.list_uploads(): …`
     """
 
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[httpx.Response]], drifts: Drifts) -> None:
-        self._send = send
+    def __init__(self, client: Callable[[], httpx.AsyncClient | httpx.Client], drifts: Drifts) -> None:
+        self._client = client
         self._drifts = drifts
 
     async def _call(self, request: dict[str, Any], read: Callable[[Answer], T]) -> T:
-        answer = answer_in(await self._send(request))
+        response = self._client().request(**request, extensions={AS_IT_CAME: True})
+        answer: Answer = (response if isinstance(response, httpx.Response) else await response).extensions[ANSWER]
         self._drifts.note(answer)
         return read(answer)
 
-    async def _items(self, request: Callable[[int], dict[str, Any]], pages: Pages[Item]) -> AsyncIterator[Item]:
+    async def _items(self, request: Callable[[int], dict[str, Any]], pages: records.Pages[Item]) -> AsyncIterator[Item]:
         while not pages.over:
             for item in await self._call(request(pages.offset), pages.take):
                 yield item
@@ -101,10 +82,10 @@ class AsyncApi:
         part_size: int | None = None,
         md5: str | None = None,
         overwrite: bool = False,
-    ) -> StartedUpload:
+    ) -> records.StartedUpload:
         """Start an upload; the server decides on the part size (bytes). Raises NameTaken without `overwrite`."""
         destination = destination_of(destination)
-        body = StartUploadRequest(
+        body = models.StartUploadRequest(
             name=name,
             project=destination.project or UNSET,
             parent=destination.parent or UNSET,
@@ -115,39 +96,39 @@ class AsyncApi:
         request = start_upload._get_kwargs(body=body, overwrite=True if overwrite else UNSET)
         return await self._call(request, records.read_started_upload)
 
-    def list_uploads(self) -> AsyncIterator[UploadSummary]:
+    def list_uploads(self) -> AsyncIterator[records.UploadSummary]:
         """Yield the uploads that are open on the server, requesting pages as they are needed."""
         return self._items(
             lambda offset: list_uploads._get_kwargs(limit=PAGE, offset=offset),
-            Pages(records.read_upload_summary, lambda upload: upload.upload_id),
+            records.Pages(records.read_upload_summary, lambda upload: upload.upload_id),
         )
 
-    async def get_upload(self, upload_id: str, list_parts: bool = False) -> Upload:
+    async def get_upload(self, upload_id: str, list_parts: bool = False) -> records.Upload:
         """Return an open upload, with the parts reported so far if `list_parts`. Raises UploadGone."""
         request = get_upload._get_kwargs(upload_id, list_parts=True if list_parts else UNSET)
         return await self._call(request, lambda answer: records.read_upload(answer, upload_id))
 
-    async def get_part_url(self, upload_id: str, number: int) -> PartUrl:
+    async def get_part_url(self, upload_id: str, number: int) -> records.PartUrl:
         """Return where and how to send the bytes of a part (from 1)."""
         return await self._call(get_part_url._get_kwargs(upload_id, number), records.read_part_url)
 
-    async def report_part(self, upload_id: str, report: PartReport) -> None:
+    async def report_part(self, upload_id: str, report: models.PartReport) -> None:
         """Report to the API what storage answered to one part."""
         await self._call(report_uploaded_part._get_kwargs(upload_id, body=report), records.nothing)
 
-    async def report_parts(self, upload_id: str, reports: Iterable[PartReport]) -> None:
+    async def report_parts(self, upload_id: str, reports: Iterable[models.PartReport]) -> None:
         """Report to the API what storage answered to many parts, in one call."""
-        body = PartReportList(parts=list(reports))
+        body = models.PartReportList(parts=list(reports))
         await self._call(report_uploaded_parts._get_kwargs(upload_id, body=body), records.nothing)
 
-    async def complete_upload(self, upload_id: str, reports: Iterable[PartReport] = ()) -> CompletedFile:
+    async def complete_upload(self, upload_id: str, reports: Iterable[models.PartReport] = ()) -> records.CompletedFile:
         """Complete an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
 
         After any status of success the upload is completed; if the server did not send the file's `id`, the file has to
         be looked for. After an error with `maybe_acted`, or UploadGone after one, the file may exist.
         """
         parts = list(reports)
-        body = CompleteUploadRequest(parts=parts) if parts else UNSET
+        body = models.CompleteUploadRequest(parts=parts) if parts else UNSET
         return await self._call(complete_upload._get_kwargs(upload_id, body=body), records.read_completed_file)
 
     async def abort_upload(self, upload_id: str) -> None:
@@ -156,12 +137,12 @@ class AsyncApi:
 
     # Files and folders
 
-    async def get_file(self, file_id: str) -> FileDetails:
+    async def get_file(self, file_id: str) -> records.FileDetails:
         """Return a file or a folder."""
         found = await self._call(
             get_file._get_kwargs(file_id), lambda answer: records.read_file_details(answer.json, file_id)
         )
-        return found or FileDetails(id=file_id)
+        return found or records.FileDetails(id=file_id)
 
     async def get_download_url(self, file_id: str) -> str:
         """Return a signed URL of a file's bytes; whoever has it can read them."""
@@ -171,7 +152,7 @@ class AsyncApi:
         """Delete a file or an empty folder."""
         await self._call(delete_file._get_kwargs(file_id), records.nothing)
 
-    def list_files(self, destination: Destination | str, name: str | None = None) -> AsyncIterator[FileDetails]:
+    def list_files(self, destination: Destination | str, name: str | None = None) -> AsyncIterator[records.FileDetails]:
         """Yield the files and folders at a destination; only those with this name, if one is given."""
         place = destination_of(destination)
         return self._items(
@@ -182,36 +163,43 @@ class AsyncApi:
                 limit=PAGE,
                 offset=offset,
             ),
-            Pages(records.read_file_details, lambda file: file.id),
+            records.Pages(records.read_file_details, lambda file: file.id),
         )
 
-    async def find_file(self, destination: Destination | str, name: str) -> FileDetails | None:
+    async def find_file(self, destination: Destination | str, name: str) -> records.FileDetails | None:
         """Return the file or folder of exactly this name at a destination, None if there is none."""
         async for file in self.list_files(destination, name):
             if file.name == name:
                 return file
         return None
 
-    def list_folder(self, folder_id: str) -> AsyncIterator[FileDetails]:
+    def list_folder(self, folder_id: str) -> AsyncIterator[records.FileDetails]:
         """Yield the files and folders in a folder."""
         return self._items(
             lambda offset: list_folder._get_kwargs(folder_id, limit=PAGE, offset=offset),
-            Pages(records.read_file_details, lambda file: file.id),
+            records.Pages(records.read_file_details, lambda file: file.id),
         )
 
-    async def create_folder(self, destination: Destination | str, name: str) -> FileDetails:
+    async def create_folder(self, destination: Destination | str, name: str) -> records.FileDetails:
         """Create a folder. Raises NameTaken."""
         place = destination_of(destination)
         project, parent = place.project or UNSET, place.parent or UNSET
-        body = CreateFolderRequest(name=name, type_="folder", project=project, parent=parent)
-        created = await self._call(
-            create_folder._get_kwargs(body=body), lambda answer: records.read_file_details(answer.json)
-        )
-        return created or await self.find_file(place, name) or _not_found(name)
+        body = models.CreateFolderRequest(name=name, type_="folder", project=project, parent=parent)
+        request = create_folder._get_kwargs(body=body)
+        folder = await self._call(request, lambda answer: records.read_file_details(answer.json))
+        folder = folder or await self.find_file(place, name)
+        if folder is None:
+            raise UnexpectedAnswer(
+                f"createFolder failed: the server reported success, but the folder is not there: {name!r}.",
+                "Look for the folder on the platform, and run the same command again.",
+                status=200,
+                operation="createFolder",
+            )
+        return folder
 
     async def edit_files(self, edits: Sequence[FileEdit]) -> list[CavaticaError | None]:
         """Merge metadata into up to 100 files and set tags. Return an error for each file, or None if it succeeded."""
-        body = EditFilesRequest(items=[_edit_item(edit) for edit in edits])
+        body = models.EditFilesRequest(items=[_edit_item(edit) for edit in edits])
         ids = [edit.file_id for edit in edits]
         results = await self._call(edit_files._get_kwargs(body=body), lambda answer: records.read_edits(answer, ids))
         errors: list[CavaticaError | None] = []
@@ -224,27 +212,27 @@ class AsyncApi:
 
     # Projects and the rate limit
 
-    async def get_project(self, project: str) -> Project:
+    async def get_project(self, project: str) -> records.Project:
         """Return a project, given as owner/name."""
         owner, _, name = str(Destination(project=project)).partition("/")
         return await self._call(
             get_project._get_kwargs(owner, name), lambda answer: records.read_project(answer, project)
         )
 
-    async def get_rate_limit(self) -> RateLimit:
+    async def get_rate_limit(self) -> records.RateLimit:
         """Return the number of calls left; this call is not counted."""
         return await self._call(get_rate_limit._get_kwargs(), records.read_rate_limit)
 
 
-def _edit_item(edit: FileEdit) -> EditItem:
-    item = EditItem(id=edit.file_id, tags=list(edit.tags) or UNSET)
+def _edit_item(edit: FileEdit) -> models.FileEdit:
+    item = models.FileEdit(id=edit.file_id, tags=list(edit.tags) or UNSET)
     if edit.metadata:
-        item.metadata = Metadata()
+        item.metadata = models.Metadata()
         item.metadata.additional_properties.update(edit.metadata)
     return item
 
 
-def _edit_error(edit: FileEdit, file: FileDetails) -> CavaticaError | None:
+def _edit_error(edit: FileEdit, file: records.FileDetails) -> CavaticaError | None:
     """Return None if a file has what was to be set, after an answer that did not say."""
     metadata_set = file.metadata is None or dict(edit.metadata).items() <= file.metadata.items()
     if metadata_set and (file.tags is None or set(edit.tags) <= set(file.tags)):
@@ -254,15 +242,6 @@ def _edit_error(edit: FileEdit, file: FileDetails) -> CavaticaError | None:
         "Run the same command again.",
         status=200,
         operation="editFiles",
-    )
-
-
-def _not_found(name: str) -> NoReturn:
-    raise UnexpectedAnswer(
-        f"createFolder failed: the server reported success, but the folder is not there: {name!r}.",
-        "Look for the folder on the platform, and run the same command again.",
-        status=200,
-        operation="createFolder",
     )
 
 
@@ -327,14 +306,14 @@ class Operations:
     get_project = _blocking(AsyncApi.get_project)
     get_rate_limit = _blocking(AsyncApi.get_rate_limit)
 
-    def list_uploads(self) -> Iterator[UploadSummary]:
+    def list_uploads(self) -> Iterator[records.UploadSummary]:
         """Yield the uploads that are open on the server, requesting pages as they are needed."""
         return _each(self._coroutines.list_uploads())
 
-    def list_files(self, destination: Destination | str, name: str | None = None) -> Iterator[FileDetails]:
+    def list_files(self, destination: Destination | str, name: str | None = None) -> Iterator[records.FileDetails]:
         """Yield the files and folders at a destination; only those with this name, if one is given."""
         return _each(self._coroutines.list_files(destination, name))
 
-    def list_folder(self, folder_id: str) -> Iterator[FileDetails]:
+    def list_folder(self, folder_id: str) -> Iterator[records.FileDetails]:
         """Yield the files and folders in a folder."""
         return _each(self._coroutines.list_folder(folder_id))

@@ -28,10 +28,13 @@ ONLY_ONCE = {
     "createFolder": "a second one finds the name taken (409): the caller looks for the folder",
 }
 GONE_IS_DONE = {"abortUpload", "deleteFile"}
+"""Operations of which 404 after a lost answer means that the lost request succeeded."""
 NEEDS_BODY = {"startUpload"}
 """Operations, besides those that read, whose answer must hold JSON: the upload cannot continue without it."""
-FREE = {"getRateLimit"}  # docs.cavatica.org, Get your current rate limit status
-SLOW = {"completeUpload"}  # storage assembles up to 10,000 parts before the platform answers
+FREE = {"getRateLimit"}
+"""Operations that are not counted against the rate limit (docs.cavatica.org, Get your current rate limit status)."""
+SLOW = {"completeUpload"}
+"""Operations that get more time (`Timing.slow_silence`): storage assembles up to 10,000 parts before the answer."""
 
 COMPARED_ITEMS = 100
 """The number of items of a list that are compared with their shape; later items rarely differ in a new way."""
@@ -67,21 +70,6 @@ class Operation:
         """Whether a success without JSON is a failure."""
         has_json = any(shape is not None for shape in self.successes.values())
         return (has_json or not self.successes) and (self.reads or self.name in NEEDS_BODY)
-
-    @property
-    def gone_is_done(self) -> bool:
-        """Whether 404 after a lost answer means that the lost request succeeded."""
-        return self.name in GONE_IS_DONE
-
-    @property
-    def free(self) -> bool:
-        """Whether it is not counted against the rate limit."""
-        return self.name in FREE
-
-    @property
-    def slow(self) -> bool:
-        """Whether its answer may take longer than others (`Timing.slow_silence`)."""
-        return self.name in SLOW
 
 
 def recognise(method: str, path: str) -> Operation:

@@ -1,4 +1,4 @@
-"""Retry decisions: accept an answer, retry, or fail. No sockets, no sleeping, no threads.
+"""Retry decisions: the answer that is accepted, a Retry, or the error to raise. No sockets, no sleeping, no threads.
 
 `CallAttempts` is one API call with all its attempts. The transports report each result and follow its decision:
 
@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from cavatica_upload.api.operations import Operation
+from cavatica_upload.api.operations import FREE, GONE_IS_DONE, Operation
 from cavatica_upload.api.rate_limit import retry_after
 from cavatica_upload.api.responses import LARGEST, NOTHING, Answer, error_of
 from cavatica_upload.errors import (
@@ -71,13 +71,6 @@ class Retry:
     maintenance: bool = False
 
 
-@attrs.frozen
-class Fail:
-    """Raise the error."""
-
-    error: CavaticaError
-
-
 class CallAttempts:
     """One call with its attempts; `clock` returns monotonic seconds, `wall` epoch seconds."""
 
@@ -111,7 +104,7 @@ class CallAttempts:
     @property
     def counted(self) -> bool:
         """Whether the next attempt counts against the rate limit; a free call does after it was refused with 429."""
-        return not self.operation.free or self._limited > 0
+        return self.operation.name not in FREE or self._limited > 0
 
     @property
     def time_left(self) -> float:
@@ -122,7 +115,7 @@ class CallAttempts:
         """Add the time that was spent waiting for the rate limit."""
         self._extended += seconds
 
-    def failed(self, failure: TransportFailure) -> Retry | Fail:
+    def failed(self, failure: TransportFailure) -> Retry | CavaticaError:
         """Judge an attempt that brought no whole answer."""
         self._attempts += 1
         kind = CertificateUntrusted if failure.untrusted else ConnectionFailed
@@ -136,7 +129,7 @@ class CallAttempts:
         patient = self._clock() - self._started < self._policy.retry_for
         return self._retry_or_fail(error, failure.reason, may_act=failure.maybe_acted, patient=patient)
 
-    def answered(self, status: int, headers: Mapping[str, str], body: bytes | None) -> Answer | Retry | Fail:
+    def answered(self, status: int, headers: Mapping[str, str], body: bytes | None) -> Answer | Retry | CavaticaError:
         """Judge an answer; return it if it is accepted. `body` is None if it is larger than any of the API can be."""
         answer = Answer(self.operation, status, headers, body or b"")
         if 200 <= status < 300:
@@ -148,7 +141,7 @@ class CallAttempts:
                 return self._fail(error)
             return Retry(0.0, "the rate limit is reached", rate_limited=True)
         self._attempts += 1
-        if status == 404 and error.code is not None and self._acted and self.operation.gone_is_done:
+        if status == 404 and error.code is not None and self._acted and self.operation.name in GONE_IS_DONE:
             return attrs.evolve(answer, status=204, body=b"")
         reason = f"{status}" if error.reason is None else f"{status}, {error.reason}"
         pause = retry_after(headers, self._wall())
@@ -162,29 +155,27 @@ class CallAttempts:
             return self._retry_or_fail(error, reason, may_act=True, pause=pause)
         return self._fail(error)
 
-    def _succeeded(self, answer: Answer, *, too_large: bool) -> Answer | Retry | Fail:
+    def _succeeded(self, answer: Answer, *, too_large: bool) -> Answer | Retry | CavaticaError:
         if too_large:
             self._attempts += 1
             self._acted = self._acted or not self.operation.reads
             return self._fail(answer.unexpected(f"with more than {LARGEST >> 20} MiB"))
-        trouble = self._trouble(answer)
+        body, trouble = answer.body.strip(), None
+        if not self.operation.needs_body:
+            # The status is enough. An HTML page comes from a proxy, which may not have passed the request on: it is
+            # sent again if that does no harm.
+            if body.startswith(b"<") and self.operation.repeatable:
+                trouble = "a page of HTML"
+        elif not body:
+            trouble = "nothing" if self.operation.reads else None
+        elif answer.json is NOTHING:
+            trouble = "something that is not JSON"
         if trouble is None:
             return answer
         self._attempts += 1
         return self._retry_or_fail(answer.unexpected(f"with {trouble}"), trouble, may_act=True)
 
-    def _trouble(self, answer: Answer) -> str | None:
-        """Return what is wrong with a success, None if it can be used."""
-        body = answer.body.strip()
-        if not self.operation.needs_body:
-            # The status is enough. An HTML page comes from a proxy, which may not have passed the request on: it is
-            # sent again if that does no harm.
-            return "a page of HTML" if body.startswith(b"<") and self.operation.repeatable else None
-        if not body:
-            return "nothing" if self.operation.reads else None
-        return "something that is not JSON" if answer.json is NOTHING else None
-
-    def _maintenance(self, error: ApiError, answer: Answer, reason: str, pause: float | None) -> Retry | Fail:
+    def _maintenance(self, error: ApiError, answer: Answer, reason: str, pause: float | None) -> Retry | CavaticaError:
         longest = self._timing.longest_backoff
         delay = self._uniform(longest / 2, longest) if pause is None else pause + self._uniform(0, min(1, longest))
         if delay < self.time_left:
@@ -197,7 +188,7 @@ class CallAttempts:
 
     def _retry_or_fail(
         self, error: CavaticaError, reason: str, *, may_act: bool, patient: bool = False, pause: float | None = None
-    ) -> Retry | Fail:
+    ) -> Retry | CavaticaError:
         self._acted = self._acted or (may_act and not self.operation.reads)
         exhausted = self._attempts >= self._policy.attempts and not patient
         if exhausted or (may_act and not self.operation.repeatable):
@@ -207,11 +198,11 @@ class CallAttempts:
         delay = max(delay, pause or 0.0)
         return Retry(delay, reason) if delay < self.time_left else self._fail(error)
 
-    def _fail(self, error: CavaticaError) -> Fail:
+    def _fail(self, error: CavaticaError) -> CavaticaError:
         error.maybe_acted = self._acted
         if self.attempts > 1:
             error.add_note(f"Tried {self.attempts} times in {self._clock() - self._started:.0f} s.")
-        return Fail(error)
+        return error
 
 
 def clock_text(moment: float) -> str:

@@ -16,7 +16,6 @@ from cavatica_upload.api.responses import Answer, Fields, error_of, is_header_na
 from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
 from cavatica_upload.plan import MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
 
-METHODS = ("PUT", "POST", "PATCH")
 SMALLEST_PAGE = 25
 """The fewest items of a page that is taken to be full: a server may limit pages to fewer items than requested."""
 MOST_PAGES = 1000
@@ -161,7 +160,7 @@ def read_part_url(answer: Answer) -> PartUrl:
     wanted = report.items("headers")
     return PartUrl(
         url=read_url(answer),
-        method=method if method in METHODS else "PUT",
+        method=method if method in ("PUT", "POST", "PATCH") else "PUT",
         headers=fields.headers("headers"),
         success_codes=tuple(code for one in codes if (code := whole(one)) is not None and 200 <= code < 300),
         report_headers=("ETag",) if wanted is None else tuple(name for name in wanted if is_header_name(name)),
@@ -228,15 +227,14 @@ def read_file_details(value: Any, file_id: str | None = None) -> FileDetails | N
         size=fields.whole("size", 0, MAX_FILE_SIZE),
         created_on=fields.time("created_on"),
         modified_on=fields.time("modified_on"),
-        metadata={
-            key: value if value is None or isinstance(value, str) else json.dumps(value)
-            for key, value in metadata.items()
-        }
-        if isinstance(metadata, dict)
-        else None,
+        metadata={key: _text(value) for key, value in metadata.items()} if isinstance(metadata, dict) else None,
         tags=None if tags is None else tuple(tag for tag in tags if isinstance(tag, str)),
         **_entry(fields),
     )
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def read_edits(answer: Answer, file_ids: Sequence[str]) -> list[CavaticaError | bool]:

@@ -15,22 +15,8 @@ from typing import Any
 import attrs
 
 from cavatica_client import models
+from cavatica_upload import errors
 from cavatica_upload.api.operations import Operation, Shape, differences
-from cavatica_upload.errors import (
-    ApiError,
-    BadRequest,
-    CompleteRefused,
-    Conflict,
-    Forbidden,
-    NameTaken,
-    NotFound,
-    PartNotReserved,
-    RateLimited,
-    ServerError,
-    Unauthorized,
-    UnexpectedAnswer,
-    UploadGone,
-)
 from cavatica_upload.events import Drift
 from cavatica_upload.redact import scrub
 from cavatica_upload.timing import read_time
@@ -110,7 +96,7 @@ class Answer:
                 raise self.unexpected(next(found, "with JSON of another shape")) from error
         return attrs.evolve(self, status=status)
 
-    def unexpected(self, what: str) -> UnexpectedAnswer:
+    def unexpected(self, what: str) -> errors.UnexpectedAnswer:
         """Return the error of a success that cannot be used: what is wrong with it, and how it begins."""
         if self.json is NOTHING:
             begins = self.body[:MOST_SCRUBBED].decode("utf-8", "replace")
@@ -119,7 +105,7 @@ class Answer:
         begins = scrub(begins)
         if len(begins) > SHOWN_CHARACTERS:
             begins = begins[: SHOWN_CHARACTERS - 1] + "…"
-        error = UnexpectedAnswer(
+        error = errors.UnexpectedAnswer(
             f"{self.operation.name} failed: the server answered {self.status} {what}."
             + (f" The answer begins: {begins}" if begins else ""),
             "Check the endpoint, and whether a proxy answers in its place. If neither, the API has changed: look for a "
@@ -175,7 +161,6 @@ class Fields:
         return value if isinstance(value, str) and value.isprintable() and fits_into_path(value) else None
 
     def url(self, key: str) -> str | None:
-        """Return a web address."""
         value = self.text(key)
         usable = value is not None and value.isprintable() and value.lower().startswith(("http://", "https://"))
         return value if usable else None
@@ -193,12 +178,10 @@ class Fields:
         return value if isinstance(value, bool) else None
 
     def time(self, key: str) -> datetime | None:
-        """Return a point in time, in UTC."""
         number = whole(self.values.get(key))
         return read_time(self.values.get(key) if number is None else number)
 
     def items(self, key: str) -> list[Any] | None:
-        """Return a list."""
         value = self.values.get(key)
         return value if isinstance(value, list) else None
 
@@ -243,35 +226,35 @@ def is_header_name(value: object) -> bool:
 # Failures
 
 # docs.cavatica.org, API status codes
-_KIND_OF: Mapping[tuple[int, int | None], type[ApiError]] = {
-    (404, 8003): UploadGone,
-    (409, 8005): NameTaken,
-    (409, 5003): NameTaken,
-    (409, 5030): NameTaken,
-    (409, 8007): CompleteRefused,
-    (409, 8008): PartNotReserved,
-    (401, None): Unauthorized,
-    (403, None): Forbidden,
-    (404, None): NotFound,
-    (409, None): Conflict,
-    (429, None): RateLimited,
+_KIND_OF: Mapping[tuple[int, int | None], type[errors.ApiError]] = {
+    (404, 8003): errors.UploadGone,
+    (409, 8005): errors.NameTaken,
+    (409, 5003): errors.NameTaken,
+    (409, 5030): errors.NameTaken,
+    (409, 8007): errors.CompleteRefused,
+    (409, 8008): errors.PartNotReserved,
+    (401, None): errors.Unauthorized,
+    (403, None): errors.Forbidden,
+    (404, None): errors.NotFound,
+    (409, None): errors.Conflict,
+    (429, None): errors.RateLimited,
 }
-_HINT_OF: Mapping[type[ApiError], str] = {
-    Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
+_HINT_OF: Mapping[type[errors.ApiError], str] = {
+    errors.Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
     "this endpoint.",
-    Forbidden: "Ask an administrator of the project for write permission, or use another project.",
-    UploadGone: "Start the upload again.",
-    NameTaken: "Choose another name, or allow the existing one to be replaced.",
-    CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
-    RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
-    ServerError: "The platform is in trouble, try again later.",
-    UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
+    errors.Forbidden: "Ask an administrator of the project for write permission, or use another project.",
+    errors.UploadGone: "Start the upload again.",
+    errors.NameTaken: "Choose another name, or allow the existing one to be replaced.",
+    errors.CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
+    errors.RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
+    errors.ServerError: "The platform is in trouble, try again later.",
+    errors.UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
 }
 
 
 def error_of(
     status: int, headers: Mapping[str, str], body: bytes, operation: str | None = None, hint: str | None = None
-) -> ApiError:
+) -> errors.ApiError:
     """Return the error of an answer that is not success; `hint` replaces the usual one.
 
     The platform sends `status`, `code`, `message` and `more_info` (seen in sevenbridges-python). For a path that it
@@ -285,13 +268,13 @@ def error_of(
         reason = f"a redirect to {_host(known.get('location', ''))}, which is not followed"
     elif parsed is NOTHING and body.strip():
         reason = _page_title(body) or "something that is not JSON"
-    other = ServerError if status >= 500 else BadRequest if 400 <= status < 500 else UnexpectedAnswer
+    other = errors.ServerError if status >= 500 else errors.BadRequest if status >= 400 else errors.UnexpectedAnswer
     kind = _KIND_OF.get((status, code)) or _KIND_OF.get((status, None), other)
     usual = _HINT_OF.get(kind)
     if (status, code) == (503, 0):
         usual = "The platform is down for maintenance, try again later."
     elif code is None and status in (403, 404, 405, 407):  # the platform's own refusals have a code
-        usual = _HINT_OF[UnexpectedAnswer]
+        usual = _HINT_OF[errors.UnexpectedAnswer]
     sentence = f"{operation or 'The request'} failed: the server answered {status}"
     if code is not None:
         sentence += f" (code {code})"

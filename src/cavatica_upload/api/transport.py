@@ -16,12 +16,12 @@ from typing import Any
 import attrs
 import httpx
 
-from cavatica_upload.api.operations import recognise
-from cavatica_upload.api.policy import CallAttempts, Fail, Policy, Retry, clock_text
+from cavatica_upload.api.operations import SLOW, recognise
+from cavatica_upload.api.policy import CallAttempts, Policy, Retry, clock_text
 from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.api.responses import LARGEST, Answer
 from cavatica_upload.config import same_origin
-from cavatica_upload.errors import Interrupted
+from cavatica_upload.errors import CavaticaError, Interrupted
 from cavatica_upload.events import Event, Notice, RateLimitWait, Retrying
 from cavatica_upload.http.connections import AsyncConnections, Connections, deadline
 from cavatica_upload.http.failures import causes, describe_failure
@@ -36,15 +36,10 @@ SLACK = 2.0
 """The time of a whole answer, as a multiple of the longest silence."""
 AS_IT_CAME = "cavatica_upload.as_it_came"
 """The extension of a request whose answer is not adapted to the document, since it is read leniently."""
-_ANSWER = "cavatica_upload.answer"
+ANSWER = "cavatica_upload.answer"
+"""The extension of a response that holds the answer as it came."""
 
 logger = logging.getLogger(__name__)
-
-
-def answer_in(response: httpx.Response) -> Answer:
-    """Return the answer of the API in a response, as it came."""
-    answer: Answer = response.extensions[_ANSWER]
-    return answer
 
 
 @attrs.define(eq=False)
@@ -68,34 +63,28 @@ class Calls:
         path = url.raw_path.partition(b"?")[0].removeprefix(httpx.URL(self.endpoint).raw_path).decode("ascii")
         return CallAttempts(recognise(request.method, path), self.policy, self.timing)
 
-    def with_token(self, request: httpx.Request, call: CallAttempts, seconds: float) -> httpx.Request:
-        """Return the request as it is sent: with the token, and with timeouts within the seconds of an attempt."""
+    def with_token(self, request: httpx.Request, call: CallAttempts) -> tuple[httpx.Request, float]:
+        """Return the request as it is sent, with the token, and the seconds for the attempt and its whole answer."""
         headers = _without_secrets(request.headers)
         headers[TOKEN_HEADER] = self.token.reveal()
         headers.setdefault("Content-Type", "application/json")  # the platform wants it on every call
         headers["Accept-Encoding"] = "gzip, deflate"  # what `decoded()` knows
-        limits = {**request.extensions.get("timeout", {}), "read": self._silence(request, call)}
+        limits: dict[str, float | None] = dict(request.extensions.get("timeout", {}))
+        silence = limits.get("read")
+        if silence is not None and call.operation.name in SLOW:
+            silence = limits["read"] = max(silence, self.timing.slow_silence)
+        seconds = max(min(float("inf") if silence is None else SLACK * silence, call.time_left), 0.1)
         timeout = {
             kind: seconds if (limit := limits.get(kind)) is None else min(limit, seconds)
             for kind in ("connect", "read", "write", "pool")
         }
-        return _copy(request, headers, {**request.extensions, "timeout": timeout})
+        return _copy(request, headers, {**request.extensions, "timeout": timeout}), seconds
 
     def without_token(self, request: httpx.Request) -> httpx.Request:
         """Return the request without any token, for another origin."""
         return _copy(request, _without_secrets(request.headers), dict(request.extensions))
 
-    def seconds_for(self, request: httpx.Request, call: CallAttempts) -> float:
-        """Return how long an attempt may take, its whole answer included."""
-        silence = self._silence(request, call)
-        return max(min(float("inf") if silence is None else SLACK * silence, call.time_left), 0.1)
-
-    def _silence(self, request: httpx.Request, call: CallAttempts) -> float | None:
-        """Return the seconds without a byte that end an attempt, None if none do."""
-        silence: float | None = request.extensions.get("timeout", {}).get("read")
-        return max(silence, self.timing.slow_silence) if silence is not None and call.operation.slow else silence
-
-    def failed(self, call: CallAttempts, error: httpx.RequestError) -> Retry | Fail:
+    def failed(self, call: CallAttempts, error: httpx.RequestError) -> Retry | CavaticaError:
         """Judge an attempt that ended without a whole answer."""
         failure = describe_failure(error, httpx.URL(self.endpoint))
         if call.counted:
@@ -106,7 +95,7 @@ class Calls:
         logger.debug("%s: %s", call.operation.name, failure.reason)
         return call.failed(failure)
 
-    def answered(self, call: CallAttempts, response: httpx.Response, raw: bytearray) -> Answer | Retry | Fail:
+    def answered(self, call: CallAttempts, response: httpx.Response, raw: bytearray) -> Answer | Retry | CavaticaError:
         """Judge an attempt by its answer; `raw` is the body as it came, cut off after LARGEST."""
         status, headers = response.status_code, response.headers
         body = decoded(headers.get("Content-Encoding", ""), bytes(raw)) if len(raw) <= LARGEST else None
@@ -114,17 +103,25 @@ class Calls:
         logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body or b""))
         return call.answered(status, headers, body)
 
-    def settle(self, call: CallAttempts, decision: Retry | Fail, cause: BaseException | None) -> float:
+    def settle(self, call: CallAttempts, decision: Retry | CavaticaError, cause: BaseException | None) -> float:
         """Return the seconds until the next attempt; raises if the call failed.
 
         Called when no frame that holds the request or the answer is on the stack: either may hold the token.
         """
-        if isinstance(decision, Fail):
+        if isinstance(decision, CavaticaError):
             for lower in causes(cause):
                 lower.__traceback__ = None  # the frames in httpx and below hold the token's header
-            raise decision.error from cause
-        if not decision.rate_limited:  # else the limiter waits, and reports it
-            self._report(call, decision)
+            raise decision from cause
+        if decision.rate_limited:
+            return 0.0  # the limiter waits, and reports it
+        name, attempt = call.operation.name, call.attempts + 1
+        logger.info("%s: %s; again in %.1f s (attempt %d)", name, decision.reason, decision.delay, attempt)
+        if decision.maintenance and time.monotonic() >= self._maintenance_until:
+            self._maintenance_until = time.monotonic() + decision.delay
+            back = clock_text(time.time() + decision.delay)
+            text = f"The platform is down for maintenance; trying again at {back}. Parts that were uploaded are kept."
+            self.on_event(Notice(None, text))
+        self.on_event(Retrying(name, attempt, decision.reason, decision.delay))
         return decision.delay
 
     def response(self, request: httpx.Request, answer: Answer) -> httpx.Response:
@@ -134,7 +131,7 @@ class Calls:
         for name in ("Content-Encoding", "Transfer-Encoding", "Content-Length"):
             headers.pop(name, None)
         stream = httpx.ByteStream(shown.body)
-        return httpx.Response(shown.status, headers=headers, stream=stream, extensions={_ANSWER: answer})
+        return httpx.Response(shown.status, headers=headers, stream=stream, extensions={ANSWER: answer})
 
     def report_wait(self, seconds: float) -> None:
         """Report a wait for the rate limit."""
@@ -144,20 +141,6 @@ class Calls:
         """Raise Interrupted if the run was stopped."""
         if self.cancel is not None and self.cancel.is_set():
             raise Interrupted.while_waiting(f"an answer to {call.operation.name}")
-
-    def _report(self, call: CallAttempts, retry: Retry) -> None:
-        name, attempt = call.operation.name, call.attempts + 1
-        logger.info("%s: %s; again in %.1f s (attempt %d)", name, retry.reason, retry.delay, attempt)
-        if retry.maintenance and time.monotonic() >= self._maintenance_until:
-            self._maintenance_until = time.monotonic() + retry.delay
-            self.on_event(
-                Notice(
-                    None,
-                    f"The platform is down for maintenance; trying again at {clock_text(time.time() + retry.delay)}. "
-                    "Parts that were uploaded are kept.",
-                )
-            )
-        self.on_event(Retrying(name, attempt, retry.reason, retry.delay))
 
 
 class ApiTransport(httpx.BaseTransport):
@@ -191,11 +174,10 @@ class ApiTransport(httpx.BaseTransport):
         """Close all connections."""
         self._connections.close()
 
-    def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | Fail:
-        seconds = self._calls.seconds_for(request, call)
+    def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | CavaticaError:
+        (sent, seconds), body = self._calls.with_token(request, call), bytearray()
         with deadline(time.monotonic() + seconds):
-            response = self._connections.handle_request(self._calls.with_token(request, call, seconds))
-            body = bytearray()
+            response = self._connections.handle_request(sent)
             with contextlib.closing(response):
                 for block in response.iter_raw():
                     body += block
@@ -240,9 +222,8 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
         """Close all connections."""
         await self._connections.aclose()
 
-    async def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | Fail:
-        seconds = self._calls.seconds_for(request, call)
-        sent, body = self._calls.with_token(request, call, seconds), bytearray()
+    async def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | CavaticaError:
+        (sent, seconds), body = self._calls.with_token(request, call), bytearray()
         try:
             async with asyncio.timeout(None if seconds == float("inf") else seconds):
                 response = await self._connections.handle_async_request(sent)
