@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cavatica_upload.batch.files import Item
 from cavatica_upload.batch.shard import FILE_COST, Shard, partition, slurm_tasks
 from cavatica_upload.errors import UsageError
 
@@ -12,7 +13,8 @@ FILES = st.dictionaries(st.text(min_size=1, max_size=8), st.integers(0, 2**40), 
 
 def deal(files: dict[str, int] | list[tuple[str, int]], count: int) -> list[list[tuple[str, int]]]:
     items = list(files.items()) if isinstance(files, dict) else files
-    return list(partition(items, count, key=lambda item: item[0], size=lambda item: item[1]))
+    shares = partition([Item(name, name, size=size) for name, size in items], count)
+    return [[(item.name, item.known_size) for item in share] for share in shares]
 
 
 @given(FILES, st.integers(1, 12))

@@ -66,6 +66,8 @@ def test_a_folder_by_its_id_has_the_same_paths(machine: Machine) -> None:
         folder = api.create_folder(Destination(parent=above.id), "below")
     assert machine.call(*upload(machine, "--flatten", "--parent", folder.id)).code == 0
     assert rows(machine)[1][1] == f"{root_of(machine)}/above/below/s1_R1.fq"
+    assert machine.call(*upload(machine, "--parent", folder.id)).code == 0
+    assert rows(machine)[1][1] == f"{root_of(machine)}/above/below/reads/s1_R1.fq"
 
 
 @pytest.mark.usefixtures("reads")

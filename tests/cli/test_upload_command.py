@@ -1,6 +1,7 @@
 """`cavatica upload`, as its users call it."""
 
 import json
+import os
 import shlex
 import signal
 import threading
@@ -297,6 +298,22 @@ def test_a_dry_run_checks_and_starts_nothing(machine: Machine) -> None:
     assert taken.code == 2
     assert "run/a.bam: the name a.bam is taken at run" in taken.err
     assert "already uploaded by an earlier run" in taken.out
+
+
+def test_a_dry_run_resumes_what_a_run_would(machine: Machine) -> None:
+    """A file that was only touched is resumed, one of another size has changed, and other files do not matter."""
+    path = machine.file("a.bam", bytes(300))
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=2, times=None))
+    command = ("upload", *TO, "--part-size", "200")
+    machine.call(*command, "a.bam", "--retry-for", "1s")
+    os.utime(path)
+    assert machine.call(*command, "a.bam", "--dry-run", "--json").event("planned")["state"] == "resume"
+    machine.file("b/a.bam", bytes(301))
+    assert machine.call(*command, "b/a.bam", "--dry-run", "--json").event("planned")["state"] == "new"
+    path.write_bytes(bytes(301))
+    changed = machine.call(*command, "a.bam", "--dry-run")
+    assert (changed.code, changed.out.count("changed since its upload started")) == (2, 1)
+    assert "--yes aborts that upload and starts a new one" in changed.err
 
 
 def test_shares_cover_a_batch(machine: Machine) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 _KINDS: Mapping[int, str] = {
+    stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -204,48 +205,47 @@ class _Collector:
         problems, name = self.batch.problems, self.rules.name or ""
         if not path:
             problems.append("One of the paths is empty; a variable of the shell may be unset.")
-            return
-        if path == STDIN:
+        elif path == STDIN:
             yield Item(STDIN, name)
             if not name:
                 problems.append("Standard input has no name; give one with --name.")
-            return
-        if is_url(path):
+        elif is_url(path):
             yield self._remote(path)
-            return
-        wanted = self.rules.selection.takes(_base(path))
-        found = self._stat(path, wanted=wanted)
-        if found is None:
-            return
-        if self.rules.skip_links and Path(path).is_symlink():
+        elif self.rules.skip_links and Path(path).is_symlink():
             self.batch.notices.append(f"{path} is a link and was left out (--skip-links).")
-        elif stat.S_ISDIR(found.st_mode):
-            if self.rules.recursive:
-                yield from self._walk(path)
-            else:
-                problems.append(f"{path} is a folder; add --recursive to upload the files in it.")
-        elif stat.S_ISFIFO(found.st_mode):  # a named one, or the shell's <(…): read as a stream
-            yield Item(path, name)
-            if not name:
-                problems.append(f"{path} is a pipe and has no file name; give one with --name.")
-        elif wanted and self._is_file(path, found, named=True):
-            yield Item(path, _base(path), "", found.st_size)
+        else:
+            wanted = self.rules.selection.takes(_base(path))
+            found = self._stat(path, wanted=wanted)
+            if found is None:
+                return
+            if stat.S_ISDIR(found.st_mode):
+                if self.rules.recursive:
+                    yield from self._walk(path)
+                else:
+                    problems.append(f"{path} is a folder; add --recursive to upload the files in it.")
+            elif stat.S_ISFIFO(found.st_mode):  # a named one, or the shell's <(…): read as a stream
+                yield Item(path, name)
+                if not name:
+                    problems.append(f"{path} is a pipe and has no file name; give one with --name.")
+            elif stat.S_ISREG(found.st_mode):
+                if wanted:
+                    yield Item(path, _base(path), "", found.st_size)
+            elif wanted:
+                problems.append(f"{path} is {_kind(found)}; only files can be uploaded (or “-” for standard input).")
 
     def listed(self, row: "ManifestRow") -> Iterator[Item]:
         """Yield the file of a manifest's row; only with --recursive its folders are kept, as by the platform's tool."""
         if is_url(row.source):
             item = self._remote(row.source)
             yield attrs.evolve(item, row=row, name=row.name or item.name)
-            return
-        if not self.rules.selection.takes(_base(row.source)):
-            return
-        where = f"Line {row.line} of the manifest: "
-        found = self._stat(row.source, where)
-        if found and stat.S_ISDIR(found.st_mode):
-            self.batch.problems.append(f"{where}{row.source} is a folder; a manifest lists files.")
-        elif found and self._is_file(row.source, found, where, named=True):
-            folder = row.folder if self.rules.recursive and not self.rules.flatten else ""
-            yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
+        elif self.rules.selection.takes(_base(row.source)):
+            where = f"Line {row.line} of the manifest: "
+            found = self._stat(row.source, where)
+            if found is not None and stat.S_ISREG(found.st_mode):
+                folder = row.folder if self.rules.recursive and not self.rules.flatten else ""
+                yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
+            elif found is not None:
+                self.batch.problems.append(f"{where}{row.source} is {_kind(found)}; a manifest lists files.")
 
     def _remote(self, url: str) -> Item:
         problem = missing_package(url.partition("://")[0].split("::")[0].lower())
@@ -265,69 +265,54 @@ class _Collector:
         walk = FolderWalk(top, self.rules.selection, follow_links=not self.rules.skip_links)
         for path, relative in walk:
             found = self._stat(path)
-            if found is not None and self._is_file(path, found):
+            if found is not None and stat.S_ISREG(found.st_mode):
                 folder = "/".join(filter(None, (base, relative.rpartition("/")[0])))
                 yield Item(path, _base(path), "" if self.rules.flatten else folder, found.st_size)
+            elif found is not None:
+                self.batch.notices.append(f"{path} is {_kind(found)} and was left out.")
         self.batch.bad += [
-            BadFile(folder, f"The folder {folder} cannot be read: {_reason_of(error)}.")
+            BadFile(folder, f"The folder {folder} cannot be read: {_reason_of(error, folder)}.")
             for folder, error in walk.unreadable
         ]
         self.batch.notices += walk.notices()
 
     def _stat(self, path: str, where: str = "", *, wanted: bool = True) -> os.stat_result | None:
-        """Return the stat of a path, or None. A failure is noted, unless the file is not `wanted`."""
+        """Return the stat of a path, None for what cannot be read. A `wanted` one is then added to the bad files."""
         try:
-            return os.stat(path)  # noqa: PTH116 - Path drops the slash that says it is a folder
-        except OSError as error:
-            dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
-            reason = "it is a link to something that does not exist" if dangling else _reason_of(error)
-            if isinstance(error, FileNotFoundError):
-                reason += _path_hint(path)
-        except ValueError:
-            reason = "this cannot be the path of a file"
-        if wanted:
-            self.batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: {reason}."))
-        return None
-
-    def _is_file(self, path: str, found: os.stat_result, where: str = "", *, named: bool = False) -> bool:
-        """Return whether this is a regular file that can be read.
-
-        Anything else is a problem if the user named it, and is left out with a notice if it was found in a folder.
-        """
-        if not stat.S_ISREG(found.st_mode):
-            text = f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'not a file')}"
-            if named:
-                self.batch.problems.append(f"{where}{text}; only files can be uploaded (or “-” for standard input).")
-            else:
-                self.batch.notices.append(f"{text} and was left out.")
-            return False
-        if not os.access(path, os.R_OK):
-            reason = f"{where}{path} cannot be uploaded: you have no permission to read it."
-            self.batch.bad.append(BadFile(path, reason))
-            return False
-        return True
+            found = os.stat(path)  # noqa: PTH116 - Path drops the slash that says it is a folder
+            if stat.S_ISREG(found.st_mode) and not os.access(path, os.R_OK):
+                raise PermissionError
+        except (OSError, ValueError) as error:
+            if wanted:
+                self.batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: {_reason_of(error, path)}."))
+            return None
+        return found
 
 
-def _reason_of(error: OSError) -> str:
-    """Return why a file cannot be read, as the end of a sentence."""
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, PermissionError):
-        return "you have no permission to read it"
-    if isinstance(error, NotADirectoryError):
-        return "a part of its path is a file, and not a folder"
+def _kind(found: os.stat_result) -> str:
+    return _KINDS.get(stat.S_IFMT(found.st_mode), "not a file")
+
+
+def _reason_of(error: Exception, path: str) -> str:
+    """Return why a path cannot be read, as the end of a sentence; for one that does not exist with a likely cause."""
+    match error:
+        case FileNotFoundError() if Path(path).is_symlink():
+            return "it is a link to something that does not exist"
+        case FileNotFoundError() if any(part.startswith("~") for part in PurePath(path).parts):
+            return "there is no such file (only a shell replaces “~” by your home folder; write the whole path)"
+        case FileNotFoundError() if "\u00a0" in path:
+            return "there is no such file (there is a no-break space in it)"
+        case FileNotFoundError() if any(part != part.strip() for part in PurePath(path).parts):
+            return "there is no such file (there is a space at its beginning or end)"
+        case FileNotFoundError():
+            return "there is no such file"
+        case PermissionError():
+            return "you have no permission to read it"
+        case NotADirectoryError():
+            return "a part of its path is a file, and not a folder"
+        case ValueError():
+            return "this cannot be the path of a file"
     return reason_of(error)
-
-
-def _path_hint(path: str) -> str:
-    """Return a likely cause if a path does not exist, such as a space at its end; "" if there is none."""
-    if any(part.startswith("~") for part in PurePath(path).parts):
-        return " (only a shell replaces “~” by your home folder; write the whole path)"
-    if "\u00a0" in path:
-        return " (there is a no-break space in it)"
-    if any(part != part.strip() for part in PurePath(path).parts):
-        return " (there is a space at its beginning or end)"
-    return ""
 
 
 def _base(path: str) -> str:

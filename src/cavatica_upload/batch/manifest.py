@@ -11,6 +11,7 @@ In JSON lines each line is an object with `path`, and optionally `name`, `metada
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -24,7 +25,11 @@ from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.sources import is_url
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
+_JSON_KEYS = ("path", "name", "metadata", "tags")
+_FIRST_COLUMN = re.compile(r"(?:full|local|input|source|upload)?(?:file|path)(?:name|path)?s?|name|source|input")
+"""Names of the first column, without case, spaces, “_” and “-”. The platform's own manifests call it “File name”."""
 _DELIMITERS: Mapping[str, str] = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_DELIMITER_NAMES: Mapping[str, str] = {";": "a semicolon", "\t": "a tab", ",": "a comma"}
 _MISPLACED_QUOTE = "there is text after a closing quote; a quote inside a quoted cell is written twice"
 _CSV_ERRORS: Mapping[str, str] = {
     "unexpected end of data": "a quoted cell begins here and never ends",
@@ -66,130 +71,112 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     Raises ManifestError with every problem, not only the first.
     """
     problems: list[str] = []
+    rows: list[ManifestRow] = []
+    read = _json_rows if path.suffix.lower() in _JSON_LINES else _table_rows
     try:
-        text = table_text(path)
+        rows.extend(read(path, table_text(path), problems))
     except TableError as error:
-        raise ManifestError(path, [str(error)]) from error
-    if path.suffix.lower() in _JSON_LINES:
-        rows = list(_json_rows(text, path.parent, problems))
-    else:
-        rows = list(_table_rows(text, delimiter_of(path, text), path.parent, problems))
+        problems.append(str(error))
     if not rows and not problems:
         problems.append("It lists no file.")
-    _check(rows, problems)
+    lines: dict[str, int] = {}
+    for row in rows:
+        first = lines.setdefault(row.source, row.line)
+        if first != row.line:
+            problems.append(f"Line {row.line}: {row.source} is already in line {first}.")
+        wrong = (*metadata_problems(row.metadata), *tag_problems(row.tags))
+        problems.extend(f"Line {row.line}: {problem}" for problem in wrong)
     if problems:
         raise ManifestError(path, problems)
     return rows
 
 
-def _table_rows(text: str, delimiter: str, folder: Path, problems: list[str]) -> Iterator[ManifestRow]:
-    records = _records(text, delimiter, problems)
+def _row(manifest: Path, line: int, path: str, **more: Any) -> ManifestRow:
+    above = PurePath(path).parent
+    if is_url(path):
+        return ManifestRow(line, path, **more)
+    folder = "" if above.is_absolute() or ".." in above.parts else "/".join(above.parts)
+    return ManifestRow(line, str(manifest.parent / path), folder, **more)
+
+
+def _table_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[ManifestRow]:
+    delimiter = delimiter_of(manifest, text)
+    records = (row for row in read_rows(text, delimiter) if any(cell.strip() for cell in row[1]))
     line, header = next(records, (1, []))
+    fields: dict[int, str] = {}  # by column, without those that have a problem: else each row would repeat it
+    for column, name in enumerate(map(str.strip, header[1:]), 1):
+        wrong = list(metadata_problems({name: ""})) if name else []
+        problems.extend(f"Line {line}, column {column + 1}: {problem}" for problem in wrong)
+        if name and not wrong:
+            fields[column] = name
     if header:
-        problems.extend(f"Line {line}: {wrong}" for wrong in _wrong_first_column(header[0], folder))
-    fields = _fields(line, header, delimiter, problems)
+        problems.extend(f"Line {line}: {problem}" for problem in _header_problems(manifest, header, delimiter))
     for line, record in records:
-        extra = [cell for cell in record[len(header) :] if cell]
-        if len(record) < len(header) or extra:
+        nameless = [
+            column
+            for column in range(1, len(header))
+            if any(record[column : column + 1]) and not header[column].strip()
+        ]
+        if len(record) < len(header) or any(record[len(header) :]):
             cells = "1 cell" if len(record) == 1 else f"{len(record)} cells"
             problems.append(f"Line {line}: {cells}, but the first row has {len(header)}.")
-            continue
-        if not record[0]:
+        elif not record[0]:
             problems.append(f"Line {line}: the first cell, the path of the file, is empty.")
-            continue
-        nameless = [n for n, cell in enumerate(record[1 : len(header)], 2) if cell and not header[n - 1].strip()]
-        if nameless:
+        elif nameless:
             problems.append(f"Line {line}: cell {nameless[0]} has a value, but its column has no name.")
-            continue
-        metadata = {field: record[number - 1] for number, field in fields.items() if record[number - 1]}
-        yield ManifestRow(line, _source(record[0], folder), _folder(record[0]), metadata=metadata)
+        else:
+            metadata = {name: record[column] for column, name in fields.items() if record[column]}
+            yield _row(manifest, line, record[0], metadata=metadata)
 
 
-_FIRST_COLUMN = re.compile(r"(?:full|local|input|source|upload)?(?:file|path)(?:name|path)?s?|name|source|input")
-"""Names of the first column, without case, spaces, “_” and “-”. The platform's own manifests call it “File name”."""
-
-
-def _wrong_first_column(cell: str, folder: Path) -> Iterator[str]:
-    """Yield a sentence if the first cell of the first row is not a name for a column of paths, such as a path."""
-    if _FIRST_COLUMN.fullmatch(re.sub(r"[\s_-]", "", cell).lower()):
-        return
-    if is_url(cell) or "/" in cell or _exists(folder / cell):
-        yield (
-            f"{cell!r} is a path, but the first row names the columns, so this file would not be uploaded. "
-            "Add a row above it: “path” and the names of the metadata fields."
-        )
-    else:
-        yield (
-            f"the first column is called {cell!r}, and should be called “path”, “file” or “file name”: "
-            "the first row names the columns, and the first column holds the paths."
-        )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _records(text: str, delimiter: str, problems: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not empty; after a broken quote the cells are not known."""
-    try:
-        yield from (row for row in read_rows(text, delimiter) if any(cell.strip() for cell in row[1]))
-    except TableError as error:
-        problems.append(str(error))
-
-
-def _fields(line: int, header: Sequence[str], delimiter: str, problems: list[str]) -> dict[int, str]:
-    """Return the metadata field of each column that has one; columns count from 1, and the first is the path."""
-    if len(header) == 1:
-        other = next((mark for mark in (";", "\t", ",") if mark in header[0] and mark != delimiter), None)
-        if other:
-            shown = {";": "a semicolon", "\t": "a tab", ",": "a comma"}
-            problems.append(
-                f"Line {line}: there is only one column, and {shown[other]} in it; "
-                f"separate the cells of this file by {shown[delimiter]}."
+def _header_problems(manifest: Path, header: Sequence[str], delimiter: str) -> Iterator[str]:
+    """Yield a sentence for each thing that is wrong with the first row as a whole."""
+    first = header[0]
+    if not _FIRST_COLUMN.fullmatch(re.sub(r"[\s_-]", "", first).lower()):
+        if is_url(first) or "/" in first or os.path.exists(manifest.parent / first):  # noqa: PTH110 - never raises
+            yield (
+                f"{first!r} is a path, but the first row names the columns, so this file would not be uploaded. "
+                "Add a row above it: “path” and the names of the metadata fields."
             )
-    fields: dict[int, str] = {}
-    seen = {cell.strip() for cell in header[:1]}
-    for number, cell in enumerate(header[1:], 2):
-        name = cell.strip()
-        if not name:
-            continue
-        if name in seen:
-            problems.append(f"Line {line}: two columns are called {name!r}.")
-        seen.add(name)
-        wrong = list(metadata_problems({name: ""}))
-        problems.extend(f"Line {line}, column {number}: {sentence}" for sentence in wrong)
-        if not wrong:  # else each row would say so again
-            fields[number] = name
-    return fields
+        else:
+            yield (
+                f"the first column is called {first!r}, and should be called “path”, “file” or “file name”: "
+                "the first row names the columns, and the first column holds the paths."
+            )
+    other = next((mark for mark in ";\t," if mark in first and mark != delimiter), None)
+    if len(header) == 1 and other:
+        yield (
+            f"there is only one column, and {_DELIMITER_NAMES[other]} in it; "
+            f"separate the cells of this file by {_DELIMITER_NAMES[delimiter]}."
+        )
+    names = [cell.strip() for cell in header]
+    for column, name in enumerate(names):
+        if name and name in names[:column]:
+            yield f"two columns are called {name!r}."
 
 
-_JSON_KEYS = ("path", "name", "metadata", "tags")
-
-
-def _json_rows(text: str, folder: Path, problems: list[str]) -> Iterator[ManifestRow]:
+def _json_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[ManifestRow]:
     for line, entry in enumerate(text.split("\n"), 1):
         if not entry.strip():
             continue
         try:
             value = _read_json(entry)
+            wrong = _wrong_json(value)
         except RecursionError:
-            problems.append(f"Line {line}: this is nested too deeply.")
-            continue
+            wrong = "this is nested too deeply."
         except ValueError as error:
-            reason = getattr(error, "msg", str(error))
-            problems.append(f"Line {line}: this is not JSON ({reason}); each line is an object of its own.")
-            continue
-        wrong = _wrong_json(value)
+            wrong = f"this is not JSON ({getattr(error, 'msg', error)}); each line is an object of its own."
         if wrong:
             problems.append(f"Line {line}: {wrong}")
             continue
-        metadata = {key: entry for key, entry in (value.get("metadata") or {}).items() if entry is not None}
+        metadata = {
+            # A truth value is text as it is in the file, as numbers are; metadata_problems() refuses other values.
+            key: json.dumps(entry) if isinstance(entry, bool) else entry
+            for key, entry in (value.get("metadata") or {}).items()
+            if entry is not None
+        }
         tags = tuple(value.get("tags") or ())
-        path = value["path"]
-        yield ManifestRow(line, _source(path, folder), _folder(path), value.get("name"), _as_text(metadata), tags)
+        yield _row(manifest, line, value["path"], name=value.get("name"), metadata=metadata, tags=tags)
 
 
 class _Number(str):
@@ -210,10 +197,11 @@ def _refuse_constant(name: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} is there twice")
+        found[key] = value
     return found
 
 
@@ -222,6 +210,7 @@ def _is_text(value: object) -> bool:
 
 
 def _wrong_json(value: object) -> str | None:
+    """Return what is wrong with the object of a line, None if nothing is."""
     if not isinstance(value, dict):
         return "this is not an object; each line is one, such as {“path”: “a.bam”}."
     if not _is_text(value.get("path")) or not value["path"]:
@@ -239,30 +228,6 @@ def _wrong_json(value: object) -> str | None:
     return None
 
 
-def _as_text(metadata: Mapping[str, Any]) -> Mapping[str, str]:
-    """Write truth values as in the file, as numbers are; leave other values to the checks."""
-    return {key: json.dumps(value) if isinstance(value, bool) else value for key, value in metadata.items()}
-
-
-def _source(cell: str, folder: Path) -> str:
-    return cell if is_url(cell) else str(folder / cell)
-
-
-def _folder(cell: str) -> str:
-    path = PurePath(cell).parent
-    return "" if is_url(cell) or path.is_absolute() or ".." in path.parts else "/".join(path.parts)
-
-
-def _check(rows: Sequence[ManifestRow], problems: list[str]) -> None:
-    lines: dict[str, int] = {}
-    for row in rows:
-        first = lines.setdefault(row.source, row.line)
-        if first != row.line:
-            problems.append(f"Line {row.line}: {row.source} is already in line {first}.")
-        problems.extend(f"Line {row.line}: {wrong}" for wrong in metadata_problems(row.metadata))
-        problems.extend(f"Line {row.line}: {wrong}" for wrong in tag_problems(row.tags))
-
-
 class TableError(Exception):
     """What is wrong with a file, as a sentence that begins with its line."""
 
@@ -277,15 +242,12 @@ def table_text(path: Path) -> str:
     except OSError as error:
         raise TableError(f"It cannot be read: {reason_of(error)}.") from error
     except UnicodeDecodeError as error:
-        raise _not_text(error.object[: error.start].decode(error.encoding, "ignore")) from error
+        text = error.object[: error.start].decode(error.encoding, "ignore") + "\0"
     before, zero, _ = text.partition("\0")
     if zero:
-        raise _not_text(before)
+        line = before.count("\n") + 1
+        raise TableError(f"Line {line}: this is not UTF-8 text; save the file as “CSV UTF-8”.")
     return text
-
-
-def _not_text(before: str) -> TableError:
-    return TableError(f"Line {before.count(chr(10)) + 1}: this is not UTF-8 text; save the file as “CSV UTF-8”.")
 
 
 def delimiter_of(path: Path, text: str) -> str:

@@ -11,6 +11,8 @@ import attrs
 from cavatica_upload.errors import UsageError
 
 _Mark = tuple[int, int]
+_TOKEN = re.compile(r"\*\*/|\*\*|\[(?P<not>!?+)(?P<set>\]?[^\]]+|\])\]|.", re.DOTALL)
+_WILDCARDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _LEFT_OUT = {
     "above": "leads back to a folder above it and was not followed",
     "twice": "leads to a folder that is uploaded already and was not followed",
@@ -23,33 +25,17 @@ def translate(pattern: str) -> re.Pattern[str]:
 
     Upper and lower case differ, on every machine. An unclosed bracket is an ordinary character.
 
-    `glob.translate` of Python 3.13 does nearly the same and can replace this once 3.12 is not supported any more.
+    `glob.translate` of Python 3.13 does nearly the same and can replace this when 3.12 is no longer supported.
     """
-    out = []
-    at = 0
-    while at < len(pattern):
-        rest = pattern[at:]
-        if rest.startswith("**/"):
-            out.append("(?:[^/]+/)*")
-            at += 3
-        elif rest.startswith("**"):
-            out.append(".*")
-            at += 2
-        elif rest[0] == "*":
-            out.append("[^/]*")
-            at += 1
-        elif rest[0] == "?":
-            out.append("[^/]")
-            at += 1
-        elif found := re.match(r"\[(!?)(\]?[^\]]*)\]", rest):
-            inside = re.sub(r"([\\\[\]&~|^])", r"\\\1", found[2])
-            out.append(f"(?!/)[{'^' if found[1] else ''}{inside}]")
-            at += found.end()
-        else:
-            out.append(re.escape(rest[0]))
-            at += 1
+
+    def regex(token: re.Match[str]) -> str:
+        if token["set"] is None:
+            return _WILDCARDS.get(token[0]) or re.escape(token[0])
+        inside = re.sub(r"([\\\[\]&~|^])", r"\\\1", token["set"])
+        return f"(?!/)[{'^' if token['not'] else ''}{inside}]"
+
     try:
-        return re.compile("".join(out), re.DOTALL)
+        return re.compile(_TOKEN.sub(regex, pattern), re.DOTALL)
     except re.error:  # a range such as [z-a]
         return re.compile(re.escape(pattern), re.DOTALL)
 
@@ -64,35 +50,38 @@ class Selection:
 
     include: Sequence[re.Pattern[str]] = ()
     exclude: Sequence[re.Pattern[str]] = ()
-    _paths: frozenset[re.Pattern[str]] = frozenset()
 
     @classmethod
     def of(cls, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> "Selection":
         """Compile patterns as they are written on the command line. Raises UsageError for one that is empty."""
-        bare = {pattern: pattern.removeprefix("./").strip("/") for pattern in (*include, *exclude)}
-        if not all(bare.values()):
-            raise UsageError("A pattern is empty, so no file matches it.", "Check --include and --exclude.")
-        wanted = {pattern: translate(text) for pattern, text in bare.items()}
-        deep = frozenset(wanted[pattern] for pattern, text in bare.items() if "/" in text)
-        return cls([wanted[pattern] for pattern in include], [wanted[pattern] for pattern in exclude], deep)
+        return cls([_compile(pattern) for pattern in include], [_compile(pattern) for pattern in exclude])
 
     def takes(self, path: str) -> bool:
         """Whether a file is selected; `path` has slashes between its folders on every system."""
-        return not self.leaves_out(path) and (not self.include or self._matches(self.include, path))
+        return not self.leaves_out(path) and (not self.include or _matches(self.include, path))
 
     def leaves_out(self, path: str) -> bool:
         """Whether a file or folder is excluded by its own name or path."""
-        return self._matches(self.exclude, path)
+        return _matches(self.exclude, path)
 
-    def _matches(self, patterns: Sequence[re.Pattern[str]], path: str) -> bool:
-        name = path.rsplit("/", 1)[-1]
-        return any(pattern.fullmatch(path if pattern in self._paths else name) for pattern in patterns)
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    bare = pattern.removeprefix("./").strip("/")
+    if not bare:
+        raise UsageError("A pattern is empty, so no file matches it.", "Check --include and --exclude.")
+    if "/" in bare:
+        return translate(bare)
+    return re.compile(f"(?:.*/)?{translate(re.sub(r'[*]+', '*', bare)).pattern}", re.DOTALL)
+
+
+def _matches(patterns: Sequence[re.Pattern[str]], path: str) -> bool:
+    return any(pattern.fullmatch(path) for pattern in patterns)
 
 
 class FolderWalk:
     """Yields the path of each file that `selection` takes, and its path below `top`; iterate once.
 
-    Names are compared with the patterns before anything is asked of the disk. Links to files are files; a link to a
+    Names are compared with the patterns before a file is looked at. Links to files are files; a link to a
     folder is followed after all real folders, unless the folder was entered already or is above `top`. Afterwards
     `unreadable` holds the folders that could not be read.
     """

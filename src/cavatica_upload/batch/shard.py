@@ -3,19 +3,19 @@
 import heapq
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Self, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from cavatica_upload.errors import UsageError
 
+if TYPE_CHECKING:
+    from cavatica_upload.batch.files import Item
+
 FILE_COST = 4 * 1024 * 1024
 """Bytes that are added to the size of each file, because even a small one needs three API calls."""
-
 MOST_SHARDS = 100_000
-
-Item = TypeVar("Item")
 
 
 @attrs.frozen
@@ -49,11 +49,11 @@ class Shard:
     def of_slurm(cls, environ: Mapping[str, str]) -> Self:
         """Take the share from a Slurm array job: SLURM_ARRAY_TASK_ID among SLURM_ARRAY_TASK_COUNT.
 
-        The ids of an array may begin anywhere and have steps (`--array=0-30:10`), which Slurm gives in
-        SLURM_ARRAY_TASK_MIN and SLURM_ARRAY_TASK_STEP (slurm.schedmd.com, Job Array Support). Without these two the
-        ids are taken to be 1 to COUNT, or 0 to COUNT-1 if the id itself is 0.
+        The IDs of an array may begin anywhere and have steps (`--array=0-30:10`), which Slurm gives in
+        SLURM_ARRAY_TASK_MIN and SLURM_ARRAY_TASK_STEP (slurm.schedmd.com, Job Array Support). Without these two, the
+        IDs are assumed to be 1 to COUNT, or 0 to COUNT-1 if the ID itself is 0.
 
-        Raises UsageError outside an array job, and if the ids cannot be counted (`--array=1,5,7`).
+        Raises UsageError outside an array job, and if the IDs cannot be counted (`--array=1,5,7`).
         """
         values = {name: environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "COUNT", "MIN", "MAX", "STEP")}
         if not values["ID"] or not values["COUNT"]:
@@ -72,7 +72,7 @@ class Shard:
         if not even or (task - first) % step or not 0 <= (task - first) // step < count:
             raise UsageError(
                 f"Task {task} cannot be placed among the {count} tasks of this Slurm array.",
-                "Use consecutive ids, such as sbatch --array=1-8, or give the share as i/n.",
+                "Use consecutive IDs, such as sbatch --array=1-8, or give the share as i/n.",
             )
         return cls((task - first) // step + 1, count)
 
@@ -95,19 +95,17 @@ def slurm_tasks(environ: Mapping[str, str] = os.environ) -> int:
         return 0
 
 
-def partition(
-    items: Iterable[Item], count: int, *, key: Callable[[Item], str], size: Callable[[Item], int]
-) -> Sequence[list[Item]]:
-    """Deal items into `count` shares of about the same weight, the same way whatever order they come in.
+def partition(items: "Iterable[Item]", count: int) -> "list[list[Item]]":
+    """Deal files into `count` shares of about the same weight, the same way whatever order they come in.
 
-    Longest first, each to the lightest share so far (of equal ones, the first); items of equal size go by `key`, which
-    is to be unique and the same on every machine. An item weighs its size in bytes and `FILE_COST`. The heaviest share
+    Longest first, each to the lightest share so far (of equal ones, the first); files of equal size go by their target,
+    which is unique and the same on every machine. A file weighs its size in bytes and `FILE_COST`. The heaviest share
     weighs at most 4/3 of the best that is possible (R. L. Graham, 1969).
     """
     shares: list[list[Item]] = [[] for _ in range(count)]
     loads = [(0, number) for number in range(count)]
-    for item in sorted(items, key=lambda item: (-size(item), key(item))):
+    for item in sorted(items, key=lambda item: (-item.known_size, item.target)):
         load, number = loads[0]
         shares[number].append(item)
-        heapq.heapreplace(loads, (load + size(item) + FILE_COST, number))
+        heapq.heapreplace(loads, (load + item.known_size + FILE_COST, number))
     return shares

@@ -125,27 +125,26 @@ class PlatformPaths:
 
     def _find(self, destination: Destination, depth: int) -> str:
         if destination.parent is None:
-            root = self._root(destination.project or "")
-            return f"vs:///Projects/{self._known(self._api.get_file(root).name, destination)}"
+            root = self._root(destination)
+            return f"vs:///Projects/{_known(self._api.get_file(root).name, destination)}"
         if destination.place is not None and not destination.place.startswith("folder "):  # owner/name/folders
             owner, name, folders = destination.place.split("/", 2)
             return f"{self.of(Destination(project=f'{owner}/{name}'))}/{folders}"
         folder = self._api.get_file(destination.parent)
-        project = self._known(folder.project, destination)
+        project = Destination(project=_known(folder.project, destination))
         if destination.parent == self._root(project):
-            return self.of(Destination(project=project))
-        name = self._known(folder.name if depth < _DEEPEST else None, destination)
-        above = Destination(parent=folder.parent) if folder.parent else Destination(project=project)
-        return f"{self.of(above, depth + 1)}/{name}"
+            return self.of(project)
+        name = _known(folder.name if depth < _DEEPEST else None, destination)
+        return f"{self.of(Destination(parent=folder.parent) if folder.parent else project, depth + 1)}/{name}"
 
-    def _root(self, project: str) -> str:
-        destination = Destination(project=project)
-        return self._known(self._api.get_project(project).root_folder, destination)
+    def _root(self, destination: Destination) -> str:
+        return _known(self._api.get_project(str(destination.project)).root_folder, destination)
 
-    def _known(self, value: str | None, destination: Destination) -> str:
-        if value is None:
-            raise UnexpectedAnswer(
-                f"The platform did not say what the path of {destination} is.",
-                "Use --sheet-style id, or rewrite the sheet with the vendor's sbmanifest.",
-            )
-        return value
+
+def _known(value: str | None, destination: Destination) -> str:
+    if value is None:
+        raise UnexpectedAnswer(
+            f"The platform did not say what the path of {destination} is.",
+            "Use --sheet-style id, or rewrite the sheet with the vendor's sbmanifest.",
+        )
+    return value

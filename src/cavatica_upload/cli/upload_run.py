@@ -95,8 +95,7 @@ def keep_share(batch: Batch, shard: "Shard | None", output: Output) -> None:
 
     if shard is not None:
         total = len(batch.items)
-        shares = partition(batch.items, shard.count, key=lambda item: item.target, size=lambda item: item.known_size)
-        batch.items = shares[shard.index - 1]
+        batch.items = partition(batch.items, shard.count)[shard.index - 1]
         output.say(f"Share {shard}: {len(batch.items):,} of {count_text(total, 'file')}.")
     elif slurm_tasks() > 1:
         output.warn(
