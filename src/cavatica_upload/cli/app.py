@@ -1,13 +1,14 @@
 """The command `cavatica`: its subcommands, and the one place where exceptions become sentences and exit codes."""
 
 import errno
+import functools
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Every error is printed as a sentence."""
     words = list(sys.argv[1:] if argv is None else argv)
     output = Output(as_json="--json" in words)
-    with SIGNALS.handled(), _threads_fail_in_sentences(output):
+    hook, threading.excepthook = threading.excepthook, functools.partial(_report_thread, output)
+    with SIGNALS.handled():
         try:
             result: Any = app.main(args=list(words), prog_name="cavatica", standalone_mode=False, obj=words)
             code = result if isinstance(result, int) else int(Exit.DONE)
@@ -115,6 +117,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
             code = int(_fail(error, output))
         finally:
+            threading.excepthook = hook
             close_log(output)
             flush_output()
     return int(Exit.FAILED) if code == Exit.DONE and output_failed() else code
@@ -148,18 +151,9 @@ def _fail(error: Exception, output: Output) -> Exit:
             return _unexpected(output, error)
 
 
-@contextmanager
-def _threads_fail_in_sentences(output: Output) -> Iterator[None]:
-    def report(failure: threading.ExceptHookArgs) -> None:
-        if isinstance(failure.exc_value, Exception):
-            _unexpected(output, failure.exc_value)
-
-    before = threading.excepthook
-    threading.excepthook = report
-    try:
-        yield
-    finally:
-        threading.excepthook = before
+def _report_thread(output: Output, failure: threading.ExceptHookArgs) -> None:
+    if isinstance(failure.exc_value, Exception):
+        _unexpected(output, failure.exc_value)
 
 
 def _unexpected(output: Output, error: Exception) -> Exit:

@@ -35,27 +35,22 @@ def shorten(text: str, width: int, tail: int | None = None) -> str:
 
 
 def shorten_all(texts: Sequence[str], width: int) -> list[str]:
-    """Shorten texts so that different ones stay different, if the width allows it."""
+    """Shorten texts so that different texts stay different, if the width allows it."""
     half = width // 2
     wanted = len(set(texts))
     for tail in (half, *range(half + 1, width), *range(half - 1, -1, -1)):
         short = [shorten(text, width, tail) for text in texts]
         if len(set(short)) == wanted:
             return short
-    start = _common(texts)
+    first, last = min(texts), max(texts)
+    start = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
     if start:  # all differ in the middle only: show that
         return shorten_all([f"…{text[start - 1 :]}" for text in texts], width) if start > 1 else list(texts)
     return [shorten(text, width) for text in texts]
 
 
-def _common(texts: Sequence[str]) -> int:
-    """Return how many characters all texts begin with."""
-    first, last = min(texts), max(texts)
-    return next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
-
-
 class Bars(Display):
-    """Bars that are drawn anew several times a second and vanish at the end; finished files leave a line."""
+    """Bars that are redrawn several times a second and vanish at the end; finished files leave a line."""
 
     def __init__(self, output: Output, meter: Meter, clock: Clock = time.monotonic) -> None:
         super().__init__(output, meter, clock)
@@ -85,13 +80,13 @@ class Bars(Display):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw all bars."""
         now = self.clock()
-        width = options.max_width
         with self.lock:
-            yield self._table(now, width, min(MOST_BARS, max(1, console.height - 4)))
+            table = self._table(now, options.max_width, min(MOST_BARS, max(1, console.height - 4)))
             waiting = self.meter.wait_left(now)
             trouble = self.meter.trouble(now)
+        yield table
         if waiting:
-            yield Text(f"API rate limit reached; resuming in {time_text(waiting)}", "yellow")
+            yield Text(sentence(RateLimitWait(waiting)), "yellow")
         if trouble:
             yield Text(visible(f"{trouble}. Trying again."), "yellow")
 

@@ -5,6 +5,7 @@ import platform
 import secrets
 import shutil
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable
@@ -15,9 +16,9 @@ import click
 
 from cavatica_upload.cli.messages import Exit, count_text, exit_of, hint_of, message_of, time_text
 from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
-from cavatica_upload.cli.output import Output, is_terminal
+from cavatica_upload.cli.output import Output, is_terminal, visible
 from cavatica_upload.destination import Destination, Target
-from cavatica_upload.errors import CavaticaError, ConfigError
+from cavatica_upload.errors import CavaticaError, ConfigError, reason_of
 from cavatica_upload.plan import size_text
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Report:
         before = f"{'WRONG' if grade == 'wrong' else grade:<6} {name:<9} "
         width = shutil.get_terminal_size().columns - len(before) if is_terminal(1) else sys.maxsize
         for said in filter(None, (text, hint)):
-            for line in textwrap.wrap(said, max(20, width), break_long_words=False, break_on_hyphens=False):
+            for line in textwrap.wrap(visible(said), max(20, width), break_long_words=False, break_on_hyphens=False):
                 self.output.result(before + line)
                 before = " " * len(before)
 
@@ -87,9 +88,10 @@ class Report:
 def _check_all(report: Report, connection: Connection, destination: Destination | None) -> None:
     """Make all checks, each after those that it depends on; end if a failure makes the rest useless."""
     from cavatica_upload.config import find_settings
+    from cavatica_upload.http import BOTH_VERSIONS
     from cavatica_upload.timing import ServerClock
 
-    report.check("program", _program)
+    report.show("program", "ok", f"{BOTH_VERSIONS}, Python {platform.python_version()}, {sys.platform}")
     report.check("state", _state)
     report.check("MD5", _md5)
     found: list[Settings] = []
@@ -118,12 +120,6 @@ def _check_all(report: Report, connection: Connection, destination: Destination 
             report.check("storage", lambda: _storage(api, destination))
 
 
-def _program() -> Finding:
-    from cavatica_upload.http import BOTH_VERSIONS
-
-    return "ok", f"{BOTH_VERSIONS}, Python {platform.python_version()}, {sys.platform}"
-
-
 def _state() -> Finding:
     from cavatica_upload.disk import private_folder, state_dir, state_notice
     from cavatica_upload.journal.journal import Journal
@@ -140,12 +136,10 @@ def _state() -> Finding:
     receipts = folder / "receipts"
     try:
         private_folder(receipts)
-        writable = os.access(receipts, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
+        tempfile.TemporaryFile(dir=receipts).close()
+    except OSError as error:
         hint = "Make it a folder that you may write, or set CAVATICA_STATE_DIR."
-        raise ConfigError(f"Receipts cannot be kept in {receipts}.", hint)
+        raise ConfigError(f"Receipts cannot be kept in {receipts}: {reason_of(error)}.", hint) from error
     if notices:
         return "note", " ".join(notices)
     free = shutil.disk_usage(folder).free

@@ -216,7 +216,7 @@ def list_(mine: bool, output: Output, connection: Connection) -> None:
         headers = ("UPLOAD ID", "AGE", "DESTINATION", "NAME", "SENT FROM HERE")
         output.results(headers, [upload.row() for upload in found], widest=0)
     if not found:
-        output.say("There is no unfinished upload.")
+        output.say("There are no unfinished uploads.")
 
 
 @uploads.command(cls=Command, short_help="Show one unfinished upload.")
@@ -240,7 +240,7 @@ def show(upload_id: str, output: Output, connection: Connection) -> None:
     if output.as_json:
         output.record(facts)
         return
-    of = f" of {count_text(upload.part_count, 'part')}" if upload.part_count is not None else ""
+    of = f" of {count_text(upload.part_count, 'part')}" if upload.part_count else ""
     lines = {
         "upload ID": upload_id,
         "name": upload.name,
@@ -287,7 +287,7 @@ def resume(
     with unfinished(connection, output) as known:
         requests = _requests(known, upload_id, file, "restart" if yes else "refuse")
     if not requests:
-        output.say("There is no unfinished upload of a file that is still here.")
+        output.say("No file on this machine has an unfinished upload.")
         return int(Exit.DONE)
     sources = [str(request.source) for request in requests]
     open_log(log_file, sources)
