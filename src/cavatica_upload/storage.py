@@ -86,16 +86,27 @@ class Target:
 
 
 @attrs.frozen
-class Stored:
-    """The answer of storage to a part: the headers to report, and the MD5 of the bytes as sent (None if not computed).
+class SentPart:
+    """A part in storage: `md5` of the bytes as they were sent (None: not computed), `headers` as storage answered.
 
-    `verified` means that the ETag is that MD5.
+    `reported` means that the part was reported to the API.
     """
 
-    headers: Mapping[str, str]
+    number: int
+    size: int
     md5: str | None
-    verified: bool
-    seconds: float
+    headers: Mapping[str, str]
+    reported: bool = False
+
+    @property
+    def etag(self) -> str | None:
+        """The ETag as storage returned it."""
+        return etag_in(self.headers)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the ETag is the MD5 of the bytes that were sent."""
+        return self.md5 is not None and md5_in(self.etag) == self.md5
 
 
 class Storage:
@@ -119,7 +130,7 @@ class Storage:
         pace: Callable[[int], None] = lambda _count: None,
         stopped: Callable[[], bool] = lambda: False,
         deadline: float = float("inf"),
-    ) -> Stored:
+    ) -> SentPart:
         """Send a part once, in blocks of `block_size()` bytes, and return what storage answered.
 
         `on_bytes` is called with the size of each block that went out, `pace` before each (it may wait). If
@@ -128,7 +139,6 @@ class Storage:
         ConfigError or Interrupted.
         """
         digest = new_digest() if self._hashing else None
-        started = time.monotonic()
 
         def body() -> Iterator[bytes]:
             for block in source.blocks(part.offset, part.size, block_size):
@@ -152,8 +162,9 @@ class Storage:
             raise _lost(error, target, part, late=time.monotonic() >= deadline) from error
         _check_status(answer.status_code, said, target, part)
         reported = _wanted(answer.headers, target, part)
-        taken = digest.hexdigest() if digest is not None else None
-        return Stored(reported, taken, _agrees(answer.headers, taken, part), time.monotonic() - started)
+        sent = SentPart(part.number, part.size, digest.hexdigest() if digest is not None else None, reported)
+        _check_etag(answer.headers, sent)
+        return sent
 
     def close(self) -> None:
         """Close the connections."""
@@ -264,21 +275,20 @@ def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str
     return wanted
 
 
-def _agrees(headers: httpx.Headers, taken: str | None, part: Part) -> bool:
+def _check_etag(headers: httpx.Headers, sent: SentPart) -> None:
+    """Raise EtagMismatch if the ETag is the MD5 of other bytes."""
     stored = md5_in(headers.get("ETag"))
-    if taken is None or stored is None:
-        return False
-    if stored == taken:
-        return True
+    if sent.md5 is None or stored in (None, sent.md5):
+        return
     # docs.aws.amazon.com, Object: with SSE-KMS or SSE-C an ETag looks like an MD5 but is not one.
     if headers.get("x-amz-server-side-encryption", "").startswith("aws:kms") or (
         "x-amz-server-side-encryption-customer-algorithm" in headers
     ):
-        return False
+        return
     raise EtagMismatch(
-        f"Part {part.number} arrived damaged: its MD5 is {taken}, and storage has {stored}.",
+        f"Part {sent.number} arrived damaged: its MD5 is {sent.md5}, and storage has {stored}.",
         "Run the same command again; if the error persists, suspect the network, a proxy or this machine's memory.",
-        part=part.number,
-        expected=taken,
+        part=sent.number,
+        expected=sent.md5,
         got=stored,
     )

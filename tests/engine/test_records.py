@@ -21,13 +21,14 @@ from cavatica_upload.engine.proof import keep
 from cavatica_upload.errors import FileChanged, SourceError
 from cavatica_upload.journal import journal as journal_module
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.journal.records import Entry, SentPart
+from cavatica_upload.journal.records import Entry
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Plan
 from cavatica_upload.receipt import FileDigest, Receipt, ReceiptPart, composite
 from cavatica_upload.request import sidecar_md5
 from cavatica_upload.sources import local as sources
 from cavatica_upload.sources.local import LocalFile
+from cavatica_upload.storage import SentPart
 from cavatica_upload.verification import ReceiptIndex
 
 PROJECT = Destination(project="me/study")
@@ -95,7 +96,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.journal.records import SentPart
+from cavatica_upload.storage import SentPart
 journal = Journal(Path(sys.argv[1]))
 (found,) = journal.entries()
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 50):

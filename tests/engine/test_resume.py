@@ -178,7 +178,7 @@ def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None
     """A part that somebody replaced on the server is sent again, and the difference is told."""
     (upload,) = rig.mock.uploads()
     from cavatica_upload.engine.checkpoints import report_of
-    from cavatica_upload.journal.records import SentPart
+    from cavatica_upload.storage import SentPart
 
     with rig.uploader() as uploader:
         other = SentPart(2, KIB, None, {"ETag": md5(b"other").hexdigest()})

@@ -27,8 +27,7 @@ from cavatica_upload.errors import (
     UrlExpired,
 )
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
-from cavatica_upload.journal.records import SentPart
-from cavatica_upload.storage import Throttle, bare_etag, md5_in, same_etag
+from cavatica_upload.storage import SentPart, Throttle, bare_etag, md5_in, same_etag
 from cavatica_upload.timing import ServerClock, full_jitter
 from tests.clock import Clock
 

@@ -225,11 +225,13 @@ def _storage(api: "Api", destination: Destination) -> Finding:
     storage, source = Storage(), Stream(BytesIO(b"?"))
     try:
         url = api.get_part_url(upload.upload_id, 1)
-        stored = storage.put(target_of(url, api.endpoint), next(source.parts(1)), source)
+        began = time.monotonic()
+        sent = storage.put(target_of(url, api.endpoint), next(source.parts(1)), source)
+        seconds = time.monotonic() - began
     finally:
         source.close()
         storage.close()
         api.abort_upload(upload.upload_id)
-    proof = "and its ETag is the MD5" if stored.verified else "but its ETag is not the MD5, so parts cannot be verified"
-    text = f"{urlsplit(url.url).hostname} stored a byte in {stored.seconds * 1000:.0f} ms, {proof}"
-    return "ok" if stored.verified else "note", f"{text}; the upload was aborted"
+    proof = "and its ETag is the MD5" if sent.verified else "but its ETag is not the MD5, so parts cannot be verified"
+    text = f"{urlsplit(url.url).hostname} stored a byte in {seconds * 1000:.0f} ms, {proof}"
+    return "ok" if sent.verified else "note", f"{text}; the upload was aborted"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse
-from cavatica_upload.journal.records import SentPart
+from cavatica_upload.storage import SentPart
 
 EVERY_PARTS = 32
 EVERY_SECONDS = 60.0

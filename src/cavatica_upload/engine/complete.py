@@ -25,10 +25,9 @@ from cavatica_upload.errors import (
     reason_of,
 )
 from cavatica_upload.http import CONTRACT_VERSION, TOOL_VERSION
-from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import parts_text
 from cavatica_upload.receipt import Receipt, ReceiptPart
-from cavatica_upload.storage import etag_in, same_etag
+from cavatica_upload.storage import SentPart, etag_in, same_etag
 from cavatica_upload.timing import epoch_seconds, now_utc, utc_text
 
 ATTEMPTS = 5  # the most, if answers are lost

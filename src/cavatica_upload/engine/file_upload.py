@@ -26,10 +26,10 @@ from cavatica_upload.errors import (
     UploadGone,
 )
 from cavatica_upload.events import PartsReported, UploadCompleted, UploadFailed, UploadSkipped, UploadStarted
-from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part, parts_text
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
+from cavatica_upload.storage import SentPart
 
 if TYPE_CHECKING:
     from cavatica_upload.sources.stream import Reading, ReadingEnded

@@ -11,12 +11,13 @@ from cavatica_upload.engine.proof import File, Kept, Reported, find_completed_fi
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
-from cavatica_upload.journal.records import Entry, SentPart
+from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import Plan, check_part_size, plan_for_answer, size_text
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
 from cavatica_upload.sources.local import Source
+from cavatica_upload.storage import SentPart
 from cavatica_upload.timing import epoch_seconds, now_utc
 
 

@@ -12,9 +12,8 @@ from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.engine.send_part import PartSender
 from cavatica_upload.errors import Interrupted
-from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import Part
-from cavatica_upload.storage import Storage, Throttle
+from cavatica_upload.storage import SentPart, Storage, Throttle
 
 if TYPE_CHECKING:
     from cavatica_upload.engine.workers import Workers

@@ -22,13 +22,13 @@ from cavatica_upload.errors import (
     UploadGone,
 )
 from cavatica_upload.http.connections import Connections, deadline
-from cavatica_upload.journal.records import Entry, SentPart
+from cavatica_upload.journal.records import Entry
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import GIB, Plan, parts_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url, open_source
 from cavatica_upload.sources.local import Source
-from cavatica_upload.storage import etag_in, md5_in, same_etag
+from cavatica_upload.storage import SentPart, etag_in, md5_in, same_etag
 from cavatica_upload.timing import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.verification import compare
 

@@ -26,11 +26,10 @@ from cavatica_upload.errors import (
     WorkerFailed,
 )
 from cavatica_upload.events import PartRetried, PartSent
-from cavatica_upload.journal.records import SentPart
 from cavatica_upload.md5.lanes import ENOUGH
 from cavatica_upload.plan import MIB, Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import Storage, Target, Throttle
+from cavatica_upload.storage import SentPart, Storage, Target, Throttle
 
 if TYPE_CHECKING:
     from cavatica_upload.engine.workers import Workers
@@ -144,7 +143,7 @@ class PartSender:
                 sent = workers.send(task, dropped)
                 count(part.size)
             else:
-                stored = self._storage.put(
+                sent = self._storage.put(
                     target,
                     part,
                     source,
@@ -154,7 +153,6 @@ class PartSender:
                     stopped=dropped,
                     deadline=attempts.deadline,
                 )
-                sent = SentPart(part.number, part.size, stored.md5, stored.headers)
         finally:
             self._concurrency.end(flight, stored=sent is not None)
             if sent is None:

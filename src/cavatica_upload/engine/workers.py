@@ -29,11 +29,10 @@ from cavatica_upload.errors import (
     StorageError,
     WorkerFailed,
 )
-from cavatica_upload.journal.records import SentPart
 from cavatica_upload.plan import MIB, Part
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import Storage, Target
+from cavatica_upload.storage import SentPart, Storage, Target
 from cavatica_upload.timing import full_jitter
 
 ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call
@@ -94,8 +93,7 @@ def _send_with_retries(task: PartTask) -> SentPart:
         attempt = 1
         while True:
             try:
-                stored = storage.put(task.target, task.part, source, deadline=deadline)
-                return SentPart(task.part.number, task.part.size, stored.md5, stored.headers)
+                return storage.put(task.target, task.part, source, deadline=deadline)
             except (PartRefused, MissingHeader):
                 raise
             except StorageError:

@@ -22,7 +22,8 @@ import filelock
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import Identity, private_folder
 from cavatica_upload.errors import reason_of
-from cavatica_upload.journal.records import Entry, SentPart, identity_text, target_text
+from cavatica_upload.journal.records import Entry, identity_text, part_from_row, part_row, target_text
+from cavatica_upload.storage import SentPart
 
 Result = TypeVar("Result")
 
@@ -283,7 +284,7 @@ class Journal:
     def parts(self, entry: Entry) -> dict[int, SentPart]:
         """Return the parts of an upload that are in storage, by number."""
         query = "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number"
-        return {part.number: part for part in self._read(SentPart.from_row, query, (entry.key,))}
+        return {part.number: part for part in self._read(part_from_row, query, (entry.key,))}
 
     def put(self, entry: Entry, part: SentPart) -> None:
         """Add a part that is in storage. It must be written here before it is reported."""
@@ -298,7 +299,7 @@ class Journal:
         """Add or replace these `parts`, and delete the `stale` ones by number."""
         if entry.key and (parts or stale):
             self._change(
-                (_ADD_PART, [(entry.key, *part.row()) for part in parts]),
+                (_ADD_PART, [(entry.key, *part_row(part)) for part in parts]),
                 ("DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]),
             )
 

@@ -1,7 +1,6 @@
 """An unfinished upload and its parts, and how they are stored in rows of the journal."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, Self
 
 import attrs
@@ -10,45 +9,8 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.disk import Identity
 from cavatica_upload.errors import UsageError
 from cavatica_upload.receipt import checked
-from cavatica_upload.storage import etag_in, md5_in
+from cavatica_upload.storage import SentPart
 from cavatica_upload.timing import epoch_seconds
-
-
-@attrs.frozen
-class SentPart:
-    """A part in storage: `md5` of the bytes as they were sent (None: not computed), `headers` as storage answered.
-
-    `reported` means that the part was reported to the API.
-    """
-
-    number: int
-    size: int
-    md5: str | None
-    headers: Mapping[str, str]
-    reported: bool = False
-
-    @property
-    def etag(self) -> str | None:
-        """The ETag as storage returned it."""
-        return etag_in(self.headers)
-
-    @property
-    def verified(self) -> bool:
-        """Whether the ETag is the MD5 of the bytes that were sent."""
-        return self.md5 is not None and md5_in(self.etag) == self.md5
-
-    def row(self) -> tuple[object, ...]:
-        """Return the values of its row, without the key of the upload."""
-        return self.number, self.size, self.md5, json.dumps(dict(self.headers)), int(self.reported)
-
-    @classmethod
-    def from_row(cls, row: tuple[Any, ...]) -> Self:
-        """Return the part in a row; raises ValueError, TypeError or AttributeError if the row is damaged."""
-        number, size, md5, headers, reported = row
-        answered = {str(name): str(value) for name, value in json.loads(headers).items()}
-        return cls(
-            int(number), int(size), md5 if isinstance(md5, str) and len(md5) == 32 else None, answered, bool(reported)
-        )
 
 
 @attrs.frozen(kw_only=True)
@@ -134,3 +96,16 @@ def identity_text(identity: Identity) -> str:
 def target_text(destination: Destination) -> str:
     """Return a destination as it is stored in a row."""
     return f"project:{destination.project}" if destination.project is not None else f"parent:{destination.parent}"
+
+
+def part_row(part: SentPart) -> tuple[object, ...]:
+    """Return the values of the row of a part, without the key of its upload."""
+    return part.number, part.size, part.md5, json.dumps(dict(part.headers)), int(part.reported)
+
+
+def part_from_row(row: tuple[Any, ...]) -> SentPart:
+    """Return the part in a row; raises ValueError, TypeError or AttributeError if the row is damaged."""
+    number, size, md5, headers, reported = row
+    headers = {str(name): str(value) for name, value in json.loads(headers).items()}
+    md5 = md5 if isinstance(md5, str) and len(md5) == 32 else None
+    return SentPart(int(number), int(size), md5, headers, bool(reported))
