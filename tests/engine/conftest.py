@@ -35,7 +35,7 @@ def rig(mock: MockServer, tmp_path: Path) -> Iterator[Rig]:
 
 @pytest.fixture
 def proxy(rig: Rig) -> Iterator[DriftingProxy]:
-    """What all uploaders of the rig talk to in place of the mock."""
+    """A proxy in front of the mock, used by all uploaders of the rig."""
     with DriftingProxy(rig.mock.base_url) as made:
         rig.options["endpoint"] = made.base_url
         yield made

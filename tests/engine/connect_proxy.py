@@ -1,4 +1,4 @@
-"""A proxy as networks have them: it is asked to CONNECT, and then carries bytes that it cannot read."""
+"""An HTTP proxy that opens tunnels with CONNECT."""
 
 import asyncio
 import base64
@@ -9,11 +9,10 @@ from typing import Self
 
 
 class ConnectProxy:
-    """Listens on a free port of 127.0.0.1 for the length of a `with` block; with `tls` it is spoken to in TLS.
+    """Listens on a free port of 127.0.0.1 inside a `with` block, with `tls` over TLS.
 
-    Whatever host it is asked for, it connects to this machine. `credentials` are "user:password" that it wants.
-    `asked` are the targets it was asked for, `read` is all it could read: the heads of requests, and what clients
-    sent to it through no tunnel of their own.
+    It connects to this machine, whatever the requested host is. `credentials` are the required "user:password". `asked`
+    are the requested targets, `read` is everything it could read: the heads of requests, and data outside of tunnels.
     """
 
     def __init__(self, *, credentials: str | None = None, tls: ssl.SSLContext | None = None) -> None:
@@ -26,7 +25,7 @@ class ConnectProxy:
 
     @property
     def url(self) -> str:
-        """What goes into HTTPS_PROXY, without credentials."""
+        """The value for HTTPS_PROXY, without credentials."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:

@@ -30,7 +30,7 @@ QUICK = Timing(
 
 
 class Rig:
-    """What most tests of the engine need."""
+    """The fixture of most tests of the engine."""
 
     def __init__(self, mock: MockServer, folder: Path) -> None:
         self.mock = mock
@@ -53,7 +53,7 @@ class Rig:
         return path
 
     def uploader(self, **options: Any) -> Uploader:
-        """Make an uploader that is closed at the end of the test at the latest."""
+        """Make an uploader that is closed at the end of the test."""
         given = {
             "token": self.mock.token,
             "endpoint": self.mock.base_url,
@@ -74,11 +74,11 @@ class Rig:
         return receipt
 
     def stored(self, receipt: Receipt) -> bytes:
-        """The bytes of the file that an upload became."""
+        """The bytes of an uploaded file."""
         return self.mock.file_bytes(receipt.file_id)
 
     def assert_whole(self, receipt: Receipt, path: Path) -> None:
-        """The file on the server is the file on disk, and the receipt says so."""
+        """Check that the file on the server is the file on disk, and that the receipt says so."""
         content = path.read_bytes()
         assert self.stored(receipt) == content
         assert receipt.verified
@@ -89,11 +89,11 @@ class Rig:
         ]
 
     def told(self, kind: type) -> list[Any]:
-        """The events of a kind."""
+        """The events of one class."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def bytes_told(self) -> int:
-        """The sum of what listeners were told of bytes."""
+        """The sum of the bytes in events."""
         return sum(event.count for event in self.told(BytesSent))
 
     @property
@@ -103,5 +103,5 @@ class Rig:
 
     @property
     def api_calls(self) -> int:
-        """API calls in all, without the puts to storage."""
+        """The number of API calls, without the puts to storage."""
         return sum(count for operation, count in self.mock.calls.items() if operation != "putPart")

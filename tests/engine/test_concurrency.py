@@ -1,4 +1,4 @@
-"""How many parts are in flight, on links that are simulated: no sockets, no threads, a clock in the hand."""
+"""The number of parts in flight, on simulated links: no sockets, no threads, a clock of the test."""
 
 from collections.abc import Callable
 
@@ -33,9 +33,9 @@ class Sending:
 
 @attrs.define
 class Link:
-    """A link of `rate` bytes a second in all and `each` for a connection; every part waits `latency` for its answer.
+    """A link of `rate` bytes a second in total and `each` per connection; each part waits `latency` for its answer.
 
-    `buffer` bytes of each connection are taken at once, however slow the link is.
+    The first `buffer` bytes of each connection are accepted immediately.
     """
 
     rate: float = float("inf")
@@ -56,7 +56,7 @@ class Link:
         self.concurrency = Concurrency(self.fixed, clock=self.hand, cpu=lambda: self.hand() * self.busy_cores, cores=2)
 
     def run(self, seconds: float, size: int = PART, failing: bool = False) -> None:
-        """Send parts of a size, as many at a time as is allowed."""
+        """Send parts of one size, as many in flight as allowed."""
         until = self.hand.now + seconds
         while self.hand.now < until:
             while len(self.sending) < self.concurrency.limit:
@@ -84,7 +84,7 @@ class Link:
 @pytest.mark.parametrize("buffer", [0, 10 * MIB])
 @pytest.mark.parametrize("rate", [1e6, 5e6, 15e6, 20e6])
 def test_slow_link_loses_at_most_two_parts(rate: float, buffer: int) -> None:
-    """On a slow link that is full with one connection, at most two parts are unfinished at any moment."""
+    """On a slow link that one connection fills, at most two parts are in flight."""
     link = Link(rate=rate, buffer=buffer)
     link.run(RETEST_SECONDS)
     assert max(link.limits) == LEAST_WITHOUT_ERRORS
@@ -93,7 +93,7 @@ def test_slow_link_loses_at_most_two_parts(rate: float, buffer: int) -> None:
 
 
 def test_level_that_was_the_best_is_doubted_only_now_and_then() -> None:
-    """In ten minutes on a slow link a third part is tried for less than a tenth of the time."""
+    """On a slow link a third part is tried for less than a tenth of ten minutes."""
     link = Link(rate=15e6, buffer=10 * MIB)
     link.run(600)
     assert max(link.limits) <= LEAST_WITHOUT_ERRORS + 1
@@ -102,21 +102,21 @@ def test_level_that_was_the_best_is_doubted_only_now_and_then() -> None:
 
 @pytest.mark.parametrize("each", [1e6, 5e6, 20e6])
 def test_more_connections_where_they_are_scarce(each: float) -> None:
-    """With every connection capped the limit rises to 32, whatever a single one carries."""
+    """If each connection is limited, the limit of parts rises to 32 at any rate."""
     link = Link(each=each)
     link.run(60 if each < 5e6 else 20)
     assert link.limits[-1] == MOST_PARTS
 
 
 def test_capped_connections_are_many_within_two_parts() -> None:
-    """With 40 MiB/s for a connection all 32 are in use before the second part of one could have ended."""
+    """At 40 MiB/s per connection, 32 parts are in flight before a second part of one connection could end."""
     link = Link(each=40 * MIB, latency=0.1)
     link.run(2 * PART / link.each)
     assert link.limits[-1] == MOST_PARTS
 
 
 def test_file_on_capped_connections_takes_little_longer_than_with_all_from_the_start() -> None:
-    """The first two seconds of 8 GiB are all that it costs to begin with one part."""
+    """To start with one part costs at most two seconds for a file of 8 GiB."""
     link, full = Link(each=40 * MIB, latency=0.1), Link(each=40 * MIB, latency=0.1, fixed=MOST_PARTS)
     for each in (link, full):
         each.run(8.0)
@@ -124,7 +124,7 @@ def test_file_on_capped_connections_takes_little_longer_than_with_all_from_the_s
 
 
 def test_small_files_on_a_link_of_long_latency_are_sent_side_by_side() -> None:
-    """Parts that cost little more than a round trip raise the limit quickly."""
+    """Parts that take little more than a round trip raise the limit quickly."""
     link = Link(rate=100e6, latency=0.1)
     link.run(1, size=MIB // 4)
     assert link.limits[-1] >= QUICK_LIMIT
@@ -134,21 +134,21 @@ def test_small_files_on_a_link_of_long_latency_are_sent_side_by_side() -> None:
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_empty_files_are_sent_side_by_side(size: int) -> None:
-    """Parts without bytes say as much of the latency as others."""
+    """Parts without bytes raise the limit too."""
     link = Link(rate=100e6, latency=0.1)
     link.run(10, size=size)
     assert link.limits[-1] == MOST_PARTS
 
 
 def test_fast_link_is_filled_at_once() -> None:
-    """Sixteen MiB within a tenth of a second are enough to know that nothing is lost with more parts in flight."""
+    """Sixteen MiB within a tenth of a second raise the limit."""
     link = Link(rate=600e6)
     link.run(4 * STEP)
     assert link.limits[-1] == QUICK_LIMIT
 
 
 def test_throttle_is_no_fast_link() -> None:
-    """What a throttle lets out at once says nothing of the rate it holds."""
+    """The first bytes that a throttle lets through do not raise the limit."""
     hand = Clock()
     concurrency = Concurrency(clock=hand)
     concurrency.sent(concurrency.begin(PART), 20 * MIB)
@@ -156,7 +156,7 @@ def test_throttle_is_no_fast_link() -> None:
 
 
 def test_small_parts_say_nothing_of_large_ones() -> None:
-    """After many small files the first large ones begin with few parts, not with as many as the small ones had."""
+    """After many small files, the first large ones start with few parts in flight."""
     link = Link(rate=15e6)
     link.run(30, size=MIB // 4)
     assert link.concurrency.limit > LEAST_WITHOUT_ERRORS
@@ -166,14 +166,14 @@ def test_small_parts_say_nothing_of_large_ones() -> None:
 
 
 def test_no_more_connections_where_the_processors_are_busy() -> None:
-    """While this process fills more than half of the machine nothing beyond the quick parts is tried."""
+    """If this process uses more than half of the CPU, no further parts are tried."""
     link = Link(each=100e6, busy_cores=1.2)
     link.run(20)
     assert max(link.limits) == QUICK_LIMIT
 
 
 def test_errors_shrink_the_limit_but_not_below_one() -> None:
-    """Each error takes three tenths, and one part at least stays in flight."""
+    """Each error lowers the limit by 30 %, to one part at least."""
     link = Link(each=20e6)
     link.run(20)
     limits = []
@@ -184,7 +184,7 @@ def test_errors_shrink_the_limit_but_not_below_one() -> None:
 
 
 def test_limit_recovers_after_errors() -> None:
-    """Trouble that is over does not leave a latency-bound link with one part for ever."""
+    """After errors, the limit of a link with long latency rises again."""
     link = Link(each=5e6)
     link.run(30)
     for _ in range(10):
@@ -194,7 +194,7 @@ def test_limit_recovers_after_errors() -> None:
 
 
 def test_fixed_limit_stays() -> None:
-    """A limit that was set is not touched by throughput nor by errors."""
+    """A fixed limit is changed neither by throughput nor by errors."""
     link = Link(each=40e6, fixed=7)
     link.run(10)
     link.concurrency.failed()
@@ -209,7 +209,7 @@ STEPS = st.sampled_from(["begin", "fail", "sent", "end", "lost"])
 
 @given(st.lists(st.tuples(STEPS, st.floats(0, 5), st.just(0) | st.integers(0, 10**9))))
 def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, int]]) -> None:
-    """Whatever happens, the limit is from 1 to 32."""
+    """The limit is always from 1 to 32."""
     hand = Clock()
     concurrency = Concurrency(clock=hand, cpu=float)
     flights: list[Flight] = []

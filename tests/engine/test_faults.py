@@ -1,4 +1,4 @@
-"""Each scripted fault of the mock on each call of an upload: the file ends whole, or the error is told."""
+"""Each fault of the mock on each call of an upload: the file arrives whole, or the error is reported."""
 
 import attrs
 import pytest
@@ -50,13 +50,13 @@ def named(fault: dict[str, object]) -> str:
 
 @pytest.fixture
 def impatient(rig: Rig) -> None:
-    """Silence is noticed after a second."""
+    """Timeouts of one second."""
     rig.options["timing"] = attrs.evolve(QUICK, silence=1.0, slow_silence=1.0)
 
 
 @pytest.fixture
 def patience(request: pytest.FixtureRequest, fault: dict[str, object]) -> None:
-    """As much as the fault asks for: where nothing stalls, a machine that does is no failure."""
+    """Short timeouts for faults that stall, usual ones for others, so that a slow machine does not fail the test."""
     if fault["then"] == "stall":
         request.getfixturevalue("impatient")
 
@@ -78,7 +78,7 @@ def test_trouble_with_the_api_passes(rig: Rig, operation: str, fault: dict[str, 
 @pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("fault", [*STORAGE_FAULTS, SLOW], ids=named)
 def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None:
-    """After one failure of a put the part is sent again, alone, and the progress told is right in the end."""
+    """After one failure of a put only that part is sent again, and the progress adds up to the file."""
     rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
     path = rig.file(PARTS * KIB)
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
@@ -90,7 +90,7 @@ def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None
 @pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("fault", STORAGE_FAULTS, ids=named)
 def test_lasting_trouble_with_storage_is_told(rig: Rig, fault: dict[str, object]) -> None:
-    """A part that cannot be sent ends in an error of one sentence, after a bounded number of tries, and no file."""
+    """If a part always fails, the error is one sentence after a bounded number of attempts, and there is no file."""
     rig.mock.faults.add(Fault("putPart", part=2, times=None, **fault))  # type: ignore[arg-type]
     path = rig.file(PARTS * KIB)
     with pytest.raises(CavaticaError) as caught:
@@ -114,7 +114,7 @@ def test_lasting_trouble_with_storage_is_told(rig: Rig, fault: dict[str, object]
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("then", ["status", "close", "html", "lost_answer"])
 def test_lasting_trouble_with_the_api_is_told(rig: Rig, operation: str, then: str) -> None:
-    """An API that goes on failing ends in an error and no file said to be there; reports that fail cost nothing."""
+    """If an API call always fails, the error is reported and no file is claimed; failed reports do no harm."""
     rig.mock.faults.add(Fault(operation, then, times=None, status=500))
     parts = 40 if operation == "reportUploadedParts" else PARTS
     path = rig.file(parts * KIB)
@@ -140,7 +140,7 @@ def test_lasting_trouble_with_the_api_is_told(rig: Rig, operation: str, then: st
     [("corrupt", EtagMismatch), ("no_etag", MissingHeader), ("status", PartRefused)],
 )
 def test_error_says_what_it_was(rig: Rig, fault: str, error: type[CavaticaError]) -> None:
-    """Each kind of lasting trouble has its own error, with a hint."""
+    """Each kind of lasting failure has its own error with a hint."""
     rig.mock.faults.add(Fault("putPart", fault, times=None, status=500))
     with pytest.raises(error) as caught:
         rig.upload(rig.file(KIB), part_size=KIB)
@@ -148,7 +148,7 @@ def test_error_says_what_it_was(rig: Rig, fault: str, error: type[CavaticaError]
 
 
 def test_signed_urls_are_in_no_error_and_no_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """A signed URL is a key: neither errors nor logs nor events show its query, and the token is nowhere."""
+    """Errors, logs and events show neither the query of a signed URL nor the token."""
     caplog.set_level(0)
     rig.mock.faults.add(Fault("putPart", "reset", times=None))
     with pytest.raises(StorageError) as caught:
@@ -159,7 +159,7 @@ def test_signed_urls_are_in_no_error_and_no_log(rig: Rig, caplog: pytest.LogCapt
 
 
 def test_refused_url_is_asked_for_anew_without_counting(rig: Rig) -> None:
-    """One 403 costs one more URL, at once, and is no sign of a slow network."""
+    """After a 403 a new URL is requested immediately, and concurrency is not lowered."""
     rig.mock.faults.add(Fault("putPart", "expired", part=1))
     with rig.uploader(jobs=4) as uploader:
         uploader.upload(rig.file(PARTS * KIB), PROJECT, part_size=KIB)
@@ -168,7 +168,7 @@ def test_refused_url_is_asked_for_anew_without_counting(rig: Rig) -> None:
 
 
 def test_url_is_reused_where_storage_was_in_trouble(rig: Rig) -> None:
-    """A 503 of storage costs no API call: the URL is still good."""
+    """A 503 of storage costs no API call, since the URL is still valid."""
     rig.mock.faults.add(Fault("putPart", "status", status=503, times=3))
     path = rig.file(PARTS * KIB)
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
@@ -176,7 +176,7 @@ def test_url_is_reused_where_storage_was_in_trouble(rig: Rig) -> None:
 
 
 def test_wrong_success_code_is_a_failed_part(rig: Rig) -> None:
-    """A 2xx that is not among the success codes is not taken for one."""
+    """A 2xx that is not among the success codes is a failure."""
     rig.mock.faults.add(Fault("putPart", "status", status=204, part=1))
     path = rig.file(2 * KIB)
     rig.assert_whole(rig.upload(path, part_size=KIB), path)

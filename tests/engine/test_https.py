@@ -1,4 +1,4 @@
-"""Uploads as they are outside of tests: over TLS, and through the proxies of hospitals and universities."""
+"""Uploads over TLS and through proxies."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def trusted(authority_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def behind_a_proxy(rig: Rig) -> str:
-    """The endpoint as one that only a proxy can reach."""
+    """An endpoint that can be reached only through a proxy."""
     return f"https://platform.invalid:{rig.mock.port}/v2"
 
 
@@ -46,7 +46,7 @@ def rig(rigged: Callable[..., Rig], server_tls: ssl.SSLContext) -> Rig:
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("jobs", [1, 8])
 def test_file_arrives_whole(rig: Rig, jobs: int) -> None:
-    """Over TLS the file arrives whole and verified, and no part goes twice."""
+    """Over TLS the file arrives whole and verified, and no part is sent twice."""
     path = rig.file(PARTS * 700 * KIB + 1)
     rig.assert_whole(rig.upload(path, part_size=700 * KIB, uploader={"jobs": jobs}), path)
     assert rig.mock.bytes_received == path.stat().st_size
@@ -55,7 +55,7 @@ def test_file_arrives_whole(rig: Rig, jobs: int) -> None:
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("fault", [{"then": "reset", "after_bytes": 300 * KIB}, {"then": "close"}, {"then": "corrupt"}])
 def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None:
-    """A connection that breaks within TLS costs one more try of its part, as does a part that arrives damaged."""
+    """A connection that breaks within TLS, or a damaged part, costs one more attempt for that part."""
     rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
     path = rig.file(PARTS * 700 * KIB)
     rig.assert_whole(rig.upload(path, part_size=700 * KIB), path)
@@ -65,7 +65,7 @@ def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("fault", [{"then": "slow", "bytes_per_second": 1000}, {"then": "stall", "after_bytes": 100}])
 def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig, fault: dict[str, object]) -> None:
-    """TLS hides no silence: a part that does not get on is given up when its time is over."""
+    """Over TLS too, a part that makes no progress fails at its deadline."""
     rig.mock.faults.add(Fault("putPart", times=None, **fault))  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="took too long"):
         rig.upload(rig.file(30_000_000), part_size=30_000_000, uploader={"part_deadline": 0.5})
@@ -73,7 +73,7 @@ def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig, fault: dict[st
 
 
 def test_unknown_authority_is_told_at_once(rig: Rig) -> None:
-    """A certificate that nobody vouches for ends the upload without another try, and says what to do."""
+    """A certificate of an unknown authority ends the upload without a retry, and the error says what to do."""
     with pytest.raises(CertificateUntrusted, match=r"the certificate of .* cannot be verified") as caught:
         rig.upload(rig.file(1))
     assert "SSL_CERT_FILE" in str(caught.value.hint)
@@ -82,7 +82,7 @@ def test_unknown_authority_is_told_at_once(rig: Rig) -> None:
 
 
 def test_unknown_authority_of_storage_is_told(rig: Rig) -> None:
-    """The same for storage, which may have another authority than the API."""
+    """A certificate of storage from an unknown authority ends the upload the same way."""
     source = LocalFile(rig.file(10))
     store = Storage()
     try:
@@ -97,7 +97,7 @@ def test_unknown_authority_of_storage_is_told(rig: Rig) -> None:
 
 @pytest.mark.usefixtures("trusted")
 def test_certificate_of_another_host_is_told(rigged: Callable[..., Rig], authority: trustme.CA) -> None:
-    """A certificate for another name is no certificate."""
+    """A certificate for another host is refused."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("platform.example").configure_cert(context)
     rig = rigged(tls=context)
@@ -111,7 +111,7 @@ def test_certificate_of_another_host_is_told(rigged: Callable[..., Rig], authori
 def test_proxy_of_the_environment_is_used(
     rig: Rig, server_tls: ssl.SSLContext, secure: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """API and storage go through HTTPS_PROXY, with its credentials; it sees neither token nor signature."""
+    """API and storage are reached through HTTPS_PROXY with its credentials, and it sees neither token nor signature."""
     path = rig.file(PARTS * 700 * KIB)
     with ConnectProxy(credentials=CREDENTIALS, tls=server_tls if secure else None) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
@@ -125,7 +125,7 @@ def test_proxy_of_the_environment_is_used(
 
 @pytest.mark.usefixtures("trusted")
 def test_no_proxy_is_obeyed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hosts of NO_PROXY are reached directly."""
+    """Hosts in NO_PROXY are reached directly."""
     with ConnectProxy() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "platform.invalid")
@@ -136,7 +136,7 @@ def test_no_proxy_is_obeyed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("trusted")
 def test_this_machine_is_reached_without_a_proxy(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """API and storage on loopback are reached directly, whatever the environment says of proxies."""
+    """API and storage on loopback are reached directly, whatever proxy the environment names."""
     path = rig.file(PARTS * KIB)
     with ConnectProxy() as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -147,7 +147,7 @@ def test_this_machine_is_reached_without_a_proxy(rig: Rig, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("trusted")
 def test_proxy_that_refuses_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that wants other credentials is an error that names the variables, and not the password."""
+    """If a proxy refuses the credentials, the error names the variables, but not the password."""
     with ConnectProxy(credentials="other:one") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
         with pytest.raises(CavaticaError, match="proxy") as caught:

@@ -38,12 +38,12 @@ class Driver:
         self.said: list[str] = []
 
     def start(self, file: Path, rate: float = 0, jobs: int = JOBS) -> int:
-        """Begin an upload; returns the number of the process."""
+        """Start an upload; returns the PID."""
         print(file, PART, rate, jobs, file=self._in, flush=True)
         return int(self._out.readline().split()[1])
 
     def end(self) -> int:
-        """Wait for the upload to end; returns its exit status."""
+        """Wait for the upload to end, and return its exit status."""
         for line in self._out:
             if line.startswith("ended"):
                 return int(line.split()[1])
@@ -64,7 +64,7 @@ def driver(rig: Rig) -> Iterator[Driver]:
 
 
 def kill_later(rig: Rig, pid: int, requests: int, seconds: float) -> None:
-    """Kill a process some time after it has made so many requests, if it is still there."""
+    """Kill a process after it has made this many requests, if it is still running."""
     until = rig.calls.total() + requests
     while rig.calls.total() < until:
         if wait_for_exit(pid, 0.001):
@@ -75,7 +75,7 @@ def kill_later(rig: Rig, pid: int, requests: int, seconds: float) -> None:
 
 
 def wait_for_exit(pid: int, seconds: float) -> bool:
-    """Wait until a process that is not our child has ended, at most so long; return whether it has."""
+    """Wait for the end of a process that is not a child, for a bounded time; return whether it has ended."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -87,9 +87,9 @@ def wait_for_exit(pid: int, seconds: float) -> bool:
 
 
 def test_kill_at_any_moment_loses_nothing_but_what_was_in_flight(rig: Rig, driver: Driver) -> None:
-    """Killed fifty times at random moments every file arrives whole; a kill costs at most the parts in flight.
+    """Killed fifty times at random moments, every file arrives whole, and a kill costs at most the parts in flight.
 
-    The moments are counted in requests, and not in seconds: on a slow machine, too, every run gets on.
+    The moments are counted in requests instead of seconds, so that each run makes progress on a slow machine too.
     """
     dice = random.Random(7)
     kills = files = 0
@@ -116,7 +116,7 @@ def test_kill_at_any_moment_loses_nothing_but_what_was_in_flight(rig: Rig, drive
 
 
 def test_interrupt_reports_and_says_how_to_go_on(rig: Rig, driver: Driver) -> None:
-    """Ctrl-C once finishes what is in flight and reports it; the next run sends the rest and nothing twice."""
+    """After Ctrl-C parts in flight are finished and reported, and the next run sends the rest and nothing twice."""
     path = rig.file(PARTS * PART)
     pid = driver.start(path, rate=60_000)
     while rig.calls["putPart"] < 5:
@@ -133,7 +133,7 @@ def test_interrupt_reports_and_says_how_to_go_on(rig: Rig, driver: Driver) -> No
 
 
 def test_two_processes_on_one_file(rig: Rig, driver: Driver) -> None:
-    """The second process says that another one is at it, and leaves; the file is whole and there once."""
+    """The second process says that another one uploads the file, and ends; the file is uploaded once."""
     path = rig.file(PARTS * PART)
     ended: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Answers that are lost or say something else: only what is ours is taken for ours."""
+"""Answers that are lost or wrong: only our own uploads and files are used."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def notices(rig: Rig) -> str:
 
 
 def begin_elsewhere(rig: Rig, **options: Any) -> str:
-    """Begin an upload of the same name from another machine; return its id."""
+    """Start an upload of the same name from another machine, and return its ID."""
     with connect(token=rig.mock.token, endpoint=rig.mock.base_url) as api:
         return api.start_upload(PROJECT, "sample.bam", **options).upload_id
 
@@ -46,7 +46,7 @@ def begin_elsewhere(rig: Rig, **options: Any) -> str:
 def test_lost_start_does_not_take_what_another_machine_began(
     rig: Rig, proxy: DriftingProxy, theirs: dict[str, int]
 ) -> None:
-    """An open upload of our name, of another size or cut otherwise, is not the one whose start was lost."""
+    """An open upload of the same name with another size or part size is not taken for the lost start."""
     path = rig.file(PARTS * KIB)
     begun: list[str] = []
 
@@ -70,7 +70,7 @@ def test_lost_start_does_not_take_what_another_machine_began(
 
 @pytest.mark.parametrize(("part_size", "taken"), [(64 * MIB, True), (128 * MIB, True), (32 * MIB, False)])
 def test_start_of_a_run_that_was_killed_is_found_whatever_its_speed(rig: Rig, part_size: int, taken: bool) -> None:
-    """A run that was fast may have asked for larger parts than this one would; smaller ones are not ours."""
+    """The lost start of an earlier run may have larger parts than this run would request, but not smaller ones."""
     path = rig.file(PARTS * KIB)
     with rig.uploader() as uploader:  # makes the journal
         endpoint = uploader.api.endpoint
@@ -86,7 +86,7 @@ def test_start_of_a_run_that_was_killed_is_found_whatever_its_speed(rig: Rig, pa
 
 
 def test_starts_that_are_never_answered_do_not_pile_up(rig: Rig, proxy: DriftingProxy) -> None:
-    """With a list that omits them all, a run starts once more than it must, and each further run once."""
+    """If no start is answered or listed, a run starts one upload too many, and each later run one."""
     path = rig.file(PARTS * KIB)
     drift(proxy, LIST, lambda page: {**page, "items": []})
     rig.mock.faults.add(Fault("startUpload", "lost_answer", times=None))
@@ -101,7 +101,7 @@ def test_starts_that_are_never_answered_do_not_pile_up(rig: Rig, proxy: Drifting
     "part_size", [0, -1, 1e30, 10**30, 5.5, "1024", "x", True, None, float("nan"), float("inf"), []]
 )
 def test_part_size_that_cannot_be(rig: Rig, proxy: DriftingProxy, part_size: Any, stream: bool) -> None:
-    """A start that answers with nonsense ends well or as an error, and leaves neither an upload nor an empty file."""
+    """After a start with an impossible part size, the upload succeeds or fails, and leaves no upload open."""
     path = rig.file(PARTS * KIB)
     proxy.drift = Drift("POST", "/upload/multipart", in_json(lambda body: {**body, "part_size": part_size}))
     try:
@@ -134,7 +134,7 @@ def once(action: Callable[[], object]) -> Callable[[Any], Any]:
 def test_file_that_comes_between_two_completions_is_not_ours(
     rig: Rig, proxy: DriftingProxy, operation: str, size: int
 ) -> None:
-    """The name was free after the first completion, and our upload is aborted before the second: theirs is read."""
+    """If our upload is aborted between two completions, a new file of the name is compared, not claimed."""
     path = rig.file(PARTS * KIB)
     theirs = rig.file(size, "theirs", seed=2).read_bytes()
     rig.mock.faults.add(Fault("completeUpload", "close"))
@@ -148,7 +148,7 @@ def test_file_that_comes_between_two_completions_is_not_ours(
 
 @pytest.mark.parametrize("again", [0, 1])
 def test_own_file_is_found_after_completions_without_answers(rig: Rig, proxy: DriftingProxy, again: int) -> None:
-    """Whether or not the name was looked at between them, and with a file of equal size that is replaced."""
+    """Our file is found after lost completions, even if it replaces a file of equal size."""
     rig.upload(rig.file(PARTS * KIB, seed=3), part_size=KIB)
     path = rig.file(PARTS * KIB)
     if again:
@@ -163,7 +163,7 @@ def test_own_file_is_found_after_completions_without_answers(rig: Rig, proxy: Dr
 )
 @pytest.mark.parametrize("size", [PARTS * KIB, PARTS * KIB - 1])
 def test_completion_that_names_another_file(rig: Rig, proxy: DriftingProxy, keep: tuple[str, ...], size: int) -> None:
-    """An answer with the id of a file that is not the one that was sent is an error that names it."""
+    """A completion with the ID of another file is an error that names that file."""
     other = rig.upload(rig.file(size, "other.bam", seed=2), part_size=KIB)
     path = rig.file(PARTS * KIB)
 
@@ -192,7 +192,7 @@ def test_completion_that_names_another_file(rig: Rig, proxy: DriftingProxy, keep
 def test_completion_that_says_something_else_is_looked_into(
     rig: Rig, proxy: DriftingProxy, wrong: dict[str, Any]
 ) -> None:
-    """The file itself is asked for: if it is right, the answer was wrong; if it says the same, that is an error."""
+    """If a completion describes another file, the file itself is requested, and it decides."""
     path = rig.file(PARTS * KIB)
     drift(proxy, COMPLETE, lambda body: {**body, **wrong})
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
@@ -203,7 +203,7 @@ def test_completion_that_says_something_else_is_looked_into(
 
 @pytest.mark.parametrize("answer", ["html", "bad_json"])
 def test_resume_without_a_word_of_the_server_goes_on(rig: Rig, answer: str) -> None:
-    """An answer to getUpload that cannot be read costs nothing: the journal knows what was sent."""
+    """If the answer to getUpload cannot be read, the upload resumes from the journal."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     rig.mock.faults.add(Fault("getUpload", answer))
@@ -216,7 +216,7 @@ def test_resume_without_a_word_of_the_server_goes_on(rig: Rig, answer: str) -> N
     "failed", [Fault("completeUpload", "close"), Fault("completeUpload", "status", status=409, code=8007)]
 )
 def test_completion_goes_on_without_a_word_of_the_server(rig: Rig, failed: Fault) -> None:
-    """After a completion that did nothing, a success of getUpload that cannot be read means that the upload is open."""
+    """After a completion without effect, a success of getUpload that cannot be read means that the upload is open."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(failed, Fault("getUpload", "html", times=None))
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
@@ -224,7 +224,7 @@ def test_completion_goes_on_without_a_word_of_the_server(rig: Rig, failed: Fault
 
 
 def listed_by_command(rig: Rig, *options: str) -> str:
-    """What `cavatica uploads list --mine` prints."""
+    """The output of `cavatica uploads list --mine`."""
     environment = {
         **os.environ,
         "SB_AUTH_TOKEN": rig.mock.token,
@@ -236,7 +236,7 @@ def listed_by_command(rig: Rig, *options: str) -> str:
 
 
 def test_upload_whose_abort_is_refused_is_not_forgotten(rig: Rig) -> None:
-    """It stays open, perhaps billed: lists name it, later runs try again to abort it, and none goes on with it."""
+    """An upload that could not be aborted is listed, aborted by later runs, and never resumed."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     (first,) = (upload["upload_id"] for upload in rig.mock.uploads())
@@ -254,7 +254,7 @@ def test_upload_whose_abort_is_refused_is_not_forgotten(rig: Rig) -> None:
 
 
 def test_stream_whose_abort_is_refused_names_its_upload(rig: Rig) -> None:
-    """What was read once cannot be resumed: the upload that stays open is named."""
+    """If the upload of a stream cannot be aborted, the error names it."""
     rig.mock.faults.add(Fault("putPart", "status", status=400, times=None))
     rig.mock.faults.add(Fault("abortUpload", "status", status=403, code=8001, times=None))
     with pytest.raises(CavaticaError):

@@ -1,4 +1,4 @@
-"""Parts that storage acknowledged and lost: they are sent again in the same run, or the upload is begun anew."""
+"""Parts that storage acknowledged and lost are sent again in the same run, or the upload is started again."""
 
 import pytest
 from engine_rig import KIB, Rig
@@ -12,7 +12,7 @@ PARTS = 5
 
 @pytest.mark.parametrize("parts", [[1], [3], [5], [2, 4], [1, 2, 3, 4, 5]])
 def test_lost_parts_are_sent_again_in_the_same_run(rig: Rig, parts: list[int]) -> None:
-    """Whatever storage lost is sent again before anybody has to run the command again; the file is whole."""
+    """Lost parts are sent again in the same run, and the file is whole."""
     for part in parts:
         rig.mock.faults.add(Fault("putPart", "lost_part", part=part))
     path = rig.file(PARTS * KIB)
@@ -23,7 +23,7 @@ def test_lost_parts_are_sent_again_in_the_same_run(rig: Rig, parts: list[int]) -
 
 
 def test_storage_that_goes_on_losing_a_part_ends_in_an_error(rig: Rig) -> None:
-    """The upload is begun anew once, which is said; then the file fails, and nothing is left open or half-done."""
+    """The upload is started again once, with a notice; then the file fails, and no upload stays open."""
     rig.mock.faults.add(Fault("putPart", "lost_part", part=3, times=None))
     path = rig.file(PARTS * KIB)
     with pytest.raises(CavaticaError) as caught:
@@ -37,7 +37,7 @@ def test_storage_that_goes_on_losing_a_part_ends_in_an_error(rig: Rig) -> None:
 
 
 def test_progress_takes_back_what_is_sent_again(rig: Rig) -> None:
-    """However often parts are sent, the bytes that were told add up to the file."""
+    """However often parts are sent, the reported bytes add up to the file."""
     rig.mock.faults.add(Fault("putPart", "lost_part", part=2), Fault("putPart", "lost_part", part=4))
     rig.upload(rig.file(PARTS * KIB), part_size=KIB)
     assert rig.bytes_told() == PARTS * KIB

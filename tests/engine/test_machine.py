@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: the file ends whole or the error is told, and nothing is sent twice."""
+"""Whatever happens in whatever order, the file arrives whole or the error is reported, and nothing is sent twice."""
 
 import os
 import random
@@ -74,7 +74,7 @@ class UploadLife(RuleBasedStateMachine):
         if_exists: IfExists = "overwrite",
         **options: Any,
     ) -> bool:
-        """Upload; return whether the file arrived. Whatever is raised must be an error of ours."""
+        """Upload; return whether the file arrived. Only errors of this package may be raised."""
         upload_id = ""
         count = 0
         stopped = threading.Event()
@@ -141,7 +141,7 @@ class UploadLife(RuleBasedStateMachine):
 
     @rule(cell=st.sampled_from(DRIFTS))
     def the_server_differs(self, cell: Cell) -> None:
-        """From now on one operation answers in another way than the document says, for instance of stored parts."""
+        """From now on the answers to one operation differ from the document."""
         self.proxy.drift = the(cell.operation, cell.change)
         self.lossy = True
 
@@ -169,7 +169,7 @@ class UploadLife(RuleBasedStateMachine):
 
     @rule()
     def rewrite(self) -> None:
-        """Write other bytes to the file in place, and set its time back."""
+        """Write other bytes to the file in place, and restore its time."""
         before = self.path.stat()
         with self.path.open("r+b") as file:
             file.write(self.dice.randbytes(before.st_size))
@@ -190,7 +190,7 @@ class UploadLife(RuleBasedStateMachine):
 
     @rule(same_size=st.booleans())
     def somebody_takes_the_name(self, same_size: bool) -> None:
-        """Another machine puts a file of this name there, perhaps of the same size."""
+        """Another machine uploads a file of this name, perhaps of the same size."""
         other = self.folder / "theirs" / self.path.name
         other.parent.mkdir(exist_ok=True)
         other.write_bytes(self.dice.randbytes(self.path.stat().st_size if same_size else 5))
@@ -213,7 +213,7 @@ class UploadLife(RuleBasedStateMachine):
             uploader.api.abort_upload(self.mock.uploads()[0]["upload_id"])
 
     def teardown(self) -> None:
-        """In the end the trouble is over, and one more run brings the file there, whole."""
+        """At the end all faults are removed, and one more run uploads the file whole."""
         if not hasattr(self, "mock"):
             return
         try:

@@ -23,7 +23,7 @@ def request(rig: Rig, number: int, size: int = 100, **options: object) -> Upload
 
 
 def test_many_files_arrive_whole(rig: Rig) -> None:
-    """Small and big files over one pool: each is whole, and each small one costs three calls."""
+    """Small and large files over one pool are whole, and each small one costs three calls."""
     requests = [request(rig, number, size=9 * KIB if number % 10 == 0 else 100) for number in range(40)]
     with rig.uploader() as uploader:
         outcomes = list(uploader.upload_many(requests))
@@ -48,7 +48,7 @@ def test_failed_file_does_not_stop_the_others(rig: Rig) -> None:
 
 
 def test_biggest_files_begin_first(rig: Rig) -> None:
-    """Among files that wait the biggest is begun first."""
+    """The largest of the waiting files starts first."""
     requests = [request(rig, number, size=(number + 1) * KIB) for number in range(20)]
     with rig.uploader(jobs=1) as uploader:
         list(uploader.upload_many(requests))
@@ -58,7 +58,7 @@ def test_biggest_files_begin_first(rig: Rig) -> None:
 
 
 def test_refused_token_stops_the_run(rig: Rig) -> None:
-    """After one 401 nothing else is tried: every file ends with that error."""
+    """After a 401 every file fails with that error, without further calls."""
     requests = [request(rig, number) for number in range(100)]
     with rig.uploader(token="f" * 32) as uploader:
         outcomes = list(uploader.upload_many(requests))
@@ -78,7 +78,7 @@ def test_project_without_rights_stops_the_run(rigged: object) -> None:
 
 
 def test_token_that_is_revoked_half_way(rig: Rig) -> None:
-    """When the token stops working in the middle, the file fails with that, and goes on with another one."""
+    """If the token is revoked during an upload, the file fails, and resumes with another token."""
     path = rig.file(10 * KIB)
     rig.mock.faults.add(Fault("getPartUrl", "status", status=401, code=90001, after=5, times=None))
     with pytest.raises(Unauthorized):
@@ -89,7 +89,7 @@ def test_token_that_is_revoked_half_way(rig: Rig) -> None:
 
 
 def test_requests_are_read_as_they_are_needed(rig: Rig) -> None:
-    """An endless iterable of requests is read a window ahead, not to its end."""
+    """Requests are read a few ahead, so that their iterable may be endless."""
     read = 0
 
     def endless() -> Iterator[UploadRequest]:
@@ -109,7 +109,7 @@ def test_requests_are_read_as_they_are_needed(rig: Rig) -> None:
 
 
 def test_threads_do_not_grow_with_files(rig: Rig) -> None:
-    """However many files there are, the threads are those of the pool."""
+    """The number of threads does not depend on the number of files."""
     requests = [request(rig, number) for number in range(100)]
     most = 0
 
@@ -124,7 +124,7 @@ def test_threads_do_not_grow_with_files(rig: Rig) -> None:
 
 
 def test_cancel_ends_what_waits(rig: Rig) -> None:
-    """After cancel() every request has an outcome: done, or interrupted."""
+    """After cancel() every request is completed or interrupted."""
     requests = [request(rig, number, size=3 * KIB) for number in range(60)]
     with rig.uploader(jobs=2) as uploader:
         uploader.listen(lambda event: uploader.cancel() if isinstance(event, PartSent) else None)

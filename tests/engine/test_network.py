@@ -1,4 +1,4 @@
-"""What a bad network costs: waits, told in few words, and never more work than what was in flight."""
+"""A bad network costs waits with few messages, and never more than the parts in flight."""
 
 import multiprocessing
 import pickle
@@ -40,7 +40,7 @@ PARTS = 6
 @pytest.mark.parametrize("retry_for", [0, 60, 3600])
 @pytest.mark.parametrize("error", [StorageError("reset"), PartRefused("busy", status=503), ConnectionFailed("no")])
 def test_trouble_of_the_network_is_tried_for_as_long_as_was_asked(retry_for: float, error: Exception) -> None:
-    """A part is tried again until so many seconds are over, and storage eight times however quickly it refuses."""
+    """A part is retried until --retry-for is over; failures of storage are retried eight times at least."""
     attempts, now, count = PartAttempts(retry_for=retry_for, deadline=float("inf")), 0.0, 1
     while (decision := attempts.decide(error, now, lambda _failures: 10.0)) is not None:
         now += decision.delay
@@ -51,14 +51,14 @@ def test_trouble_of_the_network_is_tried_for_as_long_as_was_asked(retry_for: flo
 
 
 def test_rate_limit_costs_a_wait_and_never_the_part() -> None:
-    """A 429 is no failure, however often it comes."""
+    """A 429 is never counted as a failure."""
     attempts = PartAttempts(retry_for=0, deadline=float("inf"))
     for second in range(100):
         assert attempts.decide(RateLimited("429", status=429), second, lambda _failures: 1.0) is not None
 
 
 def test_nothing_is_tried_beyond_the_deadline_of_the_part() -> None:
-    """The time for a part holds for all its attempts and pauses together."""
+    """The deadline of a part holds for all its attempts and pauses together."""
     attempts = PartAttempts(retry_for=1000, deadline=100)
     assert attempts.decide(StorageError("reset"), 89, lambda _failures: 10.0) is not None
     assert attempts.decide(StorageError("reset"), 91, lambda _failures: 10.0) is None
@@ -66,7 +66,7 @@ def test_nothing_is_tried_beyond_the_deadline_of_the_part() -> None:
 
 @pytest.mark.parametrize("error", [EtagMismatch("damaged"), PartRefused("no", status=400), Conflict("no", status=409)])
 def test_what_no_patience_mends_is_not_tried_for_long(error: Exception) -> None:
-    """Damaged bytes and refusals are tried a few times, however long the network may fail."""
+    """Damaged bytes and refusals are retried a few times, whatever --retry-for is."""
     attempts, count = PartAttempts(retry_for=3600, deadline=float("inf")), 1
     while attempts.decide(error, 0, lambda _failures: 1.0) is not None:
         count += 1
@@ -74,7 +74,7 @@ def test_what_no_patience_mends_is_not_tried_for_long(error: Exception) -> None:
 
 
 def test_part_outlives_an_outage(rig: Rig) -> None:
-    """With patience a part survives more failures than it has attempts; without, the file fails and can be resumed."""
+    """With a long --retry-for a part survives an outage; without it, the file fails and can be resumed."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "reset", part=2, times=3 * ATTEMPTS))
     rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"retry_for": 600}), path)
@@ -83,7 +83,7 @@ def test_part_outlives_an_outage(rig: Rig) -> None:
 
 @pytest.mark.parametrize("operation", ["startUpload", "getPartUrl", "completeUpload"])
 def test_call_outlives_an_outage(rig: Rig, operation: str) -> None:
-    """A call that finds no connection is made again for as long as was asked."""
+    """A call without a connection is retried until --retry-for is over."""
     path = rig.file(PARTS * KIB)
     with rig.uploader(retry_for=600) as uploader:
         uploader.api.get_rate_limit()
@@ -93,7 +93,7 @@ def test_call_outlives_an_outage(rig: Rig, operation: str) -> None:
 
 @pytest.mark.parametrize("options", [{"retry_for": -1}, {"stop_within": -0.1}, {"retry_for": float("nan")}])
 def test_times_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None:
-    """A time below nothing is refused by name."""
+    """A negative time is refused by name."""
     with pytest.raises(UsageError, match=next(iter(options))):
         rig.uploader(**options)
 
@@ -102,7 +102,7 @@ def test_times_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None
 
 
 def test_outage_is_told_once_a_minute() -> None:
-    """Listeners hear of it after ten seconds, then once a minute, and when it is over."""
+    """An outage is reported after ten seconds, then once a minute, and when it ends."""
     hand, heard = Clock(), list[Event]()
     watch = OutageWatch(Emitter([heard.append]), Timing(), hand)
     watch.answered()
@@ -122,7 +122,7 @@ def test_outage_is_told_once_a_minute() -> None:
 
 
 def test_server_in_trouble_is_no_outage() -> None:
-    """What is answered, with an error or without, is a connection."""
+    """Any answer, even an error, shows that there is a connection."""
     hand, heard = Clock(), list[Event]()
     watch = OutageWatch(Emitter([heard.append]), Timing(), hand)
     for _ in range(200):
@@ -134,7 +134,7 @@ def test_server_in_trouble_is_no_outage() -> None:
 
 
 def test_outage_reaches_listeners(rig: Rig) -> None:
-    """While storage takes nothing an event says so, and another one that it is over."""
+    """An event reports that storage accepts nothing, and another one that it does again."""
     rig.mock.faults.add(Fault("putPart", "reset", times=None))
     timing = attrs.evolve(QUICK, first_outage=0.0)
     path = rig.file(KIB)
@@ -152,7 +152,7 @@ def test_outage_reaches_listeners(rig: Rig) -> None:
 
 
 def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under a cap parts that take long go out two at a time: a kill at any moment costs no more."""
+    """At a limited rate at most two slow parts are in flight."""
     monkeypatch.setattr(
         "cavatica_upload.engine.concurrency.GAIN_TO_GROW", float("inf")
     )  # the speed of a busy machine varies
@@ -176,14 +176,14 @@ def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig, monkeypatch: pytest
 
 
 def test_lowest_parts_go_first(rig: Rig) -> None:
-    """With one part in flight they arrive in the order of their numbers, but for a URL that overtakes another."""
+    """With one part in flight parts arrive in order, except if one URL arrives before another."""
     rig.upload(rig.file(20 * KIB), part_size=KIB, uploader={"jobs": 1})
     numbers = [event.number for event in rig.told(PartSent)]
     assert all(abs(number - place) <= 1 for place, number in enumerate(numbers, start=1))
 
 
 def test_runs_share_the_pool_fairly(rig: Rig) -> None:
-    """The parts of a small run do not wait for those of a big one that began before."""
+    """The parts of a small run do not wait for those of a large run that started before."""
     rig.mock.faults.add(Fault("putPart", "delay", seconds=0.03, times=None))  # so that the big one lasts
     with rig.uploader(jobs=2) as uploader:
         order: list[str] = []
@@ -219,7 +219,7 @@ def task(rig: Rig) -> PartTask:
 
 
 def test_part_is_sent_by_values_alone(rig: Rig) -> None:
-    """What is needed to send a part can be pickled, and shows no signature."""
+    """A task to send a part can be pickled, and its repr shows no signature."""
     made = task(rig)
     assert pickle.loads(pickle.dumps(made)) == made
     assert "secret" not in repr(made)
@@ -229,7 +229,7 @@ def test_part_is_sent_by_values_alone(rig: Rig) -> None:
 
 
 class Recording(ThreadPoolExecutor):
-    """Counts what it was given, as values that went through pickle."""
+    """Counts the tasks that it was given, after a pickle."""
 
     count = 0
 
@@ -240,7 +240,7 @@ class Recording(ThreadPoolExecutor):
 
 
 def test_parts_go_through_an_executor(rig: Rig) -> None:
-    """Any executor sends the parts of files, and each is journalled, counted and proved here as ever."""
+    """Any executor can send the parts of files; they are journalled, counted and verified here."""
     path = rig.file(PARTS * KIB)
     with Recording(2) as executor:
         rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": executor}), path)
@@ -249,7 +249,7 @@ def test_parts_go_through_an_executor(rig: Rig) -> None:
 
 
 def test_parts_go_through_processes(rig: Rig) -> None:
-    """Other processes send the parts, with retries decided here."""
+    """Other processes send the parts; retries are decided here."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "status", status=503, part=3))
     executor: Executor = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))

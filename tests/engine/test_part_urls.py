@@ -1,4 +1,4 @@
-"""Part URLs as a platform may hand them out: not encrypted, or with words in them that no request can hold."""
+"""Part URLs that are not encrypted, or cannot be used in a request."""
 
 import ssl
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from cavatica_upload.timing import Timing
 def test_part_urls_without_tls_are_refused(
     rigged: Callable[..., Rig], server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An API over https whose part URLs are http gets no bytes, unless that is allowed."""
+    """If the API is https and a part URL is http, nothing is sent unless that is allowed."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
     connections._trusting.cache_clear()
     plain, secure = rigged(), rigged(tls=server_tls)
@@ -62,7 +62,7 @@ def test_part_urls_without_tls_are_refused(
     ids=lambda value: "",
 )
 def test_targets_that_cannot_be_used(rig: Rig, target: Target, kind: type[CavaticaError]) -> None:
-    """Whatever the platform says of a part's URL, method and headers, what cannot be used is an error of ours."""
+    """A part URL, method or header that cannot be used is an error of this package."""
     with (
         closing(LocalFile(rig.file(10))) as source,
         closing(Storage(timing=Timing(connect=1.0, silence=1.0))) as store,

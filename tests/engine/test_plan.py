@@ -22,7 +22,7 @@ SIZES = st.one_of(
 
 @given(size=st.integers(0, 10**9), part_size=st.integers(10**5, 10**9))
 def test_parts_tile_the_file(size: int, part_size: int) -> None:
-    """The parts follow each other without a gap from the first byte to the last, numbered from 1."""
+    """The parts cover the file without a gap, numbered from 1."""
     plan = Plan(size, part_size)
     end = 0
     for number, part in enumerate(plan, start=1):
@@ -37,7 +37,7 @@ def test_parts_tile_the_file(size: int, part_size: int) -> None:
 
 @given(size=SIZES, rate=st.one_of(st.none(), st.floats(0, 1e11)), calls=st.floats(0, 100))
 def test_planned_size_is_possible(size: int, rate: float | None, calls: float) -> None:
-    """Whatever the file, rate and budget, the wish gives at most 10,000 parts of at most 5 GiB, in steps of 8 MiB."""
+    """For any file, rate and budget there are at most 10,000 parts of at most 5 GiB, in steps of 8 MiB."""
     part_size = part_size_for(size, rate=rate, calls_per_second=calls)
     assert Plan(size, part_size).count <= MAX_PARTS
     assert 32 * MIB <= part_size <= MAX_PART_SIZE
@@ -62,7 +62,7 @@ def test_planned_size_is_possible(size: int, rate: float | None, calls: float) -
     ],
 )
 def test_planned_sizes(size: int, part_size: int, count: int) -> None:
-    """The sizes that the rules give, from an empty file to 5 TiB."""
+    """The planned part sizes for files from 0 bytes to 5 TiB."""
     assert part_size_for(size) == part_size
     assert Plan(size, part_size).count == count
 
@@ -76,7 +76,7 @@ def test_budget_of_calls_makes_parts_larger() -> None:
 
 
 def test_wish_is_taken_where_it_is_possible() -> None:
-    """A wish rules, unless it makes too many parts or is no part size; the error says what would do."""
+    """A requested part size is used if it is possible; if not, the error names a possible one."""
     assert part_size_for(GIB, 5 * MIB) == 5 * MIB
     assert part_size_for(None, 5 * MIB) == 5 * MIB
     with pytest.raises(UsageError, match="20,480 parts") as caught:
@@ -88,13 +88,13 @@ def test_wish_is_taken_where_it_is_possible() -> None:
 
 
 def test_file_that_is_too_large() -> None:
-    """Above 5 TiB no part size helps."""
+    """A file above 5 TiB is refused."""
     with pytest.raises(UsageError, match="5 TiB"):
         part_size_for(MAX_FILE_SIZE + 1)
 
 
 def test_answer_that_cannot_hold_the_file() -> None:
-    """A part size of the server's that makes too many parts is refused before anything is sent."""
+    """A part size of the server that makes too many parts is refused before anything is sent."""
     assert plan_for_answer(10, 3).count == 4
     with pytest.raises(SizeMismatch, match="chose parts of 1 bytes"):
         plan_for_answer(MAX_PARTS + 1, 1)
@@ -102,6 +102,6 @@ def test_answer_that_cannot_hold_the_file() -> None:
 
 @pytest.mark.parametrize("number", [0, 5, -1])
 def test_there_is_no_such_part(number: int) -> None:
-    """Parts are numbered from 1 to their count."""
+    """A part number below 1 or above the number of parts is an error."""
     with pytest.raises(IndexError):
         Plan(10, 3).part(number)

@@ -1,4 +1,4 @@
-"""The Python interface as those use it who write scripts with it: places, metadata, mistakes, help."""
+"""The Python interface for scripts: destinations, metadata, mistakes, help."""
 
 import asyncio
 import inspect
@@ -27,7 +27,7 @@ from cavatica_upload.events import UploadCompleted, UploadFailed, UploadSkipped
 
 
 def options(rig: Rig) -> dict[str, object]:
-    """What a script of one call needs here."""
+    """The arguments of each call."""
     return {"token": rig.mock.token, "endpoint": rig.mock.base_url, "state_dir": rig.state}
 
 
@@ -37,7 +37,7 @@ def entries(rig: Rig, kind: str) -> dict[str, dict[str, object]]:
 
 
 def test_a_path_of_folders(rig: Rig) -> None:
-    """“owner/name/run-7/reads” makes the folders that are missing, once, and the file is in the last of them."""
+    """“owner/name/run-7/reads” makes each missing folder once, and the file is in the last one."""
     first = upload(rig.file(10, "a.bam"), f"{PROJECT}/run-7/reads", **options(rig))  # type: ignore[call-overload]
     second = upload(rig.file(10, "b.bam"), f"{PROJECT}/run-7/reads", **options(rig))  # type: ignore[call-overload]
     folders = entries(rig, "folder")
@@ -63,7 +63,7 @@ def test_folders_for_many(rig: Rig) -> None:
 
 
 def test_metadata_and_tags(rig: Rig) -> None:
-    """Metadata and tags are set on the file, and once more if it is there already."""
+    """Metadata and tags are set on a new file, and on one that is already there."""
     path = rig.file(10)
     rig.upload(path, metadata={"sample_id": "s1"}, tags=["pilot"])
     rig.upload(path, metadata={"lane": "2"})
@@ -74,7 +74,7 @@ def test_metadata_and_tags(rig: Rig) -> None:
 
 
 def test_metadata_that_could_not_be_set(rig: Rig) -> None:
-    """A file that is there without its metadata is an error that says so, and the same again sets it."""
+    """A file whose metadata could not be set is an error that says so, and the same call sets it."""
     path = rig.file(10)
     rig.mock.faults.add(Fault("editFiles", "status", status=403, code=5001))
     with pytest.raises(CavaticaError, match=r"is uploaded .* without its metadata: editFiles failed"):
@@ -84,7 +84,7 @@ def test_metadata_that_could_not_be_set(rig: Rig) -> None:
 
 
 def test_a_folder_and_a_manifest(rig: Rig) -> None:
-    """`requests_for` takes folders and manifests as the command line does, and metadata costs a call for many files."""
+    """`requests_for` accepts folders and manifests, and metadata costs one call for many files."""
     folder = rig.folder / "run-7"
     (folder / "sub").mkdir(parents=True)
     for name in ("a.bam", "sub/b.bam"):
@@ -113,7 +113,7 @@ def test_a_folder_and_a_manifest(rig: Rig) -> None:
 
 
 def test_what_is_wrong_with_a_folder(rig: Rig) -> None:
-    """Everything that is wrong is told at once, and nothing is sent."""
+    """All problems of a folder are reported together, and nothing is sent."""
     with pytest.raises(UsageError, match=r"nowhere.bam.*gone.bam"):
         requests_for(rig.folder / "nowhere.bam", rig.folder / "gone.bam", destination=PROJECT)
     with pytest.raises(UsageError, match="'nope' is not a project"):
@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_folder(rig: Rig) -> None:
 
 
 def test_what_is_no_list_of_requests(rig: Rig) -> None:
-    """upload_many() says what it takes, and a closed uploader that it is closed: nothing is lost in silence."""
+    """upload_many() reports arguments that are no requests, and a closed uploader."""
     request = UploadRequest(source=rig.file(10), destination=PROJECT)
     with rig.uploader() as uploader:
         for wrong in (None, "a.bam", request, ["a.bam"], [None]):
@@ -203,7 +203,7 @@ def test_what_is_no_list_of_requests(rig: Rig) -> None:
     ],
 )
 def test_mistakes(rig: Rig, wrong: dict[str, object], says: str) -> None:
-    """A value that cannot be right is a UsageError that says what is wrong, and nothing is sent."""
+    """A wrong value is a UsageError that names the problem, and nothing is sent."""
     given = {"source": rig.file(10), "destination": PROJECT, **options(rig), **wrong}
     with pytest.raises(UsageError, match=says):
         upload(**given)  # type: ignore[call-overload]
@@ -232,7 +232,7 @@ def test_help_shows_the_options() -> None:
 
 
 def test_with_asyncio(rig: Rig) -> None:
-    """`upload_async` takes the same, and does the same."""
+    """`upload_async` has the same arguments and the same result."""
     path = rig.file(10)
     receipt = asyncio.run(
         upload_async(path, f"{PROJECT}/run-7", metadata={"a": "b"}, **options(rig))  # type: ignore[call-overload]
@@ -255,7 +255,7 @@ def cohort(rig: Rig, count: int, **options: object) -> list[UploadRequest]:
 
 
 def test_a_cohort_again_costs_a_few_calls(rig: Rig) -> None:
-    """Files that are there are neither sent nor started again, and their metadata is set a hundred at a time."""
+    """Files that are already there are not sent or started, and their metadata is set a hundred at a time."""
     with rig.uploader() as uploader:
         first = {outcome.request.key: outcome.receipt for outcome in uploader.upload_many(cohort(rig, 120))}
     before = rig.calls.copy()
@@ -290,7 +290,7 @@ def test_metadata_costs_a_call_for_a_hundred_files(rig: Rig) -> None:
 
 
 def test_a_lost_call_fails_the_metadata_of_its_files_only(rig: Rig) -> None:
-    """All files are there, and those of the next call have their metadata."""
+    """If a metadata call is lost, only its files fail, and those of the next call succeed."""
     rig.mock.faults.add(Fault("editFiles", "status", status=403, code=5001))
     with rig.uploader(timing=attrs.evolve(QUICK, describing=3600.0)) as uploader:
         outcomes = list(uploader.upload_many(cohort(rig, 130)))
@@ -300,7 +300,7 @@ def test_a_lost_call_fails_the_metadata_of_its_files_only(rig: Rig) -> None:
 
 
 def test_a_file_does_not_wait_for_the_metadata_of_others(rig: Rig) -> None:
-    """How a small file ended is known while a long one is still being sent."""
+    """The outcome of a small file is known while a large one is still being sent."""
     known = threading.Event()
 
     class Slow(io.RawIOBase):
@@ -321,7 +321,7 @@ def test_a_file_does_not_wait_for_the_metadata_of_others(rig: Rig) -> None:
 
 
 def test_a_refused_folder_is_asked_for_once(rig: Rig) -> None:
-    """Where no folder can be made, a thousand files are not tried a thousand times."""
+    """If a folder is refused, it is requested once for all its files."""
     rig.mock.faults.add(Fault("createFolder", "status", status=403, code=5001, times=None))
     with rig.uploader() as uploader:
         outcomes = list(uploader.upload_many(cohort(rig, 50)))
@@ -333,7 +333,7 @@ def test_a_refused_folder_is_asked_for_once(rig: Rig) -> None:
 
 @pytest.mark.parametrize("wrong", [{"project": 5}, {"parent": 5}, {"project": b"a/b"}, {"project": ["a/b"]}])
 def test_a_destination_of_another_type(wrong: dict[str, object]) -> None:
-    """It is a UsageError as one of another form is."""
+    """A destination of a wrong type is a UsageError."""
     with pytest.raises(UsageError, match="text is needed"):
         Destination(**wrong)  # type: ignore[arg-type]
     with connect("t", "http://127.0.0.1:9/v2") as api, pytest.raises(UsageError, match="text is needed"):
@@ -341,7 +341,7 @@ def test_a_destination_of_another_type(wrong: dict[str, object]) -> None:
 
 
 def test_the_same_name_twice_in_a_run_is_no_other_process(rig: Rig) -> None:
-    """Two files of a run with one name and place: the second is told that an upload of it is under way."""
+    """If two files of a run have one name and place, the error of the second says that this run uploads it already."""
     sources = [rig.file(3 * 1024, name) for name in ("a", "b")]
     with rig.uploader() as uploader:
         requests = [UploadRequest(source=path, destination=PROJECT, name="same.bam") for path in sources]

@@ -1,4 +1,4 @@
-"""What is kept on disk: the journal, receipts; and sources, from which bytes come."""
+"""The files on disk: journal, receipts, and the sources of bytes."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def sent(number: int, **changes: object) -> SentPart:
 
 
 def test_journal_remembers(tmp_path: Path) -> None:
-    """What was written is read again by another journal on the same folder, and forgotten when asked."""
+    """Another journal on the same folder reads what was written, until it is deleted."""
     journal = Journal(tmp_path)
     added = journal.add(entry())
     journal.put(added, sent(2))
@@ -106,7 +106,7 @@ journal.close()
 
 
 def test_journal_is_shared_by_processes(tmp_path: Path) -> None:
-    """Three processes write at once, and nothing is lost."""
+    """Three processes write to the journal at the same time, and nothing is lost."""
     journal = Journal(tmp_path)
     added = journal.add(entry())
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(first)]) for first in (1, 51, 101)]
@@ -116,7 +116,7 @@ def test_journal_is_shared_by_processes(tmp_path: Path) -> None:
 
 
 def test_journal_is_begun_by_many_at_once(tmp_path: Path) -> None:
-    """Several threads may make the journal at the same moment."""
+    """Several threads may create the journal at the same moment."""
     journals: list[Journal] = []
     threads = [threading.Thread(target=lambda: journals.append(Journal(tmp_path))) for _ in range(8)]
     for thread in threads:
@@ -144,7 +144,7 @@ print(told, journal.unanswered("e", __import__("cavatica_upload").Destination(pr
 
 
 def test_journal_is_begun_by_many_processes_at_once(tmp_path: Path) -> None:
-    """Sixteen processes that start together all have a journal, and it needs no memory that is shared between them."""
+    """Sixteen processes that start together share a journal that needs no shared memory."""
     command = [sys.executable, "-c", BEGINNER, str(tmp_path / "new")]
     many = [
         subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -158,7 +158,7 @@ def test_journal_is_begun_by_many_processes_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", [0, 30, 4096])
 def test_damage_anywhere_sets_the_journal_aside(tmp_path: Path, where: int) -> None:
-    """A journal that is no database, or a broken one, is moved away whole and begun anew."""
+    """A journal that is damaged or no database is renamed, and a new one is made."""
     journal = Journal(tmp_path)
     journal.add(entry())
     journal.close()
@@ -176,7 +176,7 @@ def test_damage_anywhere_sets_the_journal_aside(tmp_path: Path, where: int) -> N
 
 
 def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
-    """At the first trouble the journal switches itself off, says so once, and knows nothing from then on."""
+    """After its first error the journal switches itself off, with one message, and returns nothing."""
     told: list[str] = []
     journal = Journal(tmp_path, told.append)
     added = journal.add(entry())
@@ -194,7 +194,7 @@ def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [2**63, 2**70])
 def test_numbers_beyond_sqlite_are_kept_or_told(tmp_path: Path, number: int) -> None:
-    """Times and sizes of any file are kept; a number that SQLite has no room for is no crash."""
+    """Times and sizes of any file are kept; a number too large for SQLite does not crash."""
     told: list[str] = []
     journal = Journal(tmp_path, told.append)
     far = entry(identity=Identity("/data/\udcff", 2**62, mtime_ns=number, ctime_ns=-number))
@@ -227,7 +227,7 @@ SPOILT = [
 
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_spoilt_rows_are_passed_over(tmp_path: Path, spoil: str) -> None:
-    """A row that cannot be read is told once and costs nothing but itself."""
+    """A row that cannot be read is reported once and skipped."""
     told: list[str] = []
     journal = Journal(tmp_path, told.append)
     added = journal.add(entry())
@@ -255,7 +255,7 @@ def test_spoilt_rows_are_passed_over(tmp_path: Path, spoil: str) -> None:
     ],
 )
 def test_wrong_types_are_passed_over(tmp_path: Path, table: str, column: str, value: str) -> None:
-    """In tables that take any type, as another program may make them, whatever stands in a column stops nothing."""
+    """Values of wrong types in any column are skipped."""
     journal = Journal(tmp_path)
     journal.put(journal.add(entry()), sent(1))
     journal.starting("https://api/v2", PROJECT, "b", "b", 1.0)
@@ -279,7 +279,7 @@ def test_wrong_types_are_passed_over(tmp_path: Path, table: str, column: str, va
 
 @pytest.mark.parametrize(("version", "age"), [(99, "a later version"), (2, "an earlier version")])
 def test_journal_of_another_version_is_set_aside(tmp_path: Path, version: int, age: str) -> None:
-    """It is kept whole for the version that wrote it; this one begins its own and says where the other is."""
+    """A journal of another version is renamed, and a message says where it is."""
     kept = []
     for _ in range(2):
         journal = Journal(tmp_path)
@@ -300,7 +300,7 @@ def test_journal_of_another_version_is_set_aside(tmp_path: Path, version: int, a
 
 
 def test_journal_that_another_process_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is waited for, and that is told before the wait is over; what is held for good is gone on without."""
+    """A locked journal is waited for with a message; if it stays locked, the upload continues without it."""
     monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.01)
     Journal(tmp_path).close()
     holder = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None, check_same_thread=False)
@@ -321,7 +321,7 @@ def test_journal_that_another_process_has(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_state_is_for_this_user_only(tmp_path: Path) -> None:
-    """Folders are 0700 and files 0600 whatever the umask is; a folder that others use, too, is left as it is."""
+    """Folders are 0700 and files 0600 with any umask; a folder that others use keeps its mode."""
     (tmp_path / "file").write_bytes(CONTENT)
     for mask in (0, 0o077, 0o777):
         empty = tmp_path / f"empty{mask}"
@@ -345,7 +345,7 @@ def test_state_is_for_this_user_only(tmp_path: Path) -> None:
 
 
 def test_folder_of_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder that is given comes before that of the environment, and that before the user's."""
+    """The given state folder takes precedence over the environment's, and that over the user's."""
     assert state_dir(tmp_path / "given") == tmp_path / "given"
     assert state_dir() == tmp_path / "state"
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -375,7 +375,7 @@ def digest(number: int) -> str:
 def test_kept_parts_are_proved(
     tmp_path_factory: pytest.TempPathFactory, ours: dict[int, str], theirs: dict[int, str]
 ) -> None:
-    """No part is kept whose bytes on the server may be others, and none that is proved is sent again."""
+    """Only parts that are proved are kept, and no proved part is sent again."""
     path = tmp_path_factory.getbasetemp() / "content"
     path.write_bytes(CONTENT)
     source = LocalFile(path)
@@ -443,7 +443,7 @@ def receipt(path: Path, part_size: int = 10, hashed: bool = True) -> Receipt:
 
 
 def test_receipt_is_written_whole_and_read_again(tmp_path: Path) -> None:
-    """A receipt comes back from disk as it was; a failed write leaves nothing behind."""
+    """A receipt is read as it was written; a failed write leaves nothing."""
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
     made = receipts_of.write(receipt(path), tmp_path / "receipts")
@@ -472,7 +472,7 @@ def test_receipt_is_written_whole_and_read_again(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
-    """Text that is no receipt is refused in a sentence that names the file."""
+    """Text that is not a receipt is refused with a sentence that names the file."""
     path = tmp_path / "receipt.json"
     path.write_text(text)
     with pytest.raises(SourceError, match=message) as caught:
@@ -488,7 +488,7 @@ def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
 def test_a_receipt_is_found_again_by_its_name(
     tmp_path_factory: pytest.TempPathFactory, name: str, file_id: str
 ) -> None:
-    """Whatever the file is called, the name of its receipt leads to it."""
+    """The receipt of a file with any name is found by the receipt's name."""
     folder = tmp_path_factory.mktemp("receipts")
     path = folder / "file"
     path.write_bytes(CONTENT)
@@ -509,7 +509,7 @@ def test_a_receipt_is_found_again_by_its_name(
     ],
 )
 def test_spoilt_fields_make_no_receipt(tmp_path: Path, spoilt: dict[str, object]) -> None:
-    """A receipt with a value that cannot be is refused, so that nothing that reads receipts has to expect it."""
+    """A receipt with an impossible value is refused."""
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
     document = json.loads(receipt(path).to_json())
@@ -521,7 +521,7 @@ def test_spoilt_fields_make_no_receipt(tmp_path: Path, spoilt: dict[str, object]
 @given(st.data())
 @settings(max_examples=50)
 def test_verify_finds_the_part_that_differs(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """One changed byte is found in its part, offline; an unchanged file is found whole."""
+    """verify() finds the part with one changed byte, offline, and confirms an unchanged file."""
     path = tmp_path_factory.getbasetemp() / "verified"
     size = data.draw(st.integers(0, 200))
     path.write_bytes(os.urandom(size))
@@ -556,7 +556,7 @@ def test_verify_says_what_it_cannot_know(tmp_path: Path) -> None:
 
 @given(offset=st.integers(0, 99), size=st.integers(0, 100))
 def test_range_of_a_file(tmp_path_factory: pytest.TempPathFactory, offset: int, size: int) -> None:
-    """A range is read as it is on disk; one beyond the end is an error, never short."""
+    """A range is read as it is on disk; a range beyond the end is an error."""
     path = tmp_path_factory.getbasetemp() / "ranged"
     path.write_bytes(CONTENT)
     source = LocalFile(path)
@@ -569,7 +569,7 @@ def test_range_of_a_file(tmp_path_factory: pytest.TempPathFactory, offset: int, 
 
 
 def test_file_is_read_without_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no pread, threads share the descriptor under a lock."""
+    """Without pread, threads share the file descriptor under a lock."""
     monkeypatch.delattr(os, "pread")
     monkeypatch.setattr(sources, "BLOCK", 7)
     path = tmp_path / "file"
@@ -602,5 +602,5 @@ def test_file_is_read_without_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_sidecar(text: str, value: str | None) -> None:
-    """A sidecar in the format of md5sum is read; what it says of other files is not."""
+    """A sidecar in the format of md5sum is read, and its lines about other files are ignored."""
     assert sidecar_md5(Path("/data/a.bam"), text) == value

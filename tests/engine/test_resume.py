@@ -19,7 +19,7 @@ PARTS = 10
 
 @pytest.fixture
 def half(rig: Rig) -> Path:
-    """A file of which an upload stopped after some parts, which were reported."""
+    """A file whose upload stopped after some parts, which were reported."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "status", status=500, after=5, times=None))
     with pytest.raises(CavaticaError):
@@ -30,7 +30,7 @@ def half(rig: Rig) -> Path:
 
 
 def open_parts(rig: Rig) -> list[int]:
-    """The numbers of the parts that the server knows of, of the one upload that is open."""
+    """The numbers of the parts of the only open upload on the server."""
     (upload,) = rig.mock.uploads()
     return sorted(part["part_number"] for part in upload["parts"])
 
@@ -40,7 +40,7 @@ def notices(rig: Rig) -> str:
 
 
 def test_second_run_sends_the_rest(rig: Rig, half: Path) -> None:
-    """What an earlier run sent is kept, told, and not counted as sent again."""
+    """Parts of an earlier run are kept, reported as resumed, and not sent again."""
     there = open_parts(rig)  # mostly the first five: a URL may overtake another
     assert len(there) == 5
     before = rig.mock.bytes_received
@@ -56,7 +56,7 @@ def test_second_run_sends_the_rest(rig: Rig, half: Path) -> None:
 
 
 def test_parts_not_reported_are_reported_not_sent(rig: Rig) -> None:
-    """What storage took and the API was not told of is reported by the next run."""
+    """Parts that storage has and the API does not know are reported by the next run."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "status", status=500, after=5, times=None))
     rig.mock.faults.add(Fault("reportUploadedParts", "status", status=500, times=None))
@@ -70,7 +70,7 @@ def test_parts_not_reported_are_reported_not_sent(rig: Rig) -> None:
 
 
 def test_journal_lost_parts_are_proved_by_reading(rig: Rig, half: Path) -> None:
-    """Without a journal the upload is resumed by its id, and its parts are kept because their MD5s are the file's."""
+    """Without a journal the upload is resumed by its ID, and parts with the MD5s of the file are kept."""
     (upload,) = rig.mock.uploads()
     for file in rig.state.glob("journal*"):
         file.unlink()
@@ -81,7 +81,7 @@ def test_journal_lost_parts_are_proved_by_reading(rig: Rig, half: Path) -> None:
 
 
 def test_parts_sent_unchecked_are_checked_later(rig: Rig) -> None:
-    """A run that checks reads anew what an earlier one sent without, and the whole file is proved."""
+    """A verifying run reads the parts again that an earlier run sent without verification."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "status", status=500, after=5, times=None))
     with pytest.raises(CavaticaError):
@@ -105,7 +105,7 @@ def test_journal_lost_and_another_file_is_no_mix(rig: Rig, half: Path) -> None:
 
 
 def test_resume_by_id_of_another_file(rig: Rig, half: Path) -> None:
-    """An upload of another name, or of another size, does not become a file."""
+    """An upload with another name or size is not resumed."""
     (upload,) = rig.mock.uploads()
     wrong = rig.file(PARTS * KIB, "other.bam", seed=2)
     with pytest.raises(UsageError, match=r"is of 'sample.bam', not of 'other.bam'"):
@@ -124,7 +124,7 @@ def test_resume_by_id_of_another_file(rig: Rig, half: Path) -> None:
 
 
 def test_damaged_journal_is_set_aside(rig: Rig, half: Path) -> None:
-    """A journal that is no database is kept beside a new one, and the user is told how to go on."""
+    """A damaged journal is renamed, and a message says how to resume."""
     (upload,) = rig.mock.uploads()
     (rig.state / "journal.sqlite").write_bytes(b"garbage" * 1000)
     for left in rig.state.glob("journal.sqlite-*"):
@@ -135,7 +135,7 @@ def test_damaged_journal_is_set_aside(rig: Rig, half: Path) -> None:
 
 
 def test_upload_gone_starts_anew(rig: Rig, half: Path) -> None:
-    """An upload that somebody aborted is begun anew, saying so."""
+    """If somebody aborted the upload, a new one is started, with a message."""
     (upload,) = rig.mock.uploads()
     with rig.uploader() as uploader:
         uploader.api.abort_upload(upload["upload_id"])
@@ -144,7 +144,7 @@ def test_upload_gone_starts_anew(rig: Rig, half: Path) -> None:
 
 
 def test_changed_file_is_refused_until_allowed(rig: Rig, half: Path) -> None:
-    """A file that changed is not resumed; with permission the old upload is aborted and a new one begun."""
+    """A changed file is not resumed; with permission the old upload is aborted and a new one started."""
     half.write_bytes(half.read_bytes()[::-1])
     with pytest.raises(FileChanged, match="modification time") as caught:
         rig.upload(half, part_size=KIB)
@@ -156,7 +156,7 @@ def test_changed_file_is_refused_until_allowed(rig: Rig, half: Path) -> None:
 
 
 def test_replaced_file_is_a_changed_file(rig: Rig, half: Path) -> None:
-    """Another file under the same name, with the same size and time, is noticed by its inode."""
+    """Another file with the same name, size and time is recognised by its inode."""
     times = half.stat().st_mtime_ns
     other = rig.file(PARTS * KIB, "other", seed=2)
     os.utime(other, ns=(times, times))
@@ -166,7 +166,7 @@ def test_replaced_file_is_a_changed_file(rig: Rig, half: Path) -> None:
 
 
 def test_moved_file_is_the_same_file(rig: Rig, half: Path) -> None:
-    """A file that was moved is resumed: it is the same inode."""
+    """A file that was moved is resumed, since its inode is the same."""
     moved = half.with_name("moved.bam")
     half.rename(moved)
     receipt = rig.upload(moved, name="sample.bam", part_size=KIB)
@@ -175,7 +175,7 @@ def test_moved_file_is_the_same_file(rig: Rig, half: Path) -> None:
 
 
 def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None:
-    """A part that somebody replaced on the server is sent again, and the difference is told."""
+    """A part that was replaced on the server is sent again, with a message."""
     (upload,) = rig.mock.uploads()
     from cavatica_upload.engine.checkpoints import report_of
     from cavatica_upload.storage import SentPart
@@ -190,7 +190,7 @@ def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None
 
 
 def test_completion_that_nobody_saw_is_found(rig: Rig) -> None:
-    """A run that died between completing and learning of it left a file: the next run finds it, and sends nothing."""
+    """If a run died before the answer to its completion, the next run finds the file and sends nothing."""
     path = rig.file(3 * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
     rig.mock.faults.add(Fault("getUpload", "status", status=400, code=90000))
@@ -203,7 +203,7 @@ def test_completion_that_nobody_saw_is_found(rig: Rig) -> None:
 
 
 def test_start_that_nobody_saw_is_found(rig: Rig) -> None:
-    """A start whose answer was lost is looked for, and not made twice."""
+    """A start whose answer was lost is found, and not made twice."""
     path = rig.file(3 * KIB)
     rig.mock.faults.add(Fault("startUpload", "lost_answer"))
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
@@ -212,7 +212,7 @@ def test_start_that_nobody_saw_is_found(rig: Rig) -> None:
 
 
 def test_start_that_nobody_lived_to_see_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that died between starting an upload and writing it down left one on the server: it is used."""
+    """If a run died before it wrote the upload to the journal, the next run uses that upload."""
     path = rig.file(3 * KIB)
     with monkeypatch.context() as context:
 
@@ -230,7 +230,7 @@ def test_start_that_nobody_lived_to_see_is_found(rig: Rig, monkeypatch: pytest.M
 
 
 def test_second_uploader_of_a_file_is_told(rig: Rig) -> None:
-    """While one process uploads a file another one is told so, or waits for the same receipt where it wants to."""
+    """If another process uploads the file, a second one gets an error, or waits for the same receipt on request."""
     path = rig.file(PARTS * KIB)
     going, go_on = threading.Event(), threading.Event()
 
@@ -255,13 +255,13 @@ def test_second_uploader_of_a_file_is_told(rig: Rig) -> None:
 
 
 def test_lock_files_do_not_pile_up(rig: Rig) -> None:
-    """No lock is left behind by an upload that ended."""
+    """No lock file is left after an upload."""
     rig.upload(rig.file(10))
     assert list((rig.state / "locks").iterdir()) == []
 
 
 def test_no_secret_is_written(rig: Rig, half: Path) -> None:
-    """Neither the token nor a signed URL is in anything that is kept."""
+    """Neither the token nor a signed URL is in any file."""
     rig.upload(half, part_size=KIB)
     for file in rig.state.rglob("*"):
         if file.is_file():
@@ -271,7 +271,7 @@ def test_no_secret_is_written(rig: Rig, half: Path) -> None:
 
 
 def test_journal_of_a_later_version_stops_nothing(rig: Rig) -> None:
-    """A journal that a later version wrote is kept whole, aside, and the file arrives."""
+    """A journal of a later version is renamed, and the file is uploaded."""
     rig.state.mkdir()
     with sqlite3.connect(rig.state / "journal.sqlite") as database:
         database.execute("PRAGMA user_version = 99")
@@ -284,7 +284,7 @@ def test_journal_of_a_later_version_stops_nothing(rig: Rig) -> None:
 
 
 def test_upload_goes_on_without_a_journal(rig: Rig) -> None:
-    """If the journal cannot be written any more the upload goes on, and it is said once what that means."""
+    """If the journal can no longer be written, the upload continues, with one message."""
     path = rig.file(PARTS * KIB)
 
     def spoil(event: object) -> None:
@@ -298,7 +298,7 @@ def test_upload_goes_on_without_a_journal(rig: Rig) -> None:
 
 
 def test_stopped_upload_goes_on(rig: Rig) -> None:
-    """After cancel() the parts that arrived are reported, the error says how to resume, and the next run goes on."""
+    """After cancel() the stored parts are reported, the error says how to resume, and the next run does."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "delay", seconds=0.5, after=4, times=None))
     with rig.uploader(jobs=1) as uploader:
@@ -318,7 +318,7 @@ def test_stopped_upload_goes_on(rig: Rig) -> None:
 
 
 def test_unreadable_file_is_told(rig: Rig, half: Path) -> None:
-    """A file that is gone when it should be resumed is an error of one sentence; the upload stays open."""
+    """If the file to resume is gone, the error is one sentence, and the upload stays open."""
     half.unlink()
     with pytest.raises(SourceError, match="does not exist"):
         rig.upload(half)
@@ -326,7 +326,7 @@ def test_unreadable_file_is_told(rig: Rig, half: Path) -> None:
 
 
 def test_identity_survives_another_device_number(rig: Rig, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device may have another number after a reboot: with the path the same, the upload is resumed."""
+    """A file on the same path is resumed if only its device number changed."""
     from cavatica_upload.sources import local as sources
 
     real = sources.identity_from

@@ -1,4 +1,4 @@
-"""The engine's rules by themselves: no sockets, no threads, a clock in the hand."""
+"""The engine's rules alone: no sockets, no threads, a clock of the test."""
 
 from datetime import UTC, datetime
 
@@ -36,7 +36,7 @@ from tests.clock import Clock
 
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=300))
 def test_reports_are_never_more_than_one_in_thirty_two(pauses: list[float]) -> None:
-    """However slowly parts come, N parts cost at most N/32 reports, rounded up, and none is lost or told twice."""
+    """N parts cost at most ⌈N/32⌉ reports at any speed, and each part is reported once."""
     hand = Clock()
     checkpoints = Checkpoints()
     reports, told = 0, []
@@ -52,7 +52,7 @@ def test_reports_are_never_more_than_one_in_thirty_two(pauses: list[float]) -> N
 
 
 def test_report_is_due_after_a_minute() -> None:
-    """One part alone is reported when it is a minute old."""
+    """A single part is reported after a minute."""
     checkpoints = Checkpoints()
     checkpoints.add(SentPart(1, 1, None, {}), 0.0)
     assert not checkpoints.due(EVERY_SECONDS - 1)
@@ -84,7 +84,7 @@ def test_report_is_due_after_a_minute() -> None:
     ],
 )
 def test_every_error_is_tried_a_bounded_number_of_times(error: Exception, tries: int) -> None:
-    """Trouble of storage that may pass is tried eight times, wrong answers four times, the rest once."""
+    """Passing failures of storage are retried eight times, wrong answers four times, others once."""
     so_far = PartAttempts(retry_for=0.0, deadline=float("inf"))
     count = 1
     while so_far.decide(error, 0.0, lambda _failures: 0.0) is not None:
@@ -93,7 +93,7 @@ def test_every_error_is_tried_a_bounded_number_of_times(error: Exception, tries:
 
 
 def test_first_refused_url_is_no_failure() -> None:
-    """A URL that has expired is asked for anew at once; a second time it is trouble."""
+    """The first time a URL has expired a new one is requested immediately; the second time is a failure."""
     attempts = PartAttempts(retry_for=0.0, deadline=float("inf"))
     first = attempts.decide(UrlExpired("expired", status=403), 0.0, lambda failures: float(failures))
     second = attempts.decide(UrlExpired("expired", status=403), 0.0, lambda failures: float(failures))
@@ -104,7 +104,7 @@ def test_first_refused_url_is_no_failure() -> None:
 
 @given(st.integers(1, 1000))
 def test_delays_are_bounded(failures: int) -> None:
-    """However many failures, a delay is between nothing and a minute."""
+    """A delay is between zero and a minute after any number of failures."""
     assert 0 <= full_jitter(failures) <= min(60.0, 0.5 * 2 ** min(failures - 1, 20))
 
 
@@ -113,7 +113,7 @@ def test_delays_are_bounded(failures: int) -> None:
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=50))
 def test_throttle_keeps_the_rate(blocks: list[int]) -> None:
-    """The bytes that were let through never exceed the rate, but for the quarter of a second it may be ahead."""
+    """The bytes let through never exceed the rate by more than a quarter of a second."""
     hand = Clock()
     throttle = Throttle(1e6, clock=hand, wait=hand.turn)
     began = hand()
@@ -125,7 +125,7 @@ def test_throttle_keeps_the_rate(blocks: list[int]) -> None:
 
 
 def test_throttle_needs_a_rate() -> None:
-    """A rate of nothing is refused."""
+    """A rate of zero is refused."""
     with pytest.raises(ValueError, match="more than 0"):
         Throttle(0)
 
@@ -139,7 +139,7 @@ def test_what_holds_for_every_file_breaks_the_circuit_at_once(error: Exception) 
 
 
 def test_circuit() -> None:
-    """Missing rights break it after three files in a row, a file's own trouble never."""
+    """Missing permissions end the run after three files in a row, a failure of one file never."""
     circuit = CircuitBreaker()
     for _ in range(2):
         circuit.failed(Forbidden("no", status=403))
@@ -155,7 +155,7 @@ def test_circuit() -> None:
 
 
 def test_server_clock_is_believed() -> None:
-    """How long a URL lives is told by the server's clock, not by ours."""
+    """The expiry of a URL is read from the server's clock."""
     hand = Clock()
     clock = ServerClock(now=hand)
     hand.now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC).timestamp()
@@ -178,7 +178,7 @@ def test_server_clock_is_believed() -> None:
     ],
 )
 def test_etags_are_compared_bare(etag: str, bare: str) -> None:
-    """Quotes, a weak mark and the case of an MD5 make no difference."""
+    """Quotes, a weak mark and the case of an MD5 do not matter in an ETag."""
     assert bare_etag(etag) == bare
     assert same_etag(etag, bare)
     assert md5_in(etag) == (bare if len(bare) == 32 else None)
@@ -186,7 +186,7 @@ def test_etags_are_compared_bare(etag: str, bare: str) -> None:
 
 
 def test_bytes_are_told_in_sums_before_what_follows_them() -> None:
-    """Listeners hear of bytes in sums, and always before the event that came after them."""
+    """Listeners get bytes in sums, and always before the events that follow them."""
     heard: list[Event] = []
     emitter = Emitter([heard.append])
     for count in (5, 6, -1):

@@ -1,4 +1,4 @@
-"""Storage that takes nothing, takes little, or breaks off: each is noticed, whether MD5s are taken or not."""
+"""Storage that stops reading, reads slowly or disconnects is noticed, with MD5s and without."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ PART = 700 * KIB + 1
 
 @pytest.fixture
 def deaf() -> Iterator[int]:
-    """The port of a storage that takes connections and never reads from them."""
+    """The port of a storage that accepts connections and never reads from them."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -41,7 +41,7 @@ def test_file_cut_short_is_reported(rig: Rig, deaf: int, verify: bool) -> None:
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("fault", [{"then": "reset", "after_bytes": 300 * KIB}, {"then": "close"}])
 def test_connection_that_breaks_costs_one_more_try(rig: Rig, fault: dict[str, object], verify: bool) -> None:
-    """A connection that breaks amid a part costs one more try of that part, and the file arrives whole."""
+    """A connection that breaks during a part costs one more attempt for that part, and the file arrives whole."""
     rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
     path = rig.file(PARTS * PART)
     receipt = rig.upload(path, part_size=PART, uploader={"verify": verify})
@@ -57,7 +57,7 @@ def test_connection_that_breaks_costs_one_more_try(rig: Rig, fault: dict[str, ob
 def test_storage_that_reads_nothing_is_given_up(
     rig: Rig, deaf: int, verify: bool, silence: float, left: float, said: str
 ) -> None:
-    """A connection that takes no more bytes is given up after its silence, or when the part's time is over."""
+    """A connection that accepts no more bytes fails after its timeout, or at the deadline of the part."""
     path = rig.file(1)
     os.truncate(path, 64 << 20)  # more than the kernel keeps for a connection
     part, target = Part(1, 0, 64 << 20), Target("PUT", f"http://127.0.0.1:{deaf}/part")

@@ -1,4 +1,4 @@
-"""What holds after a stop: nothing is completed, what is stored is reported, and the wait is bounded."""
+"""After a stop nothing is completed, stored parts are reported, and the wait is bounded."""
 
 import io
 import multiprocessing
@@ -24,7 +24,7 @@ PARTS = 6
 
 
 def cancel_at(uploader: Uploader, kind: type, number: int = 1) -> None:
-    """Stop an uploader when so many events of a kind have come."""
+    """Stop an uploader after a number of events of one class."""
     count = 0
 
     def listener(event: object) -> None:
@@ -38,7 +38,7 @@ def cancel_at(uploader: Uploader, kind: type, number: int = 1) -> None:
 
 @pytest.mark.parametrize("part", range(1, PARTS + 1))
 def test_nothing_is_completed_after_a_stop(rig: Rig, part: int) -> None:
-    """Whichever part was stored last, even the very last of all: no file appears, and the parts are reported."""
+    """After a stop at any part, even the last, no file appears, and the parts are reported."""
     path = rig.file(PARTS * KIB)
     with rig.uploader(jobs=2) as uploader:
         cancel_at(uploader, PartSent, part)
@@ -55,7 +55,7 @@ def test_nothing_is_completed_after_a_stop(rig: Rig, part: int) -> None:
 
 @pytest.mark.parametrize("kind", [UploadStarted, PartsReported])
 def test_stop_at_other_moments(rig: Rig, kind: type) -> None:
-    """Stopped as soon as the upload is open, or at a report in the middle, no file appears."""
+    """After a stop when the upload is opened or during a report, no file appears."""
     path = rig.file(80 * KIB)
     with rig.uploader(jobs=2) as uploader:
         cancel_at(uploader, kind)
@@ -65,7 +65,7 @@ def test_stop_at_other_moments(rig: Rig, kind: type) -> None:
 
 
 def test_completion_that_was_asked_for_before_is_told(rig: Rig) -> None:
-    """A completion that is under way when the stop comes is waited for: the file is there, and that is the outcome."""
+    """A stop waits for a completion in progress, and the outcome is the file."""
     path = rig.file(KIB)
     with rig.uploader() as uploader:
         complete = uploader.api.complete_upload
@@ -83,7 +83,7 @@ def test_completion_that_was_asked_for_before_is_told(rig: Rig) -> None:
 
 
 def test_completion_that_failed_is_not_tried_again_after_a_stop(rig: Rig) -> None:
-    """A completion that the server could not do before the stop is not asked for again after it."""
+    """A completion that failed before the stop is not retried after it."""
     rig.mock.faults.add(Fault("completeUpload", "status", status=503, code=8000, times=1))
     with rig.uploader() as uploader:
         uploader.listen(lambda event: uploader.cancel() if type(event).__name__ == "Retrying" else None)
@@ -94,12 +94,12 @@ def test_completion_that_failed_is_not_tried_again_after_a_stop(rig: Rig) -> Non
 
 @pytest.mark.parametrize("size", [0, 1, KIB, 3 * KIB])
 def test_stream_that_ends_after_a_stop_is_not_completed(rig: Rig, size: int) -> None:
-    """The end of a stream that comes with the stop is no end: nothing is completed, and the upload is aborted."""
+    """A stream that ends at the stop is not completed, and its upload is aborted."""
     content = rig.file(size).read_bytes()
     with rig.uploader() as uploader:
 
         class Cut(io.BytesIO):
-            """Ends as a pipe does whose producer got the same signal."""
+            """A stream that ends when the upload is stopped."""
 
             def read(self, count: int | None = -1, /) -> bytes:
                 found = super().read(count)
@@ -114,7 +114,7 @@ def test_stream_that_ends_after_a_stop_is_not_completed(rig: Rig, size: int) -> 
 
 
 def test_stop_shortly_after_the_end_of_a_stream(rigged: Callable[..., Rig]) -> None:
-    """A signal reaches the producer and this process at about the same time: the end may come first."""
+    """A stream that ends shortly before the stop is not completed, since one signal may cause both."""
     rig = rigged()
     with rig.uploader(timing=Timing(stream_end=60.0)) as uploader:
         ended = threading.Event()
@@ -139,7 +139,7 @@ def test_stop_shortly_after_the_end_of_a_stream(rigged: Callable[..., Rig]) -> N
 
 
 def test_parts_that_take_longer_are_dropped(rig: Rig) -> None:
-    """Parts in flight get the time they were given, then they are dropped; the others are reported."""
+    """Parts in flight are dropped after the given time; the others are reported."""
     rig.mock.faults.add(Fault("putPart", "stall", part=2, after_bytes=100, times=None))
     path = rig.file(3 * KIB)
     with rig.uploader(jobs=3, stop_within=0) as uploader:
@@ -151,7 +151,7 @@ def test_parts_that_take_longer_are_dropped(rig: Rig) -> None:
 
 
 def test_second_stop_waits_for_nothing(rig: Rig) -> None:
-    """A stop at once ends every file, although its parts hang in the network."""
+    """A second stop ends every file immediately, although its parts hang."""
     rig.mock.faults.add(Fault("putPart", "stall", after_bytes=100, times=None))
     requests = [
         UploadRequest(source=rig.file(KIB, f"f{number}"), destination=PROJECT, part_size=KIB) for number in range(5)
@@ -197,7 +197,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("after", [1, PARTS])
 def test_no_file_appears_after_keyboard_interrupt(rig: Rig, after: int) -> None:
-    """In a program without signal handlers of its own Ctrl-C is KeyboardInterrupt, and no file comes of the upload."""
+    """After KeyboardInterrupt in a program without signal handlers, no file appears."""
     program = [sys.executable, "-c", PROGRAM, rig.mock.base_url, rig.mock.token, str(rig.state)]
     done = subprocess.run(
         [*program, str(rig.file(PARTS * KIB)), str(after)], capture_output=True, text=True, check=False
@@ -227,7 +227,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("typed", [b"", b"half a line"])
 def test_interrupt_while_standard_input_waits_ends_the_program(rig: Rig, typed: bytes) -> None:
-    """With a standard input that nobody ends, Ctrl-C ends the program in order, and not by an abort."""
+    """Ctrl-C ends the program cleanly while it waits for standard input."""
     reading, writing = os.pipe()
     try:
         os.write(writing, typed)
@@ -242,7 +242,7 @@ def test_interrupt_while_standard_input_waits_ends_the_program(rig: Rig, typed: 
 
 
 def test_stop_follows_the_clock() -> None:
-    """Parts in flight get their seconds, reports theirs, and a stop at once gives none."""
+    """Parts in flight and reports have their times after a stop; an immediate stop gives none."""
     stop = Stop(within=10, final_calls=5)
     assert not stop.apply(0)
     stop.request()
@@ -260,7 +260,7 @@ def test_stop_follows_the_clock() -> None:
 
 
 def test_final_calls_are_this_threads_alone() -> None:
-    """After a stop only a thread that reports what is stored may call, and nobody once everything is dropped."""
+    """After a stop only the thread that reports stored parts may call the API, and none after an immediate stop."""
     stop = Stop()
     stop.request()
     assert stop.calls.is_set()
@@ -286,7 +286,7 @@ def used(rig: Rig) -> Iterator[Uploader]:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("use", ["upload", "upload_many", "api", "listen"])
 def test_uploader_that_was_inherited_says_so(rig: Rig, used: Uploader, use: str) -> None:
-    """In a forked child an uploader of the parent's raises an error that says what to do, and never hangs."""
+    """In a forked child the parent's uploader raises an error that says what to do."""
     path = rig.file(KIB, "other")
     child = os.fork()
     if child == 0:
@@ -314,7 +314,7 @@ def test_uploader_that_was_inherited_says_so(rig: Rig, used: Uploader, use: str)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_child_may_make_its_own(rig: Rig, used: Uploader) -> None:
-    """A forked child of a process with a used uploader uploads with one of its own."""
+    """A forked child uploads with an uploader of its own."""
     path: Path = rig.file(3 * KIB, "other")
     child = os.fork()
     if child == 0:
@@ -332,6 +332,6 @@ def test_child_may_make_its_own(rig: Rig, used: Uploader) -> None:
 
 
 def test_uploader_does_not_go_to_a_process_that_is_spawned(used: Uploader) -> None:
-    """Whoever hands it over learns what to do instead."""
+    """An uploader cannot be pickled, and the error says what to do instead."""
     with pytest.raises(TypeError, match="cannot be pickled"):
         multiprocessing.get_context("spawn").Process(target=print, args=(used,)).start()
