@@ -23,7 +23,7 @@ PARTS = 8
 
 @contextmanager
 def after_part(rig: Rig, number: int, action: object) -> Iterator[dict[str, object]]:
-    """Options of an uploader that does something when so many parts are sent."""
+    """Options of an uploader that does something after a number of parts."""
     done = threading.Event()
 
     def listener(_event: Event) -> None:
@@ -36,7 +36,7 @@ def after_part(rig: Rig, number: int, action: object) -> Iterator[dict[str, obje
 
 
 def test_file_cut_short_while_it_goes_up(rig: Rig) -> None:
-    """A file that becomes shorter is an error at once, and nothing is completed."""
+    """A file that becomes shorter during its upload is an error, and nothing is completed."""
     path = rig.file(PARTS * KIB)
     with (
         after_part(rig, 3, lambda: os.truncate(path, 4 * KIB)) as options,
@@ -60,7 +60,7 @@ def test_file_written_to_while_it_goes_up(rig: Rig) -> None:
 
 
 def test_file_replaced_while_it_goes_up(rig: Rig) -> None:
-    """Another file put in its place is noticed, too."""
+    """A file that is replaced during its upload is noticed."""
     path = rig.file(PARTS * KIB)
     other = rig.file(PARTS * KIB, "other", seed=2)
     with after_part(rig, 3, lambda: other.replace(path)) as options, pytest.raises(FileChanged):
@@ -69,7 +69,7 @@ def test_file_replaced_while_it_goes_up(rig: Rig) -> None:
 
 
 def test_file_deleted_while_it_goes_up(rig: Rig) -> None:
-    """A file that is deleted when its upload has begun still arrives whole: it is open."""
+    """A file that is deleted during its upload arrives whole, since it is open."""
     path = rig.file(PARTS * KIB)
     content = path.read_bytes()
     with after_part(rig, 3, path.unlink) as options:
@@ -87,7 +87,7 @@ def test_file_deleted_while_it_goes_up(rig: Rig) -> None:
     ],
 )
 def test_what_is_no_file(rig: Rig, make: object, message: str) -> None:
-    """What cannot be uploaded is told in a sentence, before any call."""
+    """What cannot be uploaded is reported in a sentence, before any call."""
     path = rig.folder / "odd"
     make(path)  # type: ignore[operator]
     with pytest.raises(SourceError, match=message):
@@ -96,7 +96,7 @@ def test_what_is_no_file(rig: Rig, make: object, message: str) -> None:
 
 
 def test_read_error_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that fails in the middle of a part is an error of one sentence, and nothing is completed."""
+    """A read error in the middle of a part is an error of one sentence, and nothing is completed."""
     path = rig.file(PARTS * KIB)
     real = os.pread
 
@@ -112,7 +112,7 @@ def test_read_error_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig) -> None:
-    """A storage that takes a few bytes a second is given up when the part's time is over, bounded in all."""
+    """If storage reads a few bytes a second, the part fails at its deadline."""
     rig.mock.faults.add(Fault("putPart", "slow", bytes_per_second=1000, times=None))
     with pytest.raises(StorageError):
         rig.upload(rig.file(60_000_000), part_size=60_000_000, uploader={"part_deadline": 0.5})
@@ -120,7 +120,7 @@ def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig) -> None:
 
 
 class Dripping(http.server.BaseHTTPRequestHandler):
-    """Answers a byte at a time, for ever."""
+    """Answers one byte at a time without end."""
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -132,11 +132,11 @@ class Dripping(http.server.BaseHTTPRequestHandler):
             return
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
-    """An answer whose header never ends is cut off at the part's deadline, though it is never silent."""
+    """An answer whose header never ends fails at the deadline of the part, although bytes arrive."""
     from cavatica_upload.plan import Part
     from cavatica_upload.sources.local import LocalFile
 
@@ -161,7 +161,7 @@ def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_clock_that_is_wrong_by_an_hour(rig: Rig, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With this machine's clock wrong by an hour no URL is asked for twice, and the file is whole."""
+    """If this machine's clock is wrong by an hour, no URL is requested twice, and the file is whole."""
     real = time.time
     monkeypatch.setattr(timing.time, "time", lambda: real() + hours * 3600)
     path = rig.file(PARTS * KIB)
@@ -171,14 +171,14 @@ def test_clock_that_is_wrong_by_an_hour(rig: Rig, hours: int, monkeypatch: pytes
 
 
 def test_short_lived_urls_are_asked_for_again(rigged: object) -> None:
-    """URLs that live for a second are asked for again when they have expired, and the file is whole."""
+    """URLs that expire after a second are requested again, and the file is whole."""
     rig = rigged(part_url_lifetime=1.0)  # type: ignore[operator]
     path = rig.file(PARTS * KIB)
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
 
 
 def test_disk_full_for_the_journal(rig: Rig) -> None:
-    """With no room for journal and receipt the file still arrives, and both losses are told."""
+    """Without disk space for journal and receipt the file arrives, and both losses are reported."""
     path = rig.file(PARTS * KIB)
     program = (
         "import resource, sys\n"
@@ -209,7 +209,7 @@ def test_disk_full_for_the_journal(rig: Rig) -> None:
 
 
 def test_state_folder_that_cannot_be_made(rig: Rig) -> None:
-    """Where there can be no state folder at all the file still arrives, and that is told."""
+    """Without a state folder the file arrives, and a message says what is missing."""
     blocked = rig.folder / "blocked"
     blocked.write_text("a file, not a folder")
     path = rig.file(10)
@@ -221,7 +221,7 @@ def test_state_folder_that_cannot_be_made(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("jobs", "part_size"), [(4, 200_000_000), (None, 8_000_000)])
 def test_memory_stays_small(rig: Rig, jobs: int | None, part_size: int) -> None:
-    """Large parts need no more memory than their blocks, and neither do many, with as many in flight as are useful."""
+    """Memory depends neither on the size nor on the number of parts."""
     path = rig.folder / "sparse"
     with path.open("wb") as file:
         file.truncate(400_000_000)
@@ -243,7 +243,7 @@ def test_memory_stays_small(rig: Rig, jobs: int | None, part_size: int) -> None:
 
 
 def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a part of a stream cannot be kept in a temporary file, that is said; nothing is left open."""
+    """If a part of a stream cannot be kept in a temporary file, the upload fails with a sentence and is aborted."""
     import io
 
     from cavatica_upload.sources import stream
@@ -263,7 +263,7 @@ def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FileNotFoundError(2, "No usable folder")])
 def test_without_a_temporary_file_a_stream_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    """A disk without room for one more file, or no folder for temporary files at all, is said in a sentence, too."""
+    """If no temporary file can be made, a stream fails with a sentence."""
     import io
 
     from cavatica_upload.sources import stream
@@ -278,7 +278,7 @@ def test_without_a_temporary_file_a_stream_fails(rig: Rig, monkeypatch: pytest.M
 
 
 def test_a_stream_that_does_not_wait(rig: Rig) -> None:
-    """What gives None for want of bytes is refused; it is no end of the stream, and nothing is completed."""
+    """A non-blocking stream, which returns None, is refused, and nothing is completed."""
     import io
 
     class Hasty(io.RawIOBase):
@@ -294,12 +294,12 @@ def test_a_stream_that_does_not_wait(rig: Rig) -> None:
 
 
 def test_limits_are_those_of_the_process() -> None:
-    """The tests above leave the limits of this process alone."""
+    """The tests above do not change the limits of this process."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
 def test_permission_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that may no longer be read is told, and its upload stays open for when it may."""
+    """A file that can no longer be read is reported, and its upload stays open."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "status", status=500, after=3, times=None))
     with pytest.raises(StorageError):
@@ -323,7 +323,7 @@ def test_permission_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("step", ["open", "put", "finish"])
 def test_fault_of_our_own_ends_the_file(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """A step that raises what nobody foresaw ends the file with that, instead of leaving it under way for ever."""
+    """An unexpected exception in a step ends the file with that exception."""
 
     def unforeseen(*_: object, **__: object) -> None:
         raise RuntimeError("unforeseen")

@@ -1,4 +1,4 @@
-"""Success is said of nothing but the file on disk, made by this very upload."""
+"""A success is reported only for the file on disk, uploaded by this upload."""
 
 import io
 import os
@@ -27,7 +27,7 @@ PARTS = 6
 
 
 def at_part(rig: Rig, number: int, action: Callable[[], object]) -> dict[str, object]:
-    """Options of an uploader that does something when so many parts are sent."""
+    """Options of an uploader that does something after a number of parts."""
     done = threading.Event()
 
     def listener(_event: object) -> None:
@@ -48,7 +48,7 @@ def begin(rig: Rig, path: Path, **options: object) -> None:
 
 
 def rewrite(path: Path, content: bytes) -> None:
-    """Write to a file in place, and set its times back."""
+    """Write to a file in place, and restore its times."""
     before = path.stat()
     with path.open("r+b") as file:
         file.write(content)
@@ -63,7 +63,7 @@ def proofs(receipt: object) -> set[str]:
 
 
 def test_file_rewritten_between_two_runs_is_no_chimera(rig: Rig) -> None:
-    """Rewritten in place with the old size and time: the parts that were sent are no longer its bytes."""
+    """If a file was rewritten with the old size and time, the parts of the earlier run are not used."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     rewrite(path, rig.file(PARTS * KIB, "other", seed=2).read_bytes())
@@ -75,7 +75,7 @@ def test_file_rewritten_between_two_runs_is_no_chimera(rig: Rig) -> None:
 
 @pytest.mark.parametrize("number", [1, 3, PARTS])
 def test_file_rewritten_while_it_goes_up_is_no_chimera(rig: Rig, number: int) -> None:
-    """The same within one run, even after the last part: nothing is completed."""
+    """If a file is rewritten during the run, even after the last part, nothing is completed."""
     path = rig.file(PARTS * KIB)
     other = rig.file(PARTS * KIB, "other", seed=2).read_bytes()
     options = at_part(rig, number, lambda: rewrite(path, other))
@@ -88,7 +88,7 @@ def test_file_rewritten_while_it_goes_up_is_no_chimera(rig: Rig, number: int) ->
 
 @pytest.mark.parametrize("size", [PARTS * KIB + 1, PARTS * KIB - 1, 0])
 def test_growing_and_truncating_are_one_kind(rig: Rig, size: int) -> None:
-    """A file of another size than at the start is a changed file, whichever way it went."""
+    """A file that grew or shrank since the start is a changed file."""
     path = rig.file(PARTS * KIB)
     with pytest.raises(FileChanged, match="Nothing was completed"):
         rig.upload(path, part_size=KIB, uploader=at_part(rig, 2, lambda: os.truncate(path, size)))
@@ -96,7 +96,7 @@ def test_growing_and_truncating_are_one_kind(rig: Rig, size: int) -> None:
 
 
 def test_touched_file_is_read_again(rig: Rig) -> None:
-    """What changes times or permissions and no byte costs a second reading, which the receipt tells."""
+    """If only times or permissions changed, the file is read again, and the receipt says so."""
     path = rig.file(PARTS * KIB)
     receipt = rig.upload(path, part_size=KIB, uploader=at_part(rig, 2, lambda: path.chmod(0o600)))
     rig.assert_whole(receipt, path)
@@ -107,7 +107,7 @@ def test_touched_file_is_read_again(rig: Rig) -> None:
 
 
 def test_resumed_file_that_nobody_touched_is_not_read_again(rig: Rig) -> None:
-    """With the identity unchanged the parts of an earlier run are as good as those of this one."""
+    """If the identity did not change, the parts of an earlier run are not read again."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     receipt = rig.upload(path, part_size=KIB)
@@ -118,7 +118,7 @@ def test_resumed_file_that_nobody_touched_is_not_read_again(rig: Rig) -> None:
 
 @pytest.mark.parametrize("how", ["copied back", "rounded time", "moved"])
 def test_same_bytes_under_another_identity_are_kept(rig: Rig, how: str) -> None:
-    """Network file systems and restored copies change inodes and round times: the parts are proved by their MD5s."""
+    """If inode or times changed, as on network file systems, the parts are proved by their MD5s."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     if how == "copied back":
@@ -137,7 +137,7 @@ def test_same_bytes_under_another_identity_are_kept(rig: Rig, how: str) -> None:
 
 
 def test_file_that_says_it_is_empty_is_read(rig: Rig) -> None:
-    """A size of 0 is not believed before a byte was asked for."""
+    """A size of 0 is checked by reading a byte."""
     content = Path("/proc/version").read_bytes()
     assert Path("/proc/version").stat().st_size == 0
     receipt = rig.upload("/proc/version", part_size=KIB)
@@ -148,7 +148,7 @@ def test_file_that_says_it_is_empty_is_read(rig: Rig) -> None:
 
 
 def stranger(rig: Rig, content: bytes) -> None:
-    """Abort the upload under way, and upload another file under its name."""
+    """Abort the open upload, and upload another file under its name."""
     other = rig.folder / "elsewhere" / "sample.bam"
     other.parent.mkdir(exist_ok=True)
     other.write_bytes(content)
@@ -160,7 +160,7 @@ def stranger(rig: Rig, content: bytes) -> None:
 
 @pytest.mark.parametrize("fault", [None, "close", "reset", "html"])
 def test_file_of_somebody_else_is_not_taken_for_ours(rig: Rig, fault: str | None) -> None:
-    """Our upload is gone, and a file of its name and size is there, made a moment ago: it is named, not claimed."""
+    """If our upload is gone and a new file has its name and size, the error names that file."""
     path = rig.file(PARTS * KIB)
     if fault is not None:
         rig.mock.faults.add(Fault("completeUpload", fault, after=1))
@@ -173,7 +173,7 @@ def test_file_of_somebody_else_is_not_taken_for_ours(rig: Rig, fault: str | None
 
 
 def test_file_that_nothing_can_prove_is_told(rig: Rig) -> None:
-    """If the bytes cannot be read back, either, it is said that the file may be ours."""
+    """If its bytes cannot be read back either, the error says that the file may be ours."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
     rig.mock.faults.add(Fault("getDownloadInfo", "status", status=403, times=None))
@@ -183,7 +183,7 @@ def test_file_that_nothing_can_prove_is_told(rig: Rig) -> None:
 
 @pytest.mark.parametrize("size", [0, KIB, PARTS * KIB])
 def test_own_file_after_a_lost_answer_is_found(rig: Rig, size: int) -> None:
-    """Whatever its size is; nothing is sent twice."""
+    """Our file of any size is found after a lost answer, and nothing is sent twice."""
     path = rig.file(size)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
@@ -191,7 +191,7 @@ def test_own_file_after_a_lost_answer_is_found(rig: Rig, size: int) -> None:
 
 
 def test_old_file_is_not_taken_for_the_new_one(rig: Rig) -> None:
-    """A file that was there before, of the same name and size, is not what an overwriting upload became."""
+    """If an upload overwrites a file of the same name and size, the old file is not taken for the new one."""
     first = rig.upload(rig.file(PARTS * KIB), part_size=KIB)
     path = rig.file(PARTS * KIB, seed=2)
     rig.mock.faults.add(Fault("completeUpload", "close"))
@@ -211,7 +211,7 @@ def test_old_file_is_not_taken_for_the_new_one(rig: Rig) -> None:
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip"])
 def test_receipt_from_the_future_is_not_trusted(rig: Rig, if_exists: str) -> None:
-    """With a clock that ran ahead, a file rewritten since is another file."""
+    """If the receipt is from a clock that was ahead, a file rewritten since is sent again."""
     path = rig.file(PARTS * KIB)
     first = rig.upload(path, part_size=KIB)
     assert first.path is not None
@@ -230,7 +230,7 @@ def test_receipt_from_the_future_is_not_trusted(rig: Rig, if_exists: str) -> Non
 
 
 def test_skipped_file_of_the_same_size_is_different_only_if_that_is_known(rig: Rig) -> None:
-    """A receipt tells of other bytes; without one, a file of the same name and size may be the same."""
+    """A skipped file of the same size is called different only if a receipt shows it."""
     content = rig.file(PARTS * KIB, "theirs", seed=2).read_bytes()
     stranger(rig, content)
     path = rig.file(PARTS * KIB)
@@ -244,7 +244,7 @@ def test_skipped_file_of_the_same_size_is_different_only_if_that_is_known(rig: R
 
 
 def test_empty_stream_is_an_error_unless_allowed(rig: Rig) -> None:
-    """Its producer may have failed; nothing is completed, and nothing stays open."""
+    """An empty stream is an error unless it is allowed, and no upload stays open."""
     with pytest.raises(SourceError, match="empty"):
         rig.upload(io.BytesIO(b""), name="n")
     assert (rig.mock.files(), rig.mock.uploads()) == ([], [])
@@ -263,7 +263,7 @@ def test_empty_stream_is_an_error_unless_allowed(rig: Rig) -> None:
     ],
 )
 def test_what_is_expected_must_match(rig: Rig, stream: bool, expected: dict[str, object], good: bool | None) -> None:
-    """Size and MD5 of the whole, of a file and of a stream, or nothing is completed."""
+    """If size or MD5 of a file or stream differ from the expected ones, nothing is completed."""
     path = rig.file(3000)
     if good is None:
         from hashlib import md5
@@ -284,14 +284,14 @@ def test_what_is_expected_must_match(rig: Rig, stream: bool, expected: dict[str,
     [{"expect_md5": "x"}, {"expect_size": -1}, {"expect_md5": "0" * 32, "digest": "sha256"}],
 )
 def test_expectations_that_cannot_be(rig: Rig, options: dict[str, object]) -> None:
-    """They are refused before anything is sent."""
+    """An impossible expected size or MD5 is refused before anything is sent."""
     with pytest.raises(UsageError):
         rig.upload(rig.file(1), **options)
     assert rig.api_calls == 0
 
 
 def test_identity_of_parts_is_told_in_the_receipt(rig: Rig) -> None:
-    """The receipt has the file's identity, with the time of its last change."""
+    """The receipt has the identity of the file, with the time of its last change."""
     path = rig.file(10)
     receipt = rig.upload(path)
     found = path.stat()
@@ -301,7 +301,7 @@ def test_identity_of_parts_is_told_in_the_receipt(rig: Rig) -> None:
 
 
 def test_every_field_of_a_request_is_an_option() -> None:
-    """What an UploadRequest can say, `upload()` takes by the same name."""
+    """`upload()` has every field of UploadRequest as an argument of the same name."""
     import attrs
 
     from cavatica_upload import UploadRequest

@@ -24,7 +24,7 @@ from cavatica_upload.storage import Storage
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 5 * PART + 17])
 def test_file_of_any_size_arrives_whole(rig: Rig, size: int) -> None:
-    """Around the boundaries of a part, every byte arrives and is proved."""
+    """Files of sizes around the boundaries of a part arrive whole and verified."""
     path = rig.file(size)
     receipt = rig.upload(path)
     rig.assert_whole(receipt, path)
@@ -35,7 +35,7 @@ def test_file_of_any_size_arrives_whole(rig: Rig, size: int) -> None:
     "name", ["a b.bam", "ü€\U0001f9ec.cram", "100%.txt", "a?b#c+d&e=f.vcf", "'q\"uote.gz", "n" * 250]
 )
 def test_name_arrives_as_it_is(rig: Rig, name: str) -> None:
-    """A name is not changed on the way, whatever it means in a URL."""
+    """A name with characters that are special in a URL arrives unchanged."""
     path = rig.file(10, name)
     receipt = rig.upload(path)
     assert receipt.name == name
@@ -54,7 +54,7 @@ def test_calls_for_parts(rig: Rig, parts: int) -> None:
 
 
 def test_run_ends_with_its_last_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the last file nothing is waited for."""
+    """A run ends when its last file does, without a further wait."""
     monkeypatch.setattr("cavatica_upload.engine.engine.CHECK_SECONDS", 3600.0)
     files = [rig.file(KIB, str(number)) for number in range(3)]
     with rig.uploader() as uploader:
@@ -71,7 +71,7 @@ def test_limit_of_calls_is_not_met(rigged: object) -> None:
 
 
 def test_receipt_is_kept_and_can_be_read(rig: Rig) -> None:
-    """The receipt on disk is the receipt that was returned, and has the composite that S3 shows."""
+    """The receipt on disk is the returned one, and has the composite ETag that S3 shows."""
     path = rig.file(2 * PART + 5)
     receipt = rig.upload(path)
     assert receipt.path is not None
@@ -86,7 +86,7 @@ def test_receipt_is_kept_and_can_be_read(rig: Rig) -> None:
 
 
 def test_no_verify_takes_no_md5_and_says_so(rig: Rig) -> None:
-    """Where checking is switched off the file still arrives, and the receipt claims nothing."""
+    """Without verification the file arrives, and the receipt says that it is not verified."""
     path = rig.file(3 * PART)
     receipt = rig.upload(path, uploader={"verify": False})
     assert rig.stored(receipt) == path.read_bytes()
@@ -96,7 +96,7 @@ def test_no_verify_takes_no_md5_and_says_so(rig: Rig) -> None:
 
 
 def test_etag_that_is_no_md5_is_not_proof(rig: Rig) -> None:
-    """An ETag of another shape is accepted, and the receipt says which parts it leaves unproved."""
+    """An ETag that is no MD5 is accepted, and the receipt lists the part as not verified."""
     rig.mock.faults.add(Fault("putPart", "etag", part=2, value="opaque-1"))
     receipt = rig.upload(rig.file(3 * PART))
     assert not receipt.verified
@@ -105,7 +105,7 @@ def test_etag_that_is_no_md5_is_not_proof(rig: Rig) -> None:
 
 
 def test_taken_name(rig: Rig) -> None:
-    """A name that is taken fails, is skipped, overwritten or changed, as asked."""
+    """A taken name fails, is skipped, overwritten or renamed, as `if_exists` says."""
     first = rig.upload(rig.file(10))
     path = rig.file(20, seed=2)
     with pytest.raises(NameTaken):
@@ -125,7 +125,7 @@ def test_taken_name(rig: Rig) -> None:
 
 
 def test_name_is_asked_for_only_where_it_matters(rig: Rig) -> None:
-    """Failing and overwriting cost no look whether the name is taken."""
+    """To fail or overwrite, no extra call looks up the name."""
     rig.upload(rig.file(10))
     over = rig.upload(rig.file(10, seed=2), if_exists="overwrite")
     assert rig.calls["putPart"] == 2
@@ -134,7 +134,7 @@ def test_name_is_asked_for_only_where_it_matters(rig: Rig) -> None:
 
 
 def test_folder_is_a_destination(rig: Rig) -> None:
-    """A file goes into a folder by its id."""
+    """A file can be uploaded to a folder by its ID."""
     with rig.uploader() as uploader:
         folder = uploader.api.create_folder(Destination(project=PROJECT), "runs")
         receipt = uploader.upload(rig.file(10), folder.id)
@@ -143,7 +143,7 @@ def test_folder_is_a_destination(rig: Rig) -> None:
 
 
 def test_stream_arrives_whole(rig: Rig) -> None:
-    """What can be read only once, and whose size nobody knows, arrives whole, also when it is empty and may be."""
+    """A stream of unknown size arrives whole, and an empty one if that is allowed."""
     for number, size in enumerate((0, 1, PART, 10 * PART + 3)):
         content = rig.file(size).read_bytes()
         receipt = rig.upload(io.BytesIO(content), name=f"stream-{number}", allow_empty=True)
@@ -174,7 +174,7 @@ def test_stream_needs_a_name(rig: Rig) -> None:
 
 
 def test_url_is_read_by_ranges(rig: Rig) -> None:
-    """A remote object is uploaded without being stored, and the receipt names it."""
+    """A remote object is read by ranges, and the receipt names it."""
     import fsspec
 
     content = rig.file(3 * PART + 1).read_bytes()
@@ -213,7 +213,7 @@ def test_url_that_cannot_be_read(rig: Rig, status: int, problem: str) -> None:
 @pytest.mark.parametrize(("algorithm", "function"), [("md5", md5), ("sha256", sha256)])
 @pytest.mark.parametrize("stream", [False, True])
 def test_digest_of_the_whole_file(rig: Rig, algorithm: str, function: object, stream: bool) -> None:
-    """The digest asked for is that of the whole file, of a stream, too."""
+    """The requested digest is that of the whole file or stream."""
     path = rig.file(5 * PART + 7)
     content = path.read_bytes()
     receipt = rig.upload(io.BytesIO(content) if stream else path, name="n", digest=algorithm)
@@ -222,7 +222,7 @@ def test_digest_of_the_whole_file(rig: Rig, algorithm: str, function: object, st
 
 
 def test_sidecar_is_taken_as_known(rig: Rig) -> None:
-    """An MD5 beside the file goes to the platform and into the receipt."""
+    """An MD5 file beside the file is sent to the platform and is in the receipt."""
     path = rig.file(2 * PART)
     value = md5(path.read_bytes()).hexdigest()
     path.with_name("sample.bam.md5").write_text(f"{value}  sample.bam\n")
@@ -232,7 +232,7 @@ def test_sidecar_is_taken_as_known(rig: Rig) -> None:
 
 
 def test_sidecar_that_is_wrong_stops_completion(rig: Rig) -> None:
-    """Where the known MD5 and the one that was taken differ, nothing is completed."""
+    """If the known MD5 and the computed one differ, nothing is completed."""
     path = rig.file(PART)
     with pytest.raises(IntegrityError, match="says " + "0" * 32):
         rig.upload(path, md5="0" * 32)
@@ -267,7 +267,7 @@ def test_one_part_at_a_time_where_the_platform_says_so(rig: Rig, monkeypatch: py
 
 
 def test_events_tell_the_story(rig: Rig) -> None:
-    """Listeners hear of the start, each part, all bytes and the end."""
+    """Listeners get the start, each part, all bytes and the end."""
     path = rig.file(4 * PART)
     rig.upload(path)
     (started,) = rig.told(UploadStarted)
@@ -277,7 +277,7 @@ def test_events_tell_the_story(rig: Rig) -> None:
 
 
 def test_listener_that_fails_does_not_cost_the_upload(rig: Rig) -> None:
-    """A listener's exception is the listener's."""
+    """An exception in a listener does not fail the upload."""
     path = rig.file(2 * PART)
 
     def bad(event: object) -> None:
@@ -297,7 +297,7 @@ def test_functions_upload_too(mock: MockServer, rig: Rig) -> None:
 
 
 def test_cap_of_bytes_per_second_is_kept(rig: Rig) -> None:
-    """With a cap the throttle is asked for every block (how long it waits is tested by itself)."""
+    """With a limit of bytes, every block passes the throttle (whose waits are tested alone)."""
     path = rig.file(4 * PART)
     rig.assert_whole(rig.upload(path, uploader={"bwlimit": 100e6}), path)
 
@@ -318,7 +318,7 @@ def test_requests_that_cannot_be_right(options: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip", "rename", "overwrite"])
 def test_the_same_again_returns_the_receipt(rig: Rig, if_exists: str) -> None:
-    """A file that has not changed since it was brought is not sent again: what is asked for is done already."""
+    """A file that did not change since its upload is not sent again."""
     path = rig.file(3 * KIB)
     first = rig.upload(path, part_size=KIB)
     assert rig.upload(path, part_size=KIB, if_exists=if_exists) == first
@@ -328,7 +328,7 @@ def test_the_same_again_returns_the_receipt(rig: Rig, if_exists: str) -> None:
 
 
 def test_touched_file_of_the_same_bytes_is_recognised(rig: Rig) -> None:
-    """New times with the old bytes are no new file: the bytes are read and compared with the receipt."""
+    """If only the times changed, the file is compared with its receipt and not sent again."""
     path = rig.file(3 * KIB)
     first = rig.upload(path, part_size=KIB)
     os.utime(path, (10**9, 10**9))
@@ -338,7 +338,7 @@ def test_touched_file_of_the_same_bytes_is_recognised(rig: Rig) -> None:
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip", "rename", "overwrite"])
 def test_a_file_that_was_rewritten_is_read_once(rig: Rig, if_exists: IfExists) -> None:
-    """Whether it is the one of the receipt is asked more than once; a file of 300 GB is not read that often."""
+    """A file that changed is read once to compare it with its receipt."""
     path = rig.file(3 * KIB)
     rig.upload(path, part_size=KIB)
     path.write_bytes(rig.file(3 * KIB, "other", seed=2).read_bytes())
@@ -349,7 +349,7 @@ def test_a_file_that_was_rewritten_is_read_once(rig: Rig, if_exists: IfExists) -
 
 @pytest.mark.parametrize("change", ["written to", "replaced there", "another file"])
 def test_another_state_is_another_file(rig: Rig, change: str) -> None:
-    """Written to (size and time as before), replaced there, or uploaded from another place: it is another file."""
+    """A file that was rewritten, replaced on the platform, or uploaded from another path is sent again."""
     path = rig.file(10)
     first = rig.upload(path)
     if change == "written to":

@@ -1,4 +1,4 @@
-"""No dead ends: what the server lost is sent again, what cannot be used is begun anew, and state never blocks."""
+"""Recovery: what the server lost is sent again, what cannot be used is started again, and state never blocks."""
 
 import sqlite3
 import time
@@ -32,14 +32,14 @@ def notices(rig: Rig) -> str:
 
 
 def journal(rig: Rig, statement: str, *values: object) -> None:
-    """Change the journal behind the uploader's back."""
+    """Change the journal directly."""
     with sqlite3.connect(rig.state / "journal.sqlite") as database:
         database.execute(statement, values)
     database.close()
 
 
 def overwrite_part(rig: Rig, number: int) -> None:
-    """Put other bytes where storage has a part, as a client with its URL can."""
+    """Replace the bytes of a part in storage, as a client with its URL can."""
     (upload,) = rig.mock.uploads()
     with connect(token=rig.mock.token, endpoint=rig.mock.base_url) as api:
         url = api.get_part_url(upload["upload_id"], number).url
@@ -47,7 +47,7 @@ def overwrite_part(rig: Rig, number: int) -> None:
 
 
 def without_part(number: int, upload: dict[str, Any]) -> dict[str, Any]:
-    """What the server says of an upload, without a part."""
+    """The server's answer about an upload, without one part."""
     return {**upload, "parts": [part for part in upload.get("parts", []) if part["part_number"] != number]}
 
 
@@ -60,7 +60,7 @@ def without_part(number: int, upload: dict[str, Any]) -> dict[str, Any]:
 def test_acknowledged_part_that_is_lost(
     rig: Rig, proxy: DriftingProxy, lost: set[int], listed: bool, resumed: bool
 ) -> None:
-    """What storage lost after it had acknowledged it is there in the end of that very run."""
+    """A part that storage acknowledged and lost is sent again in the same run."""
     path = rig.file(PARTS * KIB)
     for number in lost:
         rig.mock.faults.add(Fault("putPart", "lost_part", part=number))
@@ -75,7 +75,7 @@ def test_acknowledged_part_that_is_lost(
 
 @pytest.mark.parametrize("resumed", [False, True])
 def test_part_that_became_other_bytes_is_sent_again(rig: Rig, resumed: bool) -> None:
-    """The server is right about what storage has, whenever that changed."""
+    """A part whose bytes changed in storage at any time is sent again."""
     path = rig.file(PARTS * KIB)
     if resumed:
         begin(rig, path)
@@ -88,7 +88,7 @@ def test_part_that_became_other_bytes_is_sent_again(rig: Rig, resumed: bool) -> 
 
 
 def test_reports_that_did_nothing_are_made_again(rig: Rig) -> None:
-    """A success that came from something else than the platform is found out at the end, and nothing is sent twice."""
+    """Reports that were answered with a success but not stored are made again at the end, and nothing is sent twice."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("reportUploadedParts", "html", times=None))
     begin(rig, path)
@@ -97,7 +97,7 @@ def test_reports_that_did_nothing_are_made_again(rig: Rig) -> None:
 
 
 def test_only_what_is_missing_is_sent_again(rig: Rig, proxy: DriftingProxy) -> None:
-    """Parts that the server has and knows of are not sent a second time."""
+    """Parts that the server has and knows are not sent again."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "lost_part", part=1))
     begin(rig, path)
@@ -109,7 +109,7 @@ def test_only_what_is_missing_is_sent_again(rig: Rig, proxy: DriftingProxy) -> N
 
 
 def test_server_that_never_completes_is_told(rig: Rig) -> None:
-    """After a second upload in vain the refusal is told, with nothing left open and nothing sent for ever."""
+    """If a second upload cannot be completed either, the error says so, and no upload stays open."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("completeUpload", "status", status=409, code=8007, times=None))
     with pytest.raises(CompleteRefused):
@@ -123,7 +123,7 @@ def test_server_that_never_completes_is_told(rig: Rig) -> None:
 @pytest.mark.parametrize("spoilt", ['{"ETag": "00000000000000000000000000000000"}', "{}", '{"ETag": 7}', "nonsense"])
 @pytest.mark.parametrize("reported", [False, True])
 def test_etags_spoilt_in_the_journal(rig: Rig, spoilt: str, reported: bool) -> None:
-    """A journal that is wrong about its parts costs at most sending these again."""
+    """Wrong ETags in the journal cost at most sending these parts again."""
     path = rig.file(PARTS * KIB)
     if not reported:
         rig.mock.faults.add(Fault("reportUploadedParts", "html", times=None))
@@ -133,7 +133,7 @@ def test_etags_spoilt_in_the_journal(rig: Rig, spoilt: str, reported: bool) -> N
 
 
 def test_part_size_that_changed_on_the_server(rig: Rig, proxy: DriftingProxy) -> None:
-    """The upload is abandoned and begun anew, which is said."""
+    """If the part size changed on the server, a new upload is started, with a message."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     proxy.drift = Drift(*SHOW, in_json(lambda upload: {**upload, "part_size": 2048}))
@@ -148,7 +148,7 @@ def test_part_size_that_changed_on_the_server(rig: Rig, proxy: DriftingProxy) ->
 @pytest.mark.parametrize("if_exists", ["fail", "skip", "overwrite", "rename"])
 @pytest.mark.parametrize("again", ["fail", "skip", "overwrite", "rename"])
 def test_name_that_was_taken_meanwhile(rig: Rig, if_exists: str, again: str) -> None:
-    """Whatever was asked for at first, and is asked for then: the run does that, and nothing is left open."""
+    """If the name was taken since the start, this run's `if_exists` decides, and no upload stays open."""
     path = rig.file(PARTS * KIB)
     begin(rig, path, if_exists=if_exists)
     other = rig.folder / "elsewhere" / "sample.bam"
@@ -178,7 +178,7 @@ def test_name_that_was_taken_meanwhile(rig: Rig, if_exists: str, again: str) -> 
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip", "overwrite", "rename"])
 def test_name_that_is_taken_while_the_file_goes_up(rig: Rig, if_exists: str) -> None:
-    """The run does to the file that came meanwhile what it was to do with a taken name."""
+    """If the name is taken during the upload, `if_exists` decides."""
     path = rig.file(PARTS * KIB)
     other = rig.folder / "elsewhere" / "sample.bam"
     other.parent.mkdir()
@@ -208,7 +208,7 @@ def test_name_that_is_taken_while_the_file_goes_up(rig: Rig, if_exists: str) -> 
 
 
 def test_overwriting_does_not_outlive_its_run(rig: Rig) -> None:
-    """A run that was not asked to replace a file does not, although the unfinished upload was."""
+    """A run without `overwrite` replaces no file, even if it resumes an upload that had it."""
     theirs = rig.upload(rig.file(10, seed=3), part_size=KIB)
     path = rig.file(PARTS * KIB)
     begin(rig, path, if_exists="overwrite")
@@ -220,7 +220,7 @@ def test_overwriting_does_not_outlive_its_run(rig: Rig) -> None:
 
 
 def test_other_intent_with_a_free_name_goes_on(rig: Rig) -> None:
-    """As long as nobody took the name, nothing is sent twice."""
+    """If nobody took the name, a run with another `if_exists` resumes and sends nothing twice."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
@@ -231,7 +231,7 @@ def test_other_intent_with_a_free_name_goes_on(rig: Rig) -> None:
 
 
 def test_wrong_file_is_refused_before_anything_is_sent(rig: Rig) -> None:
-    """No part of the upload is its bytes; the right file goes on afterwards."""
+    """A file that has no part of the upload is refused; the right file resumes it afterwards."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     (upload,) = rig.mock.uploads()
@@ -272,7 +272,7 @@ SPOILS = [
 
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_spoilt_journal_never_blocks(rig: Rig, spoil: str) -> None:
-    """Whatever stands in the journal, the file arrives whole."""
+    """With any values in the journal, the file arrives whole."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
     journal(rig, spoil)
@@ -280,7 +280,7 @@ def test_spoilt_journal_never_blocks(rig: Rig, spoil: str) -> None:
 
 
 def test_spoilt_start_never_blocks(rig: Rig) -> None:
-    """A start that an earlier run remembered at an impossible time is not looked for for ever."""
+    """A start in the journal with an impossible time is not looked for without end."""
     path = rig.file(PARTS * KIB)
     rig.upload(path, part_size=KIB, name="other")
     endpoint = rig.mock.base_url
@@ -311,7 +311,7 @@ def test_spoilt_start_never_blocks(rig: Rig) -> None:
     ],
 )
 def test_spoilt_receipts_never_block(rig: Rig, spoil: tuple[str, str]) -> None:
-    """A receipt that cannot be read is no receipt."""
+    """A receipt that cannot be read is ignored."""
     path = rig.file(10)
     receipt = rig.upload(path)
     assert receipt.path is not None
@@ -329,7 +329,7 @@ def test_spoilt_receipts_never_block(rig: Rig, spoil: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_lost_start_is_found_whatever_the_clock_says(tmp_path: Path, hours: int) -> None:
-    """The server's clock is read when an answer has told it, not before."""
+    """A lost start is found although this machine's clock is wrong."""
     with MockServer(min_part_size=1, clock=lambda: time.time() + hours * 3600) as mock, Rig(mock, tmp_path) as rig:
         mock.faults.add(Fault("startUpload", "lost_answer"))
         path = rig.file(PARTS * KIB)
@@ -338,7 +338,7 @@ def test_lost_start_is_found_whatever_the_clock_says(tmp_path: Path, hours: int)
 
 
 def test_times_of_the_journal_are_utc(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever this machine is: a completion that nobody saw is found by a later run elsewhere."""
+    """A lost completion is found by a run in another time zone."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
     rig.mock.faults.add(Fault("getUpload", "status", status=400, code=90000))
@@ -356,7 +356,7 @@ def test_times_of_the_journal_are_utc(rig: Rig, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("first", "then"), [("overwrite", "fail"), ("overwrite", "rename"), ("overwrite", "skip")])
 def test_a_lost_start_that_was_to_overwrite_is_not_gone_on_with(rig: Rig, first: str, then: str) -> None:
-    """A run that died before the answer wanted to replace a file; a later one, which does not, leaves that alone."""
+    """A lost start that was to overwrite is not resumed by a run that does not overwrite."""
     other = rig.upload(rig.file(300, "other", seed=2), name="a.bam")
     path = rig.file(PARTS * KIB, "a.bam")
     rig.mock.faults.add(Fault("startUpload", "lost_answer"))

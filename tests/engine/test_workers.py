@@ -1,4 +1,4 @@
-"""Parts that an executor sends: workers are lost, lie and fail, and each file arrives whole with few calls."""
+"""Parts that an executor sends: workers are lost, wrong or fail, and each file arrives whole with few calls."""
 
 import io
 import multiprocessing
@@ -35,7 +35,7 @@ HOST = socket.gethostname()
 
 
 class Workers(Executor):
-    """Workers that send with `send`, which gets the number of the task, from 0, and the task."""
+    """Workers that send with `send(number, task)`; numbers start at 0."""
 
     def __init__(self, send: Callable[[int, PartTask], Any], size: int | None = 2) -> None:
         self._threads = ThreadPoolExecutor(size or 2)
@@ -53,21 +53,21 @@ class Workers(Executor):
 
 
 class Reader(pickle.Unpickler):
-    """Reads what workers get, and sends nothing."""
+    """Reads the tasks of workers, and sends nothing."""
 
     def find_class(self, module: str, name: str) -> Any:
         return (lambda task: task) if name == "send_part_on_worker" else super().find_class(module, name)
 
 
 def task_in(function: Any, *given: Any) -> PartTask:
-    """The task in what is given to an executor: a function that every worker has, and bytes."""
+    """The task in the arguments of an executor: a function that every worker has, and bytes."""
     assert function is pickle.loads
     (data,) = given
     return Reader(io.BytesIO(data)).load()
 
 
 def send_whole(rig: Rig, executor: Executor, **options: Any) -> None:
-    """Send a file through an executor; it arrives whole, with one call a part."""
+    """Send a file through an executor, and check that it arrives whole with one call for each part."""
     path = rig.file(PARTS * KIB)
     rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"executor": executor, **options}), path)
     assert rig.bytes_told() == PARTS * KIB
@@ -75,7 +75,7 @@ def send_whole(rig: Rig, executor: Executor, **options: Any) -> None:
 
 
 def notices(rig: Rig) -> list[str]:
-    """What was said, but for the budget of calls."""
+    """The notices, without the one about the call budget."""
     return [notice.text for notice in rig.told(Notice) if "API calls" not in notice.text]
 
 
@@ -91,7 +91,7 @@ def reasons(rig: Rig) -> list[str]:
 
 
 def test_tasks_hold_no_token(rig: Rig) -> None:
-    """What goes to workers holds neither the token nor the address of the API, and each task is another."""
+    """A task has neither the token nor the address of the API, and no two tasks are the same."""
     executor = Workers(lambda _, task: send_part_on_worker(task))
     send_whole(rig, executor)
     assert len(executor.tasks) == PARTS
@@ -101,7 +101,7 @@ def test_tasks_hold_no_token(rig: Rig) -> None:
 
 
 def test_worker_imports_little() -> None:
-    """A worker needs neither the client of the API nor the journal nor the command line."""
+    """A worker imports neither the API client nor the journal nor the command line."""
     code = "import sys, cavatica_upload.engine.workers; print(*sys.modules)"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     command = [sys.executable, "-c", code]
@@ -111,7 +111,7 @@ def test_worker_imports_little() -> None:
 
 
 def test_broken_connections_cost_no_call(rig: Rig) -> None:
-    """A worker tries again by itself when its connection breaks."""
+    """A worker retries a broken connection without an API call."""
     rig.mock.faults.add(Fault("putPart", "reset", part=3))
     send_whole(rig, Workers(lambda _, task: send_part_on_worker(task)))
     assert rig.calls["getPartUrl"] == PARTS
@@ -119,7 +119,7 @@ def test_broken_connections_cost_no_call(rig: Rig) -> None:
 
 
 def test_refused_url_costs_one_call(rig: Rig) -> None:
-    """An expired URL comes back from the worker, and only the API can give another."""
+    """For an expired URL the task returns, and a new URL is requested."""
     rig.mock.faults.add(Fault("putPart", "expired", part=3))
     path = rig.file(PARTS * KIB)
     executor = Workers(lambda _, task: send_part_on_worker(task))
@@ -129,7 +129,7 @@ def test_refused_url_costs_one_call(rig: Rig) -> None:
 
 
 def test_clock_of_a_worker_does_not_matter(rig: Rig) -> None:
-    """When a URL expires is judged here: no moment of this machine's clock means anything to a worker."""
+    """The expiry of a URL is checked on this machine, not with the worker's clock."""
     send_whole(
         rig,
         Workers(
@@ -169,7 +169,7 @@ def raises(error: BaseException) -> Callable[[int, PartTask], Any]:
     ids=lambda error: type(error).__name__,
 )
 def test_part_of_a_failed_worker_is_sent_elsewhere(rig: Rig, error: BaseException) -> None:
-    """Whatever a worker fails with, its part is sent by another, with the same URL, and one sentence says so."""
+    """If a worker fails in any way, another sends its part with the same URL, and one sentence says so."""
     executor = Workers(raises(error))
     send_whole(rig, executor)
     assert len(executor.tasks) > PARTS
@@ -191,7 +191,7 @@ def test_answer_of_another_version_is_no_part(rig: Rig, answer: object) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, None])
 def test_executor_that_never_works_is_given_up(rig: Rig, size: int | None) -> None:
-    """If all workers fail, the user is told why, then that the parts are sent from this machine."""
+    """If all workers fail, messages say why, and that this machine sends the parts."""
 
     def send(_number: int, _task: PartTask) -> Any:
         raise ModuleNotFoundError("No module named 'cavatica_upload'")
@@ -208,7 +208,7 @@ def test_executor_that_never_works_is_given_up(rig: Rig, size: int | None) -> No
 
 @pytest.mark.parametrize("error", [RuntimeError("cannot schedule new futures after shutdown"), BrokenExecutor("gone")])
 def test_executor_that_takes_nothing_is_given_up(rig: Rig, error: Exception) -> None:
-    """An executor that was shut down costs one sentence."""
+    """An executor that was shut down costs one message."""
 
     class Closed(Executor):
         def submit(self, *_: Any, **__: Any) -> Future[Any]:
@@ -220,7 +220,7 @@ def test_executor_that_takes_nothing_is_given_up(rig: Rig, error: Exception) -> 
 
 
 def test_cancelled_part_is_sent_again(rig: Rig) -> None:
-    """A scheduler that is gone cancels what it had."""
+    """A part that the scheduler cancelled is sent again."""
 
     class Cancelling(Workers):
         def submit(self, function: Any, /, *given: Any, **named: Any) -> Future[Any]:
@@ -237,7 +237,7 @@ def test_cancelled_part_is_sent_again(rig: Rig) -> None:
 
 
 def test_killed_processes_lose_nothing(rig: Rig) -> None:
-    """A pool whose process is killed amid a part is lost whole; the rest goes from here."""
+    """If a process of a pool is killed during a part, this machine sends the rest."""
     rig.mock.faults.add(Fault("putPart", "stall", part=5))
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
 
@@ -270,7 +270,7 @@ def elsewhere(task: PartTask) -> PartTask:
 
 
 def test_file_that_a_worker_does_not_see(rig: Rig) -> None:
-    """A path that is not there, or leads to other bytes, is said with the host's name."""
+    """A path that a worker does not see, or that has other bytes there, is reported with the host."""
     path = rig.file(10)
     for changed, said in (
         ({"path": "/nowhere/sample.bam"}, "does not exist"),
@@ -286,7 +286,7 @@ def test_file_that_a_worker_does_not_see(rig: Rig) -> None:
 
 
 def test_file_that_only_this_machine_has_is_sent_from_here(rig: Rig) -> None:
-    """Workers that do not see the files are of no use, and nothing else comes of it."""
+    """If no worker sees the file, this machine sends it."""
     executor = Workers(lambda _, task: send_part_on_worker(elsewhere(task)))
     send_whole(rig, executor)
     assert any("does not exist" in reason and HOST in reason for reason in reasons(rig))
@@ -294,7 +294,7 @@ def test_file_that_only_this_machine_has_is_sent_from_here(rig: Rig) -> None:
 
 @pytest.mark.usefixtures("authority")
 def test_worker_that_does_not_trust_storage(tmp_path: Path, authority: trustme.CA) -> None:
-    """A certificate that a worker refuses, for its clock or its authorities, is its own trouble."""
+    """If a worker refuses the certificate of storage, others send its parts."""
     with MockServer(https=True, min_part_size=1) as mock, Rig(mock, tmp_path) as rig, pytest.raises(WorkerFailed) as no:
         send_part_on_worker(task(rig, rig.file(10)))
     assert HOST in no.value.message
@@ -319,7 +319,7 @@ def test_as_many_parts_in_flight_as_workers(rig: Rig) -> None:
 
 
 def test_no_more_parts_than_workers(rig: Rig) -> None:
-    """No part waits behind another one: its URL would expire."""
+    """No part waits for a worker, since its URL would expire."""
     lock, now, most = threading.Lock(), 0, 0
 
     class Counting(Workers):
@@ -343,7 +343,7 @@ def test_no_more_parts_than_workers(rig: Rig) -> None:
 
 
 class Silent(Executor):
-    """Takes everything, and does nothing."""
+    """Accepts every task, and does nothing."""
 
     def __init__(self) -> None:
         self.futures: list[Future[Any]] = []
@@ -356,7 +356,7 @@ class Silent(Executor):
 
 
 class Scheduler:
-    """What is used of a Dask client."""
+    """The methods of a Dask client that are used."""
 
     status = "running"
 
@@ -368,7 +368,7 @@ class Scheduler:
 
 
 def test_without_workers_parts_are_sent_from_here(rig: Rig) -> None:
-    """Parts wait for a first worker as long as they are tried, and then need none."""
+    """Parts wait for a first worker as long as --retry-for allows; then this machine sends them."""
     executor = Silent()
     executor._client = Scheduler({})  # type: ignore[attr-defined]
     send_whole(rig, executor, retry_for=0.2)
@@ -383,7 +383,7 @@ def test_without_workers_parts_are_sent_from_here(rig: Rig) -> None:
 
 
 def test_stop_cancels_what_workers_have(rig: Rig) -> None:
-    """A stop drops parts that do not come back, and the same upload goes on later."""
+    """A stop cancels parts that do not return, and the upload can be resumed."""
     executor = Silent()
     path = rig.file(PARTS * KIB)
     with rig.uploader(executor=executor, stop_within=0) as uploader:
@@ -415,7 +415,7 @@ def sparse(rig: Rig, size: int) -> Path:
     ],
 )
 def test_parts_are_planned_for_all_machines(rig: Rig, options: dict[str, Any], part_size: int) -> None:
-    """Parts are so large that calls do not limit the rate expected of all workers, and a notice says if they do."""
+    """Parts are planned so that calls do not limit the expected rate, and a notice says if they do."""
     path = sparse(rig, 2 * GIB)
     with (
         Uploader(
@@ -437,7 +437,7 @@ def test_parts_are_planned_for_all_machines(rig: Rig, options: dict[str, Any], p
 
 
 def test_calls_as_the_limit_are_said(rig: Rig) -> None:
-    """Parts too small for the expected rate are said once, in numbers."""
+    """If parts are too small for the expected rate, one notice says so in numbers."""
     for name in ("a", "b"):
         rig.upload(rig.file(4 * KIB, name), part_size=KIB, uploader={"expected_rate": 100 * MIB})
     said = of_calls(rig)
@@ -447,6 +447,6 @@ def test_calls_as_the_limit_are_said(rig: Rig) -> None:
 
 @pytest.mark.parametrize("rate", [0, -1.0, float("nan")])
 def test_rate_that_is_none_is_refused(rig: Rig, rate: float) -> None:
-    """A rate is more than nothing."""
+    """A rate of zero or less is refused."""
     with pytest.raises(UsageError, match="expected_rate"):
         rig.uploader(expected_rate=rate)
