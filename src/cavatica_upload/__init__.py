@@ -1,11 +1,10 @@
-"""Multipart upload to CAVATICA and the Seven Bridges platforms: resumable, verified, thrifty with API calls.
+"""Multipart upload to CAVATICA and other Seven Bridges platforms: resumable, verified, with few API calls.
 
 >>> from cavatica_upload import upload
 >>> receipt = upload("sample.cram", "owner/project")  # doctest: +SKIP
 
-`Uploader` uploads many files over one pool of threads; `connect` returns the generated client, made safe; `verify`
-checks a file on disk against a receipt. What can go wrong is drawn in `cavatica_upload.errors`, what can be listened
-to stands in `cavatica_upload.events`.
+`Uploader` uploads many files with one pool of threads. `connect` returns a client of the API. `verify` compares a file
+on disk with a receipt. The errors are in `cavatica_upload.errors`, the events in `cavatica_upload.events`.
 """
 
 from importlib import import_module
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public names: `cavatica --help` and shell completion need none of them, and start faster without."""
+    """Load the public names. `cavatica --help` and shell completion need none of them, and start faster without."""
     if (name.startswith("_") and name != "__all__") or find_spec(f"{__name__}.{name}"):  # a module: let it be imported
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     names = vars(import_module("cavatica_upload.public"))
@@ -29,5 +28,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, whether they were loaded or not."""
+    """List the public names, loaded or not."""
     return sorted({*globals(), *import_module("cavatica_upload.public").__all__})

@@ -1,4 +1,4 @@
-"""The plan of a file's parts: only arithmetic, no disk and no network."""
+"""The plan of the parts of a file, and the limits of the platform: arithmetic without disk and network."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,11 @@ MAX_FILE_SIZE = 5 * TIB  # likewise, and S3's
 
 ONE_PART = 64 * MIB  # up to here a file is one part: three calls
 SMALLEST = 32 * MIB  # below this the platform may answer with a part size of its own (sevenbridges-java)
-LARGEST = 512 * MIB  # a failed part costs its bytes again: not larger without need
-LARGEST_FOR_CALLS = GIB  # if otherwise the calls were the limit: many machines together are fast
+LARGEST = 512 * MIB  # a failed part costs its bytes again, so larger only if necessary
+LARGEST_FOR_CALLS = GIB  # if the API calls would limit the speed of many machines together
 STEP = 8 * MIB
 AIMED_PARTS = 400
-STREAM = 128 * MIB  # size unknown: reaches 1.2 TiB in 10,000 parts
+STREAM = 128 * MIB  # of unknown size: 10,000 parts are 1.2 TiB
 
 WINDOW_CALLS = 1000  # docs.cavatica.org, API rate limit: 1000 requests in five minutes
 WINDOW_SECONDS = 300
@@ -39,7 +39,7 @@ class Part:
 
 @attrs.frozen
 class Plan:
-    """A file of `size` bytes in parts of `part_size`, the last one smaller or equal; an empty file is one empty part.
+    """A file of `size` bytes in parts of `part_size`; the last one may be smaller. An empty file is one empty part.
 
     Raises UsageError if there would be more than 10,000 parts, or if a number is invalid.
     """
@@ -50,10 +50,10 @@ class Plan:
     @part_size.validator
     def _check(self, _attribute: object, part_size: int) -> None:
         if self.size < 0 or part_size < 1:
-            raise UsageError(f"A file of {self.size} bytes cannot be cut into parts of {part_size} bytes.")
+            raise UsageError(f"A file of {self.size} bytes cannot have parts of {part_size} bytes.")
         if self.count > MAX_PARTS:
             raise UsageError(
-                f"A file of {self.size:,} bytes makes {self.count:,} parts of {part_size:,} bytes, "
+                f"A file of {self.size:,} bytes has {self.count:,} parts of {part_size:,} bytes, "
                 f"and {MAX_PARTS:,} are allowed.",
                 f"Use a part size of at least {_round_up(_divide_up(self.size, MAX_PARTS), MIB) // MIB} MiB.",
             )
@@ -64,7 +64,7 @@ class Plan:
         return max(1, _divide_up(self.size, self.part_size))
 
     def part(self, number: int) -> Part:
-        """Return the part with this number; raises IndexError where there is none."""
+        """Return the part with this number; raises IndexError if there is none."""
         if not 1 <= number <= self.count:
             raise IndexError(f"part {number} of {self.count}")
         offset = (number - 1) * self.part_size
@@ -75,12 +75,12 @@ class Plan:
 
 
 def parts_text(count: int) -> str:
-    """Write a count of parts: `1 part`, `10,000 parts`."""
+    """Return a count of parts as text: `1 part`, `10,000 parts`."""
     return "1 part" if count == 1 else f"{count:,} parts"
 
 
 def size_text(count: float) -> str:
-    """Write bytes in binary units with three figures or so: `812 B`, `1.50 MiB`, `37.2 GiB`."""
+    """Return bytes in binary units with about three digits: `812 B`, `1.50 MiB`, `37.2 GiB`."""
     value, unit = float(count), 0
     while abs(value) >= 1000 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
@@ -97,47 +97,47 @@ def least_seconds(calls: int, share: float = 1.0) -> float:
 
 def part_size_for(
     size: int | None,
-    wish: int | None = None,
+    requested: int | None = None,
     *,
     rate: float | None = None,
     calls_per_second: float = CALLS_PER_SECOND,
 ) -> int:
-    """Return the part size to ask for, in bytes, for a file of `size` bytes (None: not known beforehand).
+    """Return the part size to request, in bytes, for a file of `size` bytes (None: not known yet).
 
-    What the server answers to it is what rules. The rules of the wish itself:
+    The server may answer with another size, which is then used. The rules:
 
-    1. An explicit `wish` is taken, where it gives no more than 10,000 parts.
-    2. Up to 64 MiB the file is one part.
-    3. Otherwise the largest of
+    1. A `requested` size is used if it gives at most 10,000 parts.
+    2. A file of up to 64 MiB is one part.
+    3. Otherwise the part size is the largest of
        - 32 MiB,
-       - size / 400, so that progress, retries and reports stay fine enough,
+       - size / 400 up to 512 MiB, so that progress, retries and reports are fine enough,
        - size / 10,000, the platform's limit,
-       - what the call budget needs, up to 1 GiB: a part costs one call, so at `rate` bytes a second (where one is
-         expected) and `calls_per_second` calls, parts must be at least rate / calls_per_second;
-       rounded up to 8 MiB; the other rules give at most 512 MiB.
-    4. Where 512 MiB would make more than 10,000 parts (above 4.88 TiB), size / 10,000 rounded up to 8 MiB.
-    5. A stream of unknown size is cut at 128 MiB, or more where the call budget needs it.
+       - what the rate limit of the API needs, up to 1 GiB: a part costs one call, so at `rate` bytes per second (None:
+         not known) and `calls_per_second` calls, parts have at least rate / calls_per_second bytes;
+       rounded up to 8 MiB.
+    4. A stream of unknown size has parts of 128 MiB, or more if the rate limit needs it.
 
-    Raises UsageError for a file above 5 TiB, or a wish that is no part size or too small for the file.
+    Raises UsageError for a file above 5 TiB, or a requested size that is not possible or too small for the file.
     """
     if size is not None and not 0 <= size <= MAX_FILE_SIZE:
         raise UsageError(
-            f"The platform takes files of up to 5 TiB, and this one has {size:,} bytes.", "Split the file."
+            f"The platform accepts files of up to 5 TiB, and this one has {size:,} bytes.", "Split the file."
         )
-    if wish is not None:
-        if not 1 <= wish <= MAX_PART_SIZE:
-            raise UsageError(f"A part of {wish:,} bytes is not possible.", "Give a part size between 5 MiB and 5 GiB.")
+    if requested is not None:
+        if not 1 <= requested <= MAX_PART_SIZE:
+            raise UsageError(
+                f"A part of {requested:,} bytes is not possible.", "Use a part size between 5 MiB and 5 GiB."
+            )
         if size is not None:
-            Plan(size, wish)
-        return wish
-    if size is not None and size <= ONE_PART:
-        return ONE_PART
+            Plan(size, requested)
+        return requested
     needed = 0 if rate is None or calls_per_second <= 0 else int(min(rate / calls_per_second, LARGEST_FOR_CALLS))
     if size is None:
         return _round_up(max(STREAM, needed), STEP)
-    limit = _divide_up(size, MAX_PARTS)
+    if size <= ONE_PART:
+        return ONE_PART
     usual = min(LARGEST, max(SMALLEST, _divide_up(size, AIMED_PARTS)))
-    return _round_up(max(usual, limit, needed), STEP)
+    return _round_up(max(usual, _divide_up(size, MAX_PARTS), needed), STEP)
 
 
 def calls_allow(part_size: float, calls_per_second: float) -> str:
@@ -153,7 +153,7 @@ def check_part_size(part_size: object, operation: str) -> int:
         return part_size
     raise UnexpectedAnswer(
         f"{operation} failed: the server chose parts of {part_size} bytes, and 1 byte to 5 GiB are possible.",
-        "Check the endpoint; ask the platform's support if it is right. Nothing was sent.",
+        "Check the endpoint; if it is right, ask the platform's support. Nothing was sent.",
         status=200,
         operation=operation,
     )
@@ -166,7 +166,7 @@ def plan_for_answer(size: int, part_size: int) -> Plan:
     except UsageError as error:
         raise SizeMismatch(
             f"The server chose parts of {part_size:,} bytes, which cannot hold this file: {error.message}",
-            "Ask for another part size.",
+            "Use another part size.",
             expected=size,
             got=part_size * MAX_PARTS,
         ) from error

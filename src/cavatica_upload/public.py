@@ -1,4 +1,4 @@
-"""The public names, in one place; `cavatica_upload` loads them when the first of them is asked for."""
+"""The public names, in one place; `cavatica_upload` loads them when the first of them is used."""
 
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter

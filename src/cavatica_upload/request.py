@@ -26,7 +26,7 @@ _MD5 = re.compile("[0-9A-Fa-f]{32}")
 
 
 def path_text(value: object) -> str:
-    """Return a path as text; raises UsageError for what is no path."""
+    """Return a path as text; raises UsageError if it is not a path."""
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
         if isinstance(text, str) and text:
@@ -119,7 +119,7 @@ class UploadRequest:
     - `md5`: the known MD5 of the whole file (32 hex digits), sent to the platform at the start. By default it is taken
       from a file `FILE.md5` beside the source, if there is one.
     - `digest`: compute a digest of the whole file for the receipt; a file is read once more for it.
-    - `changed`: what to do if the file changed since an unfinished upload of it was begun: "refuse" (FileChanged) or
+    - `changed`: what to do if the file changed since an unfinished upload of it started: "refuse" (FileChanged) or
       "restart" (abort that upload and start a new one).
     - `resume_id`: the ID of an upload that is open on the server and is not in the journal.
     - `wait`: wait if another process is uploading the same file, instead of raising UploadBusy.
@@ -158,13 +158,13 @@ class UploadRequest:
             if md5 is not None and not (isinstance(md5, str) and _MD5.fullmatch(md5)):
                 raise UsageError(f"{md5!r} is not an MD5: 32 hexadecimal digits are needed.")
         if self.md5 and self.expect_md5 and self.md5.lower() != self.expect_md5.lower():
-            raise UsageError("md5 and expect_md5 contradict each other.", "Give one of them.")
+            raise UsageError("md5 and expect_md5 are different.", "Give one of them.")
         if self.expect_size is not None and self.expect_size > MAX_FILE_SIZE:
             raise UsageError(f"A file of {self.expect_size:,} bytes is not possible: 0 to 5 TiB.")
         if self.expect_md5 is not None and self.digest is None:
             object.__setattr__(self, "digest", "md5")
         if self.expect_md5 is not None and self.digest != "md5":
-            raise UsageError("An expected MD5 needs the digest md5.", "Leave the other digest out.")
+            raise UsageError("expect_md5 needs the digest md5.", "Leave the other digest out.")
 
     @property
     def destination(self) -> Destination:
@@ -177,7 +177,7 @@ class UploadRequest:
         return self.target.folder
 
     def check_size(self, size: int | None) -> None:
-        """Raise SizeMismatch if a source of this size (None: not known yet) has not the expected size."""
+        """Raise SizeMismatch if the size of the source (None: not known yet) is not the expected one."""
         if self.expect_size is not None and size is not None and self.expect_size != size:
             raise SizeMismatch(
                 f"{self.key} has {size:,} bytes, but {self.expect_size:,} were expected; nothing was uploaded.",
@@ -187,7 +187,7 @@ class UploadRequest:
             )
 
     def target_name(self, source_name: str | None) -> str:
-        """Return the name on the platform; raises UsageError if it is missing or invalid."""
+        """Return the name on the platform; raises UsageError if there is none, or if it is invalid."""
         name = self.name if self.name is not None else source_name
         if not name:
             raise UsageError("A stream needs a name on the platform.", "Give one with --name.")
@@ -229,9 +229,9 @@ class FileEdit:
 class Outcome:
     """How an upload ended: with a receipt, with an error, or skipped for a reason (one sentence).
 
-    A file that was skipped because an earlier run uploaded it also has the receipt of that run. An uploaded file whose
-    metadata could not be set has a receipt and an error. `different` means that a skipped file differs from the file
-    with its name on the platform.
+    A file that was skipped because an earlier run uploaded it also has the receipt of that run. If the metadata of an
+    uploaded file could not be set, there are a receipt and an error. `different` means that a skipped file differs from
+    the file with its name on the platform.
     """
 
     request: UploadRequest
@@ -252,7 +252,7 @@ def sidecar_md5(path: PurePath, text: str) -> str | None:
 
 
 def known_md5(request: UploadRequest, identity: Identity | None) -> FileDigest | None:
-    """Return the MD5 of the whole file that is known beforehand: as given, or from a file `FILE.md5` beside it."""
+    """Return the MD5 of the whole file if it is known: as given, or from a file `FILE.md5` beside it."""
     given = request.md5 or request.expect_md5
     if given is not None:
         return FileDigest("md5", given.lower(), "given")

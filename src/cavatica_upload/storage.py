@@ -1,9 +1,10 @@
 """Puts the bytes of a part to a signed URL. Knows nothing of the API and never sees the token.
 
-The body is a generator over blocks of the source, with Content-Length set and the MD5 taken on the way, so that no
-part is ever in memory. The answer of storage is checked before the part can be reported.
+A part is never in memory as a whole: its blocks are read, hashed and sent one by one. The answer of storage is checked
+before the part can be reported.
 """
 
+import contextlib
 import re
 import threading
 import time
@@ -41,7 +42,7 @@ _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
 
 
-# ETags: one that is an MD5 proves the bytes, any other only that something was stored.
+# An ETag that is an MD5 proves the bytes; any other one proves only that something was stored.
 
 
 def bare_etag(etag: str) -> str:
@@ -55,7 +56,7 @@ def bare_etag(etag: str) -> str:
 
 
 def md5_in(etag: str | None) -> str | None:
-    """Return the MD5 that an ETag is, in lower case; None if it is none."""
+    """Return an ETag that is an MD5, in lower case; None if it is not one."""
     bare = "" if etag is None else bare_etag(etag)
     return bare if _MD5.fullmatch(bare) else None
 
@@ -72,9 +73,10 @@ def etag_in(headers: Mapping[str, str]) -> str | None:
 
 @attrs.frozen
 class Target:
-    """Where and how to put one part; the URL is a key until `expires` (local monotonic seconds).
+    """Where and how to put one part; the URL is a secret until it expires at `expires` (local monotonic seconds).
 
-    `success_codes` empty means any 2xx. `report_headers` are the headers of the answer that the platform wants back.
+    If `success_codes` is empty, any 2xx is a success. `report_headers` are the headers of the answer that have to be
+    reported.
     """
 
     method: str
@@ -131,11 +133,11 @@ class Storage:
         stopped: Callable[[], bool] = lambda: False,
         deadline: float = float("inf"),
     ) -> SentPart:
-        """Send a part once, in blocks of `block_size()` bytes, and return what storage answered.
+        """Send a part once, in blocks of `block_size()` bytes, and return it as storage has it.
 
-        `on_bytes` is called with the size of each block that went out, `pace` before each (it may wait). If
-        `stopped()` is true, the attempt ends. `deadline` is a moment of the monotonic clock. Raises UrlExpired (ask
-        for another URL), PartRefused, MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError,
+        `pace` is called with the size of each block before it is sent (it may wait), `on_bytes` after it was sent. If
+        `stopped()` is true, the attempt ends. `deadline` is a moment of the monotonic clock. Raises UrlExpired (request
+        another URL), PartRefused, MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError,
         ConfigError or Interrupted.
         """
         digest = new_digest() if self._hashing else None
@@ -152,17 +154,13 @@ class Storage:
 
         request = self._request(target, part, body())
         try:
-            with hold_deadline(deadline):
-                answer = self._connections.handle_request(request)
-                try:
-                    said = _beginning(answer)
-                finally:
-                    answer.close()
+            with hold_deadline(deadline), contextlib.closing(self._connections.handle_request(request)) as answer:
+                content = _first_bytes(answer)
         except httpx.RequestError as error:
-            raise _lost(error, target, part, late=time.monotonic() >= deadline) from error
-        _check_status(answer.status_code, said, target, part)
-        reported = _wanted(answer.headers, target, part)
-        sent = SentPart(part.number, part.size, digest.hexdigest() if digest is not None else None, reported)
+            raise _error_of(error, target, part, late=time.monotonic() >= deadline) from error
+        _check_status(answer.status_code, content, target, part)
+        headers = _headers_to_report(answer.headers, target, part)
+        sent = SentPart(part.number, part.size, digest.hexdigest() if digest is not None else None, headers)
         _check_etag(answer.headers, sent)
         return sent
 
@@ -188,10 +186,10 @@ class Storage:
 
 
 class Throttle:
-    """A token bucket: `take(count)` waits until `count` more bytes may go out.
+    """A token bucket: `take(count)` waits until `count` more bytes may be sent.
 
-    Bursts are limited to a quarter of a second's worth. `rate` is in bytes per second. `wait` sleeps (a
-    `threading.Event`'s, so that a cancelled run does not sleep on).
+    `rate` is in bytes per second; a burst has at most the bytes of a quarter of a second. `wait` sleeps (that of a
+    `threading.Event` ends if the run is cancelled).
     """
 
     def __init__(
@@ -210,7 +208,7 @@ class Throttle:
         self._paid_until = clock()
 
     def take(self, count: int) -> None:
-        """Wait until `count` more bytes may go out."""
+        """Wait until `count` more bytes may be sent."""
         with self._lock:
             now = self._clock()
             # Each caller reserves its own time and waits for that of the callers before it.
@@ -220,11 +218,11 @@ class Throttle:
             self._wait(start - now)
 
 
-def _lost(error: httpx.RequestError, target: Target, part: Part, *, late: bool) -> CavaticaError:
+def _error_of(error: httpx.RequestError, target: Target, part: Part, *, late: bool) -> CavaticaError:
     if late and isinstance(error, httpx.TimeoutException):
         return StorageError(
             f"Part {part.number} took too long: storage or the network is too slow.",
-            "Check the network, or ask for smaller parts.",
+            "Check the network, or use smaller parts.",
             part=part.number,
         )
     loss = describe_failure(error, httpx.URL(target.url))
@@ -235,20 +233,20 @@ def _lost(error: httpx.RequestError, target: Target, part: Part, *, late: bool) 
     return StorageError(sentence, hint, part=part.number)
 
 
-def _beginning(answer: httpx.Response) -> bytes:
-    said = b""
+def _first_bytes(answer: httpx.Response) -> bytes:
+    content = b""
     for piece in answer.iter_raw():
-        said += piece
-        if len(said) > LONGEST_ANSWER:
+        content += piece
+        if len(content) > LONGEST_ANSWER:
             break
-    return said
+    return content
 
 
-def _check_status(status: int, said: bytes, target: Target, part: Part) -> None:
+def _check_status(status: int, content: bytes, target: Target, part: Part) -> None:
     if status in target.success_codes if target.success_codes else 200 <= status < 300:
         return
-    code = _S3_CODE.search(said)
-    message = _S3_MESSAGE.search(said)
+    code = _S3_CODE.search(content)
+    message = _S3_MESSAGE.search(content)
     word = code[1].decode("ascii") if code else None
     reason = scrub(message[1].decode("utf-8", "replace")) if message else ""
     sentence = f"Storage answered {status} to part {part.number}" + (f" ({word})" if word else "")
@@ -259,8 +257,8 @@ def _check_status(status: int, said: bytes, target: Target, part: Part) -> None:
     raise PartRefused(sentence, "Run the same command again later.", status=status, part=part.number, code=word)
 
 
-def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str]:
-    wanted = {}
+def _headers_to_report(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str]:
+    found = {}
     for name in target.report_headers:
         value = headers.get(name)
         if not value:
@@ -271,8 +269,8 @@ def _wanted(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str
                 part=part.number,
             )
         # Unchanged except for the quotes: the platform's pages show a bare ETag, and its own clients strip them.
-        wanted[name] = value.strip().strip('"') if name.lower() == "etag" else value
-    return wanted
+        found[name] = value.strip().strip('"') if name.lower() == "etag" else value
+    return found
 
 
 def _check_etag(headers: httpx.Headers, sent: SentPart) -> None:

@@ -1,4 +1,4 @@
-"""Time: waits and timeouts in one class that tests replace, the server's clock, and how times are read and written."""
+"""Waits and timeouts, in one class that tests replace; the server's clock; how times are read and written."""
 
 import random
 import threading
@@ -25,29 +25,29 @@ class Timing:
     longest_backoff: float = 60.0
     """The longest pause before any retry."""
     reset_margin: float = 1.0
-    """Extra wait after the reset of the rate limit, because the reset and the Date header are in whole seconds."""
+    """Extra wait after the reset of the rate limit: the reset and the Date header are in whole seconds."""
     tick: float = 0.1
     """Time between two checks of the engine for what is due."""
     gathering: float = 0.2
-    """Time to collect requests before the biggest of them starts."""
+    """Time to collect requests before the largest of them starts."""
     describing: float = 10.0
-    """Time to collect files whose metadata one call sets: a call for each file would be a third more calls."""
+    """Time to collect files whose metadata one call sets; a call for each file would be a third more calls."""
     busy: float = 1.0
     """Time between two tries to lock an upload that another process holds."""
     small_file: float = 0.5
-    """Time between starts of small files beside big ones, so that the big ones keep most of the calls."""
+    """Time between starts of small files beside large ones, so that the large ones keep most of the calls."""
     stream_end: float = 0.25
-    """Wait between the end of a stream and its completion: what ended the stream may also stop this process."""
+    """Wait between the end of a stream and its completion: the signal that ended it may stop this process, too."""
     dropping: float = 1.0
-    """How long to wait for a dropped part, which may hang in the network."""
+    """How long to wait for the end of a dropped part, which may hang in the network."""
     final_calls: float = 5.0
     """How long reporting the stored parts may take after a stop."""
     closing: float = 10.0
     """How long to wait for threads when the uploader is closed; a tenth of it after a stop."""
     at_stake: float = 4.0
-    """Seconds of sending that a kill may lose: it limits the parts in flight, unless more of them are faster."""
+    """Seconds of sending that a kill may lose. It limits the parts in flight, unless more of them are faster."""
     settle: float = 1.0
-    """The longest time at the start of a part, or after a change of the limit, that is not measured: buffers fill."""
+    """The longest time that is not measured at the start of a part or after a change of the limit: buffers fill."""
     measure: float = 1.0
     """The longest measurement of a part's speed."""
     first_outage: float = 10.0
@@ -62,9 +62,9 @@ def full_jitter(
     longest: float = 60.0,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> float:
-    """Return a random delay in seconds after a number of failures (from 1): at most `first`, doubled up to `longest`.
+    """Return a random delay in seconds after a number of failures (from 1): exponential backoff with full jitter.
 
-    This is exponential backoff with full jitter, so that clients do not retry at the same time.
+    The most is `first`, doubled with each failure up to `longest`.
     """
     return uniform(0, min(longest, first * 2 ** min(failures - 1, 20)))
 
@@ -87,11 +87,11 @@ class ServerClock:
         self.known = False
 
     def observe(self, date: str | None) -> None:
-        """Take the time from the Date header of an answer that has just arrived."""
+        """Read the time from the Date header of an answer that has just arrived."""
         moment = http_date(date)
         if moment is not None:
             with self._lock:
-                # Half a second is cut off on average: the header has whole seconds.
+                # The header is in whole seconds: half a second is cut off on average.
                 self.skew = moment + 0.5 - self._now()
                 self.known = True
 
@@ -120,7 +120,7 @@ def http_date(text: str | None) -> float | None:
 
 
 def read_time(value: object) -> datetime | None:
-    """Return a time in UTC: ISO 8601, as mail and HTTP write it, or a number since 1970 in any unit; else None.
+    """Return a time in UTC, None if it is not one: ISO 8601, the form of HTTP, or a number since 1970 in any unit.
 
     Without a time zone it is UTC.
     """

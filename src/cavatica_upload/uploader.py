@@ -1,4 +1,4 @@
-"""Upload one file or many, with shared threads and connections."""
+"""Uploads one file or many, with shared threads and connections."""
 
 import asyncio
 import functools
@@ -108,7 +108,7 @@ def _check_listeners(_uploader: object, _field: Field, value: object) -> None:
 
 def _check_executor(_uploader: object, _field: Field, value: object) -> None:
     if value is not None and not hasattr(value, "submit"):
-        raise UsageError(f"executor={value!r}: an Executor as those of concurrent.futures is needed.")
+        raise UsageError(f"executor={value!r}: an Executor like those of concurrent.futures is needed.")
 
 
 @attrs.define(kw_only=True, slots=False, eq=False, repr=False)
@@ -239,18 +239,18 @@ class Uploader:
             raise UsageError("This Uploader is closed.", "Make a new one, and upload inside of its “with” block.")
         if os.getpid() != self._process:
             raise UsageError(
-                "This Uploader was made before the process was forked: its threads and connections stayed behind.",
+                "This Uploader was made before the process was forked, and its threads are in the parent process.",
                 "Make a new Uploader in the child process.",
             )
 
     @property
     def api(self) -> Api:
-        """The API, over this uploader's connections and budget."""
+        """The API, with the connections and the rate limit of this uploader."""
         self._check_usable()
         return self._context.api
 
     def listen(self, listener: Listener) -> None:
-        """Call this listener too, from now on."""
+        """Add a listener: it is called with each event from now on."""
         self._check_usable()
         self._events.listen(listener)
 
@@ -280,14 +280,14 @@ class Uploader:
 
         The options are the fields of UploadRequest. Raises the errors of cavatica_upload.errors; Interrupted after
         cancel(). On KeyboardInterrupt, nothing more is completed. Parts in flight get `stop_within` seconds to end and
-        are reported; then the exception is raised. A second KeyboardInterrupt drops them at once.
+        are reported; then the exception is raised. A second KeyboardInterrupt drops them immediately.
         """
         request = UploadRequest(source=source, destination=destination, if_exists=if_exists, **options)
         for outcome in self.upload_many([request]):
             if outcome.error is not None:
                 raise outcome.error
             return outcome.receipt
-        raise Interrupted(f"The upload of {request.key} was interrupted.", "Run the same again.")
+        raise Interrupted(f"The upload of {request.key} was interrupted.", "Upload it again to resume.")
 
     def upload_many(self, requests: Iterable[UploadRequest]) -> Iterator[Outcome]:
         """Upload files and yield the outcome of each, in the order in which they end.
@@ -300,8 +300,8 @@ class Uploader:
         self._check_usable()
         if isinstance(requests, str | UploadRequest) or not isinstance(requests, Iterable):
             raise UsageError(
-                f"upload_many() takes many UploadRequests, and got {type(requests).__name__}.",
-                "Put one into a list; requests_for() makes them of paths.",
+                f"upload_many() takes a list of UploadRequests, and got {type(requests).__name__}.",
+                "Put a single request into a list; requests_for() makes requests from paths.",
             )
         context = self._context
         placement = Placement(context.api, context.receipts, context.events.emit, context.timing.describing)
@@ -331,9 +331,9 @@ class Uploader:
     def cancel(self, at_once: bool = False) -> None:
         """Stop: start no file, complete no upload, and report the stored parts.
 
-        Parts in flight get `stop_within` seconds to end, then they are dropped; `at_once` drops them now. May be called
-        from any thread and from a signal handler. Unfinished uploads stay open on the server. They raise Interrupted,
-        or end with it; its hint says how to resume. This uploader accepts no more files afterwards.
+        Parts in flight get `stop_within` seconds to end, then they are dropped; `at_once` drops them immediately. May
+        be called from any thread and from a signal handler. Unfinished uploads stay open on the server and end with
+        Interrupted, whose hint says how to resume. Afterwards this uploader accepts no more files.
         """
         self._stop.request(at_once=at_once)
 
@@ -377,7 +377,7 @@ def upload(
 
     `destination` is "owner/name", a path of folders below it ("owner/name/run-7"), or the ID of a folder. The options
     are the fields of UploadRequest and the arguments of Uploader. For several files use an Uploader: it shares
-    connections, threads and the call budget. Raises the errors of cavatica_upload.errors.
+    connections, threads and the rate limit. Raises the errors of cavatica_upload.errors.
     """
     for_uploader, for_upload = _split(options)
     with Uploader(**for_uploader) as uploader:
@@ -402,8 +402,8 @@ async def upload_async(
 ) -> Receipt | None:
     """Upload one file in a thread and return its receipt, as `upload()` does.
 
-    If the task is cancelled, the parts in flight are dropped, and the upload can be resumed. Listeners are called in
-    other threads than that of the event loop.
+    If the task is cancelled, the parts in flight are dropped, and the upload can be resumed. Listeners are not called
+    in the thread of the event loop.
     """
     for_uploader, for_upload = _split(options)
     uploader = await asyncio.to_thread(Uploader, **for_uploader)
