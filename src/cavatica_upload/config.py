@@ -1,13 +1,13 @@
-"""Which endpoint, and which token: arguments, then the environment, then the credentials file of the vendor's tools.
+"""Finds endpoint and token: in arguments, the environment, then the credentials file of the vendor's tools.
 
-A token belongs to one endpoint. What is found in different places is put together only if that cannot send a token
-to a host it was not meant for:
+A token belongs to one endpoint. Values from different places are combined only if that cannot send a token to a host
+that it was not meant for:
 
 - an explicit profile supplies both, and the environment is ignored;
 - a token argument goes to the endpoint argument, else to SB_API_ENDPOINT, else to CAVATICA;
 - SB_AUTH_TOKEN goes to SB_API_ENDPOINT, and to CAVATICA if that is not set; profiles are ignored;
-- an endpoint argument that is another host than the one found beside the token is refused, and so is
-  SB_API_ENDPOINT beside the token of a profile for another host.
+- an endpoint argument is refused if the token was found with an endpoint of another host, and so is SB_API_ENDPOINT
+  with the token of a profile for another host.
 """
 
 import codecs
@@ -162,18 +162,18 @@ def is_loopback(host: str) -> bool:
 def read_text(path: Path) -> str:
     """Read a file that an editor of any system may have written: UTF-8, or UTF-16 with its mark at the beginning.
 
-    Raises OSError, and UnicodeDecodeError for what is no text.
+    Raises OSError, and UnicodeDecodeError if it is no text.
     """
     raw = path.read_bytes()
     return raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
 def _checked(found: Settings, wanted: str | None = None) -> Settings:
-    """Check that the token may go to the endpoint, and into a header, and never show it while doing so."""
+    """Check that the token belongs to the endpoint and fits into a header; no error shows the token."""
     if wanted is not None and not same_origin(found.endpoint, wanted):
         raise ConfigError(
-            f"The token of {found.source} is for {found.endpoint}, and the endpoint asked for is {wanted}.",
-            "Give a token for that endpoint with it, or leave the endpoint out.",
+            f"The token of {found.source} is for {found.endpoint}, and the requested endpoint is {wanted}.",
+            "Give a token for that endpoint too, or leave the endpoint out.",
         )
     token = _unquoted(found.token)
     trouble = None
@@ -186,16 +186,16 @@ def _checked(found: Settings, wanted: str | None = None) -> Settings:
     if trouble:
         raise ConfigError(
             f"The token from {found.source} {trouble}.",
-            "Copy it again from the platform's developer page, whole and alone.",
+            "Copy the whole token again from the platform's developer page, and nothing else.",
         )
     protect(token)
     return attrs.evolve(found, endpoint=wanted or found.endpoint, token=token)
 
 
 def _profile(name: str | None, home: Path | None, wanted: str | None, *, allow_http: bool) -> Settings:
-    """Read one profile; without a name that of `default`, else that of `cavatica`. Its endpoint may be left out.
+    """Read one profile; without a name `default`, else `cavatica`. It may have no endpoint.
 
-    Keys of other tools are left alone. The file's lines are never shown: they hold tokens.
+    Keys of other tools are ignored. No error shows a line of the file: it may hold a token.
     """
     path = (home or _home()) / CREDENTIALS
     # Interpolation is off as a token may hold a %. A comment may follow a value after a blank.
@@ -216,13 +216,13 @@ def _profile(name: str | None, home: Path | None, wanted: str | None, *, allow_h
     except OSError as error:
         raise ConfigError(
             f"The credentials file {path} cannot be read: {reason_of(error)}.",
-            "Make it readable for you, and for nobody else.",
+            "Make it readable for you only.",
         ) from None
     except (configparser.Error, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", None) or next(iter(getattr(error, "errors", ())), (None,))[0]
         raise ConfigError(
             f"The credentials file {path} is not an INI file" + (f" (line {line})." if line else "."),
-            "It wants lines like [default], auth_token = …, api_endpoint = ….",
+            "It needs lines like [default], auth_token = …, api_endpoint = ….",
         ) from None
     candidates = (name,) if name is not None else ("default", "cavatica")
     section = next((candidate for candidate in candidates if parser.has_section(candidate)), None)
@@ -252,7 +252,7 @@ def file_notices(path: Path) -> tuple[str, ...]:
 
 
 def _unquoted(text: str) -> str:
-    """Return a value without the quotes that shells want and INI files do not."""
+    """Return a value without the quotes that shells need and INI files do not."""
     text = text.strip(" \t")
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree of exceptions.
+"""The exceptions of this package, as a tree.
 
 ::
 
@@ -6,32 +6,32 @@
     ├── ConfigError                    no usable token, endpoint, profile, proxy or list of certificates
     │   └── EndpointError              no endpoint, or one that would send the token in clear; a UsageError, too
     ├── UsageError (ValueError)        a value that cannot be right; nothing was sent
-    ├── ApiError                       the API answered, and not with success: .status .code .reason .operation
+    ├── ApiError                       the API answered, but not with success: .status .code .reason .operation
     │   ├── BadRequest                 400, and the other 4xx without a class of their own
     │   ├── Unauthorized               401
     │   ├── Forbidden                  403
     │   ├── NotFound                   404
-    │   │   └── UploadGone             404/8003: completed, aborted, or never there
+    │   │   └── UploadGone             404/8003: completed, aborted, or never started
     │   ├── Conflict                   409
     │   │   ├── NameTaken              409/8005, 5003, 5030
-    │   │   ├── CompleteRefused        409/8007: parts missing or wrong; the upload stays usable
-    │   │   └── PartNotReserved        409/8008: the platform could not make room for a part; try again
+    │   │   ├── CompleteRefused        409/8007: parts are missing or wrong; the upload stays usable
+    │   │   └── PartNotReserved        409/8008: the platform could not reserve space for a part; try again
     │   ├── RateLimited                429
     │   ├── ServerError                5xx, known or not (520, 599)
-    │   └── UnexpectedAnswer           a redirect, no JSON, or JSON of another shape than the contract's
+    │   └── UnexpectedAnswer           a redirect, no JSON, or JSON that differs from the contract
     ├── ConnectionFailed               no whole answer came
     │   └── CertificateUntrusted       the certificate of the API or of storage cannot be verified; nothing was sent
-    ├── StorageError                   storage (not the API) did not take a part: .part
+    ├── StorageError                   storage (not the API) did not accept a part: .part
     │   ├── PartRefused                .status, and .code if storage sent one
-    │   ├── UrlExpired                 the part URL is no longer valid: ask for another
-    │   └── MissingHeader              storage took the part and left out a header the platform wants: .header
-    ├── IntegrityError                 bytes that are not the bytes they should be
+    │   ├── UrlExpired                 the part URL is no longer valid; the API gives another
+    │   └── MissingHeader              storage stored the part, but its answer lacks a required header: .header
+    ├── IntegrityError                 bytes that differ from what was expected
     │   ├── EtagMismatch               .part .expected .got
     │   ├── FileChanged                the file on disk changed while it was being uploaded
     │   └── SizeMismatch               .expected .got
-    ├── SourceError                    a file missing, unreadable, cut short, or no file at all
-    ├── WorkerFailed                   a worker of an executor could not send a part; it is sent elsewhere
-    ├── UploadBusy                     another upload to the same name and place is under way
+    ├── SourceError                    the file is missing, unreadable or too short, or is no file
+    ├── WorkerFailed                   a worker of an executor failed; its part is sent elsewhere
+    ├── UploadBusy                     another upload to the same name and place is running
     └── Interrupted                    stopped on request; the same command resumes
 
 Every error can be pickled and copied. No error holds the token, or the query of a URL (a signed URL is a key).
@@ -44,12 +44,12 @@ from typing import Any, Self
 
 
 class CavaticaError(Exception):
-    """Anything this package raises on purpose: one sentence on what happened, and one on what to do."""
+    """The base of all errors of this package: a sentence on what happened, and one on what to do."""
 
     message: str
     hint: str | None
     maybe_acted: bool = False
-    """Whether the server may have acted on the request in spite of this error."""
+    """Whether the server may have acted on the request despite this error."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class CavaticaError(Exception):
             self.add_note(hint)  # shown under the message in a traceback
 
     def add_to_message(self, words: str) -> None:
-        """Say more of what happened, in brackets at the end of the sentence."""
+        """Add to what happened, in brackets at the end of the sentence."""
         self.message = f"{self.message.rstrip('.')} ({words})."
         self.args = (self.message,)
 
@@ -75,7 +75,7 @@ def _revive(kind: type[CavaticaError], args: tuple[object, ...]) -> CavaticaErro
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why something failed, without the number of the error and the path."""
+    """Return why something failed, without the error number and the path."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -84,18 +84,18 @@ class ConfigError(CavaticaError):
 
 
 class UsageError(CavaticaError, ValueError):
-    """A value that cannot be right, such as an empty id or a file name with a slash; nothing was sent."""
+    """A value that cannot be right, such as an empty ID or a file name with a slash; nothing was sent."""
 
 
 class EndpointError(ConfigError, UsageError):
-    """What was given is no endpoint, or one that would send the token unencrypted to another machine."""
+    """A value that is no endpoint, or one that would send the token unencrypted to another machine."""
 
 
 class ApiError(CavaticaError):
-    """The API answered, and the answer is not success.
+    """The API answered, but not with success.
 
-    `reason` is what the platform said, `code` its own number for it (None if the answer came from something
-    else, such as a proxy), `operation` the operationId of the contract, `request_id` for the platform's support.
+    `reason` is the platform's message, `code` its own number for it (None if the answer came from something else, such
+    as a proxy), `operation` the operationId of the contract, and `request_id` is for the platform's support.
     `status` is None if there was none.
     """
 
@@ -142,7 +142,7 @@ class NotFound(ApiError):
 
 
 class UploadGone(NotFound):
-    """404/8003: the upload was completed or aborted, or never was."""
+    """404/8003: the upload was completed or aborted, or never started."""
 
 
 class Conflict(ApiError):
@@ -150,27 +150,27 @@ class Conflict(ApiError):
 
 
 class NameTaken(Conflict):
-    """409/8005, 5003 or 5030: a file or folder of this name is already there."""
+    """409/8005, 5003 or 5030: a file or folder of this name already exists."""
 
 
 class CompleteRefused(Conflict):
-    """409/8007: the file could not be put together of the parts reported; the upload stays usable."""
+    """409/8007: the file could not be assembled from the reported parts; the upload stays usable."""
 
 
 class PartNotReserved(Conflict):
-    """409/8008: the platform could not make room for a part, did nothing, and asks to try again."""
+    """409/8008: the platform could not reserve space for a part, did nothing, and asks to try again."""
 
 
 class RateLimited(ApiError):
-    """429: the calls of this window are spent, and waiting for its end was not allowed or did not help."""
+    """429: no calls are left in this window, and waiting did not help."""
 
 
 class ServerError(ApiError):
-    """5xx: the platform, or something in front of it, is in trouble."""
+    """5xx: a fault of the platform, or of something in front of it."""
 
 
 class UnexpectedAnswer(ApiError):
-    """An answer that the contract does not know: a redirect, no JSON, or JSON of another shape."""
+    """An answer that is not in the contract: a redirect, no JSON, or JSON of another shape."""
 
 
 class ConnectionFailed(CavaticaError):
@@ -192,7 +192,7 @@ class CertificateUntrusted(ConnectionFailed):
 
 
 class StorageError(CavaticaError):
-    """Storage (not the API) did not take a part as it should."""
+    """Storage (not the API) did not accept a part."""
 
     def __init__(self, message: str, hint: str | None = None, *, part: int | None = None) -> None:
         super().__init__(message, hint)
@@ -215,7 +215,7 @@ class UrlExpired(PartRefused):
 
 
 class MissingHeader(StorageError):
-    """Storage took the part and left out a header that the platform wants reported, such as the ETag."""
+    """Storage stored the part, but its answer lacks a header that has to be reported, such as the ETag."""
 
     def __init__(self, message: str, hint: str | None = None, *, header: str, part: int | None = None) -> None:
         super().__init__(message, hint, part=part)
@@ -223,7 +223,7 @@ class MissingHeader(StorageError):
 
 
 class IntegrityError(CavaticaError):
-    """Bytes that are not the bytes they should be."""
+    """Bytes that differ from what was expected."""
 
 
 class EtagMismatch(IntegrityError):
@@ -249,7 +249,7 @@ class FileChanged(IntegrityError):
 
 
 class SizeMismatch(IntegrityError):
-    """Two sizes in bytes that should be one."""
+    """Two sizes in bytes that should be equal."""
 
     def __init__(
         self, message: str, hint: str | None = None, *, expected: int | None = None, got: int | None = None
@@ -260,15 +260,15 @@ class SizeMismatch(IntegrityError):
 
 
 class SourceError(CavaticaError):
-    """What is to be uploaded cannot be read: missing, no permission, cut short, not a file."""
+    """The source cannot be read: it is missing, not permitted, too short, or not a file."""
 
 
 class WorkerFailed(CavaticaError):
-    """A worker of an executor was lost, or could not send a part for a reason of its own; it is sent elsewhere."""
+    """A worker of an executor was lost, or failed for a reason of its own; the part is sent elsewhere."""
 
 
 class UploadBusy(CavaticaError):
-    """Another upload to the same name and place is under way, in this process or another."""
+    """Another upload to the same name and place is running, in this process or another."""
 
 
 class Interrupted(CavaticaError):
@@ -277,7 +277,7 @@ class Interrupted(CavaticaError):
     @classmethod
     def while_waiting(cls, what: str) -> Self:
         """Make the error of a wait that was cancelled."""
-        return cls(f"Interrupted while waiting for {what}.", "Run the same command again to go on.")
+        return cls(f"Interrupted while waiting for {what}.", "Run the same command again to resume.")
 
 
 def check_kind(kind: Any, words: str, **arguments: object) -> None:

@@ -1,7 +1,7 @@
-"""Redaction: what is shown holds no token, no signed URL, no password, and no control characters.
+"""Redaction: removes tokens, queries of signed URLs, passwords and control characters from texts that are shown.
 
 The query of a signed URL is a key. The token is registered as soon as it is found, and removed from every text, in
-any of the encodings that servers use.
+each of the encodings that servers use.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import NoReturn
 
 LONGEST = 400  # characters kept of a server's text
 SHORTEST_SECRET = 4  # characters; anything shorter is part of ordinary words
-SHORTEST_ENCODED = 8  # characters; shorter secrets, and those of more than LONGEST, are removed as they are only
+SHORTEST_ENCODED = 8  # characters; of shorter secrets, and of those above LONGEST, no encoded form is removed
 
 _SPLIT = r"(?:=?[^!-~]){0,4}"
 """What a server may put between the characters of a secret: the end of a line, a blank, nothing."""
@@ -32,7 +32,7 @@ _HEADER = re.compile(
 )
 LOGGERS = tuple(
     f"{library}{number}{part}"
-    for number in ("", "2")  # httpx2 and httpcore2 are httpx and httpcore carried on by others
+    for number in ("", "2")  # httpx2 and httpcore2 are maintained forks
     for library, parts in (("httpx", ("",)), ("httpcore", (".connection", ".http11", ".http2", ".proxy", ".socks")))
     for part in parts
 )
@@ -107,7 +107,7 @@ _secrets = _Secrets()
 
 
 def protect(secret: str) -> None:
-    """Remove a secret from all that is shown from now on, in its own form and in the encodings that servers use."""
+    """Remove a secret from all texts that are shown from now on, in each of the encodings that servers use."""
     _secrets.add(secret)
 
 

@@ -27,7 +27,7 @@ from cavatica_upload.errors import (
 from cavatica_upload.http import USER_AGENT
 from cavatica_upload.http.connections import Connections
 from cavatica_upload.http.connections import deadline as hold_deadline
-from cavatica_upload.http.failures import describe_failure
+from cavatica_upload.http.exchange import describe_failure
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.redact import redact_logs, scrub

@@ -18,7 +18,7 @@ from cavatica_upload.errors import (
     UnexpectedAnswer,
     UploadGone,
 )
-from cavatica_upload.http.failures import TransportFailure
+from cavatica_upload.http.exchange import TransportFailure
 from cavatica_upload.timing import Timing
 from tests.clock import Clock
 

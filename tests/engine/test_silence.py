@@ -52,7 +52,11 @@ def test_connection_that_breaks_costs_one_more_try(rig: Rig, fault: dict[str, ob
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize(
     ("silence", "left", "said"),
-    [(0.2, float("inf"), "took nothing more"), (60.0, 0.2, "took too long"), (0.5, 60.0, "took nothing more")],
+    [
+        (0.2, float("inf"), "accepted no more bytes"),
+        (60.0, 0.2, "took too long"),
+        (0.5, 60.0, "accepted no more bytes"),
+    ],
 )
 def test_storage_that_reads_nothing_is_given_up(
     rig: Rig, deaf: int, verify: bool, silence: float, left: float, said: str

@@ -1,5 +1,3 @@
 """The API: its operations as methods, and its answers, read leniently, as records."""
 
-from cavatica_upload.api.client import Api
-
-__all__ = ["Api"]
+from cavatica_upload.api.client import Api as Api

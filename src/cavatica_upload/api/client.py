@@ -27,8 +27,6 @@ from cavatica_upload.http import USER_AGENT
 from cavatica_upload.redact import Secret, protect, redact_logs
 from cavatica_upload.timing import Timing
 
-_log = logging.getLogger("cavatica_upload")
-
 
 def connect(
     token: str | None = None,
@@ -104,7 +102,7 @@ def connect(
         calls=calls,
         transport=ApiTransport(calls),
         source=settings.source,
-        drifts=Drifts(on_event or (lambda drift: _log.warning("%s", drift.text))),
+        drifts=Drifts(on_event or (lambda drift: logging.getLogger("cavatica_upload").warning("%s", drift.text))),
     )
 
 
@@ -124,14 +122,12 @@ class Api(AuthenticatedClient, Operations):
     _transport: ApiTransport = attrs.field(kw_only=True, alias="transport")
     _derived: bool = attrs.field(kw_only=True, default=False, alias="derived")
     """Whether the transport belongs to another client, which closes it."""
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
     _sync: httpx.Client = attrs.field(init=False)
     _by_loop: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = attrs.field(
         factory=weakref.WeakKeyDictionary, init=False
     )
 
     def __attrs_post_init__(self) -> None:
-        """Make the client under the synchronous functions."""
         self._sync = _Client(transport=self._transport, **self._arguments())
 
     @property
@@ -160,12 +156,10 @@ class Api(AuthenticatedClient, Operations):
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """Return the asynchronous client of the running event loop; connections cannot move between loops."""
         loop = asyncio.get_running_loop()
-        with self._lock:
-            client = self._by_loop.get(loop)
-            if client is None:
-                client = _AsyncClient(transport=AsyncApiTransport(self._calls), **self._arguments())
-                self._by_loop[loop] = client
-            return client
+        client = self._by_loop.get(loop)
+        if client is None:
+            client = self._by_loop[loop] = _AsyncClient(transport=AsyncApiTransport(self._calls), **self._arguments())
+        return client
 
     def with_headers(self, headers: dict[str, str]) -> Self:
         """Return a client with more headers."""
@@ -205,9 +199,7 @@ class Api(AuthenticatedClient, Operations):
 
     async def aclose(self) -> None:
         """Close the asynchronous connections of the running event loop."""
-        with self._lock:
-            client = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if client is not None:
+        if client := self._by_loop.pop(asyncio.get_running_loop(), None):
             await client.aclose()
 
     def __enter__(self) -> Self:

@@ -1,10 +1,9 @@
 """The operations of the API as methods: what is sent, and how the answer is read.
 
-Each is written once, as a coroutine of `AsyncApi`. The methods of `Operations` run the same coroutines over a client
-that blocks: these never wait, so that they come to their end in one step.
+Each is written once, as a coroutine of `AsyncApi`. The methods of `Operations` run the same coroutines over a blocking
+client: there they never wait for an event loop, and end in one step.
 
-The policy below decides on retries (`policy.py`): a start or a completion whose answer was lost raises an error with
-`maybe_acted`, and the caller finds out what happened.
+A start or a completion whose answer was lost raises an error with `maybe_acted`: the caller finds out what happened.
 """
 
 import functools
@@ -238,7 +237,7 @@ def _edit_error(edit: FileEdit, file: records.FileDetails) -> CavaticaError | No
     if metadata_set and (file.tags is None or set(edit.tags) <= set(file.tags)):
         return None
     return UnexpectedAnswer(
-        "editFiles failed: the server did not say what became of the file, and the file is unchanged.",
+        "editFiles failed: the answer has no result for the file, and the file is unchanged.",
         "Run the same command again.",
         status=200,
         operation="editFiles",

@@ -6,6 +6,7 @@ below say it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
@@ -74,18 +75,11 @@ class Operation:
 
 def recognise(method: str, path: str) -> Operation:
     """Return the operation of a method and a raw path below the base URL."""
-    method, segments = method.upper(), path.split("/")
+    method = method.upper()
     for operation in contract_operations():
-        if operation.method == method and _matches(segments, operation.path.split("/")):
+        if operation.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", operation.path), path):
             return operation
     return Operation(f"{method} {path}", method, path)
-
-
-def _matches(segments: list[str], template: list[str]) -> bool:
-    return len(segments) == len(template) and all(
-        segment == wanted or (wanted.startswith("{") and segment != "")
-        for segment, wanted in zip(segments, template, strict=True)
-    )
 
 
 @cache

@@ -25,7 +25,7 @@ import attrs
 
 from cavatica_upload.api.operations import FREE, GONE_IS_DONE, Operation
 from cavatica_upload.api.rate_limit import retry_after
-from cavatica_upload.api.responses import LARGEST, NOTHING, Answer, error_of
+from cavatica_upload.api.responses import NOTHING, Answer, error_of
 from cavatica_upload.errors import (
     ApiError,
     CavaticaError,
@@ -34,7 +34,7 @@ from cavatica_upload.errors import (
     PartNotReserved,
     RateLimited,
 )
-from cavatica_upload.http.failures import TransportFailure
+from cavatica_upload.http.exchange import LARGEST, TransportFailure
 from cavatica_upload.timing import Timing, full_jitter
 
 MOST_RATE_LIMITED = 12
@@ -91,7 +91,7 @@ class CallAttempts:
         self._wall = wall
         self._uniform = uniform
         self._started = clock()
-        self._extended = 0.0
+        self._deadline = self._started + policy.deadline
         self._attempts = 0
         self._limited = 0
         self._acted = False
@@ -109,11 +109,11 @@ class CallAttempts:
     @property
     def time_left(self) -> float:
         """Seconds to the deadline."""
-        return self._started + self._extended + self._policy.deadline - self._clock()
+        return self._deadline - self._clock()
 
     def extend_deadline(self, seconds: float) -> None:
         """Add the time that was spent waiting for the rate limit."""
-        self._extended += seconds
+        self._deadline += seconds
 
     def failed(self, failure: TransportFailure) -> Retry | CavaticaError:
         """Judge an attempt that brought no whole answer."""
@@ -149,10 +149,9 @@ class CallAttempts:
             pause = None
         if error.maintenance:
             return self._maintenance(error, answer, reason, pause)
-        if (status >= 500 and status not in _FINAL_5XX) or isinstance(error, PartNotReserved):
+        passing = status in (408, 425) or (status >= 500 and status not in _FINAL_5XX)
+        if passing or isinstance(error, PartNotReserved):
             return self._retry_or_fail(error, reason, may_act=error.code not in _NOT_DONE, pause=pause)
-        if status in (408, 425):
-            return self._retry_or_fail(error, reason, may_act=True, pause=pause)
         return self._fail(error)
 
     def _succeeded(self, answer: Answer, *, too_large: bool) -> Answer | Retry | CavaticaError:
@@ -165,7 +164,7 @@ class CallAttempts:
             # The status is enough. An HTML page comes from a proxy, which may not have passed the request on: it is
             # sent again if that does no harm.
             if body.startswith(b"<") and self.operation.repeatable:
-                trouble = "a page of HTML"
+                trouble = "an HTML page"
         elif not body:
             trouble = "nothing" if self.operation.reads else None
         elif answer.json is NOTHING:
@@ -193,9 +192,8 @@ class CallAttempts:
         exhausted = self._attempts >= self._policy.attempts and not patient
         if exhausted or (may_act and not self.operation.repeatable):
             return self._fail(error)
-        timing = self._timing
-        delay = full_jitter(self._attempts, timing.first_backoff, timing.longest_backoff, self._uniform)
-        delay = max(delay, pause or 0.0)
+        first, longest = self._timing.first_backoff, self._timing.longest_backoff
+        delay = max(pause or 0.0, full_jitter(self._attempts, first, longest, self._uniform))
         return Retry(delay, reason) if delay < self.time_left else self._fail(error)
 
     def _fail(self, error: CavaticaError) -> CavaticaError:

@@ -104,9 +104,9 @@ class RateLimiter:
         wall: Callable[[], float] = time.time,
     ) -> None:
         if not (is_number(share) and 0 < share <= 1):
-            raise UsageError("share is a fraction of the calls: more than 0, and not more than 1")
+            raise UsageError("share is a fraction of the calls: more than 0, and at most 1.")
         if not (is_number(reserve) and 0 <= reserve < 1):
-            raise UsageError("reserve is a fraction of the calls: 0 or more, and less than 1")
+            raise UsageError("reserve is a fraction of the calls: 0 or more, and less than 1.")
         self._share, self._reserve, self._timing = share, reserve, timing or Timing()
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()

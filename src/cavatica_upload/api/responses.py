@@ -21,10 +21,6 @@ from cavatica_upload.events import Drift
 from cavatica_upload.redact import scrub
 from cavatica_upload.timing import read_time
 
-ECHOES = {"reportUploadedPart"}
-"""Operations that some platforms answer with the request's own body, others with nothing."""
-LARGEST = 32 << 20
-"""Bytes of an answer, encoded or decoded. The largest of the API, a page of 100 files, has some hundred KiB."""
 SHOWN_CHARACTERS = 200
 """The length of the start of a body that an error shows."""
 MOST_SCRUBBED = 20 * SHOWN_CHARACTERS
@@ -77,13 +73,13 @@ class Answer:
     def as_documented(self, sent: bytes) -> "Answer":
         """Return a success as the generated functions can read it; raises UnexpectedAnswer if they cannot.
 
-        They know only the statuses and keys of the document, and fail with KeyError, TypeError or ValueError on
-        others. Another status of success is replaced by the documented one. `sent` is the body of the request.
+        On other keys they would end in KeyError, TypeError or ValueError. Another status of success is replaced by the
+        documented one, and an empty answer to a report by the report that was `sent`, as some platforms answer it.
         """
         status = self.documented_status
         if status is None:
             return self
-        if self.operation.name in ECHOES and self.body.strip() in (b"", b"{}", b"null"):
+        if self.operation.name == "reportUploadedPart" and self.body.strip() in (b"", b"{}", b"null"):
             return attrs.evolve(self, status=status, body=sent)
         if self.shape is not None:
             if self.json is NOTHING:
@@ -240,14 +236,13 @@ _KIND_OF: Mapping[tuple[int, int | None], type[errors.ApiError]] = {
     (429, None): errors.RateLimited,
 }
 _HINT_OF: Mapping[type[errors.ApiError], str] = {
-    errors.Unauthorized: "Check the token: make a new one on the platform's developer page, and see that it belongs to "
-    "this endpoint.",
+    errors.Unauthorized: "Check that the token belongs to this endpoint, or make one on the platform's developer page.",
     errors.Forbidden: "Ask an administrator of the project for write permission, or use another project.",
     errors.UploadGone: "Start the upload again.",
     errors.NameTaken: "Choose another name, or allow the existing one to be replaced.",
     errors.CompleteRefused: "Run the same command again: parts that are missing or wrong are sent again.",
     errors.RateLimited: "Wait until the rate limit resets, and let fewer programs share the token.",
-    errors.ServerError: "The platform is in trouble, try again later.",
+    errors.ServerError: "The platform has a problem; try again later.",
     errors.UnexpectedAnswer: "Check the endpoint, and whether a proxy answers in its place.",
 }
 
@@ -272,7 +267,7 @@ def error_of(
     kind = _KIND_OF.get((status, code)) or _KIND_OF.get((status, None), other)
     usual = _HINT_OF.get(kind)
     if (status, code) == (503, 0):
-        usual = "The platform is down for maintenance, try again later."
+        usual = "The platform is down for maintenance; try again later."
     elif code is None and status in (403, 404, 405, 407):  # the platform's own refusals have a code
         usual = _HINT_OF[errors.UnexpectedAnswer]
     sentence = f"{operation or 'The request'} failed: the server answered {status}"
@@ -310,4 +305,4 @@ def _page_title(body: bytes) -> str | None:
 
 def _host(url: str) -> str:
     found = re.match(r"https?://(?:[^/?#@]*@)?([^/?#\s]+)", url, re.IGNORECASE)
-    return scrub(found[1]) if found else "another place"
+    return scrub(found[1]) if found else "another address"

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,12 +18,12 @@ import httpx
 from cavatica_upload.api.operations import SLOW, recognise
 from cavatica_upload.api.policy import CallAttempts, Policy, Retry, clock_text
 from cavatica_upload.api.rate_limit import RateLimiter
-from cavatica_upload.api.responses import LARGEST, Answer
+from cavatica_upload.api.responses import Answer
 from cavatica_upload.config import same_origin
 from cavatica_upload.errors import CavaticaError, Interrupted
 from cavatica_upload.events import Event, Notice, RateLimitWait, Retrying
 from cavatica_upload.http.connections import AsyncConnections, Connections, deadline
-from cavatica_upload.http.failures import causes, describe_failure
+from cavatica_upload.http.exchange import LARGEST, causes, decoded, describe_failure
 from cavatica_upload.redact import Secret
 from cavatica_upload.timing import Timing
 
@@ -233,7 +232,7 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
                         if len(body) > LARGEST:
                             break
         except TimeoutError as error:
-            raise httpx.ReadTimeout("the deadline is over") from error
+            raise httpx.ReadTimeout("the deadline has passed") from error
         return self._calls.answered(call, response, body)
 
     async def _take_call(self, call: CallAttempts) -> None:
@@ -249,31 +248,6 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
         while (left := ends - time.monotonic()) > 0:
             await asyncio.sleep(left if self._calls.cancel is None else min(left, POLL))
             self._calls.check_cancelled(call)
-
-
-def decoded(encodings: str, raw: bytes) -> bytes | None:
-    """Decode a body; None if it is larger than LARGEST: 1 MiB of gzip can be 1 GiB of zeros.
-
-    Raises httpx.DecodingError if the body is not encoded as `encodings` says.
-    """
-    for name in reversed(encodings.lower().replace(" ", "").split(",")):
-        if name in ("gzip", "x-gzip", "deflate") and raw:
-            window = 31 if name != "deflate" else 15 if raw[0] & 15 == 8 else -15  # deflate: with a header or without
-            whole, inflater = bytearray(), zlib.decompressobj(window)
-            try:
-                while block := inflater.decompress(raw, 1 << 20):
-                    whole += block
-                    raw = inflater.unconsumed_tail
-                    if len(whole) > LARGEST:
-                        return None
-            except zlib.error as error:
-                raise httpx.DecodingError(str(error)) from error
-            if not inflater.eof:
-                raise httpx.DecodingError("it ends too early")
-            raw = bytes(whole)
-        elif name not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise httpx.DecodingError("its encoding was not requested")
-    return raw
 
 
 def _without_secrets(headers: httpx.Headers) -> httpx.Headers:

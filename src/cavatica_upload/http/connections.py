@@ -1,7 +1,7 @@
-"""The connections to the API and to storage: TLS, proxies, pools, and a deadline for every read and write.
+"""Connections to the API and to storage: TLS, proxies, pools, and a deadline for every read and write.
 
 httpx limits the silence of a connection, not its total time: a server that sends a byte a minute, or one interim
-answer after another, would block a thread for ever. `deadline()` limits the total time.
+answer after another, would block a thread forever. `deadline()` limits the total time.
 """
 
 import contextlib
@@ -138,7 +138,7 @@ def _bounded(timeout: float | None, late: type[Exception]) -> float | None:
         return timeout
     left = moment - time.monotonic()
     if left <= 0:
-        raise late("the deadline is over")
+        raise late("the deadline has passed")
     return left if timeout is None else min(timeout, left)
 
 
@@ -244,7 +244,7 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
             raise ValueError
         if url.scheme not in ("http", "https", "socks5", "socks5h"):
             raise ConfigError(
-                f"The proxy for {scheme} in the environment is of a kind that is not supported.",
+                f"The kind of proxy for {scheme} in the environment is not supported.",
                 f"Set {scheme.upper()}_PROXY to a URL like http://host:port.",
             )
         return str(url)

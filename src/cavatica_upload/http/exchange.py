@@ -1,7 +1,8 @@
-"""Describes transport failures of the API and of storage: the reason, a hint, and whether the server may have acted."""
+"""What comes of a request to the API or to storage: a body, decoded within a limit, or a failure, described."""
 
 import re
 import ssl
+import zlib
 from collections.abc import Iterator
 
 import attrs
@@ -10,13 +11,40 @@ import httpx
 from cavatica_upload.http.connections import proxy_for, shown
 from cavatica_upload.redact import scrub
 
+LARGEST = 32 << 20
+"""Bytes of an answer, encoded or decoded. The largest of the API, a page of 100 files, has some hundred KiB."""
 CHECK_PROXY = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
 CHECK_AUTHORITY = "If a proxy of your network signs certificates, point SSL_CERT_FILE at its authority."
 
 
+def decoded(encodings: str, raw: bytes) -> bytes | None:
+    """Decode a body; None if it is larger than LARGEST: 1 MiB of gzip can be 1 GiB of zeros.
+
+    Raises httpx.DecodingError if the body is not encoded as `encodings` says.
+    """
+    for name in reversed(encodings.lower().replace(" ", "").split(",")):
+        if name in ("gzip", "x-gzip", "deflate") and raw:
+            window = 31 if name != "deflate" else 15 if raw[0] & 15 == 8 else -15  # deflate: with a header or without
+            whole, inflater = bytearray(), zlib.decompressobj(window)
+            try:
+                while block := inflater.decompress(raw, 1 << 20):
+                    whole += block
+                    raw = inflater.unconsumed_tail
+                    if len(whole) > LARGEST:
+                        return None
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from error
+            if not inflater.eof:
+                raise httpx.DecodingError("it ends too early")
+            raw = bytes(whole)
+        elif name not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise httpx.DecodingError("its encoding was not requested")
+    return raw
+
+
 @attrs.frozen
 class TransportFailure:
-    """No whole answer came: the reason, whether the server may have acted, and if a retry is useless (`permanent`).
+    """No whole answer came: why, whether the server may have acted, and whether a retry is useless (`permanent`).
 
     `untrusted` means that the certificate cannot be verified.
     """
@@ -52,7 +80,7 @@ def describe_failure(error: httpx.RequestError, url: httpx.URL) -> TransportFail
         case httpx.ReadTimeout():
             return TransportFailure(f"no answer from {host} in time", maybe_acted=True)
         case httpx.WriteTimeout():
-            return TransportFailure(f"{host} took nothing more for too long", maybe_acted=True)
+            return TransportFailure(f"{host} accepted no more bytes for too long", maybe_acted=True)
         case httpx.DecodingError():
             return TransportFailure(f"the answer of {host} cannot be decoded ({text})", maybe_acted=True)
         case _:
