@@ -1,7 +1,4 @@
-"""Clients that other tools make of openapi.yaml live the whole life of an upload against the mock.
-
-`make toolbox` installs the tools; without them these tests are skipped.
-"""
+"""Clients that other generators make of openapi.yaml upload a file to the mock."""
 
 import json
 import os
@@ -37,7 +34,7 @@ pytestmark = pytest.mark.timeout(600)  # compilers and a JVM, perhaps on a busy 
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Standard output of a program; fails with everything it wrote."""
+    """Run a program, and return its standard output; fail with all of its output."""
     path = os.pathsep.join([str(PROGRAMS), str(NODE_MODULES / ".bin"), os.environ["PATH"]])
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, "PATH": path, **environment}, capture_output=True, text=True, check=False
@@ -48,13 +45,13 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture
 def server() -> Iterator[MockServer]:
-    """A mock that takes parts of a few bytes."""
+    """A mock that accepts parts of a few bytes."""
     with MockServer(min_part_size=1) as mock:
         yield mock
 
 
 def check(server: MockServer, told: dict[str, Any]) -> None:
-    """What the client saw is what the mock has."""
+    """Check that the client saw what the mock has."""
     file, empty = told.pop("file"), told.pop("empty")
     assert told == {
         "size": 10,

@@ -1,4 +1,4 @@
-"""The vendor's own Python client, unchanged, against the mock."""
+"""The vendor's Python client, unchanged, against the mock."""
 
 import os
 import ssl
@@ -20,7 +20,7 @@ def server() -> Iterator[MockServer]:
 
 @pytest.fixture
 def api(server: MockServer) -> Iterator[sevenbridges.Api]:
-    """`debug` lets it speak http; its retries and threads are its own."""
+    """The vendor's client; `debug` allows http."""
     client = sevenbridges.Api(url=server.base_url, token=server.token, debug=True, timeout=60)
     yield client
     client.session.close()
@@ -30,7 +30,7 @@ def api(server: MockServer) -> Iterator[sevenbridges.Api]:
 def secure_api(
     server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[sevenbridges.Api]:
-    """The client as its users make it: it takes no endpoint but https, and trusts whom `requests` trusts."""
+    """The client as users make it, over https."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority_file))
     with MockServer(min_part_size=1, tls=server_tls) as mock:
         client = sevenbridges.Api(url=mock.base_url, token=mock.token)
@@ -44,7 +44,7 @@ def upload(api: sevenbridges.Api, path: Path, **options: object) -> object:
 
 @pytest.mark.parametrize("size", [0, 1, 4, 5, 6, 10, 11, 1000])
 def test_files_go_up_whole(api: sevenbridges.Api, server: MockServer, tmp_path: Path, size: int) -> None:
-    """Its split included: when one byte is left over, the part before it is a byte longer and an empty part follows."""
+    """Files arrive whole, also if one byte is left over: then a part is a byte longer and an empty part follows."""
     data = os.urandom(size)
     path = tmp_path / "sample one.bin"
     path.write_bytes(data)
@@ -57,7 +57,7 @@ def test_files_go_up_whole(api: sevenbridges.Api, server: MockServer, tmp_path: 
 
 
 def test_files_go_up_whole_over_https(secure_api: sevenbridges.Api, tmp_path: Path) -> None:
-    """Calls, parts and download, all over TLS."""
+    """Calls, parts and download work over TLS."""
     data = os.urandom(1000)
     path, back = tmp_path / "sample.bin", tmp_path / "back.bin"
     path.write_bytes(data)
@@ -87,7 +87,7 @@ def test_folders_lists_and_overwriting(api: sevenbridges.Api, server: MockServer
 # The client raises in a thread of its own, where nobody looks.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_open_uploads_are_listed_and_aborted(api: sevenbridges.Api, server: MockServer, tmp_path: Path) -> None:
-    """What a failed upload leaves behind can be seen and cleaned away."""
+    """The uploads that a failure leaves open can be listed and aborted."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"0123456789")
     server.faults.add(Fault("completeUpload", "status", status=409, code=8007))
@@ -99,7 +99,7 @@ def test_open_uploads_are_listed_and_aborted(api: sevenbridges.Api, server: Mock
 
 
 def test_a_taken_name_is_an_error_with_the_platforms_words(api: sevenbridges.Api, tmp_path: Path) -> None:
-    """The client reads status, code, message and more_info from the mock's error."""
+    """The client reads status, code, message and more_info from an error of the mock."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"abc")
     upload(api, path)
@@ -110,7 +110,7 @@ def test_a_taken_name_is_an_error_with_the_platforms_words(api: sevenbridges.Api
 
 
 def test_the_rate_limit_is_read() -> None:
-    """From the headers of any call and from the call that is made for it."""
+    """The client reads the rate limit from headers and from its call."""
     with MockServer(rate_limit=(1000, 300)) as server:
         api = sevenbridges.Api(url=server.base_url, token=server.token, debug=True)
         limit = api.rate_limit.get()

@@ -1,4 +1,4 @@
-"""What the tests of the lanes share."""
+"""Helpers of the tests of the compiled MD5."""
 
 import shutil
 from hashlib import md5
@@ -13,6 +13,6 @@ COMPILER = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)),
 
 
 def pattern(size: int, salt: int = 0) -> bytes:
-    """So many bytes that differ from block to block and from salt to salt."""
+    """Bytes of a given length that differ from block to block and from salt to salt."""
     seed = md5(salt.to_bytes(8), usedforsecurity=False).digest()
     return (b"".join(seed + number.to_bytes(5) for number in range(size // 21 + 1)))[:size]

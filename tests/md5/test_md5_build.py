@@ -1,4 +1,4 @@
-"""The build: with a compiler, without one, with one that fails."""
+"""The build with a compiler, without one, and with one that fails."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ PACKAGE = Path("src/cavatica_upload/md5")
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """As much of the source tree as a wheel is built from, with nothing compiled."""
+    """The source files that a wheel is built from, with nothing compiled."""
     tree = tmp_path / "tree"
     without = shutil.ignore_patterns("__pycache__", "*.so")
     for package in ("src/cavatica_upload/md5", "src/cavatica_mock"):
@@ -30,7 +30,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def run(tree: Path, *words: str, **environment: str) -> str:
-    """Run a Python in the tree, as quiet or loud as it is; what it said."""
+    """Run Python in the tree, and return its output."""
     env: Mapping[str, str] = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ} | environment
     done = subprocess.run([sys.executable, *words], cwd=tree, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -38,7 +38,7 @@ def run(tree: Path, *words: str, **environment: str) -> str:
 
 
 def wheel(tree: Path, **environment: str) -> tuple[Path, str]:
-    """Build a wheel; the wheel, and what was said."""
+    """Build a wheel, and return it with the output."""
     said = run(tree, "-m", "hatchling", "build", "-t", "wheel", **environment)
     (made,) = (tree / "dist").glob("*.whl")
     return made, said
@@ -46,7 +46,7 @@ def wheel(tree: Path, **environment: str) -> tuple[Path, str]:
 
 @pytest.mark.parametrize("compiler", [COMPILER] if COMPILER else [])
 def test_a_wheel_with_the_library(tree: Path, compiler: str) -> None:
-    """With a compiler the wheel is of this platform, for any Python, holds a library that works, and no C."""
+    """With a compiler the wheel is for this platform and any Python, has a library that works, and no C source."""
     made, _ = wheel(tree)
     assert "-py3-none-" in made.name
     assert not made.name.endswith("-any.whl")
@@ -70,7 +70,7 @@ def test_a_wheel_with_the_library(tree: Path, compiler: str) -> None:
     ids=["none", "absent", "failing", "unwanted"],
 )
 def test_a_wheel_without_the_library(tree: Path, environment: dict[str, str], said: str) -> None:
-    """Without a compiler that works the wheel is pure, one line says why, and no old library slips in."""
+    """Without a working compiler the wheel is pure, one line says why, and no old library is in it."""
     (tree / PACKAGE / "liblanes.so").write_bytes(b"of another day")
     os.utime(tree / PACKAGE / "liblanes.so", (1, 1))
     made, told = wheel(tree, **environment)
@@ -82,7 +82,7 @@ def test_a_wheel_without_the_library(tree: Path, environment: dict[str, str], sa
 
 @pytest.mark.parametrize("compiler", [COMPILER] if COMPILER else [])
 def test_compiled_again_only_where_the_source_is_newer(tree: Path, compiler: str) -> None:
-    """A library that is newer than lanes.c stays; a change of lanes.c makes another."""
+    """The library is compiled again only if lanes.c is newer."""
     build = ["-c", f"import runpy; print(runpy.run_path('{PACKAGE}/build.py')['build']())"]
     library, source = tree / PACKAGE / "liblanes.so", tree / PACKAGE / "lanes.c"
     assert run(tree, *build) == "None\n"

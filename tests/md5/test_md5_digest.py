@@ -1,4 +1,4 @@
-"""Digests of parts that are fed by several threads, against hashlib."""
+"""Digests of parts that several threads feed, compared with hashlib."""
 
 import gc
 import os
@@ -26,7 +26,7 @@ widest = pytest.mark.parametrize("lanes", WIDTHS[-1:])
 
 @pytest.fixture(autouse=True)
 def choose_anew() -> Iterator[None]:
-    """What a test chose is forgotten."""
+    """Forget the chosen implementation after each test."""
     yield
     _pool.cache_clear()
 
@@ -39,7 +39,7 @@ def feed(part: PartDigest, blocks: list[bytes]) -> str:
 
 
 def feed_at_once(parts: list[PartDigest], blocks: list[list[bytes]]) -> list[str | None]:
-    """Hash each part in a thread of its own."""
+    """Hash each part in its own thread."""
     taken: list[str | None] = [None] * len(parts)
 
     def work(number: int) -> None:
@@ -54,7 +54,7 @@ def feed_at_once(parts: list[PartDigest], blocks: list[list[bytes]]) -> list[str
 
 
 class Held(Library):
-    """A library whose hashing waits until it is let go."""
+    """A library whose hashing waits until it is released."""
 
     def __init__(self) -> None:
         super().__init__(PATH)
@@ -77,7 +77,7 @@ class Held(Library):
     )
 )
 def test_any_split_over_threads(lanes: int, parts: list[list[int]]) -> None:
-    """Any number of parts, in blocks of any sizes, each fed by its own thread, hash as hashlib does it."""
+    """Any number of parts in blocks of any sizes, each fed by its own thread, have the MD5s of hashlib."""
     pool = Pool(LIBRARY, lanes)
     blocks = [[pattern(size, number) for size in sizes] for number, sizes in enumerate(parts)]
     taken = feed_at_once([LaneDigest(pool) for _ in parts], blocks)
@@ -86,7 +86,7 @@ def test_any_split_over_threads(lanes: int, parts: list[list[int]]) -> None:
 
 @pytest.mark.parametrize("forced", ["hashlib", ""])
 def test_whichever_is_chosen(forced: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """new_digest() gives what the environment asks for, implementation() names it, and its MD5s are right."""
+    """new_digest() follows the environment, implementation() names the choice, and the MD5s are right."""
     monkeypatch.setenv(VARIABLE, forced)
     _pool.cache_clear()
     lanes = LIBRARY is not None and not forced
@@ -98,7 +98,7 @@ def test_whichever_is_chosen(forced: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_hashlib_where_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the library digests are hashlib's, and asking for lanes by force is an error that says what to do."""
+    """Without the library hashlib is used, and CAVATICA_MD5=lanes is an error that says what to do."""
     monkeypatch.setattr(md5_package, "load", lambda: None)
     _pool.cache_clear()
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -111,7 +111,7 @@ def test_hashlib_where_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An implementation that does not exist is refused, each time it is asked for."""
+    """An unknown implementation is refused every time."""
     monkeypatch.setenv(VARIABLE, "sha1")
     _pool.cache_clear()
     for ask in (new_digest, implementation, new_digest):
@@ -121,7 +121,7 @@ def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @widest
 def test_going_on_after_a_look(lanes: int) -> None:
-    """hexdigest() takes nothing away: more blocks may follow, and it says the same when asked twice."""
+    """After hexdigest() more blocks may follow, and it returns the same if called twice."""
     part, known = LaneDigest(Pool(LIBRARY, lanes)), md5()
     for size in (0, 5, 64, 59, 1000, BLOCK):
         part.update(pattern(size))
@@ -131,7 +131,7 @@ def test_going_on_after_a_look(lanes: int) -> None:
 
 @widest
 def test_who_hashes_takes_the_others_along(lanes: int) -> None:
-    """A digest that must be settled takes a waiting block of the others with it."""
+    """A digest that is finished also hashes a waiting block of each other digest."""
     pool = Pool(LIBRARY, lanes)
     first, second = LaneDigest(pool), LaneDigest(pool)
     first.update(pattern(BLOCK, 1))
@@ -144,7 +144,7 @@ def test_who_hashes_takes_the_others_along(lanes: int) -> None:
 
 @some_lanes
 def test_enough_to_fill_the_lanes_is_hashed(lanes: int) -> None:
-    """Where as many digests as there are lanes have one block each, nothing is left waiting."""
+    """If as many digests as lanes have a block each, all blocks are hashed."""
     pool = Pool(LIBRARY, lanes)
     parts = [LaneDigest(pool) for _ in range(lanes)]
     for part in parts:
@@ -154,7 +154,7 @@ def test_enough_to_fill_the_lanes_is_hashed(lanes: int) -> None:
 
 @widest
 def test_few_blocks_wait(lanes: int) -> None:
-    """However much is fed, a digest keeps only a few blocks: memory stays bounded."""
+    """A digest keeps only a few blocks, so memory is bounded."""
     part = LaneDigest(Pool(LIBRARY, lanes))
     for _ in range(50):
         part.update(pattern(BLOCK))
@@ -163,7 +163,7 @@ def test_few_blocks_wait(lanes: int) -> None:
 
 @widest
 def test_a_thread_waits_while_another_hashes(lanes: int) -> None:
-    """While a batch is hashed, a digest of it takes a few more blocks and then holds its thread, until it is done."""
+    """While its batch is hashed, a digest accepts a few more blocks and then blocks its thread."""
     library = Held()
     pool = Pool(library, lanes)
     slow, other = LaneDigest(pool), LaneDigest(pool)
@@ -191,7 +191,7 @@ def test_a_thread_waits_while_another_hashes(lanes: int) -> None:
 
 @widest
 def test_an_abandoned_digest_goes_with_its_blocks(lanes: int) -> None:
-    """A digest of an attempt that failed is freed at once, and the others go on without it."""
+    """A digest that is dropped is freed immediately, and the others continue."""
     pool = Pool(LIBRARY, lanes)
     gone = LaneDigest(pool)
     gone.update(pattern(BLOCK))
@@ -204,7 +204,7 @@ def test_an_abandoned_digest_goes_with_its_blocks(lanes: int) -> None:
 
 @widest
 def test_a_digest_that_stands_still_holds_up_nobody(lanes: int) -> None:
-    """Digests whose storage is silent, more of them than there are lanes, let the others through."""
+    """More idle digests than lanes do not block the others."""
     pool = Pool(LIBRARY, lanes)
     silent = [LaneDigest(pool) for _ in range(2 * lanes)]
     for part in silent:
@@ -217,7 +217,7 @@ def test_a_digest_that_stands_still_holds_up_nobody(lanes: int) -> None:
 
 @widest
 def test_an_interrupt_before_the_hashing(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the thread that was about to hash loses no block of any digest, and nobody waits for it for ever."""
+    """Ctrl-C in the thread that is about to hash loses no block, and no other thread hangs."""
     library = Library(PATH)
     pool = Pool(library, lanes)
     mine, others = LaneDigest(pool), LaneDigest(pool)
@@ -236,14 +236,14 @@ def test_an_interrupt_before_the_hashing(lanes: int, monkeypatch: pytest.MonkeyP
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a Python of its own, in the middle of whatever threads it starts."""
+    """Run a script in a new Python process."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ
     )
 
 
 def test_a_forked_child_hashes_by_itself() -> None:
-    """A child that is forked while the parent's pool is locked and busy takes MD5s all the same."""
+    """A child that is forked while the parent hashes computes MD5s."""
     done = run(
         "import hashlib, os\n"
         "from cavatica_upload.md5 import _pool, new_digest\n"
@@ -261,7 +261,7 @@ def test_a_forked_child_hashes_by_itself() -> None:
 
 
 def test_the_interpreter_ends_in_the_middle() -> None:
-    """A process whose threads are still hashing ends when its main thread does."""
+    """A process ends with its main thread, although other threads still hash."""
     done = run(
         "import threading\n"
         "from cavatica_upload.md5 import new_digest\n"

@@ -1,4 +1,4 @@
-"""The compiled code against hashlib."""
+"""The compiled MD5, compared with hashlib."""
 
 import _ctypes
 from hashlib import md5
@@ -13,7 +13,7 @@ from cavatica_upload.md5.lanes import BLOCK, Job, Library, last_blocks, load
 
 
 def hashed(library: Library, messages: list[bytes], lanes: int) -> list[str]:
-    """The MD5s of whole messages, side by side."""
+    """The MD5s of whole messages, computed together."""
     jobs = [Job() for _ in messages]
     for job, message in zip(jobs, messages, strict=True):
         job.give(last_blocks(message, len(message)))
@@ -22,18 +22,18 @@ def hashed(library: Library, messages: list[bytes], lanes: int) -> list[str]:
 
 
 def expected(messages: list[bytes]) -> list[str]:
-    """What hashlib says."""
+    """The MD5s of hashlib."""
     return [md5(message).hexdigest() for message in messages]
 
 
 def test_it_is_here_where_a_compiler_is() -> None:
-    """An install on a machine with a C compiler has built the library, and it gives right answers."""
+    """If the machine has a C compiler, the library is built and gives right MD5s."""
     assert (LIBRARY is not None) == (COMPILER is not None), "run make install"
 
 
 @pytest.mark.parametrize("lanes", WIDTHS)
 def test_every_length_around_a_block(lanes: int) -> None:
-    """All lengths from nothing to over three blocks, all at once, are hashed as hashlib does it."""
+    """All lengths from zero to over three blocks, hashed together, have the MD5s of hashlib."""
     messages = [pattern(size, size) for size in range(3 * BLOCK + 2)]
     assert hashed(LIBRARY, messages, lanes) == expected(messages)
 
@@ -41,14 +41,14 @@ def test_every_length_around_a_block(lanes: int) -> None:
 @pytest.mark.parametrize("lanes", WIDTHS)
 @given(sizes=st.lists(st.integers(0, 40 * BLOCK), max_size=20))
 def test_unequal_messages(lanes: int, sizes: list[int]) -> None:
-    """Any number of messages of any lengths: a lane that ends early disturbs no other."""
+    """Any number of messages of any lengths have the MD5s of hashlib."""
     messages = [pattern(size, number) for number, size in enumerate(sizes)]
     assert hashed(LIBRARY, messages, lanes) == expected(messages)
 
 
 @pytest.mark.parametrize("lanes", WIDTHS)
 def test_every_number_of_lanes_in_use(lanes: int) -> None:
-    """From one message to more than there are lanes, each of the messages comes out right."""
+    """From one message to more than the number of lanes, each MD5 is right."""
     for count in range(1, 2 * lanes + 2):
         messages = [pattern(10 * BLOCK + number, number) for number in range(count)]
         assert hashed(LIBRARY, messages, lanes) == expected(messages)
@@ -56,20 +56,20 @@ def test_every_number_of_lanes_in_use(lanes: int) -> None:
 
 @given(size=st.integers(0, 1000))
 def test_padding(size: int) -> None:
-    """A message with its padding is of whole blocks, at most one more than the message needs for its length field."""
+    """A padded message has whole blocks, at most one more than its length field needs."""
     padded = last_blocks(bytes(size), size)
     assert len(padded) % BLOCK == 0
     assert size + 9 <= len(padded) < size + 9 + BLOCK
 
 
 def test_a_length_beyond_64_bits_of_bits() -> None:
-    """The length in the padding is taken modulo 2**64 bits, as RFC 1321 has it."""
+    """The length in the padding is modulo 2**64 bits, as in RFC 1321."""
     assert last_blocks(b"", 1 << 61)[-8:] == bytes(8)
 
 
 @pytest.mark.parametrize("lanes", WIDTHS[-1:])
 def test_a_library_that_errs_is_not_used(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code that gives one wrong answer at one width is passed over at loading."""
+    """A library that gives one wrong MD5 at one width is not used."""
     right = Library.advance
 
     def wrong(self: Library, jobs: list[Job], width: int = 0) -> None:
@@ -83,7 +83,7 @@ def test_a_library_that_errs_is_not_used(lanes: int, monkeypatch: pytest.MonkeyP
 
 
 def test_nothing_to_load(tmp_path: Path) -> None:
-    """No file, a file that is no library, and a library of something else all mean hashlib."""
+    """Without a library, or with a wrong one, hashlib is used."""
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"\x7fELF and no more")
     assert load(tmp_path / "none.so") is None

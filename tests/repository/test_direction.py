@@ -1,4 +1,4 @@
-"""Imports go one way: from the command line down to the errors, and between the packages towards the client."""
+"""Imports go one way: down from the command line to the errors, and from the uploader to the client."""
 
 import ast
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ ORDER = (
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """The modules of a package by their names."""
+    """The modules of a package by name."""
     found = {}
     for path in package.rglob("*.py"):
         parts = path.relative_to(package.parent).with_suffix("").parts
@@ -42,7 +42,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imported(name: str, path: Path) -> Iterator[str]:
-    """The full names that a module imports anywhere: in functions, for type checkers only, relatively too."""
+    """The full names of all imports of a module: in functions, for type checkers, and relative ones."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -53,7 +53,7 @@ def imported(name: str, path: Path) -> Iterator[str]:
 
 
 def graph(package: Path) -> dict[str, set[str]]:
-    """For each module of a package, the modules of it that it imports."""
+    """For each module of a package, the modules of the same package that it imports."""
     known = modules(package)
     edges: dict[str, set[str]] = {}
     for name, path in known.items():
@@ -84,20 +84,20 @@ def upward(edges: dict[str, set[str]]) -> list[str]:
 
 
 def test_every_room_has_its_place() -> None:
-    """The list names each module and folder of the uploader once, and nothing else."""
+    """The list has each module and folder of the uploader once, and nothing else."""
     assert {room(name) for name in modules(UPLOADER)} == LEVEL.keys()
     assert len(LEVEL) == sum(map(len, ORDER))
 
 
 def test_imports_go_down() -> None:
-    """No room of the uploader imports one beside or above it, not in a function and not for type checkers."""
+    """No module imports from its own line or above, in functions and for type checkers too."""
     edges = graph(UPLOADER)
     assert sum(map(len, edges.values())) > 2 * len(edges), "imports were found"
     assert upward(edges) == []
 
 
 def test_there_is_no_circle() -> None:
-    """No two modules of the uploader import each other, directly or through others, in one room or several."""
+    """No two modules of the uploader import each other, directly or through others."""
     TopologicalSorter(graph(UPLOADER)).prepare()
 
 
@@ -110,7 +110,7 @@ def test_there_is_no_circle() -> None:
     ],
 )
 def test_packages(package: str, forbidden: set[str]) -> None:
-    """The uploader imports the client and not the mock; the mock, which judges both, and the client import neither."""
+    """The uploader imports the client and not the mock; mock and client import neither."""
     for name, path in modules(ROOT / package).items():
         assert not forbidden & {target.split(".")[0] for target in imported(name, path)}, name
 
@@ -125,7 +125,7 @@ def test_packages(package: str, forbidden: set[str]) -> None:
     ],
 )
 def test_an_import_that_goes_up_is_found(tmp_path: Path, line: str) -> None:
-    """Wherever an import stands and however it is written, one that goes up is found."""
+    """An upward import is found in any place and form."""
     for place, text in (("cli/__init__", ""), ("cli/app", ""), ("api/__init__", ""), ("api/policy", line)):
         path = (tmp_path / "cavatica_upload" / place).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the README tells is what the programs do."""
+"""The README says what the programs do."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 
 def typed(program: str) -> list[list[str]]:
-    """The arguments of every call of a program in the README's console blocks."""
+    """The arguments of every call of a program in the console blocks of the README."""
     calls = []
     for block in blocks("console"):
         for line in block.splitlines():
@@ -33,7 +33,7 @@ def typed(program: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("words", typed("cavatica"), ids=" ".join)
 def test_commands_in_the_readme_exist(words):
-    """Each `cavatica …` line of the README is understood, to the last option."""
+    """Each `cavatica …` line of the README has only options that exist."""
     command: click.Command = app
     context = click.Context(app, info_name="cavatica")
     while isinstance(command, click.Group):
@@ -43,13 +43,13 @@ def test_commands_in_the_readme_exist(words):
 
 
 def test_every_command_is_in_the_readme():
-    """No command is hidden from the reader of the README."""
+    """The README has every command."""
     for name in app.commands:
         assert f"`cavatica {name}" in README
 
 
 def test_exit_codes_in_the_readme_are_the_real_ones():
-    """The table of exit codes is the one that the command line decides by."""
+    """The README has the exit codes of the code."""
     table = dict(re.findall(r"^\| (\d+) \| (.+) \|$", README, flags=re.MULTILINE))
     assert table == {str(int(code)): meaning for code, meaning in MEANINGS.items()}
 
@@ -63,7 +63,7 @@ def test_variables_in_the_readme_are_those_of_the_help():
 
 
 def test_make_targets_in_the_readme_exist():
-    """Each `make …` of the README is a target of the Makefile, and every target says what it does."""
+    """Each `make …` of the README is a target, and every target says what it does."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
     named = set(re.findall(r"(?:`|\$ )make ([a-z-]+)", README))
@@ -72,7 +72,7 @@ def test_make_targets_in_the_readme_exist():
 
 
 def test_python_in_the_readme_runs(cavatica_mock, tmp_path):
-    """The README's Python, as it stands there, uploads files and lists uploads."""
+    """The Python of the README uploads files and lists uploads."""
     for name in ("sample-07.cram", "sample-08.cram"):
         (tmp_path / name).write_bytes(name.encode() * 1000)
     environ = {
@@ -89,7 +89,7 @@ def test_python_in_the_readme_runs(cavatica_mock, tmp_path):
 
 
 def test_python_in_the_readme_is_typed(tmp_path):
-    """The README's Python passes `mypy --strict` as it stands there, and so do other generated functions."""
+    """The Python of the README and calls of generated functions pass `mypy --strict`."""
     generated = (
         "from cavatica_client.api.uploads import get_upload\n"
         "from cavatica_upload import Receipt, connect, upload\n"

@@ -1,4 +1,4 @@
-"""What `pip install` gives to those who do not work in this tree."""
+"""The wheels that `pip install` gets."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory) -> dict[str, zipfile.ZipFile]:
-    """Both distributions as wheels, by name."""
+    """The wheels of both distributions by name."""
     folder = tmp_path_factory.mktemp("wheels")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder]
     subprocess.run([*command, ROOT / "generated", ROOT], check=True, capture_output=True)
@@ -20,13 +20,13 @@ def wheels(tmp_path_factory) -> dict[str, zipfile.ZipFile]:
 
 
 def test_the_contract_is_shipped_with_the_mock(wheels):
-    """The wheel carries openapi.yaml, byte for byte, where the mock looks for it."""
+    """The wheel has openapi.yaml, byte for byte, where the mock looks for it."""
     shipped = wheels["cavatica_upload"].read("cavatica_mock/openapi.yaml")
     assert shipped == (ROOT / "openapi.yaml").read_bytes()
 
 
 def test_the_wheels_are_typed(wheels):
-    """All three packages carry the marker that type checkers ask for."""
+    """All three packages have the marker for type checkers."""
     for wheel, package in (
         ("cavatica_client", "cavatica_client"),
         ("cavatica_upload", "cavatica_upload"),
@@ -36,7 +36,7 @@ def test_the_wheels_are_typed(wheels):
 
 
 def test_the_client_stands_alone(wheels, tmp_path):
-    """The generated client works by itself: it imports nothing of ours."""
+    """The generated client imports none of our other packages."""
     wheels["cavatica_client"].extractall(tmp_path)
     code = (
         "import sys, cavatica_client.api.uploads.get_part_url as m; print(m.__file__, 'cavatica_upload' in sys.modules)"
@@ -49,7 +49,7 @@ def test_the_client_stands_alone(wheels, tmp_path):
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dask.lock"])
 def test_the_locks_name_no_index(lock: str):
-    """A lock pins every package by hash and names no address."""
+    """A lock pins every package with a hash and has no address."""
     text = (ROOT / lock).read_text()
     assert "://" not in text
     packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]

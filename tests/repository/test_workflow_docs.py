@@ -1,4 +1,4 @@
-"""The snippets for workflow engines upload files, filled in as the engines fill them in."""
+"""The snippets for workflow engines upload files, with the values that the engines insert."""
 
 import os
 import re
@@ -15,7 +15,7 @@ PROJECT = "owner/study"
 
 
 def snippet(language: str) -> str:
-    """The only block in a language."""
+    """The only code block in a language."""
     (block,) = re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
     return block
 
@@ -43,7 +43,7 @@ def cwl(paths: str) -> str:
 
 @pytest.mark.parametrize("script", [nextflow, wdl, cwl])
 def test_snippets_upload(cavatica_mock, tmp_path, script):
-    """Each snippet uploads the files that its engine staged, and leaves their IDs in uploaded.tsv."""
+    """Each snippet uploads the files that its engine staged, and writes their IDs to uploaded.tsv."""
     for name in ("a.fq", "b.fq"):
         (tmp_path / name).write_text(name)
     environment = {

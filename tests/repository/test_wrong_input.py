@@ -12,7 +12,7 @@ MAKE = ("make", "--assume-old=install", "--assume-old=toolbox", "--no-print-dire
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
-    """Runs a target with the programs that run this test."""
+    """Run a target with the programs that run this test."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {**os.environ, "PATH": path}
     return subprocess.run([*MAKE, *words], cwd=ROOT, env=env, check=False, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The contract as the tests of this folder see it."""
+"""openapi.yaml, parsed."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The operations of the document by operationId.
 
-    A document that breaks a house rule is told by `test_house_rules`, line by line, and not by a KeyError of each test.
+    If the document breaks a house rule, the tests are skipped: `test_house_rules` reports it by line.
     """
     if findings((ROOT / "openapi.yaml").read_text()):
         pytest.skip("openapi.yaml breaks a house rule: see test_house_rules")

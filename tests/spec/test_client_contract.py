@@ -1,4 +1,4 @@
-"""The uploader works by the operations and shapes of the document, and a new operation breaks nothing."""
+"""The uploader uses the operations and shapes of the document, and new operations break nothing."""
 
 import copy
 import hashlib
@@ -79,12 +79,12 @@ NEW = {
 
 
 def contract_of(document: dict) -> dict:
-    """What `make generate` writes for a document."""
+    """The contract that `make generate` writes for a document."""
     return json.loads(contract(Document(yaml.safe_dump(document, sort_keys=False)), SHA256))
 
 
 def test_every_operation_is_known(operations):
-    """The uploader knows each operation of the document, with its method, path and statuses of success."""
+    """The uploader knows the method, path and success statuses of each operation of the document."""
     shipped = {operation["name"]: operation for operation in json.loads(SHIPPED.read_text())["operations"]}
     assert shipped.keys() == operations.keys()
     for name, operation in operations.items():
@@ -92,12 +92,12 @@ def test_every_operation_is_known(operations):
 
 
 def test_what_is_shipped_is_what_the_document_makes(document):
-    """`contract.json` is what `make generate` writes today."""
+    """`contract.json` is what `make generate` writes now."""
     assert contract_of(document) == json.loads(SHIPPED.read_text())
 
 
 def test_operations_of_every_kind_break_no_upload(document, tmp_path):
-    """With binary, multipart and array bodies and a required enum parameter in the document, an upload runs."""
+    """An upload runs if the document has binary, multipart and array bodies and a required enum parameter."""
     document = copy.deepcopy(document)
     document["paths"] |= NEW
     document["components"]["schemas"]["KindOfThing"] = {"type": "string", "enum": ["one", "two"]}

@@ -1,4 +1,4 @@
-"""Every example in openapi.yaml is what its schema says, and survives the generated models."""
+"""Every example in openapi.yaml fits its schema and the generated models."""
 
 import importlib
 import json
@@ -17,7 +17,7 @@ DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parents[2] /
 
 
 def resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """The node itself, or what it refers to."""
+    """The node itself, or the target of its reference."""
     while set(node) == {"$ref"}:
         target: Any = DOCUMENT
         for step in node["$ref"].removeprefix("#/").split("/"):
@@ -27,7 +27,7 @@ def resolve(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def examples(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """Every example below `node`: where it stands, the schema it is to fit, its value."""
+    """Yield every example below `node`: its path, its schema, its value."""
     if isinstance(node, list):
         for index, item in enumerate(node):
             yield from examples(item, f"{path}/{index}")
@@ -51,14 +51,14 @@ ALL = list(examples(DOCUMENT, ""))
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
-    """A compiled schema that can see the document's components."""
+    """A compiled schema that can resolve the document's components."""
     return jsonschema_rs.Draft202012Validator(
         {"components": DOCUMENT["components"], "allOf": [schema]}, validate_formats=True
     )
 
 
 def test_there_are_examples_everywhere():
-    """The walk below finds the examples of schemas, bodies, answers and errors, not just some of them."""
+    """Examples of schemas, bodies, answers and errors are found."""
     assert len(ALL) > 100
     assert any("requestBody" in path for path, _, _ in ALL)
     assert any(path.startswith("/components/responses") for path, _, _ in ALL)
@@ -66,7 +66,7 @@ def test_there_are_examples_everywhere():
 
 @pytest.mark.parametrize(("path", "schema", "value"), ALL, ids=[path for path, _, _ in ALL])
 def test_example_fits_its_schema(path, schema, value):
-    """The example is valid against the schema that it stands beside."""
+    """The example is valid for its schema."""
     validator(schema).validate(value)
 
 
@@ -84,14 +84,14 @@ OBJECTS = [
 
 @pytest.mark.parametrize(("path", "name", "value"), OBJECTS, ids=[path for path, _, _ in OBJECTS])
 def test_example_round_trips_through_the_model(path, name, value):
-    """The generated model reads the example and writes the same JSON again."""
+    """The generated model reads the example and writes the same JSON."""
     model = getattr(models, name)
     written = json.loads(json.dumps(model.from_dict(value).to_dict()))
     assert normal(written) == normal(value)
 
 
 def normal(value: Any) -> Any:
-    """The value with every moment spelled one way: the models write `+00:00` where the document writes `Z`."""
+    """The value with every time in one spelling, since the models write `+00:00` and the document `Z`."""
     if isinstance(value, dict):
         return {key: normal(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -100,7 +100,7 @@ def normal(value: Any) -> Any:
 
 
 def test_every_object_schema_has_a_model():
-    """No schema of an object got lost on the way to the generated package."""
+    """Every object schema has a generated model."""
     for name, schema in DOCUMENT["components"]["schemas"].items():
         if "properties" in schema or "additionalProperties" in schema:
             assert hasattr(importlib.import_module("cavatica_client.models"), name)

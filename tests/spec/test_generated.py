@@ -1,4 +1,4 @@
-"""Nothing of openapi.yaml is lost on the way to generated/."""
+"""The generated client has everything that openapi.yaml describes."""
 
 import hashlib
 import importlib
@@ -37,17 +37,17 @@ def modules() -> dict[str, str]:
 
 
 def answers_nothing(operation: dict) -> bool:
-    """Whether the operation's success has no body."""
+    """Whether the success of the operation has no body."""
     return not any("content" in answer for status, answer in operation["responses"].items() if status < "300")
 
 
 def test_every_operation_is_generated(operations):
-    """There are as many generated operations as the document has, under the names it gives them."""
+    """Every operation of the document is generated under its name."""
     assert set(modules()) == {snake(name) for name in operations}
 
 
 def test_every_operation_has_its_four_functions():
-    """Each operation can be called blocking and non-blocking, for the value or for the whole response."""
+    """Each operation has a blocking and an asyncio function, for the value and for the whole response."""
     for full_name in modules().values():
         module = importlib.import_module(full_name)
         for name in ("sync", "sync_detailed", "asyncio", "asyncio_detailed"):
@@ -55,7 +55,7 @@ def test_every_operation_has_its_four_functions():
 
 
 def test_nothing_became_any(operations):
-    """No body, parameter or answer lost its type; only an answer without a body is `Any`."""
+    """Every body, parameter and answer has a type; only an answer without a body is `Any`."""
     found = modules()
     for name, operation in operations.items():
         module = importlib.import_module(found[snake(name)])
@@ -67,7 +67,7 @@ def test_nothing_became_any(operations):
 
 
 def test_every_parameter_and_body_is_an_argument(operations, document):
-    """What the document lets a caller say, the generated function lets a caller say."""
+    """Every parameter and body of the document is an argument of the function."""
     shared = {
         operation["operationId"]: item.get("parameters", [])
         for item in document["paths"].values()
@@ -83,18 +83,18 @@ def test_every_parameter_and_body_is_an_argument(operations, document):
 
 
 def test_the_package_is_typed():
-    """Type checkers of other projects see the types."""
+    """The package has the marker for type checkers."""
     assert (Path(cavatica_client.__file__).parent / "py.typed").exists()
 
 
 def test_the_version_is_the_documents(document):
-    """The client carries the version of the contract that it was made from."""
+    """The client has the version of the document."""
     text = (Path(cavatica_client.__file__).parents[1] / "pyproject.toml").read_text()
     assert f'version = "{document["info"]["version"]}"' in text
 
 
 def test_the_readme_is_made_from_the_document(document):
-    """The client's README names this API and each operation, in the same bytes every time; its Python runs."""
+    """The client's README is generated, names each operation, and its Python runs."""
     text = (Path(cavatica_client.__file__).parents[1] / "README.md").read_text()
     source = (ROOT / "openapi.yaml").read_bytes()
     assert readme(Document(source.decode()), hashlib.sha256(source).hexdigest()) == text
@@ -111,7 +111,7 @@ def test_the_readme_is_made_from_the_document(document):
 
 
 def test_a_failed_generation_leaves_the_client_alone(tmp_path):
-    """`make generate` writes beside the old client and swaps them when the new one is whole."""
+    """If `make generate` fails, the old client stays."""
     for name in ("Makefile", "generator-config.yml", "tools", "generated", "openapi.yaml"):
         source, target = ROOT / name, tmp_path / name
         if source.is_dir():

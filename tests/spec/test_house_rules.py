@@ -1,4 +1,4 @@
-"""What breaks a house rule is told by operation and line, with what to do; and so are the traps of the generator."""
+"""The house rules of openapi.yaml, and the traps of the generator."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ TEXT = (Path(__file__).resolve().parents[2] / "openapi.yaml").read_text()
 
 
 def test_house_rules():
-    """openapi.yaml keeps them all."""
+    """openapi.yaml breaks no house rule."""
     told = "\n".join(f"openapi.yaml:{finding.line}: {finding.text}" for finding in findings(TEXT))
     assert not told, told
 
@@ -38,7 +38,7 @@ BODIES = "        required: true\n        content:\n          text/plain: { sche
     ],
 )
 def test_a_broken_rule_is_a_sentence(old, new, told):
-    """Each rule says which operation breaks it, at which line, and how to mend it."""
+    """A broken rule is reported with operation, line and what to do."""
     broken = re.sub(old, new, TEXT, count=1)
     assert broken != TEXT
     found = [finding for finding in findings(broken) if told in finding.text]

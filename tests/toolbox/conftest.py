@@ -1,4 +1,4 @@
-"""Tests of the targets that need the toolbox: skipped if it is not installed."""
+"""Tests of the targets that need the toolbox; they are skipped if it is not installed."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of this folder where the toolbox is not installed."""
+    """Skip the tests of this folder if the toolbox is not installed."""
     if not (TOOLS / "venv" / "installed").exists():
         for item in items:
             if item.path.is_relative_to(Path(__file__).parent):
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def environ() -> dict[str, str]:
-    """The environment that the Makefile gives to its recipes."""
+    """The environment of the Makefile's recipes."""
     path = os.pathsep.join([*map(str, PATHS), os.environ["PATH"]])
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     git = {f"GIT_{who}_{what}": "tester" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -34,7 +34,7 @@ def environ() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run(environ: dict[str, str]) -> Run:
-    """Run a command in this repository or in another folder, with the tools at hand."""
+    """Run a command in this repository or another folder, with the tools on PATH."""
 
     def call(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=cwd, env=environ, check=False, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""`make generate` leaves nothing behind that another target trips over."""
+"""`make generate` leaves nothing behind that disturbs another target."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ class Clone:
         return "pip install" in self.run("make", "--dry-run", "install").stdout
 
     def type_errors(self) -> str:
-        """What mypy says, with the cache of the runs before."""
+        """The output of mypy, with the cache of the runs before."""
         alone = ("--no-site-packages", "--ignore-missing-imports", "--follow-imports=silent")  # not the client of here
         return self.run("mypy", "--strict", *alone, "--config-file", os.devnull, "program.py").stdout
 
@@ -54,7 +54,7 @@ def tree(clone: Path, environ: dict[str, str], run: Run) -> Clone:  # noqa: F811
 
 @pytest.mark.timeout(200)
 def test_nothing_is_installed_again(tree: Clone) -> None:
-    """A document with another key leaves the installation as it is; another version of the client does not."""
+    """A new key in the document causes no reinstallation; a new version of the client does."""
     spec = (tree.folder / "openapi.yaml").read_text()
     assert not tree.installs()
     tree.generate(with_key(spec))
@@ -66,7 +66,7 @@ def test_nothing_is_installed_again(tree: Clone) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_rename_and_back_gives_no_false_error(tree: Clone) -> None:
-    """The type checker misses an operation while it has another name, and finds it again under its own."""
+    """The type checker finds an operation missing after a rename, and finds it again after the rename is undone."""
     spec = (tree.folder / "openapi.yaml").read_text()
     tree.generate(spec)
     assert "Success" in tree.type_errors()

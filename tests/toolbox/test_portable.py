@@ -1,4 +1,4 @@
-"""`make check-portable` sees what other people's tools cannot read."""
+"""`make check-portable` finds what other tools cannot read."""
 
 from tests.toolbox.conftest import ROOT
 
@@ -6,7 +6,7 @@ DOCUMENT = (ROOT / "openapi.yaml").read_text()
 
 
 def test_the_document_is_portable(run):
-    """No tool that runs without Java has a finding, and Java's absence is told."""
+    """No tool that runs without Java has a finding, and missing Java is reported."""
     done = run("python", "tools/check_portable.py", "--without-java")
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("no finding") == 3
@@ -14,7 +14,7 @@ def test_the_document_is_portable(run):
 
 
 def test_types_that_typescript_cannot_send_are_found(run, tmp_path):
-    """A type beside the choice of null makes a body that no TypeScript program can send."""
+    """A body that no TypeScript program can send is found."""
     path = tmp_path / "openapi.yaml"
     path.write_text(DOCUMENT.replace("- type: 'null'", "- type: object", 1))
     done = run("python", ROOT / "tools" / "check_portable.py", path, "--without-java")
@@ -24,7 +24,7 @@ def test_types_that_typescript_cannot_send_are_found(run, tmp_path):
 
 
 def test_the_locks_name_no_registry():
-    """Every lock of the toolbox has hashes, and no address."""
+    """Every lock of the toolbox has hashes and no address."""
     tools = ROOT / "tools"
     for path in (tools / "package-lock.json", *tools.glob("*.txt"), tools / ".npmrc"):
         assert "://" not in path.read_text(), path.name

@@ -1,4 +1,4 @@
-"""A change of the generated package that breaks importers is told, whatever it comes from."""
+"""A change of the generated package that breaks importers is reported, whatever caused it."""
 
 import shutil
 
@@ -17,7 +17,7 @@ from tests.toolbox.conftest import ROOT, TOOLS
     ],
 )
 def test_what_breaks_importers_is_told(tmp_path, run, path, old, new, told):
-    """A removed function, a renamed parameter or attribute is named, and needs the first number of the version."""
+    """A removed function or a renamed parameter or attribute is named, and needs a new major version."""
     shutil.copytree(ROOT / "generated" / "cavatica_client", tmp_path / "generated" / "cavatica_client")
     (tmp_path / "tools").mkdir()
     for script in (*TOOLS.glob("*.py"), ROOT / "openapi.yaml"):

@@ -1,4 +1,4 @@
-"""The reference page: one file, nothing from outside, each operation with code that runs."""
+"""The reference page: one file without external resources, and each operation with code that runs."""
 
 import copy
 import hashlib
@@ -31,7 +31,7 @@ ETAG = hashlib.md5(BYTES, usedforsecurity=False).hexdigest()
 
 @pytest.fixture(scope="module")
 def page(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page, fresh."""
+    """The page, newly made."""
     path = tmp_path_factory.mktemp("docs") / "reference.html"
     done = run("python", "tools/reference.py", path)
     assert done.returncode == 0, done.stderr
@@ -39,13 +39,13 @@ def page(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_same_bytes_twice(page, run, tmp_path):
-    """The page is the same whenever it is made."""
+    """The page has the same bytes every time."""
     assert run("python", "tools/reference.py", tmp_path / "again.html").returncode == 0
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
 def test_nothing_is_loaded_from_outside(page):
-    """No script, style, font or picture is at another place."""
+    """No script, style, font or picture is loaded from elsewhere."""
     found = []
 
     class Loads(HTMLParser):
@@ -58,7 +58,7 @@ def test_nothing_is_loaded_from_outside(page):
 
 
 def test_the_mock_serves_it(page, monkeypatch, cavatica_mock):
-    """`cavatica-mock serve` has the page at /docs if it was made, and says how to make it if not."""
+    """`cavatica-mock serve` has the page at /docs, or says how to make it."""
     monkeypatch.setattr(mock_http, "PAGE", page)
     found = httpx.get(f"{cavatica_mock.origin}/docs")
     assert (found.status_code, found.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -70,7 +70,7 @@ def test_the_mock_serves_it(page, monkeypatch, cavatica_mock):
 
 
 def browse(page: Path, anchor: str, folder: Path, *options: str) -> str:
-    """What Chromium shows of the page at an anchor, with no name resolvable."""
+    """The page at an anchor as Chromium shows it, without DNS."""
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
     offline = ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000"]
     address = f"{page.as_uri()}{anchor}"
@@ -82,7 +82,7 @@ def browse(page: Path, anchor: str, folder: Path, *options: str) -> str:
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_is_reached_by_its_link(page, name, tmp_path):
-    """A deep link shows the operation, its body's fields and its samples, with no network at all."""
+    """A deep link shows the operation, the fields of its body and its samples, without a network."""
     operation = next(found[2] for found in Document(TEXT).operations() if found[2]["operationId"] == name)
     dom = browse(page, f"#/{operation['tags'][0]}/{name.lower()}", tmp_path)
     shown = re.sub(r"<(script|style)\b.*?</\1>", "", dom, flags=re.DOTALL)
@@ -101,7 +101,7 @@ REPORT = {"part_number": 1, "response": {"headers": {"ETag": ETAG}}}
 
 
 class World:
-    """A mock with what the samples speak about: an upload with one part in storage, a file, an empty folder."""
+    """A mock with the objects of the samples: an upload with one part in storage, a file, an empty folder."""
 
     def __init__(self, mock: MockServer) -> None:
         http = httpx.Client(base_url=mock.base_url, headers={"X-SBG-Auth-Token": mock.token})
@@ -121,7 +121,7 @@ class World:
         return str(started)
 
     def document(self, mock: MockServer, name: str) -> Document:
-        """The document, about this world instead of the one of its examples."""
+        """The document, with the objects of this mock in its examples."""
         spec = copy.deepcopy(yaml.safe_load(TEXT))
         spec["servers"][0]["url"] = mock.base_url
         for parameter in spec["components"]["parameters"].values():
@@ -147,7 +147,7 @@ class World:
 @pytest.mark.parametrize("way", ["curl", "generated client", "connect()"])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_each_sample_runs(name, way, cavatica_mock, tmp_path, monkeypatch, capsys):
-    """The code of each operation calls the mock, which answers it as a success."""
+    """The code of each operation calls the mock with success."""
     document = World(cavatica_mock).document(cavatica_mock, name)
     path, method, operation = next(found for found in document.operations() if found[2]["operationId"] == name)
     code = Samples(document).of(path, method, operation)[way]

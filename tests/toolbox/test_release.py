@@ -1,4 +1,4 @@
-"""`make release` tags only what everything else calls a release."""
+"""`make release` tags a version only if all checks pass."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ FILES = ("openapi.yaml", "pyproject.toml", "CHANGELOG.md", "CHANGELOG-contract.m
 
 @pytest.fixture
 def tree(tmp_path, run):
-    """A repository with what a release is decided by."""
+    """A repository with the files that decide a release."""
     for name in FILES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -25,14 +25,14 @@ def tree(tmp_path, run):
 
 
 def release(tree: Path, environ: dict[str, str], version: str, make: str) -> subprocess.CompletedProcess[str]:
-    """Run the script with a program in the place of make."""
+    """Run the script with a program in place of make."""
     command = ["bash", "tools/release.sh", version]
     env = {**environ, "MAKE": make}
     return subprocess.run(command, cwd=tree, env=env, check=False, capture_output=True, text=True)
 
 
 def test_a_release_is_tagged(tree, environ, run):
-    """If every check passes, the program and the contract get their tags."""
+    """If every check passes, the program and the contract are tagged."""
     done = release(tree, environ, "0.1.0", "true")
     assert done.returncode == 0, done.stderr
     contract = next(
@@ -57,7 +57,7 @@ def test_a_release_is_tagged(tree, environ, run):
     ],
 )
 def test_what_is_no_release_is_refused(tree, environ, run, version, make, spoil, told):
-    """A check that fails, a version that is not set, a changelog without an entry: no tag, and a sentence."""
+    """A failed check, a wrong version or a missing changelog entry gives no tag and a sentence."""
     if spoil:
         name, old, new = spoil
         (tree / name).write_text((tree / name).read_text().replace(old, new))
@@ -70,6 +70,6 @@ def test_what_is_no_release_is_refused(tree, environ, run, version, make, spoil,
 
 
 def test_uncommitted_changes_are_refused(tree, environ):
-    """A release is of a commit."""
+    """Uncommitted changes are refused."""
     (tree / "new.txt").write_text("x")
     assert "not committed" in release(tree, environ, "0.1.0", "true").stderr

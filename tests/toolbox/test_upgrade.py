@@ -1,4 +1,4 @@
-"""`make upgrade` takes a clone of this repository through four invented versions of the API."""
+"""`make upgrade` follows four invented versions of the API in a clone of this repository."""
 
 import re
 import shutil
@@ -57,7 +57,7 @@ OPTIONAL_KEY = """\
 
 @pytest.fixture
 def clone(run: Run, tmp_path: Path) -> Path:
-    """The tree as it stands, as a repository of its own that uses the programs installed here."""
+    """The working tree as a repository of its own, with the programs installed here."""
     folder = tmp_path / "clone"
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines()
     for name in listed:
@@ -70,7 +70,7 @@ def clone(run: Run, tmp_path: Path) -> Path:
 
 
 def upgraded(clone: Path, environ: dict[str, str], spec: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `make upgrade` with a document; a demo upload stands for all tests."""
+    """Run `make upgrade` with a document, and with the demo as its only check."""
     (clone / "new.yaml").write_text(spec)
     make = "make --assume-old=install --assume-old=toolbox"
     env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
@@ -79,7 +79,7 @@ def upgraded(clone: Path, environ: dict[str, str], spec: str, *words: str) -> su
 
 
 def raised(spec: str, part: int) -> str:
-    """The document with the next version: part 0 is the major one."""
+    """The document with the next version; part 0 is the major one."""
     found = re.search(r"(?m)^  version: (\d+)\.(\d+)\.(\d+)$", spec)
     assert found
     numbers = [int(number) for number in found.groups()]
@@ -88,14 +88,14 @@ def raised(spec: str, part: int) -> str:
 
 
 def with_key(spec: str) -> str:
-    """One optional key more in what getFile answers."""
+    """The document with one more optional key in the answer of getFile."""
     before, mark, after = spec.partition("\n    FileDetails:\n")
     head, properties, tail = after.partition("      properties:\n")
     return f"{before}{mark}{head}{properties}{OPTIONAL_KEY}{tail}"
 
 
 def with_operation(spec: str) -> str:
-    """One operation more, with bytes as its body and a choice as its parameter."""
+    """The document with one more operation, which has a binary body and an enum parameter."""
     found = re.findall(r"'([45]\d\d)':\n +\$ref: '#/components/responses/(\w+)'", spec)
     named = dict(reversed(found))  # the first answer of each status
     errors = "".join(
@@ -105,7 +105,7 @@ def with_operation(spec: str) -> str:
 
 
 def dropped(node: Any, key: str) -> None:
-    """Take a key out of schemas and examples, wherever it stands."""
+    """Remove a key from all schemas and examples."""
     if isinstance(node, dict):
         node.pop(key, None)
         for inner in node.values():
@@ -118,14 +118,14 @@ def dropped(node: Any, key: str) -> None:
 
 
 def is_untouched(clone: Path, run: Run) -> bool:
-    """Nothing in the tree differs from its commit."""
+    """Whether the tree has no changes."""
     return run("git", "status", "--porcelain", "--untracked-files=no", cwd=clone).stdout == ""
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("change", [with_key, with_operation])
 def test_a_compatible_version_needs_no_hand(change, clone, environ, run):
-    """A new key and a new operation: the client has them, uploads still run, the changelog tells them."""
+    """With a new key and a new operation the client has both, uploads run, and the changelog names them."""
     spec = raised(change((clone / "openapi.yaml").read_text()), 1)
     done = upgraded(clone, environ, spec)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -141,7 +141,7 @@ def test_a_compatible_version_needs_no_hand(change, clone, environ, run):
 
 @pytest.mark.timeout(300)
 def test_a_rename_is_a_decision(clone, environ, run):
-    """A renamed operation stops with file and line, first for its version, then for those whom it breaks."""
+    """A renamed operation stops with file and line, first for the version, then for the code that it breaks."""
     spec = (clone / "openapi.yaml").read_text().replace("startUpload", "beginUpload")
     done = upgraded(clone, environ, spec)
     assert done.returncode != 0
@@ -158,7 +158,7 @@ def test_a_rename_is_a_decision(clone, environ, run):
 
 @pytest.mark.timeout(300)
 def test_a_removed_key_is_noticed(clone, environ, run):
-    """A key that goes away from an answer is told with its line, though no hand-written code uses it."""
+    """A removed key of an answer is reported with its line, even if no hand-written code uses it."""
     spec = yaml.safe_load((clone / "openapi.yaml").read_text())
     dropped(spec, "origin")
     del spec["components"]["schemas"]["FileOrigin"]
@@ -170,7 +170,7 @@ def test_a_removed_key_is_noticed(clone, environ, run):
 
 
 def test_a_broken_document_replaces_nothing(clone, environ, run):
-    """A house rule that is broken is told with its line and with what to do; a missing file in a sentence."""
+    """A broken house rule is reported with line and what to do, a missing file in a sentence."""
     spec = (clone / "openapi.yaml").read_text()
     lost = re.sub(r"      externalDocs:\n(?: {8}.*\n)+", "", spec, count=1)
     done = upgraded(clone, environ, raised(lost, 1))

@@ -1,4 +1,4 @@
-"""The life of an upload as an Arazzo document runs against the mock."""
+"""The life of an upload as an Arazzo document, against the mock."""
 
 import yaml
 
@@ -6,7 +6,7 @@ from tests.toolbox.conftest import ROOT
 
 
 def test_the_workflows_run_and_print_no_signed_url(run):
-    """Every step of life, abort and resume passes its checks; not even --verbose prints a token or a signed URL."""
+    """Every step passes its checks, and even --verbose prints neither token nor signed URL."""
     workflows = yaml.safe_load((ROOT / "workflows" / "upload.arazzo.yaml").read_text())["workflows"]
     assert [workflow["workflowId"] for workflow in workflows] == ["upload", "abort", "resume"]
     done = run("python", "tools/workflow.py", "--verbose")
@@ -18,7 +18,7 @@ def test_the_workflows_run_and_print_no_signed_url(run):
 
 
 def test_a_wrong_answer_fails_the_run(run, tmp_path):
-    """A check that does not hold is named with its step, the steps before it pass, and the run ends with 1."""
+    """A failed check is named with its step, the steps before it pass, and the run exits with 1."""
     document = (ROOT / "workflows" / "upload.arazzo.yaml").read_text()
     document = document.replace("../openapi.yaml", str(ROOT / "openapi.yaml"))
     assert document.count("== 204") == 1
@@ -36,7 +36,7 @@ def test_a_wrong_answer_fails_the_run(run, tmp_path):
 
 
 def test_a_workflow_that_is_not_there_is_named(run):
-    """One sentence, and no success."""
+    """A missing workflow is reported in one sentence."""
     done = run("python", "tools/workflow.py", "--document", "nowhere.yaml")
     assert done.returncode == 1
     assert "nowhere.yaml" in done.stdout
