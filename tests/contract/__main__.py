@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
     try:
         options = Options.read()
         if command == "replay":
-            from tests.contract import replay
+            from tests.contract import reproduce
 
-            return replay.run(rest[0], options)
+            return reproduce.replay(rest[0], options)
         if command == "live":
             from tests.contract.live import run as live
 

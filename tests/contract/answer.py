@@ -11,6 +11,7 @@ import attrs
 from tests.contract.document import Operation
 
 TOKEN_HEADER: Final = "X-SBG-Auth-Token"
+SHORT_TOKEN: Final = 8  # characters; a shorter one may be part of any word
 CONTRACT: Final = "contract"  # what every deployment owes its clients
 TRANSPORT: Final = "transport"  # what our own server owes beyond that; a gateway in front of another may differ
 LONGEST_TARGET: Final = 8000  # characters; gateways refuse somewhat more

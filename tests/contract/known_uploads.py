@@ -1,7 +1,7 @@
-"""What the suite knows of the uploads and files it made, and the hands to make more of them.
+"""The uploads and files that the suite made, and the calls that make more of them.
 
-Random ids lead nowhere: a bad body sent to an unknown upload is refused for the wrong reason. So the hooks put the id
-of a real upload into most requests, and tell the known what became of it.
+Random ids lead nowhere: a bad body that is sent to an unknown upload is refused for the wrong reason. So most requests
+get the id of a real upload, and what became of it is noted here.
 """
 
 import contextlib
@@ -18,38 +18,51 @@ SMALL = 4096  # a part size that a test may send many parts of
 NAME_PREFIX = "contract-"
 
 
-@attrs.define
+def part_report(number: int, etag: str) -> dict[str, Any]:
+    return {"part_number": number, "response": {"headers": {"ETag": etag}}}
+
+
+def bare(etag: object) -> Any:
+    """An ETag without the quotes that storage puts round it: a server may keep them or not."""
+    return etag.strip('"') if isinstance(etag, str) else etag
+
+
+@attrs.define(eq=False)
 class KnownUpload:
-    """An upload that the server answered for. `etags` is what storage said, `reported` the ETags the API was told."""
+    """An upload that the server answered for, and where it goes.
+
+    `stored` has the bytes that were put, `etags` what storage answered, `reported` what the API accepted. ETags are
+    without quotes.
+    """
 
     id: str
     size: int | None
     part_size: int
+    place: str = ""
+    name: str = ""
+    overwrite: bool = False
+    stored: dict[int, bytes] = attrs.field(factory=dict)
     etags: dict[int, str] = attrs.field(factory=dict)
     reported: dict[int, str | None] = attrs.field(factory=dict)
     ended: bool = False
 
     @property
     def count(self) -> int:
-        """How many parts it has; an empty file is one empty part."""
+        """The highest part number; an empty file is one empty part."""
         return 10000 if self.size is None else max(1, -(-self.size // self.part_size))
 
     @property
     def numbers(self) -> range:
-        """The parts that make the whole file; one part is enough where the size was not told."""
-        return range(1, 2 if self.size is None else self.count + 1)
+        """The parts that make the whole file. Without a size, any number of parts does."""
+        if self.size is None:
+            return range(1, 3 if self.part_size <= SMALL else 2)
+        return range(1, self.count + 1)
 
     def length(self, number: int) -> int:
-        """How many bytes a part has."""
+        """The bytes of a part."""
         if self.size is None:
             return 5
         return max(0, min(self.part_size, self.size - (number - 1) * self.part_size))
-
-    def note_report(self, report: dict[str, Any]) -> None:
-        """The API took this report."""
-        headers = {name.lower(): value for name, value in report["response"]["headers"].items()}
-        etag = headers.get("etag")
-        self.reported[int(report["part_number"])] = etag.strip('"') if isinstance(etag, str) else None
 
     def content(self, number: int) -> bytes:
         """The bytes of a part: different for each part, the same in every run."""
@@ -58,12 +71,34 @@ class KnownUpload:
         return (seed * (length // len(seed) + 1))[:length]
 
     def report(self, number: int) -> dict[str, Any]:
-        """The report of a part, as the documentation writes it: the ETag without its quotes."""
-        return {"part_number": number, "response": {"headers": {"ETag": self.etags.get(number, "").strip('"')}}}
+        return part_report(number, self.etags.get(number, ""))
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports of all parts that were put."""
+        return [self.report(number) for number in sorted(self.etags)]
+
+    def note_report(self, report: dict[str, Any]) -> None:
+        """The API accepted this report."""
+        headers = {name.lower(): value for name, value in report["response"]["headers"].items()}
+        etag = headers.get("etag")
+        self.reported[int(report["part_number"])] = bare(etag) if isinstance(etag, str) else None
+
+    def whole(self, extra: dict[int, str]) -> bytes | None:
+        """The file's bytes if the reports, with these added, are enough to complete; else None."""
+        reports = {**self.reported, **extra}
+        if not reports or sorted(reports) != list(range(1, len(reports) + 1)):
+            return None
+        if self.stored.keys() - reports.keys():
+            return None  # bytes that were sent would be lost silently
+        if any(self.etags.get(number) != etag for number, etag in reports.items()):
+            return None
+        content = b"".join(self.stored[number] for number in sorted(reports))
+        return content if self.size is None or len(content) == self.size else None
 
 
 class KnownUploads:
-    """Uploads and folders by id. Its own calls go over `api`, beside those of whoever uses it."""
+    """Uploads, files and folders by id. Its own calls go over `api`."""
 
     def __init__(self, api: ApiClient, project: str, run: str) -> None:
         self.api, self.project, self.run = api, project, run
@@ -71,19 +106,19 @@ class KnownUploads:
         self.clear()
 
     def learn(self) -> None:
-        """Find out which part size the server gives, before anything depends on it. Raises Broken."""
+        """Find out the server's part size, before anything depends on it. Raises Broken."""
         probe = self.start(3)
         self.api.call("abortUpload", upload_id=probe.id).expect(204)
         self.clear()
 
     @property
     def several(self) -> int:
-        """The size of a file of three parts where parts are small; of a small file where they are not."""
+        """The size of a file of three parts if parts are small; of a small file if they are not."""
         small = self._part_size if self._part_size and self._part_size <= SMALL else 7
         return 3 * small - 3
 
     def clear(self) -> None:
-        """Forget everything, as the server does when it is reset."""
+        """Forget everything, as the server does in a reset."""
         self.uploads: dict[str, KnownUpload] = {}
         self.folders: list[str] = []
         self.files: list[str] = []
@@ -91,15 +126,15 @@ class KnownUploads:
         self._numbers = itertools.count(1)
 
     def next_name(self) -> str:
-        """A name that nothing on the server has, and that tells whose it is."""
+        """A name that nothing on the server has, and that shows whose it is."""
         return f"{NAME_PREFIX}{self.run}-{next(self._numbers)}"
 
     def fitting_size(self, wanted: int) -> int:
-        """A size of three parts at most where parts are small, and of a few bytes where they are not."""
+        """A size of at most three parts if parts are small, and of a few bytes if they are not."""
         return wanted % (self.several + 4)
 
     def start(self, size: int | None = None, **extra: Any) -> KnownUpload:
-        """Start an upload in the project. Raises Broken when the server refuses."""
+        """Start an upload in the project. Raises Broken if the server refuses."""
         body = {"project": self.project, "name": self.next_name(), "size": self.several, **extra}
         if size is not None:
             body["size"] = size
@@ -107,7 +142,7 @@ class KnownUploads:
         return self.note_started(body, answer)
 
     def note_started(self, body: dict[str, Any], started: Answer) -> KnownUpload:
-        """Remember an upload that was started. Raises Broken if the answer lacks what makes one."""
+        """Remember an upload that was started. Raises Broken if the answer is not that of a start."""
         size = body.get("size")
         self._part_size = started.field("part_size", int)
         upload = KnownUpload(started.field("upload_id"), None if size is None else int(size), self._part_size)
@@ -115,7 +150,7 @@ class KnownUploads:
         return upload
 
     def open_upload(self) -> KnownUpload:
-        """The youngest upload that is still open, or a new one."""
+        """The newest upload that is still open, or a new one."""
         for upload in reversed(self.uploads.values()):
             if not upload.ended and len(upload.numbers) <= SMALL:
                 return upload
@@ -128,7 +163,8 @@ class KnownUploads:
         answer = self.api.put(grant, upload.content(number))
         if answer.status not in (grant["report"].get("success_codes") or grant.get("success_codes") or [200]):
             raise answer.broken("put", "storage refused the bytes of a part")
-        upload.etags[number] = answer.headers.get("etag", "")
+        upload.stored[number] = upload.content(number)
+        upload.etags[number] = bare(answer.headers.get("etag", ""))
         return upload.etags[number]
 
     def put_all(self, upload: KnownUpload) -> None:
@@ -136,16 +172,19 @@ class KnownUploads:
             if number not in upload.etags:
                 self.put(upload, number)
 
-    def complete(self, size: int) -> dict[str, Any]:
-        """A whole life: the completed file's document."""
-        upload = self.start(size)
-        self.put_all(upload)
-        parts = [upload.report(number) for number in sorted(upload.etags)]
-        answer = self.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
+    def finish(self, upload: KnownUpload) -> dict[str, Any]:
+        """Complete an upload with the reports of its parts: the file's document."""
+        answer = self.api.call("completeUpload", upload_id=upload.id, body={"parts": upload.reports}).expect(200, 201)
         upload.ended = True
         file: dict[str, Any] = answer.json()
         self.note_file(file["id"])
         return file
+
+    def complete(self, size: int) -> dict[str, Any]:
+        """Upload a new file: its document."""
+        upload = self.start(size)
+        self.put_all(upload)
+        return self.finish(upload)
 
     def note_file(self, file_id: str) -> None:
         self.files.append(file_id)
@@ -163,15 +202,16 @@ class KnownUploads:
         """The id of a folder that is there."""
         return self.folders[-1] if self.folders else self.new_folder()
 
-    def new_folder(self) -> str:
-        body = {"project": self.project, "name": self.next_name(), "type": "folder"}
+    def new_folder(self, parent: str | None = None, name: str | None = None) -> str:
+        place = {"project": self.project} if parent is None else {"parent": parent}
+        body = {**place, "name": name or self.next_name(), "type": "folder"}
         folder: str = self.api.call("createFolder", body=body).expect(200, 201).field("id")
         self.note_folder(folder)
         return folder
 
     def tidy(self) -> None:
-        """Take away what is left, on a server that others use too."""
-        with contextlib.suppress(Broken):  # a server that cannot even do this has been found out already
+        """Delete what is left, on a server that others use too."""
+        with contextlib.suppress(Broken):  # a server that fails here has failed before
             for upload in self.uploads.values():
                 if not upload.ended:
                     self.api.call("abortUpload", upload_id=upload.id)
@@ -181,7 +221,7 @@ class KnownUploads:
 
     @property
     def everything(self) -> set[str]:
-        """Every id that the server gave, of what is there and of what has ended."""
+        """Every id that the server gave, also of what has ended."""
         return self._ids | self.uploads.keys()
 
     def forget(self, file_id: str) -> None:

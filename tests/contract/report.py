@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.contract import document, replay, reproduce
+from tests.contract import document, reproduce
 from tests.contract.client import CallCounts
 from tests.contract.findings import Cause, Outcome, causes, notes
 from tests.contract.forced_statuses import UNREACHABLE
-from tests.contract.reproduce import SHORT_TOKEN, Scene
 from tests.contract.server import Target
 
 
@@ -19,31 +18,25 @@ def write(folder: Path, outcomes: Sequence[Outcome], seed: int, target: Target, 
     xml = ET.tostring(junit(outcomes), encoding="unicode", xml_declaration=True)
     (folder / f"{name}.xml").write_text(hidden(xml, target), encoding="utf-8")
     if name == "contract":
-        replay.save(folder / "findings.json", causes(outcomes), target)
+        reproduce.save(folder / "findings.json", causes(outcomes), target)
 
 
 def hidden(text: str, target: Target) -> str:
-    """The text with each token's variable in its place."""
-    for token, variable in target.scene.tokens.items():
-        if len(token) >= SHORT_TOKEN and not target.own:
-            text = text.replace(token, f"${variable}")
-    return text
+    """The text without tokens, unless they are those of a server that ran for the suite alone."""
+    return text if target.start else target.without_tokens(text)
 
 
-def told(number: int, cause: Cause, scene: Scene, *, replayable: bool = True) -> str:
-    """A finding for the terminal: what is wrong, how often and where, and lines that show it again."""
+def told(number: int, cause: Cause, target: Target, *, replayable: bool = True) -> str:
+    """A finding for the terminal: what is wrong, how often and where, and lines that reproduce it."""
     shown = cause.shown
     times = "once" if cause.times == 1 else f"{cause.times} times"
     lines = [f"{number}. {shown.check}, {times}: {shown.wrong[:1000]}", f"   seen on: {cause.seen_on[:600]}"]
-    script = reproduce.lines(shown.steps, scene) if shown.steps else None
+    script = reproduce.script(shown.steps, target)
     if script is None and shown.steps and replayable:
         script = f"python -m tests.contract replay {number}"
     moves = f"\n{shown.moves[:2500]}" if shown.moves else ""
     text = "\n".join(lines) + "".join(f"\n     {each}" for each in ((script or "") + moves).splitlines())
-    for token, variable in scene.tokens.items():
-        if len(token) >= SHORT_TOKEN and not scene.start:
-            text = text.replace(token, f"${variable}")
-    return text
+    return hidden(text, target)
 
 
 def noted(cause: Cause) -> str:
@@ -72,7 +65,7 @@ def markdown(outcomes: Sequence[Outcome], seed: int, target: Target) -> str:
     if found:
         lines += ["## Findings", ""]
         for number, cause in enumerate(found, 1):
-            head, _, script = told(number, cause, target.scene).partition("\n     ")
+            head, _, script = told(number, cause, target).partition("\n     ")
             lines += [head, ""] + (
                 ["```sh", *(each.strip() for each in script.splitlines()), "```", ""] if script else []
             )

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from tests.contract import document
-from tests.contract.answer import Answer
-from tests.contract.reproduce import SHORT_TOKEN
+from tests.contract.answer import SHORT_TOKEN, Answer
 
 # The error codes with the HTTP status that each comes with, from the published table, as far as it concerns uploads,
 # files and projects. Written down here a second time on purpose: the suite judges a server, it does not ask one.

@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from tests.contract.answer import SHORT_TOKEN
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT
-from tests.contract.reproduce import Scene
 from tests.contract.trace import Trace
 
 TOKEN: Final = "c0417ac7" * 4
@@ -56,11 +56,21 @@ class Target:
         return ApiClient(self.base_url, token, secrets=secrets, judge=judge, trace=trace)
 
     @property
-    def scene(self) -> Scene:
-        """What a finding needs to be seen again."""
+    def origin(self) -> str:
         parts = urlsplit(self.base_url)
-        tokens = {self.token: "TOKEN", **({self.other_token: "OTHER_TOKEN"} if self.other_token else {})}
-        return Scene(f"{parts.scheme}://{parts.netloc}", tokens, self.start)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """Each token with the name of its variable."""
+        return {self.token: "TOKEN", **({self.other_token: "OTHER_TOKEN"} if self.other_token else {})}
+
+    def without_tokens(self, text: str) -> str:
+        """The text with each token's variable in its place. A short token may be part of any word, and stays."""
+        for token, variable in self.tokens.items():
+            if len(token) >= SHORT_TOKEN:
+                text = text.replace(token, f"${variable}")
+        return text
 
 
 def unproxied(base_url: str) -> dict[str, str]:

@@ -6,14 +6,13 @@ from typing import Final
 
 import attrs
 
-from tests.contract import document, forced_statuses, report, requests
-from tests.contract.answer import Broken
+from tests.contract import document, forced_statuses, report
+from tests.contract.answer import SHORT_TOKEN, Broken
 from tests.contract.client import CallCounts
 from tests.contract.findings import Finding, Outcome, causes, notes
 from tests.contract.model.model import Context
 from tests.contract.model.run import EXAMPLES, STEPS, play
 from tests.contract.options import Options, UsageError
-from tests.contract.reproduce import SHORT_TOKEN
 from tests.contract.requests import client as raw_client
 from tests.contract.schemathesis import run as schemathesis_run
 from tests.contract.server import Target, mock_arguments, started
@@ -79,7 +78,7 @@ def model(run: Run, *, examples: int = EXAMPLES, steps: int = STEPS) -> Outcome:
 
 def raw(run: Run) -> Outcome:
     """Requests that no generator sends."""
-    return raw_client.run(run.target, requests.CLAIMS, first=run.first)
+    return raw_client.run(run.target, raw_client.CLAIMS, first=run.first)
 
 
 def forced(run: Run) -> Outcome:
@@ -142,7 +141,7 @@ def conclude(outcomes: list[Outcome], options: Options, target: Target, say: Cal
     """Say what was found and where to read on."""
     found = causes(outcomes)
     for number, cause in enumerate(found[:SHOWN], 1):
-        say("\n" + report.told(number, cause, target.scene))
+        say("\n" + report.told(number, cause, target))
     if len(found) > SHOWN:
         say(f"\n{len(found) - SHOWN} more findings are in the report.")
     noted = notes(outcomes)

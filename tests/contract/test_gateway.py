@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract import requests, suite
+from tests.contract import suite
 from tests.contract.findings import notes
 from tests.contract.mutants import run as mutants
 from tests.contract.mutants.serve import served
@@ -25,7 +25,7 @@ CONTRACT_MUTANTS = (
 def test_an_honest_server_has_no_finding(way: str) -> None:
     """What nginx answers by itself to what no client sends is noted."""
     with served("none", SEED) as mock, behind_nginx(mock, way) as target:
-        raw = raw_client.run(target, requests.CLAIMS)
+        raw = raw_client.run(target, raw_client.CLAIMS)
         unit = schemathesis_run.run(target, ("examples", "coverage"), SEED)
         model = suite.model(suite.Run(target, Options(SEED)), examples=5, steps=10)
     assert [finding.message for outcome in (raw, unit, model) for finding in outcome.findings] == []

@@ -13,14 +13,13 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.contract import replay, report, reproduce, suite
+from tests.contract import report, reproduce, suite
 from tests.contract.answer import Answer, Request
 from tests.contract.document import ROOT
 from tests.contract.findings import Finding, causes
 from tests.contract.mutants.serve import served
 from tests.contract.options import SEED, Options, UsageError
-from tests.contract.reproduce import Scene
-from tests.contract.server import Target
+from tests.contract.server import PROJECT, Target
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 needs_netcat = pytest.mark.skipif(shutil.which("nc") is None, reason="nc is not installed")
@@ -71,14 +70,14 @@ def test_printed_curls_show_the_finding(mutant: str, phase: str, sequence: bool)
         finding = found(target, phase)
         with contextlib.closing(target.api()) as api:
             api.reset_mock()
-        script = reproduce.lines(finding.steps, attrs.evolve(target.scene, start=()))
+        script = reproduce.script(finding.steps, attrs.evolve(target, start=()))
         assert script is not None
         assert target.token not in script
         assert "[Filtered]" not in script
         assert ("\n" in script) is sequence
         answer = answered(shell(script, target), finding)
         ids = dict(zip(_ids(finding.steps[-1]), _ids(answer), strict=False))
-        assert replay.same_fault(finding.steps[-1], answer, ids), script
+        assert reproduce.same_fault(finding.steps[-1], answer, ids), script
 
 
 def _ids(answer: Answer) -> list[str]:
@@ -90,7 +89,7 @@ def test_printed_bytes_show_the_finding() -> None:
     """A header that no client's library sends is sent by printf and nc."""
     with served("tokens_in_any_case", SEED) as target:
         finding = found(target, "raw")
-        script = reproduce.lines(finding.steps, attrs.evolve(target.scene, start=()))
+        script = reproduce.script(finding.steps, attrs.evolve(target, start=()))
         assert script is not None
         assert "| nc " in script
         answer = answered(shell(script, target), finding)
@@ -102,10 +101,9 @@ def test_a_sequence_starts_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch
     """Findings on a server of ours can be seen after the run: its command stands first, and it is ended at last."""
     with served("missing_key", SEED) as target:
         finding = found(target, "raw")
-        scene = target.scene
     with socket.create_server(("127.0.0.1", 0)) as free:
         monkeypatch.setattr(reproduce, "PORT", free.getsockname()[1])
-    script = reproduce.lines(finding.steps, scene)
+    script = reproduce.script(finding.steps, target)
     assert script is not None
     assert "mutants serve missing_key" in script
     printed = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, check=False).stdout
@@ -135,7 +133,7 @@ def test_curl_sends_the_very_bytes(body: bytes) -> None:
         thread.start()
         origin = f"http://127.0.0.1:{port}"
         request = Request("POST", origin, "/v2/a/../%2F?x=[1]{2}", "/a/../%2F", {"X-Odd": "a'b"}, body)
-        command = reproduce.curl(request, Scene(origin))
+        command = reproduce.curl(request, Target(f"{origin}/v2", "t0k3n-t0k3n", PROJECT, own=False))
         assert command is not None
         subprocess.run(["bash", "-c", command], capture_output=True, check=True)
         thread.join(30)
@@ -148,12 +146,13 @@ def test_curl_sends_the_very_bytes(body: bytes) -> None:
 @pytest.mark.parametrize("target", ["/v2/a b", "/v2/a\x00", "/v2/" + "a" * 9000])
 def test_what_curl_cannot_send_is_left_to_replay(target: str) -> None:
     """No line is printed that sends something else."""
-    assert reproduce.curl(Request("GET", "http://x", target, target, {}, None), Scene("http://x")) is None
+    server = Target("http://x/v2", "t0k3n-t0k3n", PROJECT, own=False)
+    assert reproduce.curl(Request("GET", "http://x", target, target, {}, None), server) is None
 
 
 def test_replay_shows_a_finding_of_the_last_run(tmp_path: Path) -> None:
     """By its number: seen on the broken server, not on an honest one, and the token is in no file."""
-    environment = {**os.environ, "REPORTS": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "REPORTS": str(tmp_path)}
     command = [sys.executable, "-m", "tests.contract", "replay", "1"]
     with served("parts_of_another", SEED) as target:
         foreign = attrs.evolve(target, own=False, start=(), run="first")
@@ -164,8 +163,8 @@ def test_replay_shows_a_finding_of_the_last_run(tmp_path: Path) -> None:
     with served("none", SEED) as target:
         given = {**environment, "BASE_URL": target.base_url, "TOKEN": target.token}
         honest = subprocess.run(command, env=given, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (broken.returncode, broken.stdout.splitlines()[-1]) == (1, "Seen again."), broken.stdout + broken.stderr
-    assert (honest.returncode, honest.stdout.splitlines()[-1]) == (0, "Not seen again."), honest.stdout + honest.stderr
+    assert (broken.returncode, broken.stdout.splitlines()[-1]) == (1, "Reproduced."), broken.stdout + broken.stderr
+    assert (honest.returncode, honest.stdout.splitlines()[-1]) == (0, "Not reproduced."), honest.stdout + honest.stderr
     for path in tmp_path.iterdir():
         assert target.token not in path.read_text()
 
@@ -174,7 +173,7 @@ def test_replay_shows_a_finding_of_the_last_run(tmp_path: Path) -> None:
 def test_replay_of_no_finding_is_refused(number: str, tmp_path: Path) -> None:
     """One sentence with the numbers that there are."""
     with pytest.raises(UsageError, match="make contract"):
-        replay.run(number, Options(SEED, reports=tmp_path))
+        reproduce.replay(number, Options(SEED, reports=tmp_path))
     (tmp_path / "findings.json").write_text('{"server": {}, "findings": [{"check": "x", "wrong": "y", "steps": []}]}')
     with pytest.raises(UsageError, match="1 to 1"):
-        replay.run(number, Options(SEED, reports=tmp_path))
+        reproduce.replay(number, Options(SEED, reports=tmp_path))

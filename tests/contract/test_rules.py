@@ -8,7 +8,8 @@ import pytest
 
 from tests.contract import document, rules
 from tests.contract.answer import Answer, Request
-from tests.contract.reproduce import Scene, curl
+from tests.contract.reproduce import curl
+from tests.contract.server import Target
 
 RATE = {"x-ratelimit-limit": "1000", "x-ratelimit-remaining": "9", "x-ratelimit-reset": str(int(time.time()) + 3600)}
 JSON = {"content-type": "application/json"}
@@ -119,7 +120,7 @@ def test_a_curl_command_shows_the_request_without_the_token() -> None:
     request = Request(
         "POST", "http://x", "/v2/a/../b?c='", "/a/../b", {"X-SBG-Auth-Token": "t0k3n-t0k3n", "A": "b c"}, b"{'}"
     )
-    command = curl(request, Scene("http://x", {"t0k3n-t0k3n": "TOKEN"}))
+    command = curl(request, Target("http://x/v2", "t0k3n-t0k3n", "o/p", own=False))
     assert command is not None
     assert "t0k3n" not in command
     assert "--path-as-is" in command

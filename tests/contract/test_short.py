@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from cavatica_mock import MockServer
-from tests.contract import report, requests, suite
+from tests.contract import report, suite
 from tests.contract.answer import Broken
 from tests.contract.client import CallCounts
 from tests.contract.document import operations
@@ -55,7 +55,7 @@ def passed(outcome: Outcome) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("claim", requests.CLAIMS, ids=raw_client.sentence)
+@pytest.mark.parametrize("claim", raw_client.CLAIMS, ids=raw_client.sentence)
 def test_raw_requests(claim: raw_client.Claim, target: Target) -> None:
     """The claim holds for the mock."""
     with RawClient.at(target) as at:
@@ -70,8 +70,8 @@ def test_raw_requests_over_tls(
     """All claims hold over TLS, which every server but a mock speaks, and where calls are not limited."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
     with mock_with(tls=server_tls) as mock:
-        outcome = passed(raw_client.run(of_mock(mock.base_url), requests.CLAIMS))
-    assert len(outcome.claims) >= len(requests.CLAIMS)
+        outcome = passed(raw_client.run(of_mock(mock.base_url), raw_client.CLAIMS))
+    assert len(outcome.claims) >= len(raw_client.CLAIMS)
 
 
 def test_no_finding_shows_the_token(target: Target) -> None:
@@ -92,7 +92,7 @@ def test_no_finding_shows_the_token(target: Target) -> None:
             other.speak("GET {v2}/rate_limit HTTP/1.1\nHost: {host}")
         thread.join()
     finding = Finding.of(caught.value)
-    told = report.told(1, Cause(finding, Counter(there=1)), other.target.scene)
+    told = report.told(1, Cause(finding, Counter(there=1)), other.target)
     assert TOKEN not in told
     assert '"$TOKEN"' in told
 

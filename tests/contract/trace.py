@@ -4,7 +4,6 @@ A request depends on others by what it repeats of them: an id or a URL that an a
 own. `Trace.before` finds those, and everything that changed the same thing in between.
 """
 
-import base64
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -127,7 +126,7 @@ def _names(request: Request) -> Iterator[str]:
 
 
 def to_json(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    """As plain data, with bodies in base64."""
+    """As plain data; bytes become text in Latin-1."""
     return [
         {
             "request": {
@@ -150,8 +149,8 @@ def from_json(data: Iterable[dict[str, Any]]) -> list[Answer]:
 
 
 def _text(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()
+    return None if data is None else data.decode("latin-1")
 
 
 def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)
+    return None if text is None else text.encode("latin-1")

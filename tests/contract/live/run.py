@@ -228,7 +228,7 @@ class Visit:
     def conclude(self, left: list[str], options: Options, known: set[Drifted], *, interrupted: bool) -> int:
         findings = causes(self.outcomes)
         for number, cause in enumerate(findings, 1):
-            self.say(report.told(number, cause, self.target.scene, replayable=False) + "\n")
+            self.say(report.told(number, cause, self.target, replayable=False) + "\n")
         for each in left:
             self.say(f"LEFT BEHIND: {each}")
         budget = self.budget

@@ -7,18 +7,14 @@ from typing import Any
 from tests.contract import rules
 from tests.contract.answer import Answer
 from tests.contract.client import ApiClient
-from tests.contract.model.model import File, Model, Upload
+from tests.contract.known_uploads import KnownUpload, bare
+from tests.contract.model.model import File, Model
 
 
 def same(answer: Answer, what: str, seen: object, right: object) -> None:
     """Demand that a value of the answer is the one of the model."""
     if seen != right:
         raise answer.broken(what, f"{seen!r:.200} where {right!r:.200} is right")
-
-
-def bare(etag: object) -> object:
-    """An ETag without the quotes that storage puts round it: a server may keep them or not."""
-    return etag.strip('"') if isinstance(etag, str) else etag
 
 
 def refusal(answer: Answer, status: int | tuple[int, ...], allowed: Collection[int] | None = None) -> None:
@@ -33,7 +29,7 @@ def gone(answer: Answer) -> None:
     refusal(answer, 404, {rules.NO_SUCH_UPLOAD})
 
 
-def upload(api: ApiClient, known: Upload, list_parts: object = "true") -> Answer:
+def upload(api: ApiClient, known: KnownUpload, list_parts: object = "true") -> Answer:
     """Look at one upload with its parts."""
     answer = api.call("getUpload", upload_id=known.id, query={"list_parts": list_parts}).expect(200)
     shown = answer.json()

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.contract import rules
+from tests.contract.known_uploads import KnownUpload, bare, part_report
 from tests.contract.model import asserts
-from tests.contract.model.model import Context, Model, Upload, cleaned
+from tests.contract.model.model import Context, Model, cleaned
 
 PICK = st.integers(0, 5)
 COMPLETE = st.sampled_from(
@@ -23,13 +24,13 @@ class Uploads(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
-        self.touched: Upload | None = None
+        self.touched: KnownUpload | None = None
         self.context.begin()
 
     def reached(self, outcome: str) -> None:
         self.context.reached[outcome] += 1
 
-    def upload(self, pick: int) -> Upload:
+    def upload(self, pick: int) -> KnownUpload:
         """One of the open uploads, most often the youngest."""
         known = list(self.model.uploads.values())
         self.touched = known[-1 - pick % len(known)]
@@ -74,7 +75,7 @@ class Uploads(RuleBasedStateMachine):
         asserts.same(
             answer, "fresh_id", started["upload_id"] in model.uploads or started["upload_id"] in model.ended, False
         )
-        known = Upload(
+        known = KnownUpload(
             started["upload_id"], body.get("size"), started["part_size"], place=place, name=name, overwrite=overwrite
         )
         model.uploads[known.id] = self.touched = known
@@ -86,7 +87,7 @@ class Uploads(RuleBasedStateMachine):
     @rule(pick=PICK, number=st.integers(0, 3), again=st.booleans())
     def put(self, pick: int, number: int, again: bool) -> None:
         known = self.upload(pick)
-        numbers = list(known.needed)
+        numbers = list(known.numbers)
         missing = [each for each in numbers if each not in known.stored]
         choice = numbers if again or not missing else missing
         self.send(known, choice[number % len(choice)], fresh=again)
@@ -95,11 +96,11 @@ class Uploads(RuleBasedStateMachine):
     @rule(pick=PICK)
     def put_all(self, pick: int) -> None:
         known = self.upload(pick)
-        for number in known.needed:
+        for number in known.numbers:
             if number not in known.stored:
                 self.send(known, number)
 
-    def send(self, known: Upload, number: int, *, fresh: bool = False) -> None:
+    def send(self, known: KnownUpload, number: int, *, fresh: bool = False) -> None:
         """Ask for a part URL and put bytes there."""
         answer = self.context.api.call("getPartUrl", upload_id=known.id, part_number=number).expect(200)
         mark = (len(known.stored) + (17 if fresh else 0)) % 256
@@ -108,11 +109,11 @@ class Uploads(RuleBasedStateMachine):
         if put.status != 200 or not put.headers.get("etag"):
             raise put.broken("put", f"storage takes the bytes with 200 and an ETag: {put.body[:200]!r}")
         self.reached("part put again" if number in known.stored else "part put")
-        known.stored[number], known.etags[number] = content, put.headers["etag"].strip('"')
+        known.stored[number], known.etags[number] = content, bare(put.headers["etag"])
 
     @staticmethod
     def report(number: int, etag: str, *, quoted: bool = False) -> dict[str, Any]:
-        return {"part_number": number, "response": {"headers": {"ETag": f'"{etag}"' if quoted else etag}}}
+        return part_report(number, f'"{etag}"' if quoted else etag)
 
     @precondition(any_uploads)
     @rule(pick=PICK, quoted=st.booleans(), wrong=st.sampled_from((False, False, False, True)))
@@ -124,7 +125,7 @@ class Uploads(RuleBasedStateMachine):
         body = self.report(number, etag, quoted=quoted)
         answer = self.context.api.call("reportUploadedPart", upload_id=known.id, body=body).expect(200)
         echo = answer.json()
-        seen = (echo["part_number"], asserts.bare(echo["response"]["headers"].get("ETag")))
+        seen = (echo["part_number"], bare(echo["response"]["headers"].get("ETag")))
         asserts.same(answer, "report_echo", seen, (number, etag))
         known.reported[number] = etag
         asserts.upload(self.context.api, known)
@@ -139,7 +140,7 @@ class Uploads(RuleBasedStateMachine):
         if twice and reports:
             body.insert(0, self.report(next(iter(reports)), "2" * 32))  # the last one counts
         if bad:
-            body.append({"part_number": 0 if twice else 10001, "response": {"headers": {"ETag": "3" * 32}}})
+            body.append(part_report(0 if twice else 10001, "3" * 32))
         answer = self.context.api.call("reportUploadedParts", upload_id=known.id, body={"parts": body})
         if bad:
             asserts.refusal(answer, 400, rules.BAD_PART_NUMBER)
@@ -189,7 +190,7 @@ class Uploads(RuleBasedStateMachine):
         body = {"name": first.name, "size": 3, **self.context.destination(first.place)}
         query = {"overwrite": True} if overwrite else {}
         started = self.context.api.call("startUpload", body=body, query=query).expect(200).json()
-        rival = Upload(
+        rival = KnownUpload(
             started["upload_id"], 3, started["part_size"], place=first.place, name=first.name, overwrite=overwrite
         )
         self.model.uploads[rival.id] = rival
@@ -214,7 +215,7 @@ class Uploads(RuleBasedStateMachine):
             self.report_many(pick, twice=True, bad=False, quoted=kind == "empty")
         self.complete(pick, kind)
 
-    def completed(self, known: Upload, answer: Any, content: bytes, *, owed: bool) -> None:
+    def completed(self, known: KnownUpload, answer: Any, content: bytes, *, owed: bool) -> None:
         made = answer.json()
         asserts.same(answer, "completed_name", made["name"], known.name)
         asserts.same(answer, "completed_size", made["size"], len(content))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import attrs
 
@@ -10,35 +10,6 @@ from tests.contract.answer import Answer
 from tests.contract.client import ApiClient
 from tests.contract.known_uploads import SMALL, KnownUpload
 from tests.contract.server import Target
-
-
-@attrs.define(eq=False)
-class Upload(KnownUpload):
-    """An open upload and where it goes. `stored` is what storage holds; ETags are without quotes here."""
-
-    place: str = attrs.field(kw_only=True)
-    name: str = attrs.field(kw_only=True)
-    overwrite: bool = attrs.field(kw_only=True)
-    stored: dict[int, bytes] = attrs.field(factory=dict)
-
-    @property
-    def needed(self) -> range:
-        """The parts that make up the file, as the model sends them."""
-        if self.size is None:
-            return range(1, 3 if self.part_size <= SMALL else 2)
-        return range(1, self.count + 1)
-
-    def whole(self, extra: Mapping[int, str]) -> bytes | None:
-        """The file's bytes if the reports, with these added, are enough to complete; else None."""
-        reports = {**self.reported, **extra}
-        if not reports or sorted(reports) != list(range(1, len(reports) + 1)):
-            return None
-        if self.stored.keys() - reports.keys():
-            return None  # bytes that were sent would be lost in silence
-        if any(self.etags.get(number) != etag for number, etag in reports.items()):
-            return None
-        content = b"".join(self.stored[number] for number in sorted(reports))
-        return content if self.size is None or len(content) == self.size else None
 
 
 @attrs.define(eq=False)
@@ -57,7 +28,7 @@ class File:
 class Model:
     """Everything that was made. A place is the id of a folder, or "" for the top of the project."""
 
-    uploads: dict[str, Upload] = attrs.field(factory=dict)
+    uploads: dict[str, KnownUpload] = attrs.field(factory=dict)
     files: dict[str, File] = attrs.field(factory=dict)
     ended: list[str] = attrs.field(factory=list)
     deleted: list[str] = attrs.field(factory=list)
@@ -80,16 +51,16 @@ class Model:
     def places(self) -> list[str]:
         return ["", *(folder.id for folder in self.folders)]
 
-    def taken(self, upload: Upload) -> bool:
+    def taken(self, upload: KnownUpload) -> bool:
         """True when the name has gone to a file since, and may not be taken from it."""
         other = self.named(upload.place, upload.name)
         return other is not None and (other.content is None or not upload.overwrite)
 
-    def end(self, upload: Upload) -> None:
+    def end(self, upload: KnownUpload) -> None:
         del self.uploads[upload.id]
         self.ended.append(upload.id)
 
-    def completed(self, upload: Upload, file_id: str, content: bytes) -> File:
+    def completed(self, upload: KnownUpload, file_id: str, content: bytes) -> File:
         """The upload has become a file; one of the same name makes way."""
         self.end(upload)
         old = self.named(upload.place, upload.name)

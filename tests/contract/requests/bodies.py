@@ -3,10 +3,10 @@
 from typing import Any
 
 from tests.contract import document
+from tests.contract.known_uploads import bare, part_report
 from tests.contract.model import asserts
-from tests.contract.requests.client import Claim, RawClient, claim
+from tests.contract.requests.client import RawClient, claim
 
-CLAIMS: list[Claim] = []
 JSON = {"Content-Type": "application/json"}
 NOT_JSON = (
     b"", b" ", b"{", b"}", b"[", b"{]", b'{"a":1}x', b"{'a': 1}", b'{"a":NaN}', b'{"a":Infinity}', b"\xff", b"\x00",
@@ -23,7 +23,7 @@ def _path(raw: RawClient, operation: document.Operation) -> str:
     return operation.url(upload_id=upload.id)
 
 
-@claim(CLAIMS)
+@claim()
 def broken_json(raw: RawClient) -> None:
     """What is not JSON is refused with 400 by every operation that takes a body."""
     for operation in body_operations():
@@ -34,7 +34,7 @@ def broken_json(raw: RawClient) -> None:
             answer.expect(400, check="broken_json")
 
 
-@claim(CLAIMS)
+@claim()
 def wrong_shapes(raw: RawClient) -> None:
     """JSON that is no object, or one without what is required, is refused with 400."""
     shapes: list[Any] = [[], "x", 1, True, 1.5, [{}], {"parts": {}}, {"parts": None}, {"parts": [1]}, {"parts": [[]]}]
@@ -47,7 +47,7 @@ def wrong_shapes(raw: RawClient) -> None:
                 raw.api.send(operation.method, _path(raw, operation), json_body=shape).expect(400)
 
 
-@claim(CLAIMS)
+@claim()
 def media_types(raw: RawClient) -> None:
     """A body whose content type is not JSON is refused with 415; with parameters JSON stays JSON."""
     upload = raw.known.start()
@@ -62,26 +62,24 @@ def media_types(raw: RawClient) -> None:
         raw.api.send("POST", path, json_body=upload.report(1), headers={"Content-Type": kind}).expect(200)
 
 
-@claim(CLAIMS)
+@claim()
 def complete_bodies(raw: RawClient) -> None:
     """Every body that real clients complete with is taken: none, `null`, `{}`, an empty list, all parts again."""
     for body in (None, b"", b"null", b"{}", b'{"parts": []}'):
         upload = raw.known.start()
         raw.known.put_all(upload)
-        reports = [upload.report(number) for number in sorted(upload.etags)]
-        raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": reports}).expect(200)
+        raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": upload.reports}).expect(200)
         path = f"/upload/multipart/{upload.id}/complete"
         answer = raw.api.send("POST", path, data=body, headers=JSON if body is not None else None)
         answer.expect(200, 201, check="complete_body")
     upload = raw.known.start()
     raw.known.put_all(upload)
-    reports = [upload.report(number) for number in sorted(upload.etags)]
     for _ in range(2):
-        raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": reports}).expect(200)
-    raw.api.call("completeUpload", upload_id=upload.id, body={"parts": reports}).expect(200, 201)
+        raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": upload.reports}).expect(200)
+    raw.known.finish(upload)
 
 
-@claim(CLAIMS)
+@claim()
 def bodies_nobody_asked_for(raw: RawClient) -> None:
     """A body with GET or DELETE does no harm: the vendor's client sends `null` and `{}` there."""
     upload = raw.known.start()
@@ -90,21 +88,21 @@ def bodies_nobody_asked_for(raw: RawClient) -> None:
     raw.api.send("DELETE", f"/upload/multipart/{upload.id}", data=b"{}", headers=JSON).expect(204)
 
 
-@claim(CLAIMS)
+@claim()
 def numbers_in_bodies(raw: RawClient) -> None:
     """7.0 is a whole number in JSON and 1.5, true, "1" and 1e400 are none."""
     upload = raw.known.start()
     raw.known.put(upload, 1)
     path = f"/upload/multipart/{upload.id}/part"
     report = '{"part_number": %s, "response": {"headers": {"ETag": "%s"}}}'
-    etag = upload.etags[1].strip('"')
+    etag = upload.etags[1]
     raw.api.send("POST", path, data=(report % ("1.0", etag)).encode(), headers=JSON).expect(200)
     for odd in ("1.5", "true", '"1"', "1e400", "-1", "0", "10001", "null", "[1]", "9" * 400):
         answer = raw.api.send("POST", path, data=(report % (odd, etag)).encode(), headers=JSON)
         answer.expect(400, check="part_number")
 
 
-@claim(CLAIMS)
+@claim()
 def destinations(raw: RawClient) -> None:
     """An upload and a folder go to exactly one place: `project` and `parent` together, or neither, are refused."""
     folder, project = raw.known.folder(), raw.target.project
@@ -125,29 +123,21 @@ def destinations(raw: RawClient) -> None:
             raw.api.call(operation, body=body).expect(404, check="destination")
 
 
-@claim(CLAIMS)
+@claim()
 def etag_quotes(raw: RawClient) -> None:
     """An ETag is the same with its quotes and without: real clients send either."""
     for quote in ('"', ""):
         upload = raw.known.start()
         raw.known.put_all(upload)
-        reports = []
-        for number in sorted(upload.etags):
-            etag = quote + upload.etags[number].strip('"') + quote
-            reports.append({"part_number": number, "response": {"headers": {"ETag": etag}}})
+        reports = [part_report(number, f"{quote}{etag}{quote}") for number, etag in upload.etags.items()]
         raw.api.call("completeUpload", upload_id=upload.id, body={"parts": reports}).expect(200, 201)
 
 
-@claim(CLAIMS, own=True)
+@claim(own=True)
 def bulk_is_whole_or_nothing(raw: RawClient) -> None:
     """Of a list with one bad report none is taken, wherever in it the bad one stands."""
-    good = {"part_number": 1, "response": {"headers": {"ETag": "d41d8cd98f00b204e9800998ecf8427e"}}}
-    for bad in (
-        {"part_number": 0, "response": good["response"]},
-        {"part_number": 1},
-        {},
-        {**good, "part_number": 9999},
-    ):
+    good = part_report(1, "d41d8cd98f00b204e9800998ecf8427e")
+    for bad in ({**good, "part_number": 0}, {"part_number": 1}, {}, {**good, "part_number": 9999}):
         for parts in ([good, bad], [bad, good]):
             upload = raw.known.start()
             raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": parts}).expect(400)
@@ -156,38 +146,35 @@ def bulk_is_whole_or_nothing(raw: RawClient) -> None:
                 raise answer.broken("bulk_atomic", "a part of a refused list was taken")
 
 
-@claim(CLAIMS)
+@claim()
 def bulk_equals_one_by_one(raw: RawClient) -> None:
     """A report in bulk leaves the same behind as the same reports one by one."""
     shown = []
     for bulk in (True, False):
         upload = raw.known.start()
         raw.known.put_all(upload)
-        reports = [upload.report(number) for number in sorted(upload.etags)]
         if bulk:
-            raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": reports}).expect(200)
+            raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": upload.reports}).expect(200)
         else:
-            for report in reports:
+            for report in upload.reports:
                 raw.api.call("reportUploadedPart", upload_id=upload.id, body=report).expect(200)
         answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
-        document = answer.json()
-        shown.append(
-            (document["uploaded_parts_count"], sorted(document["parts"], key=lambda part: part["part_number"]))
-        )
+        parts = sorted(answer.json()["parts"], key=lambda part: part["part_number"])
+        shown.append((answer.json()["uploaded_parts_count"], parts))
     if shown[0] != shown[1]:
         raise answer.broken("bulk_equals_single", f"{shown[0]} in bulk, {shown[1]} one by one")
 
 
-@claim(CLAIMS)
+@claim()
 def last_report_counts(raw: RawClient) -> None:
     """A part may be reported again: the last report counts, and it is still one part."""
     upload = raw.known.start()
     raw.known.put(upload, 1)
     right = upload.report(1)
-    wrong = {"part_number": 1, "response": {"headers": {"ETag": "0" * 32}}}
+    wrong = part_report(1, "0" * 32)
     for report in (wrong, right, right):
         raw.api.call("reportUploadedPart", upload_id=upload.id, body=report).expect(200)
     answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
     asserts.same(answer, "uploaded_parts_count", answer.json()["uploaded_parts_count"], 1)
-    etags = [asserts.bare(part["response"]["headers"]["ETag"]) for part in answer.json()["parts"]]
+    etags = [bare(part["response"]["headers"]["ETag"]) for part in answer.json()["parts"]]
     asserts.same(answer, "last_report", etags, [right["response"]["headers"]["ETag"]])

@@ -115,16 +115,19 @@ def connect(url: SplitResult) -> socket.socket:
 Claim = Callable[[RawClient], None]
 
 
-def claim(claims: list[Claim], *, own: bool = False, layer: str = CONTRACT) -> Callable[[Claim], Claim]:
-    """Add a function to a module's claims.
+CLAIMS: Final[list[Claim]] = []
 
-    `own`: only for a mock of ours, as no source says it of the platform. `layer`: CONTRACT is judged everywhere,
-    TRANSPORT on a server of ours; of another it becomes a note.
+
+def claim(*, own: bool = False, layer: str = CONTRACT) -> Callable[[Claim], Claim]:
+    """Add a function to the claims. Its docstring is the sentence that it proves.
+
+    `own`: only for our own mock, as no source says it of the platform. `layer`: CONTRACT is judged everywhere,
+    TRANSPORT on our own servers; elsewhere it becomes a note.
     """
 
     def register(function: Claim) -> Claim:
         function.own, function.layer = own, layer  # type: ignore[attr-defined]
-        claims.append(function)
+        CLAIMS.append(function)
         return function
 
     return register
@@ -158,6 +161,15 @@ def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outc
 def sentence(each: Claim) -> str:
     """What a claim says, in one line."""
     return " ".join((each.__doc__ or each.__name__).split())
+
+
+def upload_calls(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A good call of each operation on an upload; the last one ends it."""
+    return [
+        ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": report}),
+        ("reportUploadedParts", {"body": {"parts": [report]}}), ("completeUpload", {"body": {"parts": [report]}}),
+        ("abortUpload", {}),
+    ]  # fmt: skip
 
 
 def valid_request(raw: RawClient, operation: document.Operation) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Headers and the lines of HTTP itself, over a raw socket: what clients' libraries refuse to send."""
+"""Tokens, headers and the lines of HTTP itself, partly over a raw socket: what client libraries refuse to send."""
 
+from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER, TRANSPORT, Answer
-from tests.contract.requests.client import Claim, RawClient, claim
+from tests.contract.requests.client import RawClient, claim, upload_calls, valid_request
 
-CLAIMS: list[Claim] = []
 GET = "GET {v2}/rate_limit HTTP/1.1\nHost: {host}"
 
 
@@ -13,14 +13,14 @@ def _refused(answer: Answer, what: str) -> None:
         raise answer.broken("malformed_http", f"{what} is refused, or the connection closed")
 
 
-@claim(CLAIMS)
+@claim()
 def header_names_in_any_case(raw: RawClient) -> None:
     """Header names are the same in any case."""
     for name in (TOKEN_HEADER.lower(), TOKEN_HEADER.upper(), "X-Sbg-Auth-Token"):
         raw.speak(f"{GET}\n{name}: {raw.target.token}", token=False).expect(200, check="header_case")
 
 
-@claim(CLAIMS)
+@claim()
 def bad_tokens(raw: RawClient) -> None:
     """A token that is wrong, cut, doubled, in another case or in another header lets nobody in."""
     token = raw.target.token
@@ -36,7 +36,7 @@ def bad_tokens(raw: RawClient) -> None:
     raw.speak(head, token=False).expect(401, check="bad_tokens")
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def two_tokens(raw: RawClient) -> None:
     """Two token headers, a good one and a bad one, do not make a server fail."""
     for pair in ((raw.target.token, "bad"), ("bad", raw.target.token)):
@@ -45,7 +45,7 @@ def two_tokens(raw: RawClient) -> None:
             raise answer.broken("malformed_http", "two tokens are no reason to fail")
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def control_characters(raw: RawClient) -> None:
     """NUL, bare carriage returns and other control characters in head or target are refused."""
     _refused(raw.speak(GET + "\nX-Odd: a\x00b"), "NUL in a header")
@@ -54,14 +54,14 @@ def control_characters(raw: RawClient) -> None:
     _refused(raw.speak("GET {v2}/rate_limit\x01 HTTP/1.1\nHost: {host}"), "a control character in the target")
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def odd_header_names(raw: RawClient) -> None:
     """A header whose name has a space in it, or that has none, is refused."""
     _refused(raw.speak(GET + "\nX Odd: 1"), "a space in a header's name")
     _refused(raw.speak(GET + "\n: 1"), "a header without a name")
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def odd_request_lines(raw: RawClient) -> None:
     """What is no request line of HTTP is refused."""
     for line in (
@@ -70,13 +70,13 @@ def odd_request_lines(raw: RawClient) -> None:
         _refused(raw.speak(f"{line}\nHost: {{host}}"), repr(line))
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def unknown_version(raw: RawClient) -> None:
     """A version of HTTP that there is not is refused."""
     _refused(raw.speak("GET {v2}/rate_limit HTTP/9.9\nHost: {host}"), "HTTP/9.9")
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def lengths_that_contradict(raw: RawClient) -> None:
     """A body with two lengths, or with a length and chunks, is refused: either could smuggle a request in."""
     head = "POST {v2}/upload/multipart HTTP/1.1\nHost: {host}\nContent-Type: application/json"
@@ -86,14 +86,14 @@ def lengths_that_contradict(raw: RawClient) -> None:
         _refused(raw.speak(f"{head}\nContent-Length: {odd}", b"{}"), f"the length {odd}")
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def chunks_without_a_size(raw: RawClient) -> None:
     """A chunk without a size is refused."""
     head = "POST {v2}/upload/multipart HTTP/1.1\nHost: {host}\nContent-Type: application/json"
     _refused(raw.speak(f"{head}\nTransfer-Encoding: chunked", b"zz\r\n{}\r\n0\r\n\r\n"), "a chunk without a size")
 
 
-@claim(CLAIMS)
+@claim()
 def chunked_bodies(raw: RawClient) -> None:
     """A body in chunks is read like any other."""
     upload = raw.known.start()
@@ -102,7 +102,7 @@ def chunked_bodies(raw: RawClient) -> None:
     answer.expect(200, check="chunked_bodies")
 
 
-@claim(CLAIMS, layer=TRANSPORT)
+@claim(layer=TRANSPORT)
 def huge_heads(raw: RawClient) -> None:
     """A head that is far too large is refused, and the server goes on."""
     _refused(raw.speak(f"{GET}\nX-Odd: {'a' * 200_000}"), "a header of 200 kB")
@@ -110,7 +110,7 @@ def huge_heads(raw: RawClient) -> None:
     raw.api.call("getRateLimit").expect(200)
 
 
-@claim(CLAIMS)
+@claim()
 def hosts_that_lie(raw: RawClient) -> None:
     """A `Host` header with markup or line breaks in it does not get into the links of an answer."""
     for host in ('x"><script>', "x/../y", "x%0d%0aSet-Cookie:a=b", "a b", ""):
@@ -121,9 +121,92 @@ def hosts_that_lie(raw: RawClient) -> None:
             raise answer.broken("host_header", "no host makes a server fail")
 
 
-@claim(CLAIMS)
+@claim()
 def empty_posts(raw: RawClient) -> None:
     """A POST without a length and without a body is answered immediately, not waited for."""
     upload = raw.known.start()
     answer = raw.speak(f"POST {{v2}}/upload/multipart/{upload.id}/complete HTTP/1.1\nHost: {{host}}")
     answer.expect(409, 411, check="empty_posts")
+
+
+@claim()
+def nobody_without_a_token(raw: RawClient) -> None:
+    """No operation answers without a token, or with one that is not good; and none of them has any effect."""
+    for operation in document.operations().values():
+        for token in ("", "0" * 32, raw.target.token[:-1], "x"):
+            answer = raw.api.send(**valid_request(raw, operation), token=token)
+            answer.expect(401, check="ignored_auth")
+            if answer.code != 90001:
+                raise answer.broken("error_code", f"code {answer.code}, and 90001 is right")
+    upload = raw.known.open_upload()
+    raw.api.call("getUpload", upload_id=upload.id).expect(200)
+
+
+@claim()
+def good_requests(raw: RawClient) -> None:
+    """Each of those requests is answered with success, or with a conflict, when the token is there."""
+    for operation in document.operations().values():
+        answer = raw.api.send(**valid_request(raw, operation))
+        answer.expect(*((200, 201, 204) if operation.id != "completeUpload" else (200, 201, 409)))
+
+
+@claim()
+def strangers_uploads(raw: RawClient) -> None:
+    """Another user's upload can be neither seen nor touched, and is in no list."""
+    if not raw.target.other_token:
+        return
+    upload = raw.known.start()
+    raw.known.put(upload, 1)
+    other = raw.target.other_token
+    for operation, arguments in upload_calls(upload.report(1)):
+        answer = raw.api.call(operation, upload_id=upload.id, token=other, **arguments)
+        answer.expect(403, 404, check="object_level_authorization")
+    listed = raw.api.call("listUploads", token=other).expect(200)
+    if upload.id in {item["upload_id"] for item in listed.json()["items"]}:
+        raise listed.broken("object_level_authorization", "another user's upload is listed")
+    answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
+    if answer.json()["uploaded_parts_count"]:
+        raise answer.broken("object_level_authorization", "a stranger's report was taken")
+
+
+@claim()
+def read_only_projects(raw: RawClient) -> None:
+    """Nothing can be put into a project that may only be read."""
+    project = raw.target.read_only_project
+    if project is None:
+        return
+    body = {"project": project, "name": raw.known.next_name()}
+    raw.api.call("startUpload", body={**body, "size": 1}).expect(403, check="read_only")
+    raw.api.call("createFolder", body={**body, "type": "folder"}).expect(403, check="read_only")
+    raw.api.call("listFiles", query={"project": project}).expect(200)
+    owner, _, name = project.partition("/")
+    raw.api.call("getProject", project_owner=owner, project_name=name).expect(200)
+
+
+@claim(own=True)
+def unknown_projects(raw: RawClient) -> None:
+    """A project that does not exist is not found, whatever is asked of it."""
+    missing = "contract/is-not-there"
+    raw.api.call("startUpload", body={"project": missing, "name": "x", "size": 1}).expect(404)
+    raw.api.call("createFolder", body={"project": missing, "name": "x", "type": "folder"}).expect(404)
+    raw.api.call("listFiles", query={"project": missing}).expect(404)
+    raw.api.call("getProject", project_owner="contract", project_name="is-not-there").expect(404)
+
+
+@claim()
+def after_the_end(raw: RawClient) -> None:
+    """An upload that was aborted, and one that was completed, is not found by any operation."""
+    aborted, completed = raw.known.start(), raw.known.start(5)
+    raw.api.call("abortUpload", upload_id=aborted.id).expect(204)
+    raw.known.put_all(completed)
+    raw.known.finish(completed)
+    for upload in (aborted, completed):
+        for operation, arguments in upload_calls(completed.report(1)):
+            answer = raw.api.call(operation, upload_id=upload.id, **arguments)
+            answer.expect(404, check="use_after_end")
+            if answer.code != rules.NO_SUCH_UPLOAD:
+                raise answer.broken("error_code", f"code {answer.code}, and {rules.NO_SUCH_UPLOAD} is right")
+        listed = raw.api.call("listUploads", query={"limit": 100}).expect(200)
+        if upload.id in {item["upload_id"] for item in listed.json()["items"]}:
+            raise listed.broken("use_after_end", "an upload that has ended is listed")
+        upload.ended = True

@@ -5,12 +5,10 @@ from urllib.parse import urlsplit
 
 from tests.contract import rules
 from tests.contract.model import asserts
-from tests.contract.requests.client import Claim, RawClient, claim
-
-CLAIMS: list[Claim] = []
+from tests.contract.requests.client import RawClient, claim
 
 
-@claim(CLAIMS)
+@claim()
 def pages_add_up(raw: RawClient) -> None:
     """The pages of a list add up to its total, each item once, in pages of any size."""
     known = raw.known
@@ -18,8 +16,7 @@ def pages_add_up(raw: RawClient) -> None:
     uploads = set()
     for _ in range(5):
         uploads.add(known.start().id)
-        name = known.next_name()
-        raw.api.call("createFolder", body={"parent": folder, "name": name, "type": "folder"}).expect(200, 201)
+        known.new_folder(folder)
     for limit in (1, 2, 4, 5, 100):
         seen = {item["upload_id"] for item in asserts.pages(raw.api, "listUploads", limit, "upload_id")}
         assert uploads <= seen, f"{len(uploads - seen)} of the open uploads are on no page of {limit}"
@@ -28,26 +25,25 @@ def pages_add_up(raw: RawClient) -> None:
             assert len(items) == 5, f"{operation}: {len(items)} items on all pages of {limit}, 5 are right"
 
 
-@claim(CLAIMS)
+@claim()
 def totals(raw: RawClient) -> None:
     """A list says how many there are in all, on every page and beyond the last."""
     folder = raw.known.new_folder()
     for number in range(3):
-        body = {"parent": folder, "name": f"f{number}", "type": "folder"}
-        raw.api.call("createFolder", body=body).expect(200, 201)
+        raw.known.new_folder(folder, f"f{number}")
     for query in ({}, {"limit": 1}, {"offset": 2}, {"offset": 3}, {"offset": 2147483647}):
         answer = raw.api.call("listFolder", file_id=folder, query=query).expect(200)
         if answer.headers.get("x-total-matching-query") != "3":
             raise answer.broken("total", f"{answer.headers.get('x-total-matching-query')} in all where 3 is right")
 
 
-@claim(CLAIMS)
+@claim()
 def filters(raw: RawClient) -> None:
     """A list by name has what has exactly this name; a list of a place has nothing of another."""
     known = raw.known
     one, two = known.new_folder(), known.new_folder()
     for parent, name in ((one, "a"), (one, "ab"), (one, "A"), (two, "a")):
-        raw.api.call("createFolder", body={"parent": parent, "name": name, "type": "folder"}).expect(200, 201)
+        known.new_folder(parent, name)
     answer = raw.api.call("listFiles", query={"parent": one, "name": "a"}).expect(200)
     asserts.same(answer, "filter_by_name", [item["name"] for item in answer.json()["items"]], ["a"])
     asserts.same(answer, "total", answer.headers.get("x-total-matching-query", "1"), "1")
@@ -57,7 +53,7 @@ def filters(raw: RawClient) -> None:
     asserts.same(answer, "filter_by_name", answer.json()["items"], [])
 
 
-@claim(CLAIMS)
+@claim()
 def hrefs_lead_back(raw: RawClient) -> None:
     """Every `href` is an absolute URL of this server, and leads to the resource that it stands in."""
     upload = raw.known.start()
@@ -82,7 +78,7 @@ def hrefs_lead_back(raw: RawClient) -> None:
                 raise followed.broken("href", f"the href {href} leads nowhere")
 
 
-@claim(CLAIMS)
+@claim()
 def free_call(raw: RawClient) -> None:
     """Asking for the rate limit costs nothing, any other call costs one, and the body says what the headers say."""
     asked = [raw.api.call("getRateLimit").expect(200) for _ in range(3)]
@@ -98,7 +94,7 @@ def free_call(raw: RawClient) -> None:
     asserts.same(asked[-1], "rate_limit_counts", left, rate["remaining"] - 1)
 
 
-@claim(CLAIMS)
+@claim()
 def listed_means_open(raw: RawClient) -> None:
     """What a list says of an upload is what the upload says of itself."""
     upload = raw.known.start(7, md5="9e107d9d372bb6826bd81d3542a419d6")
@@ -116,7 +112,7 @@ ODD_NAMES = (
 )  # fmt: skip
 
 
-@claim(CLAIMS, own=True)
+@claim(own=True)
 def odd_names(raw: RawClient) -> None:
     """Any name of 1 to 255 characters without a slash is kept as it was given, down to the file."""
     for odd in ODD_NAMES:
@@ -124,19 +120,17 @@ def odd_names(raw: RawClient) -> None:
         started = answer.json()
         upload = raw.known.note_started({"size": 4}, answer)
         raw.known.put_all(upload)
-        parts = [upload.report(number) for number in upload.numbers]
-        done = raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
-        upload.ended = True
-        shown = raw.api.call("getFile", file_id=done.json()["id"]).expect(200)
-        for name in (started["name"], done.json()["name"], shown.json()["name"]):
+        file = raw.known.finish(upload)
+        shown = raw.api.call("getFile", file_id=file["id"]).expect(200)
+        for name in (started["name"], file["name"], shown.json()["name"]):
             if name != odd:
                 raise shown.broken("name_kept", f"{odd!r} became {name!r}")
         found = raw.api.call("listFiles", query={"project": raw.target.project, "name": odd}).expect(200)
-        if [item["id"] for item in found.json()["items"]] != [done.json()["id"]]:
+        if [item["id"] for item in found.json()["items"]] != [file["id"]]:
             raise found.broken("name_found", f"{odd!r} is not found by its name")
 
 
-@claim(CLAIMS)
+@claim()
 def bad_names(raw: RawClient) -> None:
     """A name with a slash, an empty one, one of 256 characters and what is no text are refused."""
     project = raw.target.project
@@ -153,7 +147,7 @@ def bad_names(raw: RawClient) -> None:
         raw.api.call("createFolder", body=body).expect(400, check="bad_type")
 
 
-@claim(CLAIMS)
+@claim()
 def sizes(raw: RawClient) -> None:
     """A file has 0 bytes to 5 TiB; beyond is refused, and so is what is no number."""
     name = raw.known.next_name
@@ -166,7 +160,7 @@ def sizes(raw: RawClient) -> None:
         raw.api.call("startUpload", body=body).expect(400, check="bad_size")
 
 
-@claim(CLAIMS)
+@claim()
 def largest_files(raw: RawClient) -> None:
     """The part size of an answer makes a file of any size fit into 10,000 parts, whatever part size is asked for."""
     for size in (0, 1, 5 * 2**20, 10**12, 5 * 2**40):
@@ -181,14 +175,14 @@ def largest_files(raw: RawClient) -> None:
             raw.api.call("abortUpload", upload_id=started["upload_id"]).expect(204)
 
 
-@claim(CLAIMS)
+@claim()
 def empty_files(raw: RawClient) -> None:
     """An empty file is one empty part."""
     file = raw.known.complete(0)
     assert file["size"] == 0, f"the size of an empty file is {file['size']}"
 
 
-@claim(CLAIMS)
+@claim()
 def edits(raw: RawClient) -> None:
     """100 files can be edited in one call and 101 cannot; metadata keys and values have their limits."""
     file = raw.known.file()

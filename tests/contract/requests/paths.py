@@ -4,9 +4,8 @@ from urllib.parse import quote
 
 from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER
-from tests.contract.requests.client import Claim, RawClient, claim
+from tests.contract.requests.client import RawClient, claim
 
-CLAIMS: list[Claim] = []
 ODD_SEGMENTS = (
     "..", ".", "%2e%2e", "%2E", "%2F", "..%2F..", "a%2Fb", "%00", "%0d%0a", "%", "%zz", "%ff", "{upload_id}", "~",
     "%20", "*",
@@ -17,7 +16,7 @@ ODD_PART_NUMBERS = (
 )  # fmt: skip
 
 
-@claim(CLAIMS)
+@claim()
 def odd_ids(raw: RawClient) -> None:
     """An odd upload id is refused, whichever way it is written, and leads to no other resource."""
     for segment in ODD_SEGMENTS:
@@ -26,7 +25,7 @@ def odd_ids(raw: RawClient) -> None:
         raw.refuse("GET", [f"/files/{segment}", f"/files/{segment}/list", f"/files/{segment}/download_info"], 400, 404)
 
 
-@claim(CLAIMS)
+@claim()
 def empty_ids(raw: RawClient) -> None:
     """An empty id is not the list of all: it is refused."""
     raw.known.start()
@@ -36,7 +35,7 @@ def empty_ids(raw: RawClient) -> None:
     raw.refuse("POST", ["/upload/multipart//part", "/upload/multipart//complete"], json_body={})
 
 
-@claim(CLAIMS)
+@claim()
 def climbing_paths(raw: RawClient) -> None:
     """No path climbs out of its resource: `..` is a name like any other, and never a step up."""
     upload = raw.known.start()
@@ -52,7 +51,7 @@ def climbing_paths(raw: RawClient) -> None:
     ])  # fmt: skip
 
 
-@claim(CLAIMS)
+@claim()
 def encoded_ids(raw: RawClient) -> None:
     """A percent-encoded character stands for itself: an id written so is still the same id."""
     upload = raw.known.start()
@@ -62,7 +61,7 @@ def encoded_ids(raw: RawClient) -> None:
         raise answer.broken("same_upload", "another upload is shown")
 
 
-@claim(CLAIMS)
+@claim()
 def part_numbers(raw: RawClient) -> None:
     """A part number is a whole number from 1 to the last part, and nothing that merely looks like one."""
     upload = raw.known.start()
@@ -74,7 +73,7 @@ def part_numbers(raw: RawClient) -> None:
     beyond.expect(400, check="part_beyond")
 
 
-@claim(CLAIMS)
+@claim()
 def trailing_slash(raw: RawClient) -> None:
     """A report is taken at `part` and at `part/`, because real clients send either."""
     upload = raw.known.start()
@@ -85,7 +84,7 @@ def trailing_slash(raw: RawClient) -> None:
             raise answer.broken("trailing_slash", "200 is right with and without the slash")
 
 
-@claim(CLAIMS)
+@claim()
 def unknown_paths(raw: RawClient) -> None:
     """A path that the document does not know is not found."""
     upload = raw.known.start()
@@ -95,7 +94,7 @@ def unknown_paths(raw: RawClient) -> None:
     raw.refuse("GET", [f"/upload/multipart/{upload.id}/parts", f"/upload/multipart/{upload.id}/part/1/x"], 401, 404)
 
 
-@claim(CLAIMS)
+@claim()
 def other_methods(raw: RawClient) -> None:
     """A method that a path does not have is refused with 405 and `Allow`, on what is there and on what is not."""
     upload, file, folder = raw.known.start(), raw.known.file(), raw.known.folder()
@@ -110,7 +109,7 @@ def other_methods(raw: RawClient) -> None:
                 raise answer.broken(*broken)
 
 
-@claim(CLAIMS)
+@claim()
 def every_error_is_json(raw: RawClient) -> None:
     """An error is the platform's JSON off the document's paths too, and without a token."""
     raw.api.send("GET", "/nothing").expect(401, 404)
@@ -126,7 +125,7 @@ ODD_NUMBERS = (
 )  # fmt: skip
 
 
-@claim(CLAIMS)
+@claim()
 def odd_booleans(raw: RawClient) -> None:
     """`true` and `false` in any case are booleans; `yes`, `1`, `on` and nothing are not."""
     upload = raw.known.start()
@@ -143,7 +142,7 @@ def odd_booleans(raw: RawClient) -> None:
     raw.refuse("POST", [f"/upload/multipart?overwrite={odd}" for odd in ODD_BOOLEANS], 400, json_body=body)
 
 
-@claim(CLAIMS)
+@claim()
 def overwrite_spellings(raw: RawClient) -> None:
     """`overwrite` lets a name be taken again, in each spelling that real clients send; `FALSE` does not."""
     file = raw.known.complete(5)
@@ -154,7 +153,7 @@ def overwrite_spellings(raw: RawClient) -> None:
         raw.api.send("POST", f"/upload/multipart?overwrite={spelling}", json_body=body).expect(409)
 
 
-@claim(CLAIMS)
+@claim()
 def odd_numbers(raw: RawClient) -> None:
     """`limit` and `offset` are whole numbers within their bounds."""
     for name, bounds in (("limit", ("0", "-1", "101")), ("offset", ("-1",))):
@@ -165,7 +164,7 @@ def odd_numbers(raw: RawClient) -> None:
         raw.api.send("GET", f"/upload/multipart?{good}").expect(200)
 
 
-@claim(CLAIMS, own=True)
+@claim(own=True)
 def doubled_keys(raw: RawClient) -> None:
     """A key given twice is refused, if it is not repeatable: taking the first or the last would be a guess."""
     upload = raw.known.start()
@@ -178,19 +177,19 @@ def doubled_keys(raw: RawClient) -> None:
     ], 400)  # fmt: skip
 
 
-@claim(CLAIMS)
+@claim()
 def names_or(raw: RawClient) -> None:
     """`name` is repeatable: files that have any of the names are listed."""
     folder = raw.known.new_folder()
     for name in ("a", "b", "c"):
-        raw.api.call("createFolder", body={"parent": folder, "name": name, "type": "folder"}).expect(200, 201)
+        raw.known.new_folder(folder, name)
     answer = raw.api.send("GET", f"/files?parent={folder}&name=c&name=a&name=x").expect(200)
     found = {item["name"] for item in answer.json()["items"]}
     if found != {"a", "c"}:
         raise answer.broken("names_or", f"of the names a and c, {sorted(found)} were listed")
 
 
-@claim(CLAIMS)
+@claim()
 def undeclared_keys(raw: RawClient) -> None:
     """Keys that the document does not have are passed over: clients send `fields=_all` with every call."""
     upload = raw.known.start()
@@ -198,7 +197,7 @@ def undeclared_keys(raw: RawClient) -> None:
         raw.api.send("GET", f"{path}?fields=_all&x=1&x=2&y").expect(200)
 
 
-@claim(CLAIMS)
+@claim()
 def one_place(raw: RawClient) -> None:
     """Files are listed in exactly one place: a project or a folder, not both, not neither."""
     folder, project = raw.known.folder(), quote(raw.target.project)
@@ -207,7 +206,7 @@ def one_place(raw: RawClient) -> None:
     raw.api.send("GET", f"/files?parent={folder}").expect(200)
 
 
-@claim(CLAIMS)
+@claim()
 def odd_projects(raw: RawClient) -> None:
     """A project is written owner/name, and only that."""
     odd = ("x", "/", "a/", "/b", "a/b/c", "", "%2F", "a%20b/c", "a/b%0A")
@@ -217,7 +216,7 @@ def odd_projects(raw: RawClient) -> None:
         raw.api.call("startUpload", body=body).expect(400)
 
 
-@claim(CLAIMS)
+@claim()
 def odd_encodings(raw: RawClient) -> None:
     """Bytes that are no UTF-8, NUL and broken percent signs in a query are refused or passed over, never a failure."""
     for odd in ("%ff", "%c3%28", "%00", "%", "%zz", "%u0041", "%ed%a0%80", "a" * 4000):

@@ -8,9 +8,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tests.contract.answer import Answer
-from tests.contract.requests.client import Claim, RawClient, claim
-
-CLAIMS: list[Claim] = []
+from tests.contract.known_uploads import part_report
+from tests.contract.requests.client import RawClient, claim
 
 
 def _changed(url: str, **changes: str | None) -> str:
@@ -31,7 +30,7 @@ def _refused(answer: Answer, what: str) -> None:
         raise answer.broken("signed_url", f"{what} is refused")
 
 
-@claim(CLAIMS)
+@claim()
 def etag_is_the_md5(raw: RawClient) -> None:
     """Storage answers a part with a quoted ETag, its MD5; the same part may be put again."""
     grant = _grant(raw)
@@ -42,7 +41,7 @@ def etag_is_the_md5(raw: RawClient) -> None:
             raise answer.broken("etag", f'ETag {answer.headers.get("etag")} where "{md5}" is right')
 
 
-@claim(CLAIMS)
+@claim()
 def tampered_urls(raw: RawClient) -> None:
     """A signed URL in which anything was changed is refused."""
     grant = _grant(raw)
@@ -54,7 +53,7 @@ def tampered_urls(raw: RawClient) -> None:
     _refused(raw.api.put({**grant, "url": grant["url"].partition("?")[0]}, b"x"), "a URL without a signature")
 
 
-@claim(CLAIMS)
+@claim()
 def one_method(raw: RawClient) -> None:
     """The URL for a PUT is good for that and for nothing else."""
     grant = _grant(raw)
@@ -63,7 +62,7 @@ def one_method(raw: RawClient) -> None:
         _refused(raw.api.put({**grant, "method": method}, b""), f"{method} with the URL of a PUT")
 
 
-@claim(CLAIMS)
+@claim()
 def expiry(raw: RawClient) -> None:
     """A part URL says when it expires, and that is to come; a moment that was moved is not believed."""
     grant = _grant(raw)
@@ -73,7 +72,7 @@ def expiry(raw: RawClient) -> None:
         raise answer.broken("part_url_expiry", f"expires is {grant['expires']}, and it is {now}")
 
 
-@claim(CLAIMS)
+@claim()
 def own_part_only(raw: RawClient) -> None:
     """Each part of each upload has a URL of its own: bytes never get into another part."""
     one, two = raw.known.start(), raw.known.start()
@@ -87,16 +86,13 @@ def own_part_only(raw: RawClient) -> None:
     if shared:
         raise grant.broken("part_urls_differ", "two parts have the same URL")
     for upload in (one, two):
-        parts = [upload.report(number) for number in upload.numbers]
-        file = raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201).json()
-        upload.ended = True
-        link = raw.api.call("getDownloadInfo", file_id=file["id"]).expect(200)
+        link = raw.api.call("getDownloadInfo", file_id=raw.known.finish(upload)["id"]).expect(200)
         fetched = raw.api.fetch(link.field("url"))
         if fetched.body != b"".join(upload.content(number) for number in upload.numbers):
             raise fetched.broken("file_content", "the file is not what was put")
 
 
-@claim(CLAIMS)
+@claim()
 def no_more_bytes_after_the_end(raw: RawClient) -> None:
     """After an abort the part URLs lead nowhere."""
     upload = raw.known.start()
@@ -105,7 +101,7 @@ def no_more_bytes_after_the_end(raw: RawClient) -> None:
     _refused(raw.api.put(grant, b"x"), "a part of an aborted upload")
 
 
-@claim(CLAIMS)
+@claim()
 def digests(raw: RawClient) -> None:
     """Bytes that do not have the MD5 that was announced for them are not kept."""
     grant = _grant(raw)
@@ -116,22 +112,19 @@ def digests(raw: RawClient) -> None:
             raise answer.broken("content_md5", "Content-MD5 is checked")
 
 
-@claim(CLAIMS)
+@claim()
 def wrong_etags(raw: RawClient) -> None:
     """Completing asks for the ETags that storage gave: a wrong one, one of another part and none are refused."""
     for wrong in ("0" * 32, "", hashlib.md5(b"other", usedforsecurity=False).hexdigest()):
         upload = raw.known.start()
         raw.known.put_all(upload)
-        parts = [upload.report(number) for number in upload.numbers]
-        parts[-1]["response"]["headers"]["ETag"] = wrong
+        parts = [*upload.reports[:-1], part_report(upload.numbers[-1], wrong)]
         answer = raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts})
         answer.expect(400, 409, check="etag_checked")
-        parts = [upload.report(number) for number in upload.numbers]
-        raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
-        upload.ended = True
+        raw.known.finish(upload)
 
 
-@claim(CLAIMS)
+@claim()
 def missing_parts(raw: RawClient) -> None:
     """Completing asks for every part, put and reported; what is refused stays open and can be mended."""
     bodies: tuple[dict[str, Any] | None, ...] = ({"parts": []}, None)
@@ -140,6 +133,4 @@ def missing_parts(raw: RawClient) -> None:
         raw.api.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
         raw.known.put_all(upload)
         raw.api.call("completeUpload", upload_id=upload.id, body=body).expect(409, check="complete_is_whole")
-        parts = [upload.report(number) for number in upload.numbers]
-        raw.api.call("completeUpload", upload_id=upload.id, body={"parts": parts}).expect(200, 201)
-        upload.ended = True
+        raw.known.finish(upload)

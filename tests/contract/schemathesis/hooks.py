@@ -148,9 +148,8 @@ class CaseSeeding:
         if upload is None or upload.ended or len(upload.numbers) > MANY:
             return
         self.known.put_all(upload)
-        parts = [upload.report(number) for number in sorted(upload.etags)]
-        self.known.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": parts})
-        for report in parts:
+        self.known.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": upload.reports})
+        for report in upload.reports:
             upload.note_report(report)
 
 

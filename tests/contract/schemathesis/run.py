@@ -17,10 +17,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tests.contract import document, rules
-from tests.contract.answer import TOKEN_HEADER, Answer, Request
+from tests.contract.answer import SHORT_TOKEN, TOKEN_HEADER, Answer, Request
 from tests.contract.client import CallCounts
 from tests.contract.findings import Finding, Outcome, layer_of
-from tests.contract.reproduce import SHORT_TOKEN
 from tests.contract.server import Target, unproxied
 from tests.contract.trace import Steps, from_json
 
