@@ -18,11 +18,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 
+from cavatica_mock import MockServer
 from tests.contract.answer import SHORT_TOKEN
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT
@@ -87,8 +88,14 @@ def unproxied(base_url: str) -> dict[str, str]:
     return {"no_proxy": hosts, "NO_PROXY": hosts}
 
 
+def mock_server(**options: Any) -> MockServer:
+    """A mock in this process: two users, a project for each right, small parts."""
+    projects = {PROJECT: True, READ_ONLY: False}
+    return MockServer(tokens=(TOKEN, OTHER_TOKEN), projects=projects, part_size=PART_SIZE, **options)
+
+
 def mock_arguments(seed: int, *, rate_limit: str = "9000000/3600") -> list[str]:
-    """The mock's command line: two users, a project for each right, small parts, a limit that counts but is not met."""
+    """The command line of such a mock, with a rate limit that counts but is not reached."""
     arguments = [sys.executable, "-m", "cavatica_mock", "serve", "--port", "0", "--seed", str(seed)]
     arguments += ["--token", TOKEN, "--token", OTHER_TOKEN, "--rate-limit", rate_limit]
     arguments += ["--project", PROJECT, "--project", f"{READ_ONLY}:ro", "--part-size", str(PART_SIZE)]

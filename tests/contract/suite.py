@@ -1,4 +1,8 @@
-"""The whole suite on one server: the phases in turn, the floors, the reports."""
+"""The whole suite on one server: its phases in turn, the least that each must have done, and the reports.
+
+Every claim has a layer: contract is judged on any server, transport on our own. A gateway in front of another server
+may answer what no client sends in its own way, and that becomes a note. Findings of one cause are shown once.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -17,16 +21,16 @@ from tests.contract.requests import client as raw_client
 from tests.contract.schemathesis import run as schemathesis_run
 from tests.contract.server import Target, mock_arguments, started
 
-SCENARIOS: Final = 120  # of the stateful phase; about 180 are made. Below it the phase has stopped early
-WHOLE_LIVES: Final = 40  # uploads that schemathesis carries to the end; about 130 are
-LINKS: Final = 0.8  # of the links; a seed may miss a rare one or two
-MORE_SEEDS: Final = 2  # that the stateful phase is tried with again when it stopped early
+SCENARIOS: Final = 120  # of the stateful phase, which makes about 180. With fewer it stopped early
+WHOLE_LIVES: Final = 40  # uploads that schemathesis completes: about 130
+LINKS: Final = 0.8  # of the links; a seed may miss one or two
+MORE_SEEDS: Final = 2  # for another try of a stateful phase that stopped early
 SHOWN: Final = 20  # causes on the terminal; the report has them all
 
 
 @attrs.frozen
 class Run:
-    """What a phase needs to know. `first`: stop at the first finding. `before`: the phases that came before it."""
+    """The input of a phase. `first`: stop at the first finding. `before`: the phases that ran before it."""
 
     target: Target
     options: Options
@@ -47,7 +51,7 @@ def unit(run: Run) -> Outcome:
 
 
 def stateful(run: Run) -> Outcome:
-    """Schemathesis' scenarios along the links. It may stop early and say success: then other seeds are tried."""
+    """Schemathesis' scenarios along the links. It may stop early and report success: then other seeds are tried."""
     seed, reports = run.options.seed, None if run.first else run.options.reports
     outcome = floors(
         schemathesis_run.run(run.target, schemathesis_run.STATEFUL, seed, reports=reports, first=run.first), run.target
@@ -82,22 +86,23 @@ def raw(run: Run) -> Outcome:
 
 
 def forced(run: Run) -> Outcome:
-    """Declared statuses that nothing else brought out."""
+    """Declared statuses that no other phase saw."""
     return forced_statuses.run(run.target, run.seen, run.options.seed, limits=not run.first)
 
 
+# In the order in which they run: the cheap ones first; `forced` needs to know which statuses the others saw.
 PHASES: Final[dict[str, Callable[[Run], Outcome]]] = {
-    "unit": unit, "stateful": stateful, "model": model, "raw": raw, "forced": forced,
+    "raw": raw, "model": model, "unit": unit, "stateful": stateful, "forced": forced,
 }  # fmt: skip
 
 
 def run(options: Options, say: Callable[[str], None] = print) -> int:
-    """Run every phase, write the reports, say how it went. 0: no finding. 1: findings."""
+    """Run every phase, write the reports, print the result. 0: no finding. 1: findings."""
     options.check_phases(PHASES)
     with _server(options) as target:
         say(f"{target.base_url}, seed {options.seed}")
         if len(target.token) < SHORT_TOKEN:
-            say(f"TOKEN is shorter than {SHORT_TOKEN} characters: whether answers show it is not checked.")
+            say(f"TOKEN is shorter than {SHORT_TOKEN} characters: whether answers contain it is not checked.")
         outcomes: list[Outcome] = []
         for name, phase in PHASES.items():
             if not options.only or name in options.only:
@@ -112,17 +117,19 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
 
 
 def floors(outcome: Outcome, target: Target) -> Outcome:
-    """Say if the stateful phase stopped early."""
+    """Report it if the stateful phase stopped early."""
     covered, links = outcome.facts["links"]
     if target.own:
         links -= document.links_at(forced_statuses.UNREACHABLE)
     scenarios, completed = outcome.facts["scenarios"], outcome.counts.lives["completed"]
-    least = SCENARIOS if target.own else SCENARIOS // 12  # Hypothesis gives up earlier where nothing can be reset
-    outcome.demand(scenarios >= least, f"{scenarios} scenarios were played, {least} are enough")
+    least = SCENARIOS if target.own else SCENARIOS // 12  # Hypothesis gives up earlier if nothing can be reset
+    outcome.demand(scenarios >= least, f"{scenarios} scenarios were run; at least {least} are needed")
     right = links * LINKS if target.own else links // 2
-    outcome.demand(links > 0 and covered >= right, f"{covered} of {links} links were followed")
+    outcome.demand(links > 0 and covered >= right, f"only {covered} of {links} links were followed")
     lives = WHOLE_LIVES if target.own else 1
-    outcome.demand(completed >= lives, f"{completed} uploads were completed along the links, {lives} are enough")
+    outcome.demand(
+        completed >= lives, f"{completed} uploads were completed along the links; at least {lives} are needed"
+    )
     return outcome
 
 
@@ -131,37 +138,37 @@ def line(outcome: Outcome) -> str:
     calls = outcome.counts.calls
     rate = f"{calls / max(outcome.seconds, 0.001):.0f}/s"
     found = len(causes([outcome]))
-    verdict = f"{found} finding{'s' * (found != 1)}" if found else "too few" if outcome.too_few else "passed"
+    verdict = f"{found} finding{'s' * (found != 1)}" if found else "too little tried" if outcome.too_few else "passed"
     kinds = len(notes([outcome]))
     verdict += f", {kinds} note{'s' * (kinds != 1)}" if kinds else ""
     return f"{outcome.phase:32} {calls:6} calls {outcome.seconds:6.1f} s {rate:>7}  {verdict}"
 
 
 def conclude(outcomes: list[Outcome], options: Options, target: Target, say: Callable[[str], None]) -> int:
-    """Say what was found and where to read on."""
+    """Print what was found and where the reports are."""
     found = causes(outcomes)
     for number, cause in enumerate(found[:SHOWN], 1):
         say("\n" + report.told(number, cause, target))
     if len(found) > SHOWN:
-        say(f"\n{len(found) - SHOWN} more findings are in the report.")
+        say(f"\nThe report has {len(found) - SHOWN} more findings.")
     noted = notes(outcomes)
     if noted:
-        say(f"\n{len(noted)} notes: what no client sends, and a gateway may answer in its own way:")
+        say(f"\n{len(noted)} notes about requests that no client sends, which a gateway may answer in its own way:")
         for note in noted:
             say(f"- {report.noted(note)}")
     few = [f"{outcome.phase}: {message}" for outcome in outcomes for message in outcome.too_few]
     if few:
-        lead = "\nFollows from the findings, or too few were tried:" if found else "\nToo few were tried to prove much:"
+        lead = "\nNot tried enough, perhaps because of the findings:" if found else "\nNot tried enough to prove much:"
         say("\n".join((lead, *(f"- {each}" for each in few))))
     total = CallCounts.of(outcome.counts for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
     lives = ", ".join(f"{count} {what}" for what, count in total.lives.items())
     say(f"\n{total.calls} calls and {total.puts} puts in {seconds:.0f} s; uploads: {lives}.")
-    say(f"Read {options.reports / 'contract.md'}; for CI there is contract.xml beside it.")
+    say(f"Report: {options.reports / 'contract.md'}, and contract.xml beside it for CI.")
     if found:
-        say("Send a finding's requests again: python -m tests.contract replay NUMBER")
+        say("To send the requests of a finding again: python -m tests.contract replay NUMBER")
         plural = "s" * (len(found) != 1)
-        say(f"FAILED with {len(found)} finding{plural}. The same again: make contract SEED={options.seed}")
+        say(f"FAILED with {len(found)} finding{plural}. To repeat this run: make contract SEED={options.seed}")
         return 1
     say(f"Passed, seed {options.seed}.")
     return 0
@@ -169,7 +176,7 @@ def conclude(outcomes: list[Outcome], options: Options, target: Target, say: Cal
 
 @contextlib.contextmanager
 def _server(options: Options) -> Iterator[Target]:
-    """The given server, or a mock for the length of the run."""
+    """The given server, or a mock during the run."""
     given = options.given_target()
     if given is not None:
         _check(given)
@@ -180,11 +187,11 @@ def _server(options: Options) -> Iterator[Target]:
 
 
 def _check(target: Target) -> None:
-    """Raise UsageError if nothing answers or the token is refused: the whole run would only repeat that."""
+    """Raise UsageError if nothing answers or the token is refused: every request would fail."""
     try:
         status = target.api(judge=False).call("getRateLimit").status
     except Broken as broken:
         why = broken.__cause__ or broken.message
         raise UsageError(f"{target.base_url} does not answer ({why}). Check BASE_URL.") from broken
     if status == 401:
-        raise UsageError(f"{target.base_url} does not take the token. Check TOKEN.")
+        raise UsageError(f"{target.base_url} refuses the token. Check TOKEN.")

@@ -15,7 +15,7 @@ from tests.contract import report, suite
 from tests.contract.answer import CONTRACT, TRANSPORT, Answer, Request
 from tests.contract.document import ROOT, operations
 from tests.contract.findings import Finding, Outcome, causes, layer_of, notes
-from tests.contract.mutants.serve import served
+from tests.contract.mutants.proxy import served
 from tests.contract.options import SEED, Options
 from tests.contract.server import PROJECT, TOKEN, unproxied
 from tests.contract.trace import Trace
@@ -103,13 +103,13 @@ def test_every_outcome_of_the_model_is_reached_by_construction(seed: int) -> Non
 
 def test_too_few_is_no_failure(tmp_path: Path) -> None:
     """It is said; the verdict is of what was found."""
-    outcome = Outcome("stateful", too_few=["3 scenarios were played, 120 are enough"])
+    outcome = Outcome("stateful", too_few=["3 scenarios were run; at least 120 are needed"])
     said: list[str] = []
     with served("none", SEED) as target:
         report.write(tmp_path, [outcome], SEED, target)
         assert suite.conclude([outcome], Options(SEED, reports=tmp_path), target, said.append) == 0
     text = "\n".join(said)
-    assert "Too few were tried to prove much:\n- stateful: 3 scenarios were played" in text
+    assert "Not tried enough to prove much:\n- stateful: 3 scenarios were run" in text
     assert "FAILED" not in text
     assert "3 scenarios" in (tmp_path / "contract.md").read_text()
 

@@ -5,7 +5,7 @@ import pytest
 from tests.contract import suite
 from tests.contract.findings import notes
 from tests.contract.mutants import run as mutants
-from tests.contract.mutants.serve import served
+from tests.contract.mutants.proxy import served
 from tests.contract.options import SEED, Options
 from tests.contract.requests import client as raw_client
 from tests.contract.schemathesis import run as schemathesis_run

@@ -17,7 +17,7 @@ from tests.contract.client import ApiClient
 from tests.contract.document import ROOT, operations
 from tests.contract.live.drift import Drift, read_baseline
 from tests.contract.live.watchers import RateBudget
-from tests.contract.mutants.serve import served
+from tests.contract.mutants.proxy import served
 from tests.contract.options import SEED, Options, UsageError
 from tests.contract.server import PROJECT, TOKEN, Target
 

@@ -17,7 +17,7 @@ from tests.contract import report, reproduce, suite
 from tests.contract.answer import Answer, Request
 from tests.contract.document import ROOT
 from tests.contract.findings import Finding, causes
-from tests.contract.mutants.serve import served
+from tests.contract.mutants.proxy import served
 from tests.contract.options import SEED, Options, UsageError
 from tests.contract.server import PROJECT, Target
 

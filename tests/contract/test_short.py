@@ -6,12 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
 
-from cavatica_mock import MockServer
 from tests.contract import report, suite
 from tests.contract.answer import Broken
 from tests.contract.client import CallCounts
@@ -23,29 +21,13 @@ from tests.contract.options import SEED, Options
 from tests.contract.requests import client as raw_client
 from tests.contract.requests.client import RawClient
 from tests.contract.schemathesis import run as schemathesis_run
-from tests.contract.server import (
-    OTHER_TOKEN,
-    PART_SIZE,
-    PROJECT,
-    READ_ONLY,
-    TOKEN,
-    Target,
-    mock_arguments,
-    of_mock,
-    started,
-)
-
-
-def mock_with(**options: Any) -> MockServer:
-    """The mock in this process, as the suite knows it."""
-    projects = {PROJECT: True, READ_ONLY: False}
-    return MockServer(tokens=(TOKEN, OTHER_TOKEN), seed=1, projects=projects, part_size=PART_SIZE, **options)
+from tests.contract.server import PROJECT, TOKEN, Target, mock_arguments, mock_server, of_mock, started
 
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
     """The mock, with a limit that counts but is not met."""
-    with mock_with(rate_limit=(9_000_000, 3600)) as mock:
+    with mock_server(seed=1, rate_limit=(9_000_000, 3600)) as mock:
         yield of_mock(mock.base_url)
 
 
@@ -69,7 +51,7 @@ def test_raw_requests_over_tls(
 ) -> None:
     """All claims hold over TLS, which every server but a mock speaks, and where calls are not limited."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
-    with mock_with(tls=server_tls) as mock:
+    with mock_server(seed=1, tls=server_tls) as mock:
         outcome = passed(raw_client.run(of_mock(mock.base_url), raw_client.CLAIMS))
     assert len(outcome.claims) >= len(raw_client.CLAIMS)
 

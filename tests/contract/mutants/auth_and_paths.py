@@ -1,12 +1,13 @@
-"""Doors that stand open: tokens, other users, methods, media types, paths."""
+"""What should be refused and is not: tokens, other users, methods, media types, paths."""
 
 import json
 import re
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import attrs
 
-from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, request
+from tests.contract.mutants.proxy import Ask, Reply, answer, body, request
 from tests.contract.server import OTHER_TOKEN, TOKEN
 
 
@@ -26,13 +27,13 @@ def open_list(ask: Ask) -> Ask:
 
 @request()
 def tokens_in_any_case(ask: Ask) -> Ask:
-    """A token is good in capital letters too."""
+    """A token is valid in capital letters too."""
     return ask.with_header("x-sbg-auth-token", ask.token.lower())
 
 
 @request()
 def token_in_the_query(ask: Ask) -> Ask:
-    """A token is taken from the query, where logs keep it."""
+    """A token is accepted in the query, where logs keep it."""
     token = dict(parse_qsl(ask.query)).get("X-SBG-Auth-Token")
     return ask.with_header("x-sbg-auth-token", token) if token and not ask.token else ask
 
@@ -55,26 +56,23 @@ def strangers_in_the_list(ask: Ask) -> Ask:
     return _as_the_owner(ask)
 
 
-@request("createFolder")
-def read_only_can_be_written(ask: Ask) -> Ask:
-    """A project that may only be read takes folders."""
-    body = ask.json()
-    if isinstance(body, dict) and body.get("project") == "contract/read-only":
-        return ask.with_json({**body, "project": "contract/suite"})
-    return ask
+@body("createFolder")
+def read_only_can_be_written(sent: Any) -> Any:
+    """A read-only project accepts folders."""
+    return {**sent, "project": "contract/suite"} if sent.get("project") == "contract/read-only" else sent
 
 
 @answer(status=405)
 def not_found_for_a_method(reply: Reply) -> Reply:
     """A method that a path does not have is answered 404."""
-    body = {"status": 404, "code": 90003, "message": "Not found."}
-    return Reply(404, reply.headers, json.dumps(body).encode()).with_headers(allow=None)
+    error = {"status": 404, "code": 90003, "message": "Not found."}
+    return Reply(404, reply.headers).with_json(error).with_headers(allow=None)
 
 
-@behaviour
-async def no_allow(ask: Ask, way: Way) -> Reply:
+@answer()
+def no_allow(reply: Reply) -> Reply:
     """405 comes without Allow."""
-    return (await way.on(ask)).with_headers(allow=None)
+    return reply.with_headers(allow=None)
 
 
 @answer()
@@ -85,7 +83,7 @@ def allow_of_one_route(reply: Reply) -> Reply:
 
 @request()
 def any_media_type(ask: Ask) -> Ask:
-    """A body is taken for JSON whatever its content type."""
+    """A body is read as JSON whatever its content type."""
     return ask.with_header("content-type", "application/json") if ask.body else ask
 
 
@@ -112,7 +110,7 @@ def booleans_in_small_letters_only(ask: Ask) -> Ask:
 
 @request()
 def limits_are_bent(ask: Ask) -> Ask:
-    """A limit over 100 is taken for 100."""
+    """A limit over 100 is read as 100."""
     target = re.sub(r"limit=(\d{4,}|[2-9]\d\d|1[1-9]\d|10[1-9])(?=&|$)", "limit=100", ask.target)
     return ask.with_target(target)
 
@@ -166,7 +164,7 @@ def encoded_ids_are_unknown(ask: Ask) -> Ask:
 
 @answer()
 def hosts_are_believed(reply: Reply, ask: Ask) -> Reply:
-    """Whatever stands in Host gets into the links."""
+    """The text of Host is copied into the links."""
     host = unquote(ask.headers.get("host", ""))
     if ask.operation == "listUploads" and reply.status == 200 and host:
         document = reply.json()

@@ -1,10 +1,9 @@
-"""Rules of an upload's life that are not kept."""
+"""Broken rules of an upload's life."""
 
-import json
 import re
 from typing import Any
 
-from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, request
+from tests.contract.mutants.proxy import Ask, Reply, Way, behaviour, document, request
 
 
 def _reports(ask: Ask) -> list[Any] | None:
@@ -13,18 +12,16 @@ def _reports(ask: Ask) -> list[Any] | None:
     return parts if isinstance(parts, list) else None
 
 
-@behaviour
+@behaviour("abortUpload")
 async def abort_keeps(ask: Ask, way: Way) -> Reply:
-    """An aborted upload lives on."""
-    if ask.operation == "abortUpload":
-        shown = await way.on(Ask("GET", ask.target, ask.headers))
-        return Reply(204, shown.headers).with_headers(content_type=None) if shown.status == 200 else shown
-    return await way.on(ask)
+    """An aborted upload stays open."""
+    shown = await way.on(Ask("GET", ask.target, ask.headers))
+    return Reply(204, shown.headers).with_headers(content_type=None) if shown.status == 200 else shown
 
 
-@behaviour
+@behaviour()
 async def aborted_can_be_reported(ask: Ask, way: Way) -> Reply:
-    """Reports on an aborted upload are taken."""
+    """Reports on an aborted upload are accepted."""
     reply = await way.on(ask)
     if ask.operation == "abortUpload" and reply.status == 204:
         way.memory[ask.upload_id] = reply
@@ -33,7 +30,7 @@ async def aborted_can_be_reported(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@behaviour
+@behaviour()
 async def complete_keeps(ask: Ask, way: Way) -> Reply:
     """A completed upload can still be looked at."""
     if ask.operation == "completeUpload":
@@ -46,11 +43,11 @@ async def complete_keeps(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@behaviour
+@behaviour("getUpload")
 async def parts_of_another(ask: Ask, way: Way) -> Reply:
-    """The parts of another upload are shown among one's own."""
+    """A part of another upload is shown among an upload's own."""
     reply = await way.on(ask)
-    if ask.operation == "getUpload" and reply.status == 200 and "parts" in reply.json():
+    if reply.status == 200 and "parts" in reply.json():
         document = reply.json()
         others = [parts for upload, parts in way.memory.items() if upload != ask.upload_id and parts]
         way.memory[ask.upload_id] = document["parts"]
@@ -58,30 +55,25 @@ async def parts_of_another(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@answer("getUpload", 200)
-def a_part_is_lost(reply: Reply) -> Reply:
+@document("getUpload")
+def a_part_is_lost(shown: Any) -> Any:
     """The last of several parts is not listed."""
-    if len(reply.json().get("parts", ())) > 1:
-        return reply.with_json({**reply.json(), "parts": reply.json()["parts"][:-1]})
-    return reply
+    return {**shown, "parts": shown["parts"][:-1]} if len(shown.get("parts", ())) > 1 else shown
 
 
-@answer("getUpload", 200)
-def a_part_is_doubled(reply: Reply) -> Reply:
+@document("getUpload")
+def a_part_is_doubled(shown: Any) -> Any:
     """The first part is listed twice."""
-    if reply.json().get("parts"):
-        parts = reply.json()["parts"]
-        return reply.with_json({**reply.json(), "parts": [parts[0], *parts]})
-    return reply
+    return {**shown, "parts": [shown["parts"][0], *shown["parts"]]} if shown.get("parts") else shown
 
 
-@request()
+@request("getUpload")
 def parts_always_listed(ask: Ask) -> Ask:
-    """Parts are listed although nobody asked."""
-    return ask.with_target(f"{ask.target}?list_parts=true") if ask.operation == "getUpload" and not ask.query else ask
+    """Parts are listed without list_parts."""
+    return ask if ask.query else ask.with_target(f"{ask.target}?list_parts=true")
 
 
-@behaviour
+@behaviour()
 async def count_of_reports(ask: Ask, way: Way) -> Reply:
     """uploaded_parts_count counts reports, not parts."""
     reply = await way.on(ask)
@@ -93,11 +85,11 @@ async def count_of_reports(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@behaviour
+@behaviour("reportUploadedParts")
 async def bulk_in_pieces(ask: Ask, way: Way) -> Reply:
-    """Of a list with a bad report the good ones before it are taken."""
+    """Of a list with a bad report the good ones before it are accepted."""
     reports = _reports(ask)
-    if ask.operation == "reportUploadedParts" and reports:
+    if reports:
         for report in reports:
             reply = await way.on(ask.with_json({"parts": [report]}))
             if reply.status != 200:
@@ -106,7 +98,7 @@ async def bulk_in_pieces(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@behaviour
+@behaviour()
 async def bulk_drops_the_last(ask: Ask, way: Way) -> Reply:
     """Of several reports the last is lost."""
     reports = _reports(ask)
@@ -125,18 +117,18 @@ async def bulk_drops_the_last(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@request()
+@request("reportUploadedParts")
 def first_report_counts(ask: Ask) -> Ask:
     """Of two reports of a part in one list the first counts."""
     reports = _reports(ask)
-    return ask.with_json({"parts": reports[::-1]}) if ask.operation == "reportUploadedParts" and reports else ask
+    return ask.with_json({"parts": reports[::-1]}) if reports else ask
 
 
-@behaviour
+@behaviour("reportUploadedPart")
 async def later_reports_ignored(ask: Ask, way: Way) -> Reply:
-    """A part that was reported once cannot be reported again; the server says that it was."""
+    """A second report of a part is ignored and answered with success."""
     body = ask.json()
-    if ask.operation == "reportUploadedPart" and isinstance(body, dict):
+    if isinstance(body, dict):
         key = ask.upload_id, str(body.get("part_number"))
         if key in way.memory and "response" in body:
             shown = await way.on(Ask("GET", f"/v2/upload/multipart/{ask.upload_id}", ask.headers))
@@ -148,9 +140,9 @@ async def later_reports_ignored(ask: Ask, way: Way) -> Reply:
     return await way.on(ask)
 
 
-@behaviour
+@behaviour()
 async def etags_are_ignored(ask: Ask, way: Way) -> Reply:
-    """Completing takes any ETag."""
+    """Completing accepts any ETag."""
     reports = _reports(ask)
     if "/storage/" in ask.target and ask.method == "PUT":
         reply = await way.on(ask)
@@ -169,41 +161,39 @@ async def etags_are_ignored(ask: Ask, way: Way) -> Reply:
 
 @request()
 def quotes_are_kept(ask: Ask) -> Ask:
-    """An ETag with its quotes is another one than without."""
+    """An ETag with its quotes differs from one without."""
     body = re.sub(rb'"ETag": "\\"[^"\\]*\\""', b'"ETag": "quoted"', ask.body)
     return Ask(ask.method, ask.target, ask.headers, body)
 
 
-@behaviour
+@behaviour("completeUpload")
 async def half_files(ask: Ask, way: Way) -> Reply:
     """Completing succeeds although parts are missing."""
     reply = await way.on(ask)
-    if ask.operation == "completeUpload" and reply.status == 409 and reply.json().get("code") == 8007:
+    if reply.status == 409 and reply.json().get("code") == 8007:
         shown = await way.get(ask, f"/upload/multipart/{ask.upload_id}")
         file = {
             "href": "http://127.0.0.1/v2/files/" + "a" * 24, "path": "/Projects/x", "id": "a" * 24, "type": "file",
             "project": shown["project"], "name": shown["name"], "size": 0,
             "created_on": "2026-11-22T10:07:41Z", "modified_on": "2026-11-22T10:07:41Z",
         }  # fmt: skip
-        return Reply(201, reply.headers, json.dumps(file).encode())
+        return Reply(201, reply.headers).with_json(file)
     return reply
 
 
-@behaviour
+@behaviour("completeUpload")
 async def refusal_ends_the_upload(ask: Ask, way: Way) -> Reply:
-    """An upload that could not be completed is thrown away."""
+    """An upload that could not be completed is deleted."""
     reply = await way.on(ask)
-    if ask.operation == "completeUpload" and reply.status == 409:
+    if reply.status == 409:
         await way.on(Ask("DELETE", f"/v2/upload/multipart/{ask.upload_id}", ask.headers))
     return reply
 
 
 @request("startUpload")
 def always_overwrites(ask: Ask) -> Ask:
-    """A name that is taken is taken away."""
-    if not ask.query:
-        return ask.with_target(f"{ask.target}?overwrite=true")
-    return ask
+    """A file with the same name is overwritten without overwrite=true."""
+    return ask if ask.query else ask.with_target(f"{ask.target}?overwrite=true")
 
 
 @request()
@@ -212,7 +202,7 @@ def never_overwrites(ask: Ask) -> Ask:
     return ask.with_target(ask.target.replace("overwrite=true", "overwrite=false"))
 
 
-@answer("startUpload", 409)
-def conflicts_not_found(reply: Reply) -> Reply:
-    """A taken name is told with the code of an unknown file, swapped as in an old client."""
-    return reply.with_json({**reply.json(), "code": 8004})
+@document("startUpload", 409)
+def conflicts_not_found(shown: Any) -> Any:
+    """A taken name has the code of an unknown file, swapped as in an old client."""
+    return {**shown, "code": 8004}

@@ -1,17 +1,23 @@
-"""How a mutant is written, and the proxy that it works in: requests go to the mock and answers come back through it.
+"""Servers that are broken on purpose: a proxy in front of the real mock breaks one thing for each mutant.
 
-    @answer("getUpload", 200)       gets each answer of these, and returns another (also the request, if it takes two)
-    @request("startUpload")         gets each request of these, and returns another
-    @behaviour                      gets a request and the way on to the mock, and answers
+    @document("getUpload", 200)     gets the JSON body of each such answer, and returns another
+    @answer("getUpload", 200)       gets each such answer, and returns another (also the request, if it takes two)
+    @body("startUpload")            gets the JSON object in the body of each such request, and returns another
+    @request("startUpload")         gets each such request, and returns another
+    @behaviour("startUpload")       gets each such request and the way on to the mock, and answers
 
-Without an operation they get all. The first line of the docstring says what is broken.
+Without an operation they get all. The docstring says what is broken.
 """
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any, Final
 
 import aiohttp
@@ -19,11 +25,13 @@ import attrs
 from aiohttp import web
 from yarl import URL
 
-from tests.contract import document
+from tests.contract import document as openapi
+from tests.contract.options import UsageError
+from tests.contract.server import Target, again, mock_server, of_mock
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server", "host"})
 V2 = "/v2"
-_SILENT = logging.getLogger("tests.contract.mutants")  # what is no HTTP is refused, and not worth a traceback
+_SILENT = logging.getLogger("tests.contract.mutants")  # what is not HTTP is refused; a traceback would say no more
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 
@@ -49,7 +57,7 @@ class Ask:
     @property
     def operation(self) -> str | None:
         """The operationId."""
-        found = document.find(self.method, self.path) if self.target.startswith(V2) else None
+        found = openapi.find(self.method, self.path) if self.target.startswith(V2) else None
         return found.id if found else None
 
     @property
@@ -58,12 +66,12 @@ class Ask:
 
     @property
     def upload_id(self) -> str:
-        """The segment where an upload's id stands, or nothing."""
+        """The upload's id in the path, or nothing."""
         steps = self.path.split("/")
         return steps[3] if len(steps) > 3 and steps[1] == "upload" else ""
 
     def json(self) -> Any:
-        """The body, None where it is no JSON that can be read."""
+        """The body, None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -83,7 +91,7 @@ class Ask:
 
 @attrs.frozen
 class Reply:
-    """An answer. `manner` says how it goes out: whole, cut in the middle, trickling, or not at all."""
+    """An answer. `manner` says how it is sent: whole, cut, trickling, or nothing."""
 
     status: int
     headers: Mapping[str, str]
@@ -100,7 +108,7 @@ class Reply:
         return attrs.evolve(self, body=json.dumps(document).encode())
 
     def with_headers(self, **changes: str | None) -> "Reply":
-        """Change headers; `_` stands for `-`, None takes one away."""
+        """Change headers; `_` stands for `-`, None removes one."""
         names = {name.replace("_", "-"): value for name, value in changes.items()}
         kept = {name: value for name, value in self.headers.items() if name not in names}
         return attrs.evolve(
@@ -109,7 +117,7 @@ class Reply:
 
 
 class Way:
-    """The way on to the mock, and what a defect remembers from one request to the next."""
+    """The way on to the mock, and what a mutant remembers from one request to the next."""
 
     def __init__(self, origin: str, session: aiohttp.ClientSession) -> None:
         self.origin, self._session = origin, session
@@ -136,13 +144,9 @@ class Way:
 Defect = Callable[[Ask, Way], Awaitable[Reply]]
 
 
-async def no_defect(ask: Ask, way: Way) -> Reply:
-    """Nothing is broken: the proxy itself has to pass."""
-    return await way.on(ask)
-
-
-async def serve(origin: str, broken: Defect, ready: Callable[[int], None], port: int = 0) -> None:
-    """Serve until cancelled. `/_mock` is never broken: the suite speaks to the mock there."""
+@contextlib.asynccontextmanager
+async def proxy(origin: str, defect: Defect, port: int) -> AsyncIterator[int]:
+    """The proxy, and its port. `/_mock` is never broken: there the suite talks to the mock itself."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         way = Way(origin, session)
@@ -150,22 +154,16 @@ async def serve(origin: str, broken: Defect, ready: Callable[[int], None], port:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             headers = {name.lower(): value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
             headers["host"] = request.headers.get("Host", "")
-            body = await request.read()
-            ask = Ask(request.method, request.raw_path, headers, body)
-            if ask.target.startswith("/_mock"):
-                if ask.target == "/_mock/reset":
-                    way.memory.clear()
-                reply = await way.on(ask)
-            else:
-                reply = await broken(ask, way)
-            return await _out(request, reply)
+            ask = Ask(request.method, request.raw_path, headers, await request.read())
+            if ask.target == "/_mock/reset":
+                way.memory.clear()
+            return await _out(request, await (way.on(ask) if ask.target.startswith("/_mock") else defect(ask, way)))
 
         runner = web.ServerRunner(web.Server(handle, access_log=None, logger=_SILENT), shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        ready(runner.addresses[0][1])
         try:
-            await asyncio.Event().wait()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            yield runner.addresses[0][1]
         finally:
             await runner.cleanup()
 
@@ -190,46 +188,113 @@ async def _out(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
 
 
 DEFECTS: Final[dict[str, Defect]] = {}
-Answering = Callable[..., Reply]
-Asking = Callable[[Ask], Ask]
 
 
-def behaviour(function: Defect) -> Defect:
+def behaviour(operation: str | None = None) -> Callable[[Defect], Defect]:
     """Register a mutant that needs more than one request or answer."""
-    DEFECTS[function.__name__] = function
-    return function
+
+    def register(function: Defect) -> Defect:
+        async def defect(ask: Ask, way: Way) -> Reply:
+            return await (way.on(ask) if operation and ask.operation != operation else function(ask, way))
+
+        defect.__doc__ = function.__doc__
+        DEFECTS[function.__name__] = defect
+        return function
+
+    return register
 
 
-def answer(operation: str | None = None, status: int | None = None) -> Callable[[Answering], Answering]:
+def answer(operation: str | None = None, status: int | None = None) -> Callable[[Any], Any]:
     """Register a mutant that changes answers of an operation and a status."""
 
-    def register(function: Answering) -> Answering:
+    def register(function: Any) -> Any:
         takes_request = len(inspect.signature(function).parameters) > 1
 
         async def defect(ask: Ask, way: Way) -> Reply:
             reply = await way.on(ask)
-            if (operation and ask.operation != operation) or (status and reply.status != status):
+            if status and reply.status != status:
                 return reply
-            return function(reply, ask) if takes_request else function(reply)
+            changed: Reply = function(reply, ask) if takes_request else function(reply)
+            return changed
 
-        return _registered(defect, function)
+        return _registered(defect, function, operation)
 
     return register
 
 
-def request(operation: str | None = None) -> Callable[[Asking], Asking]:
+def document(operation: str | None = None, status: int = 200) -> Callable[[Any], Any]:
+    """Register a mutant that changes the JSON bodies of such answers."""
+
+    def register(function: Callable[[Any], Any]) -> Any:
+        async def defect(ask: Ask, way: Way) -> Reply:
+            reply = await way.on(ask)
+            return reply.with_json(function(reply.json())) if reply.status == status else reply
+
+        return _registered(defect, function, operation)
+
+    return register
+
+
+def request(operation: str | None = None) -> Callable[[Any], Any]:
     """Register a mutant that changes requests of an operation."""
 
-    def register(function: Asking) -> Asking:
+    def register(function: Callable[[Ask], Ask]) -> Any:
         async def defect(ask: Ask, way: Way) -> Reply:
-            return await way.on(ask if operation and ask.operation != operation else function(ask))
+            return await way.on(function(ask))
 
-        return _registered(defect, function)
+        return _registered(defect, function, operation)
 
     return register
 
 
-def _registered(defect: Defect, function: Any) -> Any:
+def body(operation: str) -> Callable[[Any], Any]:
+    """Register a mutant that changes the JSON objects in the bodies of requests of an operation."""
+
+    def register(function: Callable[[Any], Any]) -> Any:
+        async def defect(ask: Ask, way: Way) -> Reply:
+            sent = ask.json()
+            changed = function(dict(sent)) if isinstance(sent, dict) else sent
+            return await way.on(ask if changed == sent else ask.with_json(changed))
+
+        return _registered(defect, function, operation)
+
+    return register
+
+
+def _registered(defect: Defect, function: Any, operation: str | None) -> Any:
     defect.__name__, defect.__doc__ = function.__name__, function.__doc__
-    DEFECTS[function.__name__] = defect
+    behaviour(operation)(defect)
     return function
+
+
+async def _unbroken(ask: Ask, way: Way) -> Reply:
+    return await way.on(ask)
+
+
+@contextlib.contextmanager
+def served(name: str, seed: int, port: int = 0) -> Iterator[Target]:
+    """The mock with this defect, behind a proxy in this process. Raises UsageError if the port cannot be used."""
+    started: Future[tuple[int, asyncio.AbstractEventLoop]] = Future()
+    stop = asyncio.Event()
+
+    async def live(origin: str) -> None:
+        async with proxy(origin, DEFECTS.get(name, _unbroken), port) as bound:
+            started.set_result((bound, asyncio.get_running_loop()))
+            await stop.wait()
+
+    def work(origin: str) -> None:
+        try:
+            asyncio.run(live(origin))
+        except OSError:
+            started.set_exception(UsageError(f"Port {port} cannot be used."))
+
+    with mock_server(seed=seed, rate_limit=(9_000_000, 3600)) as mock:
+        thread = threading.Thread(target=work, args=(mock.origin,), daemon=True)
+        thread.start()
+        bound, loop = started.result()
+        start = [sys.executable, "-m", "tests.contract", "mutants", "serve", name, "--seed", str(seed)]
+        try:
+            yield of_mock(f"http://127.0.0.1:{bound}/v2", again(start))
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()

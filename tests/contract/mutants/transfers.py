@@ -1,10 +1,11 @@
-"""Bytes that go astray, and connections that do not hold."""
+"""Bytes that get lost, signed URLs that are not checked, and connections that break."""
 
 import re
+from typing import Any
 
 import attrs
 
-from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, request
+from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, document, request
 from tests.contract.server import TOKEN
 
 
@@ -26,7 +27,7 @@ def cut_json(reply: Reply) -> Reply:
 
 @answer("getPartUrl")
 def half_json(reply: Reply) -> Reply:
-    """A part URL is half a JSON document, well delivered."""
+    """The body of a part URL is half a JSON document."""
     return attrs.evolve(reply, body=reply.body[: len(reply.body) // 2])
 
 
@@ -36,17 +37,18 @@ def hangs_up(reply: Reply) -> Reply:
     return attrs.evolve(reply, manner="nothing")
 
 
-@behaviour
+@behaviour("getPartUrl")
 async def url_of_another_part(ask: Ask, way: Way) -> Reply:
     """Every part has the URL of part 1."""
-    if ask.operation == "getPartUrl" and (await way.on(ask)).status == 200:
+    reply = await way.on(ask)
+    if reply.status == 200:
         return await way.on(ask.with_target(re.sub(r"/part/\d+", "/part/1", ask.target)))
-    return await way.on(ask)
+    return reply
 
 
-@behaviour
+@behaviour()
 async def expired_urls_work(ask: Ask, way: Way) -> Reply:
-    """A signed URL works whatever was done to its expiry."""
+    """A signed URL works with any expiry."""
     if ask.target.startswith("/storage/"):
         match = re.search(r"uploadId=([^&]+)&partNumber=(\d+)", ask.target)
         signature = re.search(r"Signature=([^&]+)", ask.target)
@@ -61,9 +63,9 @@ async def expired_urls_work(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@behaviour
+@behaviour()
 async def unsigned_urls_work(ask: Ask, way: Way) -> Reply:
-    """Storage does not look at signatures."""
+    """Storage does not check signatures."""
     match = re.search(r"uploadId=([^&]+)&partNumber=(\d+)", ask.target)
     reply = await way.on(ask)
     if _is_put(ask) and match and reply.status == 403:
@@ -74,15 +76,15 @@ async def unsigned_urls_work(ask: Ask, way: Way) -> Reply:
     return reply
 
 
-@answer("getPartUrl", 200)
-def expired_from_the_start(reply: Reply) -> Reply:
-    """A part URL says that it expired long ago."""
-    return reply.with_json({**reply.json(), "expires": "2016-06-30T00:00:00Z"})
+@document("getPartUrl")
+def expired_from_the_start(shown: Any) -> Any:
+    """A part URL has expired when it is made."""
+    return {**shown, "expires": "2016-06-30T00:00:00Z"}
 
 
 @request()
 def storage_flips_a_bit(ask: Ask) -> Ask:
-    """Storage keeps other bytes than it was given."""
+    """Storage keeps other bytes than it received."""
     if _is_put(ask) and ask.body:
         return attrs.evolve(ask, body=bytes((ask.body[0] ^ 1,)) + ask.body[1:])
     return ask
@@ -102,13 +104,13 @@ def no_etag(reply: Reply, ask: Ask) -> Reply:
 
 @request()
 def digests_ignored(ask: Ask) -> Ask:
-    """Storage does not look at Content-MD5."""
+    """Storage does not check Content-MD5."""
     return ask.with_header("content-md5", None) if _is_put(ask) else ask
 
 
 @answer(status=404)
 def bytes_after_the_end(reply: Reply, ask: Ask) -> Reply:
-    """Storage takes parts of an upload that has ended."""
+    """Storage accepts parts of an upload that has ended."""
     return Reply(200, {"etag": '"' + "0" * 32 + '"'}) if _is_put(ask) else reply
 
 
