@@ -1,4 +1,4 @@
-"""One request and what came back, and the failure that an answer can be."""
+"""A request, its answer, and the failure of an answer."""
 
 import json
 import re
@@ -18,7 +18,7 @@ LONGEST_TARGET: Final = 8000  # characters; gateways refuse somewhat more
 
 
 class Broken(AssertionError):
-    """A server did what it must not. `check` names the rule, `wrong` says what is wrong with `answer`."""
+    """A server broke a rule. `check` names the rule, `wrong` says what is wrong with `answer`."""
 
     latest: ClassVar["Broken | None"] = None  # Hypothesis hides the one that it cannot bring about twice
 
@@ -37,7 +37,7 @@ class Broken(AssertionError):
 class Request:
     """A request as it went out. `target` is the path with the query, as on the wire; `path` is below the base URL.
 
-    `sent` has the very bytes if they were written by hand.
+    `sent` has the bytes if they were written by hand.
     """
 
     method: str
@@ -50,7 +50,7 @@ class Request:
 
     @property
     def oddity(self) -> str | None:
-        """In words, what no client of the API sends and a gateway may treat in its own way; None if nothing."""
+        """What no client of the API sends and a gateway may treat in its own way; None if there is nothing."""
         if self.method in ("TRACE", "CONNECT"):
             return f"the method {self.method}"
         if len(self.target) > LONGEST_TARGET:
@@ -58,7 +58,7 @@ class Request:
         path = self.target.partition("?")[0]
         decoded = unquote_to_bytes(path)
         if re.search(r"%(?![0-9A-Fa-f]{2})", path):
-            return "a percent sign that encodes nothing in the path"
+            return "a percent sign without two digits in the path"
         if re.search(rb"[\x00-\x20\x7f]", decoded):
             return "a space or control character in the path"
         if "%2f" in path.lower() or "\\" in path:
@@ -70,7 +70,7 @@ class Request:
         try:
             decoded.decode()
         except UnicodeError:
-            return "bytes that are no text in the path"
+            return "bytes that are not UTF-8 in the path"
         return None
 
 
@@ -78,7 +78,7 @@ class Request:
 class Answer:
     """An answer, read to its end. Header names are in lower case. `operation` is None off the document's paths.
 
-    A status of 0 stands for no answer, or one that broke off.
+    A status of 0 stands for no answer, or an incomplete one.
     """
 
     request: Request
@@ -89,7 +89,7 @@ class Answer:
     seconds: float = 0.0
 
     def json(self) -> Any:
-        """The decoded body. Raises Broken when it is not JSON."""
+        """The decoded body. Raises Broken if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -101,7 +101,7 @@ class Answer:
         if not isinstance(shown, dict) or name not in shown:
             raise self.broken("body_schema", f'the body: "{name}" is a required property')
         if not isinstance(shown[name], kind):
-            raise self.broken("body_schema", f"{name}: {shown[name]!r:.100} is of the wrong type")
+            raise self.broken("body_schema", f"{name}: {shown[name]!r:.100} has the wrong type")
         return shown[name]
 
     @property
@@ -114,7 +114,7 @@ class Answer:
 
     @property
     def code(self) -> int | None:
-        """The platform's code in an error body, None where there is none."""
+        """The platform's code in an error body, None if there is none."""
         try:
             body = json.loads(self.body)
         except ValueError:
@@ -133,7 +133,7 @@ class Answer:
 
     @property
     def by_gateway(self) -> bool:
-        """Whether a gateway in front of the API may have written this: an error, not JSON, no rate-limit headers."""
+        """Whether a gateway in front of the API may have sent this: an error without JSON and rate-limit headers."""
         limited = any(name.startswith("x-ratelimit-") for name in self.headers)
         return not self.status or (self.status >= 400 and not limited and not self.is_json)
 
@@ -142,8 +142,8 @@ class Answer:
         return Broken(check, wrong, self)
 
     def expect(self, *statuses: int, check: str = "expected_status") -> "Answer":
-        """Itself. Raises Broken when its status is none of these."""
+        """The answer itself. Raises Broken if its status is none of these."""
         if self.status not in statuses:
             wanted = " or ".join(map(str, statuses))
-            raise self.broken(check, f"{wanted} is right here; the body is {self.body[:200]!r}")
+            raise self.broken(check, f"expected {wanted}; the body is {self.body[:200]!r}")
         return self

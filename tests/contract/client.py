@@ -1,7 +1,7 @@
-"""Sends requests byte for byte as they are written, keeps them in a trace, and judges every answer.
+"""Sends requests byte for byte as written, keeps them in a trace, and judges every answer.
 
-The standard library's client is used because the others tidy a path up (`..`, `%2F`, an empty segment) before sending
-it, and because it is the quickest for many small calls.
+It uses the standard library's client, because others normalise a path (`..`, `%2F`, an empty segment) before they send
+it, and because it is the fastest for many small calls.
 """
 
 import http.client
@@ -19,15 +19,15 @@ from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER, Answer, Request
 from tests.contract.trace import Trace
 
-TIMEOUT: Final = 10.0  # seconds; a mock that takes longer holds its answer back
-IDLE: Final = 1.0  # seconds; a connection that idled longer may be closed, and nothing is ever sent twice
+TIMEOUT: Final = 10.0  # seconds; a mock that takes longer is broken
+IDLE: Final = 1.0  # seconds; after a longer pause the server may close the connection, and no request is sent twice
 ABSENT: Final = object()
 
 
 class ApiClient:
     """One connection to one server. Every answer is counted, judged by `rules`, and handed to `watch`.
 
-    Raises Broken for an answer that breaks a rule, and where there is no whole answer.
+    Raises Broken for an answer that breaks a rule, and for an incomplete answer.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ApiClient:
         token: str | None = None,
         **path: object,
     ) -> Answer:
-        """Call an operation with well-spelt parameters. `body` is sent as JSON; `token=""` sends none."""
+        """Call an operation with well-formed parameters. `body` is sent as JSON; `token=""` sends no token."""
         operation = document.operations()[operation_id]
         target = operation.url(**{name: quote(str(value), safe="") for name, value in path.items()})
         if query:
@@ -82,7 +82,7 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         token: str | None = None,
     ) -> Answer:
-        """Send a request; `target` is what follows the base URL, and is not touched."""
+        """Send a request. `target` follows the base URL and is sent unchanged."""
         sent = dict(headers or {})
         token = self.token if token is None else token
         if token:
@@ -102,38 +102,38 @@ class ApiClient:
                 self._watch(answer)
             if self._judge:
                 rules.judge(answer)
-                if wrong := rules.tells_secret(answer, self._secrets):
+                if wrong := rules.token_in(answer, self._secrets):
                     raise answer.broken("token_in_answer", wrong)
                 if token == self.token and (wrong := self._countdown.observe(answer)):
                     raise answer.broken("rate_countdown", wrong)
         return answer
 
     def put(self, grant: Mapping[str, Any], data: bytes) -> Answer:
-        """Put bytes to storage as a part URL says: its method, its headers, without the token."""
+        """Put bytes to storage with the method and headers of a part URL, without the token."""
         request = self._storage_request(grant["method"], grant["url"], grant["headers"], data)
         with self._lock:
             self.counts.puts += 1
             return self._exchange(request, None)
 
     def fetch(self, url: str) -> Answer:
-        """Read the bytes behind a download URL, without the token."""
+        """Read the bytes at a download URL, without the token."""
         answer = self._exchange(self._storage_request("GET", url, {}, None), None)
         if answer.status != 200:
-            raise answer.broken("download", "a download URL gives the bytes")
+            raise answer.broken("download", "expected the bytes of the file at a download URL")
         return answer
 
     def replay(self, request: Request) -> Answer:
-        """Send a request as it is, judging nothing."""
+        """Send a request as it is, without judging the answer."""
         return self._exchange(request, document.find(request.method, request.path))
 
     def mock(self, method: str, what: str, body: object = ABSENT) -> Answer:
-        """Speak to the mock itself, under /_mock. Nothing is counted or judged."""
+        """Call the mock's own endpoints, under /_mock. Nothing is counted or judged."""
         data = None if body is ABSENT else json.dumps(body).encode()
         target = f"/_mock/{what}"
         return self._exchange(Request(method, self.origin, target, target, {}, data), None, traced=False)
 
     def reset_mock(self) -> None:
-        """Make the mock as new."""
+        """Reset the mock."""
         self.mock("POST", "reset")
         self._countdown.clear()
         self.trace.clear()
@@ -188,7 +188,7 @@ class ApiClient:
         while block := response.read1(65536):
             body += block
             if time.monotonic() > deadline:
-                raise TimeoutError("the body trickles in")
+                raise TimeoutError("the body arrives too slowly")
         if response.length:
             raise http.client.IncompleteRead(bytes(body), response.length)
         response.close()
@@ -209,7 +209,7 @@ OTHER = "(no operation)"
 
 @attrs.define
 class CallCounts:
-    """Counts of (operationId, status). Bytes to storage are counted apart: they are not calls."""
+    """Counts of (operationId, status). PUTs to storage are counted separately: they are not calls."""
 
     seen: Counter[tuple[str, int]] = attrs.field(factory=Counter)
     puts: int = 0
@@ -227,7 +227,7 @@ class CallCounts:
 
     @property
     def lives(self) -> dict[str, int]:
-        """How many uploads were started, completed and aborted."""
+        """The numbers of uploads that were started, completed and aborted."""
         return {
             "started": self.seen["startUpload", 200],
             "completed": self.seen["completeUpload", 201] + self.seen["completeUpload", 200],
@@ -235,7 +235,7 @@ class CallCounts:
         }
 
     def statuses(self, operation: str) -> dict[int, int]:
-        """The statuses of an operation with how often each was seen."""
+        """The statuses of an operation, with their counts."""
         return {status: count for (name, status), count in sorted(self.seen.items()) if name == operation}
 
     def never_seen(self) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""openapi.yaml, as the suite reads it: operations, the answers they declare, and validators for those."""
+"""openapi.yaml as the suite reads it: operations, the answers they declare, and their validators."""
 
 import functools
 import re
@@ -74,7 +74,7 @@ def operations() -> dict[str, Operation]:
 
 
 def find(method: str, path: str) -> Operation | None:
-    """The operation that a request's method and path (below the base URL, without the query) reach.
+    """The operation of a method and a path (below the base URL, without the query).
 
     None for a path that is not text. A slash after `part` is let pass: the vendor's Python client sends it.
     """
@@ -91,12 +91,12 @@ def find(method: str, path: str) -> Operation | None:
 
 
 def methods_of(path: str) -> frozenset[str]:
-    """The methods that the document gives to a request's path; empty for one that it does not know."""
+    """The methods that the document declares for a path."""
     return frozenset(operation.method for operation in operations().values() if operation.pattern.fullmatch(path))
 
 
 def links_at(answers: Iterable[tuple[str, int]]) -> int:
-    """How many links the document gives to these answers, each an operation and a status."""
+    """The number of links that the document declares for these answers, each an operation and a status."""
     items = load()["paths"].values()
     found = {item[method]["operationId"]: item[method] for item in items for method in METHODS if method in item}
     return sum(len(resolve(found[name]["responses"][str(status)]).get("links", {})) for name, status in answers)
@@ -104,7 +104,7 @@ def links_at(answers: Iterable[tuple[str, int]]) -> int:
 
 @functools.cache
 def validator(operation_id: str, status: int) -> Any:
-    """A compiled validator of an answer's JSON body; None where the document declares none."""
+    """A compiled validator of an answer's JSON body; None if the document declares no body."""
     declared = operations()[operation_id].declared.get(status)
     if declared is None or declared.schema is None:
         return None

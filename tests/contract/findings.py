@@ -1,4 +1,4 @@
-"""What a phase of the suite came to, and findings of one cause put together."""
+"""The outcome of a phase, and the findings of a run grouped by cause."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from tests.contract.answer import CONTRACT, TRANSPORT, Answer, Broken
 from tests.contract.client import CallCounts
 from tests.contract.trace import Steps, Trace
 
-# What the suite's own code raises when an answer lacked what it needs: that answer has been blamed already.
+# What the suite's own code raises if an answer lacks what it needs. That answer has a finding already.
 FOLLOWING: Final = frozenset({"AttributeError", "IndexError", "KeyError", "StopIteration", "TypeError", "ValueError"})
 
 
@@ -21,7 +21,7 @@ FOLLOWING: Final = frozenset({"AttributeError", "IndexError", "KeyError", "StopI
 class Finding:
     """Something that is wrong: the check that found it, where, and the requests that lead to it.
 
-    `moves` is what else helps to see it again, `claim` the function that failed. `kind` names what a note is about.
+    `moves` are the moves of the model that lead to it, `claim` is the function that failed, `kind` is for notes.
     """
 
     check: str
@@ -35,7 +35,7 @@ class Finding:
 
     @classmethod
     def of(cls, error: BaseException, trace: Trace | None = None, *, layer: str = CONTRACT, kind: str = "") -> Self:
-        """From what a phase raised. `layer` and `kind` are those of the claim that failed."""
+        """A finding from an exception. `layer` and `kind` are those of the claim that failed."""
         if isinstance(error, BaseExceptionGroup):
             return cls.of(error.exceptions[0], trace, layer=layer, kind=kind)
         if not isinstance(error, Broken):
@@ -59,7 +59,7 @@ class Finding:
 
     @property
     def cause(self) -> tuple[str, int, str]:
-        """What findings of one cause have in common: the check, the status, and what is wrong but for its values."""
+        """What findings of one cause have in common: the check, the status, and what is wrong without its values."""
         wrong = self.wrong.partition("; the body is ")[0]
         wrong = re.sub(r"""(['"])(?:(?!\1).){25,}\1|[0-9A-Za-z]{20,}|\d+""", "#", wrong)
         return self.check, self.answer.status if self.answer else 0, re.sub(r"#(, #)+", "#", wrong)
@@ -68,7 +68,7 @@ class Finding:
 def layer_of(answer: Answer, check: str, layer: str = CONTRACT, kind: str = "") -> tuple[str, str]:
     """Whether what is wrong with an answer concerns every server, or only one without a gateway in front of it.
 
-    A token in an answer concerns everyone, and so does a failure that the API itself tells of.
+    A token in an answer concerns every server, and so does a failure that the API itself reports.
     """
     oddity = answer.request.oddity
     if check == "token_in_answer" or (answer.status >= 500 and not answer.by_gateway and answer.is_json):
@@ -82,8 +82,8 @@ def layer_of(answer: Answer, check: str, layer: str = CONTRACT, kind: str = "") 
 class Outcome:
     """One phase. `claims` are the cases of the JUnit report: a name, and the finding if there is one.
 
-    `own`: the server is one of ours. What another's does in the transport layer becomes a note. `too_few` says what
-    there was too little of to prove much.
+    `own`: the server is ours; on any other, findings of the transport layer become notes. `too_few` has what the phase
+    did not do often enough.
     """
 
     phase: str
@@ -106,7 +106,7 @@ class Outcome:
         self.claims.append((name, finding))
 
     def demand(self, good: bool, message: str) -> None:
-        """A floor: a phase that did too little says so."""
+        """Note `message` unless the phase did enough."""
         if not good:
             self.too_few.append(message)
 
@@ -120,7 +120,7 @@ class Outcome:
 
     @contextmanager
     def claim(self, name: str, trace: Trace | None = None, *, layer: str = CONTRACT) -> Iterator[None]:
-        """Everything within is one case of the report; what it raises is a finding."""
+        """A block that is one case of the report; what it raises is a finding."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever a broken server makes happen is the finding
@@ -131,7 +131,7 @@ class Outcome:
 
 @attrs.define
 class Cause:
-    """Findings of one cause. The one with the fewest steps is shown."""
+    """Findings of one cause, of which the one with the fewest requests is shown."""
 
     shown: Finding
     places: Counter[str]
@@ -157,13 +157,13 @@ def causes(outcomes: Sequence[Outcome]) -> list[Cause]:
 
 
 def _all(outcomes: Sequence[Outcome]) -> Iterable[Finding]:
-    """Every finding; a claim that broke off within the suite counts only if nothing else was found."""
+    """Every finding. An exception within the suite counts only if there is no other finding."""
     findings = [finding for outcome in outcomes for finding in outcome.findings]
     return [finding for finding in findings if finding.check not in FOLLOWING] or findings
 
 
 def notes(outcomes: Sequence[Outcome]) -> list[Cause]:
-    """What a gateway answers in its own way, once for each kind."""
+    """The notes of a run, one for each kind."""
     found: dict[str, Cause] = {}
     for outcome in outcomes:
         for note in outcome.notes:

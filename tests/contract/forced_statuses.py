@@ -1,7 +1,7 @@
-"""Brings out the statuses that nothing else does: by the mock's fault scripts, and by a second mock with a small limit.
+"""Brings out the statuses that no other phase saw, with the mock's faults and a second mock with a small limit.
 
-A fault makes the mock give the status; what is proved is that the answer has the shape that the document promises for
-it. Where the server is not a mock of ours there are no faults, and this phase does nothing.
+A fault makes the mock answer with the status; what is proved is that the answer has the form that the document
+declares for it. On any other server there are no faults, and this phase does nothing.
 """
 
 from collections.abc import Iterable
@@ -18,15 +18,15 @@ UNREACHABLE: Final = {
     (
         "completeUpload",
         200,
-    ): "the document allows it for platforms that answer so; the mock answers 201, the newest source",
-    ("createFolder", 201): "the same the other way round: the mock answers 200, as the vendor's OpenAPI",
+    ): "the document allows it for platforms that answer 200; the mock answers 201, as the newest source says",
+    ("createFolder", 201): "the document allows it; the mock answers 200, as the vendor's OpenAPI says",
 }
 CALLS_ALLOWED: Final = 4
 FREE: Final = "getRateLimit"
 
 
 def run(target: Target, seen: CallCounts, seed: int, *, limits: bool = True) -> Outcome:
-    """Force every declared status that was not seen yet. `limits`: also those of the rate limit, on a second mock."""
+    """Force every declared status that was not seen yet. `limits`: 429 too, on a second mock."""
     outcome = Outcome("forced statuses", own=target.own)
     if not target.own:
         return outcome
@@ -38,30 +38,32 @@ def run(target: Target, seen: CallCounts, seed: int, *, limits: bool = True) -> 
 
 
 def rate_limits(outcome: Outcome, seed: int) -> None:
-    """A mock with a small limit refuses every operation but the free one once the limit is spent."""
+    """A mock with a small limit refuses every operation but getRateLimit when the limit is used up."""
     arguments = mock_arguments(seed, rate_limit=f"{CALLS_ALLOWED}/3600")
     with started(arguments) as limited, RawClient.at(limited) as raw:
         with outcome.claim(f"{CALLS_ALLOWED} calls are answered, and the next is refused", raw.api.trace):
             for left in reversed(range(CALLS_ALLOWED)):
                 answer = raw.api.call("listUploads").expect(200)
                 if answer.headers["x-ratelimit-remaining"] != str(left):
-                    raise answer.broken("rate_countdown", f"{answer.headers['x-ratelimit-remaining']} left, not {left}")
+                    raise answer.broken(
+                        "rate_countdown", f"{answer.headers['x-ratelimit-remaining']} calls left, expected {left}"
+                    )
         for operation in document.operations().values():
             path = operation.url(
                 upload_id="x", part_number=1, file_id="0" * 24, project_owner="contract", project_name="suite"
             )
-            with outcome.claim(f"{operation.id} keeps to the rate limit", raw.api.trace):
+            with outcome.claim(f"{operation.id} obeys the rate limit", raw.api.trace):
                 answer = raw.api.send(operation.method, path)
                 answer.expect(200 if operation.id == FREE else 429, check="rate_limit")
                 if answer.headers["x-ratelimit-remaining"] != "0":
-                    raise answer.broken("rate_limit", "no calls remain")
-        with outcome.claim("one token's limit is not another's"):
+                    raise answer.broken("rate_limit", "X-RateLimit-Remaining is not 0 although the limit is used up")
+        with outcome.claim("each token has its own limit"):
             raw.api.call("listUploads", token=limited.other_token).expect(200, check="rate_limit_per_token")
         outcome.counts.update(raw.api.counts)
 
 
 def faults(outcome: Outcome, target: Target, missing: Iterable[tuple[str, int]]) -> None:
-    """Script each missing status, ask for it with a good request, and judge the answer."""
+    """Script each missing status, send a valid request, and judge the answer."""
     with RawClient.at(target) as raw:
         for operation_id, status in missing:
             if status < 400 or (operation_id, status) in UNREACHABLE:
@@ -77,7 +79,7 @@ def faults(outcome: Outcome, target: Target, missing: Iterable[tuple[str, int]])
 
 
 def demand_everything(outcome: Outcome, seen: CallCounts, *, follows: bool = False) -> None:
-    """Find fault if declared statuses were seen in no phase; `follows`: other findings explain it."""
+    """Note declared statuses that no phase saw, as a finding unless it `follows` from others."""
     missing: dict[str, list[str]] = {}
     for operation_id, status in seen.never_seen():
         if (operation_id, status) not in UNREACHABLE:
@@ -86,7 +88,7 @@ def demand_everything(outcome: Outcome, seen: CallCounts, *, follows: bool = Fal
         outcome.found("every declared status was seen", None)
         return
     listed = "; ".join(f"{operation_id} {', '.join(statuses)}" for operation_id, statuses in missing.items())
-    message = f"statuses that the document declares were never seen: {listed}"
+    message = f"declared statuses were not seen: {listed}"
     if follows:
         outcome.too_few.append(message)
     else:

@@ -98,10 +98,11 @@ class KnownUpload:
 
 
 class KnownUploads:
-    """Uploads, files and folders by id. Its own calls go over `api`."""
+    """Uploads, files and folders by id. New ones go into the project, or into the folder `home`."""
 
-    def __init__(self, api: ApiClient, project: str, run: str) -> None:
+    def __init__(self, api: ApiClient, project: str, run: str, home: str | None = None) -> None:
         self.api, self.project, self.run = api, project, run
+        self.place = {"project": project} if home is None else {"parent": home}
         self._part_size: int | None = None
         self.clear()
 
@@ -135,7 +136,7 @@ class KnownUploads:
 
     def start(self, size: int | None = None, **extra: Any) -> KnownUpload:
         """Start an upload in the project. Raises Broken if the server refuses."""
-        body = {"project": self.project, "name": self.next_name(), "size": self.several, **extra}
+        body = {**self.place, "name": self.next_name(), "size": self.several, **extra}
         if size is not None:
             body["size"] = size
         answer = self.api.call("startUpload", body=body).expect(200)
@@ -203,7 +204,7 @@ class KnownUploads:
         return self.folders[-1] if self.folders else self.new_folder()
 
     def new_folder(self, parent: str | None = None, name: str | None = None) -> str:
-        place = {"project": self.project} if parent is None else {"parent": parent}
+        place = self.place if parent is None else {"parent": parent}
         body = {**place, "name": name or self.next_name(), "type": "folder"}
         folder: str = self.api.call("createFolder", body=body).expect(200, 201).field("id")
         self.note_folder(folder)

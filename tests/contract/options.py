@@ -1,4 +1,4 @@
-"""What the suite is told, by environment variables: `make contract BASE_URL=… SEED=…` hands its own on."""
+"""The options of the suite, from environment variables: `make contract BASE_URL=… SEED=…` sets them."""
 
 import os
 import random
@@ -17,12 +17,12 @@ REPORTS: Final = ROOT / "reports"
 
 
 class UsageError(Exception):
-    """The suite was told something that it cannot do: one sentence, and what to do instead."""
+    """Wrong usage: what is wrong, and what to do instead."""
 
 
 @attrs.frozen
 class Options:
-    """`base_url` None: start a mock. `seed` is the number that repeats a run."""
+    """With `base_url` None the suite starts a mock. The same `seed` repeats a run."""
 
     seed: int
     base_url: str | None = None
@@ -38,16 +38,18 @@ class Options:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """From the variables that `python -m tests.contract --help` names. Raises UsageError."""
+        """The options that `python -m tests.contract --help` lists. Raises UsageError."""
         project = environ.get("PROJECT") or None
         if project is not None and project.count("/") != 1:
-            raise UsageError(f"PROJECT={project!r} is not of the form owner/name.")
+            raise UsageError(f"PROJECT={project!r} does not have the form owner/name.")
         try:
             share = float(environ.get("SHARE") or 0.5)
         except ValueError:
             share = 0.0
         if not 0 < share <= 1:
-            raise UsageError("SHARE is the part of the rate limit that may be used, above 0 and 1 at most: SHARE=0.5")
+            raise UsageError(
+                "SHARE is the part of the rate limit that may be used, more than 0 and at most 1: SHARE=0.5"
+            )
         return cls(
             seed=_seed(environ.get("SEED") or str(SEED)),
             base_url=(environ.get("BASE_URL") or "").rstrip("/") or None,
@@ -63,17 +65,17 @@ class Options:
         )
 
     def check_phases(self, phases: Iterable[str]) -> None:
-        """Raise UsageError if ONLY names a phase that there is not."""
+        """Raise UsageError if ONLY names an unknown phase."""
         known = list(phases)
         if unknown := [name for name in self.only if name not in known]:
-            raise UsageError(f"ONLY={unknown[0]!r}: there is no such phase. The phases are {', '.join(known)}.")
+            raise UsageError(f"ONLY={unknown[0]!r} is not a phase. The phases are {', '.join(known)}.")
 
     def given_target(self) -> Target | None:
-        """The server that BASE_URL names, None for a mock of our own. Raises UsageError without a token."""
+        """The server at BASE_URL, None for our own mock. Raises UsageError without a token."""
         if self.base_url is None:
             return None
         if self.token is None:
-            raise UsageError("BASE_URL was given without TOKEN: say both, as in make contract BASE_URL=… TOKEN=…")
+            raise UsageError("BASE_URL needs TOKEN too: make contract BASE_URL=… TOKEN=…")
         run = secrets.token_hex(3)
         return Target(
             self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run
@@ -82,13 +84,13 @@ class Options:
 
 def _keep_drifts(text: str | None) -> bool:
     if text not in (None, "keep"):
-        raise UsageError(f"BASELINE={text!r}: the drifts that are seen can be kept, with BASELINE=keep.")
+        raise UsageError(f"BASELINE={text!r} is not valid. BASELINE=keep keeps the drifts of this visit.")
     return text is not None
 
 
 def _behind(text: str | None) -> str | None:
     if text not in (None, "nginx"):
-        raise UsageError(f"BEHIND={text!r}: mutants can stand behind nginx, or behind nothing.")
+        raise UsageError(f"BEHIND={text!r} is not valid. BEHIND=nginx puts the mutants behind nginx.")
     return text
 
 
@@ -98,4 +100,4 @@ def _seed(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"SEED={text!r} is neither a whole number nor `random`.") from None
+        raise UsageError(f"SEED={text!r} is neither an integer nor `random`.") from None

@@ -1,4 +1,4 @@
-"""What a run leaves in reports/: a summary in Markdown, JUnit XML for CI, and the findings' requests for `replay`."""
+"""The reports of a run: a summary in Markdown, JUnit XML for CI, and the requests of findings for `replay`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def hidden(text: str, target: Target) -> str:
     return text if target.start else target.without_tokens(text)
 
 
-def told(number: int, cause: Cause, target: Target, *, replayable: bool = True) -> str:
+def describe(number: int, cause: Cause, target: Target, *, replayable: bool = True) -> str:
     """A finding for the terminal: what is wrong, how often and where, and lines that reproduce it."""
     shown = cause.shown
     times = "once" if cause.times == 1 else f"{cause.times} times"
@@ -39,7 +39,7 @@ def told(number: int, cause: Cause, target: Target, *, replayable: bool = True) 
     return hidden(text, target)
 
 
-def noted(cause: Cause) -> str:
+def note_line(cause: Cause) -> str:
     """A note in one line."""
     return f"{cause.shown.kind}: {cause.shown.message[:160]}" + (f" ({cause.times} times)" if cause.times > 1 else "")
 
@@ -65,23 +65,28 @@ def markdown(outcomes: Sequence[Outcome], seed: int, target: Target) -> str:
     if found:
         lines += ["## Findings", ""]
         for number, cause in enumerate(found, 1):
-            head, _, script = told(number, cause, target).partition("\n     ")
+            head, _, script = describe(number, cause, target).partition("\n     ")
             lines += [head, ""] + (
                 ["```sh", *(each.strip() for each in script.splitlines()), "```", ""] if script else []
             )
     if gateway:
-        lines += ["## Notes", "", "What no client sends, and a gateway may answer in its own way.", ""]
-        lines += [*(f"- {noted(note)}" for note in gateway), ""]
+        lines += ["## Notes", "", "Requests that no client sends, which a gateway may answer in its own way.", ""]
+        lines += [*(f"- {note_line(note)}" for note in gateway), ""]
     few = [f"- {outcome.phase}: {message}" for outcome in outcomes for message in outcome.too_few]
-    lines += ["## Too few", "", *few, ""] if few else []
-    lines += ["## Operations", "", "| operation | calls | statuses seen | declared, never seen |", "|---|---:|---|---|"]
+    lines += ["## Not tried enough", "", *few, ""] if few else []
+    lines += [
+        "## Operations",
+        "",
+        "| operation | calls | statuses seen | declared but not seen |",
+        "|---|---:|---|---|",
+    ]
     missing = total.never_seen()
     for operation in document.operations().values():
         seen = total.statuses(operation.id)
         shown = ", ".join(f"{status} x {count}" for status, count in seen.items())
         never = ", ".join(str(status) for name, status in missing if name == operation.id)
         lines.append(f"| {operation.id} | {sum(seen.values())} | {shown} | {never} |")
-    lines += ["", "Never seen, and why: "]
+    lines += ["", "Declared statuses that cannot be seen, and why:"]
     lines += [f"- {name} {status}: {why}." for (name, status), why in UNREACHABLE.items() if (name, status) in missing]
     return "\n".join(lines) + "\n"
 
@@ -105,7 +110,7 @@ def _fact(name: str, value: object) -> str:
 
 
 def junit(outcomes: Sequence[Outcome]) -> ET.Element:
-    """One suite a phase, one case a claim."""
+    """One test suite for each phase, one case for each claim."""
     root = ET.Element("testsuites", name="contract")
     for outcome in outcomes:
         suite = ET.SubElement(
@@ -121,5 +126,5 @@ def junit(outcomes: Sequence[Outcome]) -> ET.Element:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML cannot hold."""
+    """The text without characters that XML cannot contain."""
     return "".join(char if char in "\t\n" or " " <= char < "\ud800" or char > "\ue000" else "�" for char in text)

@@ -1,7 +1,7 @@
 """What is true of every answer, whatever the request was.
 
-A rule is a function of one answer that says what is wrong, or None. `judge` applies them all; the checks that
-schemathesis lacks are the same functions (`checks`).
+A rule is a function of one answer that returns what is wrong, or None. `judge` applies them all; `checks` makes them
+checks of schemathesis.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Final
 from tests.contract import document
 from tests.contract.answer import SHORT_TOKEN, Answer
 
-# The error codes with the HTTP status that each comes with, from the published table, as far as it concerns uploads,
-# files and projects. Written down here a second time on purpose: the suite judges a server, it does not ask one.
+# The error codes of uploads, files and projects with their HTTP status, from the published table. They are repeated
+# here on purpose: the suite judges a server and does not ask one.
 HTTP_STATUS: Final[dict[int, int]] = {
     0: 503,
     1000: 429,
@@ -30,13 +30,13 @@ HTTP_STATUS: Final[dict[int, int]] = {
     90010: 501,
 }
 
-# What a refusal of one situation has to be recognisable by, whatever the server: these the clients act on.
+# The codes that clients act on, on any server.
 NO_SUCH_UPLOAD: Final = 8003
 NOT_COMPLETE: Final = 8007
 NAME_TAKEN: Final = frozenset({5003, 8005, 8006})
 BAD_PART_NUMBER: Final = frozenset({8012, 8014, 8015, 90000})
 
-UNLIMITED: Final = 2**63 - 1  # calls left where there is no limit
+UNLIMITED: Final = 2**63 - 1  # calls left if there is no limit
 RATE_HEADERS: Final = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 UNROUTED: Final = frozenset({400, 401, 404, 405})
 NEVER_COUNTED: Final = "getRateLimit"
@@ -45,22 +45,22 @@ Rule = Callable[[Answer], str | None]
 
 
 def declared_status(answer: Answer) -> str | None:
-    """The operation declares the status; off the document's paths there is only refusal."""
+    """The operation declares the status. A path without an operation is refused."""
     if answer.operation is None:
-        return None if answer.status in UNROUTED else "nothing but a refusal is right where there is no operation"
+        return None if answer.status in UNROUTED else "expected a refusal, as the path has no operation"
     if answer.status not in answer.operation.declared:
         return f"the document declares only {', '.join(map(str, sorted(answer.operation.declared)))}"
     return None
 
 
 def media_type(answer: Answer) -> str | None:
-    """A body says that it is JSON, and is; where the document declares none, there is none."""
+    """A body claims to be JSON and is. If the document declares no body, there is none."""
     declared = answer.operation.declared.get(answer.status) if answer.operation else None
     if declared is not None and declared.schema is None:
-        return f"the document declares no body, and there are {len(answer.body)} bytes" if answer.body else None
+        return f"the document declares no body; the answer has {len(answer.body)} bytes" if answer.body else None
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        return f"Content-Type is {kind or 'missing'}, not application/json"
+        return f"Content-Type is {kind or 'missing'}, expected application/json"
     try:
         json.loads(answer.body)
     except ValueError:
@@ -82,7 +82,7 @@ def body_schema(answer: Answer) -> str | None:
 
 
 def rate_headers(answer: Answer) -> str | None:
-    """The rate-limit headers are there where the document requires them, and they make sense."""
+    """The rate-limit headers that the document requires are present and valid."""
     declared = answer.operation.declared.get(answer.status) if answer.operation else None
     required = declared.headers if declared else frozenset()
     if missing := sorted(required - set(answer.headers)):
@@ -91,52 +91,52 @@ def rate_headers(answer: Answer) -> str | None:
     if unlimited(answer):
         present[0] = str(UNLIMITED)
     if not all(value.isascii() and value.isdigit() for value in present):
-        return f"rate-limit headers are whole numbers, not {present}"
+        return f"the rate-limit headers are not integers: {present}"
     if len(present) < len(RATE_HEADERS):
         return "a rate-limit header is missing" if present else None
     limit, remaining, reset = map(int, present)
     if remaining > limit:
-        return f"{remaining} calls remain of {limit}"
+        return f"X-RateLimit-Remaining is {remaining}, more than the limit of {limit}"
     if not -60 <= reset - time.time() <= 86400:
-        return f"X-RateLimit-Reset is {reset}: seconds since 1970 within a day are right"
+        return f"X-RateLimit-Reset is {reset}, expected seconds since 1970, at most a day from now"
     return None
 
 
 def unlimited(answer: Answer) -> bool:
-    """Whether the server says that calls are not limited, as the platform says it of instances: the limit is -1."""
+    """Whether calls are not limited: the limit is -1, as the platform shows it for instances."""
     return answer.headers.get("x-ratelimit-limit") == "-1"
 
 
 def error_body(answer: Answer) -> str | None:
-    """An error repeats its HTTP status, has a known code that goes with it, and a sentence."""
+    """An error repeats its HTTP status, has a known code of that status, and a message."""
     if answer.status < 400:
         return None
     try:
         body = json.loads(answer.body)
     except ValueError:
-        return f"an error is a JSON object, not {answer.body[:60]!r}"
+        return f"the error is not a JSON object: {answer.body[:60]!r}"
     if not isinstance(body, dict) or not body.get("message"):
-        return "an error has a message"
+        return "the error has no message"
     if answer.operation is None and answer.status == 404 and isinstance(body.get("status"), str):
-        return None  # seen on the real platform where no operation was reached
+        return None  # seen on the real platform if no operation was reached
     if body.get("status") != answer.status:
-        return f"the body says status {body.get('status')!r}"
+        return f"the status in the body is {body.get('status')!r}"
     code = body.get("code")
     if code not in HTTP_STATUS:
-        return f"no code {code!r} is known"
+        return f"the code {code!r} is not in the published table"
     if HTTP_STATUS[code] != answer.status:
-        return f"the code {code} goes with {HTTP_STATUS[code]}"
+        return f"the code {code} belongs to status {HTTP_STATUS[code]}"
     return None
 
 
 def other_method(answer: Answer) -> tuple[str, str] | None:
-    """A method that the document does not give to a path is refused with 405, and with the list of those it gives."""
+    """A method that a path does not have is refused with 405 and a list of those it has."""
     declared = document.methods_of(answer.request.path)
     if answer.status != 405:
-        return "method_not_allowed", "405 is right for a method that the path does not have"
+        return "method_not_allowed", "expected 405 for a method that the path does not have"
     allowed = {method.strip() for method in answer.headers.get("allow", "").split(",")} - {"HEAD", "OPTIONS"}
     if allowed != declared:
-        return "allow_header", "405 comes with Allow, and that lists the methods of the document"
+        return "allow_header", "expected an Allow header with the methods of the document"
     return None
 
 
@@ -144,7 +144,7 @@ RULES: Final[tuple[Rule, ...]] = (declared_status, media_type, error_body, body_
 
 
 def breaches(answer: Answer) -> Iterable[tuple[str, str]]:
-    """The name of each rule that the answer breaks, with what is wrong. The first one is the deepest cause."""
+    """The name of each rule that the answer breaks, with what is wrong. The first is the most basic one."""
     for rule in RULES:
         try:
             wrong = rule(answer)
@@ -160,31 +160,31 @@ def judge(answer: Answer) -> None:
         raise answer.broken(check, wrong)
 
 
-def tells_secret(answer: Answer, secrets: Iterable[str]) -> str | None:
-    """Say which part of an answer contains a token. An answer never does; a short token may be part of any word."""
+def token_in(answer: Answer, secrets: Iterable[str]) -> str | None:
+    """Where an answer contains a token; None if nowhere. A short token may be part of any word and is ignored."""
     for secret in secrets:
         if len(secret) < SHORT_TOKEN:
             continue
         needle = secret.encode()
         if needle in answer.body:
-            return "the token stands in the body"
+            return "the body contains the token"
         if any(secret in value for value in answer.headers.values()):
-            return "the token stands in a header"
+            return "a header contains the token"
     return None
 
 
 class Countdown:
-    """Watches one token's `X-RateLimit-Remaining`: each counted call takes one at least, within one window."""
+    """Checks one token's `X-RateLimit-Remaining`: within a window, each counted call lowers it by at least one."""
 
     def __init__(self) -> None:
         self._last: tuple[int, int] | None = None
 
     def clear(self) -> None:
-        """The count begins anew."""
+        """The server was reset."""
         self._last = None
 
     def observe(self, answer: Answer) -> str | None:
-        """Say what is wrong with the count after this answer. Calls have to be shown in the order they were made."""
+        """What is wrong with the count after this answer, if anything. Answers must be given in their order."""
         if any(name not in answer.headers for name in RATE_HEADERS) or answer.operation is None or unlimited(answer):
             return None
         remaining, reset = int(answer.headers["x-ratelimit-remaining"]), int(answer.headers["x-ratelimit-reset"])
@@ -193,5 +193,5 @@ class Countdown:
             return None
         free = answer.operation.id == NEVER_COUNTED or answer.status == 429
         if remaining > before[0] or (remaining == before[0] and not free and before[0] > 0):
-            return f"{before[0]} calls remained before this one, {remaining} after it"
+            return f"X-RateLimit-Remaining was {before[0]} before this call and is {remaining} after it"
         return None

@@ -1,4 +1,4 @@
-"""The server that the suite judges: one that is given, or a mock that is started as a process of its own.
+"""The server that the suite tests: a given one, or a mock in a process of its own.
 
 It may stand behind nginx, as most deployments do, with the path handed on as it came, or anew.
 """
@@ -39,7 +39,7 @@ READY: Final = re.compile(r"ready: (http://\S+)")
 
 @attrs.frozen
 class Target:
-    """Where the server is and who we are there. `own`: a mock that nobody else uses, and that may be reset."""
+    """A server and our users there. `own`: a mock that nobody else uses and that may be reset."""
 
     base_url: str
     token: str = attrs.field(repr=False)
@@ -51,7 +51,7 @@ class Target:
     start: tuple[str, ...] = ()  # the command that starts such a server again, but for its port
 
     def api(self, *, judge: bool = True, token: str | None = None, trace: Trace | None = None) -> ApiClient:
-        """A connection of its own. No answer may show either token."""
+        """A new connection. No answer may contain a token."""
         secrets = tuple(secret for secret in (self.token, self.other_token) if secret)
         token = token or self.token
         return ApiClient(self.base_url, token, secrets=secrets, judge=judge, trace=trace)
@@ -75,7 +75,7 @@ class Target:
 
 
 def unproxied(base_url: str) -> dict[str, str]:
-    """The environment in which no proxy stands before a server of this machine."""
+    """The environment variables that keep proxies away from a server on this machine."""
     host = urlsplit(base_url).hostname or ""
     try:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -89,7 +89,7 @@ def unproxied(base_url: str) -> dict[str, str]:
 
 
 def mock_server(**options: Any) -> MockServer:
-    """A mock in this process: two users, a project for each right, small parts."""
+    """A mock in this process: two users, a writable and a read-only project, small parts."""
     projects = {PROJECT: True, READ_ONLY: False}
     return MockServer(tokens=(TOKEN, OTHER_TOKEN), projects=projects, part_size=PART_SIZE, **options)
 
@@ -110,7 +110,7 @@ def of_mock(base_url: str, start: Sequence[str] = ()) -> Target:
 
 
 def again(arguments: Sequence[str]) -> list[str]:
-    """The command that starts a server, as somebody types it at the top of the repository, without its port."""
+    """The command that starts the server again, typed at the top of the repository, without its port."""
     executable = Path(arguments[0])
     if executable.is_relative_to(ROOT):
         executable = executable.relative_to(ROOT)
@@ -119,11 +119,8 @@ def again(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def started(arguments: Sequence[str]) -> Iterator[Target]:
-    """A server as a process, from its ready line to SIGTERM. Raises RuntimeError when it does not come up."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """A server as a process, from its ready line to SIGTERM. Raises RuntimeError if it does not start."""
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     readers: list[threading.Thread] = []
     try:
         assert process.stdout is not None
@@ -151,7 +148,7 @@ def started(arguments: Sequence[str]) -> Iterator[Target]:
 
 
 def _drain(stream: object) -> None:
-    """Read on, so that a full pipe never stops the server."""
+    """Read everything, so that a full pipe does not stop the server."""
     for _ in stream:  # type: ignore[attr-defined]
         pass
 
@@ -191,10 +188,10 @@ def nginx() -> str | None:
 
 @contextlib.contextmanager
 def behind_nginx(target: Target, way: str = AS_IT_CAME) -> Iterator[Target]:
-    """The server behind nginx: one that is not ours. Raises RuntimeError if nginx does not start."""
+    """The server behind nginx, as one that is not ours. Raises RuntimeError if nginx does not start."""
     program = nginx()
     if program is None:
-        raise RuntimeError("nginx is not installed: apt-get install nginx-light, or the like.")
+        raise RuntimeError("nginx is not installed. Install it, for example: apt-get install nginx-light.")
     server = urlsplit(target.base_url)
     with tempfile.TemporaryDirectory(prefix="contract-nginx-") as folder:
         port = _free_port()
@@ -219,7 +216,7 @@ def _free_port() -> int:
 
 
 def _wait(process: "subprocess.Popen[str]", port: int) -> None:
-    """Until it takes connections: nginx has no ready line."""
+    """Wait until it accepts connections: nginx has no ready line."""
     deadline = time.monotonic() + LONGEST_START
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -74,7 +74,7 @@ def model(run: Run, *, examples: int = EXAMPLES, steps: int = STEPS) -> Outcome:
     except Broken as error:
         api.close()
         outcome = Outcome("model", own=run.target.own)
-        outcome.found("a first upload can be started and aborted", Finding.of(error, api.trace))
+        outcome.found("an upload can be started and aborted", Finding.of(error, api.trace))
         return outcome
     with contextlib.closing(context):
         return play(context, run.options.seed, examples=examples, steps=steps, shrink=not run.first)
@@ -148,14 +148,14 @@ def conclude(outcomes: list[Outcome], options: Options, target: Target, say: Cal
     """Print what was found and where the reports are."""
     found = causes(outcomes)
     for number, cause in enumerate(found[:SHOWN], 1):
-        say("\n" + report.told(number, cause, target))
+        say("\n" + report.describe(number, cause, target))
     if len(found) > SHOWN:
         say(f"\nThe report has {len(found) - SHOWN} more findings.")
     noted = notes(outcomes)
     if noted:
         say(f"\n{len(noted)} notes about requests that no client sends, which a gateway may answer in its own way:")
         for note in noted:
-            say(f"- {report.noted(note)}")
+            say(f"- {report.note_line(note)}")
     few = [f"{outcome.phase}: {message}" for outcome in outcomes for message in outcome.too_few]
     if few:
         lead = "\nNot tried enough, perhaps because of the findings:" if found else "\nNot tried enough to prove much:"

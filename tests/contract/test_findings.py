@@ -1,4 +1,4 @@
-"""Findings of one cause stand once, with their count; what a run did too little of is said and is no failure."""
+"""Findings of one cause are shown once, with their count; what a run did not try enough is shown and not a failure."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_one_cause_is_one_finding() -> None:
 
 
 def test_a_start_that_is_broken_is_one_finding(tmp_path: Path) -> None:
-    """A required key that was renamed: what follows from it is not told again, and the count says how often."""
+    """A renamed required key is one finding with a count, without what follows from it."""
     with served("renamed_key", SEED) as target:
         run = suite.Run(target, Options(SEED, reports=tmp_path))
         generated = suite.schemathesis_run.run(target, ("examples", "coverage"), SEED)
@@ -77,14 +77,14 @@ def test_the_layer_is_that_of_the_request(target: str, method: str, status: int,
 
 
 def test_no_gateway_is_an_excuse_for_what_the_api_says() -> None:
-    """A failure that the API itself tells of, and a token in an answer, count for any request."""
+    """A failure that the API itself reports, and a token in an answer, count for any request."""
     odd = "/v2/files/%00"
     assert layer_of(answer("getFile", 500, odd, body=b'{"status": 500}'), "declared_status")[0] == CONTRACT
     assert layer_of(answer("getFile", 400, odd), "token_in_answer")[0] == CONTRACT
 
 
 def test_a_note_stands_once_for_each_kind() -> None:
-    """And only on a server that is not ours: there it is a finding."""
+    """And only on a server that is not ours; on ours it is a finding."""
     for own in (True, False):
         outcome = Outcome("raw", own=own)
         for target in ("/v2/files/%00", "/v2/upload/multipart/%00", "/v2/files//x"):
@@ -102,7 +102,7 @@ def test_every_outcome_of_the_model_is_reached_by_construction(seed: int) -> Non
 
 
 def test_too_few_is_no_failure(tmp_path: Path) -> None:
-    """It is said; the verdict is of what was found."""
+    """It is printed; the result depends on the findings."""
     outcome = Outcome("stateful", too_few=["3 scenarios were run; at least 120 are needed"])
     said: list[str] = []
     with served("none", SEED) as target:
@@ -145,7 +145,7 @@ def test_a_proxy_is_kept_for_other_hosts(url: str, local: bool) -> None:
 
 
 def test_a_short_token_is_said_once(tmp_path: Path) -> None:
-    """`tok` stands in every message about a token: nothing is found, and a line says what is not checked."""
+    """`tok` is in every message about a token: there is no finding, and a line says what is not checked."""
     from cavatica_mock import MockServer
 
     with MockServer(tokens=("tok",), seed=1, projects=[PROJECT], part_size=16, rate_limit=(90000, 3600)) as mock:

@@ -1,4 +1,4 @@
-"""The suite behind nginx: an honest server has no finding, a broken one is caught, each note stands once."""
+"""The suite behind nginx: the mock has no finding, a broken server is caught, each note is shown once."""
 
 import pytest
 
@@ -23,7 +23,7 @@ CONTRACT_MUTANTS = (
 
 @pytest.mark.parametrize("way", [AS_IT_CAME, ANEW], ids=["path as it came", "path written anew"])
 def test_an_honest_server_has_no_finding(way: str) -> None:
-    """What nginx answers by itself to what no client sends is noted."""
+    """What nginx itself answers to requests that no client sends is noted."""
     with served("none", SEED) as mock, behind_nginx(mock, way) as target:
         raw = raw_client.run(target, raw_client.CLAIMS)
         unit = schemathesis_run.run(target, ("examples", "coverage"), SEED)
@@ -36,5 +36,5 @@ def test_an_honest_server_has_no_finding(way: str) -> None:
 
 @pytest.mark.parametrize("mutant", CONTRACT_MUTANTS)
 def test_a_broken_server_is_caught(mutant: str) -> None:
-    """Nginx hides nothing that a client would feel."""
+    """Nginx hides nothing that breaks a client."""
     assert mutants.run_mutant(mutant, SEED, ("raw", "model"), behind_nginx)["caught"]

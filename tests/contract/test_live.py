@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cavatica_mock import Fault, MockServer
-from cavatica_upload.events import Drift as Told
+from cavatica_upload.events import Drift as Notice
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT, operations
 from tests.contract.live.drift import Drift, read_baseline
@@ -46,13 +46,13 @@ def visit(platform: MockServer | Target, folder: Path, **environment: str) -> "s
 
 
 def test_a_visit_leaves_nothing_behind(platform: MockServer, tmp_path: Path) -> None:
-    """It stays within half of the limit, provokes no 429, shows no token, and takes everything away."""
+    """It uses less than half of the limit, causes no 429, shows no token, and deletes everything."""
     process = visit(platform, tmp_path)
     printed, errors = process.communicate()
     assert process.returncode == 0, printed + errors
     assert platform.uploads() == []
     assert platform.files() == []
-    assert "0 answers of 429; 0 things left behind" in printed
+    assert "0 answers of 429; 0 things not deleted" in printed
     assert sum(platform.calls.values()) < LIMIT / 2
     assert TOKEN not in printed + errors + (tmp_path / "drift.md").read_text()
     assert platform.calls.keys() >= operations().keys()
@@ -64,7 +64,7 @@ def test_ctrl_c_takes_everything_away(platform: MockServer, tmp_path: Path) -> N
     process = visit(platform, tmp_path)
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
-    while not any("may be used here" in line for line in lines):
+    while not any("this visit may use" in line for line in lines):
         pass
     while not platform.calls["putPart"]:
         time.sleep(0.001)
@@ -77,7 +77,7 @@ def test_ctrl_c_takes_everything_away(platform: MockServer, tmp_path: Path) -> N
 
 
 def test_an_upload_whose_start_was_not_answered_is_found(platform: MockServer, tmp_path: Path) -> None:
-    """By its name, when everything else is cleaned up."""
+    """By its name, in the cleanup."""
     platform.faults.add(Fault("startUpload", "lost_answer", after=1))
     process = visit(platform, tmp_path)
     printed, errors = process.communicate()
@@ -86,8 +86,8 @@ def test_an_upload_whose_start_was_not_answered_is_found(platform: MockServer, t
 
 
 def test_known_drifts_do_not_fail_again(tmp_path: Path) -> None:
-    """BASELINE=keep keeps what was seen; the next visit fails only for what is new, and says which is which."""
-    drift = Told("listFiles", "the content type", "text/plain").text
+    """After BASELINE=keep the next visit fails only for new drifts, and lists known ones separately."""
+    drift = Notice("listFiles", "the content type", "text/plain").text
     results = []
     with served("wrong_content_type", SEED) as platform:
         for baseline in ("", "keep", ""):
@@ -115,7 +115,7 @@ def test_a_baseline_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_the_drift_report_names_each_key(platform: MockServer) -> None:
-    """A server that says more, or less, or otherwise is told so key by key, without values."""
+    """Additional, missing and different keys are listed, without their values."""
     drift = Drift()
     api = ApiClient(platform.base_url, TOKEN, judge=False, watch=drift.observe)
     body = {"project": PROJECT, "name": "x", "size": 3}
@@ -124,7 +124,7 @@ def test_the_drift_report_names_each_key(platform: MockServer) -> None:
     api.call("listUploads")
     api.close()
     report = drift.markdown("Drift")
-    assert Told("listUploads", "the status", "418").text in report
+    assert Notice("listUploads", "the status", "418").text in report
     assert len(drift.broken) >= 2
     assert "- startUpload 200: `size`" not in report
 
@@ -132,7 +132,7 @@ def test_the_drift_report_names_each_key(platform: MockServer) -> None:
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"TOKEN": "t", "BASE_URL": "http://127.0.0.1:1/v2"}, "name a project"),
+        ({"TOKEN": "t", "BASE_URL": "http://127.0.0.1:1/v2"}, "needs a project"),
         ({"PROJECT": "nonsense"}, "owner/name"),
         ({"PROJECT": PROJECT, "SHARE": "2"}, "SHARE"),
         ({"PROJECT": PROJECT, "SEED": "x"}, "SEED"),
@@ -152,7 +152,7 @@ def test_a_visit_that_is_not_safe_is_refused(environment: dict[str, str], senten
 
 
 def test_the_allowance_waits_for_the_next_window(platform: MockServer) -> None:
-    """When the share is spent it sleeps until the reset, and the free call is never held up."""
+    """If the share is used up it sleeps until the reset; getRateLimit does not wait."""
     slept: list[float] = []
     budget = RateBudget(0.01, lambda: 0, lambda _: None, clock=lambda: 0.0, sleep=slept.append)
     api = ApiClient(platform.base_url, TOKEN, before=budget.before, watch=budget.observe)

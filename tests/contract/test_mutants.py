@@ -1,4 +1,4 @@
-"""The proof of strength in small: a few broken servers are caught, and the suite says what it means by that."""
+"""The proof of the suite in small: a few broken servers are caught."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def test_a_broken_server_is_caught(name: str) -> None:
 
 
 def test_the_unbroken_mock_passes() -> None:
-    """Behind the same proxy, so that it is the defects that are caught and not the proxy."""
+    """Behind the same proxy, so that defects are caught and not the proxy."""
     assert run_mutant(mutants.UNBROKEN, SEED, ("raw",))["caught"] is None
 
 
@@ -29,8 +29,8 @@ def test_every_defect_says_what_it_breaks() -> None:
     assert len(set(sentences)) == len(sentences)
 
 
-def test_the_table_tells_survivors() -> None:
-    """A mutant that nobody caught stands in the table as such."""
+def test_the_table_shows_survivors() -> None:
+    """A mutant that was not caught is marked in the table."""
     caught = {"phase": "model", "check": "list_parts", "message": ""}
     results: list[dict[str, Any]] = [
         {"name": "none", "caught": None, "calls": 9, "seconds": 1.0},

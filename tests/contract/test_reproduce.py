@@ -1,4 +1,4 @@
-"""What is printed for a finding shows it again: a request, a sequence, bytes, and the number of a finding."""
+"""What is printed for a finding reproduces it: a request, a sequence, bytes, and the number of a finding."""
 
 import contextlib
 import os
@@ -65,7 +65,7 @@ def answered(printed: bytes, finding: Finding) -> Answer:
     ],
 )
 def test_printed_curls_show_the_finding(mutant: str, phase: str, sequence: bool) -> None:
-    """On the mutant made as new, so that ids and files are no longer there."""
+    """On the mutant after a reset, so that ids and files are gone."""
     with served(mutant, SEED) as target:
         finding = found(target, phase)
         with contextlib.closing(target.api()) as api:
@@ -98,7 +98,7 @@ def test_printed_bytes_show_the_finding() -> None:
 
 @needs_curl
 def test_a_sequence_starts_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Findings on a server of ours can be seen after the run: its command stands first, and it is ended at last."""
+    """Findings on our own server can be reproduced after the run: the script starts the server first and ends it."""
     with served("missing_key", SEED) as target:
         finding = found(target, "raw")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -145,13 +145,13 @@ def test_curl_sends_the_very_bytes(body: bytes) -> None:
 
 @pytest.mark.parametrize("target", ["/v2/a b", "/v2/a\x00", "/v2/" + "a" * 9000])
 def test_what_curl_cannot_send_is_left_to_replay(target: str) -> None:
-    """No line is printed that sends something else."""
+    """No line is printed that would send something else."""
     server = Target("http://x/v2", "t0k3n-t0k3n", PROJECT, own=False)
     assert reproduce.curl(Request("GET", "http://x", target, target, {}, None), server) is None
 
 
 def test_replay_shows_a_finding_of_the_last_run(tmp_path: Path) -> None:
-    """By its number: seen on the broken server, not on an honest one, and the token is in no file."""
+    """By its number: on the broken server, not on the mock, and no file contains the token."""
     environment = {**os.environ, "REPORTS": str(tmp_path)}
     command = [sys.executable, "-m", "tests.contract", "replay", "1"]
     with served("parts_of_another", SEED) as target:

@@ -1,4 +1,4 @@
-"""The rules can fail: each is shown an answer that breaks it, and one that does not."""
+"""The rules can fail: each gets an answer that breaks it, and one that does not."""
 
 import json
 import time
@@ -60,13 +60,13 @@ BAD = [
 
 @pytest.mark.parametrize("good", GOOD, ids=lambda good: f"{good.label}-{good.status}")
 def test_a_good_answer_breaks_no_rule(good: Answer) -> None:
-    """What the document says is right is not blamed."""
+    """An answer that fits the document has no finding."""
     assert list(rules.breaches(good)) == []
 
 
 @pytest.mark.parametrize(("rule", "bad"), BAD, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_bad_answer_breaks_its_rule(rule: str, bad: Answer) -> None:
-    """Each rule blames what breaks it."""
+    """Each rule finds what breaks it."""
     assert rule in [name for name, _ in rules.breaches(bad)]
 
 
@@ -81,7 +81,7 @@ def test_a_bad_answer_breaks_its_rule(rule: str, bad: Answer) -> None:
     ],
 )
 def test_the_count_goes_down(operation: str, before: int, after: int, wrong: bool) -> None:
-    """A counted call takes one at least; asking for the limit takes none."""
+    """A counted call lowers the count by at least one; getRateLimit does not."""
     countdown = rules.Countdown()
     assert countdown.observe(answer("listUploads", 200, {"items": []}, x_ratelimit_remaining=str(before))) is None
     verdict = countdown.observe(answer(operation, 200, {}, x_ratelimit_remaining=str(after)))
@@ -90,14 +90,14 @@ def test_the_count_goes_down(operation: str, before: int, after: int, wrong: boo
 
 def test_a_token_in_an_answer_is_noticed() -> None:
     """In the body as in a header."""
-    assert rules.tells_secret(answer("getUpload", 404, {**PROBLEM, "message": "t0k3n-t0k3n"}), ["t0k3n-t0k3n"])
-    assert rules.tells_secret(answer("getUpload", 404, PROBLEM, x_debug="is t0k3n-t0k3n"), ["t0k3n-t0k3n"])
-    assert rules.tells_secret(answer("getUpload", 404, PROBLEM), ["t0k3n-t0k3n"]) is None
+    assert rules.token_in(answer("getUpload", 404, {**PROBLEM, "message": "t0k3n-t0k3n"}), ["t0k3n-t0k3n"])
+    assert rules.token_in(answer("getUpload", 404, PROBLEM, x_debug="is t0k3n-t0k3n"), ["t0k3n-t0k3n"])
+    assert rules.token_in(answer("getUpload", 404, PROBLEM), ["t0k3n-t0k3n"]) is None
 
 
 def test_a_short_token_is_not_looked_for() -> None:
-    """`tok` stands in every "token": what is shorter than eight characters says nothing."""
-    assert rules.tells_secret(answer("getUpload", 404, {**PROBLEM, "message": "The token is bad."}), ["tok"]) is None
+    """`tok` is part of every "token": a token of less than eight characters is ignored."""
+    assert rules.token_in(answer("getUpload", 404, {**PROBLEM, "message": "The token is bad."}), ["tok"]) is None
 
 
 def test_every_code_in_the_document_is_known() -> None:

@@ -49,7 +49,7 @@ def test_raw_requests(claim: raw_client.Claim, target: Target) -> None:
 def test_raw_requests_over_tls(
     server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All claims hold over TLS, which every server but a mock speaks, and where calls are not limited."""
+    """All claims hold over TLS, as on any platform, and without a rate limit."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
     with mock_server(seed=1, tls=server_tls) as mock:
         outcome = passed(raw_client.run(of_mock(mock.base_url), raw_client.CLAIMS))
@@ -57,7 +57,7 @@ def test_raw_requests_over_tls(
 
 
 def test_no_finding_shows_the_token(target: Target) -> None:
-    """What was sent by hand is shown without the token where the answer breaks off."""
+    """A request that was written by hand is shown without the token if its answer breaks off."""
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"
     with socket.create_server(("127.0.0.1", 0)) as server, RawClient.at(target) as at:
 
@@ -74,7 +74,7 @@ def test_no_finding_shows_the_token(target: Target) -> None:
             other.speak("GET {v2}/rate_limit HTTP/1.1\nHost: {host}")
         thread.join()
     finding = Finding.of(caught.value)
-    told = report.told(1, Cause(finding, Counter(there=1)), other.target)
+    told = report.describe(1, Cause(finding, Counter(there=1)), other.target)
     assert TOKEN not in told
     assert '"$TOKEN"' in told
 

@@ -1,7 +1,7 @@
-"""The requests of a run in their order, so that a finding can be told with what led to it.
+"""The requests of a run in their order, so that a finding can show what led to it.
 
-A request depends on others by what it repeats of them: an id or a URL that an answer gave, or a name of the suite's
-own. `Trace.before` finds those, and everything that changed the same thing in between.
+A request depends on others if it repeats an id or a URL of their answers, or a name that the suite made. `Trace.before`
+finds those, and everything that changed the same thing in between.
 """
 
 import json
@@ -14,7 +14,7 @@ from tests.contract import document
 from tests.contract.answer import Answer, Request
 
 GIVEN: Final = frozenset({"upload_id", "id", "url"})  # keys of answers whose values later requests repeat
-# What is started or made shows in a list without being named by the request.
+# A list shows what was started or created, without naming it in the request.
 LISTED: Final = {
     "listUploads": frozenset({"startUpload", "completeUpload", "abortUpload"}),
     "listFiles": frozenset({"createFolder", "completeUpload", "deleteFile", "editFiles"}),
@@ -27,7 +27,7 @@ Steps = tuple[Answer, ...]
 
 @attrs.define
 class Trace:
-    """Every exchange since the server was last made as new."""
+    """Every exchange since the last reset of the server."""
 
     answers: list[Answer] = attrs.field(factory=list)
 
@@ -91,18 +91,18 @@ def encoded(value: str) -> str:
 
 
 def repeats(text: str, value: str) -> bool:
-    """Whether a request's text has a value that was given."""
+    """Whether the text of a request contains a value."""
     return value in text or (value.isalnum() and encoded(value) in text)
 
 
 def text_of(request: Request) -> str:
-    """Where a request can repeat what was given: its URL and its body."""
+    """The parts of a request that can repeat an id: its URL and its body."""
     body = request.body.decode("utf-8", "replace") if request.body else ""
     return f"{request.origin}{request.target} {body[:20000]}"
 
 
 def _changes(steps: list[Answer]) -> list[int]:
-    """Where something was changed, or an attempt was made not long before the end."""
+    """The indexes of changes, and of attempts among the most recent requests."""
     recent = len(steps) - RECENT
     return [
         index

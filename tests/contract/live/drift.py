@@ -1,4 +1,4 @@
-"""Where the answers of a server and openapi.yaml disagree, key by key."""
+"""The differences between the answers of a server and openapi.yaml, key by key."""
 
 import json
 import re
@@ -9,21 +9,21 @@ from typing import Any
 
 import attrs
 
-from cavatica_upload.events import Drift as Told
+from cavatica_upload.events import Drift as Notice
 from tests.contract import document, rules
 from tests.contract.answer import Answer
 from tests.contract.options import UsageError
 
-# Not worth a line: the vendor's Python client reads it where it is there.
-PASSED_OVER = frozenset({"x-request-id"})
+# Not reported: the vendor's Python client reads it if it is present.
+IGNORED = frozenset({"x-request-id"})
 
 
-Drifted = tuple[str, str, str]  # operation, key, what came: as the uploader names it in a notice
+Drifted = tuple[str, str, str]  # operation, key, what came instead: as in the uploader's notices
 
 
 @attrs.frozen
 class Row:
-    """One disagreement. Values are never shown, only their types: a report goes into an issue."""
+    """One difference. It shows types instead of values, because reports go into issues."""
 
     operation: str
     status: int
@@ -37,7 +37,7 @@ class Row:
 
 
 class Drift:
-    """Collects disagreements from answers, whatever the requests were."""
+    """Collects differences from answers to any requests."""
 
     def __init__(self) -> None:
         self._rows: Counter[Row] = Counter()
@@ -66,7 +66,7 @@ class Drift:
 
     def _headers(self, answer: Answer) -> None:
         known = {"x-total-matching-query", *rules.RATE_HEADERS}
-        for name in sorted(answer.headers.keys() - PASSED_OVER - known):
+        for name in sorted(answer.headers.keys() - IGNORED - known):
             if name.startswith("x-"):
                 self._add(answer, f"the header {name}", "there", breaks=False)
 
@@ -89,11 +89,11 @@ class Drift:
 
     @property
     def broken(self) -> set[Drifted]:
-        """The disagreements that a client could feel, as the uploader's notices name them."""
+        """The differences that can break a client, as in the uploader's notices."""
         return {row.drift for row in self._rows if row.breaks}
 
     def never_seen(self) -> Iterator[tuple[str, int, str]]:
-        """Keys that the document has and that no answer had."""
+        """Keys that the document has and no answer had."""
         for (operation_id, status), keys in sorted(self._keys.items()):
             declared = document.operations()[operation_id].declared[status]
             for path in _stated(declared.schema or {}, "", 0):
@@ -102,14 +102,14 @@ class Drift:
                     yield operation_id, status, path
 
     def markdown(self, title: str, known: Collection[Drifted] = ()) -> str:
-        """A report to be pasted into an issue. Drifts that are `known` stand apart."""
+        """A report to paste into an issue. It lists drifts that are `known` separately."""
         new = sorted(self.broken.difference(known))
         more = sorted({row.drift for row in self._rows if not row.breaks})
         compared = sum(self._answers.values())
         lines = [
             f"# {title}",
             "",
-            f"{compared} answers were compared. {len(new)} new disagreements break the document.",
+            f"{compared} answers were compared. {len(new)} new differences break the document.",
         ]
         for heading, drifts in (
             ("New, and break the document:", new),
@@ -117,45 +117,45 @@ class Drift:
             ("More than documented:", more),
         ):
             if drifts:
-                lines += ["", heading, "", *(f"- {self._told(drift)}" for drift in drifts)]
+                lines += ["", heading, "", *(f"- {self._line(drift)}" for drift in drifts)]
         unseen = list(self.never_seen())
         if unseen:
             lines += ["", "Documented keys that no answer had:", ""]
             lines += [f"- {operation} {status}: `{path}`" for operation, status, path in unseen]
         return "\n".join(lines) + "\n"
 
-    def _told(self, drift: Drifted) -> str:
+    def _line(self, drift: Drifted) -> str:
         times = sum(count for row, count in self._rows.items() if row.drift == drift)
         statuses = sorted({str(row.status) for row in self._rows if row.drift == drift})
-        return f"{Told(*drift).text} (status {', '.join(statuses)}; {times} times)"
+        return f"{Notice(*drift).text} (status {', '.join(statuses)}; {times} times)"
 
 
 def read_baseline(path: Path, server: str) -> set[Drifted]:
-    """The known drifts of a server; none if the file is not there. Raises UsageError if it cannot be read."""
+    """The known drifts of a server; none if the file does not exist. Raises UsageError if it cannot be read."""
     try:
         known = json.loads(path.read_text())
         return {(each["operation"], each["key"], each["came"]) for each in known.get(server, ())}
     except FileNotFoundError:
         return set()
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not a baseline of drifts ({error!r}): mend it, or take it away.") from None
+        raise UsageError(f"{path} is not a baseline of drifts ({error!r}). Correct or delete it.") from None
 
 
 def write_baseline(path: Path, server: str, drifts: Collection[Drifted]) -> None:
-    """Keep the drifts of a server, and those of others that the file has."""
+    """Write the drifts of a server; those of other servers in the file stay."""
     known = json.loads(path.read_text()) if path.exists() else {}
     known[server] = [dict(zip(("operation", "key", "came"), drift, strict=True)) for drift in sorted(drifts)]
     path.write_text(json.dumps(known, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def kind_of(value: object) -> str:
-    """The kind of a JSON value, in the words of the uploader's notices."""
+    """The type of a JSON value, in the words of the uploader's notices."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 
 
 def _named(rule: str, wrong: str, answer: Answer) -> tuple[str, str]:
-    """What breaks a rule as a key and what came."""
+    """The breach of a rule as a key and what came instead."""
     if rule == "declared_status":
         return "the status", str(answer.status)
     if rule == "media_type":
@@ -167,7 +167,7 @@ def _named(rule: str, wrong: str, answer: Answer) -> tuple[str, str]:
 
 
 def _differences(error: Any, body: object) -> Iterator[tuple[str, str]]:
-    """An error of the schema as keys and what came."""
+    """An error of the schema as keys and what came instead."""
     steps = ["[]" if isinstance(step, int) else f".{step}" for step in error.instance_path]
     key, value = "".join(steps).lstrip("."), _at(body, error.instance_path)
     rule = str(list(error.schema_path)[-1]) if error.schema_path else ""
@@ -189,7 +189,7 @@ def _at(body: Any, path: Any) -> object:
 
 
 def _properties(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """The properties of an object's schema, and whether others may stand beside them by design."""
+    """The properties of an object's schema, and whether it permits others."""
     schema = document.resolve(dict(schema))
     found, open_ended = dict(schema.get("properties", {})), bool(schema.get("additionalProperties"))
     for part in schema.get("allOf", ()):

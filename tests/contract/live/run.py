@@ -1,4 +1,10 @@
-"""A visit to a live platform, from its first call to the report: on nothing but what it made itself."""
+"""A careful visit to a live platform.
+
+It needs a project, and makes one folder there for everything else. Files have a few bytes. It uses a share of the rate
+limit, by the platform's own headers (`RateBudget`), and deletes what it made at the end, also after Ctrl-C (`Cleanup`).
+It touches nothing that it did not make: no random ids, no other users. Therefore it leaves out schemathesis and the raw
+requests. It ends with the differences between the live answers and openapi.yaml (`drift`).
+"""
 
 import contextlib
 import secrets
@@ -13,7 +19,7 @@ from tests.contract import report, rules
 from tests.contract.answer import Answer, Broken
 from tests.contract.client import ApiClient
 from tests.contract.findings import Finding, Outcome, causes
-from tests.contract.known_uploads import KnownUploads
+from tests.contract.known_uploads import KnownUploads, part_report
 from tests.contract.live.drift import Drift, Drifted, read_baseline, write_baseline
 from tests.contract.live.watchers import Cleanup, RateBudget
 from tests.contract.model import asserts
@@ -26,7 +32,7 @@ Step = Callable[[], None]
 
 
 class Walk:
-    """Steps in their order; each is a claim of its own, and the next is taken whatever became of it."""
+    """Steps in their order. Each is a claim, and none depends on the success of another."""
 
     def __init__(self, api: ApiClient, uploads: KnownUploads, home: str) -> None:
         self.api, self.uploads, self.home = api, uploads, home
@@ -40,20 +46,15 @@ class Walk:
         yield from (self.rights, self.start_and_look, self.report, self.refusals, self.complete_and_read)
         yield from (self.names, self.after_the_end, self.lists, self.edits, self.errors)
 
-    def start(self, size: int = 11) -> None:
-        body = {"parent": self.home, "name": self.uploads.next_name(), "size": size}
-        answer = self.api.call("startUpload", body=body).expect(200)
-        self.known = self.uploads.note_started(body, answer)
-
     def rights(self) -> None:
-        """The project is there, and the rate limit can be asked for."""
+        """The project and the rate limit can be read."""
         owner, _, name = self.uploads.project.partition("/")
         self.api.call("getProject", project_owner=owner, project_name=name).expect(200)
         self.api.call("getRateLimit").expect(200)
 
     def start_and_look(self) -> None:
-        """An upload that was started can be looked at and is listed."""
-        self.start()
+        """A started upload can be read and is listed."""
+        self.known = self.uploads.start(11)
         for spelling in ("true", "TRUE", "false"):
             self.api.call("getUpload", upload_id=self.known.id, query={"list_parts": spelling}).expect(200)
         self.api.call("getUpload", upload_id=self.known.id).expect(200)
@@ -62,7 +63,7 @@ class Walk:
             raise listed.broken("listed_uploads", "an open upload is not on the first page of 100")
 
     def report(self) -> None:
-        """A part that was put can be reported, alone and in a list, and is then listed."""
+        """A part that was put can be reported, alone and in bulk, and is then listed."""
         self.uploads.put(self.known, 1)
         report = self.known.report(1)
         self.api.call("reportUploadedPart", upload_id=self.known.id, body=report).expect(200)
@@ -71,60 +72,57 @@ class Walk:
         asserts.same(answer, "uploaded_parts_count", answer.json()["uploaded_parts_count"], 1)
 
     def refusals(self) -> None:
-        """What cannot be is refused: a part number beyond the last, a report without a body, another media type."""
+        """Refused are a part number beyond the last, a report without parts, another media type, and a wrong ETag."""
         upload_id = self.known.id
         self.api.call("getPartUrl", upload_id=upload_id, part_number=10001).expect(400)
         self.api.call("reportUploadedParts", upload_id=upload_id, body={}).expect(400)
         path = f"/upload/multipart/{upload_id}/part"
         self.api.send("POST", path, data=b"{}", headers={"Content-Type": "text/plain"}).expect(415)
-        wrong = {"part_number": 1, "response": {"headers": {"ETag": "0" * 32}}}
-        self.api.call("completeUpload", upload_id=upload_id, body={"parts": [wrong]}).expect(409)
+        body = {"parts": [part_report(1, "0" * 32)]}
+        self.api.call("completeUpload", upload_id=upload_id, body=body).expect(409)
 
     def complete_and_read(self) -> None:
-        """A completed upload is a file with the very bytes that were put."""
-        body = {"parts": [self.known.report(1)]}
-        answer = self.api.call("completeUpload", upload_id=self.known.id, body=body).expect(200, 201)
-        self.known.ended = True
-        self.file: str = answer.json()["id"]
-        asserts.same(answer, "completed_size", answer.json()["size"], 11)
+        """A completed upload is a file with the bytes that were put."""
+        file = self.uploads.finish(self.known)
+        self.file: str = file["id"]
         shown = self.api.call("getFile", file_id=self.file).expect(200)
+        asserts.same(shown, "completed_size", file["size"], 11)
         link = self.api.call("getDownloadInfo", file_id=self.file).expect(200)
         fetched = self.api.fetch(link.field("url"))
         asserts.same(fetched, "file_content", fetched.body, self.known.content(1))
         self.name: str = shown.json()["name"]
 
     def names(self) -> None:
-        """A name that is taken is a conflict, unless it may be overwritten."""
+        """A name that exists is a conflict, unless overwrite is true."""
         body = {"parent": self.home, "name": self.name, "size": 3}
         asserts.refusal(self.api.call("startUpload", body=body), 409, rules.NAME_TAKEN)
         answer = self.api.call("startUpload", body=body, query={"overwrite": True}).expect(200)
         self.api.call("abortUpload", upload_id=answer.json()["upload_id"]).expect(204)
 
     def after_the_end(self) -> None:
-        """An upload that has ended is not found."""
+        """A completed and an aborted upload are not found."""
         asserts.gone(self.api.call("getUpload", upload_id=self.known.id))
-        self.start()
+        self.known = self.uploads.start(11)
         self.api.call("abortUpload", upload_id=self.known.id).expect(204)
         self.known.ended = True
         asserts.gone(self.api.call("getUpload", upload_id=self.known.id))
         asserts.gone(self.api.call("completeUpload", upload_id=self.known.id, body=None))
 
     def lists(self) -> None:
-        """The pages of a folder add up, by either of the ways to list it."""
+        """The pages of a folder have each item once, in both ways to list it."""
         for _ in range(2):
-            body = {"parent": self.home, "name": self.uploads.next_name(), "type": "folder"}
-            self.api.call("createFolder", body=body).expect(200, 201)
+            self.uploads.new_folder()
         for operation, arguments in (
             ("listFolder", {"file_id": self.home}),
             ("listFiles", {"query": {"parent": self.home}}),
         ):
             found = asserts.pages(self.api, operation, 2, "id", **arguments)
-            assert len(found) == 3, f"{operation}: {len(found)} of the 3 that were made"
+            assert len(found) == 3, f"{operation}: {len(found)} items, expected 3"
         answer = self.api.call("listFiles", query={"parent": self.home, "name": self.name}).expect(200)
         asserts.same(answer, "filter_by_name", [item["id"] for item in answer.json()["items"]], [self.file])
 
     def edits(self) -> None:
-        """Metadata are merged, tags are put in place of the old ones."""
+        """Metadata are merged, tags are replaced."""
         for metadata in ({"sample_id": "s1"}, {"paired_end": "1"}):
             item = {"id": self.file, "metadata": metadata, "tags": ["contract"]}
             answer = self.api.call("editFiles", body={"items": [item]}).expect(200)
@@ -133,7 +131,7 @@ class Walk:
         asserts.same(answer, "metadata_merged", merged, ("s1", "1"))
 
     def errors(self) -> None:
-        """Nobody gets in without a token, a method that is not there is refused, and a deleted file is gone."""
+        """A wrong token and a wrong method are refused, and a deleted file is not found."""
         self.api.call("getRateLimit", token="0" * 32).expect(401)
         self.api.send("PUT", f"/files/{self.home}").expect(405)
         self.api.call("deleteFile", file_id=self.file).expect(204)
@@ -143,13 +141,13 @@ class Walk:
 EXAMPLES = 4  # of the model; about 40 calls each
 STEPS = 10
 TIMEOUT = 60.0
-BASELINE = Path("drift-baseline.json")  # the known drifts of platforms, to be committed by whoever keeps it
+BASELINE = Path("drift-baseline.json")  # the known drifts of platforms
 
 
 def run(options: Options, say: Callable[[str], None] = print) -> int:
-    """Visit. 0: the answers fit the document. 1: they do not, or something was left behind. 130: interrupted.
+    """Visit. 0: the answers fit the document. 1: they do not, or something is left. 130: interrupted.
 
-    Drifts in the baseline do not count; BASELINE=keep adds those that were seen to it.
+    Drifts in the baseline do not count; BASELINE=keep adds those of this visit.
     """
     target = _target(options)
     visit = Visit(target, options.share, say)
@@ -160,7 +158,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
             visit.look(options.seed)
     except KeyboardInterrupt:
         interrupted = True
-        say("Interrupted: cleaning up. Please wait.")
+        say("Interrupted. Deleting what was made; please wait.")
     except Broken as error:
         first = Outcome("first steps", own=False)
         first.found("the visit can begin", Finding.of(error, visit.api.trace))
@@ -175,13 +173,13 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
     say("\n" + drift)
     if options.keep_drifts and not interrupted:
         write_baseline(BASELINE, target.base_url, visit.drift.broken | known)
-        say(f"{len(visit.drift.broken | known)} known drifts of {target.base_url} are in {BASELINE}.")
+        say(f"{BASELINE} has {len(visit.drift.broken | known)} known drifts of {target.base_url}.")
         known = visit.drift.broken
     return visit.conclude(left, options, known, interrupted=interrupted)
 
 
 class Visit:
-    """One visit: the connection with its budget, and what was made."""
+    """One visit: a connection with its rate budget, and what was made."""
 
     def __init__(self, target: Target, share: float, say: Callable[[str], None]) -> None:
         self.target, self.say = target, say
@@ -199,15 +197,15 @@ class Visit:
         self.drift.observe(answer)
 
     def look(self, seed: int) -> None:
-        """Walk through every operation, then play with the model."""
+        """Call every operation, then run the model."""
         self.api.call("getRateLimit").expect(200)
         budget = self.budget
-        self.say(f"{budget.limit} calls in a window; {budget.limit - budget.floor} of them may be used here")
+        self.say(f"{budget.limit} calls in a window; this visit may use {budget.limit - budget.floor}")
         owner, _, name = self.target.project.partition("/")
         self.api.call("getProject", project_owner=owner, project_name=name).expect(200)
         known = KnownUploads(self.api, self.target.project, self.target.run)
-        body = {"project": self.target.project, "name": f"contract-{self.target.run}-home", "type": "folder"}
-        home: str = self.api.call("createFolder", body=body).expect(200, 201).json()["id"]
+        home = known.new_folder(name=f"contract-{self.target.run}-home")
+        known = KnownUploads(self.api, self.target.project, self.target.run, home)
         walk = Outcome("walk", own=False)
         self.outcomes.append(walk)
         with walk.timed():
@@ -217,7 +215,7 @@ class Visit:
         walk.counts, self.outcomes[-1].counts = self.outcomes[-1].counts, walk.counts  # one connection, counted once
 
     def clean_up(self) -> list[str]:
-        """Take away what was made, over a fresh connection. What could not be."""
+        """Delete what was made, over a new connection. Returns what could not be deleted."""
         self.api.close()
         self.budget.cleaning = True
         try:
@@ -228,24 +226,24 @@ class Visit:
     def conclude(self, left: list[str], options: Options, known: set[Drifted], *, interrupted: bool) -> int:
         findings = causes(self.outcomes)
         for number, cause in enumerate(findings, 1):
-            self.say(report.told(number, cause, self.target, replayable=False) + "\n")
+            self.say(report.describe(number, cause, self.target, replayable=False) + "\n")
         for each in left:
-            self.say(f"LEFT BEHIND: {each}")
+            self.say(f"NOT DELETED: {each}")
         budget = self.budget
-        left_to_us = "no limit was told"
+        left_to_us = "no rate limit was shown"
         if budget.lowest is not None:
             left_to_us = f"at least {budget.lowest} of {budget.limit} were left at any time"
-        self.say(f"{budget.used} calls; {left_to_us}; {budget.refused} answers of 429; {len(left)} things left behind.")
-        self.say(f"Read {options.reports / 'drift.md'} and live.md beside it.")
+        self.say(f"{budget.used} calls; {left_to_us}; {budget.refused} answers of 429; {len(left)} things not deleted.")
+        self.say(f"Reports: {options.reports / 'drift.md'}, and live.md beside it.")
         if interrupted:
             return 130
         return 1 if findings or left or self.drift.broken - known else 0
 
 
 def _target(options: Options) -> Target:
-    """Whom to visit, and where everything may go. Raises UsageError."""
+    """The platform and the project of the visit. Raises UsageError."""
     if options.project is None:
-        raise UsageError("A visit makes files: name a project for them, as in make contract-live PROJECT=owner/name")
+        raise UsageError("A visit makes files and needs a project for them: make contract-live PROJECT=owner/name")
     try:
         settings = find_settings(options.token, options.base_url, options.profile)
     except ConfigError as error:
@@ -256,7 +254,7 @@ def _target(options: Options) -> Target:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM is like Ctrl-C: there is something to clean up."""
+    """Treat SIGTERM like Ctrl-C: what was made has to be deleted."""
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -270,7 +268,7 @@ def _interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _uninterruptible() -> Iterator[None]:
-    """Cleaning up is not broken off by another Ctrl-C."""
+    """Ignore further interrupts while what was made is deleted."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

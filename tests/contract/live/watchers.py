@@ -1,4 +1,4 @@
-"""What watches the answers of a visit: how many calls may be made, and what has to be taken away again."""
+"""Watches the answers of a visit: how many calls may be made, and what has to be deleted at the end."""
 
 import json
 import time
@@ -13,9 +13,9 @@ FREE = "getRateLimit"
 
 
 class RateBudget:
-    """Waits before a call that would leave less than the share that belongs to others.
+    """Waits before a call that would use more than our share of the rate limit.
 
-    `reserve` tells how many calls are still needed to clean up: they are kept back. `sleep` and `clock` are for tests.
+    `reserve` returns the number of calls that the cleanup needs; they are kept back. `sleep` and `clock` are for tests.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class RateBudget:
 
     @property
     def floor(self) -> int:
-        """The calls that are left to others."""
+        """The calls of a window that belong to others."""
         return self._limit - int(self._limit * self._share)
 
     def before(self, operation: str | None) -> None:
-        """Wait for the next window when the share of this one is spent."""
+        """Wait for the next window if our share of this one is used up."""
         if operation == FREE or not self._limit:
             return
         kept = 0 if self.cleaning else self._reserve()
@@ -53,13 +53,13 @@ class RateBudget:
             return
         seconds = self._reset - self._clock() + 1
         self._say(
-            f"{self._remaining} of {self._limit} calls are left: {self.floor} are others', {kept} are kept for "
-            f"cleaning up. {seconds:.0f} s to wait."
+            f"{self._remaining} of {self._limit} calls are left: {self.floor} belong to others, {kept} are for the "
+            f"cleanup. Waiting {seconds:.0f} s."
         )
         self._sleep(seconds)
 
     def observe(self, answer: Answer) -> None:
-        """Learn from an answer's headers."""
+        """Read the headers of an answer."""
         self.used += answer.operation is None or answer.operation.id != FREE
         self.refused += answer.status == 429
         if all(answer.headers.get(name, "").isdigit() for name in RATE_HEADERS):
@@ -68,7 +68,7 @@ class RateBudget:
 
 
 class Cleanup:
-    """Open uploads, files and folders, learnt from the answers themselves, so that nothing is forgotten."""
+    """Open uploads, files and folders, known from the answers themselves, so that none is forgotten."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -76,11 +76,11 @@ class Cleanup:
         self.files: dict[str, None] = {}
 
     def __len__(self) -> int:
-        """How many calls it takes to clean up: one for each thing, and some to look whether anything is left."""
+        """The calls that the cleanup needs: one for each thing, and some to list what is left."""
         return len(self.uploads) + len(self.files) + 5
 
     def observe(self, answer: Answer) -> None:
-        """Note what an answer says was made or has ended."""
+        """Note what an answer has created or ended."""
         operation = answer.operation.id if answer.operation else ""
         steps = answer.request.path.split("/")
         if operation == "startUpload" and answer.status == 200:
@@ -96,9 +96,9 @@ class Cleanup:
             self.files.pop(steps[2], None)
 
     def clean(self, api: ApiClient) -> list[str]:
-        """Take everything away; a list of what could not be, empty when all is gone.
+        """Delete everything. Returns what could not be deleted.
 
-        An upload whose start was never answered is found by its name.
+        An upload whose start was not answered is found by its name.
         """
         stuck = []
         for upload_id in [*self.uploads, *self._lost(api)]:
@@ -106,7 +106,7 @@ class Cleanup:
                 api.call("abortUpload", upload_id=upload_id).expect(204, 404)
             except Broken as error:
                 stuck.append(f"upload {upload_id}: {error.message}")
-        for file_id in reversed(list(self.files)):  # what lies in a folder was made after it
+        for file_id in reversed(list(self.files)):  # the content of a folder was made after it
             try:
                 api.call("deleteFile", file_id=file_id).expect(204, 404)
             except Broken as error:
@@ -114,7 +114,7 @@ class Cleanup:
         return stuck + [f"upload {upload_id} is still listed" for upload_id in self._lost(api)]
 
     def _lost(self, api: ApiClient) -> list[str]:
-        """Uploads of this visit that the platform lists, and that are not known here."""
+        """Uploads of this visit that the platform lists and that are not known here."""
         try:
             listed = pages(api, "listUploads", 100, "upload_id")
         except Broken:

@@ -1,4 +1,4 @@
-"""Compares what a server shows with the model. Each look raises Broken where the two differ."""
+"""Compares what a server shows with the model. Each function raises Broken if the two differ."""
 
 import itertools
 from collections.abc import Collection, Mapping
@@ -12,16 +12,16 @@ from tests.contract.model.model import File, Model
 
 
 def same(answer: Answer, what: str, seen: object, right: object) -> None:
-    """Demand that a value of the answer is the one of the model."""
+    """Demand that a value of the answer is that of the model."""
     if seen != right:
-        raise answer.broken(what, f"{seen!r:.200} where {right!r:.200} is right")
+        raise answer.broken(what, f"{seen!r:.200}, expected {right!r:.200}")
 
 
 def refusal(answer: Answer, status: int | tuple[int, ...], allowed: Collection[int] | None = None) -> None:
-    """Demand an error with one of these statuses and, where the code matters to clients, one of these codes."""
+    """Demand an error with one of these statuses and, if the code matters to clients, one of these codes."""
     answer.expect(*((status,) if isinstance(status, int) else status), check="refusal")
     if allowed is not None and answer.code not in allowed:
-        raise answer.broken("error_code", f"code {answer.code} where one of {sorted(allowed)} is right")
+        raise answer.broken("error_code", f"code {answer.code}, expected one of {sorted(allowed)}")
 
 
 def gone(answer: Answer) -> None:
@@ -30,7 +30,7 @@ def gone(answer: Answer) -> None:
 
 
 def upload(api: ApiClient, known: KnownUpload, list_parts: object = "true") -> Answer:
-    """Look at one upload with its parts."""
+    """Check the details of an upload, with its parts."""
     answer = api.call("getUpload", upload_id=known.id, query={"list_parts": list_parts}).expect(200)
     shown = answer.json()
     same(answer, "upload_id", shown["upload_id"], known.id)
@@ -43,12 +43,12 @@ def upload(api: ApiClient, known: KnownUpload, list_parts: object = "true") -> A
         listed = [(part["part_number"], bare(_etag(part))) for part in shown.get("parts", ())]
         same(answer, "list_parts", sorted(listed), sorted(known.reported.items()))
     elif shown.get("parts"):
-        raise answer.broken("list_parts", "parts are listed that were not asked for")
+        raise answer.broken("list_parts", "parts are listed without list_parts")
     return answer
 
 
 def pages(api: ApiClient, operation: str, limit: int, key: str, **arguments: Any) -> list[dict[str, Any]]:
-    """Walk a list a page at a time; demand that sizes, total, offsets and links of the pages add up."""
+    """All items of a list, page by page. Demands that sizes, totals, offsets and links agree."""
     found: list[dict[str, Any]] = []
     query = dict(arguments.pop("query", {}))
     for offset in itertools.count(0, limit):
@@ -75,7 +75,7 @@ def _check_links(answer: Answer, page: Mapping[str, Any], offset: int, limit: in
 
 
 def uploads(api: ApiClient, model: Model, limit: int, *, alone: bool) -> None:
-    """The list of uploads has the open ones, and, where nobody else uploads, no others."""
+    """The list of uploads has the open ones and, if nobody else uploads, no others."""
     found = {item["upload_id"]: item for item in pages(api, "listUploads", limit, "upload_id")}
     answer = api.call("listUploads", query={"limit": 100}).expect(200)
     missing = model.uploads.keys() - found.keys()
@@ -86,7 +86,7 @@ def uploads(api: ApiClient, model: Model, limit: int, *, alone: bool) -> None:
 
 
 def place(api: ApiClient, model: Model, where: str, query: Mapping[str, str], limit: int, *, alone: bool) -> None:
-    """The files and folders of a place; of a folder by both of the ways to list it."""
+    """The files and folders of a place; a folder is listed in both ways."""
     walks = [pages(api, "listFiles", limit, "id", query=query)]
     if "parent" in query:
         walks.append(pages(api, "listFolder", limit, "id", file_id=query["parent"]))
@@ -100,7 +100,7 @@ def place(api: ApiClient, model: Model, where: str, query: Mapping[str, str], li
 
 
 def file(api: ApiClient, known: File) -> None:
-    """A file's or folder's details."""
+    """The details of a file or folder."""
     answer = api.call("getFile", file_id=known.id).expect(200)
     shown = answer.json()
     same(answer, "file_id", shown["id"], known.id)
@@ -115,7 +115,7 @@ def file(api: ApiClient, known: File) -> None:
 
 
 def content(api: ApiClient, known: File) -> None:
-    """The very bytes that were put."""
+    """The file has the bytes that were put."""
     answer = api.call("getDownloadInfo", file_id=known.id).expect(200)
     fetched = api.fetch(answer.field("url"))
     same(fetched, "file_content", fetched.body, known.content)

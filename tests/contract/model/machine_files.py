@@ -1,4 +1,4 @@
-"""The moves of files and folders, and those that a server has to refuse, added to those of uploads."""
+"""The moves with files and folders, and those that a server must refuse, added to those with uploads."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ WORDS = st.dictionaries(
 
 
 class UploadsAndMisuse(Uploads):
-    """Moves that a server has to refuse, added to those of uploads."""
+    """Moves that a server must refuse, added to those with uploads."""
 
     @precondition(Uploads.any_uploads)
     @rule(pick=PICK, bad=st.sampled_from(("0", "-1", "10001", "1.5", "one", "2147483648", "%31e0")))
@@ -140,7 +140,7 @@ class UploadsAndFiles(UploadsAndMisuse):
     @precondition(any_files)
     @rule(pick=PICK)
     def rename(self, pick: int) -> None:
-        """To the name of a neighbour, which is refused, and to a new one."""
+        """To the name of another file in the folder, which is refused, and to a new name."""
         known = self.file(pick)
         taken = [other.name for other in self.model.at(known.place) if other is not known][:1]
         for name in (*taken, self.context.name()):
@@ -158,7 +158,7 @@ class UploadsAndFiles(UploadsAndMisuse):
 
     @rule(where=PICK)
     def full_folder(self, where: int) -> None:
-        """A folder in a folder: the outer one stays as long as it is full."""
+        """A folder in a folder: the outer one cannot be deleted while it is not empty."""
         self.make_folder(where, old_name=False)
         outer = self.model.folders[-1]
         name = self.context.name()

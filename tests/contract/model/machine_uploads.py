@@ -1,4 +1,4 @@
-"""The moves. Each is one request or a few, with the answer that the model says is right."""
+"""The moves with uploads. Each is one or a few requests, with the answers that the model expects."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ COMPLETE = st.sampled_from(
 
 
 class Uploads(RuleBasedStateMachine):
-    """Lives of uploads. Subclasses set `context`, and add more moves (`machine_invalid`, `machine_files`)."""
+    """The life of uploads. Subclasses set `context` and add moves (`machine_files`)."""
 
     context: Context
 
@@ -31,14 +31,14 @@ class Uploads(RuleBasedStateMachine):
         self.context.reached[outcome] += 1
 
     def upload(self, pick: int) -> KnownUpload:
-        """One of the open uploads, most often the youngest."""
+        """One of the open uploads, most often the newest."""
         known = list(self.model.uploads.values())
         self.touched = known[-1 - pick % len(known)]
         return self.touched
 
     @initialize(parts=st.sampled_from((1, 2, 3)), rest=st.sampled_from((0, 1, -1)), sized=st.booleans())
     def open_one(self, parts: int, rest: int, sized: bool) -> None:
-        """There is something to play with from the first move on."""
+        """Start with one open upload."""
         self.start(0, parts, rest, sized, old_name=False, overwrite=False)
 
     def any_uploads(self) -> bool:
@@ -57,7 +57,7 @@ class Uploads(RuleBasedStateMachine):
         place = model.places[where % len(model.places)]
         names = [known.name for known in model.at(place)]
         name = names[where % len(names)] if old_name and names else context.name()
-        sized = sized or not context.target.own  # nothing says which parts make a file whose size was not told
+        sized = sized or not context.target.own  # no source says which parts make a file without a size
         step = context.part_size if context.small else 5
         size = max(0, (parts - 1) * step + 1 + rest)
         body: dict[str, Any] = {"name": name, **self.context.destination(place)}
@@ -101,13 +101,13 @@ class Uploads(RuleBasedStateMachine):
                 self.send(known, number)
 
     def send(self, known: KnownUpload, number: int, *, fresh: bool = False) -> None:
-        """Ask for a part URL and put bytes there."""
+        """Request a part URL and put bytes there."""
         answer = self.context.api.call("getPartUrl", upload_id=known.id, part_number=number).expect(200)
         mark = (len(known.stored) + (17 if fresh else 0)) % 256
         content = bytes((number + mark + index) % 256 for index in range(known.length(number)))
         put = self.context.api.put(answer.json(), content)
         if put.status != 200 or not put.headers.get("etag"):
-            raise put.broken("put", f"storage takes the bytes with 200 and an ETag: {put.body[:200]!r}")
+            raise put.broken("put", f"expected 200 with an ETag from storage; the body is {put.body[:200]!r}")
         self.reached("part put again" if number in known.stored else "part put")
         known.stored[number], known.etags[number] = content, bare(put.headers["etag"])
 
@@ -183,7 +183,7 @@ class Uploads(RuleBasedStateMachine):
 
     @rule(overwrite=st.booleans(), parts=st.sampled_from((1, 2, 3)), rest=st.sampled_from((0, -1)), where=PICK)
     def race(self, overwrite: bool, parts: int, rest: int, where: int) -> None:
-        """Two uploads of one name: the second finds that it is taken, or takes it."""
+        """Two uploads of one name: the second is refused, or overwrites the first."""
         self.start(where, parts, rest, sized=True, old_name=False, overwrite=overwrite)
         assert self.touched is not None
         first = self.touched
@@ -209,7 +209,7 @@ class Uploads(RuleBasedStateMachine):
     @precondition(any_uploads)
     @rule(pick=PICK, kind=st.sampled_from(("owed", "everything", "nothing", "null", "empty")))
     def finish(self, pick: int, kind: str) -> None:
-        """Straight to the end: without it few uploads would get there."""
+        """Put, report and complete: otherwise few uploads would be completed."""
         self.put_all(pick)
         if kind in ("nothing", "null", "empty"):
             self.report_many(pick, twice=True, bad=False, quoted=kind == "empty")
@@ -254,7 +254,7 @@ class Uploads(RuleBasedStateMachine):
 
     @invariant()
     def touched_upload_is_right(self) -> None:
-        """What was just touched is as the model says; looking at all of them each time would tell no more."""
+        """The upload of the last move is as in the model. To check all of them each time would find no more."""
         known, self.touched = self.touched, None
         if known is not None and known.id in self.model.uploads:
             asserts.upload(self.context.api, known)

@@ -1,4 +1,4 @@
-"""What the machine knows: what a server has to remember of uploads, files and folders, and what it plays on."""
+"""What a server has to remember of uploads, files and folders, and what a run of the machine shares."""
 
 import itertools
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.contract.server import Target
 
 @attrs.define(eq=False)
 class File:
-    """A file, or a folder when `content` is None."""
+    """A file, or a folder if `content` is None."""
 
     id: str
     place: str
@@ -26,7 +26,7 @@ class File:
 
 @attrs.define
 class Model:
-    """Everything that was made. A place is the id of a folder, or "" for the top of the project."""
+    """Everything that was created. A place is the id of a folder, or "" for the top of the project."""
 
     uploads: dict[str, KnownUpload] = attrs.field(factory=dict)
     files: dict[str, File] = attrs.field(factory=dict)
@@ -52,7 +52,7 @@ class Model:
         return ["", *(folder.id for folder in self.folders)]
 
     def taken(self, upload: KnownUpload) -> bool:
-        """True when the name has gone to a file since, and may not be taken from it."""
+        """Whether a file has this name and may not be overwritten."""
         other = self.named(upload.place, upload.name)
         return other is not None and (other.content is None or not upload.overwrite)
 
@@ -61,7 +61,7 @@ class Model:
         self.ended.append(upload.id)
 
     def completed(self, upload: KnownUpload, file_id: str, content: bytes) -> File:
-        """The upload has become a file; one of the same name makes way."""
+        """The upload has become a file, in place of one with the same name."""
         self.end(upload)
         old = self.named(upload.place, upload.name)
         if old is not None:
@@ -74,7 +74,7 @@ class Model:
         self.deleted.append(file.id)
 
 
-# Every kind of outcome that a play has to reach, or it has proved less than it says.
+# Every kind of outcome that a run has to reach; otherwise it has proved less than it claims.
 REQUIRED = frozenset({
     "started", "started without size", "started in a folder", "start conflicts", "part put", "part put again",
     "bad part number", "reported", "reported many", "many refused whole", "reported many twice", "completed",
@@ -90,7 +90,7 @@ NEEDS_SMALL_PARTS = frozenset({"completed of several parts"})
 
 @attrs.define
 class Context:
-    """Shared by all examples of one play."""
+    """Shared by all examples of one run."""
 
     target: Target
     api: ApiClient
@@ -103,7 +103,7 @@ class Context:
 
     @classmethod
     def on(cls, target: Target, api: ApiClient | None = None, *, home: str = "") -> "Context":
-        """Find out which part size the server gives to a small file. Raises Broken."""
+        """Find out the part size of a small file. Raises Broken."""
         api = api or target.api()
         body = {"project": target.project, "name": f"contract-{target.run}-probe", "size": 3}
         answer = api.call("startUpload", body=body).expect(200)
@@ -113,13 +113,13 @@ class Context:
         return cls(target, api, stranger, part_size, home=home)
 
     def destination(self, place: str) -> dict[str, str]:
-        """Where something is to go, as a request says it."""
+        """The project or parent for a request."""
         folder = place or self.home
         return {"parent": folder} if folder else {"project": self.target.project}
 
     @property
     def small(self) -> bool:
-        """True where several parts can be sent at no cost."""
+        """Whether parts are small, so that several cost nothing."""
         return self.part_size <= SMALL
 
     @property
@@ -131,11 +131,11 @@ class Context:
         return REQUIRED - left_out
 
     def name(self) -> str:
-        """A name that tells whose it is, and that no other run uses."""
+        """A name that shows whose it is and that no other run uses."""
         return f"contract-{self.target.run}-m{next(self._numbers)}"
 
     def begin(self) -> None:
-        """A new example. A mock of our own begins as new, and so does the numbering: an example repeats exactly."""
+        """A new example. Our own mock and the numbering restart, so that an example repeats exactly."""
         self.examples += 1
         if self.target.own:
             for api in filter(None, (self.stranger, self.api)):
@@ -152,6 +152,6 @@ class Context:
 
 
 def cleaned(answer: Answer) -> None:
-    """Accept that something is gone already."""
+    """Demand that something is deleted, now or already."""
     if answer.status not in (204, 404):
-        raise answer.broken("clean_up", "204 or 404 is right")
+        raise answer.broken("clean_up", "expected 204 or 404")

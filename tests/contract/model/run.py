@@ -1,4 +1,4 @@
-"""Runs the state machine: first a tour that reaches every outcome, then n examples of n steps from a seed."""
+"""Runs the state machine: first a tour that reaches every outcome, then random examples from a seed."""
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
@@ -22,7 +22,7 @@ def play(
     shrink: bool = True,
     whole: bool = True,
 ) -> Outcome:
-    """Play. If `whole`, a tour reaches every outcome whatever the seed, and what it could not reach is said."""
+    """Run the machine. If `whole`, a tour must reach every outcome, whatever the seed."""
     outcome = Outcome("model", own=context.target.own)
     Broken.latest = None
     machine = type("Machine", (UploadsAndFiles,), {"context": context})
@@ -42,11 +42,11 @@ def play(
                 tour(machine())
             run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=settings)
         except Exception as error:  # noqa: BLE001 - whatever a broken server makes happen is the finding
-            outcome.found("the server does what the model does", _finding(error, context))
+            outcome.found("the server behaves like the model", _finding(error, context))
         else:
-            outcome.found("the server does what the model does", None)
+            outcome.found("the server behaves like the model", None)
             missed = context.unreached() if whole else []
-            outcome.demand(not missed, f"never reached: {', '.join(missed)}")
+            outcome.demand(not missed, f"outcomes not reached: {', '.join(missed)}")
     outcome.counts.update(context.api.counts)
     if context.stranger:
         outcome.counts.update(context.stranger.counts)
@@ -55,7 +55,7 @@ def play(
 
 
 def tour(machine: UploadsAndFiles) -> None:
-    """Every kind of outcome once, in a fixed order."""
+    """Reach every kind of outcome once, in a fixed order."""
     own, stranger = machine.context.target.own, machine.context.stranger
     machine.open_one(parts=2, rest=0, sized=True)
     machine.bad_number(0, "0")
@@ -97,7 +97,7 @@ def tour(machine: UploadsAndFiles) -> None:
 
 
 def _finding(error: BaseException, context: Context) -> Finding:
-    """The finding, with the moves that Hypothesis says lead to it."""
+    """The finding, with the moves that lead to it according to Hypothesis."""
     moves = "\n".join(getattr(error, "__notes__", ()))
     hidden = Broken.latest if isinstance(error, hypothesis.errors.Flaky) else None
     finding = Finding.of(hidden or error, context.api.trace)

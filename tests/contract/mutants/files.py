@@ -143,7 +143,7 @@ def fails_on_deep_json(reply: Reply, ask: Ask) -> Reply:
 
 @answer(status=400)
 def fails_on_wrong_shapes(reply: Reply, ask: Ask) -> Reply:
-    """A list where an object is right makes the server fail."""
+    """A list instead of an object makes the server fail."""
     return _failure(reply) if isinstance(ask.json(), list) else reply
 
 

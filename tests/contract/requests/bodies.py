@@ -1,4 +1,4 @@
-"""Bodies: what is no JSON, what only looks like it, and what real clients send all the same."""
+"""Bodies: what is not JSON, what only looks like JSON, and unusual bodies that real clients send."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def _path(raw: RawClient, operation: document.Operation) -> str:
 
 @claim()
 def broken_json(raw: RawClient) -> None:
-    """What is not JSON is refused with 400 by every operation that takes a body."""
+    """Every operation that takes a body refuses what is not JSON, with 400."""
     for operation in body_operations():
         for data in NOT_JSON:
             if not data and operation.id == "completeUpload":
@@ -36,7 +36,7 @@ def broken_json(raw: RawClient) -> None:
 
 @claim()
 def wrong_shapes(raw: RawClient) -> None:
-    """JSON that is no object, or one without what is required, is refused with 400."""
+    """JSON that is not an object, or lacks what is required, is refused with 400."""
     shapes: list[Any] = [[], "x", 1, True, 1.5, [{}], {"parts": {}}, {"parts": None}, {"parts": [1]}, {"parts": [[]]}]
     for operation in body_operations():
         for shape in shapes:
@@ -49,7 +49,7 @@ def wrong_shapes(raw: RawClient) -> None:
 
 @claim()
 def media_types(raw: RawClient) -> None:
-    """A body whose content type is not JSON is refused with 415; with parameters JSON stays JSON."""
+    """A body whose content type is not JSON is refused with 415. JSON may have parameters, such as a charset."""
     upload = raw.known.start()
     raw.known.put(upload, 1)
     for operation in body_operations():
@@ -64,7 +64,7 @@ def media_types(raw: RawClient) -> None:
 
 @claim()
 def complete_bodies(raw: RawClient) -> None:
-    """Every body that real clients complete with is taken: none, `null`, `{}`, an empty list, all parts again."""
+    """A completion accepts every body that real clients send: none, `null`, `{}`, an empty list, all parts again."""
     for body in (None, b"", b"null", b"{}", b'{"parts": []}'):
         upload = raw.known.start()
         raw.known.put_all(upload)
@@ -81,7 +81,7 @@ def complete_bodies(raw: RawClient) -> None:
 
 @claim()
 def bodies_nobody_asked_for(raw: RawClient) -> None:
-    """A body with GET or DELETE does no harm: the vendor's client sends `null` and `{}` there."""
+    """A body with GET or DELETE is ignored: the vendor's client sends `null` and `{}` there."""
     upload = raw.known.start()
     raw.api.send("GET", f"/upload/multipart/{upload.id}", data=b"null", headers=JSON).expect(200)
     raw.api.send("GET", "/rate_limit", data=b"null", headers=JSON).expect(200)
@@ -90,7 +90,7 @@ def bodies_nobody_asked_for(raw: RawClient) -> None:
 
 @claim()
 def numbers_in_bodies(raw: RawClient) -> None:
-    """7.0 is a whole number in JSON and 1.5, true, "1" and 1e400 are none."""
+    """7.0 is an integer in JSON; 1.5, true, "1" and 1e400 are not."""
     upload = raw.known.start()
     raw.known.put(upload, 1)
     path = f"/upload/multipart/{upload.id}/part"
@@ -135,7 +135,7 @@ def etag_quotes(raw: RawClient) -> None:
 
 @claim(own=True)
 def bulk_is_whole_or_nothing(raw: RawClient) -> None:
-    """Of a list with one bad report none is taken, wherever in it the bad one stands."""
+    """A list with a bad report is refused as a whole, whatever the place of the bad one."""
     good = part_report(1, "d41d8cd98f00b204e9800998ecf8427e")
     for bad in ({**good, "part_number": 0}, {"part_number": 1}, {}, {**good, "part_number": 9999}):
         for parts in ([good, bad], [bad, good]):
@@ -143,12 +143,12 @@ def bulk_is_whole_or_nothing(raw: RawClient) -> None:
             raw.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": parts}).expect(400)
             answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
             if answer.json()["uploaded_parts_count"] or answer.json().get("parts"):
-                raise answer.broken("bulk_atomic", "a part of a refused list was taken")
+                raise answer.broken("bulk_atomic", "a report of a refused list was accepted")
 
 
 @claim()
 def bulk_equals_one_by_one(raw: RawClient) -> None:
-    """A report in bulk leaves the same behind as the same reports one by one."""
+    """A bulk report has the same effect as its reports one by one."""
     shown = []
     for bulk in (True, False):
         upload = raw.known.start()
@@ -162,12 +162,12 @@ def bulk_equals_one_by_one(raw: RawClient) -> None:
         parts = sorted(answer.json()["parts"], key=lambda part: part["part_number"])
         shown.append((answer.json()["uploaded_parts_count"], parts))
     if shown[0] != shown[1]:
-        raise answer.broken("bulk_equals_single", f"{shown[0]} in bulk, {shown[1]} one by one")
+        raise answer.broken("bulk_equals_single", f"{shown[0]} after a bulk report, {shown[1]} after single reports")
 
 
 @claim()
 def last_report_counts(raw: RawClient) -> None:
-    """A part may be reported again: the last report counts, and it is still one part."""
+    """A part may be reported again: the last report counts, and the part counts once."""
     upload = raw.known.start()
     raw.known.put(upload, 1)
     right = upload.report(1)

@@ -1,4 +1,4 @@
-"""What the claims share: a server, a judged connection, known uploads, and a raw socket."""
+"""What the claims share: a server, a connection that checks answers, known uploads, and a raw socket."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ LONGEST_WAIT: Final = 10.0  # seconds
 
 @attrs.frozen
 class RawClient:
-    """One server and the hands on it. `notes` are what a gateway did in its own way."""
+    """A server with the means to call it. `notes` are what a gateway answered in its own way."""
 
     target: Target
     api: ApiClient
@@ -44,14 +44,14 @@ class RawClient:
             api.close()
 
     def refuse(self, method: str, targets: Iterable[str], *statuses: int, **arguments: Any) -> None:
-        """Demand that each of these is refused, by one of the statuses if any are given."""
+        """Demand that each of these is refused, with one of the statuses if any are given."""
         for target in targets:
             with self.noted():
                 self.api.send(method, target, **arguments).expect(*(statuses or REFUSED), check="refusal")
 
     @contextlib.contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note what a gateway answers in its own way to what no client sends, and go on."""
+    def note_line(self) -> Iterator[None]:
+        """Note what a gateway answers in its own way to what no client sends, and continue."""
         try:
             yield
         except Broken as broken:
@@ -61,7 +61,7 @@ class RawClient:
             self.notes.append(Finding.of(broken))
 
     def speak(self, head: str, body: bytes = b"", *, token: bool = True) -> Answer:
-        """Send a request written by hand. The answer's status is 0 if the server closes the connection without one.
+        """Send a request written by hand. The status is 0 if the server closes the connection without an answer.
 
         The head is its first line and its headers, lines ending in `\\n`. `{v2}` and `{host}` in it become the base
         URL's. It goes over TLS if the base URL says https.
@@ -77,11 +77,11 @@ class RawClient:
         request = Request(method, f"{parts.scheme}://{parts.netloc}", target, path, {}, body or None, data)
         answer = exchange(request, document.find(method, path))
         self.api.trace.add(answer)
-        # What is no HTTP reaches no operation, whatever its path says.
+        # What is not HTTP reaches no operation, whatever its path is.
         operation = answer.operation
         reached = operation is not None and answer.status in operation.declared
         self.api.counts.add(operation.id if operation and reached else None, answer.status)
-        if wrong := rules.tells_secret(answer, [self.target.token]):
+        if wrong := rules.token_in(answer, [self.target.token]):
             raise answer.broken("token_in_answer", wrong)
         return answer
 
@@ -134,10 +134,10 @@ def claim(*, own: bool = False, layer: str = CONTRACT) -> Callable[[Claim], Clai
 
 
 def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outcome:
-    """Try each claim on a server, the next one in spite of a failure unless `first`."""
+    """Try each claim on a server. With `first`, stop at the first failure."""
     outcome = Outcome("raw requests", own=target.own)
     with outcome.timed(), RawClient.at(target) as raw:
-        with outcome.claim("a first upload can be started and aborted", raw.api.trace):
+        with outcome.claim("an upload can be started and aborted", raw.api.trace):
             raw.known.learn()
         for each in claims:
             if getattr(each, "own", False) and not target.own:
@@ -159,12 +159,12 @@ def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outc
 
 
 def sentence(each: Claim) -> str:
-    """What a claim says, in one line."""
+    """The sentence of a claim in one line."""
     return " ".join((each.__doc__ or each.__name__).split())
 
 
 def upload_calls(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """A good call of each operation on an upload; the last one ends it."""
+    """A valid call of each operation on an upload; the last one ends it."""
     return [
         ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": report}),
         ("reportUploadedParts", {"body": {"parts": [report]}}), ("completeUpload", {"body": {"parts": [report]}}),
@@ -173,7 +173,7 @@ def upload_calls(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def valid_request(raw: RawClient, operation: document.Operation) -> dict[str, Any]:
-    """A request that would be good with a good token."""
+    """A request that is valid with a valid token."""
     ends = operation.id in ("abortUpload", "completeUpload")
     upload = raw.known.start() if ends else raw.known.open_upload()
     upload.ended = ends

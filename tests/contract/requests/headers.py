@@ -8,9 +8,9 @@ GET = "GET {v2}/rate_limit HTTP/1.1\nHost: {host}"
 
 
 def _refused(answer: Answer, what: str) -> None:
-    """A refusal or a closed connection; never a success, never a failure of the server. 505 refuses a version."""
+    """Demand a refusal or a closed connection. 505 refuses a version of HTTP."""
     if answer.status and not 400 <= answer.status < 500 and answer.status not in (501, 505):
-        raise answer.broken("malformed_http", f"{what} is refused, or the connection closed")
+        raise answer.broken("malformed_http", f"expected a refusal of {what}, or a closed connection")
 
 
 @claim()
@@ -22,7 +22,7 @@ def header_names_in_any_case(raw: RawClient) -> None:
 
 @claim()
 def bad_tokens(raw: RawClient) -> None:
-    """A token that is wrong, cut, doubled, in another case or in another header lets nobody in."""
+    """A token that is wrong, cut, doubled, in another case or in another header is refused."""
     token = raw.target.token
     for line in (
         f"{TOKEN_HEADER}: {token[:-1]}", f"{TOKEN_HEADER}: {token}0", f"{TOKEN_HEADER}: {token.swapcase()}",
@@ -38,11 +38,11 @@ def bad_tokens(raw: RawClient) -> None:
 
 @claim(layer=TRANSPORT)
 def two_tokens(raw: RawClient) -> None:
-    """Two token headers, a good one and a bad one, do not make a server fail."""
+    """Two token headers, a valid and an invalid one, do not make a server fail."""
     for pair in ((raw.target.token, "bad"), ("bad", raw.target.token)):
         answer = raw.speak("\n".join((GET, *(f"{TOKEN_HEADER}: {each}" for each in pair))), token=False)
         if answer.status >= 500:
-            raise answer.broken("malformed_http", "two tokens are no reason to fail")
+            raise answer.broken("malformed_http", "two token headers make the server fail")
 
 
 @claim(layer=TRANSPORT)
@@ -56,14 +56,14 @@ def control_characters(raw: RawClient) -> None:
 
 @claim(layer=TRANSPORT)
 def odd_header_names(raw: RawClient) -> None:
-    """A header whose name has a space in it, or that has none, is refused."""
+    """A header with a space in its name, or without a name, is refused."""
     _refused(raw.speak(GET + "\nX Odd: 1"), "a space in a header's name")
     _refused(raw.speak(GET + "\n: 1"), "a header without a name")
 
 
 @claim(layer=TRANSPORT)
 def odd_request_lines(raw: RawClient) -> None:
-    """What is no request line of HTTP is refused."""
+    """A request line that is not HTTP is refused."""
     for line in (
         "GET", "GET  HTTP/1.1", "G T {v2}/rate_limit HTTP/1.1", "\x16\x03\x01", "GET {v2}/rate_limit HTTP/1.1x",
     ):  # fmt: skip
@@ -72,7 +72,7 @@ def odd_request_lines(raw: RawClient) -> None:
 
 @claim(layer=TRANSPORT)
 def unknown_version(raw: RawClient) -> None:
-    """A version of HTTP that there is not is refused."""
+    """An unknown version of HTTP is refused."""
     _refused(raw.speak("GET {v2}/rate_limit HTTP/9.9\nHost: {host}"), "HTTP/9.9")
 
 
@@ -104,7 +104,7 @@ def chunked_bodies(raw: RawClient) -> None:
 
 @claim(layer=TRANSPORT)
 def huge_heads(raw: RawClient) -> None:
-    """A head that is far too large is refused, and the server goes on."""
+    """A head that is far too large is refused, and the server continues."""
     _refused(raw.speak(f"{GET}\nX-Odd: {'a' * 200_000}"), "a header of 200 kB")
     _refused(raw.speak(f"GET {{v2}}/rate_limit?{'a' * 200_000} HTTP/1.1\nHost: {{host}}"), "a target of 200 kB")
     raw.api.call("getRateLimit").expect(200)
@@ -112,18 +112,18 @@ def huge_heads(raw: RawClient) -> None:
 
 @claim()
 def hosts_that_lie(raw: RawClient) -> None:
-    """A `Host` header with markup or line breaks in it does not get into the links of an answer."""
+    """A `Host` header with markup or line breaks is not copied into the links of an answer."""
     for host in ('x"><script>', "x/../y", "x%0d%0aSet-Cookie:a=b", "a b", ""):
         answer = raw.speak(f"GET {{v2}}/upload/multipart HTTP/1.1\nHost: {host}")
         if answer.status == 200 and host and host.encode() in answer.body:
-            raise answer.broken("host_header", f"the host {host!r} stands in the answer")
+            raise answer.broken("host_header", f"the answer contains the host {host!r}")
         if answer.status >= 500 and not answer.by_gateway:
-            raise answer.broken("host_header", "no host makes a server fail")
+            raise answer.broken("host_header", "a Host header makes the server fail")
 
 
 @claim()
 def empty_posts(raw: RawClient) -> None:
-    """A POST without a length and without a body is answered immediately, not waited for."""
+    """A POST without a length and a body is answered immediately."""
     upload = raw.known.start()
     answer = raw.speak(f"POST {{v2}}/upload/multipart/{upload.id}/complete HTTP/1.1\nHost: {{host}}")
     answer.expect(409, 411, check="empty_posts")
@@ -131,20 +131,20 @@ def empty_posts(raw: RawClient) -> None:
 
 @claim()
 def nobody_without_a_token(raw: RawClient) -> None:
-    """No operation answers without a token, or with one that is not good; and none of them has any effect."""
+    """Every operation refuses a missing or invalid token, and then has no effect."""
     for operation in document.operations().values():
         for token in ("", "0" * 32, raw.target.token[:-1], "x"):
             answer = raw.api.send(**valid_request(raw, operation), token=token)
             answer.expect(401, check="ignored_auth")
             if answer.code != 90001:
-                raise answer.broken("error_code", f"code {answer.code}, and 90001 is right")
+                raise answer.broken("error_code", f"code {answer.code}, expected 90001")
     upload = raw.known.open_upload()
     raw.api.call("getUpload", upload_id=upload.id).expect(200)
 
 
 @claim()
 def good_requests(raw: RawClient) -> None:
-    """Each of those requests is answered with success, or with a conflict, when the token is there."""
+    """With a valid token, each of those requests succeeds, or is answered with a conflict."""
     for operation in document.operations().values():
         answer = raw.api.send(**valid_request(raw, operation))
         answer.expect(*((200, 201, 204) if operation.id != "completeUpload" else (200, 201, 409)))
@@ -152,7 +152,7 @@ def good_requests(raw: RawClient) -> None:
 
 @claim()
 def strangers_uploads(raw: RawClient) -> None:
-    """Another user's upload can be neither seen nor touched, and is in no list."""
+    """Another user's upload can be neither read nor changed, and is in no list."""
     if not raw.target.other_token:
         return
     upload = raw.known.start()
@@ -166,12 +166,12 @@ def strangers_uploads(raw: RawClient) -> None:
         raise listed.broken("object_level_authorization", "another user's upload is listed")
     answer = raw.api.call("getUpload", upload_id=upload.id, query={"list_parts": True}).expect(200)
     if answer.json()["uploaded_parts_count"]:
-        raise answer.broken("object_level_authorization", "a stranger's report was taken")
+        raise answer.broken("object_level_authorization", "another user's report was accepted")
 
 
 @claim()
 def read_only_projects(raw: RawClient) -> None:
-    """Nothing can be put into a project that may only be read."""
+    """A read-only project accepts nothing new."""
     project = raw.target.read_only_project
     if project is None:
         return
@@ -185,7 +185,7 @@ def read_only_projects(raw: RawClient) -> None:
 
 @claim(own=True)
 def unknown_projects(raw: RawClient) -> None:
-    """A project that does not exist is not found, whatever is asked of it."""
+    """No operation finds a project that does not exist."""
     missing = "contract/is-not-there"
     raw.api.call("startUpload", body={"project": missing, "name": "x", "size": 1}).expect(404)
     raw.api.call("createFolder", body={"project": missing, "name": "x", "type": "folder"}).expect(404)
@@ -195,7 +195,7 @@ def unknown_projects(raw: RawClient) -> None:
 
 @claim()
 def after_the_end(raw: RawClient) -> None:
-    """An upload that was aborted, and one that was completed, is not found by any operation."""
+    """No operation finds an upload that was aborted or completed."""
     aborted, completed = raw.known.start(), raw.known.start(5)
     raw.api.call("abortUpload", upload_id=aborted.id).expect(204)
     raw.known.put_all(completed)
@@ -205,7 +205,7 @@ def after_the_end(raw: RawClient) -> None:
             answer = raw.api.call(operation, upload_id=upload.id, **arguments)
             answer.expect(404, check="use_after_end")
             if answer.code != rules.NO_SUCH_UPLOAD:
-                raise answer.broken("error_code", f"code {answer.code}, and {rules.NO_SUCH_UPLOAD} is right")
+                raise answer.broken("error_code", f"code {answer.code}, expected {rules.NO_SUCH_UPLOAD}")
         listed = raw.api.call("listUploads", query={"limit": 100}).expect(200)
         if upload.id in {item["upload_id"] for item in listed.json()["items"]}:
             raise listed.broken("use_after_end", "an upload that has ended is listed")

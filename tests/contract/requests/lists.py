@@ -1,4 +1,4 @@
-"""Lists and limits: pages add up, filters filter, resources say where they are; sizes and names at their bounds."""
+"""Lists and limits: pages, filters, links, and sizes and names at their limits."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from tests.contract.requests.client import RawClient, claim
 
 @claim()
 def pages_add_up(raw: RawClient) -> None:
-    """The pages of a list add up to its total, each item once, in pages of any size."""
+    """The pages of a list, of any size, have each item once."""
     known = raw.known
     folder = known.new_folder()
     uploads = set()
@@ -19,27 +19,27 @@ def pages_add_up(raw: RawClient) -> None:
         known.new_folder(folder)
     for limit in (1, 2, 4, 5, 100):
         seen = {item["upload_id"] for item in asserts.pages(raw.api, "listUploads", limit, "upload_id")}
-        assert uploads <= seen, f"{len(uploads - seen)} of the open uploads are on no page of {limit}"
+        assert uploads <= seen, f"{len(uploads - seen)} open uploads are on no page of {limit} items"
         for operation, arguments in (("listFiles", {"query": {"parent": folder}}), ("listFolder", {"file_id": folder})):
             items = asserts.pages(raw.api, operation, limit, "id", **arguments)
-            assert len(items) == 5, f"{operation}: {len(items)} items on all pages of {limit}, 5 are right"
+            assert len(items) == 5, f"{operation}: {len(items)} items on all pages of {limit} items, expected 5"
 
 
 @claim()
 def totals(raw: RawClient) -> None:
-    """A list says how many there are in all, on every page and beyond the last."""
+    """A list says its total on every page, also beyond the last."""
     folder = raw.known.new_folder()
     for number in range(3):
         raw.known.new_folder(folder, f"f{number}")
     for query in ({}, {"limit": 1}, {"offset": 2}, {"offset": 3}, {"offset": 2147483647}):
         answer = raw.api.call("listFolder", file_id=folder, query=query).expect(200)
         if answer.headers.get("x-total-matching-query") != "3":
-            raise answer.broken("total", f"{answer.headers.get('x-total-matching-query')} in all where 3 is right")
+            raise answer.broken("total", f"the total is {answer.headers.get('x-total-matching-query')}, expected 3")
 
 
 @claim()
 def filters(raw: RawClient) -> None:
-    """A list by name has what has exactly this name; a list of a place has nothing of another."""
+    """A list by name has exactly that name; a list of a folder has nothing of another."""
     known = raw.known
     one, two = known.new_folder(), known.new_folder()
     for parent, name in ((one, "a"), (one, "ab"), (one, "A"), (two, "a")):
@@ -55,7 +55,7 @@ def filters(raw: RawClient) -> None:
 
 @claim()
 def hrefs_lead_back(raw: RawClient) -> None:
-    """Every `href` is an absolute URL of this server, and leads to the resource that it stands in."""
+    """Every `href` is an absolute URL of this server and leads to its resource."""
     upload = raw.known.start()
     file = raw.known.complete(3)
     answers = [
@@ -80,10 +80,10 @@ def hrefs_lead_back(raw: RawClient) -> None:
 
 @claim()
 def free_call(raw: RawClient) -> None:
-    """Asking for the rate limit costs nothing, any other call costs one, and the body says what the headers say."""
+    """A call of getRateLimit is not counted, any other call counts once, and body and headers agree."""
     asked = [raw.api.call("getRateLimit").expect(200) for _ in range(3)]
     if len({answer.headers["x-ratelimit-remaining"] for answer in asked}) != 1:
-        raise asked[-1].broken("free_call", "asking was counted")
+        raise asked[-1].broken("free_call", "a call of getRateLimit was counted")
     rate, headers = asked[-1].json()["rate"], asked[-1].headers
     for key in ("limit", "remaining", "reset"):
         asserts.same(asked[-1], "rate_limit_body", str(rate[key]), headers[f"x-ratelimit-{key}"])
@@ -96,7 +96,7 @@ def free_call(raw: RawClient) -> None:
 
 @claim()
 def listed_means_open(raw: RawClient) -> None:
-    """What a list says of an upload is what the upload says of itself."""
+    """An upload in a list has the same values as its details."""
     upload = raw.known.start(7, md5="9e107d9d372bb6826bd81d3542a419d6")
     detail = raw.api.call("getUpload", upload_id=upload.id).expect(200)
     listed = asserts.pages(raw.api, "listUploads", 100, "upload_id")
@@ -114,7 +114,7 @@ ODD_NAMES = (
 
 @claim(own=True)
 def odd_names(raw: RawClient) -> None:
-    """Any name of 1 to 255 characters without a slash is kept as it was given, down to the file."""
+    """Any name of 1 to 255 characters without a slash is kept unchanged, also by the file."""
     for odd in ODD_NAMES:
         answer = raw.api.call("startUpload", body={"project": raw.target.project, "name": odd, "size": 4}).expect(200)
         started = answer.json()
@@ -127,12 +127,12 @@ def odd_names(raw: RawClient) -> None:
                 raise shown.broken("name_kept", f"{odd!r} became {name!r}")
         found = raw.api.call("listFiles", query={"project": raw.target.project, "name": odd}).expect(200)
         if [item["id"] for item in found.json()["items"]] != [file["id"]]:
-            raise found.broken("name_found", f"{odd!r} is not found by its name")
+            raise found.broken("name_found", f"the file {odd!r} is not found by its name")
 
 
 @claim()
 def bad_names(raw: RawClient) -> None:
-    """A name with a slash, an empty one, one of 256 characters and what is no text are refused."""
+    """A name with a slash, an empty name, one of 256 characters and one that is not text are refused."""
     project = raw.target.project
     names: tuple[Any, ...] = ("", "a/b", "/", "a" * 256, None, 7, [], {})
     for bad in names:
@@ -149,7 +149,7 @@ def bad_names(raw: RawClient) -> None:
 
 @claim()
 def sizes(raw: RawClient) -> None:
-    """A file has 0 bytes to 5 TiB; beyond is refused, and so is what is no number."""
+    """A file has 0 bytes to 5 TiB; other sizes, and sizes that are not integers, are refused."""
     name = raw.known.next_name
     for key, bad in (
         *(("size", bad) for bad in (-1, 5 * 2**40 + 1, 2**63, 1.5, "1", None, True)),
@@ -162,7 +162,7 @@ def sizes(raw: RawClient) -> None:
 
 @claim()
 def largest_files(raw: RawClient) -> None:
-    """The part size of an answer makes a file of any size fit into 10,000 parts, whatever part size is asked for."""
+    """With the part size of the answer, a file of any size has at most 10,000 parts."""
     for size in (0, 1, 5 * 2**20, 10**12, 5 * 2**40):
         for part_size in (None, 5 * 2**20, 5 * 2**30, 0, -1, 2**20, 6 * 2**30):
             body = {"project": raw.target.project, "name": raw.known.next_name(), "size": size}
@@ -170,7 +170,7 @@ def largest_files(raw: RawClient) -> None:
             started = answer.expect(200).json()
             if -(-size // started["part_size"]) > 10000:
                 raise answer.broken(
-                    "part_count", f"{size} bytes in parts of {started['part_size']} are over 10,000 parts"
+                    "part_count", f"{size} bytes in parts of {started['part_size']} bytes are more than 10,000 parts"
                 )
             raw.api.call("abortUpload", upload_id=started["upload_id"]).expect(204)
 
@@ -184,7 +184,7 @@ def empty_files(raw: RawClient) -> None:
 
 @claim()
 def edits(raw: RawClient) -> None:
-    """100 files can be edited in one call and 101 cannot; metadata keys and values have their limits."""
+    """One call can edit 100 files and not 101; metadata keys and values have limits."""
     file = raw.known.file()
     items = [{"id": file, "metadata": {"k": str(number)}} for number in range(101)]
     raw.api.call("editFiles", body={"items": items[:100]}).expect(200)
@@ -198,4 +198,4 @@ def edits(raw: RawClient) -> None:
     body = {"items": [{"id": file, "metadata": {"é" * 50: "é" * 150}}]}
     outcome = raw.api.call("editFiles", body=body).expect(200)
     if "resource" not in outcome.json()["items"][0]:
-        raise outcome.broken("metadata_limit", "100 bytes of key and 300 of value are within the limits")
+        raise outcome.broken("metadata_limit", "a key of 100 bytes and a value of 300 bytes are within the limits")

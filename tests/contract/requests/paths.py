@@ -18,7 +18,7 @@ ODD_PART_NUMBERS = (
 
 @claim()
 def odd_ids(raw: RawClient) -> None:
-    """An odd upload id is refused, whichever way it is written, and leads to no other resource."""
+    """An odd upload id is refused in any encoding and leads to no other resource."""
     for segment in ODD_SEGMENTS:
         raw.refuse("GET", [f"/upload/multipart/{segment}", f"/upload/multipart/{segment}/part/1"], 400, 404)
         raw.refuse("DELETE", [f"/upload/multipart/{segment}"], 400, 404)
@@ -27,7 +27,7 @@ def odd_ids(raw: RawClient) -> None:
 
 @claim()
 def empty_ids(raw: RawClient) -> None:
-    """An empty id is not the list of all: it is refused."""
+    """An empty id is refused; it is not the list of all."""
     raw.known.start()
     raw.refuse("GET", ["/upload/multipart/", "/upload/multipart//part/1", "/files/", "/files//list", "/projects//x"])
     raw.refuse("GET", ["/files//download_info", "/projects/x/", "/upload//multipart", "//upload/multipart"])
@@ -37,7 +37,7 @@ def empty_ids(raw: RawClient) -> None:
 
 @claim()
 def climbing_paths(raw: RawClient) -> None:
-    """No path climbs out of its resource: `..` is a name like any other, and never a step up."""
+    """No path leaves its resource: `..` is a name like any other, not a step up."""
     upload = raw.known.start()
     raw.refuse("GET", [
         f"/upload/multipart/x/../{upload.id}",
@@ -53,40 +53,40 @@ def climbing_paths(raw: RawClient) -> None:
 
 @claim()
 def encoded_ids(raw: RawClient) -> None:
-    """A percent-encoded character stands for itself: an id written so is still the same id."""
+    """An id with a percent-encoded character is the same id."""
     upload = raw.known.start()
     first, rest = upload.id[0], upload.id[1:]
     answer = raw.api.send("GET", f"/upload/multipart/%{ord(first):02X}{rest}").expect(200)
     if answer.json()["upload_id"] != upload.id:
-        raise answer.broken("same_upload", "another upload is shown")
+        raise answer.broken("same_upload", "the answer shows another upload")
 
 
 @claim()
 def part_numbers(raw: RawClient) -> None:
-    """A part number is a whole number from 1 to the last part, and nothing that merely looks like one."""
+    """A part number is an integer from 1 to the last part; whatever only looks like one is refused."""
     upload = raw.known.start()
     for number in ODD_PART_NUMBERS:
         answer = raw.api.send("GET", f"/upload/multipart/{upload.id}/part/{number}").expect(400, 404)
         if answer.status == 400 and answer.code not in rules.BAD_PART_NUMBER:
-            raise answer.broken("error_code", f"code {answer.code} for a bad part number")
+            raise answer.broken("error_code", f"code {answer.code} is not that of a bad part number")
     beyond = raw.api.call("getPartUrl", upload_id=upload.id, part_number=upload.count + 1)
     beyond.expect(400, check="part_beyond")
 
 
 @claim()
 def trailing_slash(raw: RawClient) -> None:
-    """A report is taken at `part` and at `part/`, because real clients send either."""
+    """A report is accepted at `part` and at `part/`, because real clients send either."""
     upload = raw.known.start()
     raw.known.put(upload, 1)
     for path in ("part", "part/"):
         answer = raw.api.send("POST", f"/upload/multipart/{upload.id}/{path}", json_body=upload.report(1))
         if answer.status != 200:
-            raise answer.broken("trailing_slash", "200 is right with and without the slash")
+            raise answer.broken("trailing_slash", "expected 200 with and without the slash")
 
 
 @claim()
 def unknown_paths(raw: RawClient) -> None:
-    """A path that the document does not know is not found."""
+    """A path that the document does not have is not found."""
     upload = raw.known.start()
     raw.refuse(
         "GET", ["/", "/upload", "/uploads", "/Upload/multipart", "/upload/multipartx", "/rate_limit/x"], 401, 404
@@ -96,7 +96,7 @@ def unknown_paths(raw: RawClient) -> None:
 
 @claim()
 def other_methods(raw: RawClient) -> None:
-    """A method that a path does not have is refused with 405 and `Allow`, on what is there and on what is not."""
+    """A method that a path does not have is refused with 405 and `Allow`."""
     upload, file, folder = raw.known.start(), raw.known.file(), raw.known.folder()
     owner, _, name = raw.target.project.partition("/")
     filled = {"upload_id": upload.id, "part_number": 1, "project_owner": owner, "project_name": name}
@@ -111,11 +111,11 @@ def other_methods(raw: RawClient) -> None:
 
 @claim()
 def every_error_is_json(raw: RawClient) -> None:
-    """An error is the platform's JSON off the document's paths too, and without a token."""
+    """An error has the platform's JSON on any path, and without a token."""
     raw.api.send("GET", "/nothing").expect(401, 404)
     answer = raw.api.send("GET", "/nothing", token="", headers={"Accept": "text/html"}).expect(401, 404)
     if TOKEN_HEADER.lower() in answer.headers:
-        raise answer.broken("token_in_answer", "an answer has no token header")
+        raise answer.broken("token_in_answer", "an answer must not have a token header")
 
 
 ODD_BOOLEANS = ("yes", "1", "on", "0", "no", "off", "", "truee", "null", "%00", "true%20", "%20true", "t", "[]")
@@ -127,16 +127,16 @@ ODD_NUMBERS = (
 
 @claim()
 def odd_booleans(raw: RawClient) -> None:
-    """`true` and `false` in any case are booleans; `yes`, `1`, `on` and nothing are not."""
+    """`true` and `false` are booleans in any case; `yes`, `1`, `on` and an empty value are not."""
     upload = raw.known.start()
     path = f"/upload/multipart/{upload.id}?list_parts="
     for spelling in ("true", "True", "TRUE", "false", "False", "FALSE"):
         answer = raw.api.send("GET", path + spelling).expect(200)
         if ("parts" in answer.json()) != (spelling.lower() == "true"):
-            raise answer.broken("boolean", f"list_parts={spelling} was read the other way")
+            raise answer.broken("boolean", f"list_parts={spelling} was read as its opposite")
     answer = raw.api.call("getUpload", upload_id=upload.id).expect(200)
     if "parts" in answer.json():
-        raise answer.broken("boolean", "parts are listed that nobody asked for")
+        raise answer.broken("boolean", "parts are listed without list_parts")
     raw.refuse("GET", [path + odd for odd in ODD_BOOLEANS], 400)
     body = {"project": raw.target.project, "name": raw.known.next_name(), "size": 1}
     raw.refuse("POST", [f"/upload/multipart?overwrite={odd}" for odd in ODD_BOOLEANS], 400, json_body=body)
@@ -144,7 +144,7 @@ def odd_booleans(raw: RawClient) -> None:
 
 @claim()
 def overwrite_spellings(raw: RawClient) -> None:
-    """`overwrite` lets a name be taken again, in each spelling that real clients send; `FALSE` does not."""
+    """`overwrite` permits a name that exists, in each spelling that real clients send; `FALSE` does not."""
     file = raw.known.complete(5)
     body = {"project": raw.target.project, "name": file["name"], "size": 5}
     for spelling in ("true", "True", "TRUE"):
@@ -155,7 +155,7 @@ def overwrite_spellings(raw: RawClient) -> None:
 
 @claim()
 def odd_numbers(raw: RawClient) -> None:
-    """`limit` and `offset` are whole numbers within their bounds."""
+    """`limit` and `offset` are integers within their limits."""
     for name, bounds in (("limit", ("0", "-1", "101")), ("offset", ("-1",))):
         for odd in (*ODD_NUMBERS, *bounds):
             raw.refuse("GET", [f"/upload/multipart?{name}={odd}"], 400)
@@ -166,7 +166,7 @@ def odd_numbers(raw: RawClient) -> None:
 
 @claim(own=True)
 def doubled_keys(raw: RawClient) -> None:
-    """A key given twice is refused, if it is not repeatable: taking the first or the last would be a guess."""
+    """A key that is given twice and is not repeatable is refused: to use one of the values would be a guess."""
     upload = raw.known.start()
     project = quote(raw.target.project)
     raw.refuse("GET", [
@@ -179,19 +179,19 @@ def doubled_keys(raw: RawClient) -> None:
 
 @claim()
 def names_or(raw: RawClient) -> None:
-    """`name` is repeatable: files that have any of the names are listed."""
+    """`name` is repeatable: files with any of the names are listed."""
     folder = raw.known.new_folder()
     for name in ("a", "b", "c"):
         raw.known.new_folder(folder, name)
     answer = raw.api.send("GET", f"/files?parent={folder}&name=c&name=a&name=x").expect(200)
     found = {item["name"] for item in answer.json()["items"]}
     if found != {"a", "c"}:
-        raise answer.broken("names_or", f"of the names a and c, {sorted(found)} were listed")
+        raise answer.broken("names_or", f"{sorted(found)} are listed for the names a and c")
 
 
 @claim()
 def undeclared_keys(raw: RawClient) -> None:
-    """Keys that the document does not have are passed over: clients send `fields=_all` with every call."""
+    """Keys that the document does not have are ignored: clients send `fields=_all` with every call."""
     upload = raw.known.start()
     for path in ("/upload/multipart", f"/upload/multipart/{upload.id}", "/rate_limit"):
         raw.api.send("GET", f"{path}?fields=_all&x=1&x=2&y").expect(200)
@@ -199,7 +199,7 @@ def undeclared_keys(raw: RawClient) -> None:
 
 @claim()
 def one_place(raw: RawClient) -> None:
-    """Files are listed in exactly one place: a project or a folder, not both, not neither."""
+    """A list of files needs a project or a folder; both and neither are refused."""
     folder, project = raw.known.folder(), quote(raw.target.project)
     raw.refuse("GET", ["/files", "/files?name=x", f"/files?project={project}&parent={folder}"], 400)
     raw.api.send("GET", f"/files?project={project}").expect(200)
@@ -208,7 +208,7 @@ def one_place(raw: RawClient) -> None:
 
 @claim()
 def odd_projects(raw: RawClient) -> None:
-    """A project is written owner/name, and only that."""
+    """A project has the form owner/name; any other is refused."""
     odd = ("x", "/", "a/", "/b", "a/b/c", "", "%2F", "a%20b/c", "a/b%0A")
     raw.refuse("GET", [f"/files?project={each}" for each in odd], 400, 404)
     for each in ("x", "/", "a/b/c", "", None, 7, ["a/b"]):
@@ -218,7 +218,7 @@ def odd_projects(raw: RawClient) -> None:
 
 @claim()
 def odd_encodings(raw: RawClient) -> None:
-    """Bytes that are no UTF-8, NUL and broken percent signs in a query are refused or passed over, never a failure."""
+    """Invalid UTF-8, NUL and broken percent signs in a query are refused or ignored; they do not make a server fail."""
     for odd in ("%ff", "%c3%28", "%00", "%", "%zz", "%u0041", "%ed%a0%80", "a" * 4000):
         raw.api.send("GET", f"/files?project={quote(raw.target.project)}&name={odd}").expect(200, 400)
         raw.api.send("GET", f"/rate_limit?{odd}={odd}").expect(200, 400)

@@ -1,4 +1,4 @@
-"""Signed URLs: each is good for one method, one part, one upload, and for a time."""
+"""Signed URLs: each is valid for one method, one part, one upload, and for a time."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from tests.contract.requests.client import RawClient, claim
 
 
 def _changed(url: str, **changes: str | None) -> str:
-    """The URL with query parameters changed, or left out where None."""
+    """The URL with query parameters changed, or removed if None."""
     parts = urlsplit(url)
     query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **changes}
     return urlunsplit(parts._replace(query=urlencode({k: v for k, v in query.items() if v is not None})))
@@ -27,23 +27,23 @@ def _grant(raw: RawClient, **extra: Any) -> dict[str, Any]:
 
 def _refused(answer: Answer, what: str) -> None:
     if not 400 <= answer.status < 500:
-        raise answer.broken("signed_url", f"{what} is refused")
+        raise answer.broken("signed_url", f"expected a refusal of {what}")
 
 
 @claim()
 def etag_is_the_md5(raw: RawClient) -> None:
-    """Storage answers a part with a quoted ETag, its MD5; the same part may be put again."""
+    """Storage answers a part with its MD5 as a quoted ETag; the same part may be put again."""
     grant = _grant(raw)
     for content in (b"one", b"two", b""):
         answer = raw.api.put(grant, content).expect(200)
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if answer.headers.get("etag") != f'"{md5}"':
-            raise answer.broken("etag", f'ETag {answer.headers.get("etag")} where "{md5}" is right')
+            raise answer.broken("etag", f'the ETag is {answer.headers.get("etag")}, expected "{md5}"')
 
 
 @claim()
 def tampered_urls(raw: RawClient) -> None:
-    """A signed URL in which anything was changed is refused."""
+    """A signed URL with any change is refused."""
     grant = _grant(raw)
     query = dict(parse_qsl(urlsplit(grant["url"]).query))
     for name, value in query.items():
@@ -55,7 +55,7 @@ def tampered_urls(raw: RawClient) -> None:
 
 @claim()
 def one_method(raw: RawClient) -> None:
-    """The URL for a PUT is good for that and for nothing else."""
+    """The URL for a PUT is valid for no other method."""
     grant = _grant(raw)
     raw.api.put(grant, b"secret").expect(200)
     for method in ("GET", "DELETE", "POST"):
@@ -64,17 +64,17 @@ def one_method(raw: RawClient) -> None:
 
 @claim()
 def expiry(raw: RawClient) -> None:
-    """A part URL says when it expires, and that is to come; a moment that was moved is not believed."""
+    """A part URL says when it expires, and that is in the future."""
     grant = _grant(raw)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", grant["expires"]) or grant["expires"] <= now:
         answer = raw.api.put(grant, b"x")
-        raise answer.broken("part_url_expiry", f"expires is {grant['expires']}, and it is {now}")
+        raise answer.broken("part_url_expiry", f"expires is {grant['expires']}; the time is {now}")
 
 
 @claim()
 def own_part_only(raw: RawClient) -> None:
-    """Each part of each upload has a URL of its own: bytes never get into another part."""
+    """Each part of each upload has its own URL: bytes do not get into another part."""
     one, two = raw.known.start(), raw.known.start()
     urls: dict[str, list[tuple[str, int]]] = {}
     for upload in (one, two):
@@ -89,12 +89,12 @@ def own_part_only(raw: RawClient) -> None:
         link = raw.api.call("getDownloadInfo", file_id=raw.known.finish(upload)["id"]).expect(200)
         fetched = raw.api.fetch(link.field("url"))
         if fetched.body != b"".join(upload.content(number) for number in upload.numbers):
-            raise fetched.broken("file_content", "the file is not what was put")
+            raise fetched.broken("file_content", "the file differs from the bytes that were put")
 
 
 @claim()
 def no_more_bytes_after_the_end(raw: RawClient) -> None:
-    """After an abort the part URLs lead nowhere."""
+    """After an abort the part URLs are refused."""
     upload = raw.known.start()
     grant = raw.api.call("getPartUrl", upload_id=upload.id, part_number=1).expect(200).json()
     raw.api.call("abortUpload", upload_id=upload.id).expect(204)
@@ -103,18 +103,18 @@ def no_more_bytes_after_the_end(raw: RawClient) -> None:
 
 @claim()
 def digests(raw: RawClient) -> None:
-    """Bytes that do not have the MD5 that was announced for them are not kept."""
+    """Bytes that do not match their Content-MD5 are refused."""
     grant = _grant(raw)
     for content, right in ((b"bytes", True), (b"other", False)):
         digest = base64.b64encode(hashlib.md5(b"bytes", usedforsecurity=False).digest()).decode()
         answer = raw.api.put({**grant, "headers": {**grant["headers"], "Content-MD5": digest}}, content)
         if (answer.status == 200) is not right:
-            raise answer.broken("content_md5", "Content-MD5 is checked")
+            raise answer.broken("content_md5", "expected storage to check Content-MD5")
 
 
 @claim()
 def wrong_etags(raw: RawClient) -> None:
-    """Completing asks for the ETags that storage gave: a wrong one, one of another part and none are refused."""
+    """A completion needs the ETags that storage returned: a wrong one, one of another part and none are refused."""
     for wrong in ("0" * 32, "", hashlib.md5(b"other", usedforsecurity=False).hexdigest()):
         upload = raw.known.start()
         raw.known.put_all(upload)
@@ -126,7 +126,7 @@ def wrong_etags(raw: RawClient) -> None:
 
 @claim()
 def missing_parts(raw: RawClient) -> None:
-    """Completing asks for every part, put and reported; what is refused stays open and can be mended."""
+    """A completion needs every part, put and reported. After a refusal the upload stays open and can be completed."""
     bodies: tuple[dict[str, Any] | None, ...] = ({"parts": []}, None)
     for body in bodies:
         upload = raw.known.start()

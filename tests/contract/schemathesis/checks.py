@@ -1,6 +1,6 @@
-"""The checks that schemathesis lacks. It loads them through `hooks`; a check returns nothing or raises.
+"""The checks that schemathesis lacks, loaded through `hooks`. A check returns nothing or raises.
 
-Most are a rule of `rules` on schemathesis' own response. The others know what the known knows.
+Most apply a rule of `rules` to schemathesis' response. The others use the known uploads.
 """
 
 import json
@@ -50,7 +50,7 @@ def answer_of(response: Response, case: Case) -> Answer:
 
 
 def rule_check(rule: Callable[[Answer], str | None], name: str) -> None:
-    """Make a rule a check of schemathesis'."""
+    """Register a rule as a check of schemathesis."""
 
     def check(ctx: Any, response: Response, case: Case) -> None:
         wrong = rule(answer_of(response, case))
@@ -63,7 +63,7 @@ def rule_check(rule: Callable[[Answer], str | None], name: str) -> None:
 
 
 def register(known: KnownUploads, countdown: rules.Countdown) -> None:
-    """Register every check. `known` and `countdown` are the ones that the hooks keep."""
+    """Register every check, with the known uploads and the countdown of the hooks."""
     rule_check(rules.error_body, "error_body_conformance")
     rule_check(rules.media_type, "body_where_declared")
     rule_check(rules.rate_headers, "rate_limit_headers")
@@ -77,7 +77,7 @@ def register(known: KnownUploads, countdown: rules.Countdown) -> None:
 
     @schemathesis.check
     def token_stays_secret(ctx: Any, response: Response, case: Case) -> None:
-        if wrong := rules.tells_secret(answer_of(response, case), [token]):
+        if wrong := rules.token_in(answer_of(response, case), [token]):
             raise AssertionError(wrong)
 
     schemathesis.check(unsupported_media_type)
@@ -91,15 +91,15 @@ def register(known: KnownUploads, countdown: rules.Countdown) -> None:
 
 
 def unsupported_media_type(ctx: Any, response: Response, case: Case) -> None:
-    """A body that is not JSON by its content type is refused with 415, unless the path is no good already."""
+    """A body whose content type is not JSON is refused with 415, unless the path is refused first."""
     if coverage_scenario(case) in CONTENT_TYPE_PROBES and _takes_body(case) and response.request.body:
-        assert response.status_code in (400, 401, 404, 415), f"{response.status_code} where 415 is right"
+        assert response.status_code in (400, 401, 404, 415), f"{response.status_code}, expected 415"
         if coverage_scenario(case) is CoverageScenario.UNSUPPORTED_CONTENT_TYPE:
-            assert response.status_code in (401, 404, 415), f"{response.status_code} where 415 is right"
+            assert response.status_code in (401, 404, 415), f"{response.status_code}, expected 415"
 
 
 def undeclared_method(ctx: Any, response: Response, case: Case) -> None:
-    """A method that the document does not give to a path is refused with 405 and with the list of those it gives."""
+    """A method that a path does not have is refused with 405 and a list of those it has."""
     if coverage_scenario(case) is not CoverageScenario.UNSPECIFIED_HTTP_METHOD:
         return
     answer = answer_of(response, case)
@@ -108,7 +108,7 @@ def undeclared_method(ctx: Any, response: Response, case: Case) -> None:
 
 
 def bad_body_by_itself(ctx: Any, response: Response, case: Case) -> None:
-    """A bad body is refused as such, with 400, where everything else of the request is good."""
+    """A bad body is refused with 400 if everything else of the request is valid."""
     meta = case.meta
     if (
         meta is None
@@ -118,11 +118,11 @@ def bad_body_by_itself(ctx: Any, response: Response, case: Case) -> None:
         return
     if all(not info.mode.is_negative for where, info in meta.components.items() if where != ParameterLocation.BODY):
         allowed = (200, 201, 400, 401, 404, 415)  # accepted: negative_data_rejection judges better whether it is bad
-        assert response.status_code in allowed, f"{response.status_code} where 400 is right"
+        assert response.status_code in allowed, f"{response.status_code}, expected 400"
 
 
 def page_adds_up(ctx: Any, response: Response, case: Case) -> None:
-    """A page has as many items as limit, offset and total say."""
+    """The number of items on a page agrees with limit, offset and total."""
     operation_id = case.operation.definition.raw.get("operationId")
     if operation_id not in LISTS or response.status_code != 200 or case.meta is None:
         return
@@ -135,11 +135,13 @@ def page_adds_up(ctx: Any, response: Response, case: Case) -> None:
     offset = int(case.query.get("offset") or 0)
     items = json.loads(response.content)["items"]
     right = max(0, min(limit, int(total[0]) - offset))
-    assert len(items) == right, f"{len(items)} items of {total[0]} at offset {offset}, limit {limit}: {right} are right"
+    assert len(items) == right, (
+        f"{len(items)} items, expected {right} (total {total[0]}, offset {offset}, limit {limit})"
+    )
 
 
 def _reported_parts(known: KnownUploads, response: Response, case: Case) -> None:
-    """`list_parts` says what was reported for this upload, and nothing of any other."""
+    """`list_parts` shows exactly the reports of this upload."""
     if case.operation.definition.raw.get("operationId") != "getUpload" or response.status_code != 200:
         return
     upload = known.uploads.get(str(case.path_parameters.get("upload_id")))
@@ -147,14 +149,18 @@ def _reported_parts(known: KnownUploads, response: Response, case: Case) -> None
         return
     shown = json.loads(response.content)
     count = shown["uploaded_parts_count"]
-    assert count == len(upload.reported), f"uploaded_parts_count is {count}, {len(upload.reported)} were reported"
+    assert count == len(upload.reported), f"uploaded_parts_count is {count}; {len(upload.reported)} were reported"
     if "parts" in shown:
         numbers = [int(part["part_number"]) for part in shown["parts"]]
-        assert sorted(numbers) == sorted(upload.reported), f"parts {numbers}, reported {sorted(upload.reported)}"
+        assert sorted(numbers) == sorted(upload.reported), (
+            f"parts {numbers} are listed; {sorted(upload.reported)} were reported"
+        )
         for part in shown["parts"]:
             seen = part["response"]["headers"].get("ETag")
-            told = upload.reported[int(part["part_number"])]
-            assert seen is None or told is None or seen.strip('"') == told, f"ETag {seen}, and {told} was reported"
+            reported = upload.reported[int(part["part_number"])]
+            assert seen is None or reported is None or seen.strip('"') == reported, (
+                f"the listed ETag is {seen}; {reported} was reported"
+            )
 
 
 def _takes_body(case: Case) -> bool:

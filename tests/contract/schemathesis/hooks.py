@@ -1,4 +1,4 @@
-"""What schemathesis loads, by `hooks` in schemathesis.toml: case seeding, the PUT to storage, and the own checks.
+"""The hooks that schemathesis.toml names: case seeding, the PUT to storage, and the checks of the suite.
 
 From the environment: CONTRACT_TOKEN, and CONTRACT_TARGET, a JSON object with `url` (the server's base URL), `project`
 (owner/name that can be written to), `run` (part of every name, so that runs do not meet on one server), `own` (a mock
@@ -32,15 +32,15 @@ from tests.contract.trace import Trace, to_json
 Case = schemathesis.Case[Any]
 Fields = dict[str, Any]
 
-FAULTY = (ValueError, KeyError, TypeError, AttributeError, Broken)  # an answer lacks what the document promises
-LARGEST_PUT = 2**20  # bytes; a part of the usual size would only show how fast the disk is
+FAULTY = (ValueError, KeyError, TypeError, AttributeError, Broken)  # an answer lacks what the document declares
+LARGEST_PUT = 2**20  # bytes; a part of the usual size would only measure the disk
 
-MANY = 4  # parts; more would only take time
+MANY = 4  # parts; more only take time
 FOLDER_OPERATIONS = frozenset({"listFolder", "deleteFile"})
 
 
 class CaseSeeding:
-    """Makes generated cases fit the state of things, in place, so that they get beyond "not found".
+    """Makes generated cases fit the state of the server, so that they get beyond "not found".
 
     What schemathesis made invalid on purpose stays invalid: only components that fit their schema are touched. One case
     in four is left as it was drawn, because unknown ids and odd part numbers are worth a try too.
@@ -51,7 +51,7 @@ class CaseSeeding:
         self.turn = 0
 
     def fit(self, operation_id: str, case: Case) -> None:
-        """Fit one case. Which ones are left alone depends on their order only, so that a seed repeats it."""
+        """Fit one case. Which cases are left alone depends only on their order, so that a seed repeats it."""
         self.turn += 1
         meta = case.meta
         if meta is None or case.method.lower() != case.operation.method:
@@ -66,11 +66,11 @@ class CaseSeeding:
             upload = self.known.uploads.get(str(case.path_parameters.get("upload_id")))
             case.body = self._fitted_body(operation_id, body, upload, stateful=phase == "stateful")
         elif operation_id == "completeUpload" and phase == "stateful" and self.turn % 3:
-            # Nothing, null: right only where all parts were reported. Give such a case its chance.
+            # An empty body and null are right only if all parts were reported.
             self._report_all(self.known.uploads.get(str(case.path_parameters.get("upload_id"))))
 
     def _linked(self, phase: str, case: Case) -> bool:
-        """True where a link of the stateful phase brought the id: that one is to be used, ended or not."""
+        """Whether a link of the stateful phase set the id: that one is to be used, ended or not."""
         ids = {str(value) for value in case.path_parameters.values()}
         return phase == "stateful" and not ids.isdisjoint(self.known.everything)
 
@@ -94,7 +94,7 @@ class CaseSeeding:
             case.path_parameters = values
 
     def _one_place(self, query: Fields) -> Fields:
-        """Exactly one of `project` and `parent` says where."""
+        """The query with exactly one of `project` and `parent`."""
         fitted = {name: value for name, value in query.items() if name not in ("project", "parent")}
         if "parent" in query and "project" not in query:
             return {**fitted, "parent": self.known.folder()}
@@ -121,14 +121,14 @@ class CaseSeeding:
         return body
 
     def _placed(self, operation_id: str, body: Fields, *, stateful: bool) -> Fields:
-        """Into a project or folder that is there, and of a size whose bytes can be sent."""
+        """The body with a project or folder that exists, and a size whose bytes can be sent."""
         fitted = dict(body)
         if "project" in fitted:
             fitted["project"] = self.known.project
         if "parent" in fitted and self.turn % 4:
             fitted["parent"] = self.known.folder()
         if operation_id == "startUpload" and stateful:
-            if self.turn % 5:  # else names meet again, and conflict
+            if self.turn % 5:  # otherwise names repeat and conflict
                 fitted["name"] = f"{self.known.next_name()} {body['name'][:180]}"
             if "size" in fitted:
                 fitted["size"] = self.known.fitting_size(int(fitted["size"]))
@@ -166,11 +166,11 @@ def operation_id(case: Case) -> str:
     return name
 
 
-cases: dict[str, tuple[Trace, Answer]] = {}  # by the id of a case: where it stands among all requests
+cases: dict[str, tuple[Trace, Answer]] = {}  # by the id of a case
 failed: dict[str, None] = {}  # ids of cases, in their order
 
 
-with contextlib.suppress(*FAULTY):  # whatever is wrong with a first upload, the checks will tell
+with contextlib.suppress(*FAULTY):  # the checks will find whatever is wrong
     known.learn()
 if checks.TARGET["own"]:
     api.reset_mock()
@@ -181,7 +181,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     try:
         seeding.fit(operation_id(case), case)
     except FAULTY:
-        return  # the server is at fault in the seeding: the case goes as it was drawn, and the checks will tell
+        return  # the server failed in the seeding: the case is sent as it was drawn, and the checks will find why
 
 
 @schemathesis.hook
@@ -195,11 +195,11 @@ def after_call(context: HookContext, case: Case, response: Response) -> None:
         try:
             remember(name, case, answer)
         except FAULTY:
-            return  # not the body that the document promises: the checks tell
+            return  # not the body that the document declares: the checks find that
 
 
 def remember(name: str, case: Case, answer: Answer) -> None:
-    """Note what an accepted request has changed; put the bytes where a part URL was given."""
+    """Note what an accepted request has changed; send the bytes for a part URL."""
     path: dict[str, Any] = case.path_parameters
     body: Any = case.body
     upload = known.uploads.get(str(path.get("upload_id")))
@@ -228,21 +228,21 @@ def remember(name: str, case: Case, answer: Answer) -> None:
 
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
-    """Completing ends an upload as deleting does, which schemathesis cannot know: 404 is right afterwards."""
+    """A completed upload is gone, which schemathesis cannot know: 404 is right afterwards."""
     if isinstance(failure, EnsureResourceAvailability):
         upload = known.uploads.get(str(case.path_parameters.get("upload_id")))
         if upload is not None and upload.ended:
             return False
-    # A check may send a request of its own, which comes by no other hook: what led to it is what led to the last case.
+    # A check may send a request itself, which no other hook sees: the requests before it are those of the last case.
     failed[case.id if case.id in cases else next(reversed(cases), "")] = None
     return True
 
 
 def end_scenario(machine: APIStateMachine) -> None:
-    """Begin each scenario of the stateful phase with a server as new.
+    """Begin each scenario of the stateful phase with a reset server.
 
-    What a scenario draws depends on the answers it gets. When those depend on the scenarios before it, Hypothesis gives
-    up ("data generation behaved differently"), and schemathesis calls that a success.
+    What a scenario draws depends on its answers. If those depend on earlier scenarios, Hypothesis gives up ("data
+    generation behaved differently"), and schemathesis reports a success.
     """
     if checks.TARGET["own"]:
         api.trace = Trace()
@@ -252,7 +252,7 @@ def end_scenario(machine: APIStateMachine) -> None:
         countdown.clear()
 
 
-setattr(APIStateMachine, "teardown", end_scenario)  # noqa: B010 - not a method of ours to assign, says mypy
+setattr(APIStateMachine, "teardown", end_scenario)  # noqa: B010 - mypy refuses to assign a method
 
 
 @atexit.register

@@ -38,7 +38,7 @@ METHODS: Final = frozenset({"unsupported_method", "undeclared_method", "allow_he
 def run(
     target: Target, phases: Sequence[str], seed: int, *, reports: Path | None = None, first: bool = False
 ) -> Outcome:
-    """Run phases of schemathesis on a server. `first` stops at the first failure."""
+    """Run phases of schemathesis on a server. With `first`, stop at the first failure."""
     outcome = Outcome(f"schemathesis {'+'.join(phases)}", own=target.own)
     with tempfile.TemporaryDirectory(prefix="contract-") as folder, outcome.timed():
         events, facts = Path(folder, "events.ndjson"), Path(folder, "facts.json")
@@ -63,7 +63,6 @@ def run(
                     "facts": str(facts),
                 }
             ),
-            "PYTHONPATH": str(document.ROOT),
         }
         done = subprocess.run(
             command, cwd=document.ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900
@@ -75,14 +74,16 @@ def run(
         failures = _read(outcome, done.stdout, events, phases, steps, prefix)
         if done.returncode and not failures:
             text = (done.stdout + done.stderr).strip()
-            outcome.found("schemathesis ends well", Finding("schemathesis", f"{_reason(done.stdout)}: {text[-3000:]}"))
+            outcome.found(
+                "schemathesis ends without an error", Finding("schemathesis", f"{_reason(done.stdout)}: {text[-3000:]}")
+            )
     return outcome
 
 
 def _read(
     outcome: Outcome, printed: str, events: Path, phases: Sequence[str], steps: dict[str, Steps], prefix: str
 ) -> int:
-    """Put what the events say into the outcome. How many failures they have, those of a gateway among them."""
+    """Add the events to the outcome. Returns their number of failures, those of a gateway included."""
     operations, scenarios, failures = set(), 0, 0
     for event in _events(events):
         finished = event.get("ScenarioFinished")
@@ -113,7 +114,7 @@ def _read(
 
 
 def _finding(check: str, failure: dict[str, Any], steps: Steps) -> Finding:
-    """A failure in the suite's words. One that a rule sees too has the name of the rule."""
+    """A failure as a finding. If a rule of ours is broken too, it gets the name of the rule."""
     wrong = f"{failure['title']}. {failure['message']}".strip()
     if not steps:
         return Finding(check, f"{failure['operation']}: {wrong}")
@@ -143,7 +144,7 @@ def _failures(recorder: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
 
 
 def _recorded(interaction: dict[str, Any] | None, check: str, prefix: str) -> Steps:
-    """A request that a check of schemathesis' sent by itself: with no token, or with one that is not good."""
+    """A request that a check of schemathesis sent itself, without a token or with an invalid one."""
     if interaction is None:
         return ()
     sent, came = interaction["request"], interaction.get("response") or {}
@@ -161,7 +162,7 @@ def _recorded(interaction: dict[str, Any] | None, check: str, prefix: str) -> St
 
 
 def _reason(printed: str) -> str:
-    """What made schemathesis fail where no check did: an error, or a warning that counts as one."""
+    """What made schemathesis fail without a failed check: an error, or a warning that counts as one."""
     for line in printed.splitlines():
         if match := re.match(r"\s*(?:🚫|⚠️?|❌)\s+(.+?):? ?\d*$", line):
             return match[1][:60]
