@@ -4,10 +4,11 @@ Random ids lead nowhere: a bad body that is sent to an unknown upload is refused
 get the id of a real upload, and what became of it is noted here.
 """
 
-import contextlib
 import hashlib
 import itertools
+import json
 from typing import Any
+from urllib.parse import unquote
 
 import attrs
 
@@ -16,6 +17,7 @@ from tests.contract.client import ApiClient
 
 SMALL = 4096  # a part size that a test may send many parts of
 NAME_PREFIX = "contract-"
+FAULTY = (ValueError, KeyError, TypeError, AttributeError, Broken)  # an answer lacks what the document declares
 
 
 def part_report(number: int, etag: str) -> dict[str, Any]:
@@ -98,11 +100,11 @@ class KnownUpload:
 
 
 class KnownUploads:
-    """Uploads, files and folders by id. New ones go into the project, or into the folder `home`."""
+    """Uploads, files and folders by id. New ones go into `place`."""
 
-    def __init__(self, api: ApiClient, project: str, run: str, home: str | None = None) -> None:
+    def __init__(self, api: ApiClient, project: str, run: str) -> None:
         self.api, self.project, self.run = api, project, run
-        self.place = {"project": project} if home is None else {"parent": home}
+        self.place = {"project": project}
         self._part_size: int | None = None
         self.clear()
 
@@ -136,19 +138,40 @@ class KnownUploads:
 
     def start(self, size: int | None = None, **extra: Any) -> KnownUpload:
         """Start an upload in the project. Raises Broken if the server refuses."""
-        body = {**self.place, "name": self.next_name(), "size": self.several, **extra}
-        if size is not None:
-            body["size"] = size
-        answer = self.api.call("startUpload", body=body).expect(200)
-        return self.note_started(body, answer)
+        size = self.several if size is None else size
+        body = {**self.place, "name": self.next_name(), "size": size, **extra}
+        return self.note_started(self.api.call("startUpload", body=body).expect(200))
 
-    def note_started(self, body: dict[str, Any], started: Answer) -> KnownUpload:
+    def note_started(self, answer: Answer) -> KnownUpload:
         """Remember an upload that was started. Raises Broken if the answer is not that of a start."""
-        size = body.get("size")
-        self._part_size = started.field("part_size", int)
-        upload = KnownUpload(started.field("upload_id"), None if size is None else int(size), self._part_size)
-        self.uploads[upload.id] = upload
-        return upload
+        size = json.loads(answer.request.body or b"{}").get("size")
+        self._part_size = answer.field("part_size", int)
+        upload = KnownUpload(answer.field("upload_id"), None if size is None else int(size), self._part_size)
+        return self.uploads.setdefault(upload.id, upload)
+
+    def observe(self, answer: Answer) -> None:
+        """Note what an accepted request has changed. Raises an error of FAULTY if the answer lacks what it needs."""
+        operation = answer.operation.id if answer.operation else ""
+        ended = operation in ("abortUpload", "deleteFile") and answer.status == 404
+        if not (200 <= answer.status < 300 or ended):
+            return
+        steps = [unquote(step) for step in answer.request.path.split("/")]
+        upload = self.uploads.get(steps[3]) if len(steps) > 3 else None
+        match operation:
+            case "startUpload":
+                self.note_started(answer)
+            case "createFolder":
+                self.note_folder(answer.field("id"))
+            case "deleteFile":
+                self.forget(steps[2])
+            case "completeUpload":
+                self.note_file(answer.field("id"))
+            case "reportUploadedPart" | "reportUploadedParts" if upload is not None:
+                body = json.loads(answer.request.body or b"")
+                for report in body.get("parts", [body]):
+                    upload.note_report(report)
+        if upload is not None and operation in ("completeUpload", "abortUpload"):
+            upload.ended = True
 
     def open_upload(self) -> KnownUpload:
         """The newest upload that is still open, or a new one."""
@@ -188,11 +211,13 @@ class KnownUploads:
         return self.finish(upload)
 
     def note_file(self, file_id: str) -> None:
-        self.files.append(file_id)
+        if file_id not in self.files:
+            self.files.append(file_id)
         self._ids.add(file_id)
 
     def note_folder(self, folder_id: str) -> None:
-        self.folders.append(folder_id)
+        if folder_id not in self.folders:
+            self.folders.append(folder_id)
         self._ids.add(folder_id)
 
     def file(self) -> str:
@@ -210,15 +235,20 @@ class KnownUploads:
         self.note_folder(folder)
         return folder
 
-    def tidy(self) -> None:
-        """Delete what is left, on a server that others use too."""
-        with contextlib.suppress(Broken):  # a server that fails here has failed before
-            for upload in self.uploads.values():
-                if not upload.ended:
-                    self.api.call("abortUpload", upload_id=upload.id)
-            for file_id in (*self.files, *reversed(self.folders)):
-                self.api.call("deleteFile", file_id=file_id)
+    def tidy(self) -> list[str]:
+        """Delete what is left, on a server that others use too. Returns what could not be deleted."""
+        left: list[str] = []
+        calls: list[tuple[str, dict[str, Any]]] = [
+            ("abortUpload", {"upload_id": upload.id}) for upload in self.uploads.values() if not upload.ended
+        ]
+        calls += [("deleteFile", {"file_id": file_id}) for file_id in (*self.files, *reversed(self.folders))]
+        for operation, path in calls:
+            try:
+                self.api.call(operation, **path).expect(204, 404)
+            except Broken as error:
+                left.append(f"{operation} {path}: {error.message}")
         self.clear()
+        return left
 
     @property
     def everything(self) -> set[str]:

@@ -229,7 +229,9 @@ def _server(saved: dict[str, Any], options: Options) -> Iterator[Target]:
     yield attrs.evolve(options, base_url=options.base_url or saved["base_url"]).given_target()  # type: ignore[misc]
 
 
-def _send(steps: Steps, target: Target, old_run: str, say: Callable[[str], None]) -> tuple[Answer, dict[str, str]]:
+def _send(
+    steps: Sequence[Answer], target: Target, old_run: str, say: Callable[[str], None]
+) -> tuple[Answer, dict[str, str]]:
     """Send the steps to a server. The last answer, and what replaced each id."""
     old = steps[0].request.origin
     names = {old: target.origin, urlsplit(old).netloc: urlsplit(target.origin).netloc}

@@ -17,6 +17,7 @@ from tests.contract.document import ROOT, operations
 from tests.contract.findings import Finding, Outcome, causes, layer_of, notes
 from tests.contract.mutants.proxy import served
 from tests.contract.options import SEED, Options
+from tests.contract.schemathesis import run as schemathesis_run
 from tests.contract.server import PROJECT, TOKEN, unproxied
 from tests.contract.trace import Trace
 
@@ -46,7 +47,7 @@ def test_a_start_that_is_broken_is_one_finding(tmp_path: Path) -> None:
     """A renamed required key is one finding with a count, without what follows from it."""
     with served("renamed_key", SEED) as target:
         run = suite.Run(target, Options(SEED, reports=tmp_path))
-        generated = suite.schemathesis_run.run(target, ("examples", "coverage"), SEED)
+        generated = schemathesis_run.run(target, ("examples", "coverage"), SEED)
         outcomes = [generated, suite.model(run), suite.raw(run)]
         found = causes(outcomes)
     assert [(cause.shown.check, cause.seen_on.partition(" x ")[0]) for cause in found] == [
@@ -130,7 +131,7 @@ def test_loopback_is_never_proxied(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
-        outcome = suite.schemathesis_run.run(target, ("examples",), SEED)
+        outcome = schemathesis_run.run(target, ("examples",), SEED)
         proxy.settimeout(0)
         with pytest.raises(BlockingIOError):
             proxy.accept()

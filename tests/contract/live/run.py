@@ -19,7 +19,7 @@ from tests.contract import report, rules
 from tests.contract.answer import Answer, Broken
 from tests.contract.client import ApiClient
 from tests.contract.findings import Finding, Outcome, causes
-from tests.contract.known_uploads import KnownUploads, part_report
+from tests.contract.known_uploads import FAULTY, KnownUploads, part_report
 from tests.contract.live.drift import Drift, Drifted, read_baseline, write_baseline
 from tests.contract.live.watchers import Cleanup, RateBudget
 from tests.contract.model import asserts
@@ -183,16 +183,18 @@ class Visit:
 
     def __init__(self, target: Target, share: float, say: Callable[[str], None]) -> None:
         self.target, self.say = target, say
-        self.cleanup = Cleanup(f"contract-{target.run}-")
         self.budget = RateBudget(share, lambda: len(self.cleanup), say)
         self.drift = Drift()
         self.outcomes: list[Outcome] = []
         self.api = ApiClient(
             target.base_url, target.token, judge=False, timeout=TIMEOUT, before=self.budget.before, watch=self.watch
         )
+        self.known = KnownUploads(self.api, target.project, target.run)
+        self.cleanup = Cleanup(self.known)
 
     def watch(self, answer: Answer) -> None:
-        self.cleanup.observe(answer)
+        with contextlib.suppress(*FAULTY):
+            self.known.observe(answer)
         self.budget.observe(answer)
         self.drift.observe(answer)
 
@@ -203,13 +205,12 @@ class Visit:
         self.say(f"{budget.limit} calls in a window; this visit may use {budget.limit - budget.floor}")
         owner, _, name = self.target.project.partition("/")
         self.api.call("getProject", project_owner=owner, project_name=name).expect(200)
-        known = KnownUploads(self.api, self.target.project, self.target.run)
-        home = known.new_folder(name=f"contract-{self.target.run}-home")
-        known = KnownUploads(self.api, self.target.project, self.target.run, home)
+        home = self.known.new_folder(name=f"contract-{self.target.run}-home")
+        self.known.place = {"parent": home}
         walk = Outcome("walk", own=False)
         self.outcomes.append(walk)
         with walk.timed():
-            Walk(self.api, known, home).take(walk)
+            Walk(self.api, self.known, home).take(walk)
         context = Context.on(self.target, self.api, home=home)
         self.outcomes.append(play(context, seed, examples=EXAMPLES, steps=STEPS, shrink=False, whole=False))
         walk.counts, self.outcomes[-1].counts = self.outcomes[-1].counts, walk.counts  # one connection, counted once
@@ -218,10 +219,7 @@ class Visit:
         """Delete what was made, over a new connection. Returns what could not be deleted."""
         self.api.close()
         self.budget.cleaning = True
-        try:
-            return self.cleanup.clean(self.api)
-        except Broken as error:
-            return [error.message]
+        return self.cleanup.clean()
 
     def conclude(self, left: list[str], options: Options, known: set[Drifted], *, interrupted: bool) -> int:
         findings = causes(self.outcomes)

@@ -1,11 +1,10 @@
 """Watches the answers of a visit: how many calls may be made, and what has to be deleted at the end."""
 
-import json
 import time
 from collections.abc import Callable
 
 from tests.contract.answer import Answer, Broken
-from tests.contract.client import ApiClient
+from tests.contract.known_uploads import NAME_PREFIX, KnownUpload, KnownUploads
 from tests.contract.model.asserts import pages
 from tests.contract.rules import RATE_HEADERS
 
@@ -68,66 +67,28 @@ class RateBudget:
 
 
 class Cleanup:
-    """Open uploads, files and folders, known from the answers themselves, so that none is forgotten."""
+    """Deletes what a visit made, also uploads whose start was not answered: these are found by their names."""
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self.uploads: dict[str, None] = {}
-        self.files: dict[str, None] = {}
+    def __init__(self, known: KnownUploads) -> None:
+        self.known = known
 
     def __len__(self) -> int:
         """The calls that the cleanup needs: one for each thing, and some to list what is left."""
-        return len(self.uploads) + len(self.files) + 5
+        open_uploads = sum(not upload.ended for upload in self.known.uploads.values())
+        return open_uploads + len(self.known.files) + len(self.known.folders) + 5
 
-    def observe(self, answer: Answer) -> None:
-        """Note what an answer has created or ended."""
-        operation = answer.operation.id if answer.operation else ""
-        steps = answer.request.path.split("/")
-        if operation == "startUpload" and answer.status == 200:
-            self.uploads.update(dict.fromkeys(self._ids(answer, "upload_id")))
-        elif operation == "completeUpload" and answer.status in (200, 201):
-            self.uploads.pop(steps[3], None)
-            self.files.update(dict.fromkeys(self._ids(answer, "id")))
-        elif operation == "abortUpload" and answer.status in (204, 404):
-            self.uploads.pop(steps[3], None)
-        elif operation == "createFolder" and answer.status in (200, 201):
-            self.files.update(dict.fromkeys(self._ids(answer, "id")))
-        elif operation == "deleteFile" and answer.status in (204, 404):
-            self.files.pop(steps[2], None)
+    def clean(self) -> list[str]:
+        """Delete everything. Returns what could not be deleted."""
+        for upload_id in self._lost():
+            self.known.uploads[upload_id] = KnownUpload(upload_id, None, 1)
+        return self.known.tidy() + [f"upload {upload_id} is still listed" for upload_id in self._lost()]
 
-    def clean(self, api: ApiClient) -> list[str]:
-        """Delete everything. Returns what could not be deleted.
-
-        An upload whose start was not answered is found by its name.
-        """
-        stuck = []
-        for upload_id in [*self.uploads, *self._lost(api)]:
-            try:
-                api.call("abortUpload", upload_id=upload_id).expect(204, 404)
-            except Broken as error:
-                stuck.append(f"upload {upload_id}: {error.message}")
-        for file_id in reversed(list(self.files)):  # the content of a folder was made after it
-            try:
-                api.call("deleteFile", file_id=file_id).expect(204, 404)
-            except Broken as error:
-                stuck.append(f"file {file_id}: {error.message}")
-        return stuck + [f"upload {upload_id} is still listed" for upload_id in self._lost(api)]
-
-    def _lost(self, api: ApiClient) -> list[str]:
+    def _lost(self) -> list[str]:
         """Uploads of this visit that the platform lists and that are not known here."""
         try:
-            listed = pages(api, "listUploads", 100, "upload_id")
+            listed = pages(self.known.api, "listUploads", 100, "upload_id")
         except Broken:
             return []
-        return [
-            item["upload_id"]
-            for item in listed
-            if str(item.get("name", "")).startswith(self.prefix) and item["upload_id"] not in self.uploads
-        ]
-
-    @staticmethod
-    def _ids(answer: Answer, key: str) -> list[str]:
-        try:
-            return [str(json.loads(answer.body)[key])]
-        except (ValueError, KeyError, TypeError):
-            return []
+        prefix = f"{NAME_PREFIX}{self.known.run}-"
+        mine = [item["upload_id"] for item in listed if str(item.get("name", "")).startswith(prefix)]
+        return [upload_id for upload_id in mine if upload_id not in self.known.uploads]

@@ -50,7 +50,7 @@ class RawClient:
                 self.api.send(method, target, **arguments).expect(*(statuses or REFUSED), check="refusal")
 
     @contextlib.contextmanager
-    def note_line(self) -> Iterator[None]:
+    def noted(self) -> Iterator[None]:
         """Note what a gateway answers in its own way to what no client sends, and continue."""
         try:
             yield

@@ -118,7 +118,7 @@ def odd_names(raw: RawClient) -> None:
     for odd in ODD_NAMES:
         answer = raw.api.call("startUpload", body={"project": raw.target.project, "name": odd, "size": 4}).expect(200)
         started = answer.json()
-        upload = raw.known.note_started({"size": 4}, answer)
+        upload = raw.known.note_started(answer)
         raw.known.put_all(upload)
         file = raw.known.finish(upload)
         shown = raw.api.call("getFile", file_id=file["id"]).expect(200)

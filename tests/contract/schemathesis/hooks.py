@@ -23,16 +23,15 @@ from schemathesis.generation.stateful.state_machine import APIStateMachine
 from schemathesis.openapi.checks import EnsureResourceAvailability
 
 from tests.contract import rules
-from tests.contract.answer import Answer, Broken
+from tests.contract.answer import Answer
 from tests.contract.client import ApiClient, CallCounts
-from tests.contract.known_uploads import SMALL, KnownUpload, KnownUploads
+from tests.contract.known_uploads import FAULTY, SMALL, KnownUpload, KnownUploads
 from tests.contract.schemathesis import checks
 from tests.contract.trace import Trace, to_json
 
 Case = schemathesis.Case[Any]
 Fields = dict[str, Any]
 
-FAULTY = (ValueError, KeyError, TypeError, AttributeError, Broken)  # an answer lacks what the document declares
 LARGEST_PUT = 2**20  # bytes; a part of the usual size would only measure the disk
 
 MANY = 4  # parts; more only take time
@@ -191,39 +190,15 @@ def after_call(context: HookContext, case: Case, response: Response) -> None:
     api.trace.add(answer)
     cases[case.id] = api.trace, answer
     counts.add(answer.operation.id if answer.operation else None, response.status_code)
-    if 200 <= response.status_code < 300 and answer.operation and answer.operation.id == name:
-        try:
-            remember(name, case, answer)
-        except FAULTY:
-            return  # not the body that the document declares: the checks find that
-
-
-def remember(name: str, case: Case, answer: Answer) -> None:
-    """Note what an accepted request has changed; send the bytes for a part URL."""
-    path: dict[str, Any] = case.path_parameters
-    body: Any = case.body
-    upload = known.uploads.get(str(path.get("upload_id")))
-    if name == "startUpload" and isinstance(body, dict):
-        known.note_started(body, answer)
-    elif name == "createFolder":
-        known.note_folder(answer.field("id"))
-    elif name == "deleteFile":
-        known.forget(str(path["file_id"]))
-    elif upload is None:
+    if answer.operation is None or answer.operation.id != name:
         return
-    elif name == "getPartUrl":
-        number = int(path["part_number"])
-        if upload.length(number) <= LARGEST_PUT and number <= SMALL:
-            known.put(upload, number, answer.json())
-    elif name == "reportUploadedPart" and isinstance(body, dict):
-        upload.note_report(body)
-    elif name == "reportUploadedParts" and isinstance(body, dict):
-        for report in body["parts"]:
-            upload.note_report(report)
-    elif name in ("completeUpload", "abortUpload"):
-        upload.ended = True
-        if name == "completeUpload":
-            known.note_file(answer.field("id"))
+    with contextlib.suppress(*FAULTY):  # not the body that the document declares: the checks find that
+        known.observe(answer)
+        upload = known.uploads.get(str(case.path_parameters.get("upload_id")))
+        if name == "getPartUrl" and answer.status == 200 and upload is not None:
+            part = int(case.path_parameters["part_number"])
+            if upload.length(part) <= LARGEST_PUT and part <= SMALL:
+                known.put(upload, part, answer.json())
 
 
 @schemathesis.hook

@@ -67,7 +67,9 @@ def run(
         done = subprocess.run(
             command, cwd=document.ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900
         )
-        written = json.loads(facts.read_text()) if facts.exists() else {"counts": {"seen": [], "puts": 0}, "steps": {}}
+        written: dict[str, Any] = {"counts": {"seen": [], "puts": 0}, "steps": {}}
+        if facts.exists():
+            written = json.loads(facts.read_text())
         outcome.counts = CallCounts.from_json(written["counts"])
         steps = {case: tuple(from_json(each)) for case, each in written["steps"].items()}
         prefix = urlsplit(target.base_url).path
