@@ -1,4 +1,4 @@
-"""A server on a real socket that answers what a test tells it to, byte by byte if need be."""
+"""A server on a real socket that gives the answers of a test, byte by byte if needed."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ Reply = bytes | Callable[[socket.socket], None]
 
 @attrs.frozen
 class Request:
-    """A request as it came over the wire."""
+    """A request as it was received."""
 
     method: str
     target: str
@@ -38,7 +38,7 @@ def answer(
     date: float | None = None,
     reason: str = "Whatever",
 ) -> bytes:
-    """Return the bytes of an answer; a body that is no bytes is sent as JSON."""
+    """Return the bytes of an answer; a body that is not bytes is sent as JSON."""
     payload = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(payload)}"]
     if status == 204:
@@ -52,7 +52,7 @@ def answer(
 
 
 def problem(status: int, code: int | None = None, message: str = "No.") -> bytes:
-    """Return an error as the platform words it."""
+    """Return an error in the words of the platform."""
     body: dict[str, object] = {"status": status, "message": message, "more_info": "http://docs.example/#1"}
     if code is not None:
         body["code"] = code
@@ -60,7 +60,7 @@ def problem(status: int, code: int | None = None, message: str = "No.") -> bytes
 
 
 def limited(remaining: int, resets_in: float, clock_skew: float = 0.0, status: int = 200) -> bytes:
-    """Return an answer with rate-limit headers, from a server whose clock is off by so many seconds."""
+    """Return an answer with rate-limit headers, from a server whose clock is wrong by some seconds."""
     now = time.time() + clock_skew
     headers = {
         "X-RateLimit-Limit": "10",
@@ -103,10 +103,9 @@ FILE = {
 
 
 class Loopback:
-    """Gives the replies in order, the last one again and again, and keeps the requests.
+    """Sends the replies in order, the last one repeatedly, and keeps the requests.
 
-    A reply is the bytes of an answer, or a function that is handed the connection; `stall` waits until the server
-    is closed.
+    A reply is the bytes of an answer, or a function of the connection; `stall` waits until the server is closed.
     """
 
     def __init__(self, *replies: Reply | str) -> None:
@@ -127,7 +126,7 @@ class Loopback:
             request_queue_size = 128
 
             def handle_error(self, *_: Any) -> None:
-                """A client that went away is no error here."""
+                """Ignore clients that disconnect."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -142,7 +141,7 @@ class Loopback:
         return f"http://127.0.0.1:{self.port}/v2"
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many requests have come: a client that was impatient may be ahead of them."""
+        """Wait until a number of requests was received."""
         with self._lock:
             self._lock.wait_for(lambda: len(self.requests) >= count)
 
@@ -151,7 +150,7 @@ class Loopback:
         self._closing.wait()
 
     def dribble(self, connection: socket.socket) -> None:
-        """Send the beginning of an answer, and then a byte now and then."""
+        """Send the start of an answer, and then single bytes."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n{")
         while not self._closing.wait(0.02):
             connection.sendall(b" ")

@@ -1,4 +1,4 @@
-"""The client: every method against the mock, and answers that are not the contract's."""
+"""Every method of the client against the mock, and answers that differ from the contract."""
 
 import asyncio
 import contextlib
@@ -96,7 +96,7 @@ def test_life_of_an_upload(api: Api, mock: MockServer) -> None:
 
 
 def test_refused_completion(api: Api) -> None:
-    """A completion with parts missing is CompleteRefused, and an abort ends the upload."""
+    """A completion with missing parts is CompleteRefused, and an abort ends the upload."""
     started = api.start_upload(PROJECT, "b.bam", 10)
     with pytest.raises(CompleteRefused):
         api.complete_upload(started.upload_id)
@@ -106,7 +106,7 @@ def test_refused_completion(api: Api) -> None:
 
 
 def test_abort_whose_answer_was_lost(api: Api, mock: MockServer) -> None:
-    """An abort that was done, and whose answer was lost, is done."""
+    """An abort whose answer was lost succeeds."""
     started = api.start_upload(PROJECT, "b.bam", 10)
     mock.faults.add(Fault("abortUpload", "lost_answer"))
     api.abort_upload(started.upload_id)
@@ -114,7 +114,7 @@ def test_abort_whose_answer_was_lost(api: Api, mock: MockServer) -> None:
 
 
 def test_folders(api: Api) -> None:
-    """Folders are made, found, listed, and made only once."""
+    """Folders are made once, found and listed."""
     folder = api.create_folder(PROJECT, "reads")
     inside = Destination(parent=folder.id)
     below = api.create_folder(inside, "lane1")
@@ -126,7 +126,7 @@ def test_folders(api: Api) -> None:
 
 
 def test_edits(api: Api) -> None:
-    """Each edit of a bulk is answered for by itself."""
+    """Each edit of a bulk has its own answer."""
     folder = api.create_folder(PROJECT, "reads")
     started = api.start_upload(PROJECT, "c.bam", 0)
     done = api.complete_upload(started.upload_id, [send(api, started.upload_id, 1, b"")])
@@ -145,7 +145,7 @@ def test_edits(api: Api) -> None:
 
 
 def test_project_and_limit(api: Api) -> None:
-    """A project is found by owner/name, and the rate limit can be asked for."""
+    """A project is found by owner/name, and the rate limit can be requested."""
     assert api.get_project("mlin/rna-pilot").id == "mlin/rna-pilot"
     assert api.get_rate_limit().limit == -1
     with pytest.raises(UsageError):
@@ -153,7 +153,7 @@ def test_project_and_limit(api: Api) -> None:
 
 
 def test_many_uploads_in_pages(api: Api) -> None:
-    """A list of more than one page is followed to its end, and no further than it is read."""
+    """A list of several pages is read to its end, and only as far as needed."""
     for number in range(PAGE + 5):
         api.start_upload(PROJECT, f"{number}.bam", 1)
     names = [upload.name for upload in api.list_uploads()]
@@ -189,7 +189,7 @@ ANSWERS: dict[str, tuple[Callable[[Api], object], dict[str, Any]]] = {
 
 
 def damaged(value: Any) -> Iterator[Any]:
-    """Yield the answer with each thing in it removed, or replaced by something else."""
+    """Yield the answer with each value in it removed, or replaced by another."""
     others: tuple[Any, ...] = (None, [], 7, "text", {"x": {}})
     yield from others
     if isinstance(value, dict):
@@ -215,7 +215,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("which", ANSWERS)
 def test_damaged_answers(which: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
-    """However an answer is damaged, the method returns, or raises UnexpectedAnswer for what it cannot do without."""
+    """With any damage to an answer the method returns, or raises UnexpectedAnswer if it needs the value."""
     act, good = ANSWERS[which]
     status = 201 if which == "create" else 200
     answers = [*damaged(good)]
@@ -238,7 +238,7 @@ def test_damaged_answers(which: str, serve: Callable[..., Loopback], client_of: 
 def test_each_difference_is_told_once(
     which: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
-    """What an answer has in another way than the document is told with operation and key, once; a good one is not."""
+    """A difference from the document is reported once with operation and key, and a right answer never."""
     act, good = ANSWERS[which]
     told: list[Drift] = []
     status = 201 if which == "create" else 200
@@ -255,7 +255,7 @@ def test_each_difference_is_told_once(
 
 
 def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
-    """Of a part URL the URL counts; method, headers and codes are taken if they can be, else the usual ones."""
+    """Of a part URL only the URL is required; method, headers and codes have defaults."""
     url = "https://storage.example/x?Signature=y"
     bare = client_of(serve(answer(206, {"url": url}))).get_part_url("u1", 1)
     assert (bare.method, bare.headers, bare.success_codes, bare.report_headers, bare.expires) == (
@@ -287,7 +287,7 @@ def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: 
 def test_a_part_size_that_cannot_be(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], part_size: object
 ) -> None:
-    """A part size that is no number of bytes between 1 and 5 GiB is UnexpectedAnswer, and says so."""
+    """A part size that is not between 1 byte and 5 GiB is UnexpectedAnswer."""
     api = client_of(serve(answer(200, {**UPLOAD, "part_size": part_size})))
     with pytest.raises(UnexpectedAnswer, match="without a usable part_size") as caught:
         api.start_upload(PROJECT, "a.bam")
@@ -298,7 +298,7 @@ def test_a_part_size_that_cannot_be(
 def test_a_part_size_written_otherwise(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], part_size: object, read: int
 ) -> None:
-    """A number that is whole is taken however it is written."""
+    """A whole number is accepted in any JSON form."""
     api = client_of(serve(answer(200, {**UPLOAD, "part_size": part_size})))
     assert api.start_upload(PROJECT, "a.bam").part_size == read
 
@@ -320,7 +320,7 @@ def test_a_part_size_written_otherwise(
     ],
 )
 def test_dates(text: object, read: str | None) -> None:
-    """A time is read in all formats that servers use; without a time zone it is UTC."""
+    """A time is read in all formats of servers; without a time zone it is UTC."""
     found = Fields({"at": text}).time("at")
     assert (found and found.isoformat()) == read
 
@@ -330,7 +330,7 @@ def test_dates(text: object, read: str | None) -> None:
 def test_whatever_success_completes(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], status: int, body: bytes
 ) -> None:
-    """A completion answered with any 2xx and any body is completed, its file unknown, and is not made twice."""
+    """A completion answered with any 2xx and any body is completed, and not repeated."""
     server = serve(answer(status, body))
     assert client_of(server).complete_upload("u1").id is None
     assert len(server.requests) == 1
@@ -338,7 +338,7 @@ def test_whatever_success_completes(
 
 @pytest.mark.parametrize("which", ["start", "get", "url"])
 def test_empty_success(which: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
-    """A success without a body, if something in it is needed, is UnexpectedAnswer."""
+    """A success without a body is UnexpectedAnswer if a value in it is needed."""
     with pytest.raises(UnexpectedAnswer) as caught:
         ANSWERS[which][0](client_of(serve(answer(200)), attempts=1))
     assert caught.value.maybe_acted == (which == "start")
@@ -347,7 +347,7 @@ def test_empty_success(which: str, serve: Callable[..., Loopback], client_of: Ca
 def test_the_start_of_a_body_is_shown_without_secrets(
     serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
-    """An error shows how the answer begins, bounded, without token, signature or control characters."""
+    """An error shows the start of the answer, without token, signature or control characters."""
     body = b'{"upload_id": "' + TOKEN.encode() + b'\\u001b[2J", "u": "https:\\/\\/s.example\\/x?Signature=y", "z": "'
     for start in (body.replace(b"\\\\", b"\\") + b"z" * 9999 + b'"}', b'"' + TOKEN.encode() + b"z" * 9999 + b'"'):
         with pytest.raises(UnexpectedAnswer) as caught:
@@ -361,14 +361,14 @@ def test_the_start_of_a_body_is_shown_without_secrets(
 def test_mistakes_of_the_caller_are_not_the_servers(
     serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
-    """A wrong argument is not told as a wrong answer."""
+    """A wrong argument is not reported as a wrong answer."""
     api = client_of(serve(answer(200, UPLOAD)))
     with pytest.raises(AttributeError):
         api.report_part("u1", "no report")  # type: ignore[arg-type]
 
 
 def test_list_without_links(serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
-    """The documented list of uploads has neither href nor links, and ends with a page that is not full."""
+    """The documented list of uploads has no links, and ends with a page that is not full."""
     full = [{**UPLOAD, "upload_id": f"u{number}"} for number in range(PAGE)]
     server = serve(answer(200, {"items": full}), answer(200, {"items": [{**UPLOAD, "upload_id": "last"}]}))
     assert len(list(client_of(server).list_uploads())) == PAGE + 1
@@ -379,7 +379,7 @@ def test_list_without_links(serve: Callable[..., Loopback], client_of: Callable[
 
 
 def test_link_to_another_host(serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
-    """Of a link to the next page only the offset is used, wherever it leads."""
+    """Only the offset of a link to the next page is used."""
     elsewhere = serve(answer(200, {}))
     link = {"href": f"{elsewhere.url}/files?offset=70&limit=50", "rel": "NEXT", "method": "GET"}
     server = serve(
@@ -398,7 +398,7 @@ def test_link_to_another_host(serve: Callable[..., Loopback], client_of: Callabl
     says=st.sampled_from(["links", "links in circles", "total", "nothing"]),
 )
 def test_pages_end(total: int, size: int, ignores_offset: bool, says: str) -> None:
-    """Pages end whatever the server says of the next one; no item comes twice, and none is left out."""
+    """A list ends with any links of the server; no item is repeated or left out."""
     pages = Pages(read_file_details, lambda file: file.id)
     items: list[str] = []
     calls = 0
@@ -414,7 +414,7 @@ def test_pages_end(total: int, size: int, ignores_offset: bool, says: str) -> No
 
 
 def page(ids: Iterable[int], more: bool | None, total: int | None = None) -> Answer:
-    """The answer of a list: its items, with a link to the next page or without, and how many there are in all."""
+    """The answer of a list: its items, an optional link to the next page, and the total number."""
     links = {} if more is None else {"links": [{"href": "h", "rel": "next"}] if more else []}
     headers = {} if total is None else {"X-Total-Matching-Query": str(total)}
     body = {"items": [{"id": str(number)} for number in ids], **links}
@@ -422,7 +422,7 @@ def page(ids: Iterable[int], more: bool | None, total: int | None = None) -> Ans
 
 
 def test_a_list_without_an_end() -> None:
-    """A server whose list goes on for ever, with new items on each page, is found out."""
+    """A list without end is detected."""
     pages = Pages(read_file_details, lambda file: file.id)
     for number in range(MOST_PAGES - 1):
         pages.take(page([number], more=True))
@@ -431,7 +431,7 @@ def test_a_list_without_an_end() -> None:
 
 
 def test_every_operation_has_a_method() -> None:
-    """No operation of the document is out of reach, with asyncio and without."""
+    """Every operation of the document has a method, with asyncio and without."""
     arguments = {
         "start_upload": ("a/b", "n"),
         "report_part": ("u1", report(1, "e")),
@@ -479,7 +479,7 @@ def test_every_operation_has_a_method() -> None:
 def test_edits_that_the_answer_says_nothing_of(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], status: int, body: object, is_set: bool
 ) -> None:
-    """Where the answer to a bulk leaves a file out, the file itself is asked whether its metadata was set."""
+    """If the answer to a bulk leaves out a file, the file is requested to check its metadata."""
     file = {**FILE, "metadata": {"a": "b"} if is_set else {"a": "c"}, "tags": ["t"]}
     api = client_of(serve(answer(status, body), answer(200, file)))
     (outcome,) = api.edit_files([FileEdit("f1", metadata={"a": "b"}, tags=("t",))])
@@ -491,7 +491,7 @@ def test_edits_that_the_answer_says_nothing_of(
 def test_a_folder_whose_id_was_not_said(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], body: object
 ) -> None:
-    """A folder is made whatever success says so, and found by its name if its id was not said."""
+    """After any success without an ID, a new folder is found by its name."""
     page = {"href": "h", "items": [{**FILE, "name": "x", "type": "folder"}], "links": []}
     assert client_of(serve(answer(200, body), answer(200, page))).create_folder(PROJECT, "x").id == "f1"
     with pytest.raises(UnexpectedAnswer, match="the folder is not there"):
@@ -501,7 +501,7 @@ def test_a_folder_whose_id_was_not_said(
 def test_differences_reach_the_listener_of_a_client(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client tells its `on_event` of differences, once however it is derived, and logs them if it has none."""
+    """A client reports differences to `on_event`, also from derived clients, and logs them if there is none."""
     caplog.set_level(logging.WARNING, "cavatica_upload")  # a command run before may have asked for more
     told: list[object] = []
     client = client_of(serve(answer(201, UPLOAD)), on_event=told.append)
@@ -516,7 +516,7 @@ def test_differences_reach_the_listener_of_a_client(
 
 
 def test_a_client_has_the_operations(mock: MockServer) -> None:
-    """What connect() returns has every operation as a method, and generated functions take it too."""
+    """The client of connect() has every operation as a method, and generated functions accept it too."""
     from cavatica_client.api.uploads import list_uploads
 
     with connect(mock.token, mock.base_url, timing=QUICK) as api:
@@ -535,7 +535,7 @@ def test_a_client_has_the_operations(mock: MockServer) -> None:
 
 
 def test_life_of_an_upload_with_asyncio(mock: MockServer) -> None:
-    """The coroutines do what the methods do."""
+    """The coroutines do the same as the methods."""
 
     async def live() -> None:
         async with connect(mock.token, mock.base_url, timing=QUICK) as client:

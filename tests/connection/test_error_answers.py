@@ -1,4 +1,4 @@
-"""Errors: made of any answer, shown without secrets, pickled and copied whole."""
+"""Errors are made of any answer, shown without secrets, and survive pickle and copy."""
 
 import base64
 import copy
@@ -40,7 +40,7 @@ from cavatica_upload.redact import LONGEST, protect, scrub
     ],
 )
 def test_class_by_status_and_code(status: int, code: int | None, kind: type[ApiError]) -> None:
-    """Each status and code that the platform documents has its class."""
+    """Each documented status and code has its class."""
     body = b"" if code is None else b'{"status": %d, "code": %d, "message": "Sorry."}' % (status, code)
     error = error_of(status, {}, body, "getUpload")
     assert type(error) is kind
@@ -48,7 +48,7 @@ def test_class_by_status_and_code(status: int, code: int | None, kind: type[ApiE
 
 
 def test_platform_words() -> None:
-    """An error of the platform carries its words, its link and the request's id."""
+    """An error has the platform's message, its link and the request's ID."""
     body = b'{"status": 403, "code": 8001, "message": "Not yours.", "more_info": "http://docs.example/#8001"}'
     error = error_of(403, {"x-request-ID": "r-1"}, body, "getPartUrl")
     assert error.message == "getPartUrl failed: the server answered 403 (code 8001): Not yours."
@@ -56,7 +56,7 @@ def test_platform_words() -> None:
 
 
 def test_unrouted_path() -> None:
-    """A 404 whose status is a word and which has no code is NotFound, and not taken for an upload that is gone."""
+    """A 404 without a code is NotFound, and not UploadGone."""
     error = error_of(404, {}, b'{"status": "NOT_FOUND", "message": "HTTP 404 Not Found"}', "getUpload")
     assert type(error) is errors.NotFound
     assert error.code is None
@@ -64,7 +64,7 @@ def test_unrouted_path() -> None:
 
 
 def test_page_of_a_proxy() -> None:
-    """Of an HTML page the title is told, and nothing else."""
+    """Of an HTML page only the title is shown."""
     page = b"<html><head><title>Bad\nGateway</title></head><body>secret inner host</body></html>"
     error = error_of(502, {"Content-Type": "text/html"}, page, "startUpload")
     assert type(error) is errors.ServerError
@@ -74,7 +74,7 @@ def test_page_of_a_proxy() -> None:
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b"{}", b'"No."', b"5"])
 def test_json_without_a_reason(body: bytes) -> None:
-    """JSON that gives no reason is not said to be something else."""
+    """JSON without a reason is not called something else."""
     assert error_of(404, {}, body, "getFile").message == "getFile failed: the server answered 404."
     assert "not JSON" in error_of(404, {}, body + b"<", "getFile").message
 
@@ -97,7 +97,7 @@ def test_maintenance() -> None:
     headers=st.dictionaries(st.sampled_from(["Location", "x-request-id", "Date"]), st.text(max_size=20)),
 )
 def test_any_answer_makes_an_error(status: int, body: bytes, headers: dict[str, str]) -> None:
-    """No status, header or body can make the making of an error fail, or its sentence more than a line."""
+    """Any status, header and body make an error of one line."""
     error = error_of(status, headers, body, "getUpload")
     assert error.status == status
     assert error.message.endswith(".")
@@ -107,7 +107,7 @@ def test_any_answer_makes_an_error(status: int, body: bytes, headers: dict[str, 
 
 @given(before=st.text(max_size=30), query=st.from_regex(r"[A-Za-z0-9&=%+]{1,40}", fullmatch=True))
 def test_query_never_shown(before: str, query: str) -> None:
-    """The query of a URL, which signs it, is cut out of whatever a server says."""
+    """The query of a URL, which has its signature, is removed from messages of servers."""
     signed = f"https://bucket.example/key?Signature-{query}"
     assert f"Signature-{query}" not in scrub(f"{before} {signed} done")
 
@@ -123,7 +123,7 @@ def test_query_never_shown(before: str, query: str) -> None:
     ],
 )
 def test_parts_of_signed_urls_never_shown(shown: str) -> None:
-    """Signatures are cut out of pieces of URLs too, and passwords out of whole ones."""
+    """Signatures are removed from fragments of URLs too, and passwords from URLs."""
     assert "sEcReT" not in scrub(shown)
 
 
@@ -146,7 +146,7 @@ ECHOES = {
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
 @pytest.mark.parametrize("place", ["message", "more_info", "request id", "title", "location"])
 def test_token_cut_out(echo: str, place: str) -> None:
-    """A server that repeats the token, wherever and in whatever form, does not get it into an error."""
+    """If a server repeats the token in any form, it is not in the error."""
     protect(SECRET)
     body: bytes = json.dumps({"message": "No.", "code": 7}).encode()
     headers, status = {}, 401
@@ -164,7 +164,7 @@ def test_token_cut_out(echo: str, place: str) -> None:
 
 
 def test_short_secrets_do_not_spoil_sentences() -> None:
-    """What is too short to be a token is left in the words that it stands in."""
+    """Texts too short to be a token are not removed."""
     protect("e")
     assert scrub("three trees") == "three trees"
 
@@ -190,7 +190,7 @@ def all_kinds(kind: type[CavaticaError] = CavaticaError) -> list[type[CavaticaEr
 @pytest.mark.parametrize("kind", all_kinds())
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
 def test_survives_pickling_and_copying(kind: type[CavaticaError], again) -> None:  # type: ignore[no-untyped-def]
-    """Every error comes back from a pickle and a copy with everything it holds."""
+    """Every error keeps all its values in a pickle and a copy."""
     error = example_of(kind)
     error.maybe_acted = True
     back = again(error)
@@ -200,6 +200,6 @@ def test_survives_pickling_and_copying(kind: type[CavaticaError], again) -> None
 
 
 def test_tree_in_docstring() -> None:
-    """The tree at the top of the module names every error there is."""
+    """The tree in the docstring of the module names every error."""
     drawn = {word for line in str(errors.__doc__).splitlines() for word in line.replace("(", " ").split()}
     assert {kind.__name__ for kind in all_kinds()} <= drawn

@@ -1,4 +1,4 @@
-"""Generated functions over a client of connect(): an answer that they cannot read is an error of ours."""
+"""Generated functions with a client of connect(): an answer that they cannot read is an error of this package."""
 
 import asyncio
 import inspect
@@ -20,7 +20,7 @@ OTHERS: tuple[Any, ...] = (None, [], 7, "text", {"x": {}}, ["text"], True, -1.5)
 
 
 def good_answer(name: str) -> tuple[int, Any]:
-    """The status and the body of an operation's success, as the document shows them."""
+    """The status and body of an operation's success in the document."""
     for item in DOCUMENT["paths"].values():
         for definition in item.values():
             if isinstance(definition, dict) and definition.get("operationId") == name:
@@ -36,7 +36,7 @@ def good_answer(name: str) -> tuple[int, Any]:
 
 
 def damaged(value: Any) -> Iterator[tuple[str | None, Any]]:
-    """Yield the answer with each thing in it removed (its key is told), or replaced by something else."""
+    """Yield the answer with each value in it removed (with its key) or replaced by another."""
     for other in OTHERS:
         yield None, other
     if isinstance(value, dict):
@@ -50,7 +50,7 @@ def damaged(value: Any) -> Iterator[tuple[str | None, Any]]:
 
 
 def arguments(module: ModuleType, body: Any) -> dict[str, object]:
-    """Values for everything that a generated function has to be given."""
+    """Values for all arguments of a generated function."""
     required = {
         parameter.name
         for parameter in inspect.signature(module.sync_detailed).parameters.values()
@@ -60,7 +60,7 @@ def arguments(module: ModuleType, body: Any) -> dict[str, object]:
 
 
 def replies(good: Any) -> Iterator[tuple[str | None, int, Any]]:
-    """Yield status and body of many answers, and the key that is missing in them."""
+    """Yield status and body of many answers, and the key that is missing."""
     for status in (200, 201, 202, 206, 226):
         yield None, status, good
     for status in (200, 204):
@@ -76,8 +76,8 @@ def replies(good: Any) -> Iterator[tuple[str | None, int, Any]]:
 def test_no_raw_errors(
     module: ModuleType, way: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
-    """However an answer differs from the document, a generated function returns, or raises UnexpectedAnswer, which
-    names the operation, and the key if one is missing, and shows how the answer begins.
+    """With any answer a generated function returns, or raises UnexpectedAnswer with the operation, a missing key and
+    the start of the answer.
     """
     _, good = good_answer(operation_id(module))
     wanted = [] if good is None else list(replies(good))

@@ -1,4 +1,4 @@
-"""Readers of answers: whatever JSON comes, a record or UnexpectedAnswer, and never a value that cannot be used."""
+"""Readers of answers return a usable record or raise UnexpectedAnswer, for any JSON."""
 
 import inspect
 import json
@@ -62,7 +62,7 @@ def answer_of(name: str, value: Any) -> Answer:
 @pytest.mark.parametrize("name", READERS)
 @given(value=JSON)
 def test_any_json_is_read(name: str, value: Any) -> None:
-    """Whatever comes is a record or UnexpectedAnswer, and its differences can be told."""
+    """Any JSON gives a record or UnexpectedAnswer, and its differences can be reported."""
     answer = answer_of(name, value)
     for key, came in answer.differences():
         assert key
@@ -78,7 +78,7 @@ def test_any_json_is_read(name: str, value: Any) -> None:
 
 @given(value=st.dictionaries(st.sampled_from(["upload_id", "part_size", "url", "id", "report", "headers"]), JSON))
 def test_what_steers_is_usable(value: dict[str, Any]) -> None:
-    """An id can stand in a path, a part size is between 1 byte and 5 GiB, a URL can be sent to, headers can be sent."""
+    """IDs fit in a path, part sizes are between 1 byte and 5 GiB, and URLs and headers can be sent."""
     try:
         started = records.read_started_upload(answer_of("startUpload", value))
     except UnexpectedAnswer:
@@ -100,7 +100,7 @@ def test_what_steers_is_usable(value: dict[str, Any]) -> None:
 
 
 def test_both_clients_have_the_same_operations() -> None:
-    """What can be called with asyncio can be called without, by the same names and with the same arguments."""
+    """The asyncio client has the same methods with the same arguments."""
 
     def operations(kind: type) -> dict[str, list[str]]:
         found = inspect.getmembers(kind, inspect.isfunction)

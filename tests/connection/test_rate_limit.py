@@ -1,4 +1,6 @@
-"""The rate limit: what the server says is followed, whoever else uses the token, and what cannot be true is not."""
+"""The rate limit: what the server says is followed, other users of the token are counted, impossible headers are
+ignored.
+"""
 
 import threading
 import time
@@ -36,7 +38,7 @@ def limiter(clock: Clock | None = None, **options: float) -> RateLimiter:
 
 
 def spent(limit: RateLimiter) -> int:
-    """Return how many calls can be taken before one has to wait."""
+    """Return how many calls can be made without a wait."""
     count = 0
     while not limit.try_acquire():
         count += 1
@@ -44,7 +46,7 @@ def spent(limit: RateLimiter) -> int:
 
 
 class Platform:
-    """Counts calls in fixed windows, and says so in whole seconds of its own clock."""
+    """Counts calls in fixed windows, and reports them in whole seconds of its own clock."""
 
     def __init__(self, limit: int, length: float, phase: float, skew: float) -> None:
         self.limit, self.length, self.phase, self.skew = limit, length, phase, skew
@@ -77,7 +79,7 @@ class Platform:
     steps=st.lists(st.tuples(st.sampled_from("tttta"), st.floats(0, 3), st.integers(0, 50)), min_size=20, max_size=120),
 )
 def test_never_refused(limit: int, length: int, phase: float, skew: float, steps: list[tuple[str, float, int]]) -> None:
-    """Once the limit is known, a process alone is never refused, however answers overtake each other."""
+    """Once the limit is known, a single process is never refused, in whatever order answers arrive."""
     platform, clock = Platform(limit, float(length), phase, skew), Clock(NOW)
     limiting = limiter(clock)
     limiting.record(platform.ask(clock.now)[1], counted=False)
@@ -101,7 +103,7 @@ def test_never_refused(limit: int, length: int, phase: float, skew: float, steps
 
 @given(limit=st.integers(3, 2000), length=st.integers(10, 500), elapsed=st.floats(0, 0.9), lag=st.integers(1, 32))
 def test_a_window_can_be_used(limit: int, length: int, elapsed: float, lag: int) -> None:
-    """All of a window but its reserve can be used without a wait, with many calls in flight."""
+    """All calls of a window except the reserve can be made without a wait, with many in flight."""
     platform, clock = Platform(limit, float(length), NOW, 0.0), Clock(NOW)
     clock.now = NOW + elapsed * length
     limiting, flights, used = limiter(clock), [], 0
@@ -117,7 +119,7 @@ def test_a_window_can_be_used(limit: int, length: int, elapsed: float, lag: int)
 
 
 def test_unknown_is_unlimited() -> None:
-    """Before the server has said anything, and if it says nothing, calls are not held up."""
+    """If the server has announced no limit, calls do not wait."""
     limiting = limiter()
     assert (limiting.limit, limiting.remaining) == (None, None)
     for _ in range(2000):
@@ -127,7 +129,7 @@ def test_unknown_is_unlimited() -> None:
 
 
 def test_spent_to_the_reserve() -> None:
-    """What the server has left can be taken without a wait, but for the reserve."""
+    """The remaining calls except the reserve can be made without a wait."""
     limiting = limiter(reserve=0.02)
     limiting.record(headers(100, 90))
     assert (limiting.limit, limiting.remaining) == (100, 90)
@@ -135,7 +137,7 @@ def test_spent_to_the_reserve() -> None:
 
 
 def test_share() -> None:
-    """A share of a quarter takes a quarter of the limit in a window, and the next quarter after the reset."""
+    """A share of a quarter uses a quarter of the limit in each window."""
     clock = Clock(NOW)
     limiting = limiter(clock, share=0.25)
     limiting.record(headers(100, 100, 30), counted=False)
@@ -150,21 +152,21 @@ def test_share() -> None:
     "wrong", [{"share": 0}, {"share": 1.5}, {"share": "x"}, {"reserve": 1}, {"reserve": -0.1}, {"reserve": None}]
 )
 def test_fractions(wrong: dict[str, object]) -> None:
-    """Share and reserve are fractions."""
+    """Share and reserve are between 0 and 1."""
     with pytest.raises(UsageError, match="fraction"):
         RateLimiter(**wrong)  # type: ignore[arg-type]
 
 
 @given(limit=st.integers(1, 1000), fraction=st.floats(0, 0.99))
 def test_reserve_leaves_something(limit: int, fraction: float) -> None:
-    """However small the limit, at least one call can be made."""
+    """With any limit at least one call can be made."""
     limiting = limiter(reserve=fraction)
     limiting.record(headers(limit, limit), counted=False)
     assert spent(limiting) >= 1
 
 
 def test_threads_share() -> None:
-    """Threads together take what is there, and not one call more."""
+    """Threads together make exactly the remaining calls."""
     limiting = limiter()
     limiting.record(headers(300, 300), counted=False)
     counts: list[int] = []
@@ -177,7 +179,7 @@ def test_threads_share() -> None:
 
 
 def test_others_use_the_token_too() -> None:
-    """What others took from the window is learned from the next answer."""
+    """Calls of other processes are learned from the next answer."""
     limiting = limiter()
     limiting.record(headers(1000, 999))
     limiting.acquire()
@@ -186,7 +188,7 @@ def test_others_use_the_token_too() -> None:
 
 
 def test_late_answer_says_nothing() -> None:
-    """An answer of the last window that arrives in the next one does not make the next one look spent."""
+    """A late answer of the last window does not count against the next one."""
     clock = Clock(NOW)
     limiting = limiter(clock)
     limiting.record(headers(100, 3, 10))
@@ -198,7 +200,7 @@ def test_late_answer_says_nothing() -> None:
 
 
 def test_server_that_goes_on_first() -> None:
-    """An answer that names a later reset begins the next window, with what is in flight counted in it."""
+    """An answer with a later reset starts the next window, and calls in flight count in it."""
     limiting = limiter()
     limiting.record(headers(100, 50, 100))
     for _ in range(4):
@@ -208,7 +210,7 @@ def test_server_that_goes_on_first() -> None:
 
 
 def test_limit_that_comes_late() -> None:
-    """Calls made while the server announced no limit are not held against the limit that it announces later."""
+    """Calls made before a limit was announced do not count against it."""
     limiting = limiter()
     for _ in range(5000):
         limiting.acquire()
@@ -219,7 +221,7 @@ def test_limit_that_comes_late() -> None:
 
 
 def test_given_back() -> None:
-    """A call that never reached the server is not counted, by no share either."""
+    """A call that never reached the server is not counted, in a share either."""
     limiting = limiter(share=0.5)
     limiting.record(headers(10, 10), counted=False)
     for _ in range(50):
@@ -229,7 +231,7 @@ def test_given_back() -> None:
 
 
 def test_calls_in_flight_at_the_end_of_a_window() -> None:
-    """Calls in flight when a window ends may be counted in the next one, so they are not free."""
+    """Calls in flight at the end of a window count in the next one."""
     clock = Clock(NOW)
     limiting = limiter(clock)
     limiting.record(headers(10, 10, 10), counted=False)
@@ -252,7 +254,7 @@ def test_calls_in_flight_at_the_end_of_a_window() -> None:
     ],
 )
 def test_refusal_stops_all_calls(said: dict[str, str], least: float, most: float, known: bool) -> None:
-    """After a 429 nothing goes out until the reset, whatever was believed, and however long it asks for."""
+    """After a 429 no call is made until the reset, however late it is."""
     clock = Clock(NOW)
     limiting = limiter(clock)
     if known:
@@ -279,7 +281,7 @@ def wait_after(said: dict[str, str], now: float) -> float:
 
 @pytest.mark.parametrize("wrong", [-3600.0, 0.0, 3600.0, 1e9])
 def test_reset_with_a_wrong_clock(wrong: float) -> None:
-    """The wait for a reset is taken from the server's own clock: an hour's error of ours changes nothing."""
+    """The wait for a reset follows the server's clock, even if ours is wrong by an hour."""
     wait = wait_after({"Date": DATE, "X-RateLimit-Reset": str(AT + 120)}, AT + wrong)
     assert wait == pytest.approx(120 + MARGIN, abs=1e-3)
 
@@ -287,7 +289,7 @@ def test_reset_with_a_wrong_clock(wrong: float) -> None:
 @pytest.mark.parametrize("reset", [AT - 5000, AT + 30, AT + 100_000, (AT + 30) * 1000, 0])
 @pytest.mark.parametrize("date", [DATE, "nonsense", None])
 def test_reset_is_never_an_hour_away(reset: int, date: str | None) -> None:
-    """Whatever the headers say, the wait is neither nothing nor longer than a window can be."""
+    """With any headers the wait is above zero and at most a window."""
     said = {"x-ratelimit-reset": str(reset)} | ({} if date is None else {"date": date})
     wait = wait_after(said, AT - 3600)
     assert MARGIN <= wait <= LONGEST_WINDOW
@@ -297,7 +299,7 @@ def test_reset_is_never_an_hour_away(reset: int, date: str | None) -> None:
 
 @pytest.mark.parametrize("said", ["7", "7.0", "Sun, 22 Nov 2026 10:00:07 GMT"])
 def test_retry_after(said: str) -> None:
-    """Retry-After is honoured in both its forms, although the platform does not document it."""
+    """Retry-After is followed in both its forms, although the platform does not document it."""
     assert wait_after({"Retry-After": said, "Date": DATE}, AT - 3600) == pytest.approx(7 + MARGIN, abs=1e-3)
 
 
@@ -321,7 +323,7 @@ CANNOT_BE_TRUE = {
 
 @pytest.mark.parametrize("said", CANNOT_BE_TRUE.values(), ids=CANNOT_BE_TRUE.keys())
 def test_what_cannot_be_true_locks_nobody_out(said: dict[str, str]) -> None:
-    """Answers with headers that cannot be true hold no call back."""
+    """Answers with impossible headers block no call."""
     limiting = limiter()
     for _ in range(50):
         assert limiting.try_acquire() == 0
@@ -329,7 +331,7 @@ def test_what_cannot_be_true_locks_nobody_out(said: dict[str, str]) -> None:
 
 
 def test_one_last_word_is_not_for_ever() -> None:
-    """A server that announces one spent window, and nothing after it, limits nothing after it."""
+    """If only one answer had headers, the limit ends with its window."""
     clock = Clock(NOW)
     limiting = limiter(clock)
     limiting.record(headers(1, 0, 10))
@@ -349,7 +351,7 @@ def test_one_last_word_is_not_for_ever() -> None:
     st.booleans(),
 )
 def test_any_headers(said: dict[str, str], now: float, refused: bool) -> None:
-    """No header can break the reading, nor make anybody wait for longer than a window."""
+    """Any headers can be read, and no wait is longer than a window."""
     clock = Clock(NOW)
     clock.now = now
     limiting = limiter(clock)
@@ -359,19 +361,19 @@ def test_any_headers(said: dict[str, str], now: float, refused: bool) -> None:
 
 
 def test_numbers_with_a_decimal_point() -> None:
-    """Headers whose numbers have a decimal point are read like those without."""
+    """Numbers with a decimal point are read."""
     said = {f"{name}": f"{value}.0" for name, value in headers(1000, 7, 120).items() if name != "Date"}
     assert read_rate_limit(said, NOW) == read_rate_limit(headers(1000, 7, 120), NOW)
 
 
 def test_reset_in_milliseconds() -> None:
-    """A reset in milliseconds, as an example of the documentation has it, is read as what it is."""
+    """A reset in milliseconds, as in an example of the documentation, is recognised."""
     said = {**headers(10, 5), "X-RateLimit-Reset": str(int(NOW + 30) * 1000)}
     assert read_rate_limit(said, NOW) == Reading(10, 5, int(NOW + 30), 30.0)
 
 
 def test_wait_is_reported_once_and_cancelled() -> None:
-    """One wait is reported once, however many wait for it, and ends as soon as it is cancelled."""
+    """A wait of several threads is reported once, and ends when it is cancelled."""
     waits: list[float] = []
     cancel = threading.Event()
 
@@ -389,7 +391,7 @@ def test_wait_is_reported_once_and_cancelled() -> None:
 
 
 def test_eighty_parts_in_a_hundred_calls() -> None:
-    """With 100 calls in 30 s, the 82 calls of 80 parts go through without a wait and without a 429."""
+    """With 100 calls in 30 s, the 82 calls of 80 parts are made without a wait and without a 429."""
     events: list[Event] = []
     with MockServer(rate_limit=(100, 30)) as mock, connect(mock.token, mock.base_url, on_event=events.append) as client:
         threads = [threading.Thread(target=lambda: [list(client.list_uploads()) for _ in range(9)]) for _ in range(9)]
@@ -404,7 +406,7 @@ def test_eighty_parts_in_a_hundred_calls() -> None:
 
 
 def test_more_calls_than_a_window_has() -> None:
-    """More calls than a window allows wait for its end, and the server refuses none of them."""
+    """Calls above the limit wait for the next window, and none is refused."""
     events: list[Event] = []
     with (
         MockServer(rate_limit=(10, 1)) as mock,
@@ -418,7 +420,7 @@ def test_more_calls_than_a_window_has() -> None:
 
 
 def test_two_at_the_end_of_a_window() -> None:
-    """Two clients of one token that know nothing of each other both finish: a refusal is a wait, and no failure."""
+    """Two independent clients of one token both finish, since a refusal is a wait and no failure."""
     events: list[Event] = []
     with MockServer(rate_limit=(10, 1)) as mock:
 
@@ -438,7 +440,7 @@ def test_two_at_the_end_of_a_window() -> None:
 
 @pytest.mark.parametrize("said", [headers(0, 0, now=time.time()), headers(1000, 0, 3e9, now=time.time())])
 def test_a_lying_server_is_served_to_the_end(said: dict[str, str]) -> None:
-    """Over the wire, too, a client goes on after answers whose headers cannot be true."""
+    """After answers with impossible headers a client continues, on real connections too."""
     events: list[Event] = []
     with (
         Loopback(answer(200, UPLOAD, headers=said)) as server,

@@ -70,7 +70,7 @@ TROUBLES = {
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
 def test_a_read_gets_through(serve: Serve, client_of: ClientOf, trouble: object) -> None:
-    """A read is repeated after anything that may pass, and its answer is the last one."""
+    """A read is repeated after any passing failure, and returns the last answer."""
     told: list[Retrying] = []
     server = serve(trouble, trouble, answer(200, UPLOAD))
     found = get_upload.sync("u1", client=client_of(server, on_event=told.append))
@@ -82,7 +82,7 @@ def test_a_read_gets_through(serve: Serve, client_of: ClientOf, trouble: object)
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
 def test_an_asynchronous_read_gets_through(serve: Serve, client_of: ClientOf, trouble: object) -> None:
-    """The asynchronous functions repeat as the others do."""
+    """The asyncio functions repeat in the same way."""
     server = serve(trouble, answer(200, UPLOAD))
 
     async def call() -> object:
@@ -98,7 +98,7 @@ def test_an_asynchronous_read_gets_through(serve: Serve, client_of: ClientOf, tr
 def test_what_may_have_acted_is_sent_once(
     serve: Serve, client_of: ClientOf, act: Callable[[Api], object], trouble: object
 ) -> None:
-    """A start or a completion that may have been done is not sent again, and the error says so."""
+    """A start or completion that may have been done is not repeated, and the error says so."""
     server = serve(trouble, answer(200, UPLOAD))
     with pytest.raises((ServerError, UnexpectedAnswer, ConnectionFailed)) as caught:
         act(client_of(server))
@@ -107,7 +107,7 @@ def test_what_may_have_acted_is_sent_once(
 
 
 def test_start_after_a_read_timeout_is_sent_once(serve: Serve, client_of: ClientOf) -> None:
-    """A start that the server swallows in silence is sent once, synchronously and asynchronously."""
+    """A start without an answer is sent once, with asyncio too."""
     server = serve("stall")
     client = client_of(server, timeout=0.1)
     with pytest.raises(ConnectionFailed, match="no answer") as caught:
@@ -126,14 +126,14 @@ def test_start_after_a_read_timeout_is_sent_once(serve: Serve, client_of: Client
 
 @pytest.mark.parametrize(("status", "code"), [(503, 8000), (503, 90005), (409, 8008), (503, 0)])
 def test_start_that_did_not_act_is_sent_again(serve: Serve, client_of: ClientOf, status: int, code: int) -> None:
-    """Where the platform itself says that it did nothing, a start is sent again."""
+    """If the platform says that it did nothing, a start is repeated."""
     server = serve(problem(status, code), answer(200, UPLOAD))
     assert start(client_of(server)) is not None
     assert len(server.requests) == 2
 
 
 def test_nobody_listens() -> None:
-    """A refused connection is tried again for any operation, and ends in an error that says nothing was done."""
+    """A refused connection is retried for any operation, and the error says that nothing was done."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     told: list[Retrying] = []
@@ -148,7 +148,7 @@ def test_nobody_listens() -> None:
 
 
 def test_name_that_is_not_known() -> None:
-    """A host without an address is ConnectionFailed, with the host in the sentence."""
+    """A host without an address is ConnectionFailed, and the sentence names the host."""
     with (
         connect(TOKEN, "https://nowhere.invalid/v2", attempts=2, timing=QUICK) as client,
         pytest.raises(ConnectionFailed) as caught,
@@ -159,7 +159,7 @@ def test_name_that_is_not_known() -> None:
 
 @pytest.mark.parametrize("first", UNCLEAR.values(), ids=UNCLEAR.keys())
 def test_reports_are_repeated(serve: Serve, client_of: ClientOf, first: object) -> None:
-    """Reports, single and in bulk, change nothing the second time, and are sent again with the same body."""
+    """Reports, single and in bulk, are repeated with the same body, since a second one does no harm."""
     for send in (
         lambda client: report_uploaded_part.sync_detailed("u1", client=client, body=REPORT),
         lambda client: report_uploaded_parts.sync_detailed("u1", client=client, body=PartReportList(parts=[REPORT])),
@@ -176,19 +176,19 @@ def test_reports_are_repeated(serve: Serve, client_of: ClientOf, first: object) 
     ids=["200", "202", "204", "201 empty object", "200 echo"],
 )
 def test_reports_acknowledged_in_any_way(serve: Serve, client_of: ClientOf, reply: bytes) -> None:
-    """A report is done with whatever success and body the platform answers it."""
+    """A report succeeds with any success status and body."""
     done = report_uploaded_part.sync_detailed("u1", client=client_of(serve(reply)), body=REPORT)
     assert done.status_code == 200
     assert done.parsed == REPORT
 
 
 def test_start_answered_with_created(serve: Serve, client_of: ClientOf) -> None:
-    """A start is done whether the platform says 200 or 201."""
+    """A start succeeds with 200 or 201."""
     assert getattr(start(client_of(serve(answer(201, UPLOAD)))), "upload_id", None) == "u1"
 
 
 def test_abort_whose_answer_was_lost(serve: Serve, client_of: ClientOf) -> None:
-    """An abort repeated after a lost answer that finds nothing is done; one that finds nothing at once is not."""
+    """A repeated abort that finds nothing succeeds; a first one that finds nothing does not."""
     assert abort_upload.sync_detailed("u1", client=client_of(serve(close, problem(404, 8003)))).status_code == 204
     with pytest.raises(UploadGone):
         abort_upload.sync_detailed("u1", client=client_of(serve(problem(404, 8003))))
@@ -206,7 +206,7 @@ def test_abort_whose_answer_was_lost(serve: Serve, client_of: ClientOf) -> None:
 def test_final_answers_are_raised_at_once(
     serve: Serve, client_of: ClientOf, reply: bytes, kind: type[ApiError]
 ) -> None:
-    """What will be so again is raised after one call, with the operation's name."""
+    """An error that will not pass is raised after one call, with the operation's name."""
     server = serve(reply)
     with pytest.raises(kind) as caught:
         get_upload.sync("u1", client=client_of(server))
@@ -216,7 +216,7 @@ def test_final_answers_are_raised_at_once(
 
 @pytest.mark.parametrize("skew", [-3600.0, 3600.0])
 def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
-    """A 429 is waited out until the reset, although server and client disagree by an hour about the time."""
+    """A 429 waits until the reset, although the clocks differ by an hour."""
     waits: list[RateLimitWait] = []
     server = serve(limited(0, 1, skew, 429), limited(9, 1, skew))
     with connect(TOKEN, server.url, timing=QUICK, on_event=waits.append, attempts=1) as client:
@@ -227,7 +227,7 @@ def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
 
 
 def test_rate_limit_asynchronously(serve: Serve) -> None:
-    """The asynchronous functions wait for the reset too, and let others work meanwhile."""
+    """The asyncio functions wait for the reset without blocking others."""
     server = serve(limited(0, 0, 0, 429), limited(9, 1))
 
     async def call() -> object:
@@ -253,7 +253,7 @@ def test_rate_limit_asynchronously(serve: Serve) -> None:
 
 @pytest.mark.parametrize("trouble", ["maintenance", "limit"])
 def test_waits_are_cancelled(serve: Serve, trouble: str) -> None:
-    """Setting the event ends a pause of minutes at once, synchronously and asynchronously."""
+    """Setting the event ends a pause of minutes, with asyncio too."""
     reply = problem(503, 0) if trouble == "maintenance" else limited(0, 300, 0, 429)
     cancel = threading.Event()
     server = serve(reply)
@@ -274,7 +274,7 @@ def test_waits_are_cancelled(serve: Serve, trouble: str) -> None:
 
 
 def spent_limiter() -> RateLimiter:
-    """Return a limiter that knows of a window without calls in it."""
+    """Return a limiter whose window has no calls left."""
     limiter = RateLimiter()
     limiter.record(
         {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(time.time()) + 300)}
@@ -283,7 +283,7 @@ def spent_limiter() -> RateLimiter:
 
 
 def test_wait_for_the_rate_limit_is_cancelled(serve: Serve) -> None:
-    """A wait for calls that are spent ends at once too, and nothing is sent meanwhile."""
+    """A wait for the rate limit ends when it is cancelled, and nothing is sent."""
     cancel = threading.Event()
     server = serve(answer(200, UPLOAD))
 
@@ -306,7 +306,7 @@ def test_wait_for_the_rate_limit_is_cancelled(serve: Serve) -> None:
 
 
 def test_deadline_ends_a_trickle(serve: Serve, client_of: ClientOf) -> None:
-    """An answer that comes a byte at a time, each in time, ends at the deadline."""
+    """An answer that arrives byte by byte ends at the deadline."""
     with pytest.raises(ConnectionFailed):
         get_upload.sync("u1", client=client_of(serve("dribble"), deadline=0.4))
 
@@ -326,7 +326,7 @@ ENDLESS = {
 
 
 def endless(first: bytes, then: bytes) -> Callable[[socket.socket], None]:
-    """Return a reply that goes on for as long as somebody listens."""
+    """Return a reply that continues until the client disconnects."""
 
     def send(connection: socket.socket) -> None:
         try:
@@ -342,7 +342,7 @@ def endless(first: bytes, then: bytes) -> Callable[[socket.socket], None]:
 
 @pytest.mark.parametrize(("first", "then"), ENDLESS.values(), ids=ENDLESS.keys())
 def test_deadline_ends_an_answer_that_does_not(serve: Serve, client_of: ClientOf, first: bytes, then: bytes) -> None:
-    """Whatever part of an answer goes on for ever, never silent, it ends when the call's time is over."""
+    """An answer with any endless part ends at the deadline of the call."""
     client = client_of(serve(endless(first, then)), deadline=0.4, attempts=1)
     with pytest.raises(ConnectionFailed):
         get_upload.sync("u1", client=client)
@@ -356,7 +356,7 @@ def test_deadline_ends_an_answer_that_does_not(serve: Serve, client_of: ClientOf
 
 
 def test_an_attempt_has_its_own_deadline(serve: Serve, client_of: ClientOf) -> None:
-    """An answer that trickles is given up after twice the longest silence, and the call is made again."""
+    """An answer that trickles fails after twice the read timeout, and the call is repeated."""
     told: list[Event] = []
     server = serve(endless(HEAD, b"X-Line: 1\r\n"), answer(200, UPLOAD))
     client = client_of(server, timeout=0.5, on_event=told.append)
@@ -367,7 +367,7 @@ def test_an_attempt_has_its_own_deadline(serve: Serve, client_of: ClientOf) -> N
 
 
 def packed(size: int, encoding: str) -> bytes:
-    """Return an answer of `size` spaces, encoded in these ways."""
+    """Return an answer of `size` spaces in these encodings."""
     packer = zlib.compressobj(6, wbits=15 if encoding == "deflate" else 31)
     squeezed = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(size >> 20)) + packer.flush()
     for _ in range(encoding.count(",")):
@@ -385,7 +385,7 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize("reply", TOO_MUCH.values(), ids=TOO_MUCH.keys())
 def test_answers_are_bounded(serve: Serve, client_of: ClientOf, reply: Callable[[], bytes]) -> None:
-    """An answer of more than 32 MiB, as it comes or decoded, is an error after one call, and costs little memory."""
+    """An answer above 32 MiB, encoded or decoded, is an error after one call, and needs little memory."""
     server = serve(reply())
     client = client_of(server, timeout=60)
 
@@ -407,14 +407,14 @@ def test_answers_are_bounded(serve: Serve, client_of: ClientOf, reply: Callable[
 
 
 def test_large_refusal_is_a_refusal(serve: Serve, client_of: ClientOf) -> None:
-    """A failure is told by its status, however much is said about it."""
+    """An error with a large body is known by its status."""
     with pytest.raises(Unauthorized):
         get_upload.sync("u1", client=client_of(serve(answer(401, b"x" * (33 << 20))), timeout=60))
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate", "identity", "GZIP", "x-gzip"])
 def test_encodings(serve: Serve, client_of: ClientOf, encoding: str) -> None:
-    """Answers are decoded in every way that was asked for."""
+    """Every requested encoding is decoded."""
     said = json.dumps(UPLOAD).encode()
     body = {"deflate": zlib.compress(said), "raw deflate": zlib.compress(said)[2:-4], "identity": said}.get(encoding)
     headers = {"Content-Encoding": encoding.removeprefix("raw ")}
@@ -429,7 +429,7 @@ def test_encodings(serve: Serve, client_of: ClientOf, encoding: str) -> None:
     ids=["not asked for", "cut off", "not gzip", "not deflate"],
 )
 def test_encodings_that_are_none(serve: Serve, client_of: ClientOf, encoding: str, body: bytes) -> None:
-    """An answer that is not what it says, or ends too early, is an error of one sentence."""
+    """An answer with a wrong encoding or a cut body is an error of one sentence."""
     server = serve(answer(200, body, headers={"Content-Encoding": encoding}))
     with pytest.raises(ConnectionFailed, match="cannot be decoded"):
         get_upload.sync("u1", client=client_of(server, attempts=2))
@@ -438,7 +438,7 @@ def test_encodings_that_are_none(serve: Serve, client_of: ClientOf, encoding: st
 
 @pytest.mark.parametrize("asked", ["1", None])
 def test_maintenance_is_reported(serve: Serve, client_of: ClientOf, asked: str | None) -> None:
-    """Maintenance is waited out for as long as the platform asks, and reported with the time and what is kept."""
+    """Maintenance is waited for as long as the platform says, and reported with time and what is kept."""
     events: list[Event] = []
     body = {"status": 503, "code": 0, "message": "Down."}
     down = answer(503, body, headers={} if asked is None else {"Retry-After": asked})
@@ -452,7 +452,7 @@ def test_maintenance_is_reported(serve: Serve, client_of: ClientOf, asked: str |
 
 
 def test_long_maintenance_is_not_waited_out(serve: Serve, client_of: ClientOf) -> None:
-    """If the platform will be away for longer than a call may take, the error says until when, and what is kept."""
+    """If maintenance is longer than the deadline of a call, the error says until when, and what is kept."""
     server = serve(answer(503, {"code": 0, "message": "Down."}, headers={"Retry-After": "86400"}))
     with pytest.raises(ServerError) as caught:
         start(client_of(server))
@@ -464,7 +464,7 @@ def test_long_maintenance_is_not_waited_out(serve: Serve, client_of: ClientOf) -
 
 
 def test_retry_after_is_honoured_with_any_trouble(serve: Serve, client_of: ClientOf) -> None:
-    """A server in trouble that says how long to stay away is left alone for so long."""
+    """Retry-After is followed for any error of the server."""
     told: list[Event] = []
     server = serve(answer(502, b"", headers={"Retry-After": "1"}), answer(200, UPLOAD))
     assert get_upload.sync("u1", client=client_of(server, on_event=told.append)) is not None
@@ -472,7 +472,7 @@ def test_retry_after_is_honoured_with_any_trouble(serve: Serve, client_of: Clien
 
 
 def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:
-    """Many attempts allowed, little time: the time counts, and the last error is told."""
+    """The deadline ends the attempts, and the last error is raised."""
     server = serve(HTML)
     # On a busy machine the last answer may come after the deadline: then that is the last error.
     with pytest.raises((ServerError, ConnectionFailed), match=r"Bad Gateway|in time"):
@@ -481,7 +481,7 @@ def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:
 
 
 def test_compressed_answers(serve: Serve, client_of: ClientOf) -> None:
-    """A compressed answer is read, and one that is broken is tried again."""
+    """A compressed answer is read, and a broken one is requested again."""
     squeezed = gzip.compress(json.dumps(UPLOAD).encode())
     headers = {"Content-Encoding": "gzip"}
     server = serve(answer(200, b"not gzip", headers=headers), answer(200, squeezed, headers=headers))
@@ -490,7 +490,7 @@ def test_compressed_answers(serve: Serve, client_of: ClientOf) -> None:
 
 
 def test_free_call_waits_for_nothing(serve: Serve, client_of: ClientOf) -> None:
-    """Asking for the rate limit costs nothing, and is possible where nothing is left."""
+    """The rate limit itself can be requested when no calls are left."""
     from cavatica_client.api.rate_limit import get_rate_limit
 
     reply = answer(200, {"rate": {"limit": 10, "remaining": 0, "reset": 1}})
@@ -499,7 +499,7 @@ def test_free_call_waits_for_nothing(serve: Serve, client_of: ClientOf) -> None:
 
 
 def test_completion_may_take_long(serve: Serve, client_of: ClientOf) -> None:
-    """A completion is waited for longer than the timeout of other calls."""
+    """A completion has a longer timeout than other calls."""
     ready = threading.Event()
 
     def slow(connection: socket.socket) -> None:
@@ -511,6 +511,6 @@ def test_completion_may_take_long(serve: Serve, client_of: ClientOf) -> None:
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"deadline": 0}, {"timeout": -1}])
 def test_senseless_patience(wrong: dict[str, float]) -> None:
-    """No attempts, and no time, are refused."""
+    """Zero attempts and a zero deadline are refused."""
     with pytest.raises(UsageError):
         connect(TOKEN, "http://127.0.0.1:1/v2", **wrong)  # type: ignore[arg-type]

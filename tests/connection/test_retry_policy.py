@@ -1,4 +1,4 @@
-"""What is sent again: the rules, with invented clocks and answers."""
+"""The rules of retries, with invented clocks and answers."""
 
 import json
 from typing import NamedTuple
@@ -33,7 +33,7 @@ EVERY = [READ, START, REPORT, COMPLETE, ABORT]
 
 
 class Answer(NamedTuple):
-    """What the transport hands over of an answer."""
+    """What the transport passes on of an answer."""
 
     status: int
     headers: dict[str, str]
@@ -51,7 +51,7 @@ def failure(status: int, code: int | None, headers: dict[str, str] | None = None
 
 
 def test_names_of_operations() -> None:
-    """Paths are recognised as the operations that the generated functions are named after."""
+    """Paths are recognised as operations of the document."""
     assert [operation.name for operation in EVERY] == [
         "getUpload",
         "startUpload",
@@ -66,7 +66,7 @@ def test_names_of_operations() -> None:
 
 
 def test_every_change_has_a_reason() -> None:
-    """Every operation of the document that is no GET says in the table why it may be repeated, or why not."""
+    """Every operation other than GET has a reason in the table why it may be repeated or not."""
     changing = {operation.name for operation in contract_operations() if operation.method != "GET"}
     assert changing == SAFE_TO_REPEAT.keys() | ONLY_ONCE.keys()
     assert not SAFE_TO_REPEAT.keys() & ONLY_ONCE.keys()
@@ -102,8 +102,8 @@ def test_every_change_has_a_reason() -> None:
     ids=str,
 )
 def test_table(operation: Operation, what: Answer | TransportFailure, repeats: str) -> None:
-    """A failure is repeated always, never, or only where a second time does no harm; a success without the JSON that
-    is needed is a failure.
+    """A failure is repeated always, never, or only if that does no harm; a success without the needed JSON is a
+    failure.
     """
     one = attempts_of(operation)
     decision = one.answered(*what) if isinstance(what, Answer) else one.failed(what)
@@ -118,7 +118,7 @@ def test_table(operation: Operation, what: Answer | TransportFailure, repeats: s
 
 
 def test_a_page_in_the_place_of_an_answer() -> None:
-    """A page of HTML with a success is a proxy's: asked again where that does no harm, and else left to the caller."""
+    """An HTML page with a success comes from a proxy: the call is repeated if that does no harm."""
     page = Answer(200, {}, b"<html>")
     assert all(isinstance(attempts_of(operation).answered(*page), Retry) for operation in (READ, REPORT, ABORT))
     assert isinstance(attempts_of(START).answered(*page), CavaticaError)
@@ -126,14 +126,14 @@ def test_a_page_in_the_place_of_an_answer() -> None:
 
 
 def test_empty_success() -> None:
-    """A report may be answered with nothing; a read may not, and is tried again."""
+    """The answer to a report may be empty; an empty answer to a read is retried."""
     assert isinstance(attempts_of(REPORT).answered(*Answer(204, {}, b"")), Accepted)
     assert isinstance(attempts_of(REPORT).answered(*Answer(200, {}, b"  ")), Accepted)
     assert isinstance(attempts_of(READ).answered(*Answer(200, {}, b"")), Retry)
 
 
 def test_abort_done_by_the_lost_one() -> None:
-    """404 on the repetition of an abort whose answer was lost is success; on the first attempt it is UploadGone."""
+    """404 for a repeated abort is a success; for a first one it is UploadGone."""
     first = attempts_of(ABORT).answered(*failure(404, 8003))
     assert isinstance(first, CavaticaError)
     assert isinstance(first, UploadGone)
@@ -163,7 +163,7 @@ def test_pauses_double() -> None:
 
 
 def test_maintenance_waits_long() -> None:
-    """Maintenance is waited out until the deadline, not for a handful of attempts."""
+    """Maintenance is retried until the deadline, not for a number of attempts."""
     clock = Clock()
     one = attempts_of(START, Policy(attempts=3, deadline=600), clock)
     attempts = 0
@@ -181,7 +181,7 @@ DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 
 
 def test_retry_after() -> None:
-    """Retry-After is honoured in both its forms, although the platform does not document it."""
+    """Retry-After is followed in both its forms, although the platform does not document it."""
     seconds = attempts_of(READ).answered(*failure(503, 8000, {"Retry-After": "7"}))
     moment = attempts_of(READ).answered(
         *failure(503, 8000, {"Retry-After": "Sun, 22 Nov 2026 10:00:07 GMT", "Date": DATE})
@@ -195,14 +195,14 @@ def test_retry_after() -> None:
 @pytest.mark.parametrize("said", ["99999999", "1e9", "-5", "Thu, 01 Jan 2099 00:00:00 GMT", "soon", "\u0663"])
 @pytest.mark.parametrize("code", [0, 8000, None])
 def test_retry_after_that_cannot_be_true(said: str, code: int | None) -> None:
-    """A pause of years, or one that cannot be read, neither ends a call nor delays it."""
+    """An impossible Retry-After neither ends nor delays a call."""
     decision = attempts_of(READ).answered(*failure(503, code, {"Retry-After": said, "Date": DATE}))
     assert isinstance(decision, Retry)
     assert decision.delay <= LONGEST_PAUSE
 
 
 def test_rate_limit_is_no_attempt() -> None:
-    """Waiting for the rate limit uses up neither attempts nor the deadline, and still ends."""
+    """A wait for the rate limit counts neither as an attempt nor for the deadline, and still ends."""
     clock = Clock()
     one = attempts_of(START, Policy(attempts=1, deadline=10), clock)
     for _ in range(MOST_RATE_LIMITED):
@@ -239,7 +239,7 @@ FAILURES = st.one_of(
 def test_every_call_ends(
     operation: Operation, attempts: int, deadline: float, failures: list[Answer | TransportFailure], each: float
 ) -> None:
-    """Whatever happens, a call ends within its deadline and attempts, and never repeats what may harm."""
+    """Every call ends within its deadline and attempts, and repeats nothing that may do harm."""
     clock = Clock()
     one = CallAttempts(operation, Policy(attempts, deadline), clock=clock, wall=clock)
     began, excused, counted, acted = clock.now, 0.0, 0, False
@@ -272,7 +272,7 @@ def test_error_of_a_garbled_success() -> None:
 
 
 def test_first_pause() -> None:
-    """The first pause is drawn from nothing to half a second, so that clients do not come back together."""
+    """The first pause is random up to half a second, so that clients do not retry together."""
     drawn = [drawn_pause() for _ in range(200)]
     assert 0 <= min(drawn) < FIRST_PAUSE / 4
     assert FIRST_PAUSE * 3 / 4 < max(drawn) <= FIRST_PAUSE

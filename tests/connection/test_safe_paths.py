@@ -1,4 +1,4 @@
-"""Values in paths: none can make one operation another, for any generated function."""
+"""Values in paths cannot make one operation another, for any generated function."""
 
 import asyncio
 import inspect
@@ -37,7 +37,7 @@ CASES = [(module, name) for module in MODULES for name in path_parameters(module
 
 
 def test_all_generated_functions_are_walked() -> None:
-    """The walk finds the operations of the contract, most of them with values in their paths."""
+    """The walk finds all operations, most of them with values in their paths."""
     assert len(MODULES) >= 17
     assert len(CASES) >= 12
 
@@ -46,7 +46,7 @@ def test_all_generated_functions_are_walked() -> None:
 def test_refused_before_sending(
     module: ModuleType, name: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
-    """Every generated function, synchronous or not, refuses bad values in its path, and nothing is sent."""
+    """Every generated function refuses bad values in its path before anything is sent."""
     server = serve(answer(200, {}))
     client = client_of(server)
     for bad in BAD:
@@ -65,7 +65,7 @@ def test_refused_before_sending(
 
 @given(value=st.text(min_size=1, max_size=20), module=st.sampled_from(MODULES))
 def test_what_passes_is_the_same_operation(value: str, module: ModuleType) -> None:
-    """Any value either is refused, or leads to the path of the operation that it was meant for."""
+    """Any value is refused, or leads to the path of the same operation."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -80,7 +80,7 @@ def test_what_passes_is_the_same_operation(value: str, module: ModuleType) -> No
 
 @pytest.mark.parametrize("value", ["..a", "a..", "...", "a b", "a%2Fb", "ü", "a?b#c", "~", "%2e%2e"])
 def test_odd_but_harmless(value: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
-    """Dots in a name, blanks, quotes and question marks are values like others, and arrive quoted."""
+    """Dots in a name, spaces, quotes and question marks are quoted and sent."""
     server = serve(answer(200, {"url": "https://storage.example/x"}))
     from cavatica_client.api.files import get_download_info
 
@@ -89,7 +89,7 @@ def test_odd_but_harmless(value: str, serve: Callable[..., Loopback], client_of:
 
 
 def test_unsendable_text(client_of: Callable[..., Api], serve: Callable[..., Loopback]) -> None:
-    """A file name that is no Unicode text, or an endless id, is refused with a sentence."""
+    """A file name that is not valid Unicode and a very long ID are refused with a sentence."""
     from cavatica_client.api.files import get_file
     from cavatica_client.api.uploads import start_upload
     from cavatica_client.models import StartUploadRequest

@@ -1,4 +1,4 @@
-"""Endpoint and token: where they are found, and what is never put together."""
+"""Where endpoint and token are found, and which are never combined."""
 
 import copy
 import os
@@ -65,7 +65,7 @@ ENVIRONMENT = {"SB_AUTH_TOKEN": "tokenenv", "SB_API_ENDPOINT": CGC}
     ],
 )
 def test_found(given: dict[str, Any], environ: dict[str, str], token: str, endpoint: str, home: Path) -> None:
-    """Arguments come first, then the environment, then the profile; an explicit profile is taken whole."""
+    """Arguments take precedence over the environment, and that over the profile; an explicit profile is used whole."""
     settings = find_settings(**given, environ=environ, home=home)
     assert (settings.token, settings.endpoint) == (token, endpoint)
 
@@ -81,7 +81,7 @@ def test_found(given: dict[str, Any], environ: dict[str, str], token: str, endpo
     ],
 )
 def test_token_stays_with_its_host(given: dict[str, Any], environ: dict[str, str], home: Path) -> None:
-    """A token found beside one host is not sent to another that was found elsewhere, and the message names no token."""
+    """A token found with one host is not sent to another, and the message does not show it."""
     with pytest.raises(ConfigError, match="is for https://") as caught:
         find_settings(**given, environ=environ, home=home)
     assert "token%cgc" not in repr(caught.value.__dict__)
@@ -117,7 +117,7 @@ def test_token_stays_with_its_host(given: dict[str, Any], environ: dict[str, str
     ],
 )
 def test_refused(given: dict[str, Any], words: str, home: Path) -> None:
-    """What cannot be right is one sentence and a hint, which show neither token nor password."""
+    """A wrong value is one sentence and a hint, without token and password."""
     with pytest.raises(ConfigError, match=words) as caught:
         find_settings(**given, environ={}, home=home)
     shown = caught.value.message + str(caught.value.hint)
@@ -136,7 +136,7 @@ def test_nothing_found(tmp_path: Path) -> None:
     "content", ["no section here tokenabc\n", "[default\nauth_token = tokenabc\n", b"\xff\xfe\x00tokenabc"]
 )
 def test_broken_file_not_shown(content: str | bytes, home: Path) -> None:
-    """A credentials file that cannot be read is told by its name, and never by its lines, which hold tokens."""
+    """The error about a broken credentials file names the file, and shows no line of it."""
     path = home / ".sevenbridges" / "credentials"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ConfigError, match="not an INI file") as caught:
@@ -152,7 +152,7 @@ def test_directory_in_its_place(tmp_path: Path) -> None:
 
 
 def test_cavatica_profile_without_default(home: Path) -> None:
-    """Where there is no default profile, the one named cavatica is taken."""
+    """Without a default profile, the one named cavatica is used."""
     path = home / ".sevenbridges" / "credentials"
     path.write_text(f"[cavatica]\napi_endpoint={CAVATICA}\nauth_token=tokencav\n", encoding="utf-8-sig")
     assert find_settings(environ={}, home=home).source.startswith("profile cavatica ")
@@ -161,7 +161,7 @@ def test_cavatica_profile_without_default(home: Path) -> None:
 @pytest.mark.parametrize("quote", ["'", '"'])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_files_as_editors_write_them(quote: str, encoding: str, home: Path) -> None:
-    """Quotes around values and marks of encodings are not part of a token or an endpoint."""
+    """Quotes around values and byte order marks are not part of a token or an endpoint."""
     path = home / ".sevenbridges" / "credentials"
     path.write_text(
         f"[default]\nauth_token = {quote}tokenquoted{quote}\napi_endpoint = {quote}{CGC}{quote}\n", encoding=encoding
@@ -174,7 +174,9 @@ def test_files_as_editors_write_them(quote: str, encoding: str, home: Path) -> N
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 @pytest.mark.parametrize(("mode", "noticed"), [(0o600, False), (0o400, False), (0o666, True), (0o644, True)])
 def test_credentials_that_others_can_read(mode: int, noticed: bool, home: Path) -> None:
-    """A credentials file that other users can read or change is used, and reported with the command that mends it."""
+    """A credentials file that other users can read or change is used, with a message that has the command to correct
+    it.
+    """
     path = home / ".sevenbridges" / "credentials"
     path.chmod(mode)
     found = find_settings(environ={}, home=home)
@@ -184,7 +186,7 @@ def test_credentials_that_others_can_read(mode: int, noticed: bool, home: Path) 
 
 
 def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody knows the home directory, a token of the environment does, and without one a sentence says so."""
+    """Without a home directory a token of the environment is used, and without one a sentence says so."""
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
     assert find_settings(environ={"SB_AUTH_TOKEN": "tokenenv"}).token == "tokenenv"
@@ -196,7 +198,7 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("wrong", ["cavatic", "http://elsewhere.example/v2"])
 def test_an_endpoint_that_is_none_is_wrong_usage(wrong: str) -> None:
-    """A malformed endpoint is an error of usage, wherever it was found."""
+    """A malformed endpoint is a UsageError, wherever it was found."""
     for given, environ in (({"endpoint": wrong}, {}), ({}, {"SB_API_ENDPOINT": wrong})):
         with pytest.raises(UsageError) as caught:
             find_settings("t", **given, environ=environ)  # type: ignore[arg-type]
@@ -204,7 +206,7 @@ def test_an_endpoint_that_is_none_is_wrong_usage(wrong: str) -> None:
 
 
 def test_token_not_in_repr(home: Path) -> None:
-    """Settings can be printed, and are neither pickled nor copied."""
+    """Settings show no token, and cannot be pickled or copied."""
     found = find_settings(environ={}, home=home)
     assert "tokendefault" not in repr(found)
     for again in (pickle.dumps, copy.copy, copy.deepcopy):
@@ -224,7 +226,7 @@ def test_token_not_in_repr(home: Path) -> None:
     ],
 )
 def test_normal_endpoint(text: str, normal: str) -> None:
-    """Short names, upper case, default ports and slashes at the end come to the same base URL."""
+    """Short names, upper case, default ports and trailing slashes give the same base URL."""
     assert normal_endpoint(text) == normal
 
 
@@ -233,7 +235,7 @@ def test_normal_endpoint(text: str, normal: str) -> None:
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_hosts_that_are_none(scheme: str, host: str) -> None:
-    """A host that no look-up can mean is refused; it is not this machine for beginning with its address."""
+    """An impossible host is refused, even if it starts with a loopback address."""
     with pytest.raises(UsageError, match="neither a URL"):
         normal_endpoint(f"{scheme}://{host}/v2")
     assert not is_loopback(host)
@@ -243,12 +245,12 @@ def test_hosts_that_are_none(scheme: str, host: str) -> None:
     "host", ["[::1]", "[::1]:8080", "[::ffff:127.0.0.1]", "127.8.8.8", "localhost.", "a.localhost"]
 )
 def test_this_machine(host: str) -> None:
-    """The machine itself is known by each of its names and addresses."""
+    """The local machine is recognised by all its loopback names and addresses."""
     assert normal_endpoint(f"http://{host}/v2") == f"http://{host}/v2"
 
 
 def test_profile_names_are_shown_on_one_line(home: Path) -> None:
-    """A profile's name with control characters, asked for or in the file, reaches no terminal as it is."""
+    """Control characters in a profile's name are not printed."""
     path = home / ".sevenbridges" / "credentials"
     path.write_text("[wo\x1b[2Jrk]\nauth_token = t\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="no profile") as caught:
@@ -257,7 +259,7 @@ def test_profile_names_are_shown_on_one_line(home: Path) -> None:
 
 
 def test_http_when_allowed() -> None:
-    """Plain HTTP to another machine is possible, on request."""
+    """Plain HTTP to another machine is possible with allow_http."""
     assert normal_endpoint("http://mock:8080/v2", allow_http=True) == "http://mock:8080/v2"
 
 
@@ -277,7 +279,7 @@ def test_http_when_allowed() -> None:
     ],
 )
 def test_destination_is_one_of_two(wrong: dict[str, str]) -> None:
-    """A destination is a project or a folder id, and nothing that could be something else in a path."""
+    """A destination is a valid project or a valid folder ID."""
     with pytest.raises(UsageError):
         Destination(**wrong)
 
@@ -299,7 +301,7 @@ def test_destination_is_one_of_two(wrong: dict[str, str]) -> None:
     ],
 )
 def test_an_argument_of_another_type_is_told_in_one_sentence(name: str, value: object) -> None:
-    """Whatever `connect` is given, it says what it needs, and shows no token."""
+    """With an argument of a wrong type `connect` says what it needs, and shows no token."""
     given: dict[str, Any] = {"token": "t", "endpoint": "http://127.0.0.1:9/v2", name: value}
     with pytest.raises(UsageError) as caught:
         connect(**given)

@@ -1,4 +1,4 @@
-"""The token: on every call to the API, and nowhere else."""
+"""The token is sent with every call to the API, and nowhere else."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ def holds_token(request: Request) -> bool:
 
 
 def test_sent_to_the_api(serve: Serve, client_of: ClientOf) -> None:
-    """A generated function sends the token in the platform's header, and says who it is."""
+    """A generated function sends the token in the platform's header, and a user agent."""
     server = serve(answer(200, UPLOAD))
     get_upload.sync("u1", client=client_of(server))
     sent = server.requests[0].headers
@@ -44,7 +44,7 @@ def test_sent_to_the_api(serve: Serve, client_of: ClientOf) -> None:
 @pytest.mark.parametrize("follow", [False, True])
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect_not_followed(serve: Serve, client_of: ClientOf, status: int, follow: bool) -> None:
-    """A redirect is an error that names the other host, whether the caller wants to follow it or not."""
+    """A redirect is an error that names the other host, even if the caller wants to follow it."""
     elsewhere = serve(answer(200, UPLOAD))
     server = serve(answer(status, headers={"Location": f"{elsewhere.url}/upload?Signature=x"}))
     with pytest.raises(UnexpectedAnswer, match=f"a redirect to 127.0.0.1:{elsewhere.port}") as caught:
@@ -68,7 +68,7 @@ def test_redirect_not_followed_async(serve: Serve, client_of: ClientOf) -> None:
 
 
 def test_another_origin_gets_nothing(serve: Serve, client_of: ClientOf) -> None:
-    """A request to another origin passes without the token, even where the caller put it into the headers."""
+    """A request to another origin has no token, even if the caller put it into the headers."""
     elsewhere = serve(answer(200, {}))
     server = serve(answer(200, {"rate": {"limit": 10, "remaining": 9, "reset": 1}}))
     headers = {"x-sbg-auth-token": TOKEN, "Authorization": f"Bearer {TOKEN}"}
@@ -98,7 +98,7 @@ def test_same_port_of_another_host(serve: Serve, client_of: ClientOf, host: str)
 
 
 def test_not_shown(serve: Serve, client_of: ClientOf) -> None:
-    """No representation of a client shows the token, nor do the headers of requests and connections below it."""
+    """No repr of a client shows the token, nor do its request and connection objects."""
     server = serve(answer(200, UPLOAD))
     client = client_of(server).with_headers({"X-Extra": "1"})
     response = client.get_httpx_client().get("/upload/multipart/u1")
@@ -117,7 +117,7 @@ def test_not_shown(serve: Serve, client_of: ClientOf) -> None:
 
 @pytest.mark.parametrize("again", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_not_pickled_or_copied(serve: Serve, client_of: ClientOf, again: Callable[[object], object]) -> None:
-    """A client is not pickled or copied: its token would travel, its connections could not."""
+    """A client cannot be pickled or copied."""
     client = client_of(serve(answer(200, UPLOAD)))
     for thing in (client, client._calls.token):
         with pytest.raises(TypeError, match=r"connect\(\) again"):
@@ -126,7 +126,7 @@ def test_not_pickled_or_copied(serve: Serve, client_of: ClientOf, again: Callabl
 
 @pytest.mark.parametrize("reply", [problem(401, 90001, f"Token {TOKEN} is not known"), answer(200, b"<html>"), reset])
 def test_not_in_errors(serve: Serve, client_of: ClientOf, reply: object) -> None:
-    """An error holds the token nowhere, and neither do its causes, its pickle and its traceback's text."""
+    """An error, its causes, its pickle and its traceback do not contain the token."""
     client = client_of(serve(reply), attempts=2)
     with pytest.raises(CavaticaError) as caught:
         get_upload.sync("u1", client=client)
@@ -145,7 +145,7 @@ def test_not_in_errors(serve: Serve, client_of: ClientOf, reply: object) -> None
 
 
 def test_not_in_frames(serve: Serve, client_of: ClientOf) -> None:
-    """The frames of a traceback, whose variables error reporters collect, show no token either."""
+    """The local variables in a traceback do not contain the token."""
     client = client_of(serve(answer(200, UPLOAD))).with_headers({"X-Bad": "a\r\nb"})
     with pytest.raises(ConnectionFailed, match="cannot be sent") as caught:
         get_upload.sync("u1", client=client)
@@ -158,7 +158,7 @@ def test_not_in_frames(serve: Serve, client_of: ClientOf) -> None:
 
 
 def test_not_in_logs(serve: Serve, client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
-    """With everything logged, down to the bytes of httpcore, neither the token nor a signature is in the log."""
+    """With all logging on, also that of httpcore, neither token nor signature is logged."""
     caplog.set_level(logging.DEBUG)
     elsewhere = serve(answer(200, {}, headers={"Location": "https://storage.example/x?Signature=sEcReT"}))
     server = serve(problem(503, 8000), answer(200, UPLOAD))
@@ -194,7 +194,7 @@ ECHOES = {
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
 def test_not_in_errors_however_it_is_written(serve: Serve, client_of: ClientOf, echo: str) -> None:
-    """A server that writes the token back, in whatever spelling and in whatever pieces, is not quoted with it."""
+    """If a server sends the token back in any spelling or in pieces, it is not shown."""
     server = serve(problem(401, 90001, f"Token {echo} is not known"))
     with pytest.raises(CavaticaError, match="is not known") as caught:
         get_upload.sync("u1", client=client_of(server))
@@ -205,7 +205,7 @@ def test_not_in_errors_however_it_is_written(serve: Serve, client_of: ClientOf, 
 
 
 def test_redaction_takes_no_time() -> None:
-    """A text made to be nearly the token, again and again, is redacted all the same."""
+    """A text full of near copies of the token is redacted in linear time."""
     protect(TOKEN)
     for text in (f"{TOKEN[:-1]} " * 3000, "\\" * 100_000, "%25" * 30_000, "=\n" * 50_000, "&#0000" * 20_000):
         assert redact(text) == text
@@ -213,7 +213,7 @@ def test_redaction_takes_no_time() -> None:
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "httpcore.http11", "httpcore2.http11", "httpcore2.proxy"])
 def test_not_in_logs_of_httpx2(serve: Serve, client_of: ClientOf, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    """The library that carries httpx on is looked after like httpx itself, and the token is known wherever it is."""
+    """The logs of httpx2, the successor of httpx, are redacted too."""
     caplog.set_level(logging.DEBUG)
     client_of(serve(answer(200, UPLOAD)))
     logger = logging.getLogger(name)
@@ -225,7 +225,7 @@ def test_not_in_logs_of_httpx2(serve: Serve, client_of: ClientOf, caplog: pytest
 
 
 def test_with_does_not_change_the_original(serve: Serve, client_of: ClientOf) -> None:
-    """with_headers, with_cookies and with_timeout make another client that is as safe, and leave the first alone."""
+    """with_headers, with_cookies and with_timeout return another safe client, and leave the first unchanged."""
     server = serve(answer(200, UPLOAD))
     client = client_of(server)
     other = client.with_headers({"X-Extra": "1"}).with_cookies({"a": "b"}).with_timeout(httpx.Timeout(3))
@@ -244,7 +244,7 @@ def test_with_does_not_change_the_original(serve: Serve, client_of: ClientOf) ->
 
 @pytest.mark.parametrize("header", [{"X": "\udc80"}, {"X": "Köln"}, {"Größe": "1"}, {"X": None}], ids=ascii)
 def test_headers_that_cannot_be_sent(serve: Serve, client_of: ClientOf, header: dict[str, str]) -> None:
-    """A header that HTTP cannot hold is an error of usage, before anything is sent."""
+    """An invalid header is a UsageError, before anything is sent."""
     server = serve(answer(200, UPLOAD))
     with pytest.raises(UsageError, match="header"):
         client_of(server).with_headers(header)
@@ -252,7 +252,7 @@ def test_headers_that_cannot_be_sent(serve: Serve, client_of: ClientOf, header: 
 
 
 def test_connections_cannot_be_replaced(serve: Serve, client_of: ClientOf) -> None:
-    """A client of one's own under the generated functions would undo all this, and is refused."""
+    """The HTTP client below the generated functions cannot be replaced."""
     client = client_of(serve(answer(200, {})))
     with pytest.raises(UsageError), httpx.Client() as own:
         client.set_httpx_client(own)
@@ -261,7 +261,7 @@ def test_connections_cannot_be_replaced(serve: Serve, client_of: ClientOf) -> No
 
 
 def test_one_connection_pool_for_all_threads(serve: Serve, client_of: ClientOf) -> None:
-    """Threads that meet at a new client find one and the same client below it."""
+    """Threads that use a new client together share one HTTP client."""
     client = client_of(serve(answer(200, {})))
     found: list[object] = []
     threads = [threading.Thread(target=lambda: found.append(client.get_httpx_client())) for _ in range(8)]
@@ -273,7 +273,7 @@ def test_one_connection_pool_for_all_threads(serve: Serve, client_of: ClientOf) 
 
 
 def test_several_event_loops(serve: Serve, client_of: ClientOf) -> None:
-    """One client serves one event loop after the other."""
+    """A client can be used in several event loops, one after another."""
     server = serve(answer(200, UPLOAD))
     client = client_of(server)
 
@@ -289,7 +289,7 @@ def test_several_event_loops(serve: Serve, client_of: ClientOf) -> None:
 
 
 def test_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls go through the proxy of the environment, but for hosts that NO_PROXY names."""
+    """Calls use the proxy of the environment, except for hosts in NO_PROXY."""
     proxy = serve(answer(200, UPLOAD))
     monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{proxy.port}")
     with connect(TOKEN, "http://platform.invalid/v2", allow_http=True) as client:
@@ -307,7 +307,7 @@ def test_proxy_of_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch)
 def test_loopback_is_reached_without_a_proxy(
     serve: Serve, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server on this machine gets its calls directly, so that no proxy reads the token that goes there in clear."""
+    """A server on this machine is reached directly, so that no proxy reads the unencrypted token."""
     proxy, server = serve(answer(200, UPLOAD)), serve(answer(200, UPLOAD))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -346,7 +346,7 @@ def test_loopback_is_reached_without_a_proxy(
     ],
 )
 def test_hosts_that_no_proxy_names(exceptions: str, host: str, direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_PROXY is understood as other programs do: names, parts of names, addresses, networks, ports."""
+    """NO_PROXY has names, suffixes, addresses, networks and ports, as in other programs."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", exceptions)
     url = httpx.URL(f"https://{host}/")
@@ -355,7 +355,7 @@ def test_hosts_that_no_proxy_names(exceptions: str, host: str, direct: bool, mon
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
 def test_names_of_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However it is named, this machine is reached without a proxy."""
+    """Under any of its names this machine is reached without a proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
     url = httpx.URL(f"http://{host}:8080/")
     assert proxy_for(url.scheme, url.host, url.port) is None
@@ -379,7 +379,7 @@ def test_names_of_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    """A proxy that cannot be used is reported before any call, without the password in it."""
+    """A proxy that cannot be used is reported before any call, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(CavaticaError, match="proxy") as caught:
         connect(TOKEN, "https://platform.invalid/v2")
