@@ -1,7 +1,7 @@
 """Events, as frozen records: the uploader emits them, listeners receive them.
 
-A listener is a callable of one argument. Listeners are called one event at a time, from the uploader's own threads:
-they need no lock, and they should be quick, since the upload waits for them.
+A listener is a callable of one argument. Listeners are called with one event at a time, from the uploader's own
+threads: they need no lock. They should be quick, because the upload waits for them.
 `file` is the key of a file in its run: the path as the caller gave it, or the name if there is no path.
 No event holds a token or a signed URL.
 """
@@ -22,10 +22,10 @@ _log = logging.getLogger("cavatica_upload")
 
 @attrs.frozen
 class UploadStarted:
-    """An upload is open on the server, new or resumed, and its parts begin to go out.
+    """An upload is open on the server, new or resumed; its parts are sent next.
 
-    `size` in bytes and `parts` are None if the size is not known beforehand (a stream).
-    `resumed_parts` and `resumed_bytes` were taken by storage in an earlier run and are not sent again.
+    `size` (bytes) and `parts` are None if the size is not known yet (a stream).
+    `resumed_parts` and `resumed_bytes` were stored in an earlier run and are not sent again.
     """
 
     file: FileKey
@@ -39,7 +39,7 @@ class UploadStarted:
 
 @attrs.frozen
 class PartSent:
-    """Storage took a part of `size` bytes and its answer was checked; `seconds` is the time of the last attempt."""
+    """Storage has a part of `size` bytes and its answer was checked; `seconds` is the time of the last attempt."""
 
     file: FileKey
     number: int
@@ -49,7 +49,7 @@ class PartSent:
 
 @attrs.frozen
 class PartRetried:
-    """A part could not be sent; it is tried again (`attempt` is the number of the next try) after `delay` seconds."""
+    """A part could not be sent and is retried after `delay` seconds; `attempt` is the number of the next attempt."""
 
     file: FileKey
     number: int
@@ -62,8 +62,8 @@ class PartRetried:
 class BytesSent:
     """`count` more bytes of a file were sent to storage since the last such event.
 
-    Emitted a few times a second. Negative if a part has to be sent again: then the bytes of the failed attempt are
-    subtracted, so that the sum over a file is always what storage has or is receiving.
+    Emitted a few times a second. If a part has to be sent again, `count` is negative: the bytes of the failed attempt
+    are subtracted, so that the sum over a file is always what storage has or is receiving.
     """
 
     file: FileKey
@@ -72,7 +72,7 @@ class BytesSent:
 
 @attrs.frozen
 class PartsReported:
-    """`count` more parts were reported to the API; they survive the loss of the local journal from now on."""
+    """`count` more parts were reported to the API; from now on they survive the loss of the local journal."""
 
     file: FileKey
     count: int
@@ -88,7 +88,7 @@ class RateLimitWait:
 
 @attrs.frozen
 class Retrying:
-    """An API call failed and is retried after `delay` seconds (`attempt` is the number of the next try)."""
+    """An API call failed and is retried after `delay` seconds; `attempt` is the number of the next attempt."""
 
     operation: str
     attempt: int
@@ -119,7 +119,7 @@ class UploadCompleted:
 
 @attrs.frozen
 class UploadFailed:
-    """The upload failed; `resumable` means that the same upload, started again, resumes where this one stopped."""
+    """The upload failed; `resumable` means that the same upload, run again, resumes where this one stopped."""
 
     file: FileKey
     error: Exception
@@ -152,7 +152,7 @@ class Drift:
     """An answer of the server differs from the API's document in something that the upload does not need.
 
     `key` is the path to the value in the answer to `operation`, or "the status", "the content type" or "the body";
-    `came` says what it is. Emitted once a run for each.
+    `came` says what it is. Each is emitted once in a run.
     """
 
     operation: str
@@ -209,7 +209,7 @@ class Emitter:
             self._counts[file] = self._counts.get(file, 0) + count
 
     def flush(self) -> None:
-        """Emit the bytes counted since the last time."""
+        """Emit the bytes that were counted since the last time."""
         with self._lock:
             with self._counting:
                 counts, self._counts = self._counts, {}

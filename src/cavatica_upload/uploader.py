@@ -20,10 +20,11 @@ from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.batch.placement import Placement
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import state_dir as find_state_dir
-from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_OF_LANES, Concurrency
+from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_OF_LANES, Concurrency, Slots
 from cavatica_upload.engine.context import Context, Stop
 from cavatica_upload.engine.engine import Engine, Run
 from cavatica_upload.engine.parts import PartPool
+from cavatica_upload.engine.send_part import PartSender
 from cavatica_upload.errors import Interrupted, UsageError, check_kind, is_number
 from cavatica_upload.events import Emitter, Event, Listener, Notice, OutageWatch, Retrying
 from cavatica_upload.journal.journal import Journal
@@ -205,7 +206,8 @@ class Uploader:
             timing=timing,
             backoff=functools.partial(full_jitter, first=timing.first_backoff, longest=timing.longest_backoff),
             retry_for=self._retry_for,
-            file_deadline=self._file_deadline,
+            part_deadline=float("inf") if self._part_deadline is None else self._part_deadline,
+            file_deadline=float("inf") if self._file_deadline is None else self._file_deadline,
             server_clock=server_clock,
             stop=self._stop,
         )
@@ -224,15 +226,10 @@ class Uploader:
                 expected_rate=self._expected_rate,
             )
             workers.watch()
-        parts = PartPool(
-            context,
-            Storage(hashing=self._verify, timing=timing),
-            concurrency,
-            throttle=Throttle(self._bwlimit, wait=self._stop.dropping.wait) if self._bwlimit is not None else None,
-            part_deadline=self._part_deadline,
-            workers=workers,
-        )
-        self._engine = Engine(context, concurrency, parts)
+        throttle = Throttle(self._bwlimit, wait=self._stop.dropping.wait) if self._bwlimit is not None else None
+        storage = Storage(hashing=self._verify, timing=timing)
+        sender = PartSender(context, storage, Slots(concurrency), throttle, workers)
+        self._engine = Engine(context, PartPool(context, sender))
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -323,7 +320,7 @@ class Uploader:
         """Wait for the parts in flight after Ctrl-C; a second Ctrl-C drops them."""
         try:
             self.cancel()
-            while run.under_way:
+            while not run.over:
                 run.wait()
         except KeyboardInterrupt:
             self.cancel(at_once=True)

@@ -202,6 +202,22 @@ def test_completion_that_nobody_saw_is_found(rig: Rig) -> None:
     assert rig.calls["startUpload"] == 1
 
 
+def test_completion_without_effect_is_made_again_with_a_new_upload(rig: Rig) -> None:
+    """If a run died while completing and its upload was then aborted, the next run uploads the file from the start."""
+    path = rig.file(3 * KIB)
+    rig.mock.faults.add(Fault("completeUpload", "close"))
+    rig.mock.faults.add(Fault("getUpload", "status", status=400, code=90000))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB)
+    (left,) = rig.mock.uploads()
+    with rig.uploader() as uploader:
+        uploader.api.abort_upload(left["upload_id"])
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == 2 * 3 * KIB
+    assert "gone on the server; a new one starts" in notices(rig)
+    assert rig.mock.uploads() == []
+
+
 def test_start_that_nobody_saw_is_found(rig: Rig) -> None:
     """A start whose answer was lost is found, and not made twice."""
     path = rig.file(3 * KIB)

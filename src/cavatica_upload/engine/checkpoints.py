@@ -30,7 +30,7 @@ class Checkpoints:
         self._gathered += 1
 
     def due(self, now: float) -> bool:
-        """Return whether a report should go out now."""
+        """Return whether to report now."""
         if not self._waiting or self._reports * EVERY_PARTS >= self._gathered:
             return False
         return len(self._waiting) >= EVERY_PARTS or now - self._oldest >= EVERY_SECONDS
@@ -53,9 +53,6 @@ class Checkpoints:
     def discard(self, number: int) -> None:
         """Forget a part that has to be sent again."""
         self._waiting.pop(number, None)
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
 
 def calls_for(parts: int) -> int:

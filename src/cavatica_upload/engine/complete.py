@@ -34,6 +34,8 @@ ATTEMPTS = 5  # the most, if answers are lost
 REFUSALS = 2  # the most, until a new upload is started
 UNKNOWN_SKEW = 5.0  # seconds of tolerance if the platform did not say its time
 
+_ABORTED = "The upload is aborted, and a new one starts."
+
 
 class StartAgain(Exception):
     """The upload cannot be completed and was aborted: start a new one, or raise `error` if that was done already."""
@@ -55,7 +57,7 @@ def complete_upload(
     """
     _check_expected(upload)
     identity, reread = prove_unchanged(context, upload.request, upload.source, upload.plan, upload.sent)
-    file = upload.completed or _Completion(context, upload, unreported, may_send_again=may_send_again).run()
+    file = _Completion(context, upload, unreported, may_send_again=may_send_again).run()
     if isinstance(file, list):
         return file
     made = _receipt(context, upload, file, identity, reread=reread)
@@ -83,14 +85,12 @@ def _check_expected(upload: OpenUpload) -> None:
     md5 = upload.digest.value if upload.digest is not None and upload.digest.algorithm == "md5" else None
     if md5 is None and len(upload.sent) == 1:
         md5 = next(iter(upload.sent.values())).md5
-    hint = "Find out which is right; nothing was completed."
-    if request.expect_md5 is not None and md5 != request.expect_md5.lower():
+    if given is not None and md5 != given.value and (md5 or request.expect_md5):
+        expected = f"its .md5 file says {given.value}" if given.origin == "sidecar" else f"{given.value} was expected"
         raise IntegrityError(
-            f"The MD5 of {request.key} is {md5 or 'not known'}, and {request.expect_md5.lower()} was expected.", hint
+            f"The MD5 of {request.key} is {md5 or 'not known'}, and {expected}.",
+            "Find out which is right; nothing was completed.",
         )
-    if given is not None and md5 not in (None, given.value):
-        origin = "its .md5 file" if given.origin == "sidecar" else "the one given"
-        raise IntegrityError(f"The MD5 of {request.key} is {md5}, and {origin} says {given.value}.", hint)
 
 
 class _Completion:
@@ -127,7 +127,15 @@ class _Completion:
             except UploadGone as error:
                 if self._since is None and not error.maybe_acted:
                     raise self._gone() from error
-                return self._find(self._since if self._since is not None else now)
+                try:
+                    return self._find(now if self._since is None else self._since)
+                except UploadGone:
+                    if attempt > 1 or error.maybe_acted:
+                        raise
+                    # An earlier run requested the completion, and nothing came of it
+                    raise self._start_again(
+                        error, "The unfinished upload is gone on the server; a new one starts."
+                    ) from error
             except NameTaken as error:
                 self._name_taken(error)
             except CompleteRefused as error:
@@ -186,7 +194,7 @@ class _Completion:
         if if_exists == "skip":
             self._context.abort(self._upload.key, self._entry)
             raise SkippedFile(f"Somebody else uploaded {self._entry.name} meanwhile.")
-        raise self._start_again(error, f"The name {self._entry.name} was taken meanwhile.")
+        raise self._start_again(error, f"The name {self._entry.name} was taken meanwhile. {_ABORTED}")
 
     def _refused(self, error: CompleteRefused) -> list[int]:
         """Compare the parts with the server's list; return the parts to send again, none to request it again."""
@@ -210,10 +218,12 @@ class _Completion:
                 return missing
         if not self._upload.can_reread:
             raise error
-        raise self._start_again(error, "The server does not complete the upload, though storage took all parts.")
+        raise self._start_again(
+            error, f"The server does not complete the upload, though storage has all parts. {_ABORTED}"
+        )
 
-    def _start_again(self, error: CavaticaError, reason: str) -> StartAgain:
-        self._say(f"{reason} The upload is aborted, and a new one starts.")
+    def _start_again(self, error: CavaticaError, notice: str) -> StartAgain:
+        self._say(notice)
         self._context.abort(self._upload.key, self._entry)
         return StartAgain(error)
 

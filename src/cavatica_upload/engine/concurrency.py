@@ -196,7 +196,7 @@ class Slots:
     """
 
     def __init__(self, concurrency: Concurrency) -> None:
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._changed = threading.Condition()
         self._held = 0
         self._sending = 0
@@ -206,7 +206,7 @@ class Slots:
     @property
     def most_sending(self) -> int:
         """The most parts that are being sent or may be soon; takes no lock."""
-        return max(self._concurrency.limit, self._sending)
+        return max(self.concurrency.limit, self._sending)
 
     def wake(self) -> None:
         """Let all waiting workers check again, after the limit or what is wanted has changed."""
@@ -217,7 +217,7 @@ class Slots:
     def holding(self, wanted: Callable[[], bool]) -> Iterator[None]:
         """Wait until this worker may hold a part, then hold it. Raises Interrupted if it is not `wanted`."""
         with self._changed:
-            self._wait(wanted, lambda: self._held < self._concurrency.limit + min(self._concurrency.limit, HELD_AHEAD))
+            self._wait(wanted, lambda: self._held < self.concurrency.limit + min(self.concurrency.limit, HELD_AHEAD))
             self._held += 1
         try:
             yield
@@ -230,7 +230,7 @@ class Slots:
     def sending(self, wanted: Callable[[], bool]) -> Iterator[None]:
         """Wait for a slot, then take it. Raises Interrupted if the part is not `wanted`."""
         with self._changed:
-            self._wait(wanted, lambda: self._sending < self._concurrency.limit)
+            self._wait(wanted, lambda: self._sending < self.concurrency.limit)
             self._sending += 1
         try:
             yield

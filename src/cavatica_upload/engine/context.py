@@ -17,14 +17,14 @@ from cavatica_upload.plan import WINDOW_SECONDS, calls_allow
 from cavatica_upload.timing import ServerClock, Timing
 
 Backoff = Callable[[int], float]
-"""Seconds to wait after so many failures."""
+"""Seconds to wait after a number of failures."""
 
 
 @attrs.define(eq=False)
 class Stop:
     """A request to stop, and the events that follow from it.
 
-    `request()` may be called from a signal handler: it takes no lock. From then on nothing is begun or completed. The
+    `request()` may be called from a signal handler: it takes no lock. From then on nothing is started or completed. The
     engine's clock turns the request into events (`apply`): `stopping` wakes those who wait; `dropping` ends parts in
     flight, `within` seconds later; `abandoning`, `final_calls` seconds after that, ends everything else.
     A request `at_once` sets all three.
@@ -78,9 +78,9 @@ class Stop:
     @property
     def blocked(self) -> bool:
         """Whether this thread may make no more API calls."""
-        return (
-            self.abandoning.is_set() or self.at_once or (self.requested and not getattr(self._thread, "allowed", False))
-        )
+        if self.abandoning.is_set() or self.at_once:
+            return True
+        return self.requested and not getattr(self._thread, "allowed", False)
 
 
 class _CallsBlocked(threading.Event):
@@ -99,7 +99,7 @@ class _CallsBlocked(threading.Event):
 
 @attrs.define(kw_only=True)
 class Context:
-    """The API, the journal, the listeners, and the run's settings. Times are seconds, None for a deadline is none."""
+    """The API, the journal, the listeners, and the run's settings. Times are seconds."""
 
     api: Api
     endpoint: str
@@ -115,10 +115,11 @@ class Context:
     timing: Timing
     backoff: Backoff
     retry_for: float
-    file_deadline: float | None
+    part_deadline: float
+    file_deadline: float
     server_clock: ServerClock
     stop: Stop
-    rate: float | None = attrs.field(default=None, init=False)  # bytes per second that went out of late
+    rate: float | None = attrs.field(default=None, init=False)  # bytes per second, as last measured
     _said_calls_limit: bool = attrs.field(default=False, init=False)
 
     @property
@@ -132,7 +133,7 @@ class Context:
         return max((rate for rate in (self.rate, self.expected_rate) if rate), default=None)
 
     def say_if_calls_limit(self, part_size: int) -> None:
-        """Tell once if API calls, with parts of this size, do not allow the expected rate."""
+        """Emit a notice once if API calls, with parts of this size, do not allow the expected rate."""
         if self._said_calls_limit or (self.expected_rate or 0) <= part_size * self.calls_per_second:
             return
         self._said_calls_limit = True

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from cavatica_upload.engine.concurrency import Concurrency
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.file_upload import FileUpload
 from cavatica_upload.engine.parts import PartPool
@@ -111,11 +110,6 @@ class Run:
         return self._outcomes.qsize() < MOST_ENDED
 
     @property
-    def under_way(self) -> bool:
-        """Whether files were started that have not ended."""
-        return bool(self._open)
-
-    @property
     def over(self) -> bool:
         """Whether there will be no more outcomes."""
         with self._lock:
@@ -201,9 +195,8 @@ def size_of(request: UploadRequest) -> int:
 class Engine:
     """Runs uploads. Owns its threads and its lock."""
 
-    def __init__(self, context: Context, concurrency: Concurrency, parts: PartPool) -> None:
+    def __init__(self, context: Context, parts: PartPool) -> None:
         self._context = context
-        self._concurrency = concurrency
         self._parts = parts
         self._lock = threading.Lock()
         self._runs: list[Run] = []
@@ -263,7 +256,7 @@ class Engine:
                 context.events.flush()
                 context.outage.tick(self._parts.pausing)
                 self._parts.follow_workers()
-                context.rate = self._concurrency.rate
+                context.rate = self._parts.concurrency.rate
             while not context.stop.requested and (started := self._start_file()) is not None:
                 thread = threading.Thread(target=self._upload, args=started, name="cavatica-file", daemon=True)
                 with self._lock:
@@ -289,7 +282,7 @@ class Engine:
         if len(files) >= MOST_FILES:
             return None
         waiting = sum(max(file.left, LEAST_BYTES_OF_FILE) for file in files if file.left)
-        enough = waiting >= BYTES_FOR_EACH_PART * self._concurrency.limit
+        enough = waiting >= BYTES_FOR_EACH_PART * self._parts.concurrency.limit
         if enough and self._context.clock() < self._next_small_file:
             return None
         for run in sorted(runs, key=lambda run: sum(file.group is run for file in files)):

@@ -141,7 +141,7 @@ class _OpenFile:
         try:
             self._start_reading()
             while True:
-                self._send(self._missing())
+                self._send([part for part in self._upload.plan or () if part.number not in self._upload.sent])
                 ended = self._complete(may_send_again=resends < RESENDS)
                 if isinstance(ended, Receipt):
                     return ended
@@ -183,11 +183,6 @@ class _OpenFile:
             )
             self._reading.start()
 
-    def _missing(self) -> list[Part]:
-        if self._upload.plan is None or self._upload.completed is not None:
-            return []
-        return [part for part in self._upload.plan if part.number not in self._upload.sent]
-
     def _send(self, missing: list[Part]) -> None:
         """Send parts and return when storage has all. On an error, wait for the parts in flight, then raise it."""
         context = self._context
@@ -221,9 +216,9 @@ class _OpenFile:
                     self._upload.size = self._upload.size or happened.size
                     error = error or happened.error
             error = error or self._reason_to_end()
+            if error is None and (under_way or self._reading is not None) and self._checkpoints.due(context.clock()):
+                error = self._report()
             if error is None:
-                if (under_way or self._reading is not None) and self._checkpoints.due(context.clock()):
-                    self._report()
                 continue
             under_way -= self._pool.withdraw(self._parts, drop=isinstance(error, MAKES_PARTS_USELESS))
             if context.stop.dropping.is_set():  # dropped parts may hang in the network
@@ -236,10 +231,10 @@ class _OpenFile:
     def _reason_to_end(self) -> Exception | None:
         if self._context.stop.requested:
             return Interrupted.while_waiting("parts")
-        deadline = self._context.file_deadline
-        if deadline is not None and self._context.clock() - self._began > deadline:
+        if self._context.clock() - self._began > self._context.file_deadline:
             return StorageError(
-                f"The upload of {self._upload.key} took longer than the {deadline:,.0f} seconds allowed.",
+                f"The upload of {self._upload.key} took longer than the {self._context.file_deadline:,.0f} seconds "
+                "allowed.",
                 "Run the same command again to resume.",
             )
         return None
@@ -249,20 +244,19 @@ class _OpenFile:
 
     # Report
 
-    def _report(self) -> None:
-        """Report the stored parts in one call; if it fails, they go into the next report."""
+    def _report(self) -> UploadGone | None:
+        """Report the stored parts in one call; if it fails, they go into the next report, unless the upload is gone."""
         parts = self._checkpoints.take()
         if not parts:
-            return
+            return None
         try:
             self._context.api.report_parts(self._upload.entry.upload_id, [report_of(part) for part in parts])
         except CavaticaError as error:
             self._checkpoints.put_back(parts, self._context.clock())
-            if isinstance(error, UploadGone):
-                raise
-            return
+            return error if isinstance(error, UploadGone) else None
         self._context.journal.mark_reported(self._upload.entry, [part.number for part in parts])
         self._context.events.emit(PartsReported(self._upload.key, len(parts)))
+        return None
 
     def _report_last(self, error: Exception) -> None:
         """Report the stored parts, so that a later run can keep them; abort the upload of a stream."""

@@ -7,7 +7,7 @@ import attrs
 
 from cavatica_upload.disk import Identity
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.proof import File, Kept, Reported, find_completed_file, keep
+from cavatica_upload.engine.proof import Kept, Reported, keep
 from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
@@ -18,7 +18,7 @@ from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
 from cavatica_upload.sources.local import Source
 from cavatica_upload.storage import SentPart
-from cavatica_upload.timing import epoch_seconds, now_utc
+from cavatica_upload.timing import now_utc
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -28,9 +28,8 @@ class OpenUpload:
     `plan` is None for a stream, whose `size` (bytes) is 0 until its end. If not `parallel`, the server takes one part
     at a time. `given_md5` is that of the whole file, from the caller or a .md5 file; `digest` is the requested one,
     None until it is computed. `sent` are the parts that storage has; an earlier run sent those in `resumed`, and those
-    in `reread` were compared with the file. `completed` is the file, if an earlier run completed the upload and ended
-    before it knew. `withdrawn`: no more parts are to be sent. `dropped`: the parts in flight are useless. `close`
-    closes the source and releases the lock on the upload.
+    in `reread` were compared with the file. `withdrawn`: no more parts are to be sent. `dropped`: the parts in flight
+    are useless. `close` closes the source and releases the lock on the upload.
     """
 
     request: UploadRequest
@@ -42,7 +41,6 @@ class OpenUpload:
     sent: dict[int, SentPart]
     resumed: frozenset[int]
     reread: frozenset[int]
-    completed: File | None
     size: int
     digest: FileDigest | None = None
     withdrawn: bool = False
@@ -110,13 +108,15 @@ class _Opening:
             try:
                 if by_id is None:
                     self._check_if_exists(entry)
-                return self._resume(entry)
+                upload = self._resume(entry)
+                if upload is not None:
+                    return upload
             except UploadGone:
                 if by_id is not None:
                     raise
-                completed = self._completed(entry)
-                if completed is not None:
-                    return completed
+                upload = self._completed(entry)
+                if upload is not None:
+                    return upload
                 self._say("The unfinished upload is gone on the server; a new one starts.")
                 self.context.journal.forget(entry)
             except _Unusable as reason:
@@ -196,7 +196,8 @@ class _Opening:
                 return entry
         return self._entry(upload_id, self.name, 0)
 
-    def _resume(self, entry: Entry) -> OpenUpload:
+    def _resume(self, entry: Entry) -> OpenUpload | None:
+        """Return the open upload; None if it was aborted because the file has changed."""
         identity = self.source.identity or Identity(self.request.key, 0)
         upload = self.context.open_upload(entry.upload_id, list_parts=True)
         if not entry.key:  # the journal does not know it
@@ -210,9 +211,9 @@ class _Opening:
                     got=identity.size,
                 )
             entry = attrs.evolve(entry, part_size=check_part_size(upload.part_size, "getUpload"))
-        elif upload.part_size not in (None, entry.part_size):
+        elif upload.part_size is not None and upload.part_size != entry.part_size:
             raise _Unusable(
-                f"The server cuts the unfinished upload into other parts now (of {size_text(upload.part_size or 0)})."
+                f"The server cuts the unfinished upload into other parts now (of {size_text(upload.part_size)})."
             )
         elif entry.identity.size != identity.size:
             raise self._other_file(entry, entry.identity.difference(identity))
@@ -233,7 +234,7 @@ class _Opening:
             if self.request.resume_id is not None:
                 raise self._other_file(entry, difference)
             self._replace(entry, difference)
-            return self._start(Start(self.context, self.request, self.source, self.name, self.given_md5))
+            return None
         if not entry.key and kept.compared and not kept.parts:
             raise FileChanged(
                 f"No part of upload {entry.upload_id} has the bytes of {self.request.key}.",
@@ -276,7 +277,10 @@ class _Opening:
             )
 
     def _completed(self, entry: Entry) -> OpenUpload | None:
-        """Return the upload with its file, if an earlier run requested completion and the file is there; else None."""
+        """Return an upload that is gone, if an earlier run sent all parts and requested completion; else None.
+
+        Its completion finds the file.
+        """
         identity = self.source.identity
         if entry.completing is None or identity is None or entry.identity.size != identity.size:
             return None
@@ -284,11 +288,8 @@ class _Opening:
         plan = Plan(identity.size, entry.part_size)
         if len(parts) != plan.count:
             return None
-        found = find_completed_file(self.context, entry, self.source, parts, epoch_seconds(entry.completing))
-        if found is None or not found.ours:
-            return None
         kept = self._keep(plan, parts, {}, unchanged=entry.identity.same_as(identity))
-        return self._opened(entry, plan, kept, completed=found.file) if len(kept.parts) == plan.count else None
+        return self._opened(entry, plan, kept) if len(kept.parts) == plan.count else None
 
     # Start
 
@@ -323,9 +324,7 @@ class _Opening:
             started=now_utc("microseconds"),
         )
 
-    def _opened(
-        self, entry: Entry, plan: Plan | None, kept: Kept, *, parallel: bool = True, completed: File | None = None
-    ) -> OpenUpload:
+    def _opened(self, entry: Entry, plan: Plan | None, kept: Kept, *, parallel: bool = True) -> OpenUpload:
         return OpenUpload(
             request=self.request,
             source=self.source,
@@ -336,7 +335,6 @@ class _Opening:
             sent=dict(kept.parts),
             resumed=frozenset(kept.parts),
             reread=kept.reread,
-            completed=completed,
             size=0 if plan is None else plan.size,
         )
 

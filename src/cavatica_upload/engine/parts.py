@@ -3,20 +3,16 @@
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import attrs
 
-from cavatica_upload.engine.concurrency import HELD_AHEAD, MOST_PARTS, Concurrency, Slots
+from cavatica_upload.engine.concurrency import HELD_AHEAD, MOST_PARTS
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.engine.send_part import PartSender
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.plan import Part
-from cavatica_upload.storage import SentPart, Storage, Throttle
-
-if TYPE_CHECKING:
-    from cavatica_upload.engine.workers import Workers
+from cavatica_upload.storage import SentPart
 
 MOST_THREADS = 64
 
@@ -56,31 +52,13 @@ class FileParts:
 class PartPool:
     """Sends the parts of all files. Owns its threads and its lock."""
 
-    def __init__(
-        self,
-        context: Context,
-        storage: Storage,
-        concurrency: Concurrency,
-        *,
-        throttle: Throttle | None,
-        part_deadline: float | None,
-        workers: "Workers | None",
-    ) -> None:
+    def __init__(self, context: Context, sender: PartSender) -> None:
         self._context = context
-        self._storage = storage
-        self._concurrency = concurrency
-        self._workers = workers
-        self._follows_workers = workers is not None and concurrency.fixed is None
-        self._slots = Slots(concurrency)
-        self._sender = PartSender(
-            context,
-            storage,
-            concurrency,
-            self._slots,
-            throttle=throttle,
-            part_deadline=part_deadline,
-            workers=workers,
-        )
+        self._sender = sender
+        self._slots = sender.slots
+        self._workers = sender.workers
+        self.concurrency = sender.slots.concurrency
+        self._adapts = self.concurrency.fixed is None
         self._changed = threading.Condition()
         self._files: list[FileParts] = []
         self._threads = 0
@@ -117,7 +95,7 @@ class PartPool:
         if self._workers is None:
             return
         self._context.expected_rate = self._workers.expected_rate
-        if self._follows_workers and self._concurrency.fix(self._workers.limit):
+        if self._adapts and self.concurrency.fix(self._workers.limit):
             self._slots.wake()
 
     def stop(self) -> None:
@@ -140,13 +118,13 @@ class PartPool:
         self._slots.wake()
         if self._workers is not None:
             self._workers.close()
-        self._storage.close()
+        self._sender.storage.close()
 
     # Threads
 
     def _start_thread(self) -> None:
         """Start a thread if all others have a part; it waits until it may hold one. The lock is held."""
-        if not self._idle and self._threads < max(MOST_THREADS, self._concurrency.limit + HELD_AHEAD):
+        if not self._idle and self._threads < max(MOST_THREADS, self.concurrency.limit + HELD_AHEAD):
             self._threads += 1
             self._idle += 1
             threading.Thread(target=self._run, name=f"cavatica-part-{self._threads}", daemon=True).start()
@@ -181,7 +159,7 @@ class PartPool:
         """
         if self._context.stop.requested:
             return None
-        most = max(MOST_PARTS, self._concurrency.limit)
+        most = max(MOST_PARTS, self.concurrency.limit)
         of_run: Counter[object] = Counter()
         for file in self._files:
             of_run[file.run] += file.under_way

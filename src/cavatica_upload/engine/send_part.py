@@ -1,12 +1,11 @@
 """Sends one part: requests its URL, waits for a slot, puts its bytes, and retries."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
 
 from cavatica_upload.api.records import PartUrl
-from cavatica_upload.engine.concurrency import Concurrency, Slots
+from cavatica_upload.engine.concurrency import Slots
 from cavatica_upload.engine.context import Backoff, Context
 from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.errors import (
@@ -47,34 +46,22 @@ BLOCKS_HASHED = ENOUGH + 1  # of a part with MD5: one is sent, and the others wa
 BLOCK_STEP = MIB // 16
 
 
+@attrs.frozen
 class PartSender:
-    """Sends parts of any files, from any thread."""
+    """Sends parts of any files, from any thread. `workers` send those of files on disk, None for this process."""
 
-    def __init__(
-        self,
-        context: Context,
-        storage: Storage,
-        concurrency: Concurrency,
-        slots: Slots,
-        *,
-        throttle: Throttle | None,
-        part_deadline: float | None,
-        workers: "Workers | None",
-    ) -> None:
-        self._context = context
-        self._storage = storage
-        self._concurrency = concurrency
-        self._slots = slots
-        self._pace: Callable[[int], None] = throttle.take if throttle is not None else lambda _count: None
-        self._part_deadline = float("inf") if part_deadline is None else part_deadline
-        self._workers = workers
+    context: Context
+    storage: Storage
+    slots: Slots
+    throttle: Throttle | None
+    workers: "Workers | None"
 
     def send(self, upload: OpenUpload, part: Part) -> SentPart:
         """Send a part with all its attempts, and write it to the journal.
 
         Raises Interrupted if the part is no longer wanted, and the error of the last attempt if all failed.
         """
-        context = self._context
+        context = self.context
         attempts = PartAttempts(retry_for=context.retry_for)
         target: Target | None = None
 
@@ -85,8 +72,8 @@ class PartSender:
             try:
                 if target is None or target.expires <= context.clock():
                     target = part_target(context, upload.entry.upload_id, part.number)
-                with self._slots.sending(wanted):
-                    attempts.deadline = min(attempts.deadline, context.clock() + self._part_deadline)
+                with self.slots.sending(wanted):
+                    attempts.deadline = min(attempts.deadline, context.clock() + context.part_deadline)
                     if target.expires > context.clock():
                         return self._attempt(upload, part, target, attempts)
             except Interrupted:
@@ -103,24 +90,24 @@ class PartSender:
                 context.events.emit(PartRetried(upload.key, part.number, attempts.next_number, reason, delay))
                 if decision.new_url:
                     target = None
-                self._slots.pause(wanted, decision.delay)
+                self.slots.pause(wanted, decision.delay)
 
     def _note_failure(self, error: Exception) -> None:
         """Note what the error says about the network, for the limit and for outages."""
         if isinstance(error, StorageError) and not isinstance(error, UrlExpired):
-            self._concurrency.failed()
+            self.slots.concurrency.failed()
         if isinstance(error, PartRefused | MissingHeader | EtagMismatch):
-            self._context.outage.answered()
+            self.context.outage.answered()
         elif isinstance(error, StorageError | ConnectionFailed):
-            self._context.outage.failed(error.message)
+            self.context.outage.failed(error.message)
 
     def _attempt(self, upload: OpenUpload, part: Part, target: Target, attempts: "PartAttempts") -> SentPart:
-        context, source = self._context, upload.source
-        workers = self._workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
+        context, source = self.context, upload.source
+        workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
         if workers is not None and not workers.usable:
             workers = None
         began = context.clock()
-        flight = self._concurrency.begin(part.size)
+        flight = self.slots.concurrency.begin(part.size)
         counted = 0
         sent: SentPart | None = None
 
@@ -128,8 +115,8 @@ class PartSender:
             nonlocal counted
             counted += size
             context.events.add_bytes(upload.key, size)
-            if self._concurrency.sent(flight, size):
-                self._slots.wake()
+            if self.slots.concurrency.sent(flight, size):
+                self.slots.wake()
 
         def dropped() -> bool:
             return upload.dropped or context.stop.dropping.is_set()
@@ -143,18 +130,18 @@ class PartSender:
                 sent = workers.send(task, dropped)
                 count(part.size)
             else:
-                sent = self._storage.put(
+                sent = self.storage.put(
                     target,
                     part,
                     source,
-                    block_size=lambda: block_size(self._slots.most_sending, hashing=context.hashing),
+                    block_size=lambda: block_size(self.slots.most_sending, hashing=context.hashing),
                     on_bytes=count,
-                    pace=self._pace,
+                    pace=self.throttle.take if self.throttle is not None else lambda _count: None,
                     stopped=dropped,
                     deadline=attempts.deadline,
                 )
         finally:
-            self._concurrency.end(flight, stored=sent is not None)
+            self.slots.concurrency.end(flight, stored=sent is not None)
             if sent is None:
                 context.events.add_bytes(upload.key, -counted)
         context.outage.answered()

@@ -78,7 +78,7 @@ class Start:
         raise UsageError(f"No free name like _1_{self.name} was found.", "Give another name with --name.")
 
     def _names(self) -> Iterator[str]:
-        """Yield the names to try. The platform is asked for files only if `if_exists` is "skip" or "rename"."""
+        """Yield the names to try. Files are searched on the platform only if `if_exists` is "skip" or "rename"."""
         looks_first = self.request.if_exists in ("skip", "rename")
         there = self._find(self.name) if looks_first else None
         if there is None:
@@ -208,14 +208,14 @@ class Start:
     def _find_on_server(self, name: str, began: float, part_size: int | None = None) -> StartedUpload | None:
         """Find the upload whose start was not answered, so that it is not started twice.
 
-        It must have our name, destination, size (if the server tells it) and part size, and no parts. It must have
-        begun after our request and not be in the journal. If several match, none is taken. If the requested part size
-        is not known, larger sizes match as well: a fast earlier run may have chosen larger parts.
+        It must have our name, destination, size (if the server says it) and part size, and no parts. It must have
+        started after our request and not be in the journal. If several match, none is taken. If the requested part
+        size is not known, larger sizes match as well: a fast earlier run may have chosen larger parts.
         """
         listed = list(self.context.api.list_uploads())
         least = part_size or part_size_for(self._size, self.request.part_size)
         most = part_size or self.request.part_size or max(least, LARGEST_FOR_CALLS)
-        clock = self.context.server_clock  # read after the list, whose answer tells the time
+        clock = self.context.server_clock  # read after the list, whose answer sets it
         earliest = began + (clock.skew if clock.known else 0.0) - CLOCK_GRAIN
         mine = {entry.upload_id for entry in self.context.journal.entries()}
         matching = [
