@@ -14,7 +14,7 @@ from loopback import QUICK, TOKEN, UPLOAD, Loopback, answer
 from cavatica_client.api.uploads import get_upload
 from cavatica_mock import MockServer
 from cavatica_upload.api.client import connect
-from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading, read_rate_limit
+from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading, read_headers
 from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Event, RateLimitWait, Retrying
 from cavatica_upload.timing import Timing
@@ -363,13 +363,13 @@ def test_any_headers(said: dict[str, str], now: float, refused: bool) -> None:
 def test_numbers_with_a_decimal_point() -> None:
     """Numbers with a decimal point are read."""
     said = {f"{name}": f"{value}.0" for name, value in headers(1000, 7, 120).items() if name != "Date"}
-    assert read_rate_limit(said, NOW) == read_rate_limit(headers(1000, 7, 120), NOW)
+    assert read_headers(said, NOW) == read_headers(headers(1000, 7, 120), NOW)
 
 
 def test_reset_in_milliseconds() -> None:
     """A reset in milliseconds, as in an example of the documentation, is recognised."""
     said = {**headers(10, 5), "X-RateLimit-Reset": str(int(NOW + 30) * 1000)}
-    assert read_rate_limit(said, NOW) == Reading(10, 5, int(NOW + 30), 30.0)
+    assert read_headers(said, NOW) == Reading(10, 5, int(NOW + 30), 30.0)
 
 
 def test_wait_is_reported_once_and_cancelled() -> None:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 import attrs
 
 from cavatica_upload.api.operations import FREE, GONE_IS_DONE, Operation
-from cavatica_upload.api.rate_limit import retry_after
+from cavatica_upload.api.rate_limit import read_headers
 from cavatica_upload.api.responses import NOTHING, Answer, error_of
 from cavatica_upload.errors import (
     ApiError,
@@ -144,7 +144,7 @@ class CallAttempts:
         if status == 404 and error.code is not None and self._acted and self.operation.name in GONE_IS_DONE:
             return attrs.evolve(answer, status=204, body=b"")
         reason = f"{status}" if error.reason is None else f"{status}, {error.reason}"
-        pause = retry_after(headers, self._wall())
+        pause = read_headers(headers, self._wall()).retry_after
         if pause is not None and pause > LONGEST_PAUSE:
             pause = None
         if error.maintenance:

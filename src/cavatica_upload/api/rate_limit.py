@@ -29,62 +29,46 @@ POLL = 5.0
 
 @attrs.frozen
 class Reading:
-    """The rate limit in one answer; `limit` is None if calls are unlimited (the platform sends -1)."""
+    """What the headers of an answer say about waiting; None for what is missing or cannot be true."""
 
-    limit: int | None
-    remaining: int = 0
-    reset: int = 0
+    limit: int | None = None
+    """Calls in a window; 0 or less if they are unlimited (the platform sends -1)."""
+    remaining: int | None = None
+    reset: int | None = None
     """The end of the window in epoch seconds of the server's clock; it identifies the window."""
-    resets_in: float = 0.0
+    resets_in: float | None = None
     """Seconds from the answer to the end of the window."""
+    retry_after: float | None = None
+    """Seconds of Retry-After, in either of its forms."""
 
 
-def read_rate_limit(headers: Mapping[str, str], now: float) -> Reading | None:
-    """Return the rate limit in the headers, None if it is missing or cannot be true; `now` is in epoch seconds."""
-    known = _lowered(headers)
-    limit, remaining = _number(known.get("x-ratelimit-limit")), _number(known.get("x-ratelimit-remaining"))
-    end = _end(known, now)
-    if limit is not None and limit <= 0:
-        return Reading(limit=None)
-    if limit is None or remaining is None or end is None:
-        return None
-    return Reading(int(limit), max(0, int(remaining)), *end)
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds of Retry-After in either of its forms, None if it is missing or unreadable."""
-    known = _lowered(headers)
-    text = known.get("retry-after", "").strip()
-    seconds, moment = _number(text), http_date(text)
-    if seconds is None and moment is not None:
-        seconds = max(0.0, moment - _server_time(known, now))
-    return seconds if seconds is not None and seconds >= 0 else None
-
-
-def _end(known: Mapping[str, str], now: float) -> tuple[int, float] | None:
-    """Return the end of the window and the seconds until then; None if it is missing or cannot be true."""
-    number = _number(known.get("x-ratelimit-reset"))
-    if number is None:
-        return None
-    reset = int(number)
-    if reset > 100_000_000_000:
+def read_headers(headers: Mapping[str, str], now: float) -> Reading:
+    """Read the headers of an answer. `now`, in epoch seconds, is used only if it has no Date: clocks differ."""
+    known = {name.lower(): value for name, value in headers.items()}
+    sent = http_date(known.get("date")) or now
+    limit, remaining, reset = (_whole(known.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset"))
+    if reset is not None and reset > 100_000_000_000:
         reset //= 1000  # an example on docs.cavatica.org, Get your current rate limit status, is in milliseconds
-    seconds = reset - _server_time(known, now)
-    return (reset, max(0.0, seconds)) if -1 <= seconds <= LONGEST_WINDOW else None
-
-
-def _server_time(known: Mapping[str, str], now: float) -> float:
-    """Return the answer's own date, else `now`: a wrong clock on this machine does no harm."""
-    return http_date(known.get("date")) or now
-
-
-def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    resets_in = None if reset is None else max(0.0, reset - sent)
+    if reset is None or not -1 <= reset - sent <= LONGEST_WINDOW:
+        reset = resets_in = None
+    text = known.get("retry-after", "").strip()
+    retry_after, moment = _number(text), http_date(text)
+    if retry_after is None and moment is not None:
+        retry_after = max(0.0, moment - sent)
+    if retry_after is not None and retry_after < 0:
+        retry_after = None
+    return Reading(limit, remaining, reset, resets_in, retry_after)
 
 
 def _number(text: str | None) -> float | None:
     """Return a number, which some servers write with a decimal point; None if it is none or cannot be true."""
     return float(text) if text and re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.[0-9]*)?\s*", text, re.ASCII) else None
+
+
+def _whole(text: str | None) -> int | None:
+    number = _number(text)
+    return None if number is None else int(number)
 
 
 class RateLimiter:
@@ -112,7 +96,7 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._limit: int | None = None  # None: there is none, or the server has not said
         self._taken = 0  # calls of this object that the server may count in this window, answered or not
-        self._others = 0  # the least number of other calls that the server counted
+        self._used = 0  # the same, with all calls of others that the server certainly counted
         self._in_flight = 0  # calls taken and not answered, of any window
         self._reset = 0  # of this window, or of the one before if `_over`
         self._over = False  # whether the window ended by our clock, and no answer has named the next one yet
@@ -130,7 +114,7 @@ class RateLimiter:
         """Calls left in this window as far as is known, None if there is no limit."""
         with self._lock:
             self._roll_over(self._clock())
-            return None if self._limit is None else max(0, self._limit - self._taken - self._others)
+            return None if self._limit is None else max(0, self._limit - self._used)
 
     def acquire(
         self, cancel: threading.Event | None = None, on_wait: Callable[[float], None] = lambda _seconds: None
@@ -153,11 +137,12 @@ class RateLimiter:
             if self._limit is not None:
                 reserve = min(math.ceil(self._limit * self._reserve), self._limit - 1)
                 own = max(1, int(self._limit * self._share))
-                if self._taken >= own or self._limit - self._taken - self._others <= reserve:
+                if self._taken >= own or self._limit - self._used <= reserve:
                     until = max(until, self._ends)
             if until <= now:
                 self._in_flight += 1
                 self._taken += 1
+                self._used += 1
                 return 0.0
             wait = min(max(until - now, 0.1), LONGEST_WINDOW)
             is_new, self._announced = until > self._announced, max(self._announced, until)
@@ -170,38 +155,39 @@ class RateLimiter:
 
         Pass no headers if the connection was lost: the server may have counted the call.
         """
-        reading = read_rate_limit(headers, self._wall())
+        said = read_headers(headers, self._wall())
         with self._lock:
             now = self._clock()
             self._roll_over(now)
             if counted:
                 self._in_flight = max(0, self._in_flight - 1)
             if refused:
-                wait, end = retry_after(headers, self._wall()), _end(_lowered(headers), self._wall())
-                if wait is None and end is not None:
-                    wait = end[1]
-                elif wait is None:
+                wait = said.resets_in if said.retry_after is None else said.retry_after
+                if wait is None:
                     wait = self._ends - now if self._limit else random.uniform(0, self._timing.longest_backoff)  # noqa: S311
                 self._ends = self._blocked_until = now + min(wait, LONGEST_WINDOW) + self._timing.reset_margin
-                self._reset = max(self._reset, reading.reset if reading is not None else 0)
-            elif reading is not None and reading.limit is not None:
-                self._learn(reading, reading.limit, now)
-            elif reading is not None or self._over:
-                self._limit = None  # the server announces none, or no longer announces one
+                self._reset = max(self._reset, said.reset or 0)
+            elif said.limit is not None and said.limit <= 0:
+                self._limit = None
+            elif None not in (said.limit, said.remaining, said.reset):
+                self._learn(said, now)
+            elif self._over:
+                self._limit = None  # the server no longer announces a limit
 
     def give_back(self) -> None:
         """Return a call that never reached the server."""
         with self._lock:
             self._in_flight = max(0, self._in_flight - 1)
             self._taken = max(0, self._taken - 1)
+            self._used = max(0, self._used - 1)
 
     # The lock is held
 
-    def _learn(self, reading: Reading, limit: int, now: float) -> None:
-        counted = limit - reading.remaining
-        reset, ends = reading.reset, now + reading.resets_in + self._timing.reset_margin
+    def _learn(self, said: Reading, now: float) -> None:
+        limit, reset = said.limit or 0, said.reset or 0
+        counted, ends = limit - max(0, said.remaining or 0), now + (said.resets_in or 0.0) + self._timing.reset_margin
         if self._limit is None:  # calls made before belong to this window as far as the server counted them
-            self._taken, self._others = min(self._taken, counted + self._in_flight), 0
+            self._taken = self._used = min(self._taken, counted + self._in_flight)
         elif reset < self._reset or (self._over and reset == self._reset):
             return  # a late answer, from a window that is over
         elif reset <= self._reset + BLUR and not self._over:
@@ -210,12 +196,13 @@ class RateLimiter:
         else:
             if not self._over:  # the server began the next window first, and may count calls in flight in it
                 self._taken = self._in_flight + 1
-            self._others = 0
+            self._used = self._taken
         self._limit, self._reset, self._ends, self._over = limit, reset, ends, False
         # Calls in flight may be counted or not: only what exceeds them all is certainly somebody else's.
-        self._others = max(self._others, counted - self._taken)
+        self._used = max(self._used, counted)
 
     def _roll_over(self, now: float) -> None:
         if self._limit is not None and now >= self._ends:
-            self._taken, self._others, self._over = min(self._in_flight, self._limit // 2), 0, True
+            self._taken = self._used = min(self._in_flight, self._limit // 2)
+            self._over = True
             self._ends = now + WINDOW + self._timing.reset_margin  # until an answer names the end
