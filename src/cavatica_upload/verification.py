@@ -129,50 +129,30 @@ class ReceiptIndex:
         destination: Destination,
         *,
         is_there: Callable[[Receipt], bool],
-        renamed: bool = False,
-        before_reading: Callable[[], None] | None = None,
+        renamed: bool,
+        notice: Callable[[str], object],
     ) -> Receipt | None:
         """Return the receipt of this file, uploaded under this name to this destination; None if there is none.
 
         With `renamed`, a name like `_1_name` fits as well. `is_there` tells whether the platform still has the file of
-        a receipt. If the file was touched since its upload, `before_reading` is called, and the file is read and
-        compared with the MD5s of the receipt.
+        a receipt. `notice` is as in `compare_with_receipt`.
         """
         for receipt in self._of_name(name):
             if (
-                self._fits(receipt, name, destination, renamed)
+                name in (receipt.name, _original(receipt.name) if renamed else None)
+                and receipt.parent == destination.parent
+                and destination.project in (None, receipt.project)
                 and receipt.size == size
                 and os.path.realpath(receipt.source) == os.path.realpath(source)
                 and is_there(receipt)
-                and self.compare(receipt, source, before_reading)
+                and compare_with_receipt(receipt, source, notice)
             ):
                 return receipt
         return None
 
     def of_file(self, file_id: str, name: str) -> Receipt | None:
-        """Return the receipt of a file on the platform, by its id."""
+        """Return the receipt of a file on the platform, by its ID."""
         return next((receipt for receipt in self._of_name(name) if receipt.file_id == file_id), None)
-
-    @staticmethod
-    def compare(receipt: Receipt, source: str, before_reading: Callable[[], None] | None = None) -> bool | None:
-        """Return whether a file on disk is the one of the receipt; None if that cannot be proved.
-
-        If the file was not touched since its upload, nothing is read. If it was, `before_reading` is called, and the
-        file is read once and compared with the MD5s.
-        """
-        try:
-            identity = identity_of(source)
-            if receipt.identity is not None and receipt.identity.same_as(identity):
-                return True
-            if (receipt, identity) not in _COMPARED:
-                if before_reading is not None:
-                    before_reading()
-                found = verify(receipt, source)
-                unknown = found.unchecked_parts and not found.wrong_parts
-                _COMPARED[receipt, identity] = True if found.ok else None if unknown else False
-        except (OSError, ValueError, SourceError):
-            return None
-        return _COMPARED[receipt, identity]
 
     def _of_name(self, name: str) -> Iterator[Receipt]:
         for path in self._paths.get(_key(name), ()):
@@ -183,16 +163,32 @@ class ReceiptIndex:
             if receipt.endpoint == self._endpoint:
                 yield receipt
 
-    def _fits(self, receipt: Receipt, name: str, destination: Destination, renamed: bool) -> bool:
-        asked = _RENAMED.fullmatch(receipt.name) if renamed else None
-        return (
-            name in (receipt.name, asked and asked["name"])
-            and receipt.parent == destination.parent
-            and destination.project in (None, receipt.project)
-        )
+
+def compare_with_receipt(receipt: Receipt, source: str, notice: Callable[[str], object]) -> bool | None:
+    """Return whether a file on disk is the one of the receipt; None if that cannot be proved.
+
+    If the file was not touched since its upload, nothing is read. If it was, `notice` is called with a sentence about
+    it, and the file is read once and compared with the MD5s.
+    """
+    try:
+        identity = identity_of(source)
+        if receipt.identity is not None and receipt.identity.same_as(identity):
+            return True
+        if (receipt, identity) not in _COMPARED:
+            notice("It was touched since it was uploaded; it is compared with the receipt.")
+            found = verify(receipt, source)
+            unknown = found.unchecked_parts and not found.wrong_parts
+            _COMPARED[receipt, identity] = True if found.ok else None if unknown else False
+    except (OSError, ValueError, SourceError):
+        return None
+    return _COMPARED[receipt, identity]
+
+
+def _original(name: str) -> str:
+    """Return a name without the number that a renaming put in front: `a` for `_1_a`."""
+    renamed = _RENAMED.fullmatch(name)
+    return renamed["name"] if renamed else name
 
 
 def _key(name: str) -> str:
-    text = letters_of(name)
-    renamed = _RENAMED.fullmatch(text)
-    return (renamed["name"] if renamed else text)[:60]
+    return _original(letters_of(name))[:60]

@@ -106,9 +106,7 @@ class Placement:
             folder,
             is_there=lambda receipt: self.tree(request.destination).holds(request.folder, receipt.file_id),
             renamed=request.if_exists == "rename",
-            before_reading=lambda: self._emit(
-                Notice(request.key, "It was touched since it was uploaded; it is compared with the receipt.")
-            ),
+            notice=lambda text: self._emit(Notice(request.key, text)),
         )
 
     @property

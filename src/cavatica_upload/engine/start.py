@@ -16,7 +16,7 @@ from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.local import Source
 from cavatica_upload.timing import CLOCK_GRAIN, epoch_seconds
-from cavatica_upload.verification import ReceiptIndex
+from cavatica_upload.verification import ReceiptIndex, compare_with_receipt
 
 STARTS = 5  # the most attempts; at most two of them may end without the platform's word that it failed
 RENAMES = 1000
@@ -108,7 +108,7 @@ class Start:
                 self.request.destination,
                 is_there=self._is_there,
                 renamed=self.request.if_exists == "rename",
-                before_reading=self._say_reading,
+                notice=self._say,
             )
             if receipt is not None:
                 raise SkippedFile(f"It is there since {receipt.finished}, and has not changed.", receipt)
@@ -141,10 +141,7 @@ class Start:
             return None
         if self.given_md5 is not None and receipt.digest is not None and receipt.digest.algorithm == "md5":
             return receipt.digest.value == self.given_md5.value
-        return ReceiptIndex.compare(receipt, self._path, self._say_reading)
-
-    def _say_reading(self) -> None:
-        self._say("It was touched since it was uploaded; it is compared with the receipt.")
+        return compare_with_receipt(receipt, self._path, self._say)
 
     # The start itself
 
