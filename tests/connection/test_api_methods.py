@@ -240,17 +240,17 @@ def test_each_difference_is_told_once(
 ) -> None:
     """A difference from the document is reported once with operation and key, and a right answer never."""
     act, good = ANSWERS[which]
-    told: list[Drift] = []
+    drifts: list[Drift] = []
     status = 201 if which == "create" else 200
-    api = client_of(serve(answer(status, good)), attempts=1).with_drift_listener(told.append)
+    api = client_of(serve(answer(status, good)), attempts=1).with_drift_listener(drifts.append)
     if which in ("start", "list", "get", "complete", "file", "project", "limit", "url"):
         act(api)
-        assert told == []
+        assert drifts == []
     changed = {**good, "href": 7, "new": True}
-    api = client_of(serve(answer(status, changed)), attempts=1).with_drift_listener(told.append)
+    api = client_of(serve(answer(status, changed)), attempts=1).with_drift_listener(drifts.append)
     for _ in range(2):
         act(api)
-    key = [drift.key for drift in told if drift.key == "href"]
+    key = [drift.key for drift in drifts if drift.key == "href"]
     assert key == (["href"] if which not in ("url", "download", "edit", "limit") else [])
 
 
@@ -503,11 +503,11 @@ def test_differences_reach_the_listener_of_a_client(
 ) -> None:
     """A client reports differences to `on_event`, also from derived clients, and logs them if there is none."""
     caplog.set_level(logging.WARNING, "cavatica_upload")  # a command run before may have asked for more
-    told: list[object] = []
-    client = client_of(serve(answer(201, UPLOAD)), on_event=told.append)
+    events: list[object] = []
+    client = client_of(serve(answer(201, UPLOAD)), on_event=events.append)
     for one in (client, client, client.with_headers({"X-A": "b"})):
         one.get_upload("u1")
-    assert [event for event in told if isinstance(event, Drift)] == [Drift("getUpload", "the status", "201")]
+    assert [event for event in events if isinstance(event, Drift)] == [Drift("getUpload", "the status", "201")]
     assert not caplog.records
     client_of(serve(answer(201, UPLOAD))).get_upload("u1")
     assert [record.getMessage() for record in caplog.records] == [

@@ -377,7 +377,7 @@ def test_wait_is_reported_once_and_cancelled() -> None:
     waits: list[float] = []
     cancel = threading.Event()
 
-    def told(seconds: float) -> None:
+    def on_wait(seconds: float) -> None:
         waits.append(seconds)
         cancel.set()
 
@@ -385,7 +385,7 @@ def test_wait_is_reported_once_and_cancelled() -> None:
     limiting.record(headers(10, 0, 60))
     for _ in range(3):
         with pytest.raises(Interrupted, match="rate limit"):
-            limiting.acquire(cancel, told)
+            limiting.acquire(cancel, on_wait)
     assert len(waits) == 1
     assert 60 <= waits[0] <= 62
 

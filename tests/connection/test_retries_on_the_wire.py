@@ -71,13 +71,13 @@ TROUBLES = {
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
 def test_a_read_gets_through(serve: Serve, client_of: ClientOf, trouble: object) -> None:
     """A read is repeated after any passing failure, and returns the last answer."""
-    told: list[Retrying] = []
+    events: list[Retrying] = []
     server = serve(trouble, trouble, answer(200, UPLOAD))
-    found = get_upload.sync("u1", client=client_of(server, on_event=told.append))
+    found = get_upload.sync("u1", client=client_of(server, on_event=events.append))
     assert getattr(found, "upload_id", None) == "u1"
     assert len(server.requests) == 3
-    assert [(one.operation, one.attempt) for one in told] == [("getUpload", 2), ("getUpload", 3)]
-    assert all(one.reason and 0 <= one.delay <= 1 for one in told)
+    assert [(one.operation, one.attempt) for one in events] == [("getUpload", 2), ("getUpload", 3)]
+    assert all(one.reason and 0 <= one.delay <= 1 for one in events)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
@@ -136,14 +136,14 @@ def test_nobody_listens() -> None:
     """A refused connection is retried for any operation, and the error says that nothing was done."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    told: list[Retrying] = []
+    events: list[Retrying] = []
     with (
-        connect(TOKEN, f"http://127.0.0.1:{port}/v2", attempts=3, timing=QUICK, on_event=told.append) as client,
+        connect(TOKEN, f"http://127.0.0.1:{port}/v2", attempts=3, timing=QUICK, on_event=events.append) as client,
         pytest.raises(ConnectionFailed, match=f"no connection to 127.0.0.1:{port}") as caught,
     ):
         start(client)
     assert not caught.value.maybe_acted
-    assert len(told) == 2
+    assert len(events) == 2
     assert any("3 times" in note for note in caught.value.__notes__)
 
 
@@ -258,15 +258,15 @@ def test_waits_are_cancelled(serve: Serve, trouble: str) -> None:
     cancel = threading.Event()
     server = serve(reply)
 
-    def told(_: Event) -> None:
+    def on_event(_: Event) -> None:
         cancel.set()
 
-    with connect(TOKEN, server.url, cancel=cancel, on_event=told) as client, pytest.raises(Interrupted):
+    with connect(TOKEN, server.url, cancel=cancel, on_event=on_event) as client, pytest.raises(Interrupted):
         get_upload.sync("u1", client=client)
     cancel.clear()
 
     async def call() -> None:
-        async with connect(TOKEN, server.url, cancel=cancel, on_event=told) as client:
+        async with connect(TOKEN, server.url, cancel=cancel, on_event=on_event) as client:
             await get_upload.asyncio("u1", client=client)
 
     with pytest.raises(Interrupted):
@@ -357,11 +357,11 @@ def test_deadline_ends_an_answer_that_does_not(serve: Serve, client_of: ClientOf
 
 def test_an_attempt_has_its_own_deadline(serve: Serve, client_of: ClientOf) -> None:
     """An answer that trickles fails after twice the read timeout, and the call is repeated."""
-    told: list[Event] = []
+    events: list[Event] = []
     server = serve(endless(HEAD, b"X-Line: 1\r\n"), answer(200, UPLOAD))
-    client = client_of(server, timeout=0.5, on_event=told.append)
+    client = client_of(server, timeout=0.5, on_event=events.append)
     assert get_upload.sync("u1", client=client) is not None
-    assert [event.reason for event in told if isinstance(event, Retrying)][:1] == [
+    assert [event.reason for event in events if isinstance(event, Retrying)][:1] == [
         f"no answer from 127.0.0.1:{server.port} in time"
     ]
 
@@ -465,10 +465,10 @@ def test_long_maintenance_is_not_waited_out(serve: Serve, client_of: ClientOf) -
 
 def test_retry_after_is_honoured_with_any_trouble(serve: Serve, client_of: ClientOf) -> None:
     """Retry-After is followed for any error of the server."""
-    told: list[Event] = []
+    events: list[Event] = []
     server = serve(answer(502, b"", headers={"Retry-After": "1"}), answer(200, UPLOAD))
-    assert get_upload.sync("u1", client=client_of(server, on_event=told.append)) is not None
-    assert [event.delay for event in told if isinstance(event, Retrying)] == [1.0]
+    assert get_upload.sync("u1", client=client_of(server, on_event=events.append)) is not None
+    assert [event.delay for event in events if isinstance(event, Retrying)] == [1.0]
 
 
 def test_deadline_ends_the_attempts(serve: Serve, client_of: ClientOf) -> None:

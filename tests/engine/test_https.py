@@ -27,9 +27,9 @@ CREDENTIALS = "reader:open-sesame"
 def trusted(authority_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """SSL_CERT_FILE names the authority."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
-    connections._trusting.cache_clear()
+    connections.shared_ssl_context.cache_clear()
     yield
-    connections._trusting.cache_clear()
+    connections.shared_ssl_context.cache_clear()
 
 
 def behind_a_proxy(rig: Rig) -> str:

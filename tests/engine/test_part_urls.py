@@ -22,7 +22,7 @@ def test_part_urls_without_tls_are_refused(
 ) -> None:
     """If the API is https and a part URL is http, nothing is sent unless that is allowed."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
-    connections._trusting.cache_clear()
+    connections.shared_ssl_context.cache_clear()
     plain, secure = rigged(), rigged(tls=server_tls)
     signed = Signer.url
 
@@ -38,7 +38,7 @@ def test_part_urls_without_tls_are_refused(
             secure.upload(secure.file(10), uploader={"allow_http": True})
         assert plain.calls["putPart"] > 0
     finally:
-        connections._trusting.cache_clear()
+        connections.shared_ssl_context.cache_clear()
 
 
 @pytest.mark.parametrize(

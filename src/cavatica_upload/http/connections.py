@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import httpcore
@@ -33,14 +33,14 @@ Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 # Pools
 
 
-class Routes(Generic[Pool]):
-    """Connection pools, one for each scheme and proxy, made when first needed."""
+class Pools(Generic[Pool]):
+    """Connection pools of one kind, one for each scheme and proxy, made when first needed."""
 
-    def __init__(self, make: Callable[[str, str | None], Pool]) -> None:
-        self._make: Callable[[str, str | None], Pool] = make
+    def __init__(self, kind: type[Pool]) -> None:
+        self._kind: type[Pool] = kind
         self._lock = threading.Lock()
         self._by_origin: dict[tuple[str, str, int | None], Pool] = {}
-        self._by_way: dict[tuple[str, str | None], Pool] = {}
+        self._by_route: dict[tuple[str, str | None], Pool] = {}
 
     def to(self, url: httpx.URL) -> Pool:
         """Return the pool for a URL. Raises ConfigError if the proxy for it cannot be used."""
@@ -48,34 +48,48 @@ class Routes(Generic[Pool]):
         with self._lock:
             pool = self._by_origin.get(origin)
             if pool is None:  # the environment is read once for each host: reading it takes as long as a small call
-                way = url.scheme, proxy_for(*origin)
-                pool = self._by_way.get(way) or self._make(*way)
-                self._by_way[way] = self._by_origin[origin] = pool
+                route = url.scheme, proxy_for(*origin)
+                pool = self._by_route.get(route) or self._make(*route)
+                self._by_route[route] = self._by_origin[origin] = pool
             return pool
 
     def all(self) -> list[Pool]:
         """Return every pool, to be closed."""
         with self._lock:
-            return list(self._by_way.values())
+            return list(self._by_route.values())
+
+    def _make(self, scheme: str, proxy_url: str | None) -> Pool:
+        with _proxy_errors(scheme):
+            proxy = None
+            if proxy_url is not None:
+                secure = proxy_url.lower().startswith("https:")
+                proxy = httpx.Proxy(proxy_url, ssl_context=shared_ssl_context() if secure else None)
+            # For http the context is not used; httpx would make one, which takes longer than an API call.
+            context = shared_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            pool: Pool = self._kind(verify=context, limits=LIMITS, proxy=proxy)
+        if isinstance(pool, httpx.HTTPTransport):
+            # httpx has no argument for httpcore's network backend, which enforces the deadline.
+            pool._pool._network_backend = _BoundedBackend(pool._pool._network_backend)  # noqa: SLF001
+        return pool
 
 
 class Connections(httpx.BaseTransport):
     """Connections to any host, directly or through its proxy; no cookies, no redirects, no HTTP/2."""
 
     def __init__(self) -> None:
-        self._routes: Routes[httpx.HTTPTransport] = Routes(_sync_pool)
+        self._pools = Pools(httpx.HTTPTransport)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request once and return the answer, its body still to come; raises httpx's exceptions."""
-        return self._routes.to(request.url).handle_request(request)
+        return self._pools.to(request.url).handle_request(request)
 
     def check(self, url: str) -> None:
         """Raise ConfigError if the proxy or the certificates for a URL cannot be used."""
-        self._routes.to(httpx.URL(url))
+        self._pools.to(httpx.URL(url))
 
     def close(self) -> None:
         """Close all connections."""
-        for pool in self._routes.all():
+        for pool in self._pools.all():
             pool.close()
 
 
@@ -83,35 +97,16 @@ class AsyncConnections(httpx.AsyncBaseTransport):
     """The same for one event loop."""
 
     def __init__(self) -> None:
-        self._routes: Routes[httpx.AsyncHTTPTransport] = Routes(_async_pool)
+        self._pools = Pools(httpx.AsyncHTTPTransport)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request once and return the answer, its body still to come; raises httpx's exceptions."""
-        return await self._routes.to(request.url).handle_async_request(request)
+        return await self._pools.to(request.url).handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for pool in self._routes.all():
+        for pool in self._pools.all():
             await pool.aclose()
-
-
-def _sync_pool(scheme: str, proxy: str | None) -> httpx.HTTPTransport:
-    with _proxy_errors(scheme):
-        pool = httpx.HTTPTransport(verify=ssl_context_for(scheme), limits=LIMITS, proxy=_proxy(proxy))
-        # httpx has no argument for httpcore's network backend, which enforces the deadline.
-        pool._pool._network_backend = _BoundedBackend(pool._pool._network_backend)  # noqa: SLF001
-        return pool
-
-
-def _async_pool(scheme: str, proxy: str | None) -> httpx.AsyncHTTPTransport:
-    with _proxy_errors(scheme):
-        return httpx.AsyncHTTPTransport(verify=ssl_context_for(scheme), limits=LIMITS, proxy=_proxy(proxy))
-
-
-def _proxy(url: str | None) -> httpx.Proxy | None:
-    if url is None:
-        return None
-    return httpx.Proxy(url, ssl_context=shared_ssl_context() if url.lower().startswith("https:") else None)
 
 
 # Deadlines
@@ -188,26 +183,14 @@ class _BoundedStream(httpcore.NetworkStream):
 
 # TLS
 
-_making = threading.Lock()
 
-
+@functools.cache
 def shared_ssl_context() -> ssl.SSLContext:
     """Return the shared TLS context; it is made once, since that takes longer than an API call.
 
     It trusts the authorities of SSL_CERT_FILE or SSL_CERT_DIR, else those of the package certifi. Raises ConfigError
     if they cannot be read.
     """
-    with _making:
-        return _trusting()
-
-
-def ssl_context_for(scheme: str) -> ssl.SSLContext:
-    """Return the TLS context for URLs of a scheme; for http, which does not use it, an empty one."""
-    return shared_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-@functools.cache
-def _trusting() -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context()
     except OSError as error:  # ssl.SSLError is one
