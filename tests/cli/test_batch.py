@@ -50,7 +50,7 @@ def test_an_empty_path_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     batch = collect(["", "a"], rules=Rules(recursive=True))
     assert [item.name for item in batch.items] == ["a"]
-    assert "variable of the shell may be unset" in batch.problems[0]
+    assert "a shell variable may be unset" in batch.problems[0]
 
 
 def test_a_file_with_a_slash_behind_it(tmp_path: Path) -> None:

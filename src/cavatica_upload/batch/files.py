@@ -13,16 +13,15 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from cavatica_upload.batch.patterns import FolderWalk, Selection
 from cavatica_upload.destination import Destination, Target, name_problem
 from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.request import IfExists, UploadRequest, path_text
 from cavatica_upload.sources import is_url
-from cavatica_upload.sources.remote import missing_package
 
 if TYPE_CHECKING:
     from cavatica_upload.batch.manifest import ManifestRow
+    from cavatica_upload.batch.patterns import Selection
 
 STDIN = "-"
 _KINDS: Mapping[int, str] = {
@@ -125,13 +124,13 @@ class Batch:
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """How paths become files: see the options of `cavatica upload`."""
+    """How paths become files: see the options of `cavatica upload`; None selects all files."""
 
     recursive: bool = False
     flatten: bool = False
     skip_links: bool = False
     name: str | None = None
-    selection: Selection = attrs.field(factory=Selection)
+    selection: "Selection | None" = None
 
 
 def requests_for(
@@ -204,7 +203,7 @@ class _Collector:
         """Yield the files of one argument of the command line."""
         problems, name = self.batch.problems, self.rules.name or ""
         if not path:
-            problems.append("One of the paths is empty; a variable of the shell may be unset.")
+            problems.append("One of the paths is empty; a shell variable may be unset.")
         elif path == STDIN:
             yield Item(STDIN, name)
             if not name:
@@ -214,7 +213,7 @@ class _Collector:
         elif self.rules.skip_links and Path(path).is_symlink():
             self.batch.notices.append(f"{path} is a link and was left out (--skip-links).")
         else:
-            wanted = self.rules.selection.takes(_base(path))
+            wanted = self._selects(path)
             found = self._stat(path, wanted=wanted)
             if found is None:
                 return
@@ -238,7 +237,7 @@ class _Collector:
         if is_url(row.source):
             item = self._remote(row.source)
             yield attrs.evolve(item, row=row, name=row.name or item.name)
-        elif self.rules.selection.takes(_base(row.source)):
+        elif self._selects(row.source):
             where = f"Line {row.line} of the manifest: "
             found = self._stat(row.source, where)
             if found is not None and stat.S_ISREG(found.st_mode):
@@ -247,7 +246,12 @@ class _Collector:
             elif found is not None:
                 self.batch.problems.append(f"{where}{row.source} is {_kind(found)}; a manifest lists files.")
 
+    def _selects(self, path: str) -> bool:
+        return self.rules.selection is None or self.rules.selection.takes(_base(path))
+
     def _remote(self, url: str) -> Item:
+        from cavatica_upload.sources.remote import missing_package
+
         problem = missing_package(url.partition("://")[0].split("::")[0].lower())
         if problem and problem not in self.batch.problems:
             self.batch.problems.append(problem)
@@ -260,9 +264,11 @@ class _Collector:
         As with rsync, `data` becomes a folder on the platform, and of `data/`, `data/.`, `.` and `..` only the content
         is uploaded.
         """
+        from cavatica_upload.batch.patterns import FolderWalk, Selection
+
         inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or _base(top) in ("", "..")
         base = "" if inside else _base(top)
-        walk = FolderWalk(top, self.rules.selection, follow_links=not self.rules.skip_links)
+        walk = FolderWalk(top, self.rules.selection or Selection(), follow_links=not self.rules.skip_links)
         for path, relative in walk:
             found = self._stat(path)
             if found is not None and stat.S_ISREG(found.st_mode):

@@ -130,7 +130,7 @@ class FolderWalk:
             found.append(f"{paths[0]} {_LEFT_OUT[kind]}{more}.")
         if self._empty:
             folders = "1 empty folder" if self._empty == 1 else f"{self._empty:,} empty folders"
-            found.append(f"{folders} in {self._top} left out: folders are made for files only.")
+            found.append(f"{folders} in {self._top} left out: only folders of files are created.")
         return found
 
     def _entries(self, folder: str) -> list["os.DirEntry[str]"]:

@@ -23,7 +23,6 @@ from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for, size_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url
-from cavatica_upload.sources.remote import RemoteFile
 from cavatica_upload.uploader import UploaderOptions
 
 MOST_ROWS = 40
@@ -189,6 +188,8 @@ class _Planner:
         """Return the plan for one file. Raises OSError and the errors of the API and of the source."""
         identity: Identity | None = None
         if is_url(item.source):
+            from cavatica_upload.sources.remote import RemoteFile
+
             identity = RemoteFile(item.source).identity
         elif item.size is not None:
             identity = identity_of(item.source)

@@ -1,4 +1,4 @@
-"""What several commands take: kinds of values, options in sections, and the ones for connection and output."""
+"""What several commands share: types of values, options in sections, and those for connection and output."""
 
 import functools
 import re
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_FACTORS: Mapping[str, int] = {
-    "": 1,
-    "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4,
-    "ki": 1024, "mi": 1024**2, "gi": 1024**3, "ti": 1024**4,
-}  # fmt: skip
 _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -42,9 +37,8 @@ class Size(click.ParamType[int]):
         if isinstance(value, int):
             return value
         end = r"(?:/s)?" if self._a_second else ""
-        found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?)b?{end}", value.strip(), re.IGNORECASE)
-        factor = _FACTORS.get(found[2].lower()) if found else None
-        size = int(float(found[1]) * factor) if found and factor else 0
+        found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgt])i?)?b?{end}", value.strip().lower())
+        size = int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " ")) if found else 0
         if size < 1:
             example = "100MiB" if self._a_second else "64MiB"
             self.fail(f"{value!r} is not a size of at least one byte; write it like {example}.", param, ctx)
@@ -170,19 +164,14 @@ class Connection:
             elif output.verbose or not isinstance(event, Retrying) or event.attempt > 2:
                 output.say(sentence(event))
 
-        if notices:
-            self.warn(output)
+        for notice in self.token_file_notices if notices else ():
+            output.warn(notice)
         with connect(self.token, self.endpoint, profile=self.profile, on_event=show) as api:
             yield api
 
-    def warn(self, output: Output) -> None:
-        """Warn if others can read the token file."""
-        for notice in self.token_file_notices:
-            output.warn(notice)
-
     @property
     def token_file_notices(self) -> tuple[str, ...]:
-        """What is to be said of the token file."""
+        """Warnings, such as that others can read the token file."""
         from cavatica_upload.config import file_notices
 
         return file_notices(self.token_file) if self.token_file is not None else ()

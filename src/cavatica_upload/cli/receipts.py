@@ -1,6 +1,7 @@
 """Receipts: `cavatica receipts`, `cavatica verify`, and the copies that --receipt writes."""
 
 import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -59,19 +60,18 @@ def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bo
         output.results(headers, [_fields(receipt) for receipt in listed])
     if others:
         noun = "file is not a receipt" if len(others) == 1 else "files are not receipts"
-        output.warn(f"{len(others):,} {noun} and passed over: {others[0]}{' …' if len(others) > 1 else ''}")
+        output.warn(f"{len(others):,} {noun}: {others[0]}{' …' if len(others) > 1 else ''}")
     if not listed:
         output.say(f"No receipt matches {text!r} in {place}." if text else f"There is no receipt in {place}.")
 
 
-def _fields(receipt: "Receipt") -> Sequence[str]:
+def _fields(receipt: "Receipt") -> tuple[str, ...]:
     proof = "verified" if receipt.verified else "not verified"
     return receipt.finished, receipt.file_id, size_text(receipt.size), proof, receipt.source, str(receipt.path)
 
 
-def _mapping(receipt: "Receipt") -> Sequence[str]:
-    folder = receipt.place or receipt.project or receipt.parent
-    return receipt.source, receipt.file_id, f"{folder}/{receipt.name}"
+def _mapping(receipt: "Receipt") -> tuple[str, ...]:
+    return receipt.source, receipt.file_id, f"{receipt.place or receipt.project or receipt.parent}/{receipt.name}"
 
 
 def _mentions(receipt: "Receipt", text: str) -> bool:
@@ -134,12 +134,12 @@ def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
                 "unchecked_parts": found.unchecked_parts,
             }
         )
+    elif found.ok and not output.quiet:
+        output.result(
+            f"{file} is what was uploaded as {file_id}: "
+            f"{size_text(found.receipt.size)}, {count_text(parts, 'part')}, every MD5 agrees."
+        )
     if found.ok:
-        if not output.as_json and not output.quiet:
-            output.result(
-                f"{file} is what was uploaded as {file_id}: "
-                f"{size_text(found.receipt.size)}, {count_text(parts, 'part')}, every MD5 agrees."
-            )
         return int(Exit.DONE)
     if found.unchecked_parts == parts:
         output.problem("The receipt has no MD5s (uploaded with --no-verify), so nothing can be compared.")
@@ -174,12 +174,12 @@ class ReceiptFiles:
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 self._place.stat()
+            if not os.access(folder if self._folder or not self._place.exists() else self._place, os.W_OK):
+                raise PermissionError(errno.EACCES, "no permission")
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"--receipt {place} cannot be written: {reason_of(error)}.", "Choose another place."
             ) from error
-        if not os.access(folder if self._folder or not self._place.exists() else self._place, os.W_OK):
-            raise UsageError(f"--receipt {place} cannot be written: no permission.", "Choose another place.")
 
     def keep(self, receipt: "Receipt", folder: str, name: str) -> None:
         """Write the receipt of the file `name`, whole or not at all; `folder` is its folder in the batch.

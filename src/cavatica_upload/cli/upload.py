@@ -29,6 +29,7 @@ from cavatica_upload.errors import UsageError
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from cavatica_upload.batch.patterns import Selection
     from cavatica_upload.batch.shard import Shard
     from cavatica_upload.batch.sheet import Sheet
     from cavatica_upload.request import UploadOptions
@@ -46,23 +47,26 @@ def _fields(_ctx: click.Context, _param: click.Parameter, pairs: tuple[tuple[str
     return fields
 
 
+_target = partial(option, section="Destination", group="target")
 _destination = partial(option, section="Destination")
 _stream = partial(option, section="Standard input", group="request")
+_selection = partial(option, section="Files", group="rules")
 _files = partial(option, section="Files")
 _about = partial(option, section="Metadata, receipts and sheets")
+_request = partial(option, section="Transfer", group="request")
+_uploader = partial(option, section="Transfer", group="uploader")
 _transfer = partial(option, section="Transfer")
 
 
 @click.command(cls=Command)
 @click.argument("paths", nargs=-1, metavar="PATH…", type=click.Path())
-@_destination(
+@_target(
     "--project",
-    group="target",
     metavar="OWNER/NAME[/FOLDER…]",
-    help="Project, and optionally a folder in it, which is made if it does not exist. "
+    help="Project, and optionally a folder in it, which is created if it does not exist. "
     "The address of the project's page is accepted, too.",
 )
-@_destination("--parent", group="target", metavar="ID", help="ID of the folder to upload to, instead of --project.")
+@_target("--parent", metavar="ID", help="ID of the folder to upload to, instead of --project.")
 @_destination("--name", group="rules", help="Name of a single file on the platform; required for standard input (“-”).")
 @_destination(
     "--if-exists",
@@ -80,10 +84,8 @@ _transfer = partial(option, section="Transfer")
 )
 @_stream("--expect-md5", metavar="MD5", help="Complete the upload only if the file has this MD5.")
 @_stream("--allow-empty", is_flag=True, help="Upload an empty file if standard input is empty, instead of failing.")
-@_files(
-    "--recursive", "-r", group="rules", is_flag=True, help="Upload the files in folders, and keep the folder structure."
-)
-@_files("--flatten", group="rules", is_flag=True, help="With --recursive, upload all files to one folder.")
+@_selection("--recursive", "-r", is_flag=True, help="Upload the files in folders, and keep the folder structure.")
+@_selection("--flatten", is_flag=True, help="With --recursive, upload all files to one folder.")
 @_files("--include", metavar="GLOB", multiple=True, help="Upload only files that match; may be repeated.")
 @_files(
     "--exclude",
@@ -91,7 +93,7 @@ _transfer = partial(option, section="Transfer")
     multiple=True,
     help="Leave out files and folders that match; may be repeated, and overrides --include.",
 )
-@_files("--skip-links", group="rules", is_flag=True, help="Leave out links instead of following them.")
+@_selection("--skip-links", is_flag=True, help="Leave out links instead of following them.")
 @_files(
     "--skip-bad-files",
     is_flag=True,
@@ -108,7 +110,7 @@ _transfer = partial(option, section="Transfer")
     "--manifest",
     type=FILE,
     metavar="FILE",
-    help="Also upload the files listed in a CSV, TSV or JSON lines file, with their metadata.",
+    help="Upload the files in a CSV, TSV or JSON lines file, with metadata.",
 )
 @_files(
     "--shard",
@@ -145,10 +147,7 @@ _transfer = partial(option, section="Transfer")
     help="Sample sheet (CSV or TSV) that names the files. Its copy with platform paths goes to --sheet-out.",
 )
 @_about(
-    "--sheet-out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the new sheet here when all files that it names are uploaded.",
+    "--sheet-out", type=FILE, metavar="FILE", help="Write the new sheet here when all files that it names are uploaded."
 )
 @_about(
     "--sheet-style",
@@ -157,42 +156,37 @@ _transfer = partial(option, section="Transfer")
     help="How the new sheet names a file: by its path (vs:///Projects/…, the default) or by its ID.",
 )
 @_transfer("--dry-run", is_flag=True, help="Check everything, print the plan, and send nothing.")
-@_transfer(
+@_request(
     "--part-size",
-    group="request",
     type=Size(),
     metavar="SIZE",
     help="Size of a part, from 5MiB to 5GiB, such as 64MiB; the platform may choose another. "
     "Default: planned by file size.",
 )
-@_transfer(
+@_uploader(
     "--jobs",
     "-j",
-    group="uploader",
     type=click.IntRange(1, 64),
     metavar="N",
     help="Parts to send at the same time. Default: adapts to the network, up to 32.",
 )
-@_transfer(
+@_uploader(
     "--bwlimit",
-    group="uploader",
     type=Size(a_second=True),
     metavar="SIZE",
-    help="Send at most this many bytes per second, such as 100MiB.",
+    help="Send at most this many bytes per second, like 100MiB.",
 )
-@_transfer(
+@_uploader(
     "--no-verify",
     "verify",
-    group="uploader",
     flag_value=False,
     default=True,
     help="Compute no MD5s. This is faster on a fast network, but the parts are not verified.",
 )
-@_transfer(
+@_request(
     "--yes",
     "-y",
     "changed",
-    group="request",
     flag_value="restart",
     default="refuse",
     help="Do not ask. If a file changed since its upload started, abort that upload and start a new one.",
@@ -204,18 +198,16 @@ _transfer = partial(option, section="Transfer")
     "tcp://node01:8786, or its --scheduler-file. Workers must see the files at the same paths. They never get the "
     "token. Needs the extra “dask”.",
 )
-@_transfer(
+@_uploader(
     "--expected-rate",
-    group="uploader",
     type=Size(a_second=True),
     metavar="SIZE",
     help="Plan parts large enough for this many bytes per second within the API's rate limit, such as 2GiB. "
     "Default: 64MiB for each worker of --dask-scheduler.",
 )
-@_transfer("--wait", group="request", is_flag=True, help="Wait if another process is uploading the same file.")
-@_transfer(
+@_request("--wait", is_flag=True, help="Wait if another process is uploading the same file.")
+@_uploader(
     "--retry-for",
-    group="uploader",
     type=Span(),
     default="5min",
     metavar="TIME",
@@ -271,7 +263,6 @@ def upload(
     folder, unless --recursive keeps their folders.
     """
     from cavatica_upload.batch.files import STDIN, Rules
-    from cavatica_upload.batch.patterns import Selection
     from cavatica_upload.cli.upload_run import keep_share, listed_paths, read_batch, upload_batch
     from cavatica_upload.request import UploadRequest
 
@@ -287,7 +278,7 @@ def upload(
     )
     share = _share(shard)
     listed = listed_paths(files_from, stdin_taken=STDIN in paths) if files_from is not None else []
-    selected = Rules(selection=Selection.of(include, exclude), **rules)
+    selected = Rules(selection=_selection_of(include, exclude), **rules)
     batch = read_batch([*paths, *listed], manifest, selected, output, skip_bad_files=skip_bad_files)
     if batch is None:
         return int(Exit.USAGE)
@@ -325,6 +316,14 @@ def _share(text: str | None) -> "Shard | None":
     from cavatica_upload.batch.shard import Shard
 
     return Shard.parse(text)
+
+
+def _selection_of(include: tuple[str, ...], exclude: tuple[str, ...]) -> "Selection | None":
+    if not include and not exclude:
+        return None
+    from cavatica_upload.batch.patterns import Selection
+
+    return Selection.of(include, exclude)
 
 
 def _sheet(

@@ -222,10 +222,8 @@ class UploadRun:
     @contextmanager
     def uploader(self) -> Iterator[Uploader]:
         """Make the uploader; signals stop it. Raises errors that stop the run at the start."""
-        notice = state_notice()
-        if notice:
+        for notice in filter(None, (state_notice(), *self._connection.token_file_notices)):
             self.output.warn(notice)
-        self._connection.warn(self.output)
         uploader = Uploader(**self._options)
         with SIGNALS.stopping(uploader.cancel, self._options["stop_within"], self.output.say), uploader:
             yield uploader
@@ -233,11 +231,11 @@ class UploadRun:
     def upload(self, uploader: Uploader, requests: Iterable[UploadRequest]) -> Iterator[tuple[UploadRequest, Receipt]]:
         """Upload files, count their outcomes, and yield those that are on the platform, with their receipts."""
         while requests:
-            changed: list[UploadRequest] = []
+            changed: list[Outcome] = []
             with self._display:
                 for outcome in uploader.upload_many(requests):
                     if isinstance(outcome.error, FileChanged) and self._may_ask(outcome.request):
-                        changed.append(outcome.request)
+                        changed.append(outcome)
                         continue
                     self._count(outcome)
                     if outcome.receipt is not None:
@@ -288,27 +286,22 @@ class UploadRun:
             )
 
     def _may_ask(self, request: UploadRequest) -> bool:
-        asked = request.changed == "refuse" and not self.output.as_json and SIGNALS.count == 0
-        return asked and sys.stdin is not None and sys.stdin.isatty() and self.output.on_terminal
+        answers = sys.stdin is not None and sys.stdin.isatty() and self.output.on_terminal and not self.output.as_json
+        return answers and request.changed == "refuse" and SIGNALS.count == 0
 
-    def _ask(self, changed: list[UploadRequest]) -> list[UploadRequest]:
+    def _ask(self, changed: list[Outcome]) -> list[UploadRequest]:
         """Ask whether to start new uploads for changed files; return the requests for these."""
         self.output.say(f"{count_text(len(changed), 'file')} changed since the upload started:")
-        for request in changed[:20]:
-            self.output.say(f"  {request.key}")
+        for outcome in changed[:20]:
+            self.output.say(f"  {outcome.request.key}")
         try:
-            agreed = ask("Abort the unfinished uploads of the old content, and upload the new?")
+            if ask("Abort the unfinished uploads of the old content, and upload the new?"):
+                return [attrs.evolve(outcome.request, changed="restart") for outcome in changed]
         except KeyboardInterrupt:
             self.tally.stopped = True
             return []
-        if agreed:
-            return [attrs.evolve(request, changed="restart") for request in changed]
-        for request in changed:
-            error = FileChanged(
-                f"{request.key} changed since its upload started.",
-                "Run the same command again with --yes to abort the old upload and send the file as it is now.",
-            )
-            self.tally.fail(request.key, error)
+        for outcome in changed:
+            self._count(outcome)
         return []
 
 
