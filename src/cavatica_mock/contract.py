@@ -96,14 +96,6 @@ class Operation:
         return tuple(self.template.split("/")[1:])
 
 
-@attrs.frozen(eq=False)
-class Match:
-    """The operations of a path by method, and the texts of the path's parameters."""
-
-    operations: Mapping[str, Operation]
-    values: Mapping[str, str]
-
-
 class Contract:
     """openapi.yaml, compiled: its routes and validators."""
 
@@ -118,8 +110,8 @@ class Contract:
                     self.operations[operation.id] = operation
                     self._table.setdefault(operation.segments, {})[method.upper()] = operation
 
-    def match(self, path: str) -> Match | None:
-        """The operations of a path as sent, without the version.
+    def match(self, path: str) -> tuple[Mapping[str, Operation], Mapping[str, str]] | None:
+        """The operations of a path by method, and the texts of its parameters. `path` is as sent, below `/v2`.
 
         A slash after `part` is ignored, because the vendor's Python client sends it. Anywhere else it is an empty
         segment: `/upload/multipart/` is an upload without an id, not the list of all. Each segment is decoded by
@@ -143,7 +135,7 @@ class Contract:
                 elif segment != text:
                     break
             else:
-                return Match(operations, values)
+                return operations, values
         return None
 
     def resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:

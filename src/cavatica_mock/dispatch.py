@@ -25,22 +25,18 @@ BODY_LIMIT: Final = 16 * 2**20  # 10,000 part reports are about 1 MiB
 
 
 @attrs.frozen
-class Request:
-    """A request without its body. Header names are in lower case."""
+class Admitted:
+    """A request of a known operation and user, within the rate limit. Its body is not read yet.
 
-    method: str
+    `values` are the texts of the path parameters, `headers` have names in lower case, `origin` is scheme and host as
+    the client knows them.
+    """
+
+    operation: Operation
+    values: Mapping[str, str]
     target: str
     headers: Mapping[str, str]
     origin: str
-
-
-@attrs.frozen
-class Admitted:
-    """A request of a known operation and user, within the rate limit. `values` are the texts of the path parameters."""
-
-    request: Request
-    operation: Operation
-    values: Mapping[str, str]
     user: str
     rate: RateLimitStatus
 
@@ -57,34 +53,35 @@ class Dispatch:
         self._contract = contract.load()
         self._users = {token: _user_of(token) for token in state.settings.tokens}
 
-    def admit(self, request: Request) -> Admitted | Answer:
+    def admit(self, method: str, target: str, headers: Mapping[str, str], origin: str) -> Admitted | Answer:
         """The operation of a request, its user and their rate limit; or the answer that refuses it."""
-        path = request.target.partition("?")[0]
+        path = target.partition("?")[0]
         match = self._contract.match(path.removeprefix(VERSION)) if path.startswith(f"{VERSION}/") else None
         if match is None:
             # The platform was seen to answer so: with a word as the status, and without a code.
             return Answer(HTTPStatus.NOT_FOUND, {"status": "NOT_FOUND", "message": "There is nothing at this path."})
-        operation = match.operations.get(request.method)
+        operations, values = match
+        operation = operations.get(method)
         if operation is None:
-            return refused(errors.METHOD_NOT_ALLOWED, {"Allow": ", ".join(sorted(match.operations))})
+            return refused(errors.METHOD_NOT_ALLOWED, {"Allow": ", ".join(sorted(operations))})
         self._state.calls[operation.id] += 1
-        user = self._users.get(_token(request.headers))
+        user = self._users.get(_token(headers))
         if user is None:
             return refused(errors.NOT_AUTHENTICATED)
         rates = self._state.rates
         rate = rates.look(user) if operation.id in FREE else rates.spend(user)
         if rate.refused:
             return refused(errors.TOO_MANY_CALLS, rate.headers())
-        return Admitted(request, operation, match.values, user, rate)
+        return Admitted(operation, values, target, headers, origin, user, rate)
 
     def answer(self, admitted: Admitted, body: bytes) -> Answer:
         """What the operation answers, or why it refuses; with the rate limit in either case."""
-        operation, request = admitted.operation, admitted.request
+        operation = admitted.operation
         try:
             handler = _handler(operation)
-            pairs = _pairs(request.target)
+            pairs = _pairs(admitted.target)
             parameters = _parameters(admitted, pairs)
-            answer = handler(self._state, Call(admitted.user, request.origin, parameters, _body(admitted, body)))
+            answer = handler(self._state, Call(admitted.user, admitted.origin, parameters, _body(admitted, body)))
             if answer.document is not None:
                 fields = ",".join(value for name, value in pairs if name == "fields")
                 answer = attrs.evolve(answer, document=_selected(answer.document, fields))
@@ -158,7 +155,7 @@ def _body(admitted: Admitted, body: bytes) -> Any:
         if operation.body_required:
             raise Problem(bad, "The request has no body.")
         return None
-    if admitted.request.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
+    if admitted.headers.get("content-type", "").partition(";")[0].strip().lower() not in JSON_TYPES:
         raise Problem(errors.WRONG_CONTENT_TYPE)
     document = _decoded(body, bad)
     if operation.id in errors.NEEDS_DESTINATION and isinstance(document, dict):

@@ -15,7 +15,6 @@ from aiohttp import web
 
 from cavatica_mock import contract
 
-RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
 CLIENT_CHECK_SECONDS: Final = 0.05  # between two checks whether a client is still connected
 
 PUT_PART: Final = "putPart"
@@ -217,7 +216,8 @@ def reset(request: web.BaseRequest) -> web.Response:
         raw = transport.get_extra_info("socket")
         if raw is not None:
             with socket.socket(fileno=socket.dup(raw.fileno())) as connection:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                linger = struct.pack("ii", 1, 0)  # on, for 0 seconds: close() sends a reset
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     return gone()
 
@@ -236,12 +236,12 @@ def gone() -> web.Response:
 
 async def stall(request: web.BaseRequest) -> web.Response:
     """Neither read nor write until the client is gone or the server stops."""
-    while client_is_there(request):
+    while _is_connected(request):
         await asyncio.sleep(CLIENT_CHECK_SECONDS)
     return close(request)
 
 
-def client_is_there(request: web.BaseRequest) -> bool:
+def _is_connected(request: web.BaseRequest) -> bool:
     """Whether the client is still connected. Asks the kernel: aiohttp notices an end only while it reads."""
     transport = request.transport
     if transport is None or transport.is_closing():

@@ -48,14 +48,15 @@ class Views:
     def summary(self, upload: Upload) -> Document:
         return self._upload(upload) | {"initiated": timestamp(upload.initiated)}
 
-    def upload(self, upload: Upload, reported: int, parts: Sequence[Part] | None) -> Document:
+    def upload(self, upload: Upload, parts: Sequence[Part], *, list_parts: bool) -> Document:
         """Without the size, which the platform does not show either (Javadoc of the vendor's Java client)."""
+        reports = [part.report for part in parts if part.report is not None]
         shown = self.summary(upload) | {
             "md5": upload.md5,
             "parallel_uploads": True,
             "part_size": upload.part_size,
-            "uploaded_parts_count": reported,
-            "parts": None if parts is None else [part.report for part in parts if part.report is not None],
+            "uploaded_parts_count": len(reports),
+            "parts": reports if list_parts else None,
         }
         return _known(shown)
 
@@ -135,8 +136,8 @@ def list_uploads(state: State, call: Call) -> Answer:
 
 def get_upload(state: State, call: Call) -> Answer:
     upload = _upload(state, call)
-    parts = state.store.parts(upload.id) if call.parameters.get("list_parts", False) else None
-    return Answer(HTTPStatus.OK, call.views.upload(upload, state.store.reported(upload.id), parts))
+    list_parts = call.parameters.get("list_parts", False)
+    return Answer(HTTPStatus.OK, call.views.upload(upload, state.store.parts(upload.id), list_parts=list_parts))
 
 
 def get_part_url(state: State, call: Call) -> Answer:
@@ -156,10 +157,8 @@ def get_part_url(state: State, call: Call) -> Answer:
 
 
 def report_uploaded_part(state: State, call: Call) -> Answer:
-    upload = _upload(state, call)
-    state.uploads.report(upload, [call.body])
-    part = state.store.part(upload.id, int(call.body["part_number"]))
-    return Answer(HTTPStatus.OK, dict(part.report or {}) if part is not None else {})
+    (report,) = state.uploads.report(_upload(state, call), [call.body])
+    return Answer(HTTPStatus.OK, report)
 
 
 def report_uploaded_parts(state: State, call: Call) -> Answer:

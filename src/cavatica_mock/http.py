@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from cavatica_mock import faults
-from cavatica_mock.dispatch import BODY_LIMIT, Dispatch, Request, refused
+from cavatica_mock.dispatch import BODY_LIMIT, Dispatch, refused
 from cavatica_mock.errors import BAD_REQUEST, BROKEN, CODES, Problem, code_of, error_body
 from cavatica_mock.faults import Fault, Faults
 from cavatica_mock.handlers import Answer, Views
@@ -34,7 +34,6 @@ NO_PAGE: Final = "There is no reference page here. To make one, run `make docs` 
 CORS_EXPOSED: Final = (
     "ETag, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id, X-Total-Matching-Query"
 )
-CORS_METHODS: Final = "GET, PUT, POST, DELETE"
 
 
 class Mock:
@@ -80,12 +79,8 @@ class Mock:
         shown = []
         for upload in store.uploads(None)[0]:
             parts = store.parts(upload.id)
-            stored = [
-                {"part_number": part.number, "size": part.size, "etag": part.etag}
-                for part in parts
-                if part.blob is not None
-            ]
-            document = views.upload(upload, store.reported(upload.id), parts)
+            stored = [{"part_number": each.number, "size": each.size, "etag": each.etag} for each in parts if each.blob]
+            document = views.upload(upload, parts, list_parts=True)
             shown.append(document | {"size": upload.size, "stored_parts": stored})
         return shown
 
@@ -119,7 +114,9 @@ class Mock:
 
     async def _operate(self, request: web.BaseRequest, target: str) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        admitted = self._dispatch.admit(Request(request.method, target, headers, self._origin_for(request)))
+        host = headers.get("host", "")  # with the client's own name for the mock, every href can be followed
+        origin = f"{self.settings.scheme}://{host}" if HOST.fullmatch(host) else self.origin
+        admitted = self._dispatch.admit(request.method, target, headers, origin)
         if isinstance(admitted, Answer):
             return self._response(admitted)
         body = await _body(request)
@@ -153,30 +150,26 @@ class Mock:
             headers["Content-Type"] = JSON
         return web.Response(status=answer.status, body=body, headers=headers)
 
-    def _origin_for(self, request: web.BaseRequest) -> str:
-        """The mock under the name by which the client reached it, so that every href can be followed."""
-        host = request.headers.get("Host", "")
-        return f"{self.settings.scheme}://{host}" if HOST.fullmatch(host) else self.origin
-
     async def _own(self, request: web.BaseRequest, target: str) -> web.Response:
         """The mock's own endpoints, for tests in other languages: without a token, from this machine only."""
         refusal = _foreign(request)
         if refusal is not None:
-            return _json(403, {"message": f"The mock's own endpoints are for this machine only: {refusal}."})
+            message = f"The mock's own endpoints are for this machine only: {refusal}."
+            return web.json_response({"message": message}, status=403)
         match request.method, target.partition("?")[0].removeprefix(OWN):
             case "POST" | "GET" | "DELETE", "faults":
                 return await self._faults(request)
             case "GET", "calls":
-                return _json(200, {"calls": dict(self.state.calls), "bytes_received": self.state.bytes_received})
+                return web.json_response({"calls": dict(self.state.calls), "bytes_received": self.state.bytes_received})
             case "GET", "uploads":
-                return _json(200, {"items": self.uploads()})
+                return web.json_response({"items": self.uploads()})
             case "GET", "files":
-                return _json(200, {"items": self.files()})
+                return web.json_response({"items": self.files()})
             case "POST", "reset":
                 self.state.reset()
-                return _json(200, {})
+                return web.json_response({})
         there = "POST, GET, DELETE /_mock/faults; GET /_mock/calls, /_mock/uploads, /_mock/files; POST /_mock/reset"
-        return _json(404, {"message": f"The mock's own endpoints are: {there}."})
+        return web.json_response({"message": f"The mock's own endpoints are: {there}."}, status=404)
 
     async def _faults(self, request: web.BaseRequest) -> web.Response:
         script = self.state.script
@@ -189,8 +182,8 @@ class Mock:
                     *(Fault.from_json(item) for item in (document if isinstance(document, list) else [document]))
                 )
             except (ValueError, RecursionError) as error:
-                return _json(400, {"message": f"These faults cannot be taken: {error}."})
-        return _json(200, {"items": script.to_json()})
+                return web.json_response({"message": f"These faults cannot be taken: {error}."}, status=400)
+        return web.json_response({"items": script.to_json()})
 
 
 async def _body(request: web.BaseRequest) -> bytes | None:
@@ -205,10 +198,6 @@ async def _body(request: web.BaseRequest) -> bytes | None:
         if len(body) > BODY_LIMIT:
             return None
     return bytes(body)
-
-
-def _json(status: int, document: dict[str, Any]) -> web.Response:
-    return web.json_response(document, status=status)
 
 
 def _reference_page(request: web.BaseRequest) -> web.Response:
@@ -279,7 +268,7 @@ def _preflight(request: web.BaseRequest) -> web.Response | None:
     allowed = cors_headers(request)
     if request.method != "OPTIONS" or not allowed or "Access-Control-Request-Method" not in request.headers:
         return None
-    allowed["Access-Control-Allow-Methods"] = CORS_METHODS
+    allowed["Access-Control-Allow-Methods"] = "GET, PUT, POST, DELETE"
     allowed["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "")
     return web.Response(status=204, headers=allowed)
 

@@ -17,6 +17,7 @@ from cavatica_mock.http import Mock
 from cavatica_mock.settings import MIN_PART_SIZE, PART_URL_LIFETIME, Settings, made_up_token
 
 T = TypeVar("T")
+CA_FILE = "authority.pem"
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -28,21 +29,16 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-class Authority:
-    """A new certificate authority, and the TLS of a server with a certificate from it."""
+def _own_authority(host: str) -> tuple[ssl.SSLContext, tempfile.TemporaryDirectory[str]]:
+    """The TLS of a server with a certificate of a new authority, and a folder with the authority's certificate."""
+    import trustme  # slow to import, and needed for https only
 
-    def __init__(self, host: str) -> None:
-        import trustme  # slow to import, and needed for https only
-
-        authority = trustme.CA()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(host, "localhost").configure_cert(self.context)
-        self._folder = tempfile.TemporaryDirectory(prefix="cavatica-mock-ca-")
-        self.file = Path(self._folder.name) / "authority.pem"
-        authority.cert_pem.write_to_path(self.file)
-
-    def delete(self) -> None:
-        self._folder.cleanup()
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host, "localhost").configure_cert(context)
+    folder = tempfile.TemporaryDirectory(prefix="cavatica-mock-ca-")
+    authority.cert_pem.write_to_path(Path(folder.name) / CA_FILE)
+    return context, folder
 
 
 @asynccontextmanager
@@ -91,10 +87,11 @@ class MockServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        given: tuple[str, ...] = tuple(tokens)
-        self._authority = Authority(host) if https and tls is None else None
+        self._authority: tempfile.TemporaryDirectory[str] | None = None
+        if https and tls is None:
+            tls, self._authority = _own_authority(host)
         self.settings = Settings(
-            tokens=given or (made_up_token(seed),),
+            tokens=tuple(tokens) or (made_up_token(seed),),
             rate_limit=rate_limit,
             data=None if data is None else Path(data),
             seed=seed,
@@ -103,7 +100,7 @@ class MockServer:
             part_size=part_size,
             part_url_lifetime=part_url_lifetime,
             clock=clock,
-            tls=tls if self._authority is None else self._authority.context,
+            tls=tls,
             storage=storage,
         )
         self.faults = Faults(faults)
@@ -138,7 +135,7 @@ class MockServer:
         """
         if self._authority is None:
             raise RuntimeError("the mock has no authority of its own; use MockServer(https=True)")
-        return self._authority.file
+        return Path(self._authority.name) / CA_FILE
 
     @property
     def calls(self) -> Counter[str]:
@@ -190,7 +187,7 @@ class MockServer:
         loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
         if self._authority is not None:
-            self._authority.delete()
+            self._authority.cleanup()
         self._loop = self._thread = None
 
     def __enter__(self) -> Self:

@@ -100,10 +100,6 @@ class Signer:
 class Storage:
     state: State
 
-    @property
-    def _signer(self) -> Signer:
-        return Signer(self.state.signing_secret)
-
     async def answer(self, request: web.BaseRequest, target: str) -> web.Response:
         path, _, query_text = target.partition("?")
         query = dict(parse_qsl(query_text, keep_blank_values=True))
@@ -130,7 +126,7 @@ class Storage:
         fault = self.state.script.take(PUT_PART, int(number) if number.isascii() and number.isdigit() else None)
         if fault is not None and (answer := await self._act(request, fault)) is not None:
             return answer
-        grant = self._signer.check("PUT", key, query, self.state.settings.clock())
+        grant = self._grant("PUT", key, query)
         _check_length(request)
         if self.state.store.upload(grant.subject) is None:
             raise _no_such_upload()
@@ -139,7 +135,11 @@ class Storage:
         try:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            await self._receive(request, incoming, fault)
+            while block := await request.content.readany():
+                self.state.bytes_received += len(block)
+                incoming.write(block)
+                if fault is not None and fault.then == "slow":
+                    await asyncio.sleep(len(block) / fault.bytes_per_second)
             _check_digest(request, incoming)
             if fault is not None and fault.then == "corrupt":
                 incoming.flip_a_bit()
@@ -163,7 +163,7 @@ class Storage:
         fault = self.state.script.take(GET_BYTES)
         if fault is not None and (answer := await self._act(request, fault)) is not None:
             return answer
-        grant = self._signer.check("GET", key, query, self.state.settings.clock())
+        grant = self._grant("GET", key, query)
         try:
             file = self.state.files.downloadable(grant.subject)
         except Problem:
@@ -223,13 +223,8 @@ class Storage:
             taken += len(block)
             self.state.bytes_received += len(block)
 
-    async def _receive(self, request: web.BaseRequest, incoming: PartWriter, fault: Fault | None) -> None:
-        slow = fault.bytes_per_second if fault is not None and fault.then == "slow" else None
-        while block := await request.content.readany():
-            self.state.bytes_received += len(block)
-            incoming.write(block)
-            if slow is not None:
-                await asyncio.sleep(len(block) / slow)
+    def _grant(self, method: str, key: str, query: dict[str, str]) -> Grant:
+        return Signer(self.state.signing_secret).check(method, key, query, self.state.settings.clock())
 
 
 def _not_signed() -> Refused:

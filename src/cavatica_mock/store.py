@@ -225,11 +225,6 @@ class Store:
             [(upload_id, number, json.dumps(report)) for number, report in reports],
         )
 
-    def reported(self, upload_id: str) -> int:
-        """The number of parts that were reported."""
-        row = self._db.execute("SELECT count(report) FROM part WHERE upload = ?", (upload_id,)).fetchone()
-        return int(row[0])
-
     # Files, folders and what they consist of.
 
     def add_file(self, file: File, pieces: Sequence[Piece] = ()) -> None:

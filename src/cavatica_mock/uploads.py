@@ -31,12 +31,9 @@ def part_size_for(size: int | None, asked: int | None, smallest: int) -> int:
 def part_count(size: int | None, part_size: int) -> int:
     """The highest part number that an upload can have. An empty file is one empty part.
 
-    The vendor's Python client adds a last single byte to the part before it and then sends an empty part: the number
-    of parts is the same.
+    If one byte is left over, the vendor's Python client adds it to the part before and sends an empty last part.
     """
-    if size is None:
-        return MAX_PARTS
-    return max(1, -(-size // part_size))
+    return MAX_PARTS if size is None else max(1, -(-size // part_size))
 
 
 def bare(etag: str) -> str:
@@ -66,7 +63,8 @@ class Uploads:
         place = self.locations.destination(wanted.get("project"), wanted.get("parent"))
         self.locations.check_writable(place.project)
         name = wanted["name"]
-        size, asked = _whole(wanted.get("size")), _whole(wanted.get("part_size"))
+        # JSON Schema takes 7.0 for an integer.
+        size, asked = (None if wanted.get(key) is None else int(wanted[key]) for key in ("size", "part_size"))
         if size is not None and size > MAX_FILE_SIZE:
             raise Problem(errors.UPLOAD_BAD_START, "The limit for a file is 5 TiB.")
         taken = self.store.find_file(place.folder, name)
@@ -110,11 +108,12 @@ class Uploads:
             raise Problem(errors.PART_NUMBER_BAD, f"This upload has the part numbers 1 to {highest}.")
         return number
 
-    def report(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> None:
-        """Accept part reports, all of them or none. Of several reports of one part the last counts."""
+    def report(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Accept part reports, all of them or none. Of several reports of one part the last counts. Returns them."""
         checked = self._checked(upload, reports)
         with self.store.transaction():
             self.store.keep_reports(upload.id, checked)
+        return [report for _, report in checked]
 
     def complete(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> File:
         """The file, made of the parts in the order of their numbers.
@@ -168,7 +167,7 @@ class Uploads:
             raise KeyError(upload_id)
         self.store.keep_part(upload_id, number, ELSEWHERE, size, etag)
 
-    def _checked(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, object]]]:
+    def _checked(self, upload: Upload, reports: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
         checked = []
         for report in reports:
             number = self.check_number(upload, int(report["part_number"]))
@@ -203,7 +202,7 @@ class Uploads:
         return pieces
 
 
-def _normal(report: Mapping[str, Any]) -> Mapping[str, object]:
+def _normal(report: Mapping[str, Any]) -> dict[str, Any]:
     """A report as it is kept and shown: the ETag without quotes, as in the vendor's examples."""
     response = dict(report["response"])
     headers = {
@@ -211,8 +210,3 @@ def _normal(report: Mapping[str, Any]) -> Mapping[str, object]:
         for name, value in response["headers"].items()
     }
     return {"part_number": int(report["part_number"]), "response": {**response, "headers": headers}}
-
-
-def _whole(number: float | None) -> int | None:
-    """JSON Schema takes 7.0 for an integer."""
-    return None if number is None else int(number)

@@ -19,9 +19,9 @@ def check_answer(response: httpx.Response) -> None:
     assert target.startswith("/v2")
     document = contract.load()
     match = document.match(target.removeprefix("/v2"))
-    if match is None or request.method not in match.operations:
+    if match is None or request.method not in match[0]:
         return
-    operation = match.operations[request.method]
+    operation = match[0][request.method]
     item = document.document["paths"][operation.template]
     declared = item[operation.method.lower()]["responses"].get(str(response.status_code))
     assert declared is not None, f"{operation.id} answered {response.status_code}, which is not declared"
