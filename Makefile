@@ -1,4 +1,4 @@
-# Every task of this repository. Each target installs what it needs, into .venv, from requirements.lock.
+# The tasks of this repository. Each target installs what it needs into .venv, from requirements.lock.
 
 PYTHON ?= python3
 UV := 0.13.9
@@ -44,7 +44,7 @@ demo: install  ## Upload a file to a mock and compare the MD5s: make demo [FILE=
 test: install  ## Run every test: make test [PYTHON=python3.13]
 	@pytest -n 2 --dist loadgroup
 
-coverage: install  ## Run every test, and say which lines and branches none enters: make coverage [TESTS=tests/engine]
+coverage: install  ## Run every test, and show what they do not cover: make coverage [TESTS=tests/engine]
 	@rm -f .coverage* && coverage run -m pytest -n 2 --dist loadgroup $(TESTS) && coverage combine --quiet && coverage report
 
 test-lowest:  ## Run every test with the lowest versions that pyproject.toml allows, in .venv-lowest
@@ -56,16 +56,16 @@ test-lowest:  ## Run every test with the lowest versions that pyproject.toml all
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --no-deps -e ./generated -e .
 	.venv-lowest/bin/pytest -n 2 --dist loadgroup $(TESTS)
 
-contract: install  ## Attack a server with the contract: make contract [BASE_URL=… TOKEN=… PROJECT=…] [SEED=random]
+contract: install  ## Test a server against the contract: make contract [BASE_URL=… TOKEN=… PROJECT=…] [SEED=random]
 	@python -m tests.contract run
 
-contract-live: install  ## The same, careful with a live platform: make contract-live PROJECT=owner/name [BASELINE=keep]
+contract-live: install  ## The same on a live platform, carefully: make contract-live PROJECT=owner/name [BASELINE=keep]
 	@python -m tests.contract live
 
-mutants: install  ## Prove that the contract suite catches broken servers: make mutants [BEHIND=nginx]
+mutants: install  ## Check that the contract suite catches broken servers: make mutants [BEHIND=nginx]
 	@python -m tests.contract mutants
 
-drift: install  ## Upload to servers that differ from the contract in every single way
+drift: install  ## Upload to servers whose answers differ from the contract, one difference at a time
 	@python tests/cli/drift_matrix.py
 
 bench: install  ## Measure against the vendor's client, side by side
@@ -74,10 +74,11 @@ bench: install  ## Measure against the vendor's client, side by side
 mock: install  ## Serve the mock: make mock [PORT=8080]
 	@cavatica-mock serve --port $(or $(PORT),8080)
 
-# What did not change keeps its time, so that nothing is installed again. mypy trusts its cache too far after a rename.
+# An unchanged pyproject.toml keeps its time, so that nothing is installed again. The cache of mypy is wrong after a rename.
 generate: install  ## Write generated/ and the uploader's contract.json from openapi.yaml
 	@rm -rf .generated && mkdir .generated && trap 'rm -rf .generated' EXIT && \
-	{ python tools/generate.py openapi.yaml .generated || { echo "Nothing was changed: openapi.yaml cannot be generated from." >&2; exit 1; }; } && \
+	{ python tools/generate.py openapi.yaml .generated || \
+	    { echo "No client can be generated from openapi.yaml; nothing was changed." >&2; exit 1; }; } && \
 	{ ! cmp -s generated/pyproject.toml .generated/generated/pyproject.toml || \
 	    touch -r generated/pyproject.toml .generated/generated/pyproject.toml; } && \
 	mv generated .generated/before && mv .generated/generated generated && \
@@ -92,21 +93,21 @@ check-generated: install  ## Fail if generated/ is not what openapi.yaml makes
 	  { echo "generated/ is not what openapi.yaml makes. Run: make generate" >&2; exit 1; }; } && \
 	echo "generated/ is what openapi.yaml makes"
 
-spec-lint: install toolbox  ## Hold openapi.yaml to Redocly's strict rules and to ours, without a warning
+spec-lint: install toolbox  ## Check openapi.yaml against Redocly's strict rules and ours
 	@redocly lint openapi.yaml --config tools/redocly.yaml --format stylish
 	@python tools/house_rules.py
 
-spec-diff: install toolbox  ## Say what changed for whom, and whether info.version says so: make spec-diff [OLD=ref or file]
+spec-diff: install toolbox  ## Show what changed for whom, and check info.version: make spec-diff [OLD=ref or file]
 	@python tools/spec_diff.py --old "$$OLD"
 	@tools/venv/bin/python tools/python_surface.py --old "$$OLD"
 
-spec-changelog: install toolbox  ## Write the entry of this version into CHANGELOG-contract.md: make spec-changelog [OLD=…]
+spec-changelog: install toolbox  ## Add this version to CHANGELOG-contract.md: make spec-changelog [OLD=…]
 	@python tools/spec_diff.py --old "$$OLD" --changelog CHANGELOG-contract.md
 
-check-portable: install toolbox  ## Prove that TypeScript, R, Java and two linters can read openapi.yaml
+check-portable: install toolbox  ## Check that TypeScript, R, Java and two linters can read openapi.yaml
 	@python tools/check_portable.py
 
-upgrade: install toolbox  ## Follow a new document, whole or not at all: make upgrade SPEC=new.yaml [OLD=…] [BREAKING=accepted]
+upgrade: install toolbox  ## Replace openapi.yaml and all that is made from it: make upgrade SPEC=new.yaml [OLD=…] [BREAKING=accepted]
 	@python tools/upgrade.py "$$SPEC" --old "$$OLD" --make "$(MAKE)" --checks "$(or $(CHECKS),test contract)" \
 	    --breaking "$(BREAKING)"
 
@@ -119,10 +120,10 @@ docs: install toolbox  ## Write the reference page, build/reference.html; `make 
 workflow: install toolbox  ## Run workflows/upload.arazzo.yaml, step by step, against the mock
 	@python tools/workflow.py
 
-test-spec: install toolbox  ## Run the tests of the targets on openapi.yaml, which need the toolbox
+test-spec: install toolbox  ## Run the tests of the targets for openapi.yaml
 	@pytest -n 2 --dist loadgroup tests/toolbox
 
-test-plugins: $(SNAKEMAKE)/.venv/installed  ## Test the Snakemake plugin, with the mock and Snakemake itself
+test-plugins: $(SNAKEMAKE)/.venv/installed  ## Test the Snakemake plugin with Snakemake and the mock
 	@cd $(SNAKEMAKE) && .venv/bin/python -m pytest
 
 test-dask: .venv-dask/installed  ## Test --dask-scheduler with a Dask scheduler and workers, each a process
@@ -142,10 +143,10 @@ $(SNAKEMAKE)/.venv/installed: $(SNAKEMAKE)/requirements.lock $(SNAKEMAKE)/pyproj
 	$(SNAKEMAKE)/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation ./$(SNAKEMAKE)
 	@touch $@
 
-dist: install toolbox  ## Build sdists and wheels into dist/, check them, run the demo from the wheels alone
+dist: install toolbox  ## Build sdists and wheels into dist/, and check them with the demo
 	@PYTHON=$(PYTHON) tools/dist.sh
 
-release: install toolbox  ## Tag what the diff, the changelogs and the tests call a release: make release VERSION=0.2.0
+release: install toolbox  ## Check, build and tag a release: make release VERSION=0.2.0
 	@MAKE="$(MAKE)" tools/release.sh "$(VERSION)"
 
 lint: install  ## ruff, mypy --strict, and the contract as a document
@@ -163,12 +164,12 @@ toolbox: $(TOOLBOX)  ## Set up the pinned tools for openapi.yaml, on Node from P
 $(TOOLBOX): tools/toolbox tools/package-lock.json tools/requirements.txt tools/node.txt tools/openapi-generator.txt
 	@PYTHON=$(PYTHON) tools/toolbox
 
-lock: install  ## Compile requirements.lock anew
+lock: install  ## Update requirements.lock
 	pip install --quiet --disable-pip-version-check uv==$(UV)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	    --no-header --no-emit-index-url --no-emit-find-links --no-emit-package cavatica-client -o requirements.lock
 
-toolbox-lock: install  ## Compile the locks of the toolbox anew, from tools/package.json and tools/*.in
+toolbox-lock: install  ## Update the locks of the toolbox
 	pip install --quiet --disable-pip-version-check uv==$(UV)
 	for list in requirements node openapi-generator; do \
 	    uv pip compile tools/$$list.in --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-header \
@@ -176,17 +177,17 @@ toolbox-lock: install  ## Compile the locks of the toolbox anew, from tools/pack
 	rm -f tools/package-lock.json && cd tools && npm install --package-lock-only --silent && \
 	    python lock_without_addresses.py package-lock.json
 
-plugins-lock: install  ## Compile the lock of the Snakemake plugin's tests anew
+plugins-lock: install  ## Update the lock of the Snakemake plugin's tests
 	pip install --quiet --disable-pip-version-check uv==$(UV)
 	cd $(SNAKEMAKE) && uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --quiet --no-header --no-emit-index-url --no-emit-find-links \
 	    --no-emit-package cavatica-client --no-emit-package cavatica-upload -o requirements.lock
 
-dask-lock: install  ## Compile the lock of the tests with Dask anew
+dask-lock: install  ## Update the lock of the tests with Dask
 	pip install --quiet --disable-pip-version-check uv==$(UV)
 	uv pip compile pyproject.toml --extra dask --extra mock --group test-dask --universal --python-version 3.11 \
 	    --generate-hashes --upgrade --quiet --no-header --no-emit-index-url --no-emit-find-links \
 	    --no-emit-package cavatica-client -o requirements-dask.lock
 
-clean:  ## Remove what the targets made
+clean:  ## Remove everything that the targets made
 	rm -rf .venv .venv-* $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
