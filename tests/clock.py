@@ -1,8 +1,8 @@
-"""A clock for rules that ask what time it is."""
+"""A clock for rules that depend on time."""
 
 
 class Clock:
-    """Seconds that stand still until they are told to go on."""
+    """Seconds that only change if a test changes them."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now

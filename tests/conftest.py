@@ -1,34 +1,55 @@
-"""How Hypothesis looks for examples, signals to commands under test, and certificates for servers on loopback."""
+"""Shared by all tests: Hypothesis profiles, signals, a clean environment, a mock, certificates for loopback."""
 
 import signal
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no failure, and a run that failed can be run again: the examples are the same each time.
-# pytest --hypothesis-profile random looks for others.
+from cavatica_mock import MockServer
+
+# No failure because of a slow machine, and the same examples in each run, so that a failure can be repeated.
+# pytest --hypothesis-profile random uses others.
 settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("random", settings.get_profile("same"), derandomize=False)
 settings.load_profile("same")
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, nohup the end of the terminal, and so would
-# the commands under test.
+# If the tests run in the background or under nohup, they ignore these signals, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture
+def clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Hide the credentials, proxies and journal of the person who runs the tests."""
+    for name in ("SB_AUTH_TOKEN", "SB_API_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("CAVATICA_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def mock() -> Iterator[MockServer]:
+    """A mock that accepts parts of any size."""
+    with MockServer(min_part_size=1) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """An authority that no machine trusts."""
+    """A certificate authority that no machine trusts."""
     return trustme.CA()
 
 
 @pytest.fixture
 def authority_file(authority: trustme.CA, tmp_path: Path) -> Path:
-    """Its certificate, for those who are to trust it."""
+    """The certificate of the authority as a file."""
     path = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(path)
     return path
@@ -36,7 +57,7 @@ def authority_file(authority: trustme.CA, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    """The TLS of a server at 127.0.0.1, or platform.invalid behind a proxy, with a certificate of this authority."""
+    """TLS for a server at 127.0.0.1, or at platform.invalid behind a proxy, with a certificate of the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "platform.invalid").configure_cert(context)
     return context

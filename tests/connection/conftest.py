@@ -9,15 +9,9 @@ from cavatica_upload.api.client import Api, connect
 
 
 @pytest.fixture(autouse=True)
-def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the credentials or the proxies of the person who runs it."""
-    for name in ("SB_AUTH_TOKEN", "SB_API_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.setattr(logging.getLogger("cavatica_upload"), "propagate", True)  # which the command switches off
+def _clean(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tests of this folder have a clean environment, and see the logs, which the command line hides."""
+    monkeypatch.setattr(logging.getLogger("cavatica_upload"), "propagate", True)
 
 
 @pytest.fixture

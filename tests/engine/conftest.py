@@ -10,20 +10,8 @@ from tests.cli.drifting_proxy import DriftingProxy
 
 
 @pytest.fixture(autouse=True)
-def _no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the credentials, the proxies or the journal of the person who runs it."""
-    for name in ("SB_AUTH_TOKEN", "SB_API_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CAVATICA_STATE_DIR", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def mock() -> Iterator[MockServer]:
-    """The API on a socket, taking parts of any size."""
-    with MockServer(min_part_size=1) as server:
-        yield server
+def _clean(clean_environment: None) -> None:
+    """All tests of this folder have a clean environment."""
 
 
 @pytest.fixture
