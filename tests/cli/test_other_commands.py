@@ -168,7 +168,7 @@ def test_doctor_says_what_is_wrong(machine: Machine, fault: Fault, check: str, c
     [
         ("SSL_CERT_FILE", "/nowhere", "TLS", "SSL_CERT_FILE, /nowhere, cannot be used: no such file or directory."),
         ("SSL_CERT_FILE", "/dev/null", "TLS", "SSL_CERT_FILE, /dev/null, cannot be used: there is no certificate in"),
-        ("HTTPS_PROXY", "ftp://here", "proxy", "The proxy for https in the environment is of a kind that is not suppo"),
+        ("HTTPS_PROXY", "ftp://here", "proxy", "The kind of proxy for https in the environment is not supported."),
         ("HTTPS_PROXY", "http://", "proxy", "The proxy for https in the environment is not a URL."),
         ("HTTPS_PROXY", "http://[::1", "proxy", "The proxy for https in the environment is not a URL."),
     ],
