@@ -140,13 +140,6 @@ def part_size_for(
     return _round_up(max(usual, _divide_up(size, MAX_PARTS), needed), STEP)
 
 
-def calls_allow(part_size: float, calls_per_second: float) -> str:
-    """Return a sentence: the speed that the rate limit allows with parts of this size, at one call for each."""
-    calls = round(calls_per_second * WINDOW_SECONDS)
-    rate, size = (f"{n:,.0f}" if n >= 10 else f"{n:.2g}" for n in (part_size * calls_per_second / MIB, part_size / MIB))
-    return f"{calls:,} API calls in 5 minutes allow {rate} MiB/s with parts of {size} MiB"
-
-
 def check_part_size(part_size: object, operation: str) -> int:
     """Return the server's part size; raises UnexpectedAnswer if it is not between 1 byte and 5 GiB."""
     if isinstance(part_size, int) and not isinstance(part_size, bool) and 1 <= part_size <= MAX_PART_SIZE:

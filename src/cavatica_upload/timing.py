@@ -55,18 +55,9 @@ class Timing:
     later_outages: float = 60.0
     """Time between two Outage events."""
 
-
-def full_jitter(
-    failures: int,
-    first: float = 0.5,
-    longest: float = 60.0,
-    uniform: Callable[[float, float], float] = random.uniform,
-) -> float:
-    """Return a random delay in seconds after a number of failures (from 1): exponential backoff with full jitter.
-
-    The most is `first`, doubled with each failure up to `longest`.
-    """
-    return uniform(0, min(longest, first * 2 ** min(failures - 1, 20)))
+    def backoff(self, failures: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+        """Return a random delay in seconds after a number of failures (from 1): exponential backoff, full jitter."""
+        return uniform(0, min(self.longest_backoff, self.first_backoff * 2 ** min(failures - 1, 20)))
 
 
 CLOCK_GRAIN = 5.0

@@ -32,7 +32,7 @@ from cavatica_upload.plan import CALLS_PER_SECOND
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import FLAG, Field, IfExists, Outcome, UploadOptions, UploadRequest, Validator, of_kind
 from cavatica_upload.storage import Storage, Throttle
-from cavatica_upload.timing import ServerClock, Timing, full_jitter
+from cavatica_upload.timing import ServerClock, Timing
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -193,7 +193,6 @@ class Uploader:
         api.get_httpx_client().event_hooks["response"].append(on_answer)
         self._context = context = Context(
             api=api,
-            endpoint=api.endpoint,
             journal=Journal(state, lambda text: events.emit(Notice(None, text))),
             state=state,
             events=events,
@@ -202,9 +201,7 @@ class Uploader:
             allow_http=self._allow_http,
             calls_per_second=CALLS_PER_SECOND * self._share,
             expected_rate=self._expected_rate,
-            clock=time.monotonic,
             timing=timing,
-            backoff=functools.partial(full_jitter, first=timing.first_backoff, longest=timing.longest_backoff),
             retry_for=self._retry_for,
             part_deadline=float("inf") if self._part_deadline is None else self._part_deadline,
             file_deadline=float("inf") if self._file_deadline is None else self._file_deadline,

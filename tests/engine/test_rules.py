@@ -28,7 +28,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
 from cavatica_upload.storage import SentPart, Throttle, bare_etag, md5_in, same_etag
-from cavatica_upload.timing import ServerClock, full_jitter
+from cavatica_upload.timing import ServerClock, Timing
 from tests.clock import Clock
 
 # Checkpoints
@@ -105,7 +105,7 @@ def test_first_refused_url_is_no_failure() -> None:
 @given(st.integers(1, 1000))
 def test_delays_are_bounded(failures: int) -> None:
     """A delay is between zero and a minute after any number of failures."""
-    assert 0 <= full_jitter(failures) <= min(60.0, 0.5 * 2 ** min(failures - 1, 20))
+    assert 0 <= Timing().backoff(failures) <= min(60.0, 0.5 * 2 ** min(failures - 1, 20))
 
 
 # The rest

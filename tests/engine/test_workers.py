@@ -442,7 +442,7 @@ def test_calls_as_the_limit_are_said(rig: Rig) -> None:
         rig.upload(rig.file(4 * KIB, name), part_size=KIB, uploader={"expected_rate": 100 * MIB})
     said = of_calls(rig)
     assert len(said) == 2  # two uploaders
-    assert said[0].startswith("If this run needs more than 1,000 API calls, they are its limit: 1,000 API calls in 5")
+    assert said[0].startswith("1,000 API calls in 5 minutes allow 3.33 KiB/s with parts of 1.00 KiB.")
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, float("nan")])

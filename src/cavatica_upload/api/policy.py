@@ -35,7 +35,7 @@ from cavatica_upload.errors import (
     RateLimited,
 )
 from cavatica_upload.http.exchange import LARGEST, TransportFailure
-from cavatica_upload.timing import Timing, full_jitter
+from cavatica_upload.timing import Timing
 
 MOST_RATE_LIMITED = 12
 """The number of 429s for one call before it fails: an hour, with windows of five minutes."""
@@ -192,8 +192,7 @@ class CallAttempts:
         exhausted = self._attempts >= self._policy.attempts and not patient
         if exhausted or (may_act and not self.operation.repeatable):
             return self._fail(error)
-        first, longest = self._timing.first_backoff, self._timing.longest_backoff
-        delay = max(pause or 0.0, full_jitter(self._attempts, first, longest, self._uniform))
+        delay = max(pause or 0.0, self._timing.backoff(self._attempts, self._uniform))
         return Retry(delay, reason) if delay < self.time_left else self._fail(error)
 
     def _fail(self, error: CavaticaError) -> CavaticaError:

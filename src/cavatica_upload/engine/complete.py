@@ -149,7 +149,7 @@ class _Completion:
                 failed = error
                 acted = isinstance(error, UnexpectedAnswer) and 200 <= (error.status or 0) < 300
             # The answer was lost or has no file. If the upload is gone, it was completed; if it is open, it was not.
-            pause(context, context.backoff(attempt))
+            pause(context, context.timing.backoff(attempt))
             try:
                 context.open_upload(entry.upload_id)
             except UploadGone:
@@ -269,7 +269,7 @@ def _receipt(context: Context, upload: OpenUpload, file: File, identity: Identit
         digest=upload.digest or upload.given_md5,
         started=upload.entry.started,
         finished=now_utc(),
-        endpoint=context.endpoint,
+        endpoint=context.api.endpoint,
         contract_version=CONTRACT_VERSION,
         tool_version=TOOL_VERSION,
         href=file.href,

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -13,11 +13,8 @@ from cavatica_upload.errors import ApiError, ConnectionFailed, Interrupted, Unex
 from cavatica_upload.events import Emitter, FileKey, Notice, OutageWatch
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import WINDOW_SECONDS, calls_allow
+from cavatica_upload.plan import WINDOW_SECONDS, size_text
 from cavatica_upload.timing import ServerClock, Timing
-
-Backoff = Callable[[int], float]
-"""Seconds to wait after a number of failures."""
 
 
 @attrs.define(eq=False)
@@ -102,7 +99,6 @@ class Context:
     """The API, the journal, the listeners, and the run's settings. Times are seconds."""
 
     api: Api
-    endpoint: str
     journal: Journal
     state: Path
     events: Emitter
@@ -111,9 +107,7 @@ class Context:
     allow_http: bool
     calls_per_second: float
     expected_rate: float | None  # bytes per second that are expected of all machines together
-    clock: Callable[[], float]
     timing: Timing
-    backoff: Backoff
     retry_for: float
     part_deadline: float
     file_deadline: float
@@ -138,10 +132,11 @@ class Context:
             return
         self._said_calls_limit = True
         calls = round(self.calls_per_second * WINDOW_SECONDS)
+        rate = size_text(part_size * self.calls_per_second)
         self.notice(
             None,
-            f"If this run needs more than {calls:,} API calls, they are its limit: "
-            f"{calls_allow(part_size, self.calls_per_second)}.",
+            f"{calls:,} API calls in 5 minutes allow {rate}/s with parts of {size_text(part_size)}. "
+            "If this run needs more calls, they limit its speed.",
         )
 
     def notice(self, file: FileKey | None, text: str) -> None:

@@ -247,12 +247,12 @@ class Engine:
         while True:
             self._wake.wait(context.timing.tick)
             self._wake.clear()
-            if context.stop.apply(context.clock()):
+            if context.stop.apply(time.monotonic()):
                 self._stop()
             if self._closed:
                 return
-            if context.clock() >= due:
-                due = context.clock() + context.timing.tick
+            if time.monotonic() >= due:
+                due = time.monotonic() + context.timing.tick
                 context.events.flush()
                 context.outage.tick(self._parts.pausing)
                 self._parts.follow_workers()
@@ -283,13 +283,13 @@ class Engine:
             return None
         waiting = sum(max(file.left, LEAST_BYTES_OF_FILE) for file in files if file.left)
         enough = waiting >= BYTES_FOR_EACH_PART * self._parts.concurrency.limit
-        if enough and self._context.clock() < self._next_small_file:
+        if enough and time.monotonic() < self._next_small_file:
             return None
         for run in sorted(runs, key=lambda run: sum(file.group is run for file in files)):
             file = run.take(self._context, self._parts, smallest=enough)
             if file is not None:
                 if enough:
-                    self._next_small_file = self._context.clock() + self._context.timing.small_file
+                    self._next_small_file = time.monotonic() + self._context.timing.small_file
                 return run, file
         return None
 

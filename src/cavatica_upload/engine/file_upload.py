@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import queue
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -125,11 +126,11 @@ class _OpenFile:
         self._context = context
         self._pool = pool
         self._upload = upload
-        self._began = context.clock()
+        self._began = time.monotonic()
         self._checkpoints = Checkpoints()
         for part in upload.sent.values():
             if not part.reported:
-                self._checkpoints.add(part, context.clock())
+                self._checkpoints.add(part, time.monotonic())
         self._happened: queue.SimpleQueue[Result | Part | ReadingEnded | None] = queue.SimpleQueue()
         self._parts = FileParts(upload, group, self._happened.put)
         self._reading: Reading | None = None  # until it has ended
@@ -204,7 +205,7 @@ class _OpenFile:
                 case SentPart():
                     under_way -= 1
                     self._upload.sent[happened.number] = happened
-                    self._checkpoints.add(happened, context.clock())
+                    self._checkpoints.add(happened, time.monotonic())
                     if self._reading is not None:
                         self._reading.stored(happened.number)
                 case Exception():
@@ -216,14 +217,14 @@ class _OpenFile:
                     self._upload.size = self._upload.size or happened.size
                     error = error or happened.error
             error = error or self._reason_to_end()
-            if error is None and (under_way or self._reading is not None) and self._checkpoints.due(context.clock()):
+            if error is None and (under_way or self._reading is not None) and self._checkpoints.due(time.monotonic()):
                 error = self._report()
             if error is None:
                 continue
             under_way -= self._pool.withdraw(self._parts, drop=isinstance(error, MAKES_PARTS_USELESS))
             if context.stop.dropping.is_set():  # dropped parts may hang in the network
-                dropped_at = context.clock() if dropped_at is None else dropped_at
-                if context.stop.abandoning.is_set() or context.clock() - dropped_at >= context.timing.dropping:
+                dropped_at = time.monotonic() if dropped_at is None else dropped_at
+                if context.stop.abandoning.is_set() or time.monotonic() - dropped_at >= context.timing.dropping:
                     break
         if error is not None:
             raise error
@@ -231,7 +232,7 @@ class _OpenFile:
     def _reason_to_end(self) -> Exception | None:
         if self._context.stop.requested:
             return Interrupted.while_waiting("parts")
-        if self._context.clock() - self._began > self._context.file_deadline:
+        if time.monotonic() - self._began > self._context.file_deadline:
             return StorageError(
                 f"The upload of {self._upload.key} took longer than the {self._context.file_deadline:,.0f} seconds "
                 "allowed.",
@@ -252,7 +253,7 @@ class _OpenFile:
         try:
             self._context.api.report_parts(self._upload.entry.upload_id, [report_of(part) for part in parts])
         except CavaticaError as error:
-            self._checkpoints.put_back(parts, self._context.clock())
+            self._checkpoints.put_back(parts, time.monotonic())
             return error if isinstance(error, UploadGone) else None
         self._context.journal.mark_reported(self._upload.entry, [part.number for part in parts])
         self._context.events.emit(PartsReported(self._upload.key, len(parts)))

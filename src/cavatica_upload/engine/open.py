@@ -81,7 +81,7 @@ def open_upload(context: Context, request: UploadRequest) -> OpenUpload:
         stack.callback(source.close)
         request.check_size(source.size)
         name = request.target_name(source.name)
-        lock = UploadLock(context.state, context.endpoint, request.destination, name)
+        lock = UploadLock(context.state, context.api.endpoint, request.destination, name)
         lock.acquire()
         stack.callback(lock.release)
         upload = _Opening(context, request, source, name, known_md5(request, source.identity)).open()
@@ -136,7 +136,7 @@ class _Opening:
         if identity is None:
             return
         entries = []
-        for entry in self.context.journal.find(self.context.endpoint, self.request.destination, self.name):
+        for entry in self.context.journal.find(self.context.api.endpoint, self.request.destination, self.name):
             if entry.abandoned:
                 self.context.abort(self.request.key, entry)
             else:
@@ -190,7 +190,7 @@ class _Opening:
         if self.source.identity is None:
             raise UsageError("A stream cannot be resumed: it can be read only once.", "Upload it again.")
         for entry in self.context.journal.entries():
-            if (entry.endpoint, entry.upload_id) == (self.context.endpoint, upload_id):
+            if (entry.endpoint, entry.upload_id) == (self.context.api.endpoint, upload_id):
                 entry.check_resumable()
                 self._check_name(entry.asked, upload_id)
                 return entry
@@ -314,7 +314,7 @@ class _Opening:
     def _entry(self, upload_id: str, name: str | None, part_size: int) -> Entry:
         return Entry(
             upload_id=upload_id,
-            endpoint=self.context.endpoint,
+            endpoint=self.context.api.endpoint,
             destination=self.request.destination,
             asked=self.name,
             name=name or self.name,

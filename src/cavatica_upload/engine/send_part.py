@@ -1,12 +1,14 @@
 """Sends one part: requests its URL, waits for a slot, puts its bytes, and retries."""
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
 
 from cavatica_upload.api.records import PartUrl
 from cavatica_upload.engine.concurrency import Slots
-from cavatica_upload.engine.context import Backoff, Context
+from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.errors import (
     CavaticaError,
@@ -70,17 +72,19 @@ class PartSender:
 
         while True:
             try:
-                if target is None or target.expires <= context.clock():
+                if target is None or target.expires <= time.monotonic():
                     target = part_target(context, upload.entry.upload_id, part.number)
                 with self.slots.sending(wanted):
-                    attempts.deadline = min(attempts.deadline, context.clock() + context.part_deadline)
-                    if target.expires > context.clock():
+                    attempts.deadline = min(attempts.deadline, time.monotonic() + context.part_deadline)
+                    if target.expires > time.monotonic():
                         return self._attempt(upload, part, target, attempts)
             except Interrupted:
                 raise
             except Exception as error:
                 self._note_failure(error)
-                decision = None if upload.withdrawn else attempts.decide(error, context.clock(), context.backoff)
+                decision = (
+                    None if upload.withdrawn else attempts.decide(error, time.monotonic(), context.timing.backoff)
+                )
                 if decision is None:
                     if isinstance(error, StorageError) and attempts.failures > 1:
                         error.add_to_message(f"given up after {attempts.failures} attempts")
@@ -106,7 +110,7 @@ class PartSender:
         workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
         if workers is not None and not workers.usable:
             workers = None
-        began = context.clock()
+        began = time.monotonic()
         flight = self.slots.concurrency.begin(part.size)
         counted = 0
         sent: SentPart | None = None
@@ -146,19 +150,19 @@ class PartSender:
                 context.events.add_bytes(upload.key, -counted)
         context.outage.answered()
         context.journal.put(upload.entry, sent)  # before the result is used and the slot is free
-        context.events.emit(PartSent(upload.key, part.number, part.size, context.clock() - began))
+        context.events.emit(PartSent(upload.key, part.number, part.size, time.monotonic() - began))
         return sent
 
 
 def part_target(context: Context, upload_id: str, number: int) -> Target:
     """Request the URL of a part; raises the errors of the API, and ConfigError if the URL is not encrypted."""
     answer = context.api.get_part_url(upload_id, number)
-    target = target_of(answer, context.endpoint, allow_http=context.allow_http)
+    target = target_of(answer, context.api.endpoint, allow_http=context.allow_http)
     if answer.expires is None:
         lifetime = UNKNOWN_URL_LIFETIME
     else:
         lifetime = max(context.server_clock.seconds_until(answer.expires) - URL_MARGIN, SHORTEST_URL_LIFETIME)
-    return attrs.evolve(target, expires=context.clock() + lifetime)
+    return attrs.evolve(target, expires=time.monotonic() + lifetime)
 
 
 def target_of(answer: PartUrl, endpoint: str, *, allow_http: bool = False) -> Target:
@@ -222,7 +226,7 @@ class PartAttempts:
         """The number of the next attempt, from 1."""
         return self.failures + self.failed_workers + 1
 
-    def decide(self, error: Exception, now: float, backoff: Backoff) -> RetryDecision | None:
+    def decide(self, error: Exception, now: float, backoff: Callable[[int], float]) -> RetryDecision | None:
         """Return when and how to retry after this error; None if a retry is useless."""
         if isinstance(error, WorkerFailed):
             self.failed_workers += 1

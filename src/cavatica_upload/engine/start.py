@@ -99,7 +99,7 @@ class Start:
 
     def _check_taken(self, name: str, there: FileDetails | None = None) -> None:
         """Raise SkippedFile if a receipt proves that the file on the platform is this one, or if it is to be kept."""
-        index = ReceiptIndex(self.context.receipts, self.context.endpoint)
+        index = ReceiptIndex(self.context.receipts, self.context.api.endpoint)
         if self._path is not None:
             receipt = index.find(
                 self._path,
@@ -158,7 +158,7 @@ class Start:
 
     @property
     def _place(self) -> tuple[str, Destination, str]:
-        return self.context.endpoint, self.request.destination, self.name
+        return self.context.api.endpoint, self.request.destination, self.name
 
     def _start_as(self, name: str) -> StartedUpload:
         context, request = self.context, self.request
@@ -186,7 +186,7 @@ class Start:
                     if not unproved:
                         context.journal.refused(*self._place)
                     raise
-                pause(context, context.backoff(attempt))
+                pause(context, context.timing.backoff(attempt))
                 found = self._find_on_server(name, began, part_size)
                 if found is not None:
                     return found

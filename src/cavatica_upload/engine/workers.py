@@ -33,7 +33,7 @@ from cavatica_upload.plan import MIB, Part
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage import SentPart, Storage, Target
-from cavatica_upload.timing import full_jitter
+from cavatica_upload.timing import Timing
 
 ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call
 CHECK_SECONDS = 0.1  # between checks whether a part on a worker is still wanted
@@ -97,7 +97,7 @@ def _send_with_retries(task: PartTask) -> SentPart:
             except (PartRefused, MissingHeader):
                 raise
             except StorageError:
-                delay = full_jitter(attempt)
+                delay = Timing().backoff(attempt)
                 if attempt == ATTEMPTS_OF_WORKER or time.monotonic() + delay > deadline:
                     raise
                 attempt += 1
