@@ -1,7 +1,7 @@
-"""Prove that other people's tools can read openapi.yaml: check_portable.py [FILE].
+"""Check that other tools can read openapi.yaml: check_portable.py [FILE].
 
 Redocly and Spectral lint it, TypeScript compiles its types, and openapi-generator makes clients in R and Java from it,
-the last only on a machine with Java. Exits with 1 if one of them has a finding.
+if the machine has Java. Exits with 1 if one of them has a finding.
 """
 
 import argparse
@@ -20,7 +20,7 @@ KNOWN = (
     "Failed to get the schema name: null",  # of an object of any keys: it is read as a map, which it is
     "Ignoring complex example on request body",  # of Java's documentation
 )
-"""Warnings of openapi-generator that say nothing about the client it makes."""
+"""Warnings of openapi-generator that do not concern the client."""
 
 
 def run(*command: str | Path, cwd: Path) -> tuple[bool, str]:
@@ -30,14 +30,14 @@ def run(*command: str | Path, cwd: Path) -> tuple[bool, str]:
 
 
 def redocly(document: Path, folder: Path) -> Iterator[str]:
-    """Every rule of the strict set."""
+    """Yield findings of Redocly's strict rules."""
     fine, said = run("redocly", "lint", document, "--config", TOOLS / "redocly.yaml", "--format", "stylish", cwd=folder)
     if not fine or "warning" in said:
         yield said
 
 
 def spectral(document: Path, folder: Path) -> Iterator[str]:
-    """Every rule that Spectral recommends, its hints included."""
+    """Yield findings of the rules that Spectral recommends, with hints."""
     fine, said = run(
         "spectral", "lint", document, "--ruleset", TOOLS / "spectral.yaml", "--fail-severity", "hint", cwd=folder
     )
@@ -46,7 +46,7 @@ def spectral(document: Path, folder: Path) -> Iterator[str]:
 
 
 def typescript(document: Path, folder: Path) -> Iterator[str]:
-    """Types of openapi-typescript, and a program that sends with them what clients have to send."""
+    """Yield type errors in the types of openapi-typescript and in a program that sends all bodies with them."""
     fine, said = run("openapi-typescript", document, "--output", "api.d.ts", cwd=folder)
     if not fine:
         yield said
@@ -59,7 +59,7 @@ def typescript(document: Path, folder: Path) -> Iterator[str]:
 
 
 def generator(language: str, document: Path, folder: Path) -> Iterator[str]:
-    """A client of openapi-generator: made without a warning, and without a wrapper class for a choice of types."""
+    """Yield warnings of openapi-generator, and wrapper classes for a choice of types in its client."""
     fine, said = run("openapi-generator-cli", "generate", "-g", language, "-i", document, "-o", language, cwd=folder)
     for line in said.splitlines():
         if re.search(r"\b(WARN|ERROR)\b", line) and not any(known in line for known in KNOWN):
@@ -72,7 +72,7 @@ def generator(language: str, document: Path, folder: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Run each tool, and say what it found."""
+    """Run each tool, and print its findings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("document", nargs="?", type=Path, default=Path("openapi.yaml"))
     parser.add_argument("--without-java", action="store_true", help="leave out what needs Java")

@@ -12,10 +12,8 @@ from document import Document, text_of
 
 FREE = {"getRateLimit"}
 """Operations that the rate limit does not count."""
-
-
 Broken = Iterator[tuple[tuple[str | int, ...], str]]
-"""Where below the operation a rule is broken, and the sentence that says so."""
+"""The keys from the operation to the place of a broken rule, and a sentence about it."""
 
 
 class Finding(NamedTuple):
@@ -45,7 +43,7 @@ def findings(text: str) -> list[Finding]:
 
 
 def described(operation: dict[str, Any], document: Document) -> Broken:
-    """An operation has an id, a summary, a description, a declared tag and a page of the vendor's documentation."""
+    """Check that an operation has an ID, a summary, a description, a declared tag and a page of the vendor."""
     if not re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", operation.get("operationId", "")):
         yield (("operationId",), "give it an operationId, a verb and a noun in camelCase, as in startUpload.")
     if not operation.get("summary") or operation["summary"].endswith("."):
@@ -61,18 +59,18 @@ def described(operation: dict[str, Any], document: Document) -> Broken:
 
 
 def authorized(operation: dict[str, Any]) -> Broken:
-    """Each operation asks for the token itself: the generator overlooks the document's own `security`."""
+    """Check that an operation requires the token itself, since the generator ignores the document's `security`."""
     if operation.get("security") != [{"authToken": []}]:
-        yield (("security",), "add `security: [{authToken: []}]`: the generator overlooks that of the document.")
+        yield (("security",), "add `security: [{authToken: []}]`: the generator ignores that of the document.")
 
 
 def answered(name: str, operation: dict[str, Any], document: Document) -> Broken:
-    """The errors that every call can meet are declared, by name; counted answers declare the rate limit."""
+    """Check that an operation declares the errors of every call, by name, and the headers of the rate limit."""
     responses = operation.get("responses", {})
     expected = {"401", "403", "503"} | ({"429"} if name not in FREE else set())
     expected |= {"400", "415", "500"} if "requestBody" in operation else set()
     if missing := sorted(expected - set(responses)):
-        yield (("responses",), f"declare the answers {', '.join(missing)}, which every such call can meet.")
+        yield (("responses",), f"declare the answers {', '.join(missing)}, which every such call can get.")
     for status, response in responses.items():
         where = ("responses", status)
         if not re.fullmatch(r"[1-5]\d\d", str(status)):
@@ -89,7 +87,7 @@ def answered(name: str, operation: dict[str, Any], document: Document) -> Broken
 
 
 def bodies(operation: dict[str, Any], document: Document) -> Broken:
-    """What the generator can send and read: JSON by named schemas, with examples."""
+    """Check that the generator can send the body, and that it has examples."""
     body = document.resolved(operation.get("requestBody", {}))
     content = body.get("content", {}) if isinstance(body, dict) else {}
     if len(content) > 1 and not body.get("required"):
@@ -100,7 +98,7 @@ def bodies(operation: dict[str, Any], document: Document) -> Broken:
 
 
 def closed_answers(document: Document) -> Iterator[Finding]:
-    """An `enum` in an answer raises in old clients when the server sends a value that is new."""
+    """Yield each `enum` in an answer: old clients raise if the server sends a new value."""
     seen: set[str] = set()
 
     def walk(node: Any, steps: tuple[str | int, ...]) -> Iterator[Finding]:
@@ -115,7 +113,7 @@ def closed_answers(document: Document) -> Iterator[Finding]:
                 yield from walk(inner, (*steps, index))
         elif isinstance(node, dict):
             if isinstance(node.get("enum"), list):
-                text = "an answer's `enum` breaks old clients when a value is added. Make it a string, with examples."
+                text = "an answer's `enum` breaks old clients if a value is added. Make it a string, with examples."
                 yield Finding(document.line(*steps, "enum"), f"{'/'.join(map(str, steps))}: {text}")
             for key, inner in node.items():
                 if key not in ("example", "examples", "links"):

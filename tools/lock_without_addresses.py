@@ -1,4 +1,4 @@
-"""Take the addresses that npm writes beside integrity hashes out of a package-lock.json."""
+"""Remove the addresses that npm writes into a package-lock.json."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
-"""Make the reference page: reference.py OUTPUT, one HTML file from openapi.yaml that asks for nothing else.
+"""Make the reference page: reference.py OUTPUT, one HTML file from openapi.yaml that loads nothing else.
 
-Each operation gets a sample in three ways: curl, the generated client, and `connect()`. Redoc draws the page.
+Each operation has three samples: for curl, for the generated client, and for `connect()`. Redoc draws the page.
 """
 
 import json
@@ -16,7 +16,7 @@ from generate import snake
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = re.compile(r"https://cdn\.redoc(?:\.ly|ly\.com)/[^\"'`)\s]*")
-"""Pictures that Redoc would fetch: its logo and icons."""
+"""Pictures that Redoc would load: its logo and icons."""
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 PYTHON = """\
 from cavatica_client.api.{package} import {module}
@@ -36,7 +36,7 @@ client = connect()  # token and endpoint from the environment or ~/.sevenbridges
 
 
 class Samples:
-    """Code that calls each operation of a document."""
+    """The samples of a document."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -44,7 +44,7 @@ class Samples:
         self.header: str = document.data["components"]["securitySchemes"]["authToken"]["name"]
 
     def of(self, path: str, method: str, operation: dict[str, Any]) -> dict[str, str]:
-        """Return the samples of an operation by the name of the way."""
+        """Return the samples of an operation by their labels."""
         values = self._parameters(path, operation)
         body = self._body(operation)
         return {
@@ -54,7 +54,7 @@ class Samples:
         }
 
     def _parameters(self, path: str, operation: dict[str, Any]) -> dict[str, Any]:
-        """The example of each parameter that has to be given; of a query, the first one if none has to."""
+        """Return the example of each required parameter, and of `project` if there is no `parent`."""
         listed = [*self._document.data["paths"][path].get("parameters", []), *operation.get("parameters", [])]
         values: dict[str, Any] = {}
         for one in map(self._document.resolved, listed):
@@ -64,7 +64,7 @@ class Samples:
         return values
 
     def _body(self, operation: dict[str, Any]) -> tuple[str, Any] | None:
-        """The name of the body's schema, and its first example."""
+        """Return the name of the body's schema, and its first example."""
         body = self._document.resolved(operation.get("requestBody"))
         if not body or "application/json" not in body["content"]:
             return None

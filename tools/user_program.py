@@ -1,4 +1,4 @@
-"""What a user of the generated client writes: type-checked against the last release and against today's client."""
+"""A program of a user of the generated client, type-checked against the last release and the current client."""
 
 from cavatica_client import AuthenticatedClient
 from cavatica_client.api.files import get_file, list_files
@@ -14,7 +14,7 @@ from cavatica_client.models import ApiError, FileDetails, PartReportList, Starte
 
 
 def upload(client: AuthenticatedClient, project: str, report: PartReportList) -> str:
-    """Start, ask for a URL, report, complete, look."""
+    """Start an upload, request a part URL, report parts, complete, and get the file."""
     body = StartUploadRequest(project=project, name="a.bam", size=10)
     started = start_upload.sync(client=client, body=body)
     if not isinstance(started, StartedUpload):

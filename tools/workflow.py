@@ -1,4 +1,4 @@
-"""Run workflows/upload.arazzo.yaml with Redocly against a mock; signed URLs are not printed."""
+"""Run workflows/upload.arazzo.yaml with Redocly against a mock, and print the result without signed URLs."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ SECRET = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']+")
 
 
 def main() -> int:
-    """Start the mock, run every workflow, say how it went."""
+    """Run every workflow, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--document", default="workflows/upload.arazzo.yaml")
     given, rest = parser.parse_known_args()
