@@ -60,8 +60,8 @@ class Options:
             only=tuple(environ.get("ONLY", "").replace(",", " ").split()),
             share=share,
             reports=Path(environ.get("REPORTS") or REPORTS),
-            behind=_behind(environ.get("BEHIND") or None),
-            keep_drifts=_keep_drifts(environ.get("BASELINE") or None),
+            behind="nginx" if _only(environ, "BEHIND", "nginx") else None,
+            keep_drifts=_only(environ, "BASELINE", "keep"),
         )
 
     def check_phases(self, phases: Iterable[str]) -> None:
@@ -82,16 +82,11 @@ class Options:
         )
 
 
-def _keep_drifts(text: str | None) -> bool:
-    if text not in (None, "keep"):
-        raise UsageError(f"BASELINE={text!r} is not valid. BASELINE=keep keeps the drifts of this visit.")
-    return text is not None
-
-
-def _behind(text: str | None) -> str | None:
-    if text not in (None, "nginx"):
-        raise UsageError(f"BEHIND={text!r} is not valid. BEHIND=nginx puts the mutants behind nginx.")
-    return text
+def _only(environ: Mapping[str, str], name: str, value: str) -> bool:
+    """Whether a variable is set, which can have one value only."""
+    if environ.get(name) not in (None, "", value):
+        raise UsageError(f"{name}={environ[name]!r} is not valid. The only value is {name}={value}.")
+    return bool(environ.get(name))
 
 
 def _seed(text: str) -> int:

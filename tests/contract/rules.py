@@ -1,7 +1,7 @@
 """What is true of every answer, whatever the request was.
 
-A rule is a function of one answer that returns what is wrong, or None. `judge` applies them all; `checks` makes them
-checks of schemathesis.
+A rule is a function of one answer that returns what is wrong, or None. `judge` applies them all; schemathesis
+applies them as checks (`hooks`).
 """
 
 import json

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import ConfigError
@@ -154,7 +155,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
     say(f"{target.base_url}, project {target.project}, everything named contract-{target.run}-…, seed {options.seed}")
     interrupted = False
     try:
-        with _interruptible():
+        with _signals(SIGTERM=_interrupt):  # like Ctrl-C: what was made has to be deleted
             visit.look(options.seed)
     except KeyboardInterrupt:
         interrupted = True
@@ -163,7 +164,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
         first = Outcome("first steps", own=False)
         first.found("the visit can begin", Finding.of(error, visit.api.trace))
         visit.outcomes.append(first)
-    with _uninterruptible():
+    with _signals(SIGINT=signal.SIG_IGN, SIGTERM=signal.SIG_IGN):
         left = visit.clean_up()
     known = read_baseline(BASELINE, target.base_url)
     drift = visit.drift.markdown(f"Drift of {target.base_url} from openapi.yaml", known)
@@ -250,26 +251,16 @@ def _target(options: Options) -> Target:
     return Target(settings.endpoint, settings.token, options.project, own=False, run=run_name)
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C: what was made has to be deleted."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _uninterruptible() -> Iterator[None]:
-    """Ignore further interrupts while what was made is deleted."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals(**handlers: Any) -> Iterator[None]:
+    """Handle signals in this way during a block."""
+    before = {name: signal.signal(signal.Signals[name], handler) for name, handler in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for name, handler in before.items():
+            signal.signal(signal.Signals[name], handler)

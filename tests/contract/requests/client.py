@@ -43,6 +43,10 @@ class RawClient:
         finally:
             api.close()
 
+    def body(self, **fields: Any) -> dict[str, Any]:
+        """A body for something new in the project, under a new name unless `fields` has one."""
+        return {"project": self.target.project, "name": self.known.next_name(), **fields}
+
     def refuse(self, method: str, targets: Iterable[str], *statuses: int, **arguments: Any) -> None:
         """Demand that each of these is refused, with one of the statuses if any are given."""
         for target in targets:
@@ -188,8 +192,8 @@ def valid_request(raw: RawClient, operation: document.Operation) -> dict[str, An
         path += f"?project={raw.target.project}"
     report = upload.report(1)
     bodies = {
-        "startUpload": {"project": raw.target.project, "name": raw.known.next_name(), "size": 1},
-        "createFolder": {"project": raw.target.project, "name": raw.known.next_name(), "type": "folder"},
+        "startUpload": raw.body(size=1),
+        "createFolder": raw.body(type="folder"),
         "editFiles": {"items": [{"id": raw.known.file(), "tags": []}]},
         "reportUploadedPart": report,
         "reportUploadedParts": {"parts": [report]},

@@ -116,7 +116,7 @@ ODD_NAMES = (
 def odd_names(raw: RawClient) -> None:
     """Any name of 1 to 255 characters without a slash is kept unchanged, also by the file."""
     for odd in ODD_NAMES:
-        answer = raw.api.call("startUpload", body={"project": raw.target.project, "name": odd, "size": 4}).expect(200)
+        answer = raw.api.call("startUpload", body=raw.body(name=odd, size=4)).expect(200)
         started = answer.json()
         upload = raw.known.note_started(answer)
         raw.known.put_all(upload)
@@ -136,27 +136,26 @@ def bad_names(raw: RawClient) -> None:
     project = raw.target.project
     names: tuple[Any, ...] = ("", "a/b", "/", "a" * 256, None, 7, [], {})
     for bad in names:
-        raw.api.call("startUpload", body={"project": project, "name": bad, "size": 1}).expect(400, check="bad_name")
+        raw.api.call("startUpload", body=raw.body(name=bad, size=1)).expect(400, check="bad_name")
     raw.api.call("startUpload", body={"project": project, "size": 1}).expect(400, check="missing_name")
     raw.api.call("createFolder", body={"project": project, "type": "folder"}).expect(400, check="missing_name")
     for bad in ("", "a/b", "__x", "a" * 256, None):
-        body = {"project": project, "name": bad, "type": "folder"}
+        body = raw.body(name=bad, type="folder")
         raw.api.call("createFolder", body=body).expect(400, check="bad_name")
     for bad in ("file", "folders", "", None):
-        body = {"project": project, "name": raw.known.next_name(), "type": bad}
+        body = raw.body(type=bad)
         raw.api.call("createFolder", body=body).expect(400, check="bad_type")
 
 
 @claim()
 def sizes(raw: RawClient) -> None:
     """A file has 0 bytes to 5 TiB; other sizes, and sizes that are not integers, are refused."""
-    name = raw.known.next_name
     for key, bad in (
         *(("size", bad) for bad in (-1, 5 * 2**40 + 1, 2**63, 1.5, "1", None, True)),
         *(("part_size", bad) for bad in (5242880.5, "5242880", None)),
         *(("md5", bad) for bad in ("", "x" * 32, "0" * 31, "0" * 33, 0, None)),
     ):
-        body = {"project": raw.target.project, "name": name(), "size": 1, key: bad}
+        body = {**raw.body(size=1), key: bad}
         raw.api.call("startUpload", body=body).expect(400, check="bad_size")
 
 
@@ -165,7 +164,7 @@ def largest_files(raw: RawClient) -> None:
     """With the part size of the answer, a file of any size has at most 10,000 parts."""
     for size in (0, 1, 5 * 2**20, 10**12, 5 * 2**40):
         for part_size in (None, 5 * 2**20, 5 * 2**30, 0, -1, 2**20, 6 * 2**30):
-            body = {"project": raw.target.project, "name": raw.known.next_name(), "size": size}
+            body = raw.body(size=size)
             answer = raw.api.call("startUpload", body=body if part_size is None else {**body, "part_size": part_size})
             started = answer.expect(200).json()
             if -(-size // started["part_size"]) > 10000:

@@ -138,7 +138,7 @@ def odd_booleans(raw: RawClient) -> None:
     if "parts" in answer.json():
         raise answer.broken("boolean", "parts are listed without list_parts")
     raw.refuse("GET", [path + odd for odd in ODD_BOOLEANS], 400)
-    body = {"project": raw.target.project, "name": raw.known.next_name(), "size": 1}
+    body = raw.body(size=1)
     raw.refuse("POST", [f"/upload/multipart?overwrite={odd}" for odd in ODD_BOOLEANS], 400, json_body=body)
 
 
@@ -212,7 +212,7 @@ def odd_projects(raw: RawClient) -> None:
     odd = ("x", "/", "a/", "/b", "a/b/c", "", "%2F", "a%20b/c", "a/b%0A")
     raw.refuse("GET", [f"/files?project={each}" for each in odd], 400, 404)
     for each in ("x", "/", "a/b/c", "", None, 7, ["a/b"]):
-        body = {"project": each, "name": raw.known.next_name(), "size": 1}
+        body = {**raw.body(size=1), "project": each}
         raw.api.call("startUpload", body=body).expect(400)
 
 

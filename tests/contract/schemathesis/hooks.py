@@ -10,154 +10,39 @@ import atexit
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import schemathesis
 from schemathesis import HookContext
 from schemathesis.core.failures import Failure
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.transport import Response
+from schemathesis.generation.meta import CONTENT_TYPE_PROBES, CoverageScenario, coverage_scenario
 from schemathesis.generation.stateful.state_machine import APIStateMachine
 from schemathesis.openapi.checks import EnsureResourceAvailability
 
-from tests.contract import rules
-from tests.contract.answer import Answer
+from tests.contract import document, rules
+from tests.contract.answer import TOKEN_HEADER, Answer, Request
 from tests.contract.client import ApiClient, CallCounts
-from tests.contract.known_uploads import FAULTY, SMALL, KnownUpload, KnownUploads
-from tests.contract.schemathesis import checks
+from tests.contract.known_uploads import FAULTY, SMALL, KnownUploads
+from tests.contract.schemathesis.seeding import LARGEST_PUT, CaseSeeding
 from tests.contract.trace import Trace, to_json
 
 Case = schemathesis.Case[Any]
-Fields = dict[str, Any]
+LISTS: Final = frozenset({"listUploads", "listFiles", "listFolder"})
+DEFAULT_LIMIT: Final = 50
+TARGET: Final[dict[str, Any]] = {
+    "url": "http://127.0.0.1:8080/v2", "project": "contract/suite", "run": "st", "own": False, "facts": "",
+    **json.loads(os.environ.get("CONTRACT_TARGET", "{}")),
+}  # fmt: skip
 
-LARGEST_PUT = 2**20  # bytes; a part of the usual size would only measure the disk
-
-MANY = 4  # parts; more only take time
-FOLDER_OPERATIONS = frozenset({"listFolder", "deleteFile"})
-
-
-class CaseSeeding:
-    """Makes generated cases fit the state of the server, so that they get beyond "not found".
-
-    What schemathesis made invalid on purpose stays invalid: only components that fit their schema are touched. One case
-    in four is left as it was drawn, because unknown ids and odd part numbers are worth a try too.
-    """
-
-    def __init__(self, known: KnownUploads) -> None:
-        self.known = known
-        self.turn = 0
-
-    def fit(self, operation_id: str, case: Case) -> None:
-        """Fit one case. Which cases are left alone depends only on their order, so that a seed repeats it."""
-        self.turn += 1
-        meta = case.meta
-        if meta is None or case.method.lower() != case.operation.method:
-            return
-        phase = meta.phase.name.value
-        if self.turn % 4 and not meta.is_negative_at(ParameterLocation.PATH) and not self._linked(phase, case):
-            self._fit_path(operation_id, case, phase)
-        if operation_id == "listFiles" and self.turn % 4 and not meta.is_negative_at(ParameterLocation.QUERY):
-            case.query = self._one_place(case.query)
-        body = case.body
-        if isinstance(body, dict) and not meta.is_negative_at(ParameterLocation.BODY) and phase != "coverage":
-            upload = self.known.uploads.get(str(case.path_parameters.get("upload_id")))
-            case.body = self._fitted_body(operation_id, body, upload, stateful=phase == "stateful")
-        elif operation_id == "completeUpload" and phase == "stateful" and self.turn % 3:
-            # An empty body and null are right only if all parts were reported.
-            self._report_all(self.known.uploads.get(str(case.path_parameters.get("upload_id"))))
-
-    def _linked(self, phase: str, case: Case) -> bool:
-        """Whether a link of the stateful phase set the id: that one is to be used, ended or not."""
-        ids = {str(value) for value in case.path_parameters.values()}
-        return phase == "stateful" and not ids.isdisjoint(self.known.everything)
-
-    def _fit_path(self, operation_id: str, case: Case, phase: str) -> None:
-        values: Fields = dict(case.path_parameters)
-        if "upload_id" in values:
-            upload = self.known.open_upload()
-            values["upload_id"] = upload.id
-            if "part_number" in values and phase != "coverage":
-                values["part_number"] = (int(values["part_number"]) - 1) % upload.count + 1
-        if "file_id" in values:
-            if operation_id == "deleteFile":
-                values["file_id"] = self.known.new_folder()
-            elif operation_id in FOLDER_OPERATIONS:
-                values["file_id"] = self.known.folder()
-            else:
-                values["file_id"] = self.known.file()
-        if "project_owner" in values:
-            values["project_owner"], values["project_name"] = self.known.project.split("/", 1)
-        if values != case.path_parameters:
-            case.path_parameters = values
-
-    def _one_place(self, query: Fields) -> Fields:
-        """The query with exactly one of `project` and `parent`."""
-        fitted = {name: value for name, value in query.items() if name not in ("project", "parent")}
-        if "parent" in query and "project" not in query:
-            return {**fitted, "parent": self.known.folder()}
-        return {**fitted, "project": self.known.project}
-
-    def _fitted_body(self, operation_id: str, body: Fields, upload: KnownUpload | None, *, stateful: bool) -> Any:
-        if operation_id in ("startUpload", "createFolder"):
-            return self._placed(operation_id, body, stateful=stateful)
-        if operation_id == "editFiles" and self.turn % 4:
-            keys = ["file_id" if "file_id" in item else "id" for item in body["items"]]
-            items = zip(body["items"], keys, strict=True)
-            return {**body, "items": [{**item, key: self.known.file()} for item, key in items]}
-        if upload is None or upload.ended or not self.turn % 4:
-            return body
-        if operation_id == "reportUploadedPart":
-            return {**body, **self._report(upload, body)}
-        if operation_id == "reportUploadedParts":
-            return {**body, "parts": list(self._reports(upload, body["parts"]))}
-        if operation_id == "completeUpload" and stateful:
-            if self.turn % 3 and len(upload.numbers) <= MANY:
-                self.known.put_all(upload)
-            owed = [number for number in upload.etags if number not in upload.reported]
-            return {**body, "parts": [upload.report(number) for number in owed]}
-        return body
-
-    def _placed(self, operation_id: str, body: Fields, *, stateful: bool) -> Fields:
-        """The body with a project or folder that exists, and a size whose bytes can be sent."""
-        fitted = dict(body)
-        if "project" in fitted:
-            fitted["project"] = self.known.project
-        if "parent" in fitted and self.turn % 4:
-            fitted["parent"] = self.known.folder()
-        if operation_id == "startUpload" and stateful:
-            if self.turn % 5:  # otherwise names repeat and conflict
-                fitted["name"] = f"{self.known.next_name()} {body['name'][:180]}"
-            if "size" in fitted:
-                fitted["size"] = self.known.fitting_size(int(fitted["size"]))
-        return fitted
-
-    def _report(self, upload: KnownUpload, report: Fields) -> Fields:
-        number = (int(report["part_number"]) - 1) % min(upload.count, 3) + 1
-        if number not in upload.etags and upload.length(number) <= 2**20:
-            self.known.put(upload, number)
-        return {**report, **upload.report(number)}
-
-    def _reports(self, upload: KnownUpload, reports: list[Fields]) -> Iterator[Fields]:
-        for report in reports[:5]:
-            yield self._report(upload, report)
-
-    def _report_all(self, upload: KnownUpload | None) -> None:
-        if upload is None or upload.ended or len(upload.numbers) > MANY:
-            return
-        self.known.put_all(upload)
-        self.known.api.call("reportUploadedParts", upload_id=upload.id, body={"parts": upload.reports})
-        for report in upload.reports:
-            upload.note_report(report)
-
-
-api = ApiClient(checks.TARGET["url"], os.environ["CONTRACT_TOKEN"], judge=False)
-known = KnownUploads(api, checks.TARGET["project"], checks.TARGET["run"])
+api = ApiClient(TARGET["url"], os.environ["CONTRACT_TOKEN"], judge=False)
+known = KnownUploads(api, TARGET["project"], TARGET["run"])
 seeding = CaseSeeding(known)
 counts = CallCounts()
 countdown = rules.Countdown()
-checks.register(known, countdown)
 
 
 def operation_id(case: Case) -> str:
@@ -171,7 +56,7 @@ failed: dict[str, None] = {}  # ids of cases, in their order
 
 with contextlib.suppress(*FAULTY):  # the checks will find whatever is wrong
     known.learn()
-if checks.TARGET["own"]:
+if TARGET["own"]:
     api.reset_mock()
 
 
@@ -186,7 +71,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 @schemathesis.hook
 def after_call(context: HookContext, case: Case, response: Response) -> None:
     name = operation_id(case)
-    answer = checks.answer_of(response, case)
+    answer = answer_of(response, case)
     api.trace.add(answer)
     cases[case.id] = api.trace, answer
     counts.add(answer.operation.id if answer.operation else None, response.status_code)
@@ -219,7 +104,7 @@ def end_scenario(machine: APIStateMachine) -> None:
     What a scenario draws depends on its answers. If those depend on earlier scenarios, Hypothesis gives up ("data
     generation behaved differently"), and schemathesis reports a success.
     """
-    if checks.TARGET["own"]:
+    if TARGET["own"]:
         api.trace = Trace()
         api.reset_mock()
         known.clear()
@@ -232,10 +117,138 @@ setattr(APIStateMachine, "teardown", end_scenario)  # noqa: B010 - mypy refuses 
 
 @atexit.register
 def write_facts() -> None:
-    if not checks.TARGET["own"]:
+    if not TARGET["own"]:
         known.tidy()
     counts.update(api.counts)
-    if checks.TARGET["facts"]:
+    if TARGET["facts"]:
         traced = {name: cases[name] for name in failed if name in cases}
         steps = {name: to_json(trace.before(answer)) for name, (trace, answer) in traced.items()}
-        Path(checks.TARGET["facts"]).write_text(json.dumps({"counts": counts.to_json(), "steps": steps}))
+        Path(TARGET["facts"]).write_text(json.dumps({"counts": counts.to_json(), "steps": steps}))
+
+
+def answer_of(response: Response, case: Case) -> Answer:
+    """Schemathesis' response in the suite's own terms."""
+    sent = response.request
+    target = sent.path_url or "/"
+    path = target.partition("?")[0].removeprefix(api.prefix)
+    body = sent.body.encode() if isinstance(sent.body, str) else sent.body
+    request = Request(
+        sent.method or "",
+        api.origin,
+        target,
+        path,
+        {name: str(value) for name, value in sent.headers.items()},
+        body if isinstance(body, bytes) else None,
+    )
+    operation = document.find(request.method, path)
+    headers = {name.lower(): ", ".join(values) for name, values in response.headers.items()}
+    return Answer(request, operation, response.status_code, headers, response.content, response.elapsed)
+
+
+def rule_check(rule: Callable[[Answer], str | None], name: str) -> None:
+    """Register a rule as a check of schemathesis."""
+
+    def check(ctx: Any, response: Response, case: Case) -> None:
+        wrong = rule(answer_of(response, case))
+        if wrong is not None:
+            raise AssertionError(f"{name}: {wrong}")
+
+    check.__name__ = name
+    check.__doc__ = rule.__doc__
+    schemathesis.check(check)
+
+
+rule_check(rules.error_body, "error_body_conformance")
+rule_check(rules.media_type, "body_where_declared")
+rule_check(rules.rate_headers, "rate_limit_headers")
+rule_check(lambda answer: rules.token_in(answer, [api.token]), "token_stays_secret")
+
+
+@schemathesis.check
+def rate_limit_counts_down(ctx: Any, response: Response, case: Case) -> None:
+    """Each counted call lowers the count."""
+    answer = answer_of(response, case)
+    if answer.request.headers.get(TOKEN_HEADER) == api.token and (wrong := countdown.observe(answer)):
+        raise AssertionError(wrong)
+
+
+@schemathesis.check
+def unsupported_media_type(ctx: Any, response: Response, case: Case) -> None:
+    """A body whose content type is not JSON is refused with 415, unless the path is refused first."""
+    if coverage_scenario(case) in CONTENT_TYPE_PROBES and _takes_body(case) and response.request.body:
+        assert response.status_code in (400, 401, 404, 415), f"{response.status_code}, expected 415"
+        if coverage_scenario(case) is CoverageScenario.UNSUPPORTED_CONTENT_TYPE:
+            assert response.status_code in (401, 404, 415), f"{response.status_code}, expected 415"
+
+
+@schemathesis.check
+def undeclared_method(ctx: Any, response: Response, case: Case) -> None:
+    """A method that a path does not have is refused with 405 and a list of those it has."""
+    if coverage_scenario(case) is not CoverageScenario.UNSPECIFIED_HTTP_METHOD:
+        return
+    answer = answer_of(response, case)
+    if document.methods_of(answer.request.path) and answer.status != 401 and (broken := rules.other_method(answer)):
+        raise AssertionError(broken[1])
+
+
+@schemathesis.check
+def bad_body_by_itself(ctx: Any, response: Response, case: Case) -> None:
+    """A bad body is refused with 400 if everything else of the request is valid."""
+    meta = case.meta
+    if (
+        meta is None
+        or coverage_scenario(case) in CONTENT_TYPE_PROBES
+        or not meta.is_negative_at(ParameterLocation.BODY)
+    ):
+        return
+    if all(not info.mode.is_negative for where, info in meta.components.items() if where != ParameterLocation.BODY):
+        allowed = (200, 201, 400, 401, 404, 415)  # accepted: negative_data_rejection judges better whether it is bad
+        assert response.status_code in allowed, f"{response.status_code}, expected 400"
+
+
+@schemathesis.check
+def page_adds_up(ctx: Any, response: Response, case: Case) -> None:
+    """The number of items on a page agrees with limit, offset and total."""
+    operation_id = case.operation.definition.raw.get("operationId")
+    if operation_id not in LISTS or response.status_code != 200 or case.meta is None:
+        return
+    if case.meta.is_negative_at(ParameterLocation.QUERY):
+        return
+    total = response.headers.get("x-total-matching-query")
+    if not total:
+        return
+    limit = int(case.query.get("limit") or DEFAULT_LIMIT)
+    offset = int(case.query.get("offset") or 0)
+    items = json.loads(response.content)["items"]
+    right = max(0, min(limit, int(total[0]) - offset))
+    assert len(items) == right, (
+        f"{len(items)} items, expected {right} (total {total[0]}, offset {offset}, limit {limit})"
+    )
+
+
+@schemathesis.check
+def reported_parts(ctx: Any, response: Response, case: Case) -> None:
+    """`list_parts` shows exactly the reports of this upload."""
+    if case.operation.definition.raw.get("operationId") != "getUpload" or response.status_code != 200:
+        return
+    upload = known.uploads.get(str(case.path_parameters.get("upload_id")))
+    if upload is None:
+        return
+    shown = json.loads(response.content)
+    count = shown["uploaded_parts_count"]
+    assert count == len(upload.reported), f"uploaded_parts_count is {count}; {len(upload.reported)} were reported"
+    if "parts" in shown:
+        numbers = [int(part["part_number"]) for part in shown["parts"]]
+        assert sorted(numbers) == sorted(upload.reported), (
+            f"parts {numbers} are listed; {sorted(upload.reported)} were reported"
+        )
+        for part in shown["parts"]:
+            seen = part["response"]["headers"].get("ETag")
+            reported = upload.reported[int(part["part_number"])]
+            assert seen is None or reported is None or seen.strip('"') == reported, (
+                f"the listed ETag is {seen}; {reported} was reported"
+            )
+
+
+def _takes_body(case: Case) -> bool:
+    return "requestBody" in case.operation.definition.raw
