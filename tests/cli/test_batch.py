@@ -68,7 +68,7 @@ def test_an_empty_pattern_is_refused(empty: str) -> None:
             Selection.of(*patterns)
 
 
-def test_a_pattern_may_begin_in_the_folder(tmp_path: Path) -> None:
+def test_a_pattern_may_start_with_the_current_folder(tmp_path: Path) -> None:
     """The pattern `./x`, as find prints it, is `x`."""
     make(tmp_path, "d/a", "d/x/b", "d/x/y/c")
     assert targets(tmp_path / "d", selection=Selection.of([], ["./x/y"])) == ["d/a", "d/x/b"]
@@ -105,7 +105,7 @@ def test_a_fan_of_links_is_entered_once(tmp_path: Path) -> None:
     assert any("such links" in notice for notice in batch.notices)
 
 
-def test_a_link_to_a_folder_above_brings_nothing_in(tmp_path: Path) -> None:
+def test_a_link_to_a_folder_above_adds_no_files(tmp_path: Path) -> None:
     """`loop -> ..` does not add files next to the folder to the upload."""
     make(tmp_path, "top/d/a", "top/private/key")
     (tmp_path / "top/d/loop").symlink_to("..")
@@ -122,7 +122,7 @@ def test_links_are_left_out_on_request(tmp_path: Path) -> None:
     assert any("d/file is a link and was left out" in notice for notice in batch.notices)
 
 
-def test_names_are_compared_before_the_disk_is_asked(tmp_path: Path) -> None:
+def test_patterns_apply_before_files_are_opened(tmp_path: Path) -> None:
     """A broken link that no pattern selects is no problem, in a folder or named."""
     make(tmp_path, "d/a.bam")
     (tmp_path / "d/broken.txt").symlink_to("nowhere")
@@ -135,7 +135,7 @@ def test_names_are_compared_before_the_disk_is_asked(tmp_path: Path) -> None:
     ("path", "says"),
     [("~/a.bam", "“~”"), ("a.bam ", "space"), ("a\u00a0b.bam", "no-break space"), ("a.bam", "no such")],
 )
-def test_what_is_overlooked_in_a_path_is_named(tmp_path: Path, path: str, says: str) -> None:
+def test_invisible_characters_in_a_path_are_named(tmp_path: Path, path: str, says: str) -> None:
     """If a path does not exist because of an invisible character, the message names the character."""
     batch = collect([], [ManifestRow(2, str(tmp_path / path))])
     assert says in batch.bad[0].reason
@@ -269,7 +269,7 @@ def test_sets_and_their_odd_cases(pattern: str, path: str, matches: bool) -> Non
 
 
 @given(st.text(max_size=300))
-def test_names_that_are_let_through_can_be_sent(name: str) -> None:
+def test_valid_names_can_be_sent(name: str) -> None:
     """A valid name has no slash, is not empty or only dots, and is at most 255 characters of valid UTF-8."""
     if name_problem(name) is None:
         assert 1 <= len(name) <= 255

@@ -300,7 +300,7 @@ def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> N
     assert "Install the same version" in text
 
 
-def test_other_versions_are_told(machine: Machine, cluster: Cluster) -> None:
+def test_other_versions_are_reported(machine: Machine, cluster: Cluster) -> None:
     """Workers with another version of Dask are reported, and may send parts."""
     address = cluster.start(1, code="import importlib.metadata as m; m.version = lambda _: '2020.1.0'; ")
     (text,) = told(upload(machine, address))
@@ -380,7 +380,7 @@ def test_address_in_a_file(machine: Machine, cluster: Cluster) -> None:
 # What cannot be
 
 
-def test_nobody_at_the_address(machine: Machine) -> None:
+def test_nothing_listens_at_the_address(machine: Machine) -> None:
     """A port on which nothing listens and an unknown host are network errors."""
     sample(machine)
     with socket.create_server(("127.0.0.1", 0)) as server:

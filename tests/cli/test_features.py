@@ -168,7 +168,7 @@ def test_one_file_of_two_lost_to_the_network_is_exit_code_4(machine: Machine) ->
     assert "To resume: cavatica upload" in ended.err
 
 
-def test_receipt_lines_of_a_hostile_server_stay_lines(machine: Machine) -> None:
+def test_names_of_a_hostile_server_forge_no_line(machine: Machine) -> None:
     """A file name with a newline or a tab cannot forge a line or a field of standard output."""
     machine.file("a\n\tforged\x1b[2J.bam")
     ended = machine.run("upload", "a\n\tforged\x1b[2J.bam", *TO)
@@ -357,7 +357,7 @@ def test_the_share_in_the_resume_command_is_in_figures(machine: Machine) -> None
         assert finished["resume"].replace("=", " ") == f"cavatica upload slurm --project {PROJECT} --shard 1/1 --json"
 
 
-def test_a_part_size_that_the_platform_replaced_is_told(machine: Machine) -> None:
+def test_another_part_size_of_the_platform_is_reported(machine: Machine) -> None:
     """If the platform uses another part size than the requested one, one line names both."""
     machine.file("a.bam", bytes(300))
     with MockServer(part_size=200) as mock:

@@ -56,7 +56,7 @@ def test_many_names_are_looked_up_in_one_list(mock: MockServer, api: Api) -> Non
     assert mock.calls == {"listFiles": 1}
 
 
-def test_a_folder_that_somebody_else_made_meanwhile_is_taken(mock: MockServer, api: Api) -> None:
+def test_a_folder_made_by_another_process_is_used(mock: MockServer, api: Api) -> None:
     """If another process makes the folder first (409/5030), both use the same one."""
     ours, theirs = FolderTree(api, ROOT), FolderTree(api, ROOT)
     ours.get("a")  # the list is taken here
@@ -75,7 +75,7 @@ def test_a_folder_whose_answer_was_lost_is_found(mock: MockServer, api: Api) -> 
     assert paths(mock) == {"a"}
 
 
-def test_a_file_in_the_way_is_told(mock: MockServer, api: Api) -> None:
+def test_a_file_in_place_of_a_folder_is_reported(mock: MockServer, api: Api) -> None:
     """A file in the place of a folder is reported."""
     from cavatica_upload import Uploader
 
@@ -107,7 +107,7 @@ def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api, monkey
     assert mock.calls["listFiles"] == 2 + 2
 
 
-def test_holding_a_file_is_asked_by_id_then_by_list(mock: MockServer, api: Api) -> None:
+def test_files_are_checked_by_id_or_by_list(mock: MockServer, api: Api) -> None:
     """A few files are checked with a call each, many with one list."""
     made = [FolderTree(api, ROOT).get(f"f{number}").parent or "" for number in range(10)]
     mock.calls.clear()

@@ -114,7 +114,7 @@ def test_a_thread_that_fails_is_a_sentence_too(
     assert "Internal error (ZeroDivisionError)" in err
 
 
-def test_wrong_usage_is_told_to_machines_too(capfd: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_as_json(capfd: pytest.CaptureFixture[str]) -> None:
     """With --json wrong usage is an object on standard output too."""
     assert run(["receipts", "--json", "--last", "none"]) == Exit.USAGE
     out, err = capfd.readouterr()

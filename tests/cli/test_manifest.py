@@ -95,7 +95,7 @@ def test_any_text_survives_a_table(files: dict[str, list[str]], delimiter: str) 
     assert {row.source: row.metadata for row in rows} == expected
 
 
-def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+def test_all_problems_are_reported_with_their_lines(tmp_path: Path) -> None:
     """All problems of a manifest are reported together, with their lines."""
     text = "file,a.b,ok,ok\nx,1,2\n,1,2,3\ny,1,2,3\ny,1,2,3\nz,1,2,3,4\n" + f"long,,{'v' * 301},\n"
     found = problems(write(tmp_path, text))
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str | bytes, wo
     assert word in " ".join(problems(write(tmp_path, text, name)))
 
 
-def test_a_file_in_place_of_a_column_name_is_told(tmp_path: Path) -> None:
+def test_a_table_without_a_header_is_refused(tmp_path: Path) -> None:
     """A table without a header row is refused, and every usual name of the path column is accepted."""
     (tmp_path / "S1").write_bytes(b"")
     (found,) = problems(write(tmp_path, "S1,a\nS2,b\n"))
@@ -173,7 +173,7 @@ def test_a_manifest_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path) ->
     assert "cannot be read" in problems(tmp_path / "none.csv")[0]
 
 
-def test_numbers_are_the_text_that_stands_there(tmp_path: Path) -> None:
+def test_numbers_keep_their_text(tmp_path: Path) -> None:
     """A number keeps its text: 1.10 does not become 1.1."""
     written = ["1.10", "1e3", "-0", "12345678901234567890123", "9" * 250, "1e999"]
     fields = ", ".join(f'"f{number}": {text}' for number, text in enumerate(written))
@@ -185,7 +185,7 @@ def test_numbers_are_the_text_that_stands_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["list", "list.txt"])
 @pytest.mark.parametrize("mark", [",", "\t"])
-def test_a_suffix_that_says_nothing_leaves_it_to_the_first_line(tmp_path: Path, name: str, mark: str) -> None:
+def test_first_line_decides_if_the_suffix_is_unknown(tmp_path: Path, name: str, mark: str) -> None:
     """In a .txt file, the first line decides between commas and tabs."""
     (row,) = read_manifest(write(tmp_path, f"path{mark}a\nx{mark}1\n", name))
     assert row.metadata == {"a": "1"}

@@ -57,7 +57,7 @@ def test_doctor_notes_that_the_state_is_not_in_its_usual_folder(machine: Machine
     assert f"journal and receipts are in {machine.home}" in found["text"]
 
 
-def test_a_folder_that_is_none_is_said_without_the_words_of_programs(machine: Machine) -> None:
+def test_an_unknown_folder_is_reported_in_plain_words(machine: Machine) -> None:
     """An unknown folder is reported without operationIds and regular expressions, and with a hint."""
     machine.file("a.bam")
     for command in (("doctor", "--parent", "nix"), ("upload", "a.bam", "--parent", "nix")):
@@ -87,7 +87,7 @@ def test_hints_of_the_command_line_hold_no_python() -> None:
     assert hint_of(error) == "Run it with --yes: it is uploaded anew."
 
 
-def test_what_a_server_says_of_a_form_is_no_regular_expression() -> None:
+def test_regular_expressions_of_the_server_are_not_shown() -> None:
     """A regular expression in an answer of the server is not shown."""
     error = NotFound('getFile failed: the server answered 404. file_id: "x" does not match "^[0-9a-f]{24}$".')
     assert message_of(error) == 'Looking up a file failed: the server answered 404. file_id: "x" has the wrong form.'
@@ -167,7 +167,7 @@ def test_help_fits_80_columns(machine: Machine, command: str) -> None:
     assert max(map(len, terminal.seen.replace("\r", "").splitlines())) <= 80
 
 
-def test_machines_learn_what_would_be_aborted(machine: Machine) -> None:
+def test_uploads_to_abort_as_json(machine: Machine) -> None:
     """With --json, a dry run of abort prints each upload and aborts none."""
     machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=2, times=None))
@@ -190,7 +190,7 @@ def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("option", "said"), [("--jobs", "'x' is not a whole number."), ("--stop-within", "'x' is not a number.")]
 )
-def test_what_is_no_number_is_said_in_plain_words(machine: Machine, option: str, said: str) -> None:
+def test_a_wrong_number_is_reported_in_plain_words(machine: Machine, option: str, said: str) -> None:
     """A wrong number is reported in plain words, without the name of a Python type."""
     ended = machine.call("upload", "a.bam", *TO, option, "x", "--json")
     assert ended.code == 2
@@ -201,7 +201,7 @@ def test_what_is_no_number_is_said_in_plain_words(machine: Machine, option: str,
 @pytest.mark.parametrize(
     ("raised", "kind", "code"), [(KeyboardInterrupt, "Interrupted", 130), (ZeroDivisionError, "ZeroDivisionError", 70)]
 )
-def test_machines_learn_why_any_command_ended(
+def test_interruptions_and_internal_errors_as_json(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], kind: str, code: int
 ) -> None:
     """With --json an interruption and an internal error are one object on one line."""
@@ -216,7 +216,7 @@ def test_machines_learn_why_any_command_ended(
 
 
 @pytest.mark.parametrize("words", [("a.bam", "--include", "nix"), ("nix",), ("a.bam", "--tag", "x" * 9999)])
-def test_machines_learn_why_nothing_was_begun(machine: Machine, words: tuple[str, ...]) -> None:
+def test_wrong_usage_of_any_kind_as_json(machine: Machine, words: tuple[str, ...]) -> None:
     """With --json wrong usage ends with an object that has the exit code."""
     machine.file("a.bam")
     ended = machine.call("upload", *words, *TO, "--json")

@@ -15,7 +15,7 @@ TO = ("--project", PROJECT)
 LONG = "n" * 300
 
 
-def test_a_pipe_where_a_digest_or_a_receipt_could_be(machine: Machine) -> None:
+def test_pipes_among_digests_and_receipts_are_not_opened(machine: Machine) -> None:
     """A named pipe called FILE.md5 or among the receipts is not opened."""
     machine.file("a.bam")
     os.mkfifo(machine.home / "a.bam.md5")
@@ -50,7 +50,7 @@ def test_a_name_that_no_file_system_takes(machine: Machine, option: str) -> None
     assert "cannot be written" in ended.err
 
 
-def test_a_state_folder_that_cannot_be(machine: Machine) -> None:
+def test_an_impossible_state_folder(machine: Machine) -> None:
     """With an impossible state folder, the upload runs without a journal."""
     machine.file("a.bam")
     ended = machine.run("upload", "a.bam", *TO, env={"CAVATICA_STATE_DIR": str(machine.home / LONG)})

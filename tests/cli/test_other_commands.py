@@ -45,7 +45,7 @@ def test_an_upload_of_another_machine_is_listed_shown_and_finished_here(machine:
     assert machine.call("uploads", "list", "--json").out == ""
 
 
-def test_resume_goes_on_with_what_was_begun_here(machine: Machine) -> None:
+def test_resume_completes_uploads_of_this_machine(machine: Machine) -> None:
     """Resume without an ID completes every unfinished upload of this machine."""
     machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))
@@ -113,7 +113,7 @@ def test_doctor_finds_all_well_and_leaves_nothing_behind(machine: Machine) -> No
 
 
 @pytest.mark.parametrize("words", [("doctor",), ("upload", "a.bam", "--dry-run", *TO), ("uploads", "list")])
-def test_a_damaged_journal_is_told_by_whoever_sets_it_aside(machine: Machine, words: tuple[str, ...]) -> None:
+def test_a_damaged_journal_is_reported_by_each_command(machine: Machine, words: tuple[str, ...]) -> None:
     """A command that only reads also reports a damaged journal when it sets the journal aside."""
     machine.file("a.bam")
     machine.file("state/journal.sqlite", b"no database, but a text of some length" * 20)
@@ -173,7 +173,7 @@ def test_doctor_says_what_is_wrong(machine: Machine, fault: Fault, check: str, c
         ("HTTPS_PROXY", "http://[::1", "proxy", "The proxy for https in the environment is not a URL."),
     ],
 )
-def test_doctor_says_what_stands_in_the_way(
+def test_doctor_checks_variables_before_calls(
     machine: Machine, variable: str, value: str, check: str, sentence: str
 ) -> None:
     """Doctor checks the variables for certificates and proxies before it makes a call."""

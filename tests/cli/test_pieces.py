@@ -173,7 +173,7 @@ def test_a_share_has_a_share_of_the_calls() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=120), st.text(max_size=320), max_size=5))
-def test_metadata_that_is_let_through_keeps_the_limits(metadata: dict[str, str]) -> None:
+def test_valid_metadata_keeps_the_limits(metadata: dict[str, str]) -> None:
     """Valid metadata has keys of at most 100 bytes without “.” and “$”, and values of at most 300 bytes."""
     if not list(metadata_problems(metadata)):
         assert all(1 <= len(key.encode()) <= 100 and not set(key) & set(".$") for key in metadata)
@@ -237,7 +237,7 @@ def test_threads_that_wait_together_say_so_once(capsys: pytest.CaptureFixture[st
     assert len(told([*waits, (40.0, RateLimitWait(30.0))], capsys)) == 2
 
 
-def test_a_skipped_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_skipped_file_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A skipped file is reported with the reason."""
     assert told([(0.0, UploadSkipped("a\x1b", "It is there."))], capsys) == ["a\\x1b: skipped. It is there."]
 
@@ -258,7 +258,7 @@ def test_names_that_differ_are_shown_differently(names: list[str]) -> None:
     assert len(set(short)) == len(names) or len({name[-40:] for name in names}) < len(names)
 
 
-def test_reads_of_a_pair_are_told_apart() -> None:
+def test_similar_names_are_shown_differently() -> None:
     """Two names are shown differently, whether they differ at the start, in the middle or at the end."""
     for form in ("S1_R{}.fastq.gz" + "x" * 60, "x" * 60 + "_R{}.fastq.gz", "x" * 40 + "_R{}_" + "y" * 40):
         names = [form.format(number) for number in (1, 2)]

@@ -39,7 +39,7 @@ def with_key(key: str, value: object) -> Callable[[Reply], None]:
     ("source", "value"),
     [("a.bam", 1), *((source, value) for source in ("a.bam", "-") for value in (0, -1, 5 * 1024**3 + 1, 10**30))],
 )
-def test_part_sizes_that_cannot_be(machine: Machine, source: str, value: int) -> None:
+def test_impossible_part_sizes_are_errors(machine: Machine, source: str, value: int) -> None:
     """An impossible part size from the server is an error; nothing is completed or left open."""
     data = os.urandom(20_000)
     machine.file("a.bam", data)
@@ -63,7 +63,7 @@ def test_part_size_that_only_the_start_has_wrong(machine: Machine, value: int) -
     ("key", "value"),
     [("name", "other.bam"), ("size", 7), ("size", 0), ("project", "mlin/other"), ("parent", "f" * 24)],
 )
-def test_completion_that_names_another_file_is_looked_at(machine: Machine, key: str, value: object) -> None:
+def test_completion_that_names_another_file_is_checked(machine: Machine, key: str, value: object) -> None:
     """If a completion names another file, it is an error unless the right file is on the platform."""
     machine.file("a.bam", b"ACGT")
     ended = through(machine, COMPLETE, with_key(key, value), "upload", "a.bam", *TO)
@@ -138,13 +138,13 @@ def test_a_file_changed_while_it_goes_up_is_exit_code_5(machine: Machine, change
     assert machine.remote() == {"a.bam": path.read_bytes()}
 
 
-def test_a_file_that_says_it_is_empty_is_read(machine: Machine) -> None:
+def test_a_file_of_size_zero_is_read(machine: Machine) -> None:
     """Files of /proc, whose size is 0, are uploaded with their content."""
     assert machine.run("upload", "/proc/version", *TO).code == 0
     assert machine.remote() == {"version": Path("/proc/version").read_bytes()}
 
 
-def test_skipped_files_that_differ_are_told(machine: Machine) -> None:
+def test_skipped_files_that_differ_are_reported(machine: Machine) -> None:
     """Skipped files that differ are reported in a message, in the summary, and with a key of --json."""
     machine.file("a.bam", b"old")
     machine.call("upload", "a.bam", *TO)

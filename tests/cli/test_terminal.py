@@ -90,7 +90,7 @@ def test_no_color_is_obeyed(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 5)])
-def test_a_changed_file_is_asked_about(machine: Machine, answer: str, code: int) -> None:
+def test_the_user_is_asked_about_a_changed_file(machine: Machine, answer: str, code: int) -> None:
     """On a terminal, the old upload of a changed file is aborted only if the user agrees."""
     place: Path = machine.file("a.bam", bytes(300))
     machine.mock.faults.add(Fault("putPart", "no_etag", part=3, times=4))

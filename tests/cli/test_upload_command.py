@@ -18,7 +18,7 @@ TO = ("--project", PROJECT)
 GIB = 1 << 30
 
 
-def test_a_file_goes_up_whole_and_its_id_and_path_are_told(machine: Machine) -> None:
+def test_a_file_arrives_whole_and_its_id_and_path_are_printed(machine: Machine) -> None:
     """A file arrives whole with three calls, and standard output has its ID and path."""
     machine.file("a.bam", bytes(range(256)) * 9)
     ended = machine.run("upload", "a.bam", *TO)
@@ -41,7 +41,7 @@ def test_the_same_command_again_sends_nothing(machine: Machine) -> None:
     assert "1 already there" in again.err
 
 
-def test_a_file_touched_or_deleted_there_is_looked_at_anew(machine: Machine) -> None:
+def test_a_touched_or_deleted_file_is_checked_again(machine: Machine) -> None:
     """A file with only a new time is recognised by its MD5s; a file deleted on the platform is sent again."""
     place = machine.file("a.bam")
     machine.call("upload", "a.bam", *TO)
@@ -101,7 +101,7 @@ def test_a_tree_keeps_its_folders(machine: Machine) -> None:
     assert machine.mock.calls["startUpload"] == made["startUpload"]
 
 
-def test_a_manifest_brings_metadata(machine: Machine) -> None:
+def test_metadata_of_a_manifest_is_set(machine: Machine) -> None:
     """All files of a manifest get their metadata in one call, and the manifest takes precedence over the options."""
     machine.file("m.csv", b"file,sample,lane\r\nd/a.bam,S1,\r\nb.bam,S2,7\r\n")
     machine.file("d/a.bam")
@@ -167,7 +167,7 @@ def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
         ((), 2, "Usage: cavatica"),
     ],
 )
-def test_what_cannot_be_right_is_told_before_anything_is_sent(
+def test_wrong_usage_is_reported_before_anything_is_sent(
     machine: Machine, words: tuple[str, ...], code: int, says: str
 ) -> None:
     """Wrong usage gives one sentence and the right exit code, without an API call."""
@@ -213,9 +213,7 @@ def lines(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
     [(signal.SIGINT, 1), (signal.SIGINT, 2)]
     + [(number, 1) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU)],
 )
-def test_an_interrupted_run_says_how_to_go_on_and_the_command_does(
-    machine: Machine, number: signal.Signals, times: int
-) -> None:
+def test_an_interrupted_run_shows_a_command_that_resumes(machine: Machine, number: signal.Signals, times: int) -> None:
     """An interrupted run exits with 130, and the command that it shows sends only what is missing."""
     machine.file("a.bam", bytes(1_000_000))
     machine.mock.faults.add(Fault("putPart", "stall", times=None, after=2))
@@ -331,7 +329,7 @@ def test_shares_cover_a_batch(machine: Machine) -> None:
     assert machine.mock.calls["startUpload"] == 5
 
 
-def test_nobody_reads_the_output_and_the_upload_goes_on(machine: Machine) -> None:
+def test_a_closed_output_does_not_stop_the_upload(machine: Machine) -> None:
     """`cavatica upload … | head -0` uploads the file."""
     machine.file("a.bam")
     machine.file("b.bam", b"b")
@@ -395,7 +393,7 @@ def test_a_project_that_is_not_there(tmp_path: Any) -> None:
     assert "Check --project" in ended.err
 
 
-def test_a_file_that_another_process_brings_meanwhile_is_recognised(machine: Machine) -> None:
+def test_a_file_uploaded_by_another_process_is_recognised(machine: Machine) -> None:
     """Two processes with the same file upload it once: one waits for the other."""
     machine.file("a.bam", bytes(300_000))
     gate = Gate()

@@ -235,7 +235,7 @@ def test_damaged_answers(which: str, serve: Callable[..., Loopback], client_of: 
 
 
 @pytest.mark.parametrize("which", ANSWERS)
-def test_each_difference_is_told_once(
+def test_each_difference_is_reported_once(
     which: str, serve: Callable[..., Loopback], client_of: Callable[..., Api]
 ) -> None:
     """A difference from the document is reported once with operation and key, and a right answer never."""
@@ -284,7 +284,7 @@ def test_what_it_reads_of_a_part_url(serve: Callable[..., Loopback], client_of: 
 
 
 @pytest.mark.parametrize("part_size", [0, -1, 6 * 2**30, "much", None, 1.5, True, "99999999999999999999"])
-def test_a_part_size_that_cannot_be(
+def test_an_impossible_part_size(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], part_size: object
 ) -> None:
     """A part size that is not between 1 byte and 5 GiB is UnexpectedAnswer."""
@@ -358,9 +358,7 @@ def test_the_start_of_a_body_is_shown_without_secrets(
         assert len(caught.value.message) < 400
 
 
-def test_mistakes_of_the_caller_are_not_the_servers(
-    serve: Callable[..., Loopback], client_of: Callable[..., Api]
-) -> None:
+def test_wrong_arguments_are_not_wrong_answers(serve: Callable[..., Loopback], client_of: Callable[..., Api]) -> None:
     """A wrong argument is not reported as a wrong answer."""
     api = client_of(serve(answer(200, UPLOAD)))
     with pytest.raises(AttributeError):
@@ -476,7 +474,7 @@ def test_every_operation_has_a_method() -> None:
 @pytest.mark.parametrize("status", [200, 201, 202, 207])
 @pytest.mark.parametrize("body", [b"", b"done", {}, {"items": []}, {"items": "no"}, {"items": [{}]}, [1]])
 @pytest.mark.parametrize("is_set", [True, False])
-def test_edits_that_the_answer_says_nothing_of(
+def test_edits_missing_in_the_answer(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], status: int, body: object, is_set: bool
 ) -> None:
     """If the answer to a bulk leaves out a file, the file is requested to check its metadata."""
@@ -488,7 +486,7 @@ def test_edits_that_the_answer_says_nothing_of(
 
 
 @pytest.mark.parametrize("body", [b"", b"made", {}, {"name": "x"}, {"id": None}, {"id": ["f1"]}])
-def test_a_folder_whose_id_was_not_said(
+def test_a_folder_without_an_id_in_the_answer(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], body: object
 ) -> None:
     """After any success without an ID, a new folder is found by its name."""

@@ -77,7 +77,7 @@ def test_any_json_is_read(name: str, value: Any) -> None:
 
 
 @given(value=st.dictionaries(st.sampled_from(["upload_id", "part_size", "url", "id", "report", "headers"]), JSON))
-def test_what_steers_is_usable(value: dict[str, Any]) -> None:
+def test_records_are_usable(value: dict[str, Any]) -> None:
     """IDs fit in a path, part sizes are between 1 byte and 5 GiB, and URLs and headers can be sent."""
     try:
         started = records.read_started_upload(answer_of("startUpload", value))

@@ -187,7 +187,7 @@ def test_others_use_the_token_too() -> None:
     assert limiting.try_acquire() > 290
 
 
-def test_late_answer_says_nothing() -> None:
+def test_late_answer_does_not_count() -> None:
     """A late answer of the last window does not count against the next one."""
     clock = Clock(NOW)
     limiting = limiter(clock)
@@ -199,7 +199,7 @@ def test_late_answer_says_nothing() -> None:
     assert limiting.remaining == 99
 
 
-def test_server_that_goes_on_first() -> None:
+def test_later_reset_starts_the_next_window() -> None:
     """An answer with a later reset starts the next window, and calls in flight count in it."""
     limiting = limiter()
     limiting.record(headers(100, 50, 100))
@@ -322,7 +322,7 @@ CANNOT_BE_TRUE = {
 
 
 @pytest.mark.parametrize("said", CANNOT_BE_TRUE.values(), ids=CANNOT_BE_TRUE.keys())
-def test_what_cannot_be_true_locks_nobody_out(said: dict[str, str]) -> None:
+def test_impossible_headers_block_no_call(said: dict[str, str]) -> None:
     """Answers with impossible headers block no call."""
     limiting = limiter()
     for _ in range(50):
@@ -330,7 +330,7 @@ def test_what_cannot_be_true_locks_nobody_out(said: dict[str, str]) -> None:
         limiting.record(said)
 
 
-def test_one_last_word_is_not_for_ever() -> None:
+def test_limit_ends_with_its_window() -> None:
     """If only one answer had headers, the limit ends with its window."""
     clock = Clock(NOW)
     limiting = limiter(clock)
@@ -439,7 +439,7 @@ def test_two_at_the_end_of_a_window() -> None:
 
 
 @pytest.mark.parametrize("said", [headers(0, 0, now=time.time()), headers(1000, 0, 3e9, now=time.time())])
-def test_a_lying_server_is_served_to_the_end(said: dict[str, str]) -> None:
+def test_client_continues_after_impossible_headers(said: dict[str, str]) -> None:
     """After answers with impossible headers a client continues, on real connections too."""
     events: list[Event] = []
     with (

@@ -132,7 +132,7 @@ def test_start_that_did_not_act_is_sent_again(serve: Serve, client_of: ClientOf,
     assert len(server.requests) == 2
 
 
-def test_nobody_listens() -> None:
+def test_refused_connection() -> None:
     """A refused connection is retried for any operation, and the error says that nothing was done."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -203,7 +203,7 @@ def test_abort_whose_answer_was_lost(serve: Serve, client_of: ClientOf) -> None:
     ],
     ids=["token", "upload", "path"],
 )
-def test_final_answers_are_raised_at_once(
+def test_final_answers_are_raised_after_one_call(
     serve: Serve, client_of: ClientOf, reply: bytes, kind: type[ApiError]
 ) -> None:
     """An error that will not pass is raised after one call, with the operation's name."""
@@ -341,7 +341,7 @@ def endless(first: bytes, then: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize(("first", "then"), ENDLESS.values(), ids=ENDLESS.keys())
-def test_deadline_ends_an_answer_that_does_not(serve: Serve, client_of: ClientOf, first: bytes, then: bytes) -> None:
+def test_deadline_ends_an_endless_answer(serve: Serve, client_of: ClientOf, first: bytes, then: bytes) -> None:
     """An answer with any endless part ends at the deadline of the call."""
     client = client_of(serve(endless(first, then)), deadline=0.4, attempts=1)
     with pytest.raises(ConnectionFailed):
@@ -428,7 +428,7 @@ def test_encodings(serve: Serve, client_of: ClientOf, encoding: str) -> None:
     [("br", b"x"), ("gzip", gzip.compress(b"{}" * 99, mtime=0)[:20]), ("gzip", b"{}"), ("deflate", b"{")],
     ids=["not asked for", "cut off", "not gzip", "not deflate"],
 )
-def test_encodings_that_are_none(serve: Serve, client_of: ClientOf, encoding: str, body: bytes) -> None:
+def test_wrong_encodings(serve: Serve, client_of: ClientOf, encoding: str, body: bytes) -> None:
     """An answer with a wrong encoding or a cut body is an error of one sentence."""
     server = serve(answer(200, body, headers={"Content-Encoding": encoding}))
     with pytest.raises(ConnectionFailed, match="cannot be decoded"):
@@ -510,7 +510,7 @@ def test_completion_may_take_long(serve: Serve, client_of: ClientOf) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"deadline": 0}, {"timeout": -1}])
-def test_senseless_patience(wrong: dict[str, float]) -> None:
+def test_zero_attempts_or_time_are_refused(wrong: dict[str, float]) -> None:
     """Zero attempts and a zero deadline are refused."""
     with pytest.raises(UsageError):
         connect(TOKEN, "http://127.0.0.1:1/v2", **wrong)  # type: ignore[arg-type]

@@ -194,7 +194,7 @@ def test_retry_after() -> None:
 
 @pytest.mark.parametrize("said", ["99999999", "1e9", "-5", "Thu, 01 Jan 2099 00:00:00 GMT", "soon", "\u0663"])
 @pytest.mark.parametrize("code", [0, 8000, None])
-def test_retry_after_that_cannot_be_true(said: str, code: int | None) -> None:
+def test_impossible_retry_after(said: str, code: int | None) -> None:
     """An impossible Retry-After neither ends nor delays a call."""
     decision = attempts_of(READ).answered(*failure(503, code, {"Retry-After": said, "Date": DATE}))
     assert isinstance(decision, Retry)

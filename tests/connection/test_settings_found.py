@@ -197,7 +197,7 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["cavatic", "http://elsewhere.example/v2"])
-def test_an_endpoint_that_is_none_is_wrong_usage(wrong: str) -> None:
+def test_a_malformed_endpoint_is_wrong_usage(wrong: str) -> None:
     """A malformed endpoint is a UsageError, wherever it was found."""
     for given, environ in (({"endpoint": wrong}, {}), ({}, {"SB_API_ENDPOINT": wrong})):
         with pytest.raises(UsageError) as caught:
@@ -234,7 +234,7 @@ def test_normal_endpoint(text: str, normal: str) -> None:
     "host", ["127.0.0.1%2eevil.example", "127.0.0.1%25x", "localhost%2e", "a<b", 'a"b', "*", "a,b", "[::1]x", "[v1.x]"]
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_hosts_that_are_none(scheme: str, host: str) -> None:
+def test_impossible_hosts_are_refused(scheme: str, host: str) -> None:
     """An impossible host is refused, even if it starts with a loopback address."""
     with pytest.raises(UsageError, match="neither a URL"):
         normal_endpoint(f"{scheme}://{host}/v2")
@@ -300,7 +300,7 @@ def test_destination_is_one_of_two(wrong: dict[str, str]) -> None:
         ("timing", []),
     ],
 )
-def test_an_argument_of_another_type_is_told_in_one_sentence(name: str, value: object) -> None:
+def test_an_argument_of_another_type_is_one_sentence(name: str, value: object) -> None:
     """With an argument of a wrong type `connect` says what it needs, and shows no token."""
     given: dict[str, Any] = {"token": "t", "endpoint": "http://127.0.0.1:9/v2", name: value}
     with pytest.raises(UsageError) as caught:

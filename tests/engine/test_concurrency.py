@@ -92,7 +92,7 @@ def test_slow_link_loses_at_most_two_parts(rate: float, buffer: int) -> None:
     assert link.stored >= rate * RETEST_SECONDS / PART - 2
 
 
-def test_level_that_was_the_best_is_doubted_only_now_and_then() -> None:
+def test_higher_levels_are_tried_rarely() -> None:
     """On a slow link a third part is tried for less than a tenth of ten minutes."""
     link = Link(rate=15e6, buffer=10 * MIB)
     link.run(600)
@@ -101,7 +101,7 @@ def test_level_that_was_the_best_is_doubted_only_now_and_then() -> None:
 
 
 @pytest.mark.parametrize("each", [1e6, 5e6, 20e6])
-def test_more_connections_where_they_are_scarce(each: float) -> None:
+def test_limit_rises_if_connections_are_limited(each: float) -> None:
     """If each connection is limited, the limit of parts rises to 32 at any rate."""
     link = Link(each=each)
     link.run(60 if each < 5e6 else 20)
@@ -140,7 +140,7 @@ def test_empty_files_are_sent_side_by_side(size: int) -> None:
     assert link.limits[-1] == MOST_PARTS
 
 
-def test_fast_link_is_filled_at_once() -> None:
+def test_fast_link_is_filled_quickly() -> None:
     """Sixteen MiB within a tenth of a second raise the limit."""
     link = Link(rate=600e6)
     link.run(4 * STEP)
@@ -165,7 +165,7 @@ def test_small_parts_say_nothing_of_large_ones() -> None:
     assert link.concurrency.limit == LEAST_WITHOUT_ERRORS
 
 
-def test_no_more_connections_where_the_processors_are_busy() -> None:
+def test_no_more_connections_on_busy_processors() -> None:
     """If this process uses more than half of the CPU, no further parts are tried."""
     link = Link(each=100e6, busy_cores=1.2)
     link.run(20)

@@ -64,7 +64,7 @@ def patience(request: pytest.FixtureRequest, fault: dict[str, object]) -> None:
 @pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("fault", API_FAULTS, ids=named)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_trouble_with_the_api_passes(rig: Rig, operation: str, fault: dict[str, object]) -> None:
+def test_failure_of_an_api_call_is_retried(rig: Rig, operation: str, fault: dict[str, object]) -> None:
     """After one failure of an API call the file is whole, there is one file, and no part was sent twice."""
     rig.mock.faults.add(Fault(operation, **fault))  # type: ignore[arg-type]
     parts = 40 if operation == "reportUploadedParts" else PARTS
@@ -77,7 +77,7 @@ def test_trouble_with_the_api_passes(rig: Rig, operation: str, fault: dict[str, 
 
 @pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("fault", [*STORAGE_FAULTS, SLOW], ids=named)
-def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None:
+def test_failure_of_storage_is_retried(rig: Rig, fault: dict[str, object]) -> None:
     """After one failure of a put only that part is sent again, and the progress adds up to the file."""
     rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
     path = rig.file(PARTS * KIB)
@@ -89,7 +89,7 @@ def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None
 
 @pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("fault", STORAGE_FAULTS, ids=named)
-def test_lasting_trouble_with_storage_is_told(rig: Rig, fault: dict[str, object]) -> None:
+def test_lasting_failure_of_storage_is_reported(rig: Rig, fault: dict[str, object]) -> None:
     """If a part always fails, the error is one sentence after a bounded number of attempts, and there is no file."""
     rig.mock.faults.add(Fault("putPart", part=2, times=None, **fault))  # type: ignore[arg-type]
     path = rig.file(PARTS * KIB)
@@ -113,7 +113,7 @@ def test_lasting_trouble_with_storage_is_told(rig: Rig, fault: dict[str, object]
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("then", ["status", "close", "html", "lost_answer"])
-def test_lasting_trouble_with_the_api_is_told(rig: Rig, operation: str, then: str) -> None:
+def test_lasting_failure_of_the_api_is_reported(rig: Rig, operation: str, then: str) -> None:
     """If an API call always fails, the error is reported and no file is claimed; failed reports do no harm."""
     rig.mock.faults.add(Fault(operation, then, times=None, status=500))
     parts = 40 if operation == "reportUploadedParts" else PARTS
@@ -139,7 +139,7 @@ def test_lasting_trouble_with_the_api_is_told(rig: Rig, operation: str, then: st
     ("fault", "error"),
     [("corrupt", EtagMismatch), ("no_etag", MissingHeader), ("status", PartRefused)],
 )
-def test_error_says_what_it_was(rig: Rig, fault: str, error: type[CavaticaError]) -> None:
+def test_each_failure_has_its_error(rig: Rig, fault: str, error: type[CavaticaError]) -> None:
     """Each kind of lasting failure has its own error with a hint."""
     rig.mock.faults.add(Fault("putPart", fault, times=None, status=500))
     with pytest.raises(error) as caught:
@@ -158,7 +158,7 @@ def test_signed_urls_are_in_no_error_and_no_log(rig: Rig, caplog: pytest.LogCapt
     assert rig.mock.token not in shown
 
 
-def test_refused_url_is_asked_for_anew_without_counting(rig: Rig) -> None:
+def test_expired_url_is_replaced_without_counting(rig: Rig) -> None:
     """After a 403 a new URL is requested immediately, and concurrency is not lowered."""
     rig.mock.faults.add(Fault("putPart", "expired", part=1))
     with rig.uploader(jobs=4) as uploader:
@@ -167,7 +167,7 @@ def test_refused_url_is_asked_for_anew_without_counting(rig: Rig) -> None:
     assert [event.delay for event in rig.told(PartRetried)] == [0.0]
 
 
-def test_url_is_reused_where_storage_was_in_trouble(rig: Rig) -> None:
+def test_url_is_reused_after_an_error_of_storage(rig: Rig) -> None:
     """A 503 of storage costs no API call, since the URL is still valid."""
     rig.mock.faults.add(Fault("putPart", "status", status=503, times=3))
     path = rig.file(PARTS * KIB)

@@ -54,7 +54,7 @@ def test_file_arrives_whole(rig: Rig, jobs: int) -> None:
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("fault", [{"then": "reset", "after_bytes": 300 * KIB}, {"then": "close"}, {"then": "corrupt"}])
-def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None:
+def test_failure_of_storage_is_retried(rig: Rig, fault: dict[str, object]) -> None:
     """A connection that breaks within TLS, or a damaged part, costs one more attempt for that part."""
     rig.mock.faults.add(Fault("putPart", part=2, **fault))  # type: ignore[arg-type]
     path = rig.file(PARTS * 700 * KIB)
@@ -64,7 +64,7 @@ def test_trouble_with_storage_passes(rig: Rig, fault: dict[str, object]) -> None
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("fault", [{"then": "slow", "bytes_per_second": 1000}, {"then": "stall", "after_bytes": 100}])
-def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig, fault: dict[str, object]) -> None:
+def test_slow_storage_meets_the_deadline(rig: Rig, fault: dict[str, object]) -> None:
     """Over TLS too, a part that makes no progress fails at its deadline."""
     rig.mock.faults.add(Fault("putPart", times=None, **fault))  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="took too long"):
@@ -72,7 +72,7 @@ def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig, fault: dict[st
     assert rig.calls["putPart"] <= ATTEMPTS
 
 
-def test_unknown_authority_is_told_at_once(rig: Rig) -> None:
+def test_unknown_authority_is_reported_without_a_retry(rig: Rig) -> None:
     """A certificate of an unknown authority ends the upload without a retry, and the error says what to do."""
     with pytest.raises(CertificateUntrusted, match=r"the certificate of .* cannot be verified") as caught:
         rig.upload(rig.file(1))
@@ -81,7 +81,7 @@ def test_unknown_authority_is_told_at_once(rig: Rig) -> None:
     assert rig.told(Retrying) == []
 
 
-def test_unknown_authority_of_storage_is_told(rig: Rig) -> None:
+def test_unknown_authority_of_storage_is_reported(rig: Rig) -> None:
     """A certificate of storage from an unknown authority ends the upload the same way."""
     source = LocalFile(rig.file(10))
     store = Storage()
@@ -96,7 +96,7 @@ def test_unknown_authority_of_storage_is_told(rig: Rig) -> None:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_certificate_of_another_host_is_told(rigged: Callable[..., Rig], authority: trustme.CA) -> None:
+def test_certificate_of_another_host_is_refused(rigged: Callable[..., Rig], authority: trustme.CA) -> None:
     """A certificate for another host is refused."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("platform.example").configure_cert(context)
@@ -146,7 +146,7 @@ def test_this_machine_is_reached_without_a_proxy(rig: Rig, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("trusted")
-def test_proxy_that_refuses_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_that_refuses_is_reported(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a proxy refuses the credentials, the error names the variables, but not the password."""
     with ConnectProxy(credentials="other:one") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))

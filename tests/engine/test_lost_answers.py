@@ -43,9 +43,7 @@ def begin_elsewhere(rig: Rig, **options: Any) -> str:
 
 
 @pytest.mark.parametrize("theirs", [{"size": 7 * KIB, "part_size": KIB}, {"size": PARTS * KIB, "part_size": 2 * KIB}])
-def test_lost_start_does_not_take_what_another_machine_began(
-    rig: Rig, proxy: DriftingProxy, theirs: dict[str, int]
-) -> None:
+def test_lost_start_does_not_claim_another_upload(rig: Rig, proxy: DriftingProxy, theirs: dict[str, int]) -> None:
     """An open upload of the same name with another size or part size is not taken for the lost start."""
     path = rig.file(PARTS * KIB)
     begun: list[str] = []
@@ -100,7 +98,7 @@ def test_starts_that_are_never_answered_do_not_pile_up(rig: Rig, proxy: Drifting
 @pytest.mark.parametrize(
     "part_size", [0, -1, 1e30, 10**30, 5.5, "1024", "x", True, None, float("nan"), float("inf"), []]
 )
-def test_part_size_that_cannot_be(rig: Rig, proxy: DriftingProxy, part_size: Any, stream: bool) -> None:
+def test_impossible_part_size_of_a_start(rig: Rig, proxy: DriftingProxy, part_size: Any, stream: bool) -> None:
     """After a start with an impossible part size, the upload succeeds or fails, and leaves no upload open."""
     path = rig.file(PARTS * KIB)
     proxy.drift = Drift("POST", "/upload/multipart", in_json(lambda body: {**body, "part_size": part_size}))
@@ -189,7 +187,7 @@ def test_completion_that_names_another_file(rig: Rig, proxy: DriftingProxy, keep
         {"id": 7},
     ],
 )
-def test_completion_that_says_something_else_is_looked_into(
+def test_completion_that_describes_another_file_is_checked(
     rig: Rig, proxy: DriftingProxy, wrong: dict[str, Any]
 ) -> None:
     """If a completion describes another file, the file itself is requested, and it decides."""
@@ -202,7 +200,7 @@ def test_completion_that_says_something_else_is_looked_into(
 
 
 @pytest.mark.parametrize("answer", ["html", "bad_json"])
-def test_resume_without_a_word_of_the_server_goes_on(rig: Rig, answer: str) -> None:
+def test_resume_without_a_readable_answer(rig: Rig, answer: str) -> None:
     """If the answer to getUpload cannot be read, the upload resumes from the journal."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
@@ -215,7 +213,7 @@ def test_resume_without_a_word_of_the_server_goes_on(rig: Rig, answer: str) -> N
 @pytest.mark.parametrize(
     "failed", [Fault("completeUpload", "close"), Fault("completeUpload", "status", status=409, code=8007)]
 )
-def test_completion_goes_on_without_a_word_of_the_server(rig: Rig, failed: Fault) -> None:
+def test_completion_without_a_readable_answer(rig: Rig, failed: Fault) -> None:
     """After a completion without effect, a success of getUpload that cannot be read means that the upload is open."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(failed, Fault("getUpload", "html", times=None))

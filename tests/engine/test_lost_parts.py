@@ -22,7 +22,7 @@ def test_lost_parts_are_sent_again_in_the_same_run(rig: Rig, parts: list[int]) -
     assert rig.told(Notice)
 
 
-def test_storage_that_goes_on_losing_a_part_ends_in_an_error(rig: Rig) -> None:
+def test_part_that_storage_always_loses_is_an_error(rig: Rig) -> None:
     """The upload is started again once, with a notice; then the file fails, and no upload stays open."""
     rig.mock.faults.add(Fault("putPart", "lost_part", part=3, times=None))
     path = rig.file(PARTS * KIB)
@@ -36,7 +36,7 @@ def test_storage_that_goes_on_losing_a_part_ends_in_an_error(rig: Rig) -> None:
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
 
 
-def test_progress_takes_back_what_is_sent_again(rig: Rig) -> None:
+def test_progress_adds_up_to_the_file(rig: Rig) -> None:
     """However often parts are sent, the reported bytes add up to the file."""
     rig.mock.faults.add(Fault("putPart", "lost_part", part=2), Fault("putPart", "lost_part", part=4))
     rig.upload(rig.file(PARTS * KIB), part_size=KIB)

@@ -47,7 +47,7 @@ def test_failed_file_does_not_stop_the_others(rig: Rig) -> None:
     assert len(outcomes) == 6
 
 
-def test_biggest_files_begin_first(rig: Rig) -> None:
+def test_largest_files_start_first(rig: Rig) -> None:
     """The largest of the waiting files starts first."""
     requests = [request(rig, number, size=(number + 1) * KIB) for number in range(20)]
     with rig.uploader(jobs=1) as uploader:
@@ -77,7 +77,7 @@ def test_project_without_rights_stops_the_run(rigged: object) -> None:
     assert rig.api_calls <= 30
 
 
-def test_token_that_is_revoked_half_way(rig: Rig) -> None:
+def test_token_that_is_revoked_during_an_upload(rig: Rig) -> None:
     """If the token is revoked during an upload, the file fails, and resumes with another token."""
     path = rig.file(10 * KIB)
     rig.mock.faults.add(Fault("getPartUrl", "status", status=401, code=90001, after=5, times=None))

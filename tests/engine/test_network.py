@@ -39,7 +39,7 @@ PARTS = 6
 
 @pytest.mark.parametrize("retry_for", [0, 60, 3600])
 @pytest.mark.parametrize("error", [StorageError("reset"), PartRefused("busy", status=503), ConnectionFailed("no")])
-def test_trouble_of_the_network_is_tried_for_as_long_as_was_asked(retry_for: float, error: Exception) -> None:
+def test_network_failures_are_retried_for_the_given_time(retry_for: float, error: Exception) -> None:
     """A part is retried until --retry-for is over; failures of storage are retried eight times at least."""
     attempts, now, count = PartAttempts(retry_for=retry_for, deadline=float("inf")), 0.0, 1
     while (decision := attempts.decide(error, now, lambda _failures: 10.0)) is not None:
@@ -57,7 +57,7 @@ def test_rate_limit_costs_a_wait_and_never_the_part() -> None:
         assert attempts.decide(RateLimited("429", status=429), second, lambda _failures: 1.0) is not None
 
 
-def test_nothing_is_tried_beyond_the_deadline_of_the_part() -> None:
+def test_no_retry_after_the_deadline_of_the_part() -> None:
     """The deadline of a part holds for all its attempts and pauses together."""
     attempts = PartAttempts(retry_for=1000, deadline=100)
     assert attempts.decide(StorageError("reset"), 89, lambda _failures: 10.0) is not None
@@ -65,7 +65,7 @@ def test_nothing_is_tried_beyond_the_deadline_of_the_part() -> None:
 
 
 @pytest.mark.parametrize("error", [EtagMismatch("damaged"), PartRefused("no", status=400), Conflict("no", status=409)])
-def test_what_no_patience_mends_is_not_tried_for_long(error: Exception) -> None:
+def test_lasting_failures_are_retried_a_few_times(error: Exception) -> None:
     """Damaged bytes and refusals are retried a few times, whatever --retry-for is."""
     attempts, count = PartAttempts(retry_for=3600, deadline=float("inf")), 1
     while attempts.decide(error, 0, lambda _failures: 1.0) is not None:
@@ -92,7 +92,7 @@ def test_call_outlives_an_outage(rig: Rig, operation: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{"retry_for": -1}, {"stop_within": -0.1}, {"retry_for": float("nan")}])
-def test_times_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None:
+def test_negative_time_is_refused(rig: Rig, options: dict[str, float]) -> None:
     """A negative time is refused by name."""
     with pytest.raises(UsageError, match=next(iter(options))):
         rig.uploader(**options)
@@ -101,7 +101,7 @@ def test_times_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None
 # What is told of it
 
 
-def test_outage_is_told_once_a_minute() -> None:
+def test_outage_is_reported_once_a_minute() -> None:
     """An outage is reported after ten seconds, then once a minute, and when it ends."""
     hand, heard = Clock(), list[Event]()
     watch = OutageWatch(Emitter([heard.append]), Timing(), hand)
@@ -121,7 +121,7 @@ def test_outage_is_told_once_a_minute() -> None:
     assert last is heard[-1]
 
 
-def test_server_in_trouble_is_no_outage() -> None:
+def test_server_error_is_no_outage() -> None:
     """Any answer, even an error, shows that there is a connection."""
     hand, heard = Clock(), list[Event]()
     watch = OutageWatch(Emitter([heard.append]), Timing(), hand)

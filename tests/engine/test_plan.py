@@ -75,7 +75,7 @@ def test_budget_of_calls_makes_parts_larger() -> None:
     assert part_size_for(None) == 128 * MIB
 
 
-def test_wish_is_taken_where_it_is_possible() -> None:
+def test_requested_part_size_is_used_if_possible() -> None:
     """A requested part size is used if it is possible; if not, the error names a possible one."""
     assert part_size_for(GIB, 5 * MIB) == 5 * MIB
     assert part_size_for(None, 5 * MIB) == 5 * MIB
@@ -101,7 +101,7 @@ def test_answer_that_cannot_hold_the_file() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 5, -1])
-def test_there_is_no_such_part(number: int) -> None:
+def test_impossible_part_number(number: int) -> None:
     """A part number below 1 or above the number of parts is an error."""
     with pytest.raises(IndexError):
         Plan(10, 3).part(number)

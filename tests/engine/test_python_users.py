@@ -202,7 +202,7 @@ def test_what_is_no_list_of_requests(rig: Rig) -> None:
         ({"stop_within": 10**400}, "a time is 0 seconds or more"),
     ],
 )
-def test_mistakes(rig: Rig, wrong: dict[str, object], says: str) -> None:
+def test_wrong_values(rig: Rig, wrong: dict[str, object], says: str) -> None:
     """A wrong value is a UsageError that names the problem, and nothing is sent."""
     given = {"source": rig.file(10), "destination": PROJECT, **options(rig), **wrong}
     with pytest.raises(UsageError, match=says):
@@ -320,7 +320,7 @@ def test_a_file_does_not_wait_for_the_metadata_of_others(rig: Rig) -> None:
     assert ended == [None, "slow"]
 
 
-def test_a_refused_folder_is_asked_for_once(rig: Rig) -> None:
+def test_refused_folder_is_requested_once(rig: Rig) -> None:
     """If a folder is refused, it is requested once for all its files."""
     rig.mock.faults.add(Fault("createFolder", "status", status=403, code=5001, times=None))
     with rig.uploader() as uploader:

@@ -115,7 +115,7 @@ def test_journal_is_shared_by_processes(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_journal_is_begun_by_many_at_once(tmp_path: Path) -> None:
+def test_journal_is_created_by_many_threads(tmp_path: Path) -> None:
     """Several threads may create the journal at the same moment."""
     journals: list[Journal] = []
     threads = [threading.Thread(target=lambda: journals.append(Journal(tmp_path))) for _ in range(8)]
@@ -143,7 +143,7 @@ print(told, journal.unanswered("e", __import__("cavatica_upload").Destination(pr
 """
 
 
-def test_journal_is_begun_by_many_processes_at_once(tmp_path: Path) -> None:
+def test_journal_is_created_by_many_processes(tmp_path: Path) -> None:
     """Sixteen processes that start together share a journal that needs no shared memory."""
     command = [sys.executable, "-c", BEGINNER, str(tmp_path / "new")]
     many = [
@@ -193,7 +193,7 @@ def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [2**63, 2**70])
-def test_numbers_beyond_sqlite_are_kept_or_told(tmp_path: Path, number: int) -> None:
+def test_large_numbers_do_not_crash_the_journal(tmp_path: Path, number: int) -> None:
     """Times and sizes of any file are kept; a number too large for SQLite does not crash."""
     told: list[str] = []
     journal = Journal(tmp_path, told.append)
@@ -226,7 +226,7 @@ SPOILT = [
 
 
 @pytest.mark.parametrize("spoil", SPOILT)
-def test_spoilt_rows_are_passed_over(tmp_path: Path, spoil: str) -> None:
+def test_damaged_rows_are_skipped(tmp_path: Path, spoil: str) -> None:
     """A row that cannot be read is reported once and skipped."""
     told: list[str] = []
     journal = Journal(tmp_path, told.append)
@@ -254,7 +254,7 @@ def test_spoilt_rows_are_passed_over(tmp_path: Path, spoil: str) -> None:
         *(("starts", column) for column in ("name", "began")),
     ],
 )
-def test_wrong_types_are_passed_over(tmp_path: Path, table: str, column: str, value: str) -> None:
+def test_wrong_types_are_skipped(tmp_path: Path, table: str, column: str, value: str) -> None:
     """Values of wrong types in any column are skipped."""
     journal = Journal(tmp_path)
     journal.put(journal.add(entry()), sent(1))
@@ -471,7 +471,7 @@ def test_receipt_is_written_whole_and_read_again(tmp_path: Path) -> None:
         (" " * (16 * 1024 * 1024 + 1), "too large"),
     ],
 )
-def test_what_is_no_receipt(tmp_path: Path, text: str, message: str) -> None:
+def test_text_that_is_not_a_receipt(tmp_path: Path, text: str, message: str) -> None:
     """Text that is not a receipt is refused with a sentence that names the file."""
     path = tmp_path / "receipt.json"
     path.write_text(text)
@@ -508,7 +508,7 @@ def test_a_receipt_is_found_again_by_its_name(
         *({"parts": [part]} for part in ({}, None, {"number": 0, "size": 1, "md5": None, "etag": None})),
     ],
 )
-def test_spoilt_fields_make_no_receipt(tmp_path: Path, spoilt: dict[str, object]) -> None:
+def test_receipt_with_impossible_values_is_refused(tmp_path: Path, spoilt: dict[str, object]) -> None:
     """A receipt with an impossible value is refused."""
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
@@ -537,7 +537,7 @@ def test_verify_finds_the_part_that_differs(tmp_path_factory: pytest.TempPathFac
         assert found.wrong_parts == (at // 10 + 1,)
 
 
-def test_verify_says_what_it_cannot_know(tmp_path: Path) -> None:
+def test_verify_fails_if_it_cannot_compare(tmp_path: Path) -> None:
     """Another size, a receipt without MD5s and one whose parts do not fit are no success."""
     path = tmp_path / "file"
     path.write_bytes(CONTENT)

@@ -134,7 +134,7 @@ def test_damaged_journal_is_set_aside(rig: Rig, half: Path) -> None:
     assert len(list(rig.state.glob("journal.sqlite.damaged-*"))) == 1
 
 
-def test_upload_gone_starts_anew(rig: Rig, half: Path) -> None:
+def test_aborted_upload_is_started_again(rig: Rig, half: Path) -> None:
     """If somebody aborted the upload, a new one is started, with a message."""
     (upload,) = rig.mock.uploads()
     with rig.uploader() as uploader:
@@ -174,7 +174,7 @@ def test_moved_file_is_the_same_file(rig: Rig, half: Path) -> None:
     assert rig.stored(receipt) == moved.read_bytes()
 
 
-def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None:
+def test_server_overrules_the_journal(rig: Rig, half: Path) -> None:
     """A part that was replaced on the server is sent again, with a message."""
     (upload,) = rig.mock.uploads()
     from cavatica_upload.engine.checkpoints import report_of
@@ -189,7 +189,7 @@ def test_server_is_right_where_the_journal_differs(rig: Rig, half: Path) -> None
     assert "The server has other bytes of 1 part than the journal says" in notices(rig)
 
 
-def test_completion_that_nobody_saw_is_found(rig: Rig) -> None:
+def test_completion_without_an_answer_is_found(rig: Rig) -> None:
     """If a run died before the answer to its completion, the next run finds the file and sends nothing."""
     path = rig.file(3 * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
@@ -218,7 +218,7 @@ def test_completion_without_effect_is_made_again_with_a_new_upload(rig: Rig) -> 
     assert rig.mock.uploads() == []
 
 
-def test_start_that_nobody_saw_is_found(rig: Rig) -> None:
+def test_start_without_an_answer_is_found(rig: Rig) -> None:
     """A start whose answer was lost is found, and not made twice."""
     path = rig.file(3 * KIB)
     rig.mock.faults.add(Fault("startUpload", "lost_answer"))
@@ -227,7 +227,7 @@ def test_start_that_nobody_saw_is_found(rig: Rig) -> None:
     assert "was found on the server and is used" in notices(rig)
 
 
-def test_start_that_nobody_lived_to_see_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_missing_in_the_journal_is_found(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a run died before it wrote the upload to the journal, the next run uses that upload."""
     path = rig.file(3 * KIB)
     with monkeypatch.context() as context:
@@ -245,7 +245,7 @@ def test_start_that_nobody_lived_to_see_is_found(rig: Rig, monkeypatch: pytest.M
     assert rig.calls["startUpload"] == 1
 
 
-def test_second_uploader_of_a_file_is_told(rig: Rig) -> None:
+def test_second_uploader_of_a_file_is_refused_or_waits(rig: Rig) -> None:
     """If another process uploads the file, a second one gets an error, or waits for the same receipt on request."""
     path = rig.file(PARTS * KIB)
     going, go_on = threading.Event(), threading.Event()
@@ -299,7 +299,7 @@ def test_journal_of_a_later_version_stops_nothing(rig: Rig) -> None:
     assert [aside.read_bytes() for aside in rig.state.glob("journal.sqlite.damaged-*")] == [before]
 
 
-def test_upload_goes_on_without_a_journal(rig: Rig) -> None:
+def test_upload_continues_without_a_journal(rig: Rig) -> None:
     """If the journal can no longer be written, the upload continues, with one message."""
     path = rig.file(PARTS * KIB)
 
@@ -313,7 +313,7 @@ def test_upload_goes_on_without_a_journal(rig: Rig) -> None:
     assert notices(rig).count("cannot be used") == 1
 
 
-def test_stopped_upload_goes_on(rig: Rig) -> None:
+def test_stopped_upload_is_resumed(rig: Rig) -> None:
     """After cancel() the stored parts are reported, the error says how to resume, and the next run does."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("putPart", "delay", seconds=0.5, after=4, times=None))
@@ -333,7 +333,7 @@ def test_stopped_upload_goes_on(rig: Rig) -> None:
     assert rig.mock.bytes_received == PARTS * KIB
 
 
-def test_unreadable_file_is_told(rig: Rig, half: Path) -> None:
+def test_unreadable_file_is_reported(rig: Rig, half: Path) -> None:
     """If the file to resume is gone, the error is one sentence, and the upload stays open."""
     half.unlink()
     with pytest.raises(SourceError, match="does not exist"):

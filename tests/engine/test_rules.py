@@ -92,7 +92,7 @@ def test_every_error_is_tried_a_bounded_number_of_times(error: Exception, tries:
     assert count == tries
 
 
-def test_first_refused_url_is_no_failure() -> None:
+def test_first_expired_url_is_no_failure() -> None:
     """The first time a URL has expired a new one is requested immediately; the second time is a failure."""
     attempts = PartAttempts(retry_for=0.0, deadline=float("inf"))
     first = attempts.decide(UrlExpired("expired", status=403), 0.0, lambda failures: float(failures))
@@ -131,7 +131,7 @@ def test_throttle_needs_a_rate() -> None:
 
 
 @pytest.mark.parametrize("error", [Unauthorized("token", status=401), CertificateUntrusted("unknown authority")])
-def test_what_holds_for_every_file_breaks_the_circuit_at_once(error: Exception) -> None:
+def test_failure_of_every_file_ends_the_run(error: Exception) -> None:
     """A refused token and a certificate that cannot be verified end the run."""
     circuit = CircuitBreaker()
     circuit.failed(error)
@@ -154,7 +154,7 @@ def test_circuit() -> None:
     assert isinstance(circuit.error, Forbidden)
 
 
-def test_server_clock_is_believed() -> None:
+def test_expiry_follows_the_server_clock() -> None:
     """The expiry of a URL is read from the server's clock."""
     hand = Clock()
     clock = ServerClock(now=hand)
@@ -185,7 +185,7 @@ def test_etags_are_compared_bare(etag: str, bare: str) -> None:
     assert not same_etag(None, None)
 
 
-def test_bytes_are_told_in_sums_before_what_follows_them() -> None:
+def test_bytes_are_summed_before_the_next_event() -> None:
     """Listeners get bytes in sums, and always before the events that follow them."""
     heard: list[Event] = []
     emitter = Emitter([heard.append])

@@ -64,7 +64,7 @@ def test_stop_at_other_moments(rig: Rig, kind: type) -> None:
     assert rig.mock.files() == []
 
 
-def test_completion_that_was_asked_for_before_is_told(rig: Rig) -> None:
+def test_completion_in_progress_is_waited_for(rig: Rig) -> None:
     """A stop waits for a completion in progress, and the outcome is the file."""
     path = rig.file(KIB)
     with rig.uploader() as uploader:

@@ -86,7 +86,7 @@ def test_file_deleted_while_it_goes_up(rig: Rig) -> None:
         (lambda path: path.symlink_to("/dev/null"), "is not a regular file"),
     ],
 )
-def test_what_is_no_file(rig: Rig, make: object, message: str) -> None:
+def test_source_that_is_not_a_file(rig: Rig, make: object, message: str) -> None:
     """What cannot be uploaded is reported in a sentence, before any call."""
     path = rig.folder / "odd"
     make(path)  # type: ignore[operator]
@@ -95,7 +95,7 @@ def test_what_is_no_file(rig: Rig, make: object, message: str) -> None:
     assert rig.api_calls == 0
 
 
-def test_read_error_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_error_is_reported(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read error in the middle of a part is an error of one sentence, and nothing is completed."""
     path = rig.file(PARTS * KIB)
     real = os.pread
@@ -111,7 +111,7 @@ def test_read_error_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rig.mock.files() == []
 
 
-def test_storage_that_takes_for_ever_meets_the_deadline(rig: Rig) -> None:
+def test_slow_storage_meets_the_deadline(rig: Rig) -> None:
     """If storage reads a few bytes a second, the part fails at its deadline."""
     rig.mock.faults.add(Fault("putPart", "slow", bytes_per_second=1000, times=None))
     with pytest.raises(StorageError):
@@ -170,7 +170,7 @@ def test_clock_that_is_wrong_by_an_hour(rig: Rig, hours: int, monkeypatch: pytes
     assert rig.calls["getPartUrl"] == PARTS
 
 
-def test_short_lived_urls_are_asked_for_again(rigged: object) -> None:
+def test_short_lived_urls_are_requested_again(rigged: object) -> None:
     """URLs that expire after a second are requested again, and the file is whole."""
     rig = rigged(part_url_lifetime=1.0)  # type: ignore[operator]
     path = rig.file(PARTS * KIB)
@@ -242,7 +242,7 @@ def test_memory_stays_small(rig: Rig, jobs: int | None, part_size: int) -> None:
     assert int(done.stdout) < 100 * 1024  # KiB
 
 
-def test_without_room_for_the_spool_a_stream_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_without_room_for_temporary_files_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a part of a stream cannot be kept in a temporary file, the upload fails with a sentence and is aborted."""
     import io
 
@@ -277,7 +277,7 @@ def test_without_a_temporary_file_a_stream_fails(rig: Rig, monkeypatch: pytest.M
     assert rig.mock.uploads() == []
 
 
-def test_a_stream_that_does_not_wait(rig: Rig) -> None:
+def test_non_blocking_stream_is_refused(rig: Rig) -> None:
     """A non-blocking stream, which returns None, is refused, and nothing is completed."""
     import io
 
@@ -322,7 +322,7 @@ def test_permission_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("step", ["open", "put", "finish"])
-def test_fault_of_our_own_ends_the_file(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_unexpected_exception_ends_the_file(rig: Rig, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """An unexpected exception in a step ends the file with that exception."""
 
     def unforeseen(*_: object, **__: object) -> None:

@@ -106,7 +106,7 @@ def test_touched_file_is_read_again(rig: Rig) -> None:
     assert "read again and compared" in " ".join(event.text for event in rig.told(Notice))
 
 
-def test_resumed_file_that_nobody_touched_is_not_read_again(rig: Rig) -> None:
+def test_unchanged_resumed_file_is_not_read_again(rig: Rig) -> None:
     """If the identity did not change, the parts of an earlier run are not read again."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
@@ -136,7 +136,7 @@ def test_same_bytes_under_another_identity_are_kept(rig: Rig, how: str) -> None:
     assert proofs(receipt) == {"read again", "as sent"}
 
 
-def test_file_that_says_it_is_empty_is_read(rig: Rig) -> None:
+def test_file_of_size_zero_is_read(rig: Rig) -> None:
     """A size of 0 is checked by reading a byte."""
     content = Path("/proc/version").read_bytes()
     assert Path("/proc/version").stat().st_size == 0
@@ -159,7 +159,7 @@ def stranger(rig: Rig, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, "close", "reset", "html"])
-def test_file_of_somebody_else_is_not_taken_for_ours(rig: Rig, fault: str | None) -> None:
+def test_file_of_another_user_is_not_claimed(rig: Rig, fault: str | None) -> None:
     """If our upload is gone and a new file has its name and size, the error names that file."""
     path = rig.file(PARTS * KIB)
     if fault is not None:
@@ -172,7 +172,7 @@ def test_file_of_somebody_else_is_not_taken_for_ours(rig: Rig, fault: str | None
     assert rig.mock.file_bytes(file["id"]) == theirs
 
 
-def test_file_that_nothing_can_prove_is_told(rig: Rig) -> None:
+def test_file_that_cannot_be_compared_is_reported(rig: Rig) -> None:
     """If its bytes cannot be read back either, the error says that the file may be ours."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
@@ -190,7 +190,7 @@ def test_own_file_after_a_lost_answer_is_found(rig: Rig, size: int) -> None:
     assert rig.calls["startUpload"] == 1
 
 
-def test_old_file_is_not_taken_for_the_new_one(rig: Rig) -> None:
+def test_old_file_is_not_mistaken_for_the_new_one(rig: Rig) -> None:
     """If an upload overwrites a file of the same name and size, the old file is not taken for the new one."""
     first = rig.upload(rig.file(PARTS * KIB), part_size=KIB)
     path = rig.file(PARTS * KIB, seed=2)
@@ -283,14 +283,14 @@ def test_what_is_expected_must_match(rig: Rig, stream: bool, expected: dict[str,
     "options",
     [{"expect_md5": "x"}, {"expect_size": -1}, {"expect_md5": "0" * 32, "digest": "sha256"}],
 )
-def test_expectations_that_cannot_be(rig: Rig, options: dict[str, object]) -> None:
+def test_impossible_expectations_are_refused(rig: Rig, options: dict[str, object]) -> None:
     """An impossible expected size or MD5 is refused before anything is sent."""
     with pytest.raises(UsageError):
         rig.upload(rig.file(1), **options)
     assert rig.api_calls == 0
 
 
-def test_identity_of_parts_is_told_in_the_receipt(rig: Rig) -> None:
+def test_receipt_has_the_identity(rig: Rig) -> None:
     """The receipt has the identity of the file, with the time of its last change."""
     path = rig.file(10)
     receipt = rig.upload(path)

@@ -85,7 +85,7 @@ def test_receipt_is_kept_and_can_be_read(rig: Rig) -> None:
     assert rig.told(UploadCompleted)[0].receipt == receipt
 
 
-def test_no_verify_takes_no_md5_and_says_so(rig: Rig) -> None:
+def test_no_verify_is_in_the_receipt(rig: Rig) -> None:
     """Without verification the file arrives, and the receipt says that it is not verified."""
     path = rig.file(3 * PART)
     receipt = rig.upload(path, uploader={"verify": False})
@@ -95,7 +95,7 @@ def test_no_verify_takes_no_md5_and_says_so(rig: Rig) -> None:
     assert receipt.composite is None
 
 
-def test_etag_that_is_no_md5_is_not_proof(rig: Rig) -> None:
+def test_etag_that_is_no_md5_proves_nothing(rig: Rig) -> None:
     """An ETag that is no MD5 is accepted, and the receipt lists the part as not verified."""
     rig.mock.faults.add(Fault("putPart", "etag", part=2, value="opaque-1"))
     receipt = rig.upload(rig.file(3 * PART))
@@ -124,7 +124,7 @@ def test_taken_name(rig: Rig) -> None:
     assert first.file_id not in {file["id"] for file in rig.mock.files()}
 
 
-def test_name_is_asked_for_only_where_it_matters(rig: Rig) -> None:
+def test_name_is_looked_up_only_if_needed(rig: Rig) -> None:
     """To fail or overwrite, no extra call looks up the name."""
     rig.upload(rig.file(10))
     over = rig.upload(rig.file(10, seed=2), if_exists="overwrite")
@@ -239,7 +239,7 @@ def test_sidecar_that_is_wrong_stops_completion(rig: Rig) -> None:
     assert rig.calls["completeUpload"] == 0
 
 
-def test_one_part_at_a_time_where_the_platform_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_part_at_a_time_if_the_platform_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """`parallel_uploads: false` is obeyed."""
     with rig.uploader(jobs=8) as uploader:
         start = uploader.api.start_upload
@@ -266,7 +266,7 @@ def test_one_part_at_a_time_where_the_platform_says_so(rig: Rig, monkeypatch: py
     assert len(at_once) == 20
 
 
-def test_events_tell_the_story(rig: Rig) -> None:
+def test_events_of_an_upload(rig: Rig) -> None:
     """Listeners get the start, each part, all bytes and the end."""
     path = rig.file(4 * PART)
     rig.upload(path)
@@ -303,14 +303,14 @@ def test_cap_of_bytes_per_second_is_kept(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("options", [{"jobs": 0}, {"jobs": 65}, {"bwlimit": 0}])
-def test_settings_that_cannot_be_right(rig: Rig, options: dict[str, float]) -> None:
+def test_impossible_settings_are_refused(rig: Rig, options: dict[str, float]) -> None:
     """Impossible settings are refused by name."""
     with pytest.raises(UsageError, match=next(iter(options))):
         rig.uploader(**options)
 
 
 @pytest.mark.parametrize("options", [{"if_exists": "maybe"}, {"changed": "x"}, {"digest": "crc"}, {"md5": "zz"}])
-def test_requests_that_cannot_be_right(options: dict[str, str]) -> None:
+def test_impossible_requests_are_refused(options: dict[str, str]) -> None:
     """Impossible requests are refused when they are made."""
     with pytest.raises(UsageError):
         UploadRequest(source="x", destination=PROJECT, **options)  # type: ignore[arg-type]

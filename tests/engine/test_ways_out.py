@@ -108,7 +108,7 @@ def test_only_what_is_missing_is_sent_again(rig: Rig, proxy: DriftingProxy) -> N
     assert rig.calls["startUpload"] == 1
 
 
-def test_server_that_never_completes_is_told(rig: Rig) -> None:
+def test_server_that_never_completes_is_reported(rig: Rig) -> None:
     """If a second upload cannot be completed either, the error says so, and no upload stays open."""
     path = rig.file(PARTS * KIB)
     rig.mock.faults.add(Fault("completeUpload", "status", status=409, code=8007, times=None))
@@ -122,7 +122,7 @@ def test_server_that_never_completes_is_told(rig: Rig) -> None:
 
 @pytest.mark.parametrize("spoilt", ['{"ETag": "00000000000000000000000000000000"}', "{}", '{"ETag": 7}', "nonsense"])
 @pytest.mark.parametrize("reported", [False, True])
-def test_etags_spoilt_in_the_journal(rig: Rig, spoilt: str, reported: bool) -> None:
+def test_wrong_etags_in_the_journal(rig: Rig, spoilt: str, reported: bool) -> None:
     """Wrong ETags in the journal cost at most sending these parts again."""
     path = rig.file(PARTS * KIB)
     if not reported:
@@ -147,7 +147,7 @@ def test_part_size_that_changed_on_the_server(rig: Rig, proxy: DriftingProxy) ->
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip", "overwrite", "rename"])
 @pytest.mark.parametrize("again", ["fail", "skip", "overwrite", "rename"])
-def test_name_that_was_taken_meanwhile(rig: Rig, if_exists: str, again: str) -> None:
+def test_name_taken_since_the_start(rig: Rig, if_exists: str, again: str) -> None:
     """If the name was taken since the start, this run's `if_exists` decides, and no upload stays open."""
     path = rig.file(PARTS * KIB)
     begin(rig, path, if_exists=if_exists)
@@ -177,7 +177,7 @@ def test_name_that_was_taken_meanwhile(rig: Rig, if_exists: str, again: str) -> 
 
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip", "overwrite", "rename"])
-def test_name_that_is_taken_while_the_file_goes_up(rig: Rig, if_exists: str) -> None:
+def test_name_taken_during_the_upload(rig: Rig, if_exists: str) -> None:
     """If the name is taken during the upload, `if_exists` decides."""
     path = rig.file(PARTS * KIB)
     other = rig.folder / "elsewhere" / "sample.bam"
@@ -207,7 +207,7 @@ def test_name_that_is_taken_while_the_file_goes_up(rig: Rig, if_exists: str) -> 
         assert rig.mock.uploads() == []
 
 
-def test_overwriting_does_not_outlive_its_run(rig: Rig) -> None:
+def test_overwrite_does_not_apply_to_later_runs(rig: Rig) -> None:
     """A run without `overwrite` replaces no file, even if it resumes an upload that had it."""
     theirs = rig.upload(rig.file(10, seed=3), part_size=KIB)
     path = rig.file(PARTS * KIB)
@@ -219,7 +219,7 @@ def test_overwriting_does_not_outlive_its_run(rig: Rig) -> None:
     assert [file["id"] for file in rig.mock.files()] == [theirs.file_id]
 
 
-def test_other_intent_with_a_free_name_goes_on(rig: Rig) -> None:
+def test_other_if_exists_with_a_free_name_resumes(rig: Rig) -> None:
     """If nobody took the name, a run with another `if_exists` resumes and sends nothing twice."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
@@ -271,7 +271,7 @@ SPOILS = [
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_spoilt_journal_never_blocks(rig: Rig, spoil: str) -> None:
+def test_damaged_journal_never_blocks(rig: Rig, spoil: str) -> None:
     """With any values in the journal, the file arrives whole."""
     path = rig.file(PARTS * KIB)
     begin(rig, path)
@@ -279,7 +279,7 @@ def test_spoilt_journal_never_blocks(rig: Rig, spoil: str) -> None:
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
 
 
-def test_spoilt_start_never_blocks(rig: Rig) -> None:
+def test_impossible_start_never_blocks(rig: Rig) -> None:
     """A start in the journal with an impossible time is not looked for without end."""
     path = rig.file(PARTS * KIB)
     rig.upload(path, part_size=KIB, name="other")
@@ -310,7 +310,7 @@ def test_spoilt_start_never_blocks(rig: Rig) -> None:
         ('"verified": true', '"verified": "yes"'),
     ],
 )
-def test_spoilt_receipts_never_block(rig: Rig, spoil: tuple[str, str]) -> None:
+def test_damaged_receipts_never_block(rig: Rig, spoil: tuple[str, str]) -> None:
     """A receipt that cannot be read is ignored."""
     path = rig.file(10)
     receipt = rig.upload(path)
@@ -355,7 +355,7 @@ def test_times_of_the_journal_are_utc(rig: Rig, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("first", "then"), [("overwrite", "fail"), ("overwrite", "rename"), ("overwrite", "skip")])
-def test_a_lost_start_that_was_to_overwrite_is_not_gone_on_with(rig: Rig, first: str, then: str) -> None:
+def test_lost_start_that_was_to_overwrite_is_not_resumed(rig: Rig, first: str, then: str) -> None:
     """A lost start that was to overwrite is not resumed by a run that does not overwrite."""
     other = rig.upload(rig.file(300, "other", seed=2), name="a.bam")
     path = rig.file(PARTS * KIB, "a.bam")

@@ -190,7 +190,7 @@ def test_answer_of_another_version_is_no_part(rig: Rig, answer: object) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, None])
-def test_executor_that_never_works_is_given_up(rig: Rig, size: int | None) -> None:
+def test_executor_that_always_fails_is_replaced(rig: Rig, size: int | None) -> None:
     """If all workers fail, messages say why, and that this machine sends the parts."""
 
     def send(_number: int, _task: PartTask) -> Any:
@@ -207,7 +207,7 @@ def test_executor_that_never_works_is_given_up(rig: Rig, size: int | None) -> No
 
 
 @pytest.mark.parametrize("error", [RuntimeError("cannot schedule new futures after shutdown"), BrokenExecutor("gone")])
-def test_executor_that_takes_nothing_is_given_up(rig: Rig, error: Exception) -> None:
+def test_executor_that_was_shut_down_is_replaced(rig: Rig, error: Exception) -> None:
     """An executor that was shut down costs one message."""
 
     class Closed(Executor):
@@ -446,7 +446,7 @@ def test_calls_as_the_limit_are_said(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, float("nan")])
-def test_rate_that_is_none_is_refused(rig: Rig, rate: float) -> None:
+def test_rate_of_zero_is_refused(rig: Rig, rate: float) -> None:
     """A rate of zero or less is refused."""
     with pytest.raises(UsageError, match="expected_rate"):
         rig.uploader(expected_rate=rate)

@@ -81,7 +81,7 @@ def test_a_wheel_without_the_library(tree: Path, environment: dict[str, str], sa
 
 
 @pytest.mark.parametrize("compiler", [COMPILER] if COMPILER else [])
-def test_compiled_again_only_where_the_source_is_newer(tree: Path, compiler: str) -> None:
+def test_compiled_again_only_if_the_source_is_newer(tree: Path, compiler: str) -> None:
     """The library is compiled again only if lanes.c is newer."""
     build = ["-c", f"import runpy; print(runpy.run_path('{PACKAGE}/build.py')['build']())"]
     library, source = tree / PACKAGE / "liblanes.so", tree / PACKAGE / "lanes.c"

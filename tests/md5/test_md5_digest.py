@@ -85,7 +85,7 @@ def test_any_split_over_threads(lanes: int, parts: list[list[int]]) -> None:
 
 
 @pytest.mark.parametrize("forced", ["hashlib", ""])
-def test_whichever_is_chosen(forced: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_implementation_follows_the_environment(forced: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """new_digest() follows the environment, implementation() names the choice, and the MD5s are right."""
     monkeypatch.setenv(VARIABLE, forced)
     _pool.cache_clear()
@@ -97,7 +97,7 @@ def test_whichever_is_chosen(forced: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
 
 
-def test_hashlib_where_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashlib_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the library hashlib is used, and CAVATICA_MD5=lanes is an error that says what to do."""
     monkeypatch.setattr(md5_package, "load", lambda: None)
     _pool.cache_clear()
@@ -110,7 +110,7 @@ def test_hashlib_where_nothing_was_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     assert "compiler" in str(caught.value.hint)
 
 
-def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown implementation is refused every time."""
     monkeypatch.setenv(VARIABLE, "sha1")
     _pool.cache_clear()
@@ -120,7 +120,7 @@ def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @widest
-def test_going_on_after_a_look(lanes: int) -> None:
+def test_update_after_hexdigest(lanes: int) -> None:
     """After hexdigest() more blocks may follow, and it returns the same if called twice."""
     part, known = LaneDigest(Pool(LIBRARY, lanes)), md5()
     for size in (0, 5, 64, 59, 1000, BLOCK):
@@ -130,7 +130,7 @@ def test_going_on_after_a_look(lanes: int) -> None:
 
 
 @widest
-def test_who_hashes_takes_the_others_along(lanes: int) -> None:
+def test_finishing_hashes_waiting_blocks_of_others(lanes: int) -> None:
     """A digest that is finished also hashes a waiting block of each other digest."""
     pool = Pool(LIBRARY, lanes)
     first, second = LaneDigest(pool), LaneDigest(pool)
@@ -143,7 +143,7 @@ def test_who_hashes_takes_the_others_along(lanes: int) -> None:
 
 
 @some_lanes
-def test_enough_to_fill_the_lanes_is_hashed(lanes: int) -> None:
+def test_full_lanes_are_hashed(lanes: int) -> None:
     """If as many digests as lanes have a block each, all blocks are hashed."""
     pool = Pool(LIBRARY, lanes)
     parts = [LaneDigest(pool) for _ in range(lanes)]
@@ -190,7 +190,7 @@ def test_a_thread_waits_while_another_hashes(lanes: int) -> None:
 
 
 @widest
-def test_an_abandoned_digest_goes_with_its_blocks(lanes: int) -> None:
+def test_a_dropped_digest_is_freed(lanes: int) -> None:
     """A digest that is dropped is freed immediately, and the others continue."""
     pool = Pool(LIBRARY, lanes)
     gone = LaneDigest(pool)
@@ -203,7 +203,7 @@ def test_an_abandoned_digest_goes_with_its_blocks(lanes: int) -> None:
 
 
 @widest
-def test_a_digest_that_stands_still_holds_up_nobody(lanes: int) -> None:
+def test_an_idle_digest_does_not_block_others(lanes: int) -> None:
     """More idle digests than lanes do not block the others."""
     pool = Pool(LIBRARY, lanes)
     silent = [LaneDigest(pool) for _ in range(2 * lanes)]

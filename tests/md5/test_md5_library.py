@@ -26,7 +26,7 @@ def expected(messages: list[bytes]) -> list[str]:
     return [md5(message).hexdigest() for message in messages]
 
 
-def test_it_is_here_where_a_compiler_is() -> None:
+def test_library_is_built_if_there_is_a_compiler() -> None:
     """If the machine has a C compiler, the library is built and gives right MD5s."""
     assert (LIBRARY is not None) == (COMPILER is not None), "run make install"
 
@@ -68,7 +68,7 @@ def test_a_length_beyond_64_bits_of_bits() -> None:
 
 
 @pytest.mark.parametrize("lanes", WIDTHS[-1:])
-def test_a_library_that_errs_is_not_used(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_with_a_wrong_md5_is_not_used(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that gives one wrong MD5 at one width is not used."""
     right = Library.advance
 

@@ -35,7 +35,7 @@ def test_the_wheels_are_typed(wheels):
         assert f"{package}/py.typed" in wheels[wheel].namelist()
 
 
-def test_the_client_stands_alone(wheels, tmp_path):
+def test_the_client_imports_no_other_package(wheels, tmp_path):
     """The generated client imports none of our other packages."""
     wheels["cavatica_client"].extractall(tmp_path)
     code = (

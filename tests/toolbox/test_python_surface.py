@@ -16,7 +16,7 @@ from tests.toolbox.conftest import ROOT, TOOLS
         ("client.py", "", "", None),
     ],
 )
-def test_what_breaks_importers_is_told(tmp_path, run, path, old, new, told):
+def test_breaking_changes_are_reported(tmp_path, run, path, old, new, told):
     """A removed function or a renamed parameter or attribute is named, and needs a new major version."""
     shutil.copytree(ROOT / "generated" / "cavatica_client", tmp_path / "generated" / "cavatica_client")
     (tmp_path / "tools").mkdir()

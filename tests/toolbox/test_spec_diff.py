@@ -173,7 +173,7 @@ def test_the_table_is_large_enough():
 @pytest.mark.parametrize(
     ("version", "code"), [("1.2.3", 1), ("1.2.4", 1), ("1.3.0", 0), ("2.0.0", 0), ("1.2.2", 1), ("1.3", 2)]
 )
-def test_the_version_has_to_say_so(diff, version, code):
+def test_version_has_to_match_the_change(diff, version, code):
     """A version that is too low for the change is refused, with the version that is needed."""
     old = yaml.safe_load(BASE)
     new = copy.deepcopy(old)

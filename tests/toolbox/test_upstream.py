@@ -75,7 +75,7 @@ CHANGES: list[tuple[Callable[[Any], object], str]] = [
 
 
 @pytest.mark.parametrize(("change", "sentence"), CHANGES, ids=[sentence for _, sentence in CHANGES])
-def test_what_the_vendor_changes_is_told(
+def test_changes_of_the_vendor_are_reported(
     change: Callable[[Any], object], sentence: str, run: Run, tmp_path: Path
 ) -> None:
     """One change in an export, as JSON, is one sentence."""
