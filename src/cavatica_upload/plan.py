@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from cavatica_upload.errors import SizeMismatch, UnexpectedAnswer, UsageError
+from cavatica_upload.errors import SizeMismatch, UsageError
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -138,18 +138,6 @@ def part_size_for(
         return ONE_PART
     usual = min(LARGEST, max(SMALLEST, _divide_up(size, AIMED_PARTS)))
     return _round_up(max(usual, _divide_up(size, MAX_PARTS), needed), STEP)
-
-
-def check_part_size(part_size: object, operation: str) -> int:
-    """Return the server's part size; raises UnexpectedAnswer if it is not between 1 byte and 5 GiB."""
-    if isinstance(part_size, int) and not isinstance(part_size, bool) and 1 <= part_size <= MAX_PART_SIZE:
-        return part_size
-    raise UnexpectedAnswer(
-        f"{operation} failed: the server chose parts of {part_size} bytes, and 1 byte to 5 GiB are possible.",
-        "Check the endpoint; if it is right, ask the platform's support. Nothing was sent.",
-        status=200,
-        operation=operation,
-    )
 
 
 def plan_for_answer(size: int, part_size: int) -> Plan:

@@ -1,7 +1,6 @@
 """Waits and timeouts, in one class that tests replace; the server's clock; how times are read and written."""
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,46 +13,26 @@ import attrs
 class Timing:
     """Waits and timeouts in seconds."""
 
-    connect: float = 15.0
-    """Timeout of a connection to the API or to storage."""
-    silence: float = 60.0
-    """Timeout of a read from, or a write to, the API or storage."""
-    slow_silence: float = 300.0
-    """Timeout of the answer to a completion."""
-    first_backoff: float = 0.5
-    """The longest pause before the first retry; it doubles with each retry."""
-    longest_backoff: float = 60.0
-    """The longest pause before any retry."""
-    reset_margin: float = 1.0
-    """Extra wait after the reset of the rate limit: the reset and the Date header are in whole seconds."""
-    tick: float = 0.1
-    """Time between two checks of the engine for what is due."""
-    gathering: float = 0.2
-    """Time to collect requests before the largest of them starts."""
-    describing: float = 10.0
-    """Time to collect files whose metadata one call sets; a call for each file would be a third more calls."""
-    busy: float = 1.0
-    """Time between two tries to lock an upload that another process holds."""
-    small_file: float = 0.5
-    """Time between starts of small files beside large ones, so that the large ones keep most of the calls."""
-    stream_end: float = 0.25
-    """Wait between the end of a stream and its completion: the signal that ended it may stop this process, too."""
-    dropping: float = 1.0
-    """How long to wait for the end of a dropped part, which may hang in the network."""
-    final_calls: float = 5.0
-    """How long reporting the stored parts may take after a stop."""
-    closing: float = 10.0
-    """How long to wait for threads when the uploader is closed; a tenth of it after a stop."""
-    at_stake: float = 4.0
-    """Seconds of sending that a kill may lose. It limits the parts in flight, unless more of them are faster."""
-    settle: float = 1.0
-    """The longest time that is not measured at the start of a part or after a change of the limit: buffers fill."""
-    measure: float = 1.0
-    """The longest measurement of a part's speed."""
-    first_outage: float = 10.0
-    """Time without any answer before Outage is emitted."""
-    later_outages: float = 60.0
-    """Time between two Outage events."""
+    connect: float = 15.0  # timeout of a connection to the API or to storage
+    silence: float = 60.0  # timeout of a read from, or a write to, the API or storage
+    slow_silence: float = 300.0  # timeout of the answer to a completion
+    first_backoff: float = 0.5  # the longest pause before the first retry; it doubles with each retry
+    longest_backoff: float = 60.0  # the longest pause before any retry
+    reset_margin: float = 1.0  # wait after the reset of the rate limit, which is in whole seconds, as the Date header
+    tick: float = 0.1  # time between two checks of the engine for what is due
+    gathering: float = 0.2  # time to collect requests before the largest of them starts
+    describing: float = 10.0  # time to collect files whose metadata one call sets, to save a third of the calls
+    busy: float = 1.0  # time between two tries to lock an upload that another process holds
+    small_file: float = 0.5  # time between starts of small files beside large ones, which need the calls
+    stream_end: float = 0.25  # wait before a stream is completed: the signal that ended it may stop us, too
+    dropping: float = 1.0  # how long to wait for the end of a dropped part, which may hang in the network
+    final_calls: float = 5.0  # how long reporting the stored parts may take after a stop
+    closing: float = 10.0  # how long to wait for threads when the uploader is closed; a tenth of it after a stop
+    at_stake: float = 4.0  # of sending that a kill may lose: limits the parts in flight, unless more are faster
+    settle: float = 1.0  # the longest time that is not measured after a change, while buffers fill
+    measure: float = 1.0  # the longest measurement of a part's speed
+    first_outage: float = 10.0  # time without any answer before Outage is emitted
+    later_outages: float = 60.0  # time between two Outage events
 
     def backoff(self, failures: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
         """Return a random delay in seconds after a number of failures (from 1): exponential backoff, full jitter."""
@@ -72,27 +51,17 @@ class ServerClock:
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._lock = threading.Lock()
-        self.skew = 0.0
-        """Seconds that the server's clock is ahead of ours; 0 before its first answer."""
-        self.known = False
+        self.skew: float | None = None  # seconds that it is ahead of ours; None before the first answer
 
     def observe(self, date: str | None) -> None:
         """Read the time from the Date header of an answer that has just arrived."""
         moment = http_date(date)
         if moment is not None:
-            with self._lock:
-                # The header is in whole seconds: half a second is cut off on average.
-                self.skew = moment + 0.5 - self._now()
-                self.known = True
-
-    def now(self) -> float:
-        """Return the server's time, in epoch seconds."""
-        return self._now() + self.skew
+            self.skew = moment + 0.5 - self._now()  # the header is in whole seconds
 
     def seconds_until(self, moment: datetime) -> float:
         """Return the seconds until a time of the server's clock."""
-        return epoch_seconds(moment) - self.now()
+        return epoch_seconds(moment) - self._now() - (self.skew or 0.0)
 
 
 def epoch_seconds(moment: datetime | str) -> float:

@@ -168,7 +168,7 @@ class _Completion:
     def _server_time(self) -> float:
         """Return the server's time; if it is not known, ours a few seconds ago to be safe."""
         clock = self._context.server_clock
-        return time.time() + (clock.skew if clock.known else -UNKNOWN_SKEW)
+        return time.time() + (-UNKNOWN_SKEW if clock.skew is None else clock.skew)
 
     def _gone(self) -> UploadGone:
         """Return the error for an upload that was gone before the first request: it cannot have become a file."""

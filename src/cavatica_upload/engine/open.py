@@ -9,10 +9,10 @@ from cavatica_upload.disk import Identity
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.proof import Kept, Reported, keep
 from cavatica_upload.engine.start import Start
-from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UploadGone, UsageError
+from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UnexpectedAnswer, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import Plan, check_part_size, plan_for_answer, size_text
+from cavatica_upload.plan import Plan, plan_for_answer, size_text
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
@@ -210,7 +210,14 @@ class _Opening:
                     expected=upload.size,
                     got=identity.size,
                 )
-            entry = attrs.evolve(entry, part_size=check_part_size(upload.part_size, "getUpload"))
+            if upload.part_size is None:
+                raise UnexpectedAnswer(
+                    "getUpload failed: the server did not return the part size of the upload.",
+                    "Ask the platform's support.",
+                    status=200,
+                    operation="getUpload",
+                )
+            entry = attrs.evolve(entry, part_size=upload.part_size)
         elif upload.part_size is not None and upload.part_size != entry.part_size:
             raise _Unusable(
                 f"The server cuts the unfinished upload into other parts now (of {size_text(upload.part_size)})."
@@ -297,7 +304,6 @@ class _Opening:
         started = start.start()
         entry = self._entry(started.upload_id, started.name, started.part_size)
         try:
-            check_part_size(started.part_size, "startUpload")
             plan = plan_for_answer(self.source.size, started.part_size) if self.source.size is not None else None
         except CavaticaError:
             self.context.abort(self.request.key, entry)

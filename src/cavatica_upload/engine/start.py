@@ -213,7 +213,7 @@ class Start:
         least = part_size or part_size_for(self._size, self.request.part_size)
         most = part_size or self.request.part_size or max(least, LARGEST_FOR_CALLS)
         clock = self.context.server_clock  # read after the list, whose answer sets it
-        earliest = began + (clock.skew if clock.known else 0.0) - CLOCK_GRAIN
+        earliest = began + (clock.skew or 0.0) - CLOCK_GRAIN
         mine = {entry.upload_id for entry in self.context.journal.entries()}
         matching = [
             upload
