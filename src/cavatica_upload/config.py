@@ -69,7 +69,7 @@ def find_settings(
     """Find the endpoint and its token.
 
     `endpoint` is a URL or a platform's short name (`cavatica`, `cgc`, `us`, `eu`, `bdc`, `china`). `http:` is for a
-    server on this machine only, unless `allow_http`. Raises EndpointError for an endpoint that is none, and ConfigError
+    server on this machine only, unless `allow_http`. Raises EndpointError for an invalid endpoint, and ConfigError
     if nothing usable is found, if token and endpoint do not belong together, or if no header can hold the token.
     """
     check_kind(str | None, "text", token=token, endpoint=endpoint, profile=profile)
@@ -95,7 +95,7 @@ def find_settings(
 def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
     """Return the base URL that `text`, a URL or a platform's short name, stands for.
 
-    The version is added if the URL has no path. Raises EndpointError for what is no endpoint, and for `http:` to
+    The version is added if the URL has no path. Raises EndpointError for an invalid endpoint, and for `http:` to
     another machine unless `allow_http`: the token would be readable on the way.
     """
     text = text.strip()
@@ -198,7 +198,7 @@ def _profile(name: str | None, home: Path | None, wanted: str | None, *, allow_h
     Keys of other tools are ignored. No error shows a line of the file: it may hold a token.
     """
     path = (home or _home()) / CREDENTIALS
-    # Interpolation is off as a token may hold a %. A comment may follow a value after a blank.
+    # Interpolation is off as a token may hold a %. A comment may follow a value after a space.
     parser = configparser.ConfigParser(
         interpolation=None, allow_no_value=True, strict=False, inline_comment_prefixes=("#", ";")
     )

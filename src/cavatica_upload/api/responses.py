@@ -38,7 +38,7 @@ class Answer:
     operation: Operation
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = attrs.field(repr=False)  # a server may send the token back
 
     @cached_property
     def json(self) -> Any:

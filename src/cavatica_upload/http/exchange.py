@@ -1,4 +1,4 @@
-"""What comes of a request to the API or to storage: a body, decoded within a limit, or a failure, described."""
+"""Decodes the bodies of answers, up to a limit, and describes why a request to the API or to storage failed."""
 
 import re
 import ssl
