@@ -98,17 +98,14 @@ class Bars(Display):
         self._widest = max(self._widest, *(cell_len(label) for label in labels), 0)
         layout = Layout(width, self._widest if meter.files == 1 else max(self._widest, 24))
         for label, (_, progress) in zip(shorten_all(labels, layout.name), active[:most], strict=True):
-            speed = progress.speed.value(now)
-            left = max(0, progress.size - progress.sent) / speed if progress.size is not None and speed else None
-            stalled = meter.stalled(progress, now)
-            layout.add(label, progress.sent, progress.size, speed, left, now=now, stalled=stalled)
+            speed, stalled = progress.speed.value(now), meter.stalled(progress, now)
+            layout.add(label, progress.sent, progress.size, speed, now=now, stalled=stalled)
         if meter.files != 1:
             name = f"{meter.finished:,} of {count_text(meter.files, 'file')}"
             name += f", {meter.failed:,} failed" if meter.failed else ""
             name += f", +{len(active) - most:,} more" if len(active) > most else ""
             stalled = min((meter.stalled(progress, now) for _, progress in active), default=0.0)
-            speed, left = meter.speed.value(now), meter.time_left(now)
-            layout.add(name, meter.done, meter.size, speed, left, now=now, stalled=stalled, style="bold")
+            layout.add(name, meter.done, meter.size, meter.speed.value(now), now=now, stalled=stalled, style="bold")
         elif not active and not meter.finished and not meter.sent:
             layout.table.add_row(Text("Starting …"))
         return layout.table
@@ -144,18 +141,9 @@ class Layout:
             self.table.add_column(no_wrap=True, justify=justify, width=widths[column])
 
     def add(
-        self,
-        name: str,
-        done: int,
-        size: int | None,
-        speed: float,
-        left: float | None,
-        *,
-        now: float,
-        stalled: float = 0.0,
-        style: str = "",
+        self, name: str, done: int, size: int | None, speed: float, *, now: float, stalled: float = 0.0, style: str = ""
     ) -> None:
-        """Add a row: a file, or the run."""
+        """Add a row: a file, or the run. `speed` is in bytes per second, `stalled` the seconds without a byte."""
         share = min(done, size) if size else 0
         cells: dict[str, Text | ProgressBar] = {
             "name": Text(shorten(name, self.name), style),
@@ -163,16 +151,17 @@ class Layout:
             "percent": Text(f"{100 * done // size} %" if size else ""),
             "amount": Text(size_text(done) + (f" / {size_text(size)}" if size is not None else ""), "green"),
             "speed": Text(f"{size_text(speed)}/s" if speed and not stalled else "", "red"),
-            "left": Text(_stalled_text(stalled) if stalled else _left_text(left), "cyan"),
+            "left": Text(_stalled_text(stalled) if stalled else _left_text(size, done, speed), "cyan"),
         }
         self.table.add_row(*(cells[column] for column in self._columns))
 
 
-def _left_text(seconds: float | None) -> str:
-    if not seconds or seconds > 30 * 86400:
+def _left_text(size: int | None, done: int, speed: float) -> str:
+    seconds = (size - done) / speed if size and speed else 0.0
+    if not 0 < seconds <= 30 * 86400:
         return ""
     return f"{time_text(seconds) if seconds >= 60 else f'{max(1, round(seconds))} s'} left"
 
 
 def _stalled_text(seconds: float) -> str:
-    return f"stalled for {seconds:.0f} s" if seconds < 100 else f"stalled for {seconds / 60:.0f} min"
+    return f"stalled for {seconds:.0f} s" if seconds < 100 else f"stalled {seconds / 60:.0f} min"

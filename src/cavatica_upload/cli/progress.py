@@ -146,11 +146,6 @@ class Meter:
         """Return the seconds that the run still waits for the rate limit, 0.0 if it does not."""
         return max(0.0, self._wait_until - now)
 
-    def time_left(self, now: float) -> float | None:
-        """Return the seconds left at the current speed, None if it is not known."""
-        speed = self.speed.value(now)
-        return max(0, self.size - self.done) / speed if speed > 0 else None
-
     def stalled(self, progress: FileProgress, now: float) -> float:
         """Return the seconds since a file last sent a byte, 0.0 if it is not stalled."""
         if self.wait_left(now) or (progress.size is not None and progress.sent >= progress.size):

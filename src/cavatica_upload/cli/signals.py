@@ -1,6 +1,7 @@
 """Ctrl-C, the signals of schedulers, and questions."""
 
 import contextlib
+import select
 import signal
 import sys
 import threading
@@ -10,10 +11,6 @@ from typing import Any
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
 """Slurm and other schedulers send SIGUSR1 or SIGXCPU as a warning before they kill."""
-
-_STOPPING = (
-    "Stopping: waiting up to {:.0f} s for the parts in flight. Ctrl-C again stops now; those parts will be sent again."
-)
 
 
 class Signals:
@@ -46,9 +43,10 @@ class Signals:
         def stop() -> None:
             immediately = self.count > 1
             cancel(immediately)
-            text = "Stopping now." if immediately else _STOPPING.format(within)
+            text = f"Stopping: waiting up to {within:.0f} s for the parts in flight. "
+            text += "Ctrl-C again stops now; those parts will be sent again."
             # A handler runs between two instructions of the main thread, which may be writing.
-            saying.append(threading.Thread(target=say, args=(text,), daemon=True))
+            saying.append(threading.Thread(target=say, args=("Stopping now." if immediately else text,), daemon=True))
             saying[-1].start()
 
         self.stop = stop
@@ -75,6 +73,8 @@ def ask(question: str) -> bool:
     sys.stderr.flush()
     stop, SIGNALS.stop = SIGNALS.stop, None
     try:
+        while not select.select([sys.stdin], [], [], 0.2)[0]:  # a signal just before a read would go unnoticed in it
+            pass
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     finally:
         SIGNALS.stop = stop

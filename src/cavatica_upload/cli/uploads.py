@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cavatica_upload.journal.journal import Journal
     from cavatica_upload.journal.records import Entry
     from cavatica_upload.request import IfChanged, UploadRequest
+    from cavatica_upload.uploader import UploaderOptions
 
 MOST_FOLDERS = 20  # the most folders whose names are requested; of the others the ID is shown
 
@@ -123,8 +124,8 @@ class Unfinished:
 
     def __init__(self, api: "Api", journal: "Journal") -> None:
         self.api = api
+        self.journal = journal
         self.entries = {entry.upload_id: entry for entry in journal.entries() if entry.endpoint == api.endpoint}
-        self._journal = journal
         self._places: dict[str, str] = {}
 
     def list(self, *, mine: bool) -> Iterator[OpenUpload]:
@@ -149,18 +150,7 @@ class Unfinished:
         """Return what both sides know of an upload."""
         at = server or (entry and entry.destination)
         place = self._place(at.project, at.parent) if at else ""
-        return OpenUpload(upload_id, server, entry, place, len(self._journal.parts(entry)) if entry else None)
-
-    def abort(self, upload_id: str) -> bool:
-        """Abort an upload and delete it from the journal; return False if it was not on the server."""
-        try:
-            self.api.abort_upload(upload_id)
-            there = True
-        except UploadGone:
-            there = False
-        if upload_id in self.entries:
-            self._journal.forget(self.entries[upload_id])
-        return there
+        return OpenUpload(upload_id, server, entry, place, len(self.journal.parts(entry)) if entry else None)
 
     def _place(self, project: str | None, folder_id: str | None) -> str:
         """Return a project, or the path of a folder with its project; each folder is requested once."""
@@ -262,16 +252,17 @@ def show(upload_id: str, output: Output, connection: Connection) -> None:
 @click.argument("upload_id", required=False, metavar="[ID]")
 @click.argument("file", required=False, metavar="[FILE]", type=click.Path())
 @option("--yes", "-y", is_flag=True, help="Do not ask. If a file changed, abort its upload and start a new one.")
-@option("--jobs", "-j", type=click.IntRange(1, 64), metavar="N", help="Parts to send at the same time.")
-@stop_option()
+@option(
+    "--jobs", "-j", group="options", type=click.IntRange(1, 64), metavar="N", help="Parts to send at the same time."
+)
+@stop_option(group="options")
 @progress_options
 @connection_options
 def resume(
     upload_id: str | None,
     file: str | None,
     yes: bool,
-    jobs: int | None,
-    stop_within: float,
+    options: "UploaderOptions",
     log_file: Path | None,
     output: Output,
     connection: Connection,
@@ -295,7 +286,7 @@ def resume(
     run = UploadRun(
         output,
         connection,
-        {"jobs": jobs, "stop_within": stop_within},
+        options,
         files=len(requests),
         size=sum(os.path.getsize(source) for source in sources if os.path.exists(source)),  # noqa: PTH110, PTH202
         resume=typed(),
@@ -407,8 +398,14 @@ def _agreed(count: str) -> bool:
 
 
 def _abort(known: Unfinished, upload_id: str, output: Output) -> bool:
-    """Abort an upload and print that; return False if it was not on the server."""
-    there = known.abort(upload_id)
+    """Abort an upload, delete it from the journal, and print that; return False if it was not on the server."""
+    try:
+        known.api.abort_upload(upload_id)
+        there = True
+    except UploadGone:
+        there = False
+    if upload_id in known.entries:
+        known.journal.forget(known.entries[upload_id])
     if output.as_json:
         output.record({"event": "aborted", "upload_id": upload_id, "was_there": there})
     elif there:
