@@ -42,8 +42,8 @@ PARTS = 6
 def test_network_failures_are_retried_for_the_given_time(retry_for: float, error: Exception) -> None:
     """A part is retried until --retry-for is over; failures of storage are retried eight times at least."""
     attempts, now, count = PartAttempts(retry_for=retry_for, deadline=float("inf")), 0.0, 1
-    while (decision := attempts.decide(error, now, lambda _failures: 10.0)) is not None:
-        now += decision.delay
+    while (delay := attempts.delay_after(error, now, lambda _failures: 10.0)) is not None:
+        now += delay
         count += 1
     assert now >= retry_for
     assert now < retry_for + 10 * ATTEMPTS
@@ -54,21 +54,21 @@ def test_rate_limit_costs_a_wait_and_never_the_part() -> None:
     """A 429 is never counted as a failure."""
     attempts = PartAttempts(retry_for=0, deadline=float("inf"))
     for second in range(100):
-        assert attempts.decide(RateLimited("429", status=429), second, lambda _failures: 1.0) is not None
+        assert attempts.delay_after(RateLimited("429", status=429), second, lambda _failures: 1.0) is not None
 
 
 def test_no_retry_after_the_deadline_of_the_part() -> None:
     """The deadline of a part holds for all its attempts and pauses together."""
     attempts = PartAttempts(retry_for=1000, deadline=100)
-    assert attempts.decide(StorageError("reset"), 89, lambda _failures: 10.0) is not None
-    assert attempts.decide(StorageError("reset"), 91, lambda _failures: 10.0) is None
+    assert attempts.delay_after(StorageError("reset"), 89, lambda _failures: 10.0) is not None
+    assert attempts.delay_after(StorageError("reset"), 91, lambda _failures: 10.0) is None
 
 
 @pytest.mark.parametrize("error", [EtagMismatch("damaged"), PartRefused("no", status=400), Conflict("no", status=409)])
 def test_lasting_failures_are_retried_a_few_times(error: Exception) -> None:
     """Damaged bytes and refusals are retried a few times, whatever --retry-for is."""
     attempts, count = PartAttempts(retry_for=3600, deadline=float("inf")), 1
-    while attempts.decide(error, 0, lambda _failures: 1.0) is not None:
+    while attempts.delay_after(error, 0, lambda _failures: 1.0) is not None:
         count += 1
     assert count <= 4
 

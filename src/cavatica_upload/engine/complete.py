@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from cavatica_upload import receipt
-from cavatica_upload.api.records import CompletedFile
+from cavatica_upload.api.records import CompletedFile, FileDetails
 from cavatica_upload.disk import Identity
 from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import OpenUpload
-from cavatica_upload.engine.proof import File, Found, check_answer, find_completed_file, gone, prove_unchanged
+from cavatica_upload.engine.proof import File, check_answer, find_completed_file, gone, prove_unchanged
 from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.errors import (
     CavaticaError,
@@ -126,7 +126,7 @@ class _Completion:
                 failed, acted = None, True
             except UploadGone as error:
                 if self._since is None and not error.maybe_acted:
-                    raise self._gone() from error
+                    raise gone(entry, self._file_there()) from error  # it cannot have become a file
                 try:
                     return self._find(now if self._since is None else self._since)
                 except UploadGone:
@@ -156,7 +156,7 @@ class _Completion:
                 return self._find(now if self._since is None else self._since, acted=acted)
             if attempt < ATTEMPTS:
                 self._since = now  # the earlier requests had no effect
-                file = context.api.find_file(entry.destination, entry.name)
+                file = self._file_there()
                 self._before = frozenset({file.id} if file is not None else ())
         raise failed or UnexpectedAnswer(
             f"The platform says that {entry.name} is completed, and keeps its upload open.",
@@ -170,21 +170,19 @@ class _Completion:
         clock = self._context.server_clock
         return time.time() + (-UNKNOWN_SKEW if clock.skew is None else clock.skew)
 
-    def _gone(self) -> UploadGone:
-        """Return the error for an upload that was gone before the first request: it cannot have become a file."""
-        file = self._context.api.find_file(self._entry.destination, self._entry.name)
-        return gone(self._entry, None if file is None else Found(file, ours=False))
+    def _file_there(self) -> FileDetails | None:
+        return self._context.api.find_file(self._entry.destination, self._entry.name)
 
     def _find(self, since: float, *, acted: bool = False) -> File:
         upload = self._upload
         found = find_completed_file(
             self._context, self._entry, upload.source, upload.sent, since, before=self._before, acted=acted
         )
-        if found is not None and found.ours:
-            return found.file
-        if acted and found is None:
+        if found is not None:
+            return found
+        if acted:
             return CompletedFile()  # the platform confirmed the completion and does not list the file yet
-        raise gone(self._entry, found)
+        raise gone(self._entry, None)
 
     def _name_taken(self, error: NameTaken) -> NoReturn:
         """Apply `if_exists` to a name that was taken after the upload had started."""

@@ -188,17 +188,6 @@ def _as_it_is_now(request: UploadRequest, source: Source) -> Iterator[Source]:
 # The completed file
 
 
-@attrs.frozen
-class Found:
-    """A file that has the name of an upload which is gone.
-
-    `ours` says whether this upload made it, None if that cannot be proved.
-    """
-
-    file: FileDetails
-    ours: bool | None
-
-
 def find_completed_file(
     context: Context,
     entry: Entry,
@@ -208,12 +197,13 @@ def find_completed_file(
     *,
     before: frozenset[str] | None = None,
     acted: bool = False,
-) -> Found | None:
-    """Find the file with the upload's name, after a completion whose answer was lost or named no file.
+) -> FileDetails | None:
+    """Find the file of an upload that is gone, after a completion whose answer was lost or named no file.
 
     `since` is the server's time of the completion, in epoch seconds. `before` are the IDs of the files that had the
     name before it, None if that is not known. `acted` means that the server answered with success. The file is compared
-    by time, size and these IDs, and by its bytes, because somebody else may have made a file at the same time.
+    by time, size and these IDs, and by its bytes, because somebody else may have made a file at the same time. Returns
+    None if no file has the name; raises UploadGone if this upload did not make it, or if that cannot be proved.
     """
     file = context.api.find_file(entry.destination, entry.name)
     if file is None:
@@ -226,21 +216,22 @@ def find_completed_file(
         or (file.created_on is not None and epoch_seconds(file.created_on) < since - CLOCK_GRAIN)
         or file.id in (before or ())
     ):
-        return Found(file, ours=False)
+        raise gone(entry, file)
     same = _has_same_bytes(context, file, source, parts)
-    return Found(file, ours=True if same is None and (acted or before is not None) else same)
+    if same or (same is None and (acted or before is not None)):
+        return file
+    raise gone(entry, file, maybe_ours=same is None)
 
 
-def gone(entry: Entry, found: Found | None) -> UploadGone:
-    """Return the error for an upload that is gone and has probably not become a file."""
+def gone(entry: Entry, file: FileDetails | None, *, maybe_ours: bool = False) -> UploadGone:
+    """Return the error for an upload that is gone; `file` is the one that has its name."""
     what = f"The upload of {entry.name} is gone on the server"
-    if found is None:
+    if file is None:
         what += ": somebody aborted it, or it expired."
         return UploadGone(what, "Run the same command again: the file is uploaded again.", status=404, code=8003)
-    file = found.file
     since = f", created {file.created_on:%Y-%m-%d %H:%M:%S} UTC" if file.created_on else ""
     there = f"The file {entry.name} that is there now ({file.id}{since})"
-    if found.ours is None:
+    if maybe_ours:
         what += f". {there} may be its result, which cannot be proved."
         hint = f"Compare {file.id} with the file on disk, or upload it again with --if-exists."
     else:

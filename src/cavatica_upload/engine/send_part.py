@@ -82,19 +82,18 @@ class PartSender:
                 raise
             except Exception as error:
                 self._note_failure(error)
-                decision = (
-                    None if upload.withdrawn else attempts.decide(error, time.monotonic(), context.timing.backoff)
-                )
-                if decision is None:
+                if upload.withdrawn:
+                    raise
+                delay = attempts.delay_after(error, time.monotonic(), context.timing.backoff)
+                if delay is None:
                     if isinstance(error, StorageError) and attempts.failures > 1:
                         error.add_to_message(f"given up after {attempts.failures} attempts")
                     raise
                 reason = error.message if isinstance(error, CavaticaError) else str(error)
-                delay = round(decision.delay, 3)
-                context.events.emit(PartRetried(upload.key, part.number, attempts.next_number, reason, delay))
-                if decision.new_url:
+                context.events.emit(PartRetried(upload.key, part.number, attempts.next_number, reason, round(delay, 3)))
+                if needs_new_url(error):
                     target = None
-                self.slots.pause(wanted, decision.delay)
+                self.slots.pause(wanted, delay)
 
     def _note_failure(self, error: Exception) -> None:
         """Note what the error says about the network, for the limit and for outages."""
@@ -107,9 +106,8 @@ class PartSender:
 
     def _attempt(self, upload: OpenUpload, part: Part, target: Target, attempts: "PartAttempts") -> SentPart:
         context, source = self.context, upload.source
+        file = source.identity if isinstance(source, LocalFile) else None
         workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
-        if workers is not None and not workers.usable:
-            workers = None
         began = time.monotonic()
         flight = self.slots.concurrency.begin(part.size)
         counted = 0
@@ -126,11 +124,11 @@ class PartSender:
             return upload.dropped or context.stop.dropping.is_set()
 
         try:
-            if workers is not None and isinstance(source, LocalFile) and source.identity is not None:
+            if workers is not None and workers.usable and file is not None:
                 from cavatica_upload.engine.workers import PartTask
 
                 seconds = attempts.deadline - began
-                task = PartTask(part, target, source.identity, context.hashing, seconds, attempts.next_number)
+                task = PartTask(part, target, file, context.hashing, seconds, attempts.next_number)
                 sent = workers.send(task, dropped)
                 count(part.size)
             else:
@@ -191,14 +189,6 @@ def block_size(parts: int, *, hashing: bool) -> int:
     return max(BLOCK_STEP, min(LARGEST_BLOCK, share - share % BLOCK_STEP))
 
 
-@attrs.frozen
-class RetryDecision:
-    """Retry after `delay` seconds, with another part URL if `new_url`."""
-
-    delay: float
-    new_url: bool
-
-
 @attrs.define
 class PartAttempts:
     """Counts the failures of one part and decides on the next attempt.
@@ -226,19 +216,17 @@ class PartAttempts:
         """The number of the next attempt, from 1."""
         return self.failures + self.failed_workers + 1
 
-    def decide(self, error: Exception, now: float, backoff: Callable[[int], float]) -> RetryDecision | None:
-        """Return when and how to retry after this error; None if a retry is useless."""
+    def delay_after(self, error: Exception, now: float, backoff: Callable[[int], float]) -> float | None:
+        """Return after how many seconds to retry; None if a retry is useless."""
         if isinstance(error, WorkerFailed):
             self.failed_workers += 1
             self.deadline = float("inf")  # the next attempt has the whole time
-            return RetryDecision(backoff(self.failed_workers), new_url=False)
+            return backoff(self.failed_workers)
         if isinstance(error, UrlExpired):
             self.refused_urls += 1
             if self.refused_urls == 1:
-                return RetryDecision(0.0, new_url=True)
-        wrong = isinstance(error, MissingHeader | EtagMismatch) or (
-            isinstance(error, PartRefused) and error.status < 500 and error.status not in (408, 429)
-        )
+                return 0.0
+        wrong = isinstance(error, MissingHeader | EtagMismatch) or needs_new_url(error)
         if not wrong and not _is_temporary(error):
             return None
         self.failures += 1
@@ -251,7 +239,12 @@ class PartAttempts:
             return None
         if self.wrong_answers >= ATTEMPTS_AFTER_WRONG_ANSWERS or now + delay > self.deadline:
             return None
-        return RetryDecision(delay, new_url=isinstance(error, PartRefused) and wrong)
+        return delay
+
+
+def needs_new_url(error: Exception) -> bool:
+    """Whether storage refused the URL of a part, or the request made with it."""
+    return isinstance(error, PartRefused) and error.status < 500 and error.status not in (408, 429)
 
 
 def _is_temporary(error: Exception) -> bool:
