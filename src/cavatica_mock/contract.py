@@ -55,16 +55,12 @@ class Parameter:
     schema: Mapping[str, Any]
     validator: Validator = attrs.field(repr=False)
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether the parameter may be given several times, as a list."""
-        return self.schema.get("type") == "array"
-
     def read(self, texts: Sequence[str]) -> Any:
         """The parameter's value: a list if it is repeatable. Raises Invalid."""
-        if len(texts) > 1 and not self.repeatable:
+        repeatable = self.schema.get("type") == "array"
+        if len(texts) > 1 and not repeatable:
             raise Invalid((self.name,), f"{self.name} is given more than once.")
-        value = list(texts) if self.repeatable else self._value(texts[0])
+        value = list(texts) if repeatable else self._value(texts[0])
         self.validator.check(value, self.name)
         return value
 
@@ -80,7 +76,7 @@ class Parameter:
         return text
 
 
-@attrs.frozen(eq=False, slots=False)
+@attrs.frozen(eq=False)
 class Operation:
     """One operationId."""
 
@@ -90,10 +86,6 @@ class Operation:
     parameters: tuple[Parameter, ...]
     body: Validator | None
     body_required: bool
-
-    @cached_property
-    def segments(self) -> tuple[str, ...]:
-        return tuple(self.template.split("/")[1:])
 
 
 class Contract:
@@ -108,7 +100,7 @@ class Contract:
                 if method in item:
                     operation = self._operation(template, method, item)
                     self.operations[operation.id] = operation
-                    self._table.setdefault(operation.segments, {})[method.upper()] = operation
+                    self._table.setdefault(tuple(template.split("/")[1:]), {})[method.upper()] = operation
 
     def match(self, path: str) -> tuple[Mapping[str, Operation], Mapping[str, str]] | None:
         """The operations of a path by method, and the texts of its parameters. `path` is as sent, below `/v2`.
@@ -149,11 +141,8 @@ class Contract:
 
     def compile(self, schema: Mapping[str, Any], *, formats: bool = False) -> Any:
         dialect = "https://json-schema.org/draft/2020-12/schema"
-        whole = {
-            "$schema": dialect,
-            "allOf": [schema],
-            "components": {"schemas": self.document["components"]["schemas"]},
-        }
+        components = {"schemas": self.document["components"]["schemas"]}
+        whole = {"$schema": dialect, "allOf": [schema], "components": components}
         return jsonschema_rs.validator_for(whole, validate_formats=formats)
 
     def _operation(self, template: str, method: str, item: Mapping[str, Any]) -> Operation:

@@ -1,13 +1,13 @@
 """MockServer: the mock in a thread of its own, behind a real socket."""
 
 import asyncio
-import shutil
 import ssl
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -50,8 +50,8 @@ async def serving(settings: Settings, faults: Faults, host: str, port: int) -> A
     async with AsyncExitStack() as stack:
         folder = settings.data
         if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="cavatica-mock-"))
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            temporary = tempfile.TemporaryDirectory(prefix="cavatica-mock-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
         mock = Mock(settings, folder, faults)
         stack.push_async_callback(mock.close)
         await mock.listen(host, port)
@@ -80,7 +80,7 @@ class MockServer:
         min_part_size: int = MIN_PART_SIZE,
         part_size: int | None = None,
         part_url_lifetime: float = PART_URL_LIFETIME,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         https: bool = False,
         tls: ssl.SSLContext | None = None,
         storage: str | None = None,
@@ -99,7 +99,7 @@ class MockServer:
             min_part_size=min_part_size,
             part_size=part_size,
             part_url_lifetime=part_url_lifetime,
-            clock=clock,
+            clock=clock or time.time,
             tls=tls,
             storage=storage,
         )
@@ -108,7 +108,6 @@ class MockServer:
         self._mock: Mock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._failure: BaseException | None = None
 
     @property
     def token(self) -> str:
@@ -171,13 +170,11 @@ class MockServer:
         self._ask(lambda mock: mock.state.reset())
 
     def start(self) -> Self:
-        ready = threading.Event()
+        ready: Future[Mock] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="cavatica-mock", daemon=True)
         self._thread.start()
-        ready.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
+        self._mock = ready.result()
+        self.port = self._mock.port
         return self
 
     def stop(self) -> None:
@@ -216,22 +213,20 @@ class MockServer:
 
         return asyncio.run_coroutine_threadsafe(answer(), loop).result()
 
-    def _run(self, ready: threading.Event) -> None:
+    def _run(self, ready: Future[Mock]) -> None:
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(self._serve(ready))
-        except BaseException as error:  # noqa: BLE001  raised again in start()
-            self._failure = error
-        finally:
-            ready.set()
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
 
-    async def _serve(self, ready: threading.Event) -> None:
+    async def _serve(self, ready: Future[Mock]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         async with serving(self.settings, self.faults, self.host, self.port) as mock:
-            self.port = mock.port
-            self._mock = mock
-            ready.set()
+            ready.set_result(mock)
             await self._stopping.wait()
 
 
