@@ -43,12 +43,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--quick", action="store_true", help="small sizes, to check that everything runs")
-    parser.add_argument("--rounds", type=int, help="of speed and many (default 7, quick 1)")
+    parser.add_argument("--rounds", type=int, default=0, help="of speed and many (default 7, quick 1)")
     parser.add_argument("--out", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
     if unknown := set(arguments.scenarios) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.rounds < 0:
+        parser.error("--rounds is a number of rounds, 1 or more")
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {arguments.out} cannot be a folder: {error.strerror}")
     rounds = arguments.rounds or (1 if arguments.quick else 7)
     texts, results = [f"Measured on {machine()}.\n"], []
     print(texts[0])

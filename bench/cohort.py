@@ -6,6 +6,7 @@
 seconds depend on the disk as much as on the clients: read calls, bytes and memory.
 """
 
+import argparse
 import json
 import os
 import random
@@ -18,7 +19,10 @@ from contextlib import ExitStack
 from hashlib import md5
 from pathlib import Path
 
-from distributed import Client, LocalCluster
+try:
+    from distributed import Client, LocalCluster
+except ModuleNotFoundError:
+    sys.exit("This needs Dask: make .venv-dask/installed && .venv-dask/bin/python -m bench.cohort")
 
 from bench.clients import POLL_INTERVAL, peak_memory
 from bench.tables import MIB, table
@@ -115,7 +119,12 @@ def kill_busy_worker(client: Client) -> bool:
 
 def main() -> int:
     """Measure, and print a table."""
-    size = int(float((sys.argv[1:] or ["5"])[0]) * 1024 * MIB)
+    parser = argparse.ArgumentParser(prog="python -m bench.cohort", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("gib", type=float, nargs="?", default=5.0, metavar="GIB", help="size of all files (default 5)")
+    gib = parser.parse_args().gib
+    if not 0 < gib < 10_000:
+        parser.error("GIB is above 0 and below 10,000")
+    size = int(gib * 1024 * MIB)
     shards = [["--shard", f"{index}/{WORKERS}"] for index in range(1, WORKERS + 1)]
     with tempfile.TemporaryDirectory() as folder:
         cohort = Path(folder)
