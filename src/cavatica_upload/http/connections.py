@@ -227,7 +227,7 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
             raise ValueError
         if url.scheme not in ("http", "https", "socks5", "socks5h"):
             raise ConfigError(
-                f"The proxy for {scheme} in the environment is of a kind that is not supported.",
+                f"The kind of proxy for {scheme} in the environment is not supported.",
                 f"Set {scheme.upper()}_PROXY to a URL like http://host:port.",
             )
         return str(url)
