@@ -1,4 +1,4 @@
-"""Finds and checks the files that the paths and the manifest of a command name, with their places on the platform.
+"""Finds and checks the files that paths and a manifest name, and decides their places on the platform.
 
 Nothing is sent, and no file is opened: each costs one stat. A batch of 250,000 files, the most that the
 platform's own command line takes in one job, needs about 130 MiB.
@@ -95,8 +95,8 @@ class BadFile:
 class Batch:
     """The files to upload, the biggest first.
 
-    `problems` are sentences about what is wrong with the batch: nothing is sent while there are any. `bad` are files
-    that cannot be uploaded; `notices` are sentences about what was left out.
+    `problems` are sentences about what is wrong with the batch: if there are any, nothing is sent. `bad` are files that
+    cannot be uploaded; `notices` are sentences about what was left out.
     """
 
     items: list[Item] = attrs.field(factory=list)
@@ -116,7 +116,7 @@ class Batch:
 
     @property
     def folders(self) -> list[str]:
-        """The folders needed on the platform, in the order in which they can be made."""
+        """The folders that the files need on the platform, each after the one above it."""
         wanted = {item.folder for item in self.items if item.folder}
         wanted |= {str(parent) for folder in wanted for parent in PurePosixPath(folder).parents}
         return sorted(wanted - {"."})
@@ -361,7 +361,7 @@ def _refusal(item: Item) -> str | None:
     for folder in item.folder.split("/") if item.folder else ():
         wrong = name_problem(folder, "folder")
         if wrong:
-            return f"the folder {folder!r} cannot be made: {wrong}"
+            return f"the folder {folder!r} cannot be created: {wrong}"
     return "it is larger than 5 TiB, the most that the platform takes" if item.known_size > MAX_FILE_SIZE else None
 
 

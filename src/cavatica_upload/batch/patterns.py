@@ -129,8 +129,9 @@ class FolderWalk:
             more = f" (and {len(paths) - 1:,} more such links)" if len(paths) > 1 else ""
             found.append(f"{paths[0]} {_LEFT_OUT[kind]}{more}.")
         if self._empty:
-            folders = "1 empty folder" if self._empty == 1 else f"{self._empty:,} empty folders"
-            found.append(f"{folders} in {self._top} left out: only folders of files are created.")
+            one = self._empty == 1
+            folders = f"{'1 empty folder' if one else f'{self._empty:,} empty folders'} in {self._top}"
+            found.append(f"{folders} {'was' if one else 'were'} left out: only folders with files are created.")
         return found
 
     def _entries(self, folder: str) -> list["os.DirEntry[str]"]:

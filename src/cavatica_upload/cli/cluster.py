@@ -1,4 +1,4 @@
-"""--dask-scheduler: connects to a Dask cluster and makes an executor of its workers."""
+"""--dask-scheduler: connects to a Dask cluster and returns an executor that uses its workers."""
 
 import json
 import logging

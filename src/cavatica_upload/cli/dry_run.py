@@ -14,12 +14,10 @@ from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
 from cavatica_upload.cli.messages import Exit, count_text, sentence, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.uploads import open_journal
-from cavatica_upload.destination import Destination
 from cavatica_upload.disk import Identity, identity_of, state_dir
 from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError, reason_of
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.journal.records import Entry
 from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for, size_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url
@@ -186,42 +184,38 @@ class _Planner:
 
     def plan(self, item: Item, request: UploadRequest) -> PlannedFile:
         """Return the plan for one file. Raises OSError and the errors of the API and of the source."""
-        identity: Identity | None = None
-        if is_url(item.source):
-            from cavatica_upload.sources.remote import RemoteFile
-
-            identity = RemoteFile(item.source).identity
-        elif item.size is not None:
-            identity = identity_of(item.source)
+        identity = _identity(item)
         size = None if identity is None else identity.size
-        part_size = self.part_size_for(size, request.part_size)
-        folder = self.placement.tree(request.destination).find(request.folder)
+        state, resumed, part_size = "new", 0, self.part_size_for(size, request.part_size)
+        tree = self.placement.tree(request.destination)
+        folder = tree.find(request.folder)
         if folder is None:
-            return PlannedFile(request, size, part_size, "new", 0)
-        state, entry = self._state(item, request, folder, identity)
-        if entry is not None:
-            return PlannedFile(request, size, entry.part_size, state, len(self.journal.parts(entry)))
-        return PlannedFile(request, size, part_size, state, 0)
+            pass
+        elif self.placement.receipt_of(request, folder, item.size):
+            state = "there"
+        elif tree.entry(request.folder, item.name) is not None:
+            state = "taken" if request.if_exists == "fail" else request.if_exists
+        elif identity is not None:
+            for entry in self.journal.find(self.api.endpoint, folder, item.name):
+                before = entry.identity
+                same_file = before.path == identity.path or 0 != before.inode == identity.inode
+                if entry.abandoned:
+                    continue
+                if before.same_as(identity) or (same_file and before.size == identity.size):
+                    state, resumed, part_size = "resume", len(self.journal.parts(entry)), entry.part_size
+                    break
+                if before.path == identity.path:
+                    state = "changed"
+        return PlannedFile(request, size, part_size, state, resumed)
 
-    def _state(
-        self, item: Item, request: UploadRequest, folder: Destination, identity: Identity | None
-    ) -> tuple[str, Entry | None]:
-        """Return the state of a file, and the unfinished upload that a run would resume."""
-        if self.placement.receipt_of(request, folder, item.size):
-            return "there", None
-        if self.placement.tree(request.destination).entry(request.folder, item.name) is not None:
-            return "taken" if request.if_exists == "fail" else request.if_exists, None
-        state = "new"
-        for entry in self.journal.find(self.api.endpoint, folder, item.name):
-            before = entry.identity
-            if identity is None or entry.abandoned:
-                continue
-            same_file = before.path == identity.path or 0 != before.inode == identity.inode
-            if before.same_as(identity) or (same_file and before.size == identity.size):
-                return "resume", entry
-            if before.path == identity.path:
-                state = "changed"
-        return state, None
+
+def _identity(item: Item) -> Identity | None:
+    """Return the identity of a file, None for a stream."""
+    if is_url(item.source):
+        from cavatica_upload.sources.remote import RemoteFile
+
+        return RemoteFile(item.source).identity
+    return None if item.size is None else identity_of(item.source)
 
 
 def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, Any]) -> None:

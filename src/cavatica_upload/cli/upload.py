@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cavatica_upload.cli.messages import Exit
 from cavatica_upload.cli.options import (
     FILE,
     Command,
@@ -280,8 +279,6 @@ def upload(
     listed = listed_paths(files_from, stdin_taken=STDIN in paths) if files_from is not None else []
     selected = Rules(selection=_selection_of(include, exclude), **rules)
     batch = read_batch([*paths, *listed], manifest, selected, output, skip_bad_files=skip_bad_files)
-    if batch is None:
-        return int(Exit.USAGE)
     sources = [item.source for item in batch.items]
     if (common.expect_size is not None or common.expect_md5) and batch.count != 1:
         raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 import attrs
+import click
 
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.cli import summary
@@ -49,8 +50,8 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
 
 def read_batch(
     paths: Sequence[str], manifest: Path | None, rules: Rules, output: Output, *, skip_bad_files: bool
-) -> Batch | None:
-    """Return the checked batch; None if it has problems, after all of them were printed."""
+) -> Batch:
+    """Return the checked batch; if it has problems, print all of them and end the command. Raises UsageError."""
     if not paths and manifest is None:
         raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
     if paths.count(STDIN) > 1:
@@ -64,27 +65,31 @@ def read_batch(
         try:
             rows = read_manifest(manifest)
         except ManifestError as error:
-            output.error(error)
-            output.problems(error.problems)
-            return None
+            _refuse(output, error, error.problems)
     batch = collect(paths, rows, rules)
-    bad = [] if skip_bad_files and batch.items else [file.reason for file in batch.bad]
-    problems = [*batch.problems, *bad]
     for notice in batch.notices:
         output.warn(notice)
+    bad = [] if skip_bad_files and batch.items else [file.reason for file in batch.bad]
+    problems = [*batch.problems, *bad]
     if problems:
-        output.error(UsageError(f"{count_text(len(problems), 'problem')} found; nothing was uploaded."))
-        output.problems(problems)
+        hint = None
         if bad and batch.items:
-            output.hint("To upload the other files, use --exclude or --skip-bad-files.")
+            hint = "To upload the other files, use --exclude or --skip-bad-files."
         elif bad and len(paths) == 1 and rules.name is None and "its name" in bad[0]:
-            output.hint("Give it another name with --name.")
-        return None
+            hint = "Give it another name with --name."
+        found = f"{count_text(len(problems), 'problem')} found; nothing was uploaded."
+        _refuse(output, UsageError(found), problems, hint)
     if not batch.items:
-        hint = "Check --include and --exclude, and whether a folder is empty."
-        output.error(UsageError("No file is left to upload.", hint))
-        return None
+        raise UsageError("No file is left to upload.", "Check --include and --exclude, and whether a folder is empty.")
     return batch
+
+
+def _refuse(output: Output, error: UsageError, problems: Sequence[str], hint: str | None = None) -> NoReturn:
+    output.error(error)
+    output.problems(problems)
+    if hint is not None:
+        output.hint(hint)
+    raise click.exceptions.Exit(int(Exit.USAGE))
 
 
 def keep_share(batch: Batch, shard: "Shard | None", output: Output) -> None:
