@@ -35,12 +35,12 @@ from cavatica_upload import Destination, NameTaken, Uploader, connect
 SCHEME = "cavatica://"
 _QUERY = re.compile(r"cavatica://(?P<project>[^/]+/[^/]+)/(?P<folders>(?:[^/]+/)*)(?P<name>[^/]+)")
 _BLOCK = 2**20  # bytes
-_FEW = 3  # files of a folder that are asked for one by one; then the folder is listed, 100 files a call
+_FEW = 3  # files of a folder that are requested one by one; then the folder is listed, 100 files a call
 
 
 @dataclass
 class StorageProviderSettings(StorageProviderSettingsBase):
-    """What can be set with `--storage-cavatica-…`."""
+    """The settings `--storage-cavatica-…`."""
 
     profile: str | None = field(
         default=None,
@@ -53,13 +53,13 @@ class StorageProvider(StorageProviderBase):
 
     def __post_init__(self) -> None:
         self._folders: dict[str, Destination] = {}
-        self._asked: Counter[str] = Counter()
+        self._requested: Counter[str] = Counter()
         self.found: dict[str, Any] = {}
-        """What the platform said of a file, by query; only files that exist, so that a new one is noticed."""
+        """The entry of each existing file by query; missing files are requested again."""
 
     @cached_property
     def api(self) -> Any:
-        """The API, with retries and the rate limit kept by the client."""
+        """The API client, with retries and the rate limit."""
         return connect(profile=self.settings.profile if self.settings else None)
 
     @cached_property
@@ -76,7 +76,7 @@ class StorageProvider(StorageProviderBase):
 
     @classmethod
     def is_valid_query(cls, query: str) -> StorageQueryValidationResult:
-        """Say whether a query has the form; wildcards are allowed."""
+        """Check the form of a query; wildcards are allowed."""
         if _QUERY.fullmatch(query):
             return StorageQueryValidationResult(query=query, valid=True)
         return StorageQueryValidationResult(query=query, valid=False, reason=f"use {SCHEME}owner/project/path/to/file")
@@ -117,13 +117,13 @@ class StorageProvider(StorageProviderBase):
             return self.api.find_file(place, name)
 
     def find(self, project: str, folders: str, name: str) -> Any:
-        """Return what the platform says of a file, None if it is not there."""
+        """Return the entry of a file, None if it does not exist."""
         place = self.folder(project, folders)
         if place is None:
             return None
         where = f"{project}/{folders}"
-        self._asked[where] += 1
-        if self._asked[where] == _FEW:
+        self._requested[where] += 1
+        if self._requested[where] == _FEW:
             self.remember(place, where)
         query = f"{SCHEME}{where}{name}"
         if query not in self.found and (entry := self.api.find_file(place, name)) is not None:
@@ -131,13 +131,13 @@ class StorageProvider(StorageProviderBase):
         return self.found.get(query)
 
     def remember(self, place: Destination, where: str) -> list[Any]:
-        """List a folder and remember what is in it; return the entries."""
+        """List a folder, remember its entries, and return them."""
         entries = [*self.entries(place)]
         self.found.update({f"{SCHEME}{where}{entry.name}": entry for entry in entries})
         return entries
 
     def entries(self, place: Destination) -> Iterator[Any]:
-        """Yield what is in a folder or at the top of a project."""
+        """Yield the entries of a folder, or of the top level of a project."""
         return self.api.list_folder(place.parent) if place.parent else self.api.list_files(place)
 
 
@@ -160,7 +160,7 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
         return self.cache_key(f"{self.project}/{self.folders}")
 
     async def inventory(self, cache: IOCacheStorageInterface) -> None:
-        """List the folder of this file once, and remember all that is in it."""
+        """List the folder of this file once, and remember its entries."""
         parent = self.get_inventory_parent()
         if parent not in cache.exists_in_storage:
             place = self.provider.folder(self.project, self.folders)
@@ -175,14 +175,14 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
         cache.exists_in_storage.setdefault(self.cache_key(), False)
 
     def cleanup(self) -> None:
-        """Leave nothing behind: parts of a download are renamed or removed at once."""
+        """Do nothing: a download is renamed or removed when it ends."""
 
     def exists(self) -> bool:
-        """Say whether the file or folder is on the platform."""
+        """Return whether the file or folder is on the platform."""
         return self._find() is not None
 
     def mtime(self) -> float:
-        """Return when the file was changed, in seconds since 1970; for a folder, of which nothing is told, 0."""
+        """Return the time of the last change in seconds since 1970, 0 for a folder."""
         changed = self._details().modified_on
         return changed.timestamp() if changed is not None else 0.0
 
@@ -191,7 +191,7 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
         return self._details().size or 0
 
     def retrieve_object(self) -> None:
-        """Download the file; it appears under its name when it is whole."""
+        """Download the file; it gets its name when it is whole."""
         details = self._details()
         path = self.local_path()
         beside = path.with_name(f".{path.name}.part")
@@ -247,11 +247,11 @@ class StorageObject(StorageObjectRead, StorageObjectWrite, StorageObjectGlob):
                 yield prefix + entry.name
 
     def _find(self) -> Any:
-        """Return what the platform says of the file, None if it is not there."""
+        """Return the entry of the file, None if it does not exist."""
         return self.provider.found.get(self.query) or self.provider.find(self.project, self.folders, self.name)
 
     def _details(self) -> Any:
-        """Return size and times, too, which lists leave out: one call more, once."""
+        """Return the entry with size and times, which lists may leave out; this costs one more call, once."""
         found = self._find()
         if found is None:
             raise WorkflowError(f"{self.query} is not on the platform.")

@@ -1,4 +1,4 @@
-"""The plugin does what Snakemake asks of storage plugins, on the mock."""
+"""The plugin with Snakemake's own tests and with workflows, on the mock."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def mock(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("mock")
 class TestStorage(TestStorageBase):
-    """Snakemake's own test of a storage plugin."""
+    """Snakemake's test suite for storage plugins."""
 
     __test__ = True
 
@@ -63,7 +63,7 @@ class TestStorage(TestStorageBase):
 
 
 def run_workflow(folder: Path, count: int) -> str:
-    """Run the three rules over so many samples, and return what Snakemake said."""
+    """Run the three rules for a number of samples, and return the output of Snakemake."""
     folder.mkdir(exist_ok=True)
     (folder / "Snakefile").write_text(WORKFLOW.format(count=count))
     command = [
@@ -94,7 +94,7 @@ def test_workflow(mock, tmp_path):
 
 @pytest.mark.parametrize("count", [4, 20])
 def test_calls(mock, tmp_path, count):
-    """A workflow spends at most 10 calls on each of its files, and some on its folders."""
+    """A workflow makes at most 10 calls for each of its files, and some for its folders."""
     run_workflow(tmp_path / "w", count)
     files = 2 * count + 1
     calls = sum(number for name, number in mock.calls.items() if name not in ("putPart", "getBytes"))
@@ -102,7 +102,7 @@ def test_calls(mock, tmp_path, count):
 
 
 def test_wildcards(mock, tmp_path):
-    """glob_wildcards finds the files of a folder and of the folders in it."""
+    """glob_wildcards finds the files of a folder and of its subfolders."""
     run_workflow(tmp_path / "w", 2)
     provider = StorageProvider(local_prefix=tmp_path / "prefix", logger=None, settings=StorageProviderSettings())
     found = provider.object("cavatica://owner/study/run/{kind}/{sample}.txt").list_candidate_matches()
@@ -113,6 +113,6 @@ def test_wildcards(mock, tmp_path):
 
 @pytest.mark.usefixtures("mock")
 def test_queries():
-    """A query without owner, project and file is refused with the form that is wanted."""
+    """A query without owner, project and file is refused, and the error shows the form."""
     for query in ("cavatica://owner/study", "cavatica://owner", "s3://owner/study/x"):
         assert "owner/project/path" in StorageProvider.is_valid_query(query).reason
