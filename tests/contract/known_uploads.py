@@ -24,6 +24,15 @@ def part_report(number: int, etag: str) -> dict[str, Any]:
     return {"part_number": number, "response": {"headers": {"ETag": etag}}}
 
 
+def upload_calls(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A valid call of each operation on an upload; the last one ends it."""
+    return [
+        ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": report}),
+        ("reportUploadedParts", {"body": {"parts": [report]}}), ("completeUpload", {"body": {"parts": [report]}}),
+        ("abortUpload", {}),
+    ]  # fmt: skip
+
+
 def bare(etag: object) -> Any:
     """An ETag without the quotes that storage puts round it: a server may keep them or not."""
     return etag.strip('"') if isinstance(etag, str) else etag

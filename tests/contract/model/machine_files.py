@@ -1,11 +1,10 @@
 """The moves with files and folders, and those that a server must refuse, added to those with uploads."""
 
-from typing import Any
-
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.contract import rules
+from tests.contract.known_uploads import part_report, upload_calls
 from tests.contract.model import asserts
 from tests.contract.model.machine_uploads import PICK, Uploads
 from tests.contract.model.model import File
@@ -24,13 +23,13 @@ class UploadsAndMisuse(Uploads):
     @rule(pick=PICK, bad=st.sampled_from(("0", "-1", "10001", "1.5", "one", "2147483648", "%31e0")))
     def bad_number(self, pick: int, bad: str) -> None:
         known = self.upload(pick)
-        asserts.refusal(self.context.api.send("GET", f"/upload/multipart/{known.id}/part/{bad}"), 400)
+        asserts.refusal(self.api.send("GET", f"/upload/multipart/{known.id}/part/{bad}"), 400)
         if known.count < 10000:
             beyond = known.count + 1
-            answer = self.context.api.call("getPartUrl", upload_id=known.id, part_number=beyond)
+            answer = self.api.call("getPartUrl", upload_id=known.id, part_number=beyond)
             asserts.refusal(answer, 400, rules.BAD_PART_NUMBER)
-            report = self.report(beyond, "d41d8cd98f00b204e9800998ecf8427e")
-            answer = self.context.api.call("reportUploadedPart", upload_id=known.id, body=report)
+            report = part_report(beyond, "d41d8cd98f00b204e9800998ecf8427e")
+            answer = self.api.call("reportUploadedPart", upload_id=known.id, body=report)
             asserts.refusal(answer, 400, rules.BAD_PART_NUMBER)
         self.reached("bad part number")
 
@@ -38,14 +37,8 @@ class UploadsAndMisuse(Uploads):
     @rule(pick=PICK, move=st.integers(0, 5))
     def use_ended(self, pick: int, move: int) -> None:
         upload_id = self.model.ended[-1 - pick % len(self.model.ended)]
-        body = self.report(1, "5" * 32)
-        moves: list[tuple[str, dict[str, Any]]] = [
-            ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": body}),
-            ("reportUploadedParts", {"body": {"parts": [body]}}), ("completeUpload", {"body": None}),
-            ("abortUpload", {}),
-        ]  # fmt: skip
-        operation, arguments = moves[move]
-        asserts.gone(self.context.api.call(operation, upload_id=upload_id, **arguments))
+        operation, arguments = upload_calls(part_report(1, "5" * 32))[move]
+        asserts.gone(self.api.call(operation, upload_id=upload_id, **arguments))
         self.reached("ended upload used")
 
     @precondition(lambda self: self.model.uploads and self.context.stranger is not None)
@@ -53,10 +46,7 @@ class UploadsAndMisuse(Uploads):
     def stranger(self, pick: int) -> None:
         known, api = self.upload(pick), self.context.stranger
         assert api is not None
-        moves: list[tuple[str, dict[str, Any]]] = [
-            ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("abortUpload", {}),
-        ]  # fmt: skip
-        for operation, arguments in moves:
+        for operation, arguments in upload_calls(part_report(1, "5" * 32)):
             asserts.refusal(api.call(operation, upload_id=known.id, **arguments), (403, 404))
         for item in api.call("listUploads", query={"limit": 100}).expect(200).json()["items"]:
             asserts.same(api.call("getRateLimit"), "stranger_list", item["upload_id"] == known.id, False)
@@ -66,7 +56,7 @@ class UploadsAndMisuse(Uploads):
     @rule(pick=PICK, odd=st.sampled_from(("yes", "1", "on", "0", "", "truee", "null")))
     def odd_boolean(self, pick: int, odd: str) -> None:
         known = self.upload(pick)
-        asserts.refusal(self.context.api.call("getUpload", upload_id=known.id, query={"list_parts": odd}), 400)
+        asserts.refusal(self.api.call("getUpload", upload_id=known.id, query={"list_parts": odd}), 400)
         self.reached("odd boolean refused")
 
 
@@ -82,12 +72,10 @@ class UploadsAndFiles(UploadsAndMisuse):
 
     @rule(where=PICK, old_name=st.sampled_from((False, False, True)))
     def make_folder(self, where: int, old_name: bool) -> None:
-        context, model = self.context, self.model
-        place = model.places[where % len(model.places)]
-        names = [known.name for known in model.at(place)]
-        name = names[where % len(names)] if old_name and names else context.name()
+        model = self.model
+        place, name = self.place_and_name(where, old_name=old_name)
         body = {"name": name, "type": "folder", **self.context.destination(place)}
-        answer = context.api.call("createFolder", body=body)
+        answer = self.api.call("createFolder", body=body)
         if model.named(place, name) is not None:
             asserts.refusal(answer, 409, {5003, 5030})
             self.reached("folder conflicts")
@@ -101,21 +89,21 @@ class UploadsAndFiles(UploadsAndMisuse):
     @rule(pick=PICK)
     def look_at_file(self, pick: int) -> None:
         known = self.file(pick)
-        asserts.file(self.context.api, known)
-        asserts.content(self.context.api, known)
+        asserts.file(self.api, known)
+        asserts.content(self.api, known)
 
     @rule(where=PICK, limit=st.integers(1, 4))
     def list_place(self, where: int, limit: int) -> None:
         place = self.model.places[where % len(self.model.places)]
-        context = self.context
-        asserts.place(context.api, self.model, place, context.destination(place), limit, alone=context.target.own)
+        destination = self.context.destination(place)
+        asserts.place(self.api, self.model, place, destination, limit, alone=self.context.target.own)
 
     @precondition(lambda self: self.model.files)
     @rule(pick=PICK)
     def find_by_name(self, pick: int) -> None:
         known = list(self.model.files.values())[-1 - pick % len(self.model.files)]
         query = {**self.context.destination(known.place), "name": known.name}
-        answer = self.context.api.call("listFiles", query=query).expect(200)
+        answer = self.api.call("listFiles", query=query).expect(200)
         asserts.same(answer, "found_by_name", [item["id"] for item in answer.json()["items"]], [known.id])
 
     @precondition(any_files)
@@ -125,7 +113,7 @@ class UploadsAndFiles(UploadsAndMisuse):
         item = {"id": known.id, "metadata": words, **({} if tags is None else {"tags": tags})}
         unknown = [{"id": "0" * 24}] if self.context.target.own else []
         others = [{"id": each.id} for each in self.model.plain_files if each is not known][:1]
-        answer = self.context.api.call("editFiles", body={"items": [item, *others, *unknown]}).expect(200)
+        answer = self.api.call("editFiles", body={"items": [item, *others, *unknown]}).expect(200)
         outcomes = answer.json()["items"]
         right = [known.id, *(other["id"] for other in others), *(None for _ in unknown)]
         asserts.same(answer, "outcomes", [outcome.get("resource", {}).get("id") for outcome in outcomes], right)
@@ -134,7 +122,7 @@ class UploadsAndFiles(UploadsAndMisuse):
         merged = {**known.metadata, **words}
         known.metadata = {key: value for key, value in merged.items() if value is not None}
         known.tags = known.tags if tags is None else tags
-        asserts.file(self.context.api, known)
+        asserts.file(self.api, known)
         self.reached("metadata merged")
 
     @precondition(any_files)
@@ -144,7 +132,7 @@ class UploadsAndFiles(UploadsAndMisuse):
         known = self.file(pick)
         taken = [other.name for other in self.model.at(known.place) if other is not known][:1]
         for name in (*taken, self.context.name()):
-            answer = self.context.api.call("editFiles", body={"items": [{"id": known.id, "name": name}]}).expect(200)
+            answer = self.api.call("editFiles", body={"items": [{"id": known.id, "name": name}]}).expect(200)
             outcome = answer.json()["items"][0]
             if name in taken:
                 asserts.same(answer, "rename_conflict", outcome.get("error", {}).get("status"), 409)
@@ -154,7 +142,7 @@ class UploadsAndFiles(UploadsAndMisuse):
                 asserts.same(answer, "renamed", outcome.get("resource", {}).get("name"), name)
                 known.name = name
                 self.reached("file renamed")
-            asserts.file(self.context.api, known)
+            asserts.file(self.api, known)
 
     @rule(where=PICK)
     def full_folder(self, where: int) -> None:
@@ -162,11 +150,11 @@ class UploadsAndFiles(UploadsAndMisuse):
         self.make_folder(where, old_name=False)
         outer = self.model.folders[-1]
         name = self.context.name()
-        answer = self.context.api.call("createFolder", body={"name": name, "type": "folder", "parent": outer.id})
+        answer = self.api.call("createFolder", body={"name": name, "type": "folder", "parent": outer.id})
         inner = answer.expect(200, 201).json()["id"]
         self.model.files[inner] = File(inner, outer.id, name, None)
-        asserts.refusal(self.context.api.call("deleteFile", file_id=outer.id), 409)
-        again = self.context.api.call("createFolder", body={"name": name, "type": "folder", "parent": outer.id})
+        asserts.refusal(self.api.call("deleteFile", file_id=outer.id), 409)
+        again = self.api.call("createFolder", body={"name": name, "type": "folder", "parent": outer.id})
         asserts.refusal(again, 409, {5003, 5030})
         self.reached("folder kept while full")
         self.reached("folder conflicts")
@@ -175,7 +163,7 @@ class UploadsAndFiles(UploadsAndMisuse):
     @rule(pick=PICK)
     def delete(self, pick: int) -> None:
         known = list(self.model.files.values())[-1 - pick % len(self.model.files)]
-        answer = self.context.api.call("deleteFile", file_id=known.id)
+        answer = self.api.call("deleteFile", file_id=known.id)
         if known.content is None and any(self.model.at(known.id)):
             asserts.refusal(answer, 409)
             self.reached("folder kept while full")
@@ -186,7 +174,7 @@ class UploadsAndFiles(UploadsAndMisuse):
             if answer.status == 204:
                 self.model.delete(known)
                 for upload in [each for each in self.model.uploads.values() if each.place == known.id]:
-                    self.context.api.call("abortUpload", upload_id=upload.id).expect(204, 404)
+                    self.api.call("abortUpload", upload_id=upload.id).expect(204, 404)
                     self.model.end(upload)
             return
         answer.expect(204)
@@ -198,5 +186,5 @@ class UploadsAndFiles(UploadsAndMisuse):
     def use_deleted(self, pick: int) -> None:
         file_id = self.model.deleted[-1 - pick % len(self.model.deleted)]
         for operation in ("getFile", "getDownloadInfo", "deleteFile", "listFolder"):
-            asserts.refusal(self.context.api.call(operation, file_id=file_id), 404)
+            asserts.refusal(self.api.call(operation, file_id=file_id), 404)
         self.reached("deleted file used")

@@ -26,6 +26,7 @@ class Uploads(RuleBasedStateMachine):
         self.model = Model()
         self.touched: KnownUpload | None = None
         self.context.begin()
+        self.api = self.context.api
 
     def reached(self, outcome: str) -> None:
         self.context.reached[outcome] += 1
@@ -41,6 +42,12 @@ class Uploads(RuleBasedStateMachine):
         """Start with one open upload."""
         self.start(0, parts, rest, sized, old_name=False, overwrite=False)
 
+    def place_and_name(self, where: int, *, old_name: bool) -> tuple[str, str]:
+        """A place, and a name that is new or that something there has."""
+        place = self.model.places[where % len(self.model.places)]
+        names = [known.name for known in self.model.at(place)]
+        return place, names[where % len(names)] if old_name and names else self.context.name()
+
     def any_uploads(self) -> bool:
         return bool(self.model.uploads)
 
@@ -54,16 +61,14 @@ class Uploads(RuleBasedStateMachine):
     )
     def start(self, where: int, parts: int, rest: int, sized: bool, old_name: bool, overwrite: bool) -> None:
         context, model = self.context, self.model
-        place = model.places[where % len(model.places)]
-        names = [known.name for known in model.at(place)]
-        name = names[where % len(names)] if old_name and names else context.name()
+        place, name = self.place_and_name(where, old_name=old_name)
         sized = sized or not context.target.own  # no source says which parts make a file without a size
         step = context.part_size if context.small else 5
         size = max(0, (parts - 1) * step + 1 + rest)
         body: dict[str, Any] = {"name": name, **self.context.destination(place)}
         if sized:
             body["size"] = size
-        answer = context.api.call("startUpload", body=body, query={"overwrite": overwrite} if overwrite else {})
+        answer = self.api.call("startUpload", body=body, query={"overwrite": overwrite} if overwrite else {})
         other = model.named(place, name)
         if other is not None and (other.content is None or not overwrite):
             asserts.refusal(answer, 409, rules.NAME_TAKEN)
@@ -75,13 +80,15 @@ class Uploads(RuleBasedStateMachine):
         asserts.same(
             answer, "fresh_id", started["upload_id"] in model.uploads or started["upload_id"] in model.ended, False
         )
-        known = KnownUpload(
-            started["upload_id"], body.get("size"), started["part_size"], place=place, name=name, overwrite=overwrite
-        )
-        model.uploads[known.id] = self.touched = known
+        self.touched = self.opened(started, body.get("size"), place, name, overwrite)
         self.reached("started" if sized else "started without size")
         if place:
             self.reached("started in a folder")
+
+    def opened(self, started: dict[str, Any], size: int | None, place: str, name: str, overwrite: bool) -> KnownUpload:
+        known = KnownUpload(started["upload_id"], size, started["part_size"], place, name, overwrite)
+        self.model.uploads[known.id] = known
+        return known
 
     @precondition(any_uploads)
     @rule(pick=PICK, number=st.integers(0, 3), again=st.booleans())
@@ -102,10 +109,10 @@ class Uploads(RuleBasedStateMachine):
 
     def send(self, known: KnownUpload, number: int, *, fresh: bool = False) -> None:
         """Request a part URL and put bytes there."""
-        answer = self.context.api.call("getPartUrl", upload_id=known.id, part_number=number).expect(200)
+        answer = self.api.call("getPartUrl", upload_id=known.id, part_number=number).expect(200)
         mark = (len(known.stored) + (17 if fresh else 0)) % 256
         content = bytes((number + mark + index) % 256 for index in range(known.length(number)))
-        put = self.context.api.put(answer.json(), content)
+        put = self.api.put(answer.json(), content)
         if put.status != 200 or not put.headers.get("etag"):
             raise put.broken("put", f"expected 200 with an ETag from storage; the body is {put.body[:200]!r}")
         self.reached("part put again" if number in known.stored else "part put")
@@ -123,12 +130,12 @@ class Uploads(RuleBasedStateMachine):
         number = (unreported or list(known.stored) or [1])[0]
         etag = "0" * 32 if wrong else known.etags.get(number, "1" * 32)
         body = self.report(number, etag, quoted=quoted)
-        answer = self.context.api.call("reportUploadedPart", upload_id=known.id, body=body).expect(200)
+        answer = self.api.call("reportUploadedPart", upload_id=known.id, body=body).expect(200)
         echo = answer.json()
         seen = (echo["part_number"], bare(echo["response"]["headers"].get("ETag")))
         asserts.same(answer, "report_echo", seen, (number, etag))
         known.reported[number] = etag
-        asserts.upload(self.context.api, known)
+        asserts.upload(self.api, known)
         self.reached("reported")
 
     @precondition(any_uploads)
@@ -141,14 +148,14 @@ class Uploads(RuleBasedStateMachine):
             body.insert(0, self.report(next(iter(reports)), "2" * 32))  # the last one counts
         if bad:
             body.append(part_report(0 if twice else 10001, "3" * 32))
-        answer = self.context.api.call("reportUploadedParts", upload_id=known.id, body={"parts": body})
+        answer = self.api.call("reportUploadedParts", upload_id=known.id, body={"parts": body})
         if bad:
             asserts.refusal(answer, 400, rules.BAD_PART_NUMBER)
             self.reached("many refused whole")
             return
         answer.expect(200)
         known.reported.update(reports)
-        asserts.upload(self.context.api, known)
+        asserts.upload(self.api, known)
         self.reached("reported many twice" if twice and reports else "reported many")
 
     @precondition(any_uploads)
@@ -168,9 +175,9 @@ class Uploads(RuleBasedStateMachine):
         elif kind == "empty":
             body = {"parts": []}
         if kind == "nothing":
-            answer = self.context.api.send("POST", f"/upload/multipart/{known.id}/complete")
+            answer = self.api.send("POST", f"/upload/multipart/{known.id}/complete")
         else:
-            answer = self.context.api.call("completeUpload", upload_id=known.id, body=None if kind == "null" else body)
+            answer = self.api.call("completeUpload", upload_id=known.id, body=None if kind == "null" else body)
         content = known.whole(extra)
         if content is None:
             asserts.refusal(answer, 409, {rules.NOT_COMPLETE})
@@ -189,14 +196,11 @@ class Uploads(RuleBasedStateMachine):
         first = self.touched
         body = {"name": first.name, "size": 3, **self.context.destination(first.place)}
         query = {"overwrite": True} if overwrite else {}
-        started = self.context.api.call("startUpload", body=body, query=query).expect(200).json()
-        rival = KnownUpload(
-            started["upload_id"], 3, started["part_size"], place=first.place, name=first.name, overwrite=overwrite
-        )
-        self.model.uploads[rival.id] = rival
+        started = self.api.call("startUpload", body=body, query=query).expect(200).json()
+        self.opened(started, 3, first.place, first.name, overwrite)
         self.finish(1, "nothing")
         self.finish(0, "owed")
-        asserts.refusal(self.context.api.call("startUpload", body=body), 409, rules.NAME_TAKEN)
+        asserts.refusal(self.api.call("startUpload", body=body), 409, rules.NAME_TAKEN)
         self.reached("start conflicts")
 
     @precondition(any_uploads)
@@ -221,11 +225,11 @@ class Uploads(RuleBasedStateMachine):
         asserts.same(answer, "completed_size", made["size"], len(content))
         over = self.model.named(known.place, known.name)
         file = self.model.completed(known, made["id"], content)
-        asserts.file(self.context.api, file)
-        asserts.content(self.context.api, file)
-        asserts.gone(self.context.api.call("getUpload", upload_id=known.id))
+        asserts.file(self.api, file)
+        asserts.content(self.api, file)
+        asserts.gone(self.api.call("getUpload", upload_id=known.id))
         if over is not None:
-            asserts.refusal(self.context.api.call("getFile", file_id=over.id), 404)
+            asserts.refusal(self.api.call("getFile", file_id=over.id), 404)
             self.reached("completed over a file")
         self.reached("completed")
         self.reached("completed with what is owed" if owed else "completed with nothing owed")
@@ -238,32 +242,32 @@ class Uploads(RuleBasedStateMachine):
     @rule(pick=PICK)
     def abort(self, pick: int) -> None:
         known = self.upload(pick)
-        self.context.api.call("abortUpload", upload_id=known.id).expect(204)
+        self.api.call("abortUpload", upload_id=known.id).expect(204)
         self.model.end(known)
-        asserts.gone(self.context.api.call("getUpload", upload_id=known.id))
+        asserts.gone(self.api.call("getUpload", upload_id=known.id))
         self.reached("aborted")
 
     @precondition(any_uploads)
     @rule(pick=PICK, spelling=st.sampled_from(("true", "True", "TRUE", "false", "FALSE")))
     def look(self, pick: int, spelling: str) -> None:
-        asserts.upload(self.context.api, self.upload(pick), spelling)
+        asserts.upload(self.api, self.upload(pick), spelling)
 
     @rule(limit=st.integers(1, 4))
     def list_uploads(self, limit: int) -> None:
-        asserts.uploads(self.context.api, self.model, limit, alone=self.context.target.own)
+        asserts.uploads(self.api, self.model, limit, alone=self.context.target.own)
 
     @invariant()
     def touched_upload_is_right(self) -> None:
         """The upload of the last move is as in the model. To check all of them each time would find no more."""
         known, self.touched = self.touched, None
         if known is not None and known.id in self.model.uploads:
-            asserts.upload(self.context.api, known)
+            asserts.upload(self.api, known)
 
     def teardown(self) -> None:
         """Leave nothing behind on a server that others use."""
         if self.context.target.own:
             return
         for upload_id in list(self.model.uploads):
-            cleaned(self.context.api.call("abortUpload", upload_id=upload_id))
+            cleaned(self.api.call("abortUpload", upload_id=upload_id))
         for file in (*self.model.plain_files, *reversed(self.model.folders)):
-            cleaned(self.context.api.call("deleteFile", file_id=file.id))
+            cleaned(self.api.call("deleteFile", file_id=file.id))

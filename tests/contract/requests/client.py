@@ -167,15 +167,6 @@ def sentence(each: Claim) -> str:
     return " ".join((each.__doc__ or each.__name__).split())
 
 
-def upload_calls(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """A valid call of each operation on an upload; the last one ends it."""
-    return [
-        ("getUpload", {}), ("getPartUrl", {"part_number": 1}), ("reportUploadedPart", {"body": report}),
-        ("reportUploadedParts", {"body": {"parts": [report]}}), ("completeUpload", {"body": {"parts": [report]}}),
-        ("abortUpload", {}),
-    ]  # fmt: skip
-
-
 def valid_request(raw: RawClient, operation: document.Operation) -> dict[str, Any]:
     """A request that is valid with a valid token."""
     ends = operation.id in ("abortUpload", "completeUpload")

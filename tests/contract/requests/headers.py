@@ -2,7 +2,8 @@
 
 from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER, TRANSPORT, Answer
-from tests.contract.requests.client import RawClient, claim, upload_calls, valid_request
+from tests.contract.known_uploads import upload_calls
+from tests.contract.requests.client import RawClient, claim, valid_request
 
 GET = "GET {v2}/rate_limit HTTP/1.1\nHost: {host}"
 
