@@ -92,39 +92,34 @@ def test_completion_that_failed_is_not_tried_again_after_a_stop(rig: Rig) -> Non
     assert rig.mock.files() == []
 
 
+class Ending(io.BytesIO):
+    """A stream that calls a function at its end."""
+
+    def __init__(self, content: bytes, at_end: Callable[[], object]) -> None:
+        super().__init__(content)
+        self.at_end = at_end
+
+    def read(self, count: int | None = -1, /) -> bytes:
+        found = super().read(count)
+        if not found:
+            self.at_end()
+        return found
+
+
 @pytest.mark.parametrize("size", [0, 1, KIB, 3 * KIB])
 def test_stream_that_ends_after_a_stop_is_not_completed(rig: Rig, size: int) -> None:
     """A stream that ends at the stop is not completed, and its upload is aborted."""
     content = rig.file(size).read_bytes()
-    with rig.uploader() as uploader:
-
-        class Cut(io.BytesIO):
-            """A stream that ends when the upload is stopped."""
-
-            def read(self, count: int | None = -1, /) -> bytes:
-                found = super().read(count)
-                if not found:
-                    uploader.cancel()
-                return found
-
-        with pytest.raises(Interrupted):
-            uploader.upload(Cut(content), PROJECT, name="cut", part_size=KIB, allow_empty=True)
+    with rig.uploader() as uploader, pytest.raises(Interrupted):
+        uploader.upload(Ending(content, uploader.cancel), PROJECT, name="cut", part_size=KIB, allow_empty=True)
     assert rig.mock.files() == []
     assert rig.mock.uploads() == []
 
 
-def test_stop_shortly_after_the_end_of_a_stream(rigged: Callable[..., Rig]) -> None:
+def test_stop_shortly_after_the_end_of_a_stream(rig: Rig) -> None:
     """A stream that ends shortly before the stop is not completed, since one signal may cause both."""
-    rig = rigged()
     with rig.uploader(timing=Timing(stream_end=60.0)) as uploader:
         ended = threading.Event()
-
-        class Cut(io.BytesIO):
-            def read(self, count: int | None = -1, /) -> bytes:
-                found = super().read(count)
-                if not found:
-                    ended.set()
-                return found
 
         def stop() -> None:
             ended.wait()
@@ -133,7 +128,7 @@ def test_stop_shortly_after_the_end_of_a_stream(rigged: Callable[..., Rig]) -> N
         stopper = threading.Thread(target=stop)
         stopper.start()
         with pytest.raises(Interrupted):
-            uploader.upload(Cut(b"x" * KIB), PROJECT, name="cut", part_size=KIB)
+            uploader.upload(Ending(b"x" * KIB, ended.set), PROJECT, name="cut", part_size=KIB)
         stopper.join()
     assert rig.mock.files() == []
 
