@@ -150,7 +150,7 @@ def upload(machine: Machine, address: str, *more: str) -> Ended:
 
 def told(ended: Ended) -> list[str]:
     """The lines of standard error, without progress, the call budget and the summary."""
-    progress = re.compile(r"a\.bam: [0-9]|a\.bam: done|If this run needs|Uploaded 1 file|$")
+    progress = re.compile(r"a\.bam: [0-9]|a\.bam: done|[0-9,]+ API calls in|Uploaded 1 file|$")
     return [line for line in ended.err.splitlines() if not progress.match(line)]
 
 

@@ -70,7 +70,7 @@ class PartTask:
 
 
 def send_part_on_worker(task: PartTask) -> SentPart:
-    """Send a part of a file on disk; if the connection breaks, try again.
+    """Send a part of a file on disk; retry if the connection breaks.
 
     The errors name this host. Raises UrlExpired, PartRefused, MissingHeader and EtagMismatch for answers of storage,
     and WorkerFailed for errors that another host may not have.
@@ -164,7 +164,7 @@ class Workers:
         self._lock = threading.Lock()
         self._under_way = 0
         self._failures = 0  # in a row
-        self._reported: set[str] = set()
+        self._noticed: set[str] = set()  # kinds of notices
         self._lost = False
         self._away = False  # no workers for too long, or no answer of the Dask scheduler
         self._empty_since: float | None = None
@@ -184,9 +184,7 @@ class Workers:
             threading.Thread(target=self._watch, name="cavatica-workers", daemon=True).start()
 
     def look(self) -> None:
-        """Ask the Dask scheduler for the number of workers, and emit a notice if it has changed."""
-        if self._dask is None:
-            return
+        """Request the number of workers from the Dask scheduler, and emit a notice if there are none, or some again."""
         with self._looking:
             size = None
             if self._answers:
@@ -276,7 +274,7 @@ class Workers:
         try:
             sent = future.result()
         except WorkerFailed as error:
-            self._report_once(error.message.partition(":")[0], error)  # once for each host
+            self._failed(error.message.partition(":")[0], error)  # once for each host
             raise
         except CavaticaError:
             raise
@@ -289,11 +287,11 @@ class Workers:
             raise WorkerFailed("The executor cancelled the part.") from error
         except BaseException as error:  # Ctrl-C reaches the processes of a terminal, and is not for this thread
             failure = _failure(error)
-            self._report_once(_name(error), failure)
+            self._failed(_name(error), failure)
             raise failure from error
         if not isinstance(sent, SentPart) or (sent.number, sent.size) != (task.part.number, task.part.size):
             failure = WorkerFailed("A worker returned something other than a sent part.", _INSTALL)
-            self._report_once("result", failure)
+            self._failed("result", failure)
             raise failure
         return sent
 
@@ -311,18 +309,19 @@ class Workers:
         if useless:
             self._lose(f"{self._failures} parts in a row failed on the workers. The last: {failure}")
 
-    def _report_once(self, what: str, failure: WorkerFailed) -> None:
-        with self._lock:
-            known = what in self._reported
-            self._reported.add(what)
-        if not known:
-            self._notice(" ".join(filter(None, (failure.message, "The part is sent again.", failure.hint))))
+    def _failed(self, kind: str, failure: WorkerFailed) -> None:
+        self._notice_once(kind, " ".join(filter(None, (failure.message, "The part is sent again.", failure.hint))))
 
     def _lose(self, why: str) -> None:
+        self._lost = True
+        self._notice_once("lost", f"{why} Parts are sent from this machine from now on.")
+
+    def _notice_once(self, kind: str, text: str) -> None:
         with self._lock:
-            lost, self._lost = self._lost, True
-        if not lost:
-            self._notice(f"{why} Parts are sent from this machine from now on.")
+            known = kind in self._noticed
+            self._noticed.add(kind)
+        if not known:
+            self._notice(text)
 
 
 def _failure(error: BaseException) -> WorkerFailed:
