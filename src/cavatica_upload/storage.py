@@ -165,7 +165,6 @@ class Storage:
         return sent
 
     def close(self) -> None:
-        """Close the connections."""
         self._connections.close()
 
     def _request(self, target: Target, part: Part, body: Iterator[bytes]) -> httpx.Request:
@@ -208,7 +207,6 @@ class Throttle:
         self._paid_until = clock()
 
     def take(self, count: int) -> None:
-        """Wait until `count` more bytes may be sent."""
         with self._lock:
             now = self._clock()
             # Each caller reserves its own time and waits for that of the callers before it.

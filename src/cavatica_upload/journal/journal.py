@@ -119,7 +119,9 @@ class Journal:
         with contextlib.suppress(FileExistsError):
             self.path.touch(exist_ok=False)
             self.path.chmod(0o600)  # whatever the umask is
-        database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False
+        )
         database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         try:
             _prepare(database)
@@ -200,16 +202,10 @@ class Journal:
 
         def change(database: sqlite3.Connection) -> int:
             last = 0
-            database.execute("BEGIN IMMEDIATE")
-            try:
+            with database:
                 for statement, rows in statements:
                     for values in rows:
                         last = database.execute(statement, values).lastrowid or 0
-                database.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # the first error is the one to report
-                    database.execute("ROLLBACK")
-                raise
             return last
 
         return self._use(change, 0)
@@ -304,7 +300,6 @@ class Journal:
             )
 
     def close(self) -> None:
-        """Close the database."""
         with self._lock:
             if self._database is not None:
                 self._database.close()

@@ -41,7 +41,6 @@ class UploadLock:
         self._lock = lock
 
     def release(self) -> None:
-        """Release the lock."""
         if self._lock is None:
             return
         # Removed while it is held: a process that waits for it notices that it is gone and makes a new one.

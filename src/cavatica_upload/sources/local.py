@@ -24,12 +24,9 @@ def usual_block() -> int:
 class Source(Protocol):
     """A source that is open for reading."""
 
-    name: str | None
-    """The last element of its path; None if there is no path."""
-    size: int | None
-    """In bytes; None if it is known only after reading to the end."""
-    identity: Identity | None
-    """None if the source cannot be read a second time."""
+    name: str | None  # the last element of its path
+    size: int | None  # in bytes; None if it is known only after reading to the end
+    identity: Identity | None  # None if the source cannot be read a second time
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a range, `block()` at most at a time; raises SourceError if they are missing."""
@@ -101,7 +98,6 @@ class LocalFile:
             return os.read(self._fd, count)
 
     def close(self) -> None:
-        """Close the file."""
         os.close(self._fd)
 
 

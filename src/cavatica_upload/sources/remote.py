@@ -51,7 +51,6 @@ class RemoteFile:
         self.size: int | None = self.identity.size
 
     def look(self) -> Identity:
-        """Return what the object is now. Raises SourceError."""
         try:
             self._fs.invalidate_cache()
             info: dict[str, Any] = self._fs.info(self._path)
