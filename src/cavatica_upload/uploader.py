@@ -35,6 +35,8 @@ from cavatica_upload.storage import Storage, Throttle
 from cavatica_upload.timing import ServerClock, Timing
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
+Place: TypeAlias = Destination | str
+NotSkip: TypeAlias = Literal["fail", "overwrite", "rename"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -250,25 +252,15 @@ class Uploader:
 
     @overload
     def upload(
-        self,
-        source: Source,
-        destination: Destination | str,
-        *,
-        if_exists: Literal["fail", "overwrite", "rename"] = "fail",
-        **options: Unpack[UploadOptions],
+        self, source: Source, destination: Place, *, if_exists: NotSkip = "fail", **options: Unpack[UploadOptions]
     ) -> Receipt: ...
     @overload
     def upload(
-        self, source: Source, destination: Destination | str, *, if_exists: IfExists, **options: Unpack[UploadOptions]
+        self, source: Source, destination: Place, *, if_exists: IfExists, **options: Unpack[UploadOptions]
     ) -> Receipt | None: ...
     @with_options_of(UploadRequest)
     def upload(
-        self,
-        source: Source,
-        destination: Destination | str,
-        *,
-        if_exists: IfExists = "fail",
-        **options: Unpack[UploadOptions],
+        self, source: Source, destination: Place, *, if_exists: IfExists = "fail", **options: Unpack[UploadOptions]
     ) -> Receipt | None:
         """Upload one file and return its receipt; None if `if_exists="skip"` left it alone.
 
@@ -353,19 +345,15 @@ class Uploader:
 
 @overload
 def upload(
-    source: Source,
-    destination: Destination | str,
-    *,
-    if_exists: Literal["fail", "overwrite", "rename"] = "fail",
-    **options: Unpack[Options],
+    source: Source, destination: Place, *, if_exists: NotSkip = "fail", **options: Unpack[Options]
 ) -> Receipt: ...
 @overload
 def upload(
-    source: Source, destination: Destination | str, *, if_exists: IfExists, **options: Unpack[Options]
+    source: Source, destination: Place, *, if_exists: IfExists, **options: Unpack[Options]
 ) -> Receipt | None: ...
 @with_options_of(UploadRequest, Uploader)
 def upload(
-    source: Source, destination: Destination | str, *, if_exists: IfExists = "fail", **options: Unpack[Options]
+    source: Source, destination: Place, *, if_exists: IfExists = "fail", **options: Unpack[Options]
 ) -> Receipt | None:
     """Upload one file and return its receipt; None if `if_exists="skip"` left it alone.
 
@@ -380,19 +368,15 @@ def upload(
 
 @overload
 async def upload_async(
-    source: Source,
-    destination: Destination | str,
-    *,
-    if_exists: Literal["fail", "overwrite", "rename"] = "fail",
-    **options: Unpack[Options],
+    source: Source, destination: Place, *, if_exists: NotSkip = "fail", **options: Unpack[Options]
 ) -> Receipt: ...
 @overload
 async def upload_async(
-    source: Source, destination: Destination | str, *, if_exists: IfExists, **options: Unpack[Options]
+    source: Source, destination: Place, *, if_exists: IfExists, **options: Unpack[Options]
 ) -> Receipt | None: ...
 @with_options_of(UploadRequest, Uploader)
 async def upload_async(
-    source: Source, destination: Destination | str, *, if_exists: IfExists = "fail", **options: Unpack[Options]
+    source: Source, destination: Place, *, if_exists: IfExists = "fail", **options: Unpack[Options]
 ) -> Receipt | None:
     """Upload one file in a thread and return its receipt, as `upload()` does.
 

@@ -26,9 +26,10 @@ DIGESTS = threading.Semaphore(2)  # the most files whose digest is computed at a
 class Stream:
     """Standard input, a pipe, or any binary stream.
 
-    `parts()` stores each part in a temporary file, so that it can be sent again; `drop()` removes that file. Which
-    part is the last is known only at the end of the stream. `own` means that closing the source closes the stream.
-    `most` is the most bytes that the stream may have; an empty one is an error, unless `allow_empty`.
+    `parts()` stores each part in a temporary file, at most four at a time, so that it can be sent again. `drop()`
+    removes that file. Which part is the last is known only at the end of the stream. `own` means that closing the
+    source closes the stream. `most` is the most bytes that the stream may have; an empty one is an error, unless
+    `allow_empty`.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Stream:
         self._allow_empty = allow_empty or most == 0
         self._most = most
         self._stored: dict[int, BinaryIO] = {}  # temporary files, by the offset of the part
-        self._lock = threading.Lock()
+        self._room = threading.Condition()  # guards them; notified if there is room for another
         self.name: str | None = name
         self.size: int | None = None
         self.identity: Identity | None = None
@@ -65,6 +66,7 @@ class Stream:
         """
         offset = 0
         for number in itertools.count(1):
+            self._wait_for_room(cancelled)
             file = _temporary_file()
             try:
                 part = Part(number, offset, self._fill(file, part_size, on_block, cancelled))
@@ -73,7 +75,7 @@ class Stream:
                 file.close()
                 raise
             if part.size or number == 1:
-                with self._lock:
+                with self._room:
                     self._stored[offset] = file
                 yield part
             else:
@@ -82,6 +84,13 @@ class Stream:
             if part.size < part_size:
                 self.size = offset
                 return
+
+    def _wait_for_room(self, cancelled: Callable[[], bool]) -> None:
+        with self._room:
+            while len(self._stored) >= STREAM_AHEAD and not cancelled():
+                self._room.wait(CHECK)
+        if cancelled():
+            raise Interrupted.while_waiting("the stream")
 
     def _check(self, part: Part, part_size: int) -> None:
         """Raise an error if the stream is empty or too long."""
@@ -146,7 +155,7 @@ class Stream:
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a part that is stored."""
-        with self._lock:
+        with self._room:
             file = self._stored[offset]
         file.seek(0)
         while size:
@@ -158,7 +167,8 @@ class Stream:
 
     def drop(self, offset: int) -> None:
         """Remove the temporary file of a part."""
-        with self._lock:
+        with self._room:
+            self._room.notify()
             file = self._stored.pop(offset, None)
         if file is not None:
             file.close()
@@ -169,7 +179,7 @@ class Stream:
 
     def close(self) -> None:
         """Remove the remaining temporary files."""
-        with self._lock:
+        with self._room:
             left, self._stored = self._stored, {}
         for file in left.values():
             file.close()
@@ -204,7 +214,7 @@ class ReadingEnded:
 class Reading:
     """Reads in its own thread. Calls `put` with each part of a stream, and with ReadingEnded at the end.
 
-    `cancelled` is called often. A stream is read up to `STREAM_AHEAD` parts ahead of those reported by `stored()`.
+    `cancelled` is called often.
     """
 
     source: Source
@@ -212,7 +222,6 @@ class Reading:
     digest: DigestName | None
     put: Callable[[Part | ReadingEnded], object]
     cancelled: Callable[[], bool]
-    _room: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(STREAM_AHEAD), init=False)
 
     def start(self) -> None:
         """Start the thread."""
@@ -222,14 +231,14 @@ class Reading:
         """Remove a part of a stream that storage has, so that another may be read."""
         if isinstance(self.source, Stream):
             self.source.drop((number - 1) * self.part_size)
-        self._room.release()
 
     def _run(self) -> None:
         try:
             hasher = None if self.digest is None else hashlib.new(self.digest, usedforsecurity=False)
             on_block = hasher.update if hasher is not None else lambda _block: None
             if isinstance(self.source, Stream):
-                self._read_stream(self.source, on_block)
+                for part in self.source.parts(self.part_size, on_block, self.cancelled):
+                    self.put(part)
             else:
                 self._read_file(on_block)
             digest = FileDigest(self.digest, hasher.hexdigest(), "computed") if self.digest and hasher else None
@@ -244,14 +253,3 @@ class Reading:
                 if self.cancelled():
                     raise Interrupted.while_waiting("the digest of the file")
                 on_block(block)
-
-    def _read_stream(self, stream: Stream, on_block: Callable[[bytes], object]) -> None:
-        """Read to the end, or until cancelled."""
-        parts = stream.parts(self.part_size, on_block, self.cancelled)
-        while not self.cancelled():
-            if not self._room.acquire(timeout=CHECK):
-                continue
-            part = next(parts, None)
-            if part is None:
-                return
-            self.put(part)
