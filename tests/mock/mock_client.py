@@ -1,4 +1,4 @@
-"""What the mock's tests speak with: httpx, and a check of every answer against openapi.yaml."""
+"""The client of the mock's tests: httpx, and a check of every answer against openapi.yaml."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset
 
 
 def check_answer(response: httpx.Response) -> None:
-    """The answer is one that the document declares for this operation: status, headers, type and schema."""
+    """Check that the document declares the answer: its status, headers, type and schema."""
     request = response.request
     response.read()
     target = request.url.raw_path.decode("ascii").partition("?")[0]
@@ -68,7 +68,7 @@ class Client:
         return self.http.delete(path, **options)
 
     def start(self, name: str = "a.bam", *, overwrite: str | None = None, **body: Any) -> dict[str, Any]:
-        """A started upload into `mlin/pilot`, unless the body says another destination."""
+        """Start an upload into `mlin/pilot`, unless the body has another destination."""
         if "parent" not in body:
             body.setdefault("project", "mlin/pilot")
         query = {} if overwrite is None else {"overwrite": overwrite}
@@ -85,7 +85,7 @@ class Client:
         return self.storage.put(self.part_url(upload_id, number), content=data)
 
     def put_all(self, upload_id: str, data: bytes, part_size: int) -> list[dict[str, Any]]:
-        """Every part put; their reports."""
+        """Put every part; return their reports."""
         reports = []
         for number, block in blocks(data, part_size):
             response = self.put(upload_id, number, block)
@@ -98,7 +98,7 @@ class Client:
         return self.post(f"upload/multipart/{upload_id}/complete", **options)
 
     def upload(self, name: str, data: bytes, part_size: int | None = None, **body: Any) -> dict[str, Any]:
-        """A whole file; the answer of its completion."""
+        """Upload a file; return the answer of its completion."""
         started = self.start(name, size=len(data), **({} if part_size is None else {"part_size": part_size}), **body)
         reports = self.put_all(started["upload_id"], data, started["part_size"])
         response = self.complete(started["upload_id"], reports)
@@ -106,7 +106,7 @@ class Client:
         return dict(response.json())
 
     def reported(self, upload_id: str) -> dict[int, str]:
-        """Part number to ETag, as `list_parts` shows them."""
+        """The ETags by part number, as `list_parts` shows them."""
         response = self.get(f"upload/multipart/{upload_id}", params={"list_parts": "true"})
         assert response.status_code == 200, response.text
         shown = response.json()

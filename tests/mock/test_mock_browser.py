@@ -23,7 +23,7 @@ FOREIGN = [
 
 
 def preflight(url: str, origin: str, method: str = "POST") -> httpx.Response:
-    """What a browser asks before it makes a call from a page."""
+    """The preflight of a browser before a call from a page."""
     names = "content-type,x-sbg-auth-token"
     asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": names}
     return httpx.options(url, headers={"Origin": origin, **asked})
@@ -31,7 +31,7 @@ def preflight(url: str, origin: str, method: str = "POST") -> httpx.Response:
 
 @pytest.mark.parametrize("origin", [*LOCAL, "null"])
 def test_a_page_of_this_machine_can_call_the_api(client: Client, server: MockServer, origin: str) -> None:
-    """The browser's question is answered without a token, and the page can read answers, errors and headers.
+    """The preflight is answered without a token, and the page can read answers, errors and headers.
 
     `null` is a page that was opened as a file.
     """
@@ -48,7 +48,7 @@ def test_a_page_of_this_machine_can_call_the_api(client: Client, server: MockSer
 
 
 def test_a_page_of_this_machine_can_send_and_read_bytes(client: Client, server: MockServer) -> None:
-    """Storage answers pages too, and shows them the ETag."""
+    """Storage answers pages too, and lets them read the ETag."""
     page = {"Origin": LOCAL[0]}
     upload_id = client.start(size=3)["upload_id"]
     url = client.part_url(upload_id, 1)
@@ -66,8 +66,8 @@ def test_a_page_of_this_machine_can_send_and_read_bytes(client: Client, server: 
 
 
 @pytest.mark.parametrize("origin", [origin for origin in FOREIGN if origin != "null"])
-def test_a_page_from_elsewhere_gets_no_leave(client: Client, server: MockServer, origin: str) -> None:
-    """Its browser keeps the answers from it, and makes no call that needs to be asked for."""
+def test_a_page_from_elsewhere_is_not_permitted(client: Client, server: MockServer, origin: str) -> None:
+    """It gets no CORS headers, so its browser hides answers and makes no call that needs a preflight."""
     asked = preflight(f"{server.base_url}/upload/multipart", origin)
     assert asked.status_code == 405
     assert "Access-Control-Allow-Origin" not in asked.headers
@@ -102,7 +102,7 @@ def test_the_mocks_own_endpoints_refuse_what_a_page_from_elsewhere_sends(
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.2:1", "[::1]:8080", "[0:0::1]"])
 def test_the_mocks_own_endpoints_know_this_machine_by_its_names(client: Client, server: MockServer, host: str) -> None:
-    """Tools and pages of this machine go on as before."""
+    """Tools and pages of this machine may use them."""
     answer = client.storage.get(f"{server.origin}/_mock/calls", headers={"Host": host, "Origin": LOCAL[0]})
     assert answer.status_code == 200
 
@@ -121,7 +121,7 @@ def test_the_mocks_own_endpoints_know_this_machine_by_its_names(client: Client, 
 def test_a_request_that_names_two_hosts_is_judged_by_each(
     client: Client, server: MockServer, target: str, headers: list[str]
 ) -> None:
-    """The target, and every header of a name, must be of this machine."""
+    """The target and every header with a host must name this machine."""
     client.start()
     with socket.create_connection((server.host, server.port)) as connection:
         head = "\r\n".join([f"POST {target} HTTP/1.1", *headers, "Content-Length: 0", "Connection: close"])

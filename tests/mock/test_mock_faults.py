@@ -15,7 +15,7 @@ from cavatica_mock.http import is_loopback
 
 
 def ask_raw(server: MockServer, request: bytes) -> bytes:
-    """Everything that comes back until the server ends the connection; raises ConnectionResetError."""
+    """Everything received until the server ends the connection. Raises ConnectionResetError."""
     with socket.create_connection((server.host, server.port), timeout=30) as connection:
         connection.sendall(request)
         answer = b""
@@ -36,7 +36,7 @@ def test_a_fault_hits_as_often_as_it_says_and_then_the_call_goes_through(client:
 
 
 def test_a_fault_for_one_part_leaves_the_others_alone(client: Client, server: MockServer) -> None:
-    """`part` narrows a fault down, for part URLs and for puts."""
+    """`part` limits a fault to one part, for part URLs and for puts."""
     upload_id = client.start(size=9, part_size=3)["upload_id"]
     server.faults.add(Fault("putPart", "status", part=2), Fault("getPartUrl", "status", part=3))
     assert client.put(upload_id, 1, b"abc").status_code == 200
@@ -47,7 +47,7 @@ def test_a_fault_for_one_part_leaves_the_others_alone(client: Client, server: Mo
 
 
 def test_a_fault_on_everything_is_about_the_api_alone(client: Client, server: MockServer) -> None:
-    """`*` means every operation, not storage; None times means for ever; clearing ends it."""
+    """`*` means every operation and not storage; times=None means every call; clear() ends it."""
     upload_id = client.start(size=3)["upload_id"]
     url = client.part_url(upload_id, 1)
     server.faults.add(Fault("*", "status", times=None))
@@ -78,7 +78,7 @@ def test_a_status_comes_with_the_platforms_body_or_a_proxys_page(server: MockSer
 
 @pytest.mark.parametrize("operation", ["listUploads", "putPart"])
 def test_reset_is_a_tcp_reset(client: Client, server: MockServer, operation: str) -> None:
-    """Not an orderly end: the client's kernel says so."""
+    """The client's kernel reports a reset."""
     url = httpx.URL(client.part_url(client.start(size=3)["upload_id"], 1))
     head = f"PUT {url.raw_path.decode()} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
     server.faults.add(Fault(operation, "reset", after_bytes=2))
@@ -88,7 +88,7 @@ def test_reset_is_a_tcp_reset(client: Client, server: MockServer, operation: str
 
 @pytest.mark.parametrize("operation", ["listUploads", "putPart"])
 def test_close_ends_the_connection_in_order_and_in_silence(client: Client, server: MockServer, operation: str) -> None:
-    """No byte of an answer, no reset, nothing done."""
+    """There is no byte of an answer and no reset, and nothing is done."""
     upload_id = client.start(size=3)["upload_id"]
     url = httpx.URL(client.part_url(upload_id, 1))
     head = f"PUT {url.raw_path.decode()} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
@@ -114,7 +114,7 @@ def test_a_lost_answer_leaves_the_operation_done(client: Client, server: MockSer
 
 @pytest.mark.parametrize("operation", ["listUploads", "putPart"])
 def test_a_stall_lasts_until_the_client_gives_up(client: Client, server: MockServer, operation: str) -> None:
-    """The client's own timeout ends it, and the server goes on."""
+    """The client's timeout ends it, and the server continues."""
     upload_id = client.start(size=3)["upload_id"]
     url = client.part_url(upload_id, 1)
     server.faults.add(Fault(operation, "stall"))
@@ -137,7 +137,7 @@ def test_a_stalled_put_reads_no_more_than_it_says(client: Client, server: MockSe
 
 
 def test_a_stalled_put_ends_with_its_client_although_nobody_reads(client: Client, server: MockServer) -> None:
-    """The body lies in the kernel, the server does not look at it, and still learns that the client has gone."""
+    """The server does not read the body and still notices that the client is gone."""
     size = 2**20
     url = client.part_url(client.start(size=size)["upload_id"], 1)
     server.faults.add(Fault("putPart", "stall"))
@@ -147,8 +147,8 @@ def test_a_stalled_put_ends_with_its_client_although_nobody_reads(client: Client
     wait_for(lambda: connections(server) == 0)
 
 
-def test_a_server_with_a_stalled_client_stops_at_once() -> None:
-    """Stopping does not wait for those who wait."""
+def test_a_server_with_a_stalled_client_stops_immediately() -> None:
+    """Stopping does not wait for stalled clients."""
     with MockServer() as server:
         server.faults.add(Fault("listUploads", "stall"))
         with socket.create_connection((server.host, server.port), timeout=30) as connection:
@@ -159,7 +159,7 @@ def test_a_server_with_a_stalled_client_stops_at_once() -> None:
 
 
 def test_slow_storage_reads_at_the_speed_given(client: Client, server: MockServer) -> None:
-    """Too slow for an impatient client; the part arrives whole where the client can wait."""
+    """A client with a short timeout gives up; with a long one the part arrives whole."""
     upload_id = client.start(size=4000)["upload_id"]
     url = client.part_url(upload_id, 1)
     server.faults.add(Fault("putPart", "slow", bytes_per_second=1), Fault("putPart", "slow", bytes_per_second=1e5))
@@ -170,7 +170,7 @@ def test_slow_storage_reads_at_the_speed_given(client: Client, server: MockServe
 
 
 def test_slow_and_delayed_answers_arrive_whole(client: Client, server: MockServer) -> None:
-    """Only time is lost."""
+    """The answers are complete and late."""
     client.start()
     server.faults.add(Fault("listUploads", "slow", bytes_per_second=5000), Fault("listUploads", "delay", seconds=0.05))
     assert client.get("upload/multipart").json() == client.get("upload/multipart").json()
@@ -189,7 +189,7 @@ def test_a_truncated_answer_announces_more_than_it_sends(client: Client, server:
 
 @pytest.mark.parametrize("then", ["html", "bad_json"])
 def test_answers_that_are_not_json(server: MockServer, then: str) -> None:
-    """200, and no JSON; nothing was done."""
+    """200 with a body that is not JSON, and nothing is done."""
     client = Client(server, checked=False)
     server.faults.add(Fault("startUpload", then))
     answer = client.post("upload/multipart", json={"project": "a/b", "name": "x"})
@@ -201,7 +201,7 @@ def test_answers_that_are_not_json(server: MockServer, then: str) -> None:
 
 
 def test_a_corrupt_part_has_the_etag_of_its_corrupt_bytes(client: Client, server: MockServer) -> None:
-    """One bit differs; only a client that takes its own MD5 can tell."""
+    """One bit differs; only a client that computes the MD5 itself notices."""
     data = bytes(range(256)) * 100
     upload_id = client.start(size=len(data))["upload_id"]
     server.faults.add(Fault("putPart", "corrupt"))
@@ -213,7 +213,7 @@ def test_a_corrupt_part_has_the_etag_of_its_corrupt_bytes(client: Client, server
 
 
 def test_storage_that_loses_a_part(client: Client, server: MockServer) -> None:
-    """Storage said that it has the part, and it is not there: completion fails until it is sent again."""
+    """Storage answers with success and does not have the part: completion fails until it is sent again."""
     data = b"abc"
     upload_id = client.start(size=3)["upload_id"]
     server.faults.add(Fault("putPart", "lost_part"))
@@ -225,7 +225,7 @@ def test_storage_that_loses_a_part(client: Client, server: MockServer) -> None:
 
 
 def test_storage_without_an_etag_or_with_one_that_is_no_md5(client: Client, server: MockServer) -> None:
-    """As other clouds answer; what was given as ETag is what counts at completion."""
+    """As other clouds answer. The completion needs the ETag that was returned."""
     upload_id = client.start(size=3)["upload_id"]
     server.faults.add(Fault("putPart", "no_etag"), Fault("putPart", "etag", value="0x8DC-1"))
     assert "ETag" not in client.put(upload_id, 1, b"abc").headers
@@ -251,7 +251,7 @@ def test_storage_that_says_the_url_is_too_old(
 
 
 def test_faults_over_http(client: Client, server: MockServer) -> None:
-    """Clients in other languages script faults, see what was consumed, and ask what was called."""
+    """Clients in other languages can add faults, and read which were hit and what was called."""
     origin = server.origin
     added = client.storage.post(f"{origin}/_mock/faults", json={"on": "listUploads", "then": "status", "status": 500})
     assert added.status_code == 200
@@ -281,7 +281,7 @@ def test_faults_over_http(client: Client, server: MockServer) -> None:
     ],
 )
 def test_the_mocks_own_endpoints_are_for_its_machine(address: str, near: bool) -> None:
-    """Whoever can reach the port from elsewhere can neither script faults nor read uploads."""
+    """A caller from another machine can neither add faults nor read uploads."""
     assert is_loopback(address) == near
     assert not is_loopback(None)
 
@@ -317,7 +317,7 @@ def test_faults_that_make_no_sense_are_refused_with_a_sentence(
 
 
 def test_a_misspelt_operation_is_refused_with_the_operations_there_are(client: Client, server: MockServer) -> None:
-    """A test with a typing error in it fails, instead of passing without its fault; over HTTP too."""
+    """A test with a typing error fails instead of passing without its fault; over HTTP too."""
     with pytest.raises(ValueError, match="there is no operation 'startUplaod'; there are: listUploads, startUpload, "):
         Fault("startUplaod", "reset")
     document = {"on": "startUplaod", "then": "reset"}
@@ -333,13 +333,13 @@ def test_a_misspelt_operation_is_refused_with_the_operations_there_are(client: C
     [{"part": 1}, {"times": 0}, {"times": -1}, {"after": -1}, {"status": 0}, {"seconds": -1}, {"after_bytes": -1}],
 )
 def test_a_fault_that_could_never_happen_is_refused(details: dict[str, int]) -> None:
-    """A part number where there are no parts, no times at all, a status that is none."""
+    """For example a part number for an operation without parts, times=0, or an invalid status."""
     with pytest.raises(ValueError, match=r"\w"):
         Fault("listUploads", "status", **details)
 
 
 def test_a_fault_needs_a_kind_that_exists() -> None:
-    """A typing error in a test is told at once, with the kinds there are."""
+    """A typing error in a test is an error that lists the kinds."""
     with pytest.raises(ValueError, match="no fault is called 'stal'; there are: status, reset"):
         Fault("putPart", "stal")
 
@@ -347,7 +347,7 @@ def test_a_fault_needs_a_kind_that_exists() -> None:
 @pytest.mark.parametrize("on", ["listUploads", "putPart", "getBytes"])
 @pytest.mark.parametrize("then", sorted(KINDS.keys() - {"slow", "delay", "stall"}))
 def test_every_fault_that_is_taken_acts(client: Client, server: MockServer, on: str, then: str) -> None:
-    """A kind that a place does not know is refused; any other makes the call go wrong there. (Three are but slow.)"""
+    """A kind that a place does not support is refused; any other makes its call fail. (Three only slow it down.)"""
     client.upload("done.bin", b"0123456789")
     upload_id = client.start("a.bin", size=10)["upload_id"]
     put = client.part_url(upload_id, 1)
@@ -359,7 +359,7 @@ def test_every_fault_that_is_taken_acts(client: Client, server: MockServer, on: 
     }
 
     def outcome() -> object:
-        """What the client and the mock have of the call."""
+        """The result of the call for the client and in the mock."""
         client.http.event_hooks = {"response": []}
         try:
             answer = calls[on]()
@@ -389,14 +389,14 @@ def test_the_script_is_consumed_in_order(then: str) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Spin until it holds; the test's own timeout ends it where it never does."""
+    """Wait until it is true; the timeout of the test ends the wait."""
     pause = threading.Event()
     while not condition():
         pause.wait(0.005)
 
 
 def connections(server: MockServer) -> int:
-    """How many clients the server believes to be there."""
+    """The number of connected clients, according to the server."""
     runner = server._running._runner
     assert runner is not None
     assert runner.server is not None

@@ -10,7 +10,7 @@ from cavatica_mock import MockServer
 
 @pytest.fixture
 def declared() -> Iterator[Client]:
-    """A mock on which only two projects exist, one of them for reading alone."""
+    """A mock with two projects, one of them read-only."""
     with MockServer(projects=["mlin/pilot", "mlin/archive:ro"]) as server:
         client = Client(server)
         yield client
@@ -32,7 +32,7 @@ def names(client: Client, path: str, **query: str) -> list[str]:
 
 
 def test_folders_in_folders_hold_what_was_put_there(client: Client) -> None:
-    """Files and folders are listed where they are, and found by name."""
+    """Files and folders are listed in their place, and found by name."""
     outer = folder(client, "outer")
     inner = folder(client, "inner", parent=outer)
     client.upload("top.txt", b"1")
@@ -48,7 +48,7 @@ def test_folders_in_folders_hold_what_was_put_there(client: Client) -> None:
 
 
 def test_the_root_of_a_project_is_a_folder(client: Client) -> None:
-    """The parent of what lies at the top leads to a folder that lists it and can be uploaded to."""
+    """The parent of a file at the top is a folder that lists it and accepts uploads."""
     root = client.upload("top.txt", b"1")["parent"]
     client.upload("other.txt", b"2", parent=root)
     assert names(client, f"files/{root}/list") == ["top.txt", "other.txt"]
@@ -58,7 +58,7 @@ def test_the_root_of_a_project_is_a_folder(client: Client) -> None:
 
 
 def test_a_folder_that_nobody_made_is_taken_on_trust(client: Client) -> None:
-    """Any folder id exists on a mock without declared projects, and is real once something lies in it."""
+    """Without declared projects any folder id is accepted, and the folder exists when something is in it."""
     unknown = "5bd7c53ee4b04b8fb1a9f63d"
     assert names(client, f"files/{unknown}/list") == []
     assert names(client, "files", parent=unknown) == []
@@ -69,7 +69,7 @@ def test_a_folder_that_nobody_made_is_taken_on_trust(client: Client) -> None:
 
 
 def test_a_deleted_folder_is_not_taken_on_trust(client: Client) -> None:
-    """It was there and is gone: neither listed nor uploaded to."""
+    """It can neither be listed nor uploaded to."""
     made = folder(client, "gone")
     assert client.delete(f"files/{made}").status_code == 204
     assert code(client.get(f"files/{made}/list")) == (404, 5002)
@@ -78,7 +78,7 @@ def test_a_deleted_folder_is_not_taken_on_trust(client: Client) -> None:
 
 
 def test_names_that_are_taken_and_names_that_cannot_be(client: Client) -> None:
-    """A folder's name is checked by the document and against what is there."""
+    """A folder's name is checked by the document and must be unique in its place."""
     folder(client, "batch")
     for body, expected in [
         ({"name": "batch", "type": "folder", "project": "mlin/pilot"}, (409, 5030)),
@@ -101,7 +101,7 @@ def test_names_that_are_taken_and_names_that_cannot_be(client: Client) -> None:
 @pytest.mark.parametrize("kind", ["folder", "FOLDER", "Folder"])
 @pytest.mark.parametrize("name", ["my new folder", "Größe (2)", "_", "_x", "x__", "é" * 255])
 def test_a_folder_is_made_as_the_vendor_makes_it(client: Client, name: str, kind: str) -> None:
-    """Spaces and upper case are fine; the answer is 200, with the type in upper case and without a project."""
+    """A name may have spaces and upper case. The answer is 200, with the type in upper case and without a project."""
     where = "c" * 24
     made = client.post("files", json={"name": name, "parent": where, "type": kind})
     assert made.status_code == 200
@@ -121,7 +121,7 @@ def test_a_file_is_no_folder(client: Client) -> None:
 
 
 def test_a_list_needs_exactly_one_place(client: Client) -> None:
-    """Project or parent, neither both nor none, and well formed."""
+    """It needs a project or a parent, well formed; both and neither are refused."""
     assert code(client.get("files")) == (400, 5029)
     assert code(client.get("files", params={"project": "a/b", "parent": "0" * 24})) == (400, 5031)
     assert code(client.get("files", params={"project": "ab"})) == (400, 5005)
@@ -146,7 +146,7 @@ def test_a_name_given_twice_means_either(client: Client) -> None:
 
 
 def test_a_file_is_deleted_and_a_folder_only_when_empty(client: Client) -> None:
-    """What is deleted is unknown afterwards, and its bytes are gone."""
+    """A deleted file is unknown, and its bytes are deleted."""
     sub = folder(client, "sub")
     file_id = client.upload("a.txt", b"1", parent=sub)["id"]
     assert code(client.delete(f"files/{sub}")) == (409, 90007)
@@ -159,7 +159,7 @@ def test_a_file_is_deleted_and_a_folder_only_when_empty(client: Client) -> None:
 
 
 def test_long_lists_are_paged(client: Client) -> None:
-    """The links keep the place and the name, and lead through all of it."""
+    """The links keep the place and the name, and lead to every page."""
     made = [client.upload(f"{number}.txt", b"")["name"] for number in range(5)]
     seen: list[str] = []
     href: str | None = "files?project=mlin/pilot&limit=2"
@@ -171,7 +171,7 @@ def test_long_lists_are_paged(client: Client) -> None:
 
 
 def test_many_files_are_edited_in_one_call_each_for_itself(client: Client) -> None:
-    """Metadata is merged, null removes, tags are replaced, names change; one that fails does not touch the others.
+    """Metadata is merged, null removes a key, tags are replaced, names change; a failure does not affect other files.
 
     A file is named by `id` or by `file_id`.
     """
@@ -210,12 +210,12 @@ def test_many_files_are_edited_in_one_call_each_for_itself(client: Client) -> No
     ],
 )
 def test_edits_that_are_refused_as_a_whole(client: Client, items: object) -> None:
-    """One to a hundred files, each with an id, metadata by the rules."""
+    """An edit has 1 to 100 files, each with an id and valid metadata."""
     assert code(client.post("bulk/files/edit", json={"items": items})) == (400, 5033)
 
 
 def test_any_project_exists_if_none_is_declared(client: Client) -> None:
-    """It is called by its short name, can be written to, and its root folder can be listed."""
+    """It has its short name, its permissions, and a root folder that can be listed."""
     shown = client.get("projects/mlin/rna-pilot").json()
     assert shown["permissions"]["write"] is True
     client.upload("a.txt", b"", project="mlin/rna-pilot")
@@ -225,7 +225,7 @@ def test_any_project_exists_if_none_is_declared(client: Client) -> None:
 
 
 def test_declared_projects_are_the_only_ones(declared: Client) -> None:
-    """Others are unknown to every operation, and so are folders that nobody made."""
+    """Every operation refuses other projects, and folders that were not created."""
     assert declared.get("projects/mlin/pilot").json()["permissions"]["write"] is True
     assert code(declared.get("projects/mlin/other")) == (404, 3002)
     assert code(declared.get("files", params={"project": "mlin/other"})) == (404, 3002)
@@ -238,7 +238,7 @@ def test_declared_projects_are_the_only_ones(declared: Client) -> None:
 
 
 def test_a_read_only_project_refuses_every_write(declared: Client) -> None:
-    """403/3001, and reading goes on."""
+    """Writing is answered with 403/3001; reading works."""
     assert names(declared, "files", project="mlin/archive") == []
     assert declared.get("projects/mlin/archive").json()["permissions"]["write"] is False
     for path, body in (("upload/multipart", {}), ("files", {"type": "folder"})):

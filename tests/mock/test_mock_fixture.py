@@ -1,4 +1,4 @@
-"""The pytest plugin: what it needs, what it costs, and what can be set."""
+"""The pytest plugin: its requirements, its cost, and its options."""
 
 import os
 import ssl
@@ -28,7 +28,7 @@ QUIET = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesis
 
 
 def run(folder: Path, *command: str, extra: bool = True) -> subprocess.CompletedProcess[str]:
-    """A Python in a folder of its own; without the extra it finds none of the packages that the mock needs."""
+    """A separate Python; without the extra it lacks the packages that the mock needs."""
     if not extra:
         (folder / "sitecustomize.py").write_text(WITHOUT_EXTRA)
     environment = {**os.environ, "PYTHONPATH": str(folder)}
@@ -38,7 +38,7 @@ def run(folder: Path, *command: str, extra: bool = True) -> subprocess.Completed
 
 
 def test_pytest_runs_without_the_extra(tmp_path: Path) -> None:
-    """An environment with cavatica-upload but without aiohttp runs its tests; only the fixture fails, and says why."""
+    """Without aiohttp an environment with cavatica-upload runs its tests; only the fixture fails, and says why."""
     (tmp_path / "test_theirs.py").write_text("def test_one(): pass\ndef test_two(cavatica_mock): pass\n")
     done = run(tmp_path, "-m", "pytest", *QUIET, "test_theirs.py", extra=False)
     assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
@@ -47,7 +47,7 @@ def test_pytest_runs_without_the_extra(tmp_path: Path) -> None:
 
 
 def test_pytest_imports_nothing_heavy_until_the_fixture_is_asked_for(tmp_path: Path) -> None:
-    """A run that has no use for the mock does not pay for it."""
+    """A run that does not use the mock does not import it."""
     (tmp_path / "test_theirs.py").write_text(
         "import sys\n"
         "def test_one(): assert not {'aiohttp', 'jsonschema_rs', 'yaml', 'attrs', 'httpx'} & sys.modules.keys()\n"
@@ -67,7 +67,7 @@ def test_the_command_says_which_extra_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.cavatica_mock(rate_limit=(7, 60), part_size=5)
 class TestMarker:
-    """Options of the fixture by marker."""
+    """Markers set options of the fixture."""
 
     def test_options_reach_the_mock(self, cavatica_mock: MockServer) -> None:
         """Those of the class."""
@@ -80,13 +80,13 @@ class TestMarker:
 
     @pytest.mark.cavatica_mock(rate_limit=(3, 60))
     def test_the_nearest_marker_wins(self, cavatica_mock: MockServer) -> None:
-        """Option by option: the others stay."""
+        """The nearest marker wins for each option; other options stay."""
         assert (cavatica_mock.settings.rate_limit, cavatica_mock.settings.part_size) == ((3, 60), 5)
 
 
 @pytest.mark.cavatica_mock(https=True)
 def test_the_fixture_serves_https(cavatica_mock: MockServer) -> None:
-    """With an authority of its own, which nobody trusts who was not told to."""
+    """It has its own authority, which clients do not trust by default."""
     assert cavatica_mock.base_url.startswith("https://127.0.0.1:")
     headers = {"X-SBG-Auth-Token": cavatica_mock.token}
     trusting = ssl.create_default_context(cafile=str(cavatica_mock.ca_file))
@@ -96,7 +96,7 @@ def test_the_fixture_serves_https(cavatica_mock: MockServer) -> None:
 
 
 def test_the_factory_makes_several_mocks(cavatica_mock_factory: Callable[..., MockServer]) -> None:
-    """Each with its own options, side by side."""
+    """Several mocks run together, each with its own options."""
     one, two = cavatica_mock_factory(), cavatica_mock_factory(tokens=["another"])
     assert one.base_url != two.base_url
     assert two.token == "another"
@@ -105,7 +105,7 @@ def test_the_factory_makes_several_mocks(cavatica_mock_factory: Callable[..., Mo
 
 
 def test_an_option_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    """A typing error in a marker does not pass unnoticed, and neither does an option without its name."""
+    """An unknown option in a marker is an error, and so is an option without its name."""
     (tmp_path / "test_theirs.py").write_text(
         "import pytest\n"
         "@pytest.mark.cavatica_mock(rate_limmit=(1, 2))\ndef test_one(cavatica_mock): pass\n"

@@ -21,7 +21,7 @@ def imports(path: Path) -> set[str]:
 
 
 def test_there_is_no_circle() -> None:
-    """No module imports one that imports it, not even for its types. (The package only hands names on.)"""
+    """No module imports one that imports it, not even for types. (The package itself only re-exports names.)"""
     modules = {path.stem: path for path in FOLDER.glob("*.py") if path.stem != "__init__"}
     graph = {name: imports(path) & modules.keys() for name, path in modules.items()}
     assert sum(map(len, graph.values())) > len(modules), "imports were found"

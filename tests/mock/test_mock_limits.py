@@ -7,7 +7,7 @@ from cavatica_mock import MockServer
 
 
 def test_the_limit_counts_down_refuses_and_starts_anew() -> None:
-    """Headers on every answer, 429/1000 past the limit, a fresh window at the reset; storage is free."""
+    """Every answer has the headers, calls over the limit get 429/1000, and a new window starts at the reset."""
     now = [1_700_000_000.25]
     with MockServer(rate_limit=(4, 10), clock=lambda: now[0]) as server:
         client = Client(server)
@@ -33,7 +33,7 @@ def test_the_limit_counts_down_refuses_and_starts_anew() -> None:
 
 
 def test_a_call_without_a_token_costs_nobody_anything() -> None:
-    """401 is not counted, nor is what leads nowhere."""
+    """401 and 404 for an unknown path are not counted."""
     with MockServer(rate_limit=(5, 10)) as server:
         client = Client(server)
         httpx.get(f"{server.base_url}/upload/multipart", verify=False)
@@ -43,7 +43,7 @@ def test_a_call_without_a_token_costs_nobody_anything() -> None:
 
 
 def test_without_a_limit_the_headers_are_there_and_nothing_is_counted(client: Client) -> None:
-    """The headers say -1, so that no client stops by itself."""
+    """The headers say -1, so that no client waits."""
     for _ in range(3):
         headers = client.get("upload/multipart").headers
         assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("-1", str(2**63 - 1))

@@ -1,4 +1,4 @@
-"""The command as a process: its one line, its end, its mistakes, and what survives kill -9."""
+"""The command as a process: its ready line, its end, wrong usage, and what survives kill -9."""
 
 import os
 import re
@@ -26,7 +26,7 @@ READY = re.compile(r"cavatica-mock ready: (https?://127\.0\.0\.1:\d+)/v2(?: toke
 
 
 class Remote(MockServer):
-    """Where a process listens, under the names that the test client uses."""
+    """The address of a process, with the names that the test client uses."""
 
     def __init__(self, origin: str, token: str) -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if origin.startswith("https:") else None
@@ -59,7 +59,7 @@ def serving(
 
 
 def accepts(server: MockServer) -> bool:
-    """The server answers to its token."""
+    """Check that the server accepts its token."""
     headers = {"X-SBG-Auth-Token": server.token}
     return httpx.get(f"{server.base_url}/rate_limit", headers=headers, verify=False).is_success
 
@@ -78,7 +78,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tmp_path: Path) -> None:
-    """One line, with the token where one was made up; exit 0 on SIGTERM and Ctrl-C, and no folder left behind."""
+    """It prints one line, with the token if it made one, exits 0 on SIGTERM and Ctrl-C, and leaves no folder."""
     with serving(environment={"TMPDIR": str(tmp_path)}) as (process, remote):
         assert len(remote.token) == 32
         assert accepts(remote)
@@ -89,7 +89,7 @@ def test_it_says_when_it_is_ready_and_stops_when_told(number: signal.Signals, tm
 
 
 def test_verbose_tells_every_call_and_no_secret() -> None:
-    """Status, method and path; neither token nor signature."""
+    """A line has status, method and path, and neither token nor signature."""
     with serving("--verbose") as (process, remote):
         client = Client(remote)
         client.upload("a.txt", b"abc")
@@ -103,7 +103,7 @@ def test_verbose_tells_every_call_and_no_secret() -> None:
 
 
 def test_options_reach_the_mock() -> None:
-    """Tokens, projects, the rate limit, the clock, part sizes: all can be set from outside."""
+    """Tokens, projects, the rate limit, the clock and part sizes are options."""
     words = (
         "--token given-token --project a/b --project a/c:ro --rate-limit 7/60 --seed 1 --min-part-size 10"
         " --clock-offset -3600 --part-url-lifetime 60"
@@ -126,7 +126,7 @@ def test_options_reach_the_mock() -> None:
 def test_it_speaks_https_with_a_certificate(
     authority: trustme.CA, trusting: ssl.SSLContext, tmp_path: Path, together: bool
 ) -> None:
-    """Its ready line and its part URLs say so, and whoever trusts the authority can upload."""
+    """Its ready line and part URLs have https, and a client that trusts the authority can upload."""
     issued = authority.issue_cert("127.0.0.1")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     for blob in issued.cert_chain_pems:
@@ -143,7 +143,7 @@ def test_it_speaks_https_with_a_certificate(
 
 
 def test_it_stops_while_clients_are_there(server_tls: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """Connections that clients keep open over TLS end with the mock, and none is left to be warned of."""
+    """TLS connections that clients keep open end with the mock, without warnings."""
     for _ in range(5):
         with MockServer(tls=server_tls) as mock:
             clients = [httpx.Client(verify=trusting) for _ in range(4)]
@@ -170,7 +170,7 @@ def test_it_stops_while_clients_are_there(server_tls: ssl.SSLContext, trusting: 
     ],
 )
 def test_mistakes_get_one_sentence(options: Sequence[str], status: int, sentence: str) -> None:
-    """No traceback, whatever is wrong."""
+    """Wrong usage is one message without a traceback."""
     ended = run("serve", *options)
     assert (ended.returncode, ended.stdout) == (status, "")
     assert sentence in ended.stderr
@@ -178,7 +178,7 @@ def test_mistakes_get_one_sentence(options: Sequence[str], status: int, sentence
 
 
 def test_a_port_in_use_and_a_folder_in_use_are_told(tmp_path: Path) -> None:
-    """Each with what to do about it."""
+    """The message says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = run("serve", "--port", str(taken.getsockname()[1]))
     assert ended.returncode == 1
@@ -195,7 +195,7 @@ def test_a_port_in_use_and_a_folder_in_use_are_told(tmp_path: Path) -> None:
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
-    """Killed while parts go in and started again on the same folder, it knows all that it had said yes to."""
+    """Killed during puts and started again on the same folder, it has everything that it had accepted."""
     size = 64 * 1024
     options = ("--token", "given-token", "--data", str(tmp_path), "--min-part-size", "1", "--rate-limit", "off")
     parts = {number: os.urandom(size) for number in range(1, 41)}
@@ -241,7 +241,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
 
 
 def test_a_mock_in_the_process_keeps_its_folder_too(tmp_path: Path) -> None:
-    """`MockServer(data=…)` knows everything again, with other tokens' uploads still theirs."""
+    """`MockServer(data=…)` has everything again, and uploads still belong to their tokens."""
     with MockServer(tokens=("one", "two"), data=tmp_path, seed=5) as server:
         client = Client(server)
         upload_id = client.start(size=3)["upload_id"]
@@ -258,7 +258,7 @@ def test_a_mock_in_the_process_keeps_its_folder_too(tmp_path: Path) -> None:
 
 
 def test_what_a_crash_left_behind_is_swept_away(tmp_path: Path) -> None:
-    """Half-written parts, and whole ones that no row knows; what is known stays."""
+    """Half-written parts, and parts that no row uses, are deleted; others stay."""
     with MockServer(data=tmp_path) as server:
         client = Client(server)
         done = client.upload("a.txt", b"abc")
@@ -286,7 +286,7 @@ def test_mocks_side_by_side_do_not_know_each_other() -> None:
 
 
 def test_a_mock_that_cannot_start_raises_in_the_thread_that_asked(tmp_path: Path) -> None:
-    """And one that was never started says so."""
+    """A mock that was never started is an error that says so."""
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError):
         MockServer(data=tmp_path / "file").start()

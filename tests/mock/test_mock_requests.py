@@ -1,4 +1,4 @@
-"""Requests that no decent client sends, and the odd ones that decent clients do send."""
+"""Invalid requests, and unusual ones that real clients send."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
     ],
 )  # fmt: skip
 def test_paths_that_lead_nowhere(server: MockServer, target: str) -> None:
-    """404, or 403 of storage for want of a signature; an empty id does not lead to the list of all."""
+    """404, or 403 of storage without a signature. An empty id does not lead to the list of all."""
     with socket.create_connection((server.host, server.port), timeout=30) as connection:
         head = (
             f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n"
@@ -66,7 +66,7 @@ def test_paths_that_lead_nowhere(server: MockServer, target: str) -> None:
     "upload_id", ["..", ".", "%2e%2e", "", "a%2Fb", "%2F", "a%00b", "x" * 5000, "%E2%82%AC", "a b", "{upload_id}"]
 )
 def test_ids_that_are_no_ids(server: MockServer, upload_id: str) -> None:
-    """They reach the operation they were sent to or none, and never another one."""
+    """They reach their operation or none, and never another one."""
     status, _, body = raw(server, "GET", f"/v2/upload/multipart/{upload_id.replace(' ', '%20')}/part/1")
     assert status == 404
     assert body.get("code") in (8003, None)
@@ -77,7 +77,7 @@ def test_ids_that_are_no_ids(server: MockServer, upload_id: str) -> None:
 
 @pytest.mark.parametrize(("owner", "name"), [("..", "x"), ("x", ".."), ("a%20b", "x"), ("a%2Fb", "x"), ("x", "%09")])
 def test_projects_that_are_no_projects(server: MockServer, owner: str, name: str) -> None:
-    """A project is owner and name, neither with a blank or a slash."""
+    """A project is owner and name, without spaces and slashes."""
     status, _, body = raw(server, "GET", f"/v2/projects/{owner}/{name}")
     assert (status, body["code"]) == (400, 3012)
 
@@ -113,7 +113,7 @@ def test_wrong_methods_are_told_the_right_ones(server: MockServer, method: str) 
     ],
 )
 def test_nobody_comes_in_without_a_token(server: MockServer, headers: dict[str, str]) -> None:
-    """401/90001 on every operation, without rate-limit headers, and nothing done."""
+    """Every operation answers 401/90001, without rate-limit headers, and does nothing."""
     for operation in load().operations.values():
         path = (
             operation.template.replace("{part_number}", "1").replace("{upload_id}", "x").replace("{file_id}", "0" * 24)
@@ -126,7 +126,7 @@ def test_nobody_comes_in_without_a_token(server: MockServer, headers: dict[str, 
 
 
 def test_a_bearer_token_comes_in_too(server: MockServer) -> None:
-    """The vendor's clients send it in the place of the token header."""
+    """The vendor's clients send it instead of the token header."""
     for header in (
         {"Authorization": "Bearer first-token"},
         {"authorization": "bearer first-token"},
@@ -140,7 +140,7 @@ def test_a_bearer_token_comes_in_too(server: MockServer) -> None:
     ["text/plain", "application/x-www-form-urlencoded", "application", "", "multipart/form-data", "application/jsonx"],
 )
 def test_bodies_of_another_type(client: Client, content_type: str) -> None:
-    """415/90008 wherever there is a body."""
+    """Every operation with a body answers 415/90008."""
     upload_id = client.start(size=3)["upload_id"]
     for path in (
         "upload/multipart",
@@ -225,7 +225,7 @@ def test_starts_that_are_refused(client: Client, body: Any, expected: tuple[int,
 
 @pytest.mark.parametrize("asked", [-1, 0, 1, 2**20, 5 * 2**20 - 1, 5 * 2**30 + 1, 6 * 2**30, 2**63])
 def test_a_part_size_that_storage_cannot_use_is_replaced(asked: int) -> None:
-    """By the server's default, as the vendor's page says; one that it can use is kept."""
+    """The server uses its default, as the vendor's page says; a valid part size is kept."""
     with MockServer() as server:
         client = Client(server)
         assert client.start(size=1, part_size=asked)["part_size"] == DEFAULT_PART_SIZE
@@ -261,7 +261,7 @@ def test_booleans_that_are_none(client: Client, query: str) -> None:
     ],
 )
 def test_pages_that_cannot_be(client: Client, query: str) -> None:
-    """Limits and offsets are plain numbers within their bounds, each once."""
+    """Limits and offsets are integers within their limits, each given once."""
     assert code(client.get(f"upload/multipart?{query}")) == (400, 90000)
 
 
@@ -288,7 +288,7 @@ def test_what_is_not_declared_is_passed_over(client: Client) -> None:
 
 
 def test_a_slash_after_part_is_let_pass(client: Client) -> None:
-    """The vendor's Python client sends one there, and nobody sends one elsewhere."""
+    """The vendor's Python client sends one there; no client sends one elsewhere."""
     upload_id = client.start(size=3)["upload_id"]
     assert client.post(f"upload/multipart/{upload_id}/part/", json=report(1, "x")).status_code == 200
     assert client.get("upload/multipart/").status_code == 404
@@ -296,7 +296,7 @@ def test_a_slash_after_part_is_let_pass(client: Client) -> None:
 
 
 def test_fields_choose_the_keys_of_the_answer(server: MockServer) -> None:
-    """Names, `_all`, and `!name` for all but one; in a list they are about its items."""
+    """It takes names, `_all`, and `!name` for all but one; in a list it applies to the items."""
     client = Client(server, checked=False)
     upload_id = client.start(size=3)["upload_id"]
     path = f"upload/multipart/{upload_id}"
@@ -313,7 +313,7 @@ def test_fields_choose_the_keys_of_the_answer(server: MockServer) -> None:
 
 
 def test_a_body_without_end_is_cut_off(client: Client) -> None:
-    """Seventeen MiB of JSON are more than any call has to say."""
+    """17 MiB of JSON are more than any call needs."""
     body = b'{"name": "' + b"x" * (17 * 2**20) + b'"}'
     answer = httpx.post(
         f"{client.server.base_url}/upload/multipart",
@@ -334,7 +334,7 @@ def test_a_body_without_end_is_cut_off(client: Client) -> None:
     ],
 )
 def test_what_is_not_http_gets_the_platforms_shape_too(server: MockServer, request_bytes: bytes) -> None:
-    """400 in JSON, and no word of the parser's."""
+    """The answer is 400 in JSON, without the parser's message."""
     with socket.create_connection((server.host, server.port), timeout=30) as connection:
         connection.sendall(request_bytes)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -344,7 +344,7 @@ def test_what_is_not_http_gets_the_platforms_shape_too(server: MockServer, reque
 
 
 def test_a_failure_of_the_mock_shows_no_traceback(server: MockServer, caplog: pytest.LogCaptureFixture) -> None:
-    """The client gets 503/90004, the log the cause."""
+    """The client gets 503/90004, and the log has the cause."""
     client = Client(server)
     server._running.state.store.close()
     answer = client.get("upload/multipart")
@@ -369,7 +369,7 @@ def test_hrefs_lead_back_under_the_name_the_client_used(client: Client) -> None:
 
 
 def test_many_reports_in_one_call(client: Client) -> None:
-    """10,000 parts, the most there can be, in one bulk report and one completion refused for want of bytes."""
+    """10,000 parts, the maximum, fit into one bulk report and one completion, which is refused without the bytes."""
     upload_id = client.start(size=10_000, part_size=1)["upload_id"]
     reports = [report(number, md5(b"x")) for number in range(1, 10_001)]
     assert client.post(f"upload/multipart/{upload_id}", json={"parts": reports}).status_code == 200

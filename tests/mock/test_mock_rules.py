@@ -33,7 +33,7 @@ SIZES = st.integers(0, MAX_FILE_SIZE) | st.sampled_from([0, 1, MAX_FILE_SIZE, MA
 
 @given(size=st.none() | SIZES, asked=st.none() | st.integers(1, 2 * MAX_PART_SIZE))
 def test_every_file_fits_in_ten_thousand_parts(size: int | None, asked: int | None) -> None:
-    """Whatever is asked for, the part size is one that storage can take and that is enough for the file."""
+    """For any request, storage supports the part size and the file fits into 10,000 parts."""
     part_size = part_size_for(size, asked, MIN_PART_SIZE)
     assert MIN_PART_SIZE <= part_size <= MAX_PART_SIZE
     assert 1 <= part_count(size, part_size) <= MAX_PARTS
@@ -42,20 +42,20 @@ def test_every_file_fits_in_ten_thousand_parts(size: int | None, asked: int | No
 
 @given(size=st.integers(0, 2**40), asked=st.integers(MIN_PART_SIZE, MAX_PART_SIZE))
 def test_a_part_size_that_works_is_kept(size: int, asked: int) -> None:
-    """The server overrules only what would need too many parts."""
+    """The server changes it only if the file would need too many parts."""
     chosen = part_size_for(size, asked, MIN_PART_SIZE)
     assert chosen == asked if -(-size // asked) <= MAX_PARTS else chosen > asked
 
 
 @pytest.mark.parametrize("asked", [None, 1, MIN_PART_SIZE - 1, MAX_PART_SIZE + 1])
 def test_an_unfit_part_size_gives_the_default(asked: int | None) -> None:
-    """The documented answer to a preference that storage cannot meet."""
+    """The documented answer to a size that storage does not support."""
     assert part_size_for(10**9, asked, MIN_PART_SIZE) == DEFAULT_PART_SIZE
 
 
 @given(st.text(max_size=20))
 def test_quotes_are_taken_off_once(text: str) -> None:
-    """Only a pair of them round the whole."""
+    """Only a pair of quotes around the whole text is removed."""
     assert bare(f'"{text}"') == text
     assert bare(text) == text or (text[0] == text[-1] == '"' and len(text) > 1)
 
@@ -83,7 +83,7 @@ def test_no_window_holds_more_calls_than_the_limit(limit: int, seconds: int, gap
 
 
 def test_tokens_do_not_share_a_window() -> None:
-    """What one spends, another still has."""
+    """The calls of one token do not count for another."""
     rates = RateLimit((1, 10), lambda: 1e9)
     assert not rates.spend("first").refused
     assert rates.spend("first").refused
@@ -129,7 +129,7 @@ def test_every_code_makes_a_body_that_fits_the_document(number: int) -> None:
 
 
 def test_a_refusal_of_a_long_value_stays_short() -> None:
-    """A validator quotes what it refuses; a megabyte of it helps nobody."""
+    """A validator quotes the value that it refuses; the message shortens it."""
     validator = load().operations["startUpload"].body
     assert validator is not None
     with pytest.raises(Invalid) as caught:
@@ -142,7 +142,7 @@ def etag_in(kept: Any) -> str:
 
 
 class UploadModel(RuleBasedStateMachine):
-    """Puts, reports alone and in bulk, completions and aborts, beside what they should lead to."""
+    """Puts, single and bulk reports, completions and aborts, compared with a model."""
 
     size = 7
     part_size = 3
@@ -251,7 +251,7 @@ class UploadModel(RuleBasedStateMachine):
 
 
 def test_an_upload_does_what_the_model_does() -> None:
-    """Whatever the order of calls; and the run saw uploads completed, refused and aborted."""
+    """In any order of calls. The run must complete, refuse and abort uploads."""
     UploadModel.outcomes.clear()
     run_state_machine_as_test(UploadModel, settings=settings(max_examples=60, stateful_step_count=25))
     assert set(UploadModel.outcomes) == {"completed", "refused", "aborted"}

@@ -51,7 +51,7 @@ def test_storage_needs_no_token_and_answers_with_a_quoted_md5(client: Client, ur
 
 @pytest.mark.parametrize("change", ["Signature", "Expires", "partNumber", "uploadId", "key", "nothing", "method"])
 def test_a_url_that_was_tampered_with_is_refused(client: Client, url: str, change: str) -> None:
-    """The signature is over what may be done until when."""
+    """The signature covers what is allowed and until when."""
     if change == "method":
         answer = client.storage.get(url)
     elif change == "nothing":
@@ -64,7 +64,7 @@ def test_a_url_that_was_tampered_with_is_refused(client: Client, url: str, chang
 
 
 def test_a_url_is_good_until_it_expires() -> None:
-    """One second before it is taken, at the second it is refused, and a new one can be asked for."""
+    """It is accepted one second before it expires and refused when it expires; a new one can be requested."""
     now = [1_700_000_000.0]
     with MockServer(part_url_lifetime=60, clock=lambda: now[0]) as server:
         client = Client(server)
@@ -83,7 +83,7 @@ def test_a_url_is_good_until_it_expires() -> None:
 
 
 def test_content_md5_is_held_against_the_bytes(client: Client, url: str) -> None:
-    """A client may send its digest along; where it does not fit, nothing is kept."""
+    """A client may send its digest; if it does not match, nothing is kept."""
     right = base64.b64encode(hashlib.md5(b"abc").digest()).decode()
     assert client.storage.put(url, content=b"abc", headers={"Content-MD5": right}).status_code == 200
     wrong = client.storage.put(url, content=b"abd", headers={"Content-MD5": right})
@@ -108,7 +108,7 @@ def test_a_body_of_unknown_length_is_refused_as_s3_does(client: Client, url: str
 
 
 def test_a_broken_put_leaves_the_earlier_part_intact(client: Client, url: str) -> None:
-    """Half a body and a dead client: what was kept before is still there, and nothing else."""
+    """After half a body and a dead client, the earlier part is kept, and nothing else."""
     assert client.storage.put(url, content=b"abc").status_code == 200
     path = url.removeprefix(client.server.origin)
     with socket.create_connection((client.server.host, client.server.port), timeout=30) as connection:
@@ -119,7 +119,7 @@ def test_a_broken_put_leaves_the_earlier_part_intact(client: Client, url: str) -
 
 
 def test_who_expects_to_be_refused_early_sends_nothing(client: Client, url: str) -> None:
-    """With Expect: 100-continue a refusal costs no byte of the body, and a welcome comes before it."""
+    """With Expect: 100-continue a refusal comes before the body, and so does 100."""
     path = url.removeprefix(client.server.origin)
     for target, first in ((path, b"HTTP/1.1 100 "), (path + "0", b"HTTP/1.1 403 ")):
         with socket.create_connection((client.server.host, client.server.port), timeout=30) as connection:
@@ -150,7 +150,7 @@ def test_who_expects_to_be_refused_early_sends_nothing(client: Client, url: str)
     ],
 )
 def test_downloads_by_range(client: Client, asked: str | None, status: int, start: int, end: int) -> None:
-    """Ranges run over the edges of the parts that the file came in."""
+    """Ranges may cross the borders of the parts."""
     data = bytes(number % 251 for number in range(1000))
     done = client.upload("ranges.bin", data, part_size=100)
     url = client.get(f"files/{done['id']}/download_info").json()["url"]
@@ -199,7 +199,7 @@ def test_a_full_disk_is_an_internal_error_and_keeps_what_was_there(
 def test_a_client_that_dies_in_a_put_is_no_failure_of_the_mock(
     client: Client, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A reset in the middle of a body is swallowed in silence."""
+    """A reset in the middle of a body is not logged as an error."""
     path = url.removeprefix(client.server.origin)
     with socket.create_connection((client.server.host, client.server.port), timeout=30) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -209,7 +209,7 @@ def test_a_client_that_dies_in_a_put_is_no_failure_of_the_mock(
 
 
 def test_puts_of_one_part_at_the_same_time(tmp_path: Path) -> None:
-    """One of them is kept whole, and no bytes of the others stay on disk."""
+    """One of them is kept whole, and the bytes of the others are deleted."""
     with MockServer(data=tmp_path) as server, ThreadPoolExecutor(8) as pool:
         user = Client(server)
         upload_id = user.start(size=2**20)["upload_id"]
@@ -226,7 +226,7 @@ def test_puts_of_one_part_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_storage_can_be_a_server_of_ones_own() -> None:
-    """With `storage`, part URLs lead there; completion believes what is told of it, and nothing else."""
+    """With `storage`, part URLs lead there; completion counts only the parts that were recorded."""
     with MockServer(storage="https://storage.invalid", part_size=3) as server:
         client = Client(server)
         upload_id = client.start("a", size=5)["upload_id"]

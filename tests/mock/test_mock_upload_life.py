@@ -52,7 +52,7 @@ def test_sizes_about_the_edges_of_parts(client: Client, server: MockServer, size
 
 
 def test_the_odd_split_of_the_vendors_python_client(client: Client, server: MockServer) -> None:
-    """11 bytes in parts of 5 come as 5, 6 and 0 bytes, and are completed."""
+    """11 bytes in parts of 5 arrive as 5, 6 and 0 bytes, and can be completed."""
     started = client.start(size=11, part_size=5)
     parts = [b"abcde", b"fghijk", b""]
     reports = [
@@ -99,7 +99,7 @@ def test_reports_alone_in_bulk_and_at_the_end_count_the_same(client: Client, ser
 
 @pytest.mark.parametrize("quoted", [True, False])
 def test_etags_count_with_and_without_quotes(client: Client, quoted: bool) -> None:
-    """Some clients pass the quotes on, others strip them; what is shown afterwards is bare."""
+    """Some clients keep the quotes, others strip them; the API shows ETags without quotes."""
     upload_id = client.start(size=3)["upload_id"]
     etag = client.put(upload_id, 1, b"abc").headers["ETag"]
     assert etag == f'"{md5(b"abc")}"'
@@ -140,7 +140,7 @@ def test_a_part_sent_again_wins(client: Client, server: MockServer) -> None:
 
 
 def test_completion_refuses_all_that_is_not_a_whole_file(client: Client) -> None:
-    """Nothing reported, a gap, bytes missing, a part never sent, a wrong ETag: 8007, and the upload stays usable."""
+    """Without reports, with a gap, missing bytes, an unsent part or a wrong ETag: 8007, and the upload stays usable."""
     upload_id = client.start(size=9, part_size=3)["upload_id"]
     assert code(client.complete(upload_id)) == (409, 8007)
     reports = client.put_all(upload_id, b"abcdefghi", 3)
@@ -154,13 +154,13 @@ def test_completion_refuses_all_that_is_not_a_whole_file(client: Client) -> None
 
 
 def test_completion_refuses_parts_that_were_reported_but_never_sent(client: Client) -> None:
-    """A report alone is no part."""
+    """A report without bytes is not a part."""
     upload_id = client.start(size=3)["upload_id"]
     assert code(client.complete(upload_id, [report(1, md5(b"abc"))])) == (409, 8007)
 
 
 def test_completion_refuses_bytes_that_were_sent_but_never_reported(client: Client) -> None:
-    """Where no size was declared, a part without a report would be lost in silence."""
+    """Without a declared size, a part without a report would be lost silently."""
     upload_id = client.start(part_size=3)["upload_id"]
     reports = client.put_all(upload_id, b"abcdef", 3)
     assert code(client.complete(upload_id, reports[:1])) == (409, 8007)
@@ -168,7 +168,7 @@ def test_completion_refuses_bytes_that_were_sent_but_never_reported(client: Clie
 
 
 def test_completion_refuses_small_parts_before_the_last() -> None:
-    """Storage takes them, S3's rule comes at completion; the last part may be of any size."""
+    """Storage accepts them, and completion applies S3's rule; the last part may have any size."""
     with MockServer() as server:
         client = Client(server)
         upload_id = client.start()["upload_id"]
@@ -180,7 +180,7 @@ def test_completion_refuses_small_parts_before_the_last() -> None:
 
 
 def test_completion_refuses_more_bytes_than_declared(client: Client) -> None:
-    """The declared size is held against what came."""
+    """The declared size must be that of the parts."""
     upload_id = client.start(size=3)["upload_id"]
     reports = client.put_all(upload_id, b"abcd", 4)
     assert code(client.complete(upload_id, reports)) == (409, 8007)
@@ -215,7 +215,7 @@ def test_an_ended_upload_is_unknown_everywhere(client: Client) -> None:
 
 
 def test_an_upload_of_somebody_else_is_unknown(client: Client, stranger: Client) -> None:
-    """Uploads belong to the token that started them: they are neither shown to others nor open to them."""
+    """Uploads belong to the token that started them: others can neither see nor use them."""
     upload_id = client.start(size=3)["upload_id"]
     assert_unknown(stranger, upload_id)
     assert stranger.get("upload/multipart").json()["items"] == []
@@ -243,13 +243,13 @@ def assert_unknown(client: Client, upload_id: str) -> None:
     "number", ["0", "-1", "4", "10001", "99999999999999999999", "1.0", "one", "01", "+1", "%D9%A1"]
 )
 def test_part_numbers_that_the_upload_does_not_have(client: Client, number: str) -> None:
-    """Nine bytes in parts of three have the numbers 1, 2 and 3, written plainly."""
+    """Nine bytes in parts of three have the part numbers 1, 2 and 3, in plain digits."""
     upload_id = client.start(size=9, part_size=3)["upload_id"]
     assert code(client.get(f"upload/multipart/{upload_id}/part/{number}")) == (400, 8012)
 
 
 def test_a_name_is_taken_until_it_is_overwritten(client: Client, server: MockServer) -> None:
-    """A name counts in its folder; overwriting puts a new file with a new id in the old one's place."""
+    """A name is unique in its folder; overwriting replaces the old file with a new one with a new id."""
     old = client.upload("a.bam", b"old")
     taken = client.post("upload/multipart", json={"project": "mlin/pilot", "name": "a.bam"})
     assert code(taken) == (409, 8005)
@@ -284,7 +284,7 @@ def test_true_in_any_case(client: Client, spelling: str) -> None:
 
 
 def test_the_list_is_paged_and_adds_up(client: Client) -> None:
-    """Pages follow each other by their links, hold every upload once, and tell the total."""
+    """The links lead to every page; the pages have every upload once, and the total."""
     started = [client.start(f"{number}.bam")["upload_id"] for number in range(7)]
     seen: list[str] = []
     href: str | None = f"{client.server.base_url}/upload/multipart?limit=3"
@@ -309,7 +309,7 @@ def test_the_list_is_paged_and_adds_up(client: Client) -> None:
 def test_pages_lead_where_there_is_something(
     client: Client, offset: int, limit: int, after: int | None, before: int | None
 ) -> None:
-    """No link past the end, none before the beginning."""
+    """There is no link past the end and none before the start."""
     for number in range(4):
         client.start(f"{number}.bam")
     page = client.get("upload/multipart", params={"offset": offset, "limit": limit}).json()
@@ -318,7 +318,7 @@ def test_pages_lead_where_there_is_something(
 
 
 def test_bulk_reports_are_all_or_nothing(client: Client) -> None:
-    """With one bad entry no entry counts; where a number stands twice the last entry does."""
+    """With one bad entry no entry counts; of two entries for one number the last counts."""
     upload_id = client.start(size=9, part_size=3)["upload_id"]
     path = f"upload/multipart/{upload_id}"
     good = report(1, md5(b"abc"))
@@ -343,7 +343,7 @@ def test_bulk_reports_are_all_or_nothing(client: Client) -> None:
 
 
 def test_bad_reports_of_one_part(client: Client) -> None:
-    """A report needs a number that the upload has and an ETag, under any spelling of that header."""
+    """A report needs a valid part number and an ETag, with any case of the header's name."""
     upload_id = client.start(size=3)["upload_id"]
     path = f"upload/multipart/{upload_id}/part"
     for body, expected in [
