@@ -7,6 +7,7 @@ phases first, up to the first finding.
 import contextlib
 import functools
 import multiprocessing
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +76,8 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
 def tried(names: Sequence[str], seed: int, phases: Sequence[str], behind: Behind) -> Iterator[dict[str, Any]]:
     """Try these mutants; yields each result when it is known. Raises RuntimeError if one is stuck."""
     attempt = functools.partial(run_mutant, seed=seed, phases=phases, behind=behind)
-    with multiprocessing.get_context("spawn").Pool(PROCESSES, maxtasksperchild=1) as pool:
+    ignore = signal.signal, (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends this process, and that ends the others
+    with multiprocessing.get_context("spawn").Pool(PROCESSES, *ignore, maxtasksperchild=1) as pool:
         results = pool.imap_unordered(attempt, names)
         try:
             for _ in names:
