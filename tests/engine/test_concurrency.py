@@ -1,6 +1,7 @@
 """The number of parts in flight, on simulated links: no sockets, no threads, a clock of the test."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import attrs
 import pytest
@@ -14,7 +15,9 @@ from cavatica_upload.engine.concurrency import (
     RETEST_SECONDS,
     Concurrency,
     Flight,
+    Slots,
 )
+from cavatica_upload.errors import Interrupted
 from cavatica_upload.plan import MIB
 from tests.clock import Clock
 
@@ -224,3 +227,21 @@ def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, in
         hand.now += seconds
         actions[step](count)
         assert 1 <= concurrency.limit <= MOST_PARTS
+
+
+def test_parts_that_are_held_follow_a_limit_that_shrinks() -> None:
+    """After many small files, no more parts of a large one are held ahead than its lower limit allows."""
+    concurrency = Concurrency(8)
+    slots = Slots(concurrency)
+    with ExitStack() as held:
+        for _ in range(16):
+            held.enter_context(slots.holding(lambda: True))
+        assert not slots.overfull
+        concurrency.fix(1)
+        assert slots.overfull
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(slots.holding(lambda: True))
+        assert not slots.overfull
+        with pytest.raises(Interrupted), slots.holding(lambda: False):
+            pass

@@ -208,6 +208,15 @@ class Slots:
         """The most parts that are being sent or may be soon; takes no lock."""
         return max(self.concurrency.limit, self._sending)
 
+    @property
+    def overfull(self) -> bool:
+        """Whether more parts are held than may be, because the limit has shrunk; takes no lock."""
+        return self._held > self._most_held
+
+    @property
+    def _most_held(self) -> int:
+        return self.concurrency.limit + min(self.concurrency.limit, HELD_AHEAD)
+
     def wake(self) -> None:
         """Let all waiting workers check again, after the limit or what is wanted has changed."""
         with self._changed:
@@ -217,7 +226,7 @@ class Slots:
     def holding(self, wanted: Callable[[], bool]) -> Iterator[None]:
         """Wait until this worker may hold a part, then hold it. Raises Interrupted if it is not `wanted`."""
         with self._changed:
-            self._wait(wanted, lambda: self._held < self.concurrency.limit + min(self.concurrency.limit, HELD_AHEAD))
+            self._wait(wanted, lambda: self._held < self._most_held)
             self._held += 1
         try:
             yield

@@ -133,19 +133,24 @@ class PartPool:
         while True:
             try:
                 with self._slots.holding(lambda: not self._closed):
-                    file, part = self._take()
+                    taken = self._take()
+                    if taken is None:
+                        continue
+                    file, part = taken
                     result = self._send(file, part)
             except Interrupted:
                 return
             file.put(result)
 
-    def _take(self) -> tuple[FileParts, Part]:
-        """Wait for a part and take it. Raises Interrupted if the pool is closed."""
+    def _take(self) -> tuple[FileParts, Part] | None:
+        """Wait for a part and take it; None if too many are held. Raises Interrupted if the pool is closed."""
         with self._changed:
             while (file := self._next_file()) is None:
                 if self._closed:
                     raise Interrupted("The pool is closed.")
                 self._changed.wait()
+            if self._slots.overfull:
+                return None
             file.under_way += 1
             self._idle -= 1
             self._start_thread()
