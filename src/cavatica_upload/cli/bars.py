@@ -151,17 +151,15 @@ class Layout:
             "percent": Text(f"{100 * done // size} %" if size else ""),
             "amount": Text(size_text(done) + (f" / {size_text(size)}" if size is not None else ""), "green"),
             "speed": Text(f"{size_text(speed)}/s" if speed and not stalled else "", "red"),
-            "left": Text(_stalled_text(stalled) if stalled else _left_text(size, done, speed), "cyan"),
+            "left": Text(_left_text(size, done, speed, stalled), "cyan"),
         }
         self.table.add_row(*(cells[column] for column in self._columns))
 
 
-def _left_text(size: int | None, done: int, speed: float) -> str:
+def _left_text(size: int | None, done: int, speed: float, stalled: float) -> str:
+    if stalled:
+        return f"stalled for {stalled:.0f} s" if stalled < 100 else f"stalled {stalled / 60:.0f} min"
     seconds = (size - done) / speed if size and speed else 0.0
     if not 0 < seconds <= 30 * 86400:
         return ""
     return f"{time_text(seconds) if seconds >= 60 else f'{max(1, round(seconds))} s'} left"
-
-
-def _stalled_text(seconds: float) -> str:
-    return f"stalled for {seconds:.0f} s" if seconds < 100 else f"stalled {seconds / 60:.0f} min"

@@ -172,9 +172,8 @@ def _tls() -> Finding:
 
     shared_ssl_context()
     bundle = os.environ.get("SSL_CERT_FILE")
-    if bundle:
-        return "note", f"using the certificate authorities in SSL_CERT_FILE, {bundle}"
-    return "ok", "using certifi's authorities"
+    text = f"using the certificate authorities in SSL_CERT_FILE, {bundle}" if bundle else "using certifi's authorities"
+    return "note" if bundle else "ok", text
 
 
 def _api(api: "Api") -> Finding:

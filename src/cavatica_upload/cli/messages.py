@@ -210,16 +210,9 @@ def record(event: events.Event) -> dict[str, Any]:
     head = {"event": name, "time": timestamp()}
     match event:
         case events.UploadCompleted(file, receipt):
-            return head | {
-                "file": file,
-                "file_id": receipt.file_id,
-                "name": receipt.name,
-                "project": receipt.project,
-                "parent": receipt.parent,
-                "size": receipt.size,
-                "verified": receipt.verified,
-                "receipt": None if receipt.path is None else str(receipt.path),
-            }
+            keys = ("file_id", "name", "project", "parent", "size", "verified")
+            path = None if receipt.path is None else str(receipt.path)
+            return head | {"file": file, **{key: getattr(receipt, key) for key in keys}, "receipt": path}
         case events.UploadFailed(file, error, resumable):
             return head | {"file": file, "resumable": resumable, "error": error_record(error)}
         case events.UploadSkipped(file, reason, different):

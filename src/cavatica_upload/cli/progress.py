@@ -30,13 +30,8 @@ class Speed:
     """Bytes per second over the last `WINDOW` seconds, without the bytes of earlier runs."""
 
     def __init__(self, now: float) -> None:
-        self._steps: deque[tuple[float, int]] = deque()
-        self.restart(now)
-
-    def restart(self, now: float) -> None:
-        """Start again, so that an outage does not lower the speed."""
         self._since = now
-        self._steps.clear()
+        self._steps: deque[tuple[float, int]] = deque()
 
     def add(self, count: int, now: float) -> None:
         """Count sent bytes; negative if they have to be sent again."""
@@ -102,6 +97,9 @@ class Meter:
 
     def take(self, event: Event, now: float) -> None:
         """Count an event; `now` is the time of a monotonic clock."""
+        if isinstance(event, events.PartSent | events.PartsReported | events.UploadCompleted):
+            self._failing_since = self._outage = None
+            self._failing_parts.clear()
         match event:
             case events.UploadStarted():
                 before = self.active.get(event.file)  # a file may start again
@@ -112,11 +110,9 @@ class Meter:
                     self.size += event.size
             case events.BytesSent():
                 self._move(event, now)
-            case events.PartSent():
-                self._recover()
-                if event.file in self.active:
-                    self.active[event.file].kept += event.size
-                    self.active[event.file].kept_parts += 1
+            case events.PartSent() if event.file in self.active:
+                self.active[event.file].kept += event.size
+                self.active[event.file].kept_parts += 1
             case events.PartRetried() | events.Retrying():
                 self._failing_since = now if self._failing_since is None else self._failing_since
                 self._reason = event.reason
@@ -124,14 +120,12 @@ class Meter:
                     self._failing_parts.add((event.file, event.number))
             case events.Outage():
                 self._outage = None if event.over else (event, now)
-                if event.over:
-                    for speed in (self.speed, *(progress.speed for progress in self.active.values())):
-                        speed.restart(now)
-            case events.PartsReported():
-                self._recover()
+                if event.over:  # it should not lower the speeds
+                    self.speed = Speed(now)
+                    for progress in self.active.values():
+                        progress.speed = Speed(now)
             case events.UploadCompleted():
                 self.finished += 1
-                self._recover()
                 self._end(event.file, event.receipt.size)
             case events.UploadSkipped():
                 self.finished += 1
@@ -177,10 +171,6 @@ class Meter:
             progress.speed.add(event.count, now)
             if event.count > 0:
                 progress.moved = self._moved = now
-
-    def _recover(self) -> None:
-        self._failing_since = self._outage = None
-        self._failing_parts.clear()
 
     def _end(self, file: FileKey, size: int | None) -> None:
         progress = self.active.pop(file, None)
@@ -240,8 +230,8 @@ class Lines(Display):
         now = self.clock()
         worth = worth_a_line(event, verbose=self.output.verbose)
         match event:
-            case events.BytesSent():
-                self._show_progress(event.file, now)
+            case events.BytesSent(file=file) if file in self.meter.active:
+                self._show_progress(file, self.meter.active[file], now)
             case events.UploadStarted(size=size):
                 worth = size is None or size >= _SMALL or event.resumed_bytes > 0
             case events.UploadCompleted() | events.UploadSkipped(receipt=None):
@@ -259,10 +249,7 @@ class Lines(Display):
         if worth:
             self.output.say(sentence(event))
 
-    def _show_progress(self, file: FileKey, now: float) -> None:
-        progress = self.meter.active.get(file)
-        if progress is None:
-            return
+    def _show_progress(self, file: FileKey, progress: FileProgress, now: float) -> None:
         percent = progress.percent
         due = percent >= progress.shown_percent + _PERCENT_STEP or now - progress.shown >= _LINE_SECONDS
         if due and percent <= 100 - _PERCENT_STEP // 2:

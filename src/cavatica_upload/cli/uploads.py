@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +50,8 @@ def open_journal(output: Output) -> Iterator["Journal"]:
     notice = state_notice()
     if notice:
         output.warn(notice)
-    journal = Journal(state_dir(), output.warn)
-    try:
+    with closing(Journal(state_dir(), output.warn)) as journal:
         yield journal
-    finally:
-        journal.close()
 
 
 @attrs.frozen
@@ -71,11 +68,14 @@ class OpenUpload:
     sent: int | None
 
     @property
+    def started(self) -> datetime | None:
+        """The time of the start, None if the server does not know it."""
+        return self.server.initiated if self.server else None
+
+    @property
     def age(self) -> float | None:
-        """Seconds since the start, None if the server does not know it."""
-        if self.server is None or self.server.initiated is None:
-            return None
-        return max(0.0, (datetime.now(UTC) - self.server.initiated).total_seconds())
+        """Seconds since the start."""
+        return max(0.0, (datetime.now(UTC) - self.started).total_seconds()) if self.started else None
 
     @property
     def name(self) -> str | None:
@@ -89,13 +89,12 @@ class OpenUpload:
 
     def record(self, **more: object) -> dict[str, Any]:
         """Return it as --json shows it, with what only one of the commands shows."""
-        began = self.server.initiated if self.server else None
         return {
             "event": "upload",
             "upload_id": self.upload_id,
             "name": self.name,
             "destination": self.place,
-            "initiated": utc_text(began) if began else None,
+            "initiated": utc_text(self.started) if self.started else None,
             "begun_here": self.entry is not None,
             "path": self.entry.identity.path if self.entry else None,
             "size": self.entry.identity.size if self.entry else None,
@@ -143,8 +142,7 @@ class Unfinished:
         try:
             return self.api.get_upload(upload_id, list_parts=list_parts)
         except UploadGone as error:
-            hint = "“cavatica uploads list” shows unfinished uploads."
-            raise UploadGone(gone_text(upload_id), hint, status=error.status, code=error.code) from error
+            raise gone(upload_id) from error
 
     def combine(self, upload_id: str, server: "UploadSummary | None", entry: "Entry | None") -> OpenUpload:
         """Return what both sides know of an upload."""
@@ -174,9 +172,10 @@ def unfinished(connection: Connection, output: Output) -> Iterator[Unfinished]:
         yield Unfinished(api, journal)
 
 
-def gone_text(upload_id: str) -> str:
-    """Return the sentence about an upload that is not open on the server."""
-    return f"There is no unfinished upload {upload_id}: it was completed or aborted, or never started."
+def gone(upload_id: str) -> UploadGone:
+    """Return the error of an upload that is not open on the server."""
+    text = f"There is no unfinished upload {upload_id}: it was completed or aborted, or never started."
+    return UploadGone(text, "“cavatica uploads list” shows unfinished uploads.", status=404, code=8003)
 
 
 @click.group(cls=Group)
@@ -411,5 +410,5 @@ def _abort(known: Unfinished, upload_id: str, output: Output) -> bool:
     elif there:
         output.result(upload_id, "aborted")
     else:
-        output.problem(gone_text(upload_id))
+        output.problem(gone(upload_id).message)
     return there
