@@ -39,7 +39,7 @@ def entry(number: int = 1, **changes: object) -> Entry:
         upload_id=f"upload-{number}",
         endpoint="https://api/v2",
         destination=PROJECT,
-        asked="a",
+        requested_name="a",
         name="a",
         identity=Identity("/data/a", 100, device=2**63 + 5, inode=2**64 - 1, mtime_ns=3),
         part_size=10,
@@ -82,7 +82,7 @@ def test_journal_keeps_uploads_apart(tmp_path: Path) -> None:
     others = [
         entry(2, endpoint="https://other/v2"),
         entry(3, destination=Destination(parent="5bd7c53ee4b04b8fb1a9f63d")),
-        entry(4, asked="b"),
+        entry(4, requested_name="b"),
     ]
     for other in others:
         journal.add(other)

@@ -305,7 +305,7 @@ def _requests(
         return UploadRequest(
             source=entry.identity.path,
             destination=entry.destination,
-            name=entry.asked,
+            name=entry.requested_name,
             if_exists=entry.if_exists,  # type: ignore[arg-type]  # as in the run that started it
             changed=changed,
             regular=True,

@@ -192,7 +192,7 @@ class _Opening:
         for entry in self.context.journal.entries():
             if (entry.endpoint, entry.upload_id) == (self.context.api.endpoint, upload_id):
                 entry.check_resumable()
-                self._check_name(entry.asked, upload_id)
+                self._check_name(entry.requested_name, upload_id)
                 return entry
         return self._entry(upload_id, self.name, 0)
 
@@ -322,7 +322,7 @@ class _Opening:
             upload_id=upload_id,
             endpoint=self.context.api.endpoint,
             destination=self.request.destination,
-            asked=self.name,
+            requested_name=self.name,
             name=name or self.name,
             identity=self.source.identity or Identity(self.request.key, 0),
             if_exists=self.request.if_exists,

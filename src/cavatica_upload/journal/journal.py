@@ -213,45 +213,51 @@ class Journal:
     # Starts without an answer
 
     def starting(
-        self, endpoint: str, destination: Destination, asked: str, name: str, began: float, if_exists: str = "fail"
+        self,
+        endpoint: str,
+        destination: Destination,
+        requested_name: str,
+        name: str,
+        began: float,
+        if_exists: str = "fail",
     ) -> None:
         """Note a start before it is sent, at `began` (epoch seconds); `add` or the next start replaces the note."""
         self._change(
             (
                 "INSERT OR REPLACE INTO starts VALUES (?, ?, ?, ?, ?, ?)",
-                [(endpoint, target_text(destination), asked, name, began, if_exists)],
+                [(endpoint, target_text(destination), requested_name, name, began, if_exists)],
             )
         )
 
-    def unanswered(self, endpoint: str, destination: Destination, asked: str) -> tuple[str, float, str] | None:
+    def unanswered(self, endpoint: str, destination: Destination, requested_name: str) -> tuple[str, float, str] | None:
         """Return the name, time and `if_exists` of a start whose answer did not arrive; None if there is none."""
         found = self._read(
             lambda row: (str(row[0]), float(row[1]), str(row[2])),
             "SELECT name, began, if_exists FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?",
-            (endpoint, target_text(destination), asked),
+            (endpoint, target_text(destination), requested_name),
         )
         return found[0] if found and 0 <= found[0][1] < _LATEST else None
 
-    def refused(self, endpoint: str, destination: Destination, asked: str) -> None:
+    def refused(self, endpoint: str, destination: Destination, requested_name: str) -> None:
         """Remove the note of a start that the server refused."""
-        self._change((_END_START, [(endpoint, target_text(destination), asked)]))
+        self._change((_END_START, [(endpoint, target_text(destination), requested_name)]))
 
     # Uploads
 
     def add(self, entry: Entry) -> Entry:
         """Add an upload that has started; return the entry with its key."""
         key = self._change(
-            (_END_START, [(entry.endpoint, target_text(entry.destination), entry.asked)]),
+            (_END_START, [(entry.endpoint, target_text(entry.destination), entry.requested_name)]),
             (_ADD_UPLOAD, [entry.row()]),
         )
         return attrs.evolve(entry, key=key)
 
-    def find(self, endpoint: str, destination: Destination, asked: str) -> list[Entry]:
+    def find(self, endpoint: str, destination: Destination, requested_name: str) -> list[Entry]:
         """Return the unfinished uploads to this destination under this name, the latest first."""
         return self._read(
             Entry.from_row,
             _UPLOADS + "WHERE endpoint = ? AND destination = ? AND asked = ? ORDER BY id DESC",
-            (endpoint, target_text(destination), asked),
+            (endpoint, target_text(destination), requested_name),
         )
 
     def entries(self) -> list[Entry]:

@@ -17,16 +17,17 @@ from cavatica_upload.timing import epoch_seconds
 class Entry:
     """An unfinished upload.
 
-    `asked` is the requested name, `name` the one that the platform chose. `if_exists` is that of the run that started
-    it. `completing` is the server's time when its completion was requested (UTC, ISO 8601), None before. `key` is its
-    row in the journal, 0 if it is not there. An `abandoned` upload is useless and could not be aborted.
+    `requested_name` is that of the request, `name` that of the file on the platform. `if_exists` is that of the run
+    that started the upload. `completing` is the server's time when its completion was requested (UTC, ISO 8601), None
+    before. `key` is its row in the journal, 0 if it is not there. An `abandoned` upload is useless and could not be
+    aborted.
     """
 
     key: int = 0
     upload_id: str
     endpoint: str
     destination: Destination
-    asked: str
+    requested_name: str
     name: str
     identity: Identity
     part_size: int
@@ -50,7 +51,7 @@ class Entry:
             self.upload_id,
             self.endpoint,
             target_text(self.destination),
-            self.asked,
+            self.requested_name,
             self.name,
             identity_text(self.identity),
             self.if_exists,
@@ -61,8 +62,10 @@ class Entry:
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
         """Return the upload in a row; raises ValueError, TypeError or AttributeError if it is damaged."""
-        key, upload_id, endpoint, target, asked, name, identity, if_exists, part_size, started, completing, gone = row
-        for text in (upload_id, endpoint, target, asked, name, if_exists, started):
+        key, upload_id, endpoint, target, requested, name, identity, if_exists, part_size, started, completing, gone = (
+            row
+        )
+        for text in (upload_id, endpoint, target, requested, name, if_exists, started):
             text.encode()  # a text, and Unicode
         epoch_seconds(started)
         if completing is not None:
@@ -77,7 +80,7 @@ class Entry:
             upload_id=upload_id,
             endpoint=endpoint,
             destination=Destination(project=value) if kind == "project" else Destination(parent=value),
-            asked=asked,
+            requested_name=requested,
             name=name,
             identity=checked(Identity, json.loads(identity)),
             if_exists=if_exists,
