@@ -120,6 +120,9 @@ def test_links_are_left_out_on_request(tmp_path: Path) -> None:
     batch = collect([str(tmp_path / "d")], rules=Rules(recursive=True, skip_links=True))
     assert [item.target for item in batch.items] == ["d/a"]
     assert any("d/file is a link and was left out" in notice for notice in batch.notices)
+    (tmp_path / "broken").symlink_to("nowhere")
+    alone = collect([str(tmp_path / "broken"), str(tmp_path / "d/a")], rules=Rules(skip_links=True))
+    assert ([item.name for item in alone.items], alone.bad, len(alone.notices)) == (["a"], [], 1)
 
 
 def test_patterns_apply_before_files_are_opened(tmp_path: Path) -> None:
@@ -261,6 +264,9 @@ def test_stars_stay_in_their_folder(parts: list[str]) -> None:
         ("a/**/b", "a/b", True),
         ("a/**/b", "a/x/y/b", True),
         ("[^/]", "/", False),
+        ("[]*", "[]x", True),
+        ("a[]b", "ab", False),
+        ("[!]", "[!]", True),
     ],
 )
 def test_sets_and_their_odd_cases(pattern: str, path: str, matches: bool) -> None:
@@ -281,3 +287,10 @@ def test_valid_names_can_be_sent(name: str) -> None:
 def test_folder_names_are_those_of_the_platform(name: str) -> None:
     """A folder may have any name of a file, unless it starts with “__”."""
     assert (name_problem(name, "folder") is None) == (name_problem(name) is None and not name.startswith("__"))
+
+
+def test_a_pattern_without_a_slash_is_for_names() -> None:
+    """It matches at any depth, and no star in it crosses a folder."""
+    chosen = Selection.of(["a**"], ["*.tmp"])
+    taken = {path: chosen.takes(path) for path in ("ab", "x/y/ab", "a/b", "xa", "x/a.tmp")}
+    assert taken == {"ab": True, "x/y/ab": True, "a/b": False, "xa": False, "x/a.tmp": False}

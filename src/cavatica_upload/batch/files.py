@@ -124,7 +124,7 @@ class Batch:
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """How paths become files: see the options of `cavatica upload`; None selects all files."""
+    """How paths become files, see the options of `cavatica upload`; a `selection` of None takes all files."""
 
     recursive: bool = False
     flatten: bool = False

@@ -233,7 +233,7 @@ class TableError(Exception):
 
 
 def table_text(path: Path) -> str:
-    """Return the text of a file: UTF-8, with or without a mark in front, or UTF-16 with one (Excel writes both).
+    """Return the text of a file: UTF-8, with or without a byte order mark, or UTF-16 with one (Excel writes both).
 
     Raises TableError.
     """

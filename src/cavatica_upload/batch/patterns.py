@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"\*\*/|\*\*|\[(?P<not>!?+)(?P<set>\]?[^\]]+|\])\]|.", re.DO
 _WILDCARDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _LEFT_OUT = {
     "above": "leads back to a folder above it and was not followed",
-    "twice": "leads to a folder that is uploaded already and was not followed",
+    "twice": "leads to a folder that is already uploaded and was not followed",
     "link": "is a link and was left out (--skip-links)",
 }
 

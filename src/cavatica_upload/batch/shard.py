@@ -96,7 +96,7 @@ def slurm_tasks(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def partition(items: "Iterable[Item]", count: int) -> "list[list[Item]]":
-    """Deal files into `count` shares of about the same weight, the same way whatever order they come in.
+    """Deal files into `count` shares of about the same weight; the order of the files does not matter.
 
     Longest first, each to the lightest share so far (of equal ones, the first); files of equal size go by their target,
     which is unique and the same on every machine. A file weighs its size in bytes and `FILE_COST`. The heaviest share

@@ -195,7 +195,7 @@ class _Planner:
             state = "there"
         elif tree.entry(request.folder, item.name) is not None:
             state = "taken" if request.if_exists == "fail" else request.if_exists
-        elif identity is not None:
+        elif identity is not None:  # by the rules of engine/open.py
             for entry in self.journal.find(self.api.endpoint, folder, item.name):
                 before = entry.identity
                 same_file = before.path == identity.path or 0 != before.inode == identity.inode
