@@ -26,10 +26,9 @@ BODY_LIMIT: Final = 16 * 2**20  # 10,000 part reports are about 1 MiB
 
 @attrs.frozen
 class Admitted:
-    """A request of a known operation and user, within the rate limit. Its body is not read yet.
+    """A request of a known operation and user, within the rate limit; its body is not read yet.
 
-    `values` are the texts of the path parameters, `headers` have names in lower case, `origin` is scheme and host as
-    the client knows them.
+    `values` are the texts of the path parameters, `headers` have lower-case names, `origin` is how the client calls us.
     """
 
     operation: Operation

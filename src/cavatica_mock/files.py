@@ -18,10 +18,7 @@ MAX_VALUE_BYTES = 300
 
 @attrs.frozen
 class Location:
-    """A folder, the top level of a project included.
-
-    `made` is False for a folder ID that was never created but is accepted.
-    """
+    """A folder, also the top level of a project. `made` is False for an ID that is accepted and was never created."""
 
     project: str
     folder: str

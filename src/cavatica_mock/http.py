@@ -121,9 +121,7 @@ class Mock:
             return self._response(admitted)
         body = await _body(request)
         if body is None:
-            return self._response(
-                Answer(413, {"status": 413, "message": f"The limit of a body is {BODY_LIMIT} bytes."})
-            )
+            return self._response(Answer(413, {"status": 413, "message": f"The limit is {BODY_LIMIT} bytes."}))
         fault = self.state.script.take(admitted.operation.id, admitted.part)
         if fault is None:
             return self._response(self._dispatch.answer(admitted, body))
@@ -178,9 +176,8 @@ class Mock:
         elif request.method == "POST":
             try:
                 document = json.loads(await request.read())
-                script.add(
-                    *(Fault.from_json(item) for item in (document if isinstance(document, list) else [document]))
-                )
+                documents = document if isinstance(document, list) else [document]
+                script.add(*map(Fault.from_json, documents))
             except (ValueError, RecursionError) as error:
                 return web.json_response({"message": f"These faults cannot be taken: {error}."}, status=400)
         return web.json_response({"items": script.to_json()})

@@ -43,10 +43,7 @@ def _own_authority(host: str) -> tuple[ssl.SSLContext, tempfile.TemporaryDirecto
 
 @asynccontextmanager
 async def serving(settings: Settings, faults: Faults, host: str, port: int) -> AsyncIterator[Mock]:
-    """A mock that listens in this thread's event loop.
-
-    Raises OSError or sqlite3.Error if it cannot listen or keep its state.
-    """
+    """A mock that listens in this thread's event loop. Raises OSError or sqlite3.Error if it cannot."""
     async with AsyncExitStack() as stack:
         folder = settings.data
         if folder is None:

@@ -188,10 +188,7 @@ class Uploads:
             if part.blob is None or part.size is None:
                 raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} was reported but not sent.")
             if etag_of(part.report["response"]["headers"]) != bare(part.etag or ""):
-                raise Problem(
-                    errors.UPLOAD_INCOMPLETE,
-                    f"Storage returned another ETag for part {part.number}.",
-                )
+                raise Problem(errors.UPLOAD_INCOMPLETE, f"Storage returned another ETag for part {part.number}.")
             smallest = self.settings.min_part_size if self.settings.part_size is None else 0
             if part.size < smallest and any(later.size for later in parts[part.number :]):
                 raise Problem(errors.UPLOAD_INCOMPLETE, f"Part {part.number} is too small; only the last part may be.")
