@@ -14,7 +14,7 @@ from tests.contract.model.model import File, Model
 def same(answer: Answer, what: str, seen: object, right: object) -> None:
     """Demand that a value of the answer is that of the model."""
     if seen != right:
-        raise answer.broken(what, f"{seen!r:.200}, expected {right!r:.200}")
+        raise answer.broken(what, f"got {seen!r:.200}, expected {right!r:.200}")
 
 
 def refusal(answer: Answer, status: int | tuple[int, ...], allowed: Collection[int] | None = None) -> None:
