@@ -31,29 +31,33 @@ def open_source(
     have no writer. Reading an empty stream raises SourceError, unless `allow_empty`. Reading more than `most` bytes
     raises SizeMismatch. Raises SourceError if the source cannot be opened.
     """
-    from cavatica_upload.sources.stream import Stream  # only what is needed is loaded
-
-    if not isinstance(source, str | os.PathLike):
-        return Stream(source, allow_empty=allow_empty, most=most)
     if isinstance(source, str) and is_url(source):
         from cavatica_upload.sources.remote import RemoteFile
 
         return RemoteFile(source)
-    path = Path(source)
+    if isinstance(source, str | os.PathLike):
+        stream, name = _open_stream(Path(source), regular=regular)
+        if stream is None:
+            return LocalFile(source)
+    else:
+        stream, name = source, None
+    from cavatica_upload.sources.stream import Stream
+
+    return Stream(stream, own=stream is not source, allow_empty=allow_empty, most=most, name=name)
+
+
+def _open_stream(path: Path, *, regular: bool) -> tuple[BinaryIO | None, str | None]:
+    """Open a path that is to be read as a stream; return the stream (None for any other path) and its name."""
     with opening(path):
         found = path.stat()
         if stat.S_ISFIFO(found.st_mode) and not regular:
-            return Stream(_open_pipe(path), own=True, allow_empty=allow_empty, most=most)
+            # On Linux without waiting for its writer: the stream waits for bytes, and that wait can be stopped.
+            descriptor = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if sys.platform == "linux" else 0))
+            os.set_blocking(descriptor, True)
+            return os.fdopen(descriptor, "rb", buffering=0), None
         if stat.S_ISREG(found.st_mode) and found.st_size == 0:
             file = os.fdopen(open_regular(path), "rb")
             if file.peek(1):
-                return Stream(file, own=True, name=path.name, most=most)
+                return file, path.name
             file.close()
-    return LocalFile(path)
-
-
-def _open_pipe(path: Path) -> BinaryIO:
-    """Open a named pipe; on Linux without waiting for its writer: the stream waits for bytes, which can be stopped."""
-    descriptor = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if sys.platform == "linux" else 0))
-    os.set_blocking(descriptor, True)
-    return os.fdopen(descriptor, "rb", buffering=0)
+    return None, None
