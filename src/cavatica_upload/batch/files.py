@@ -252,7 +252,7 @@ class _Collector:
     def _remote(self, url: str) -> Item:
         from cavatica_upload.sources.remote import missing_package
 
-        problem = missing_package(url.partition("://")[0].split("::")[0].lower())
+        problem = missing_package(url)
         if problem and problem not in self.batch.problems:
             self.batch.problems.append(problem)
         path = urlsplit(url).path.rstrip("/")

@@ -13,8 +13,9 @@ _TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 
 
-def missing_package(protocol: str) -> str | None:
-    """Return which package is missing for URLs of a protocol, None if none is."""
+def missing_package(url: str) -> str | None:
+    """Return a sentence about the package that is missing to open a URL, None if none is."""
+    protocol = url.partition("://")[0].split("::")[0].lower()
     try:
         from fsspec.registry import get_filesystem_class
     except ImportError:
@@ -34,12 +35,10 @@ class RemoteFile:
     """An object of any store that fsspec knows: `s3://` needs s3fs installed, `gs://` gcsfs."""
 
     def __init__(self, url: str) -> None:
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError as error:
-            raise ConfigError(
-                "URLs as sources need fsspec.", "Install it: pip install fsspec (and s3fs for s3://, gcsfs for gs://)."
-            ) from error
+        if problem := missing_package(url):
+            raise ConfigError(problem)
+        from fsspec.core import url_to_fs
+
         self._shown = scrub(url)
         try:
             # Without a cache of listings, so that a change is noticed.
