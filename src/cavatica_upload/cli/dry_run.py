@@ -197,14 +197,12 @@ class _Planner:
             state = "taken" if request.if_exists == "fail" else request.if_exists
         elif identity is not None:  # by the rules of engine/open.py
             for entry in self.journal.find(self.api.endpoint, folder, item.name):
-                before = entry.identity
-                same_file = before.path == identity.path or 0 != before.inode == identity.inode
                 if entry.abandoned:
                     continue
-                if before.same_as(identity) or (same_file and before.size == identity.size):
+                if entry.identity.may_be_same_as(identity):
                     state, resumed, part_size = "resume", len(self.journal.parts(entry)), entry.part_size
                     break
-                if before.path == identity.path:
+                if entry.identity.path == identity.path:
                     state = "changed"
         return PlannedFile(request, size, part_size, state, resumed)
 

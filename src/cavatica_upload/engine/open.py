@@ -141,13 +141,7 @@ class _Opening:
                 self.context.abort(self.request.key, entry)
             else:
                 entries.append(entry)
-        usable = [
-            entry
-            for entry in entries
-            if entry.identity.same_as(identity)
-            or (entry.identity.size == identity.size and entry.identity.path == identity.path)
-            or (entry.identity.size == identity.size and 0 != entry.identity.inode == identity.inode)
-        ]
+        usable = [entry for entry in entries if entry.identity.may_be_same_as(identity)]
         if usable:
             yield min(usable, key=lambda entry: not entry.identity.same_as(identity))
         else:
