@@ -51,7 +51,7 @@ def doctor(project: str | None, parent: str | None, output: Output, connection: 
     report = Report(output)
     _check_all(report, connection, target.destination if target else None)
     if not output.as_json:
-        output.say(f"{count_text(len(report.failed), 'check')} failed." if report.failed else "All is well.")
+        output.say(f"{count_text(len(report.failed), 'check')} failed." if report.failed else "All checks passed.")
     return int(report.failed[0] if report.failed else Exit.DONE)
 
 
@@ -79,8 +79,8 @@ class Report:
             return
         before = f"{'WRONG' if grade == 'wrong' else grade:<6} {name:<9} "
         width = shutil.get_terminal_size().columns - len(before) if is_terminal(1) else sys.maxsize
-        for said in filter(None, (text, hint)):
-            for line in textwrap.wrap(visible(said), max(20, width), break_long_words=False, break_on_hyphens=False):
+        for part in filter(None, (text, hint)):
+            for line in textwrap.wrap(visible(part), max(20, width), break_long_words=False, break_on_hyphens=False):
                 self.output.result(before + line)
                 before = " " * len(before)
 

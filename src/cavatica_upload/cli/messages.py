@@ -97,7 +97,6 @@ def is_resumable(error: BaseException) -> bool:
 _OPERATIONS = {  # what an operation of the API does
     "startUpload": "Starting the upload",
     "getPartUrl": "Requesting a part URL",
-    "reportUploadedPart": "Reporting a part",
     "reportUploadedParts": "Reporting parts",
     "completeUpload": "Completing the file",
     "abortUpload": "Aborting the upload",

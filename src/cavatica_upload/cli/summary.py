@@ -52,11 +52,10 @@ class Failure:
 
 @attrs.define
 class Tally:
-    """Counts the files of a run by their outcome.
+    """Counts the files of a run by their outcome. `size` is the bytes of the `done` files, which this run uploaded.
 
-    `there` are files that were on the platform before, `skipped` those left alone because their name is taken,
-    `different` those of them that are not the same file; `described` got metadata. `size` is the bytes of the `done`
-    files.
+    `there` are files that an earlier run uploaded, `skipped` files whose name is taken, `different` those of them that
+    are another file. `described` got metadata.
     """
 
     files: int
@@ -78,25 +77,25 @@ class Tally:
             self.failures.append(Failure(file, error, file_id))
 
     @property
-    def well(self) -> int:
+    def finished(self) -> int:
         """The number of files that need nothing more."""
-        return self.done + self.there + self.skipped - self.bare
+        return self.done + self.there + self.skipped - self.without_metadata
 
     @property
-    def bare(self) -> int:
+    def without_metadata(self) -> int:
         """The number of uploaded files whose metadata could not be set."""
         return sum(failure.file_id is not None for failure in self.failures)
 
     @property
     def interrupted(self) -> int:
         """The number of files that a stop left unfinished."""
-        return max(0, self.files - self.well - len(self.failures)) if self.stopped else 0
+        return max(0, self.files - self.finished - len(self.failures)) if self.stopped else 0
 
     @property
     def code(self) -> Exit:
         """The exit code of the run."""
         codes = [exit_of(failure.error) for failure in self.failures]
-        return exit_of_run(self.well, [*codes, Exit.INTERRUPTED] if self.interrupted else codes)
+        return exit_of_run(self.finished, [*codes, Exit.INTERRUPTED] if self.interrupted else codes)
 
 
 def typed() -> list[str]:
@@ -114,11 +113,11 @@ def show(output: Output, tally: Tally, meter: Meter, seconds: float, resume: Seq
     if output.as_json:
         signed = command is not None and _SIGNED.search(command)  # the query of a URL may be a key
         output.record(_record(tally, meter, seconds, None if signed else command))
-    if tally.done or tally.well or len(tally.failures) > 1:
+    if tally.done or tally.finished or len(tally.failures) > 1:
         output.say(_counts(tally, meter, seconds))
     _show_failures(output, tally.failures)
     if tally.interrupted:
-        text = f"Interrupted: {tally.well:,} of {count_text(tally.files, 'file')} finished"
+        text = f"Interrupted: {tally.finished:,} of {count_text(tally.files, 'file')} finished"
         if resume is None:
             text += ". Standard input has to be sent again from its beginning"
         elif meter.kept_parts:
@@ -141,8 +140,8 @@ def _counts(tally: Tally, meter: Meter, seconds: float) -> str:
         "already there": tally.there,
         "skipped": tally.skipped - tally.different,
         "skipped although different": tally.different,
-        "without its metadata" if tally.bare == 1 else "without their metadata": tally.bare,
-        "failed": len(tally.failures) - tally.bare,
+        "without its metadata" if tally.without_metadata == 1 else "without their metadata": tally.without_metadata,
+        "failed": len(tally.failures) - tally.without_metadata,
     }
     text += "".join(f"; {count:,} {what}" for what, count in others.items() if count)
     if tally.described:
