@@ -57,9 +57,9 @@ def test_a_file_for_the_demo_with_an_odd_name(tmp_path, name):
     [
         ("test PYTHON=python9", "PYTHON=python9 is not installed. Name a Python that is:"),
         ("mock PORT=abc", "Invalid value for '--port': 'abc'"),
-        ("contract BASE_URL=nonsense", "BASE_URL was given without TOKEN"),
-        ("contract SEED=abc", "SEED='abc' is neither a whole number nor `random`."),
-        ("contract-live", "as in make contract-live PROJECT=owner/name"),
+        ("contract BASE_URL=nonsense", "make contract BASE_URL=… TOKEN=…"),
+        ("contract SEED=abc", "SEED='abc'"),
+        ("contract-live", "make contract-live PROJECT=owner/name"),
         ("mutants BEHIND=apache", "BEHIND='apache'"),
         ("release", "make release VERSION=0.2.0"),
         ("upgrade", "Name the new document: make upgrade SPEC=new.yaml"),
