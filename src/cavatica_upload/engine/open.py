@@ -82,7 +82,6 @@ def open_upload(context: Context, request: UploadRequest) -> OpenUpload:
         request.check_size(source.size)
         name = request.target_name(source.name)
         lock = UploadLock(context.state, context.api.endpoint, request.destination, name)
-        lock.acquire()
         stack.callback(lock.release)
         upload = _Opening(context, request, source, name, known_md5(request, source.identity)).open()
         upload.close = stack.pop_all().close

@@ -12,33 +12,26 @@ from cavatica_upload.errors import UploadBusy
 
 
 class UploadLock:
-    """The lock of uploads to one destination under one name, between processes and threads.
+    """The lock of uploads to one destination under one name, between processes and threads. Raises UploadBusy.
 
     If lock files are not possible (the disk is full or read-only), the upload continues without a lock.
     """
 
     def __init__(self, state: Path, endpoint: str, destination: Destination, name: str) -> None:
         target = "\0".join((endpoint, destination.project or "", destination.parent or "", name))
-        self._path = (
-            state / "locks" / f"{hashlib.sha256(target.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.lock"
-        )
-        self._name = name
-        self._lock: filelock.BaseFileLock | None = None
-
-    def acquire(self) -> None:
-        """Take the lock or raise UploadBusy."""
+        digest = hashlib.sha256(target.encode("utf-8", "surrogatepass")).hexdigest()
+        self._path = state / "locks" / f"{digest[:40]}.lock"
+        self._lock: filelock.BaseFileLock | None = filelock.FileLock(self._path, timeout=0, thread_local=False)
         try:
             private_folder(self._path.parent)
-            lock = filelock.FileLock(self._path, timeout=0, thread_local=False)
-            lock.acquire()
+            self._lock.acquire()
         except filelock.Timeout as error:
             raise UploadBusy(
-                f"Another upload of {self._name!r} to the same place is under way, in this run or in another process.",
+                f"Another upload of {name!r} to the same place is under way, in this run or in another process.",
                 "Let it finish, or use --wait (wait=True in Python).",
             ) from error
         except OSError:
-            return
-        self._lock = lock
+            self._lock = None
 
     def release(self) -> None:
         if self._lock is None:

@@ -38,20 +38,9 @@ class Job(ctypes.Structure):
         super().__init__(_START)
 
     def give(self, data: bytes) -> None:
-        """Set the whole blocks of `data` as the next; `data` is kept alive until `drop`."""
+        """Set the whole blocks of `data` as the next; `data` is kept alive until other data is given."""
         self.data = data
         self.blocks = len(data) // BLOCK
-
-    def drop(self) -> None:
-        """Release the data."""
-        self.data = b""
-        self.blocks = 0
-
-    def copy(self) -> "Job":
-        """Return another MD5 with the same state."""
-        other = Job()
-        other.state = self.state
-        return other
 
     def hexdigest(self) -> str:
         """Return the state as hexadecimal digits."""
@@ -127,7 +116,7 @@ class LaneDigest:
     def hexdigest(self) -> str:
         """Return the MD5 of all blocks so far; more may follow."""
         self._pool.settle(self)
-        job = self.job.copy()
+        job = Job.from_buffer_copy(self.job)
         job.give(last_blocks(self._tail, self._size))
         self._pool.library.advance([job])
         return job.hexdigest()
@@ -213,7 +202,7 @@ class Pool:
             for member in batch:
                 if not member.job.blocks:  # if not, an interrupt came first, and the block still waits
                     member.waiting.popleft()
-                member.job.drop()
+                member.job.give(b"")
                 self._offer(member)
                 if len(member.waiting) <= self._sleepers.get(member, -1):
                     del self._sleepers[member]
