@@ -28,7 +28,7 @@ class Drift:
     """A change of the successful answers to one operation."""
 
     method: str
-    path: str  # as the document has it
+    path: str  # as in the document
     change: Callable[[Reply], None]
 
     def fits(self, method: str, path: str) -> bool:
@@ -89,7 +89,7 @@ class DriftingProxy:
                     return
                 try:
                     reply = self.ask(body)
-                except (OSError, http.client.HTTPException):  # no answer to it comes from here, either
+                except (OSError, http.client.HTTPException):  # and it gets no answer
                     self.close_connection = True
                     return
                 drift = proxy.drift

@@ -27,7 +27,7 @@ from distributed import Client
 
 KIB = 1024
 PARTS = 24
-LIMIT = 90.0  # seconds for what has to come
+LIMIT = 90.0  # seconds to wait for a condition
 
 WITHOUT_PACKAGE = "import sys; sys.modules['cavatica_upload'] = None; "
 KILLED = """
@@ -102,7 +102,7 @@ class Cluster:
                     env=kept | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"} | variables,
                     stdout=log,
                     stderr=log,
-                    start_new_session=True,  # so that nannies end with what they started
+                    start_new_session=True,  # so that nannies end their workers
                 )
             )
 
@@ -154,7 +154,7 @@ def told(ended: Ended) -> list[str]:
     return [line for line in ended.err.splitlines() if not progress.match(line)]
 
 
-# What goes well
+# Success
 
 
 def test_workers_send_all_parts(machine: Machine, cluster: Cluster) -> None:
@@ -221,7 +221,7 @@ def test_dry_run_plans_for_all_workers(machine: Machine, cluster: Cluster) -> No
     assert plan["parts"] == 267  # of 384 MiB, where one machine plans 400
 
 
-# What is killed
+# Killed processes
 
 
 def test_ten_killed_workers_lose_nothing(machine: Machine, cluster: Cluster) -> None:
@@ -262,7 +262,7 @@ def test_scheduler_that_is_gone_loses_nothing(machine: Machine, cluster: Cluster
     assert b"Traceback" not in err
 
 
-# What is missing
+# Missing packages and files
 
 
 def test_without_workers_parts_go_from_here(machine: Machine, cluster: Cluster) -> None:
@@ -294,7 +294,7 @@ def test_one_worker_without_the_package(machine: Machine, cluster: Cluster) -> N
     """A worker without the package is reported once, and the others send its parts."""
     address = cluster.start(2)
     with Client(address, set_as_default=False) as client:
-        client.run(importlib.import_module, "cavatica_upload.engine.workers")  # else that one is done before they begin
+        client.run(importlib.import_module, "cavatica_upload.engine.workers")  # otherwise it is done before they start
     cluster.add(1, code=WITHOUT_PACKAGE)
     (text,) = told(upload(machine, address))
     assert "Install the same version" in text
@@ -319,7 +319,7 @@ def test_workers_that_do_not_see_the_file(machine: Machine, cluster: Cluster) ->
     assert last.endswith("Parts are sent from this machine from now on.")
 
 
-# What the page says
+# The documentation
 
 STUBS = """
 from concurrent.futures import ProcessPoolExecutor
@@ -377,7 +377,7 @@ def test_address_in_a_file(machine: Machine, cluster: Cluster) -> None:
     upload(machine, str(cluster.folder / "scheduler.json"))
 
 
-# What cannot be
+# Wrong addresses
 
 
 def test_nothing_listens_at_the_address(machine: Machine) -> None:

@@ -59,7 +59,7 @@ def test_many_names_are_looked_up_in_one_list(mock: MockServer, api: Api) -> Non
 def test_a_folder_made_by_another_process_is_used(mock: MockServer, api: Api) -> None:
     """If another process makes the folder first (409/5030), both use the same one."""
     ours, theirs = FolderTree(api, ROOT), FolderTree(api, ROOT)
-    ours.get("a")  # the list is taken here
+    ours.get("a")  # the folder is listed here
     made = theirs.get("b")
     assert ours.get("b") == made
     assert paths(mock) == {"a", "b"}

@@ -74,7 +74,7 @@ def test_completion_that_names_another_file_is_checked(machine: Machine, key: st
     with DriftingProxy(machine.mock.base_url) as proxy:
         proxy.drift = Several(with_key(key, value), COMPLETE, ("GET", "/files/{file_id}"))
         ended = machine.run("upload", "b.bam", *TO, env={"SB_API_ENDPOINT": proxy.base_url})
-    if key == "parent":  # the root of a project is a folder whose ID nobody knows
+    if key == "parent":  # the ID of a project's root folder is unknown
         return
     assert ended.code == 5, ended.err
     assert str(value) in ended.err

@@ -43,7 +43,7 @@ class Terminal:
         while text is None or text not in COLOUR.sub("", self.seen):
             try:
                 block = os.read(self._end, 65536)
-            except OSError:  # how Linux says that nobody is at the other end
+            except OSError:  # on Linux, the other end is closed
                 block = b""
             if not block:
                 assert text is None, f"{text!r} was not seen in {self.seen!r}"

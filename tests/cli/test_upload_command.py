@@ -405,7 +405,7 @@ def test_a_file_uploaded_by_another_process_is_recognised(machine: Machine) -> N
         next(event for event in lines(first.stdout) if event["event"] == "upload_started")
         busy = machine.call("upload", "a.bam", *TO, env=env)
         assert (busy.code, "--wait" in busy.err) == (1, True)
-        threading.Timer(0.5, gate.open).start()  # at about the same time as the next command begins to wait
+        threading.Timer(0.5, gate.open).start()  # at about the same time as the next command starts to wait
         second = machine.run("upload", "a.bam", *TO, "--wait", env=env)
         out, _ = first.communicate()
     (file,) = machine.mock.files()

@@ -500,7 +500,7 @@ def test_differences_reach_the_listener_of_a_client(
     serve: Callable[..., Loopback], client_of: Callable[..., Api], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A client reports differences to `on_event`, also from derived clients, and logs them if there is none."""
-    caplog.set_level(logging.WARNING, "cavatica_upload")  # a command run before may have asked for more
+    caplog.set_level(logging.WARNING, "cavatica_upload")  # a command that ran before may have set another level
     events: list[object] = []
     client = client_of(serve(answer(201, UPLOAD)), on_event=events.append)
     for one in (client, client, client.with_headers({"X-A": "b"})):

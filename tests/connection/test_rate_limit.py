@@ -112,7 +112,7 @@ def test_a_window_can_be_used(limit: int, length: int, elapsed: float, lag: int)
         assert granted
         used += 1
         flights.append(said)
-        if used == 1 or len(flights) >= lag:  # the first answer is waited for, as that of the start of an upload is
+        if used == 1 or len(flights) >= lag:  # the first answer is waited for, like that of the start of an upload
             limiting.record(flights.pop(0))
     assert limit - used == min(-(-limit // 100), limit - 1)
     assert NOW + length < clock.now + wait <= NOW + length + MARGIN + 1

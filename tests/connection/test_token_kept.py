@@ -200,7 +200,7 @@ def test_not_in_errors_however_it_is_written(serve: Serve, client_of: ClientOf, 
         get_upload.sync("u1", client=client_of(server))
     shown = "".join(caught.value.message.split())
     assert "***" in shown
-    assert "".join(echo.split())[-24:-8] not in shown  # at its end are letters that hold two characters or fewer
+    assert "".join(echo.split())[-24:-8] not in shown  # its last letters encode two characters or fewer
     assert TOKEN[:8] not in shown
 
 

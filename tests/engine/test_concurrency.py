@@ -70,7 +70,7 @@ class Link:
             each = min(self.rate / len(self.sending), self.each)
             for part in list(self.sending):
                 went = min(part.left, each * STEP)
-                if part.left == part.flight.size:  # what the buffers take shows as sent, and is not
+                if part.left == part.flight.size:  # bytes in the buffers count as sent, and are not
                     self.concurrency.sent(part.flight, int(min(self.buffer, part.left)))
                 part.left -= went
                 if part.left > self.buffer:

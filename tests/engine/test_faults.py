@@ -122,7 +122,7 @@ def test_lasting_failure_of_the_api_is_reported(rig: Rig, operation: str, then: 
         rig.assert_whole(rig.upload(path, part_size=KIB), path)
         return
     if (operation, then) in (("startUpload", "lost_answer"), ("completeUpload", "lost_answer")):
-        # What was done is found.
+        # The completed file is found.
         rig.assert_whole(rig.upload(path, part_size=KIB), path)
         assert len(rig.mock.files()) == 1
         return

@@ -53,7 +53,7 @@ def test_largest_files_start_first(rig: Rig) -> None:
     with rig.uploader(jobs=1) as uploader:
         list(uploader.upload_many(requests))
     started = [event.size for event in rig.told(UploadStarted) if event.size is not None]
-    assert 20 * KIB in started[:FIRST_FILES]  # begun beside the next ones: their answers may overtake its own
+    assert 20 * KIB in started[:FIRST_FILES]  # started together with the next ones, whose answers may arrive first
     assert sum(started[:10]) > sum(started[10:])
 
 

@@ -98,7 +98,7 @@ def test_negative_time_is_refused(rig: Rig, options: dict[str, float]) -> None:
         rig.uploader(**options)
 
 
-# What is told of it
+# Reports of an outage
 
 
 def test_outage_is_reported_once_a_minute() -> None:
@@ -148,7 +148,7 @@ def test_outage_reaches_listeners(rig: Rig) -> None:
     assert [event.over for event in rig.told(Outage)] == [False] * (len(rig.told(Outage)) - 1) + [True]
 
 
-# What is in flight
+# Parts in flight
 
 
 def test_slow_link_has_two_parts_in_flight_at_most(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_lowest_parts_go_first(rig: Rig) -> None:
 
 def test_runs_share_the_pool_fairly(rig: Rig) -> None:
     """The parts of a small run do not wait for those of a large run that started before."""
-    rig.mock.faults.add(Fault("putPart", "delay", seconds=0.03, times=None))  # so that the big one lasts
+    rig.mock.faults.add(Fault("putPart", "delay", seconds=0.03, times=None))  # so that the large run takes longer
     with rig.uploader(jobs=2) as uploader:
         order: list[str] = []
         completed: list[str] = []
@@ -210,7 +210,7 @@ def test_runs_share_the_pool_fairly(rig: Rig) -> None:
     assert order.index(str(small)) < 95
 
 
-# A part elsewhere
+# Parts in executors
 
 
 def task(rig: Rig) -> PartTask:

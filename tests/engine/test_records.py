@@ -355,7 +355,7 @@ def test_folder_of_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert state_dir().name == "cavatica-upload"
 
 
-# What is kept when an upload goes on
+# Parts that are kept
 
 
 CONTENT = bytes(range(100))
@@ -399,7 +399,7 @@ def test_kept_parts_are_proved(
         if server in ("right", "quoted"):
             assert number in kept
         elif server == "wrong":
-            assert (number in kept) == (mine == "wrong")  # the same ETag in both: what we sent is what is there
+            assert (number in kept) == (mine == "wrong")  # the same ETag in both: storage has what we sent
         elif server == "opaque":
             assert (number in kept) == (mine == "opaque")
         else:

@@ -59,7 +59,7 @@ def test_report_is_due_after_a_minute() -> None:
     assert checkpoints.due(EVERY_SECONDS)
 
 
-# Tries
+# Attempts
 
 
 @pytest.mark.parametrize(

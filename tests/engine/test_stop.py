@@ -304,7 +304,7 @@ def test_uploader_that_was_inherited_says_so(rig: Rig, used: Uploader, use: str)
     killer.start()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     killer.cancel()
-    assert used.upload(path, PROJECT) is not None  # the parent's goes on
+    assert used.upload(path, PROJECT) is not None  # the parent's still works
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -144,7 +144,7 @@ def test_file_of_size_zero_is_read(rig: Rig) -> None:
     assert (receipt.name, rig.stored(receipt)) == ("version", content)
 
 
-# Somebody else's file
+# Files of other users
 
 
 def stranger(rig: Rig, content: bytes) -> None:
@@ -206,7 +206,7 @@ def test_old_file_is_not_mistaken_for_the_new_one(rig: Rig) -> None:
     rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
 
 
-# The same again
+# Repeated runs
 
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip"])

@@ -142,7 +142,7 @@ def test_part_size_that_changed_on_the_server(rig: Rig, proxy: DriftingProxy) ->
     assert rig.mock.uploads() == []
 
 
-# Names and intents
+# Names and if_exists
 
 
 @pytest.mark.parametrize("if_exists", ["fail", "skip", "overwrite", "rename"])
@@ -202,7 +202,7 @@ def test_name_taken_during_the_upload(rig: Rig, if_exists: str) -> None:
     }
     assert files == expected.get(if_exists, {"sample.bam": b"theirs"})
     assert if_exists == "fail" or rig.mock.uploads() == []
-    if if_exists == "fail":  # and each of the other values gets out
+    if if_exists == "fail":  # and each other value works
         rig.assert_whole(rig.upload(path, part_size=KIB, if_exists="overwrite"), path)
         assert rig.mock.uploads() == []
 

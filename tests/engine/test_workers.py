@@ -87,7 +87,7 @@ def reasons(rig: Rig) -> list[str]:
     return [retried.reason for retried in rig.told(PartRetried)]
 
 
-# What a worker gets
+# Tasks
 
 
 def test_tasks_hold_no_token(rig: Rig) -> None:
@@ -301,7 +301,7 @@ def test_worker_that_does_not_trust_storage(tmp_path: Path, authority: trustme.C
     assert isinstance(no.value.__cause__, CertificateUntrusted)
 
 
-# How many
+# Number of parts in flight
 
 
 def test_as_many_parts_in_flight_as_workers(rig: Rig) -> None:

@@ -43,7 +43,11 @@ class Clone:
 
     def type_errors(self) -> str:
         """The output of mypy, with the cache of the runs before."""
-        alone = ("--no-site-packages", "--ignore-missing-imports", "--follow-imports=silent")  # not the client of here
+        alone = (
+            "--no-site-packages",
+            "--ignore-missing-imports",
+            "--follow-imports=silent",
+        )  # not the client of this environment
         return self.run("mypy", "--strict", *alone, "--config-file", os.devnull, "program.py").stdout
 
 

@@ -80,7 +80,7 @@ def test_changes_of_the_vendor_are_reported(
 ) -> None:
     """One change in an export, as JSON, is one sentence."""
     spec = yaml.safe_load((VENDOR / "upload.yaml").read_text())
-    spec = json.loads(json.dumps(spec))  # without anchors: a change stays at its place
+    spec = json.loads(json.dumps(spec))  # without anchors, so that a change applies in one place
     change(spec)
     path = tmp_path / "vendor.json"
     path.write_text(json.dumps(spec))
