@@ -145,7 +145,7 @@ class Journal:
                     Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
             self._notice_once(
                 f"The journal {error}. It was renamed to {aside}, and a new one was made. Unfinished uploads can be "
-                "resumed by their ID: cavatica uploads list."
+                "resumed by their IDs, which “cavatica uploads list” shows."
             )
             return self._open()
 
@@ -180,7 +180,7 @@ class Journal:
                 return otherwise
             try:
                 return self._when_free(functools.partial(action, self._database))
-            except (sqlite3.Error, ValueError, OverflowError) as error:  # ValueError: text that is no Unicode
+            except (sqlite3.Error, ValueError, OverflowError) as error:  # ValueError: text that is not Unicode
                 self._switch_off("used", error)
                 return otherwise
 
