@@ -72,7 +72,7 @@ def etag_in(headers: Mapping[str, str]) -> str | None:
 
 
 @attrs.frozen
-class Target:
+class PartTarget:
     """Where and how to put one part; the URL is a secret until it expires at `expires` (local monotonic seconds).
 
     If `success_codes` is empty, any 2xx is a success. `report_headers` are the headers of the answer that have to be
@@ -123,7 +123,7 @@ class Storage:
 
     def put(
         self,
-        target: Target,
+        target: PartTarget,
         part: Part,
         source: Source,
         *,
@@ -167,7 +167,7 @@ class Storage:
     def close(self) -> None:
         self._connections.close()
 
-    def _request(self, target: Target, part: Part, body: Iterator[bytes]) -> httpx.Request:
+    def _request(self, target: PartTarget, part: Part, body: Iterator[bytes]) -> httpx.Request:
         try:
             target.method.encode("ascii")  # httpx would raise TypeError later
             headers = httpx.Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
@@ -216,7 +216,7 @@ class Throttle:
             self._wait(start - now)
 
 
-def _error_of(error: httpx.RequestError, target: Target, part: Part, *, late: bool) -> CavaticaError:
+def _error_of(error: httpx.RequestError, target: PartTarget, part: Part, *, late: bool) -> CavaticaError:
     if late and isinstance(error, httpx.TimeoutException):
         return StorageError(
             f"Part {part.number} took too long: storage or the network is too slow.",
@@ -240,7 +240,7 @@ def _first_bytes(answer: httpx.Response) -> bytes:
     return content
 
 
-def _check_status(status: int, content: bytes, target: Target, part: Part) -> None:
+def _check_status(status: int, content: bytes, target: PartTarget, part: Part) -> None:
     if status in target.success_codes if target.success_codes else 200 <= status < 300:
         return
     code = _S3_CODE.search(content)
@@ -255,7 +255,7 @@ def _check_status(status: int, content: bytes, target: Target, part: Part) -> No
     raise PartRefused(sentence, "Run the same command again later.", status=status, part=part.number, code=word)
 
 
-def _headers_to_report(headers: httpx.Headers, target: Target, part: Part) -> dict[str, str]:
+def _headers_to_report(headers: httpx.Headers, target: PartTarget, part: Part) -> dict[str, str]:
     found = {}
     for name in target.report_headers:
         value = headers.get(name)

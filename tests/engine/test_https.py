@@ -17,7 +17,7 @@ from cavatica_upload.events import Retrying
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import Storage, Target
+from cavatica_upload.storage import PartTarget, Storage
 
 PARTS = 6
 CREDENTIALS = "reader:open-sesame"
@@ -87,7 +87,7 @@ def test_unknown_authority_of_storage_is_reported(rig: Rig) -> None:
     store = Storage()
     try:
         with pytest.raises(CertificateUntrusted, match=r"the certificate of .* cannot be verified") as caught:
-            store.put(Target("PUT", f"{rig.mock.origin}/part?signature=x"), Part(1, 0, 10), source)
+            store.put(PartTarget("PUT", f"{rig.mock.origin}/part?signature=x"), Part(1, 0, 10), source)
     finally:
         store.close()
         source.close()

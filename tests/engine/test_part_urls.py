@@ -13,7 +13,7 @@ from cavatica_upload.errors import CavaticaError, ConfigError, StorageError, Une
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import Storage, Target
+from cavatica_upload.storage import PartTarget, Storage
 from cavatica_upload.timing import Timing
 
 
@@ -44,24 +44,24 @@ def test_part_urls_without_tls_are_refused(
 @pytest.mark.parametrize(
     ("target", "kind"),
     [
-        (Target("PÜT", "http://127.0.0.1:9/part"), UnexpectedAnswer),
-        (Target("PUT\udc80", "http://127.0.0.1:9/part"), UnexpectedAnswer),
-        (Target("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "Köln"}), UnexpectedAnswer),
-        (Target("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "\udc80"}), UnexpectedAnswer),
-        (Target("PUT", "http://127.0.0.1:9/part", {"größe": "1"}), UnexpectedAnswer),
-        (Target("PUT", "http://127.0.0.1:9/part", {"a b": "1"}), CavaticaError),
-        (Target("PUT", "http://127.0.0.1:9/part", {"a": "1\r\nEvil: 2"}), CavaticaError),
-        (Target("PUT", "http://127.0.0.1:9/part", {"a": None}), UnexpectedAnswer),  # type: ignore[dict-item]
-        (Target("PUT", "http://[::1/part"), UnexpectedAnswer),
-        (Target("PUT", "http://127.0.0.1:99999/part"), CavaticaError),
-        (Target("PUT", "http://pa rt\x00/"), CavaticaError),
-        (Target("PUT", f"http://{'a' * 70}.invalid/part"), StorageError),
-        (Target("PUT", "http:///part"), CavaticaError),
-        (Target("PUT", "ftp://127.0.0.1/part"), CavaticaError),
+        (PartTarget("PÜT", "http://127.0.0.1:9/part"), UnexpectedAnswer),
+        (PartTarget("PUT\udc80", "http://127.0.0.1:9/part"), UnexpectedAnswer),
+        (PartTarget("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "Köln"}), UnexpectedAnswer),
+        (PartTarget("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "\udc80"}), UnexpectedAnswer),
+        (PartTarget("PUT", "http://127.0.0.1:9/part", {"größe": "1"}), UnexpectedAnswer),
+        (PartTarget("PUT", "http://127.0.0.1:9/part", {"a b": "1"}), CavaticaError),
+        (PartTarget("PUT", "http://127.0.0.1:9/part", {"a": "1\r\nEvil: 2"}), CavaticaError),
+        (PartTarget("PUT", "http://127.0.0.1:9/part", {"a": None}), UnexpectedAnswer),  # type: ignore[dict-item]
+        (PartTarget("PUT", "http://[::1/part"), UnexpectedAnswer),
+        (PartTarget("PUT", "http://127.0.0.1:99999/part"), CavaticaError),
+        (PartTarget("PUT", "http://pa rt\x00/"), CavaticaError),
+        (PartTarget("PUT", f"http://{'a' * 70}.invalid/part"), StorageError),
+        (PartTarget("PUT", "http:///part"), CavaticaError),
+        (PartTarget("PUT", "ftp://127.0.0.1/part"), CavaticaError),
     ],
     ids=lambda value: "",
 )
-def test_targets_that_cannot_be_used(rig: Rig, target: Target, kind: type[CavaticaError]) -> None:
+def test_targets_that_cannot_be_used(rig: Rig, target: PartTarget, kind: type[CavaticaError]) -> None:
     """A part URL, method or header that cannot be used is an error of this package."""
     with (
         closing(LocalFile(rig.file(10))) as source,

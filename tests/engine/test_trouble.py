@@ -147,7 +147,7 @@ def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
     store = storage.Storage()
     source = LocalFile(rig.file(10))
     try:
-        target = storage.Target("PUT", f"http://127.0.0.1:{server.server_port}/part?signature=x")
+        target = storage.PartTarget("PUT", f"http://127.0.0.1:{server.server_port}/part?signature=x")
         with pytest.raises(StorageError, match=r"took too long"):
             store.put(target, Part(1, 0, 10), source, deadline=time.monotonic() + 0.3)
     finally:

@@ -30,7 +30,7 @@ from cavatica_upload.events import PartRetried, PartSent
 from cavatica_upload.md5.lanes import ENOUGH
 from cavatica_upload.plan import MIB, Part
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import SentPart, Storage, Target, Throttle
+from cavatica_upload.storage import PartTarget, SentPart, Storage, Throttle
 
 if TYPE_CHECKING:
     from cavatica_upload.engine.workers import Workers
@@ -65,7 +65,7 @@ class PartSender:
         """
         context = self.context
         attempts = PartAttempts(retry_for=context.retry_for)
-        target: Target | None = None
+        target: PartTarget | None = None
 
         def wanted() -> bool:
             return not (upload.withdrawn or context.stop.requested)
@@ -104,7 +104,7 @@ class PartSender:
         elif isinstance(error, StorageError | ConnectionFailed):
             self.context.outage.failed(error.message)
 
-    def _attempt(self, upload: OpenUpload, part: Part, target: Target, attempts: "PartAttempts") -> SentPart:
+    def _attempt(self, upload: OpenUpload, part: Part, target: PartTarget, attempts: "PartAttempts") -> SentPart:
         context, source = self.context, upload.source
         file = source.identity if isinstance(source, LocalFile) else None
         workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
@@ -152,7 +152,7 @@ class PartSender:
         return sent
 
 
-def part_target(context: Context, upload_id: str, number: int) -> Target:
+def part_target(context: Context, upload_id: str, number: int) -> PartTarget:
     """Request the URL of a part; raises the errors of the API, and ConfigError if the URL is not encrypted."""
     answer = context.api.get_part_url(upload_id, number)
     target = target_of(answer, context.api.endpoint, allow_http=context.allow_http)
@@ -163,7 +163,7 @@ def part_target(context: Context, upload_id: str, number: int) -> Target:
     return attrs.evolve(target, expires=time.monotonic() + lifetime)
 
 
-def target_of(answer: PartUrl, endpoint: str, *, allow_http: bool = False) -> Target:
+def target_of(answer: PartUrl, endpoint: str, *, allow_http: bool = False) -> PartTarget:
     """Return the target of a part from the platform's answer, without an expiry time.
 
     Raises ConfigError for a URL without TLS if the endpoint has TLS, unless `allow_http`.
@@ -174,7 +174,7 @@ def target_of(answer: PartUrl, endpoint: str, *, allow_http: bool = False) -> Ta
             "file on its way.",
             "Ask the platform's support.",
         )
-    return Target(
+    return PartTarget(
         method=answer.method,
         url=answer.url,
         headers=answer.headers,

@@ -32,7 +32,7 @@ from cavatica_upload.errors import (
 from cavatica_upload.plan import MIB, Part
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import SentPart, Storage, Target
+from cavatica_upload.storage import PartTarget, SentPart, Storage
 from cavatica_upload.timing import Timing
 
 ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call
@@ -62,7 +62,7 @@ class PartTask:
     """
 
     part: Part
-    target: Target
+    target: PartTarget
     file: Identity
     verify: bool = True
     seconds: float = float("inf")
