@@ -1,6 +1,8 @@
 """The engine's rules alone: no sockets, no threads, a clock of the test."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
 from cavatica_upload.engine.engine import CircuitBreaker
+from cavatica_upload.engine.file_upload import FileUpload
 from cavatica_upload.engine.send_part import ATTEMPTS, ATTEMPTS_AFTER_WRONG_ANSWERS, PartAttempts, needs_new_url
 from cavatica_upload.errors import (
     BadRequest,
@@ -27,6 +30,7 @@ from cavatica_upload.errors import (
     UrlExpired,
 )
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
+from cavatica_upload.request import UploadRequest
 from cavatica_upload.storage import SentPart, Throttle, bare_etag, md5_in, same_etag
 from cavatica_upload.timing import ServerClock, Timing
 from tests.clock import Clock
@@ -194,3 +198,35 @@ def test_bytes_are_summed_before_the_next_event() -> None:
     emitter.emit(Notice("a", "hello"))
     emitter.flush()
     assert heard == [BytesSent("a", 10), Notice("a", "hello")]
+
+
+# Files
+
+
+class _StartsAgain(FileUpload):
+    """A file whose thread gives its upload up as soon as another thread has seen it."""
+
+    seen = False
+
+    @property
+    def upload(self) -> Any:
+        if self.seen:
+            return None
+        self.seen = True
+        return SimpleNamespace(left=7, sent={1: None}, plan=SimpleNamespace(count=2))
+
+    @upload.setter
+    def upload(self, _value: object) -> None:
+        pass
+
+
+def test_a_file_can_be_read_while_it_starts_again() -> None:
+    """The engine may read the progress of a file at the moment when the file gives its upload up for a new one."""
+    request = UploadRequest(source="a.bam", destination="owner/study")
+    nothing = cast("Any", None)
+
+    def file() -> FileUpload:
+        return _StartsAgain(nothing, nothing, request, nothing, 9)
+
+    assert file().left == 7
+    assert "1 of 2 parts sent" in str(file().interruption())

@@ -60,15 +60,16 @@ class FileUpload:
     @property
     def left(self) -> int:
         """Bytes that are to be sent, roughly."""
-        return self.size if self.upload is None else self.upload.left
+        upload = self.upload  # the file's thread may replace it meanwhile
+        return self.size if upload is None else upload.left
 
     def interruption(self) -> Interrupted:
         """Return the error for a stopped upload, with the number of sent parts."""
-        what = f"The upload of {self.request.key} was interrupted"
-        if self.upload is None or self.upload.plan is None:
+        what, upload = f"The upload of {self.request.key} was interrupted", self.upload
+        if upload is None or upload.plan is None:
             return Interrupted(f"{what}.", "Run the same command again.")
         return Interrupted(
-            f"{what}: {len(self.upload.sent):,} of {parts_text(self.upload.plan.count)} sent.",
+            f"{what}: {len(upload.sent):,} of {parts_text(upload.plan.count)} sent.",
             "Run the same command again to resume.",
         )
 
