@@ -175,6 +175,32 @@ def test_damage_anywhere_sets_the_journal_aside(tmp_path: Path, where: int) -> N
     again.close()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "PRAGMA user_version = 4",
+        "CREATE TABLE uploads (x)",
+        "DROP TABLE parts",
+        "DROP TABLE starts",
+        "ALTER TABLE uploads DROP COLUMN abandoned",
+        "ALTER TABLE parts RENAME COLUMN md5 TO sha1",
+    ],
+)
+def test_other_tables_set_the_journal_aside(tmp_path: Path, change: str) -> None:
+    """A database with other tables or columns than a journal's is renamed, and a new one is made."""
+    if change.startswith(("DROP", "ALTER")):
+        Journal(tmp_path).close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as database:
+        database.execute(change)
+    database.close()
+    told: list[str] = []
+    again = Journal(tmp_path, told.append)
+    again.put(again.add(entry()), sent(1))
+    assert again.trouble is None
+    assert len(again.entries()) == len(told) == len(list(tmp_path.glob("journal.sqlite.damaged-*"))) == 1
+    again.close()
+
+
 def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
     """After its first error the journal switches itself off, with one message, and returns nothing."""
     told: list[str] = []

@@ -322,8 +322,15 @@ def _prepare(database: sqlite3.Connection) -> None:
         raise _UnusableError(f"was written by {age} version of this program")
     database.execute("PRAGMA foreign_keys = ON")
     database.execute("PRAGMA synchronous = NORMAL")
-    if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise _UnusableError("was damaged")
+    with contextlib.closing(sqlite3.connect(":memory:")) as new:
+        new.executescript(_SCHEMA)
+        if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",) or _columns(database) != _columns(new):
+            raise _UnusableError("was damaged")
+
+
+def _columns(database: sqlite3.Connection) -> list[list[str]]:
+    tables = ("uploads", "starts", "parts")
+    return [[row[1] for row in database.execute(f"PRAGMA table_info({table})")] for table in tables]
 
 
 def _version(database: sqlite3.Connection) -> int:
