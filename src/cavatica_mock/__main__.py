@@ -48,8 +48,8 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 picks a free port.")
 @click.option("--token", "tokens", multiple=True, help="A token to accept; each is a separate user. Can be repeated.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder that keeps state and bytes; otherwise temporary.")
 @click.option(
@@ -58,22 +58,30 @@ def main() -> None:
     callback=_rate_limit,
     default="1000/300",
     show_default=True,
-    help="For each token.",
+    help="Calls in a window, for each token.",
 )
 @click.option(
-    "--project", "projects", multiple=True, callback=_projects, help="owner/name, or owner/name:ro. Only these exist."
+    "--project",
+    "projects",
+    multiple=True,
+    callback=_projects,
+    help="owner/name, or owner/name:ro (read-only). Only these projects exist.",
 )
 @click.option("--seed", type=int, help="Makes ids and signatures the same in every run.")
 @click.option(
-    "--min-part-size", type=click.IntRange(1, MAX_PART_SIZE), default=MIN_PART_SIZE, show_default=True, help="Bytes."
+    "--min-part-size",
+    type=click.IntRange(1, MAX_PART_SIZE),
+    default=MIN_PART_SIZE,
+    show_default=True,
+    help="Smallest size of a part, except the last, in bytes.",
 )
-@click.option("--part-size", type=click.IntRange(1, MAX_PART_SIZE), help="Bytes; every upload gets it.")
+@click.option("--part-size", type=click.IntRange(1, MAX_PART_SIZE), help="Part size of every upload, in bytes.")
 @click.option(
     "--part-url-lifetime",
     type=click.FloatRange(0, min_open=True),
     default=PART_URL_LIFETIME,
     show_default=True,
-    help="Seconds.",
+    help="Seconds until a part URL expires.",
 )
 @click.option(
     "--certificate", type=click.Path(path_type=Path), help="PEM file with a certificate and its chain, for https."

@@ -175,7 +175,7 @@ def compare_with_receipt(receipt: Receipt, source: str, notice: Callable[[str], 
         if receipt.identity is not None and receipt.identity.same_as(identity):
             return True
         if (receipt, identity) not in _COMPARED:
-            notice("It was touched since it was uploaded; it is compared with the receipt.")
+            notice("It was touched after its upload; comparing it with the receipt.")
             found = verify(receipt, source)
             unknown = found.unchecked_parts and not found.wrong_parts
             _COMPARED[receipt, identity] = True if found.ok else None if unknown else False

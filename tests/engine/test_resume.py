@@ -77,7 +77,7 @@ def test_journal_lost_parts_are_proved_by_reading(rig: Rig, half: Path) -> None:
     before = rig.mock.bytes_received
     rig.assert_whole(rig.upload(half, resume_id=upload["upload_id"]), half)
     assert rig.mock.bytes_received == before + 5 * KIB
-    assert "Compared 5 parts on the server with the file: 5 proved" in notices(rig)
+    assert "Compared 5 parts on the server with the file: 5 identical" in notices(rig)
 
 
 def test_parts_sent_unchecked_are_checked_later(rig: Rig) -> None:
@@ -186,7 +186,7 @@ def test_server_overrules_the_journal(rig: Rig, half: Path) -> None:
     before = rig.mock.bytes_received
     rig.assert_whole(rig.upload(half, part_size=KIB), half)
     assert rig.mock.bytes_received == before + 6 * KIB
-    assert "The server has other bytes of 1 part than the journal says" in notices(rig)
+    assert "Server and journal have different ETags for 1 part" in notices(rig)
 
 
 def test_completion_without_an_answer_is_found(rig: Rig) -> None:

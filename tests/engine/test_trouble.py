@@ -205,7 +205,7 @@ def test_disk_full_for_the_journal(rig: Rig) -> None:
     assert (verified, kept) == ("True", "None")
     assert rig.mock.file_bytes(file_id) == path.read_bytes()
     assert "journal" in told
-    assert "receipt could not be kept" in told
+    assert "receipt could not be written" in told
 
 
 def test_state_folder_that_cannot_be_made(rig: Rig) -> None:

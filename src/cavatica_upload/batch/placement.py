@@ -69,7 +69,7 @@ class Placement:
         placed = attrs.evolve(request, destination=folder, regular=request.regular or size is not None)
         if receipt is None:
             return placed
-        reason = f"It is there since {receipt.finished}, and has not changed."
+        reason = f"It was uploaded at {receipt.finished} and is unchanged since."
         self._emit(UploadSkipped(request.key, reason, receipt=receipt))
         return Outcome(placed, receipt=receipt, skipped=reason)
 
@@ -278,7 +278,7 @@ def _size_of_file(request: UploadRequest) -> int | None:
 def _without_metadata(edit: FileEdit, error: CavaticaError) -> CavaticaError:
     failure = CavaticaError(
         f"{edit.file} is uploaded (file ID {edit.file_id}) without its metadata: {error.message}",
-        "Run the same again: the file is not sent again, and its metadata is set.",
+        "Upload it again: this sets the metadata and sends no bytes.",
     )
     failure.__cause__ = error
     return failure

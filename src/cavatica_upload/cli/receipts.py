@@ -111,7 +111,7 @@ def _record(receipt: "Receipt") -> dict[str, Any]:
 def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
     """Check a file on disk against the receipt of its upload, without the network.
 
-    Exit code 0: the file has exactly the bytes that were uploaded. 5: it has not, or the receipt cannot prove it. 2:
+    Exit code 0: the file has exactly the bytes that were uploaded. 5: it does not, or the receipt cannot prove it. 2:
     the receipt or the file cannot be read.
     """
     from cavatica_upload.receipt import read

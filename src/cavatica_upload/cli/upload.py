@@ -251,7 +251,7 @@ def upload(
     cavatica upload --manifest samples.csv --project mlin/rna-pilot --dry-run
 
     If the program that writes to standard input fails, cavatica cannot see it. Use “set -o pipefail” in scripts, and
-    --expect-size or --expect-md5 if they are known. After Ctrl-C or SIGTERM a stream is never completed.
+    --expect-size or --expect-md5 if you know them. After Ctrl-C or SIGTERM a stream is never completed.
 
     “run-7” uploads the folder run-7; “run-7/” (with a slash) uploads only what is in it. Links are followed, and each
     folder is read once. Hidden files are uploaded, too. A GLOB without a slash matches names; one with a slash matches

@@ -66,7 +66,8 @@ def complete_upload(
     except OSError as error:
         context.notice(
             upload.key,
-            f"The file is uploaded, but its receipt could not be kept: {reason_of(error)}. Later runs cannot know it.",
+            f"The file is uploaded, but its receipt could not be written: {reason_of(error)}. "
+            "Later runs will not know that it is uploaded.",
         )
     context.journal.forget(upload.entry)
     return made
@@ -89,7 +90,7 @@ def _check_expected(upload: OpenUpload) -> None:
         expected = f"its .md5 file says {given.value}" if given.origin == "sidecar" else f"{given.value} was expected"
         raise IntegrityError(
             f"The MD5 of {request.key} is {md5 or 'not known'}, and {expected}.",
-            "Find out which is right; nothing was completed.",
+            "Nothing was completed. Find out whether the file or the expected value is right.",
         )
 
 
@@ -279,7 +280,7 @@ def _doubts(parts: Sequence[ReceiptPart], file: File) -> tuple[str, ...]:
     doubts = []
     unhashed = sum(part.md5 is None for part in parts)
     if unhashed:
-        doubts.append(f"No MD5 was computed of {unhashed} of {parts_text(len(parts))}: checking was switched off.")
+        doubts.append(f"No MD5 was computed for {unhashed} of {parts_text(len(parts))}: verification was off.")
     opaque = sum(part.md5 is not None and not part.verified for part in parts)
     if opaque:
         doubts.append(f"The ETags of {opaque} of {parts_text(len(parts))} are not MD5s: they do not prove the bytes.")

@@ -125,11 +125,11 @@ def keep(
     )
 
 
-def _sentences(differing: int, doubtful: int, proved: int, unknown: int) -> Iterator[str]:
+def _sentences(differing: int, doubtful: int, identical: int, unknown: int) -> Iterator[str]:
     if differing:
-        yield f"The server has other bytes of {parts_text(differing)} than the journal says; the server's are compared."
+        yield f"Server and journal have different ETags for {parts_text(differing)}; comparing with the file."
     if doubtful:
-        yield f"Compared {parts_text(doubtful)} on the server with the file: {proved} proved."
+        yield f"Compared {parts_text(doubtful)} on the server with the file: {identical} identical."
     if unknown:
         yield f"The server does not know {parts_text(unknown)} that were reported before; reporting again."
 

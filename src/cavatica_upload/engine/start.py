@@ -111,7 +111,7 @@ class Start:
                 notice=self._say,
             )
             if receipt is not None:
-                raise SkippedFile(f"It is there since {receipt.finished}, and has not changed.", receipt)
+                raise SkippedFile(f"It was uploaded at {receipt.finished} and is unchanged since.", receipt)
         if self.request.if_exists == "skip":
             self._skip(there or self._find(name), name, index)
 
