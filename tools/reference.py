@@ -20,7 +20,8 @@ OUTSIDE = re.compile(r"https://cdn\.redoc(?:\.ly|ly\.com)/[^\"'`)\s]*")
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 PYTHON = """\
 from cavatica_client.api.{package} import {module}
-{imports}
+{imports}{client}
+
 answer = {module}.sync_detailed({arguments})
 print(answer.parsed)"""
 CLIENT = """\
@@ -47,9 +48,10 @@ class Samples:
         """Return the samples of an operation by their labels."""
         values = self._parameters(path, operation)
         body = self._body(operation)
+        client = CLIENT.format(server=self.server, header=self.header)
         return {
             "curl": self._curl(path, method, values, body),
-            "generated client": self._python(operation, values, body, self._client()),
+            "generated client": self._python(operation, values, body, client),
             "connect()": self._python(operation, values, body, CONNECT),
         }
 
@@ -93,17 +95,13 @@ class Samples:
         if body:
             imports = f"from cavatica_client.models import {body[0]}\n"
             keywords.append(f"body={body[0]}.from_dict({body[1]!r})")
-        call = PYTHON.format(
+        return PYTHON.format(
             package=snake(operation["tags"][0]),
             module=snake(operation["operationId"]),
-            imports="",
+            imports=imports,
+            client=client,
             arguments=", ".join(["client=client", *keywords]),
         )
-        head, _, rest = call.partition("\n\n")
-        return f"{head}\n{imports}{client}\n\n{rest}"
-
-    def _client(self) -> str:
-        return CLIENT.format(server=self.server, header=self.header)
 
 
 def with_samples(text: str) -> dict[str, Any]:

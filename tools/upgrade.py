@@ -106,32 +106,36 @@ def main() -> int:
             old = str(before / "openapi.yaml")
         linted(given.spec)
         compared(given.spec, old, given.breaking == "accepted")
-        kept = [Path(name) for name in REPLACED if Path(name).exists()]
-        for number, path in enumerate(kept):
-            copy = shutil.copytree if path.is_dir() else shutil.copy2
-            copy(path, before / f"{number}")
-        done = False
+        kept = {Path(name): before / str(number) for number, name in enumerate(REPLACED) if Path(name).exists()}
+        for path, copy in kept.items():
+            copied(path, copy)
         try:
             replaced(given.spec, old, given.make, given.checks)
-            done = True
-        finally:
-            if not done:
-                put_back(before, kept)
+        except BaseException:
+            put_back(kept)
+            raise
     print("\nopenapi.yaml, generated/ and CHANGELOG-contract.md are the new ones. Look at them, and commit.")
     return 0
 
 
-def put_back(before: Path, kept: list[Path]) -> None:
-    """Restore everything that was replaced, with the times of the files."""
+def copied(source: Path, target: Path) -> None:
+    """Copy a file or a folder, with its times."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+def put_back(kept: dict[Path, Path]) -> None:
+    """Restore everything that was replaced from its copies."""
     for name in REPLACED:
         path = Path(name)
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    for number, path in enumerate(kept):
-        copy = shutil.copytree if (before / f"{number}").is_dir() else shutil.copy2
-        copy(before / f"{number}", path)
+    for path, copy in kept.items():
+        copied(copy, path)
 
 
 if __name__ == "__main__":
