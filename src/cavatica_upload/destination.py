@@ -26,8 +26,8 @@ class Destination:
     """The root of `project` ("owner/short-name"), or the folder with the ID `parent`: one of the two, never both.
 
     Raises UsageError for neither, both, or a value that cannot be a project or a folder ID
-    (docs.cavatica.org, Initialize a multipart upload). `place` is the path of a folder as people know it,
-    "owner/short-name/run-7", if that is known.
+    (docs.cavatica.org, Initialize a multipart upload). `place` is the path of the folder, such as
+    "owner/short-name/run-7"; None if it is not known.
     """
 
     project: str | None = None

@@ -112,9 +112,9 @@ def part_size_for(
        - 32 MiB,
        - size / 400 up to 512 MiB, so that progress, retries and reports are fine enough,
        - size / 10,000, the platform's limit,
-       - what the rate limit of the API needs, up to 1 GiB: a part costs one call, so at `rate` bytes per second (None:
-         not known) and `calls_per_second` calls, parts have at least rate / calls_per_second bytes;
-       rounded up to 8 MiB.
+       - rate / calls_per_second, at most 1 GiB, because each part costs an API call (`rate`: the expected bytes per
+         second, None if not known);
+       rounded up to a multiple of 8 MiB.
     4. A stream of unknown size has parts of 128 MiB, or more if the rate limit needs it.
 
     Raises UsageError for a file above 5 TiB, or a requested size that is not possible or too small for the file.

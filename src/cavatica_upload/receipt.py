@@ -21,7 +21,7 @@ SCHEMA = "cavatica-upload receipt"
 VERSION = 1
 MOST_BYTES = 16 * 1024 * 1024  # one of 10,000 parts has 2 MiB
 _LEAST = {"size": 0, "part_size": 1, "number": 1}
-_MOST = 2**80  # no number is larger, and no other number is less than -_MOST
+_MOST = 2**80  # the largest number; the smallest is the one in _LEAST, or -_MOST
 _MD5 = re.compile("[0-9a-f]{32}")
 
 Record = TypeVar("Record")

@@ -126,7 +126,7 @@ class UploadRequest:
     - `metadata`, `tags`: set after the upload. Fields are merged into the metadata of the file.
     - `key`: the name of the file in events. Default: the source as it was given, or `name`.
     - `context`: any object of the caller; it is not used here.
-    - `regular`: the source was a regular file before, so that a pipe in its place is refused.
+    - `regular`: the source was a regular file when it was checked; a pipe in its place is refused.
 
     Raises UsageError for invalid values.
     """
@@ -198,7 +198,7 @@ class UploadRequest:
 
 
 class UploadOptions(TypedDict, total=False):
-    """The keyword arguments of `Uploader.upload()`: the fields of UploadRequest, and `if_exists`."""
+    """The keyword arguments of `Uploader.upload()` except `if_exists`: fields of UploadRequest."""
 
     name: str | None
     part_size: int | None

@@ -28,7 +28,7 @@ class Timing:
     dropping: float = 1.0  # how long to wait for the end of a dropped part, which may hang in the network
     final_calls: float = 5.0  # how long reporting the stored parts may take after a stop
     closing: float = 10.0  # how long to wait for threads when the uploader is closed; a tenth of it after a stop
-    at_stake: float = 4.0  # of sending that a kill may lose: limits the parts in flight, unless more are faster
+    at_stake: float = 4.0  # how much sending a kill may lose: limits the parts in flight, unless more are faster
     settle: float = 1.0  # the longest time that is not measured after a change, while buffers fill
     measure: float = 1.0  # the longest measurement of a part's speed
     first_outage: float = 10.0  # time without any answer before Outage is emitted

@@ -64,7 +64,7 @@ class UploaderOptions(TypedDict, total=False):
 
 
 class Options(UploaderOptions, UploadOptions, total=False):
-    """All options of `upload()` but `if_exists`."""
+    """The keyword arguments of `upload()` except `if_exists`."""
 
 
 def with_options_of(*takers: Callable[..., Any]) -> Callable[[Function], Function]:

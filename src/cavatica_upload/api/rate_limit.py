@@ -99,7 +99,7 @@ class RateLimiter:
         self._used = 0  # the same, with all calls of others that the server certainly counted
         self._in_flight = 0  # calls taken and not answered, of any window
         self._reset = 0  # of this window, or of the one before if `_over`
-        self._over = False  # whether the window ended by our clock, and no answer has named the next one yet
+        self._over = False  # whether the window is over by our clock, and the reset of the next is not known yet
         self._ends = 0.0  # when the window is certainly over, by our clock
         self._blocked_until = 0.0  # because of a 429
         self._announced = 0.0  # the end of the wait that was reported last

@@ -285,7 +285,7 @@ def read_project(answer: Answer, project: str) -> Project:
 
 @attrs.frozen(kw_only=True)
 class RateLimit:
-    """The calls left to the token in this window; a `limit` of -1 means none, `reset` is in epoch seconds."""
+    """The calls left to the token in this window; a `limit` of -1 means no limit, `reset` is in epoch seconds."""
 
     limit: int | None = None
     remaining: int | None = None

@@ -73,8 +73,9 @@ class Answer:
     def as_documented(self, sent: bytes) -> "Answer":
         """Return a success as the generated functions can read it; raises UnexpectedAnswer if they cannot.
 
-        On other keys they would end in KeyError, TypeError or ValueError. Another status of success is replaced by the
-        documented one, and an empty answer to a report by the report that was `sent`, as some platforms answer it.
+        JSON of another shape would make them raise KeyError, TypeError or ValueError. Another status of success is
+        replaced by the documented one. An empty answer to a report is replaced by the report that was `sent`, which is
+        what some platforms answer.
         """
         status = self.documented_status
         if status is None:

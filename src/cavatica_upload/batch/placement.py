@@ -115,9 +115,9 @@ class Placement:
         return max(0.0, self._due - time.monotonic())
 
     def described(self, ended: Iterable[Outcome], *, over: bool) -> Iterator[Outcome]:
-        """Yield outcomes; those of files with metadata or tags after these are set, with the error if that failed.
+        """Yield outcomes. A file with metadata or tags follows when these are set, with an error if that failed.
 
-        A call sets those of 100 files, or of fewer if a file has waited long enough or the run is over.
+        One call sets those of 100 files, or of fewer if a file has waited long enough or the run is over.
         """
         for outcome in ended:
             if outcome.receipt is not None and (outcome.request.metadata or outcome.request.tags):

@@ -46,7 +46,7 @@ class Checkpoints:
         return taken
 
     def put_back(self, parts: Iterable[SentPart], now: float) -> None:
-        """Take parts back whose report did not get through."""
+        """Put back parts whose report failed."""
         self._waiting = {part.number: part for part in parts} | self._waiting
         self._oldest = now
 
@@ -56,12 +56,12 @@ class Checkpoints:
 
 
 def calls_for(parts: int) -> int:
-    """Return the most API calls that an upload with `parts` parts to send needs: start, a URL a part, reports, end."""
+    """Return the most API calls for sending `parts` parts: a start, a URL for each part, reports, a completion."""
     return parts + 2 + max(0, parts - 1) // EVERY_PARTS
 
 
 def report_of(part: SentPart) -> PartReport:
-    """Return what the API wants to know of a part."""
+    """Return the report of a part."""
     headers = HeaderMap()
     headers.additional_properties.update(part.headers)
     return PartReport(part_number=part.number, response=PartReportResponse(headers=headers))

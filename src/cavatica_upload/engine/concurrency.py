@@ -22,14 +22,14 @@ QUICK_LIMIT = 4  # reached without a test if little can be lost: on a fast netwo
 QUICK_LIMIT_OF_LANES = 8  # the same if MD5s are taken in SIMD lanes, which fewer parts do not fill
 BYTES_TO_SETTLE = 12 * MIB  # not measured, at the start of a part and after a change: more than connections buffer
 BYTES_TO_MEASURE = 8 * MIB  # in each part in flight
-GAIN_TO_GROW = 0.3  # of a proportional gain, for still more parts to be tried
-GAIN_TO_KEEP = 0.1  # of a proportional gain, for the added parts to be kept
+GAIN_TO_GROW = 0.3  # share of a proportional gain from which even more parts are tried
+GAIN_TO_KEEP = 0.1  # share of a proportional gain from which the added parts are kept
 RETEST_SECONDS = 60.0  # from one test of more parts to the next; doubles with each test that gains too little
 LONGEST_RETEST_SECONDS = 600.0
 SHRINK_ON_ERROR = 0.7
-NEARLY_FULL = 0.75  # of the limit in flight, for a measurement: between two parts a worker is idle for a moment
-CPU_BOUND = 0.5  # of all processors: if this process uses more, more parts are not faster
-MUCH_LARGER = 4  # parts as many times larger need fewer in flight than were found for the others
+NEARLY_FULL = 0.75  # share of the limit in flight that a measurement needs: a worker is idle between two parts
+CPU_BOUND = 0.5  # share of all processors: if this process uses more, more parts are not faster
+MUCH_LARGER = 4  # times the size that the limit was found with: for a larger part the limit is lowered
 HELD_AHEAD = 8  # the most parts that have a URL and wait to be sent
 
 
@@ -134,7 +134,7 @@ class Concurrency:
 
     @property
     def _affordable(self) -> int:
-        """How many parts may be lost: as many as take a few seconds, and two."""
+        """How many parts may be lost: as many as are sent in a few seconds, but at least two."""
         parts = (self.rate or 0) * self._timing.at_stake / max(1, self._size)
         return int(max(LEAST_WITHOUT_ERRORS, min(MOST_PARTS, parts)))
 
@@ -151,7 +151,7 @@ class Concurrency:
         self._since, self._cpu_since = self._clock(), self._cpu()
 
     def _measure(self, count: int, seconds: float, share: float) -> bool:
-        """Add bytes to the measurement; `share` is what they are of enough for one part in flight."""
+        """Add bytes to the measurement; `share` is their fraction of what is enough for one part in flight."""
         if len(self._flights) < self.limit * NEARLY_FULL:  # fewer say nothing about the limit
             return False
         self._bytes += count

@@ -81,7 +81,7 @@ class Stop:
 
 
 class _CallsBlocked(threading.Event):
-    """For the connection: set for all threads but those with final calls; any wait ends when the run is stopped."""
+    """The `cancel` of the API client: set for all threads but those with final calls; a stop ends every wait."""
 
     def __init__(self, stop: Stop) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Context:
         return max((rate for rate in (self.rate, self.expected_rate) if rate), default=None)
 
     def say_if_calls_limit(self, part_size: int) -> None:
-        """Emit a notice once if API calls, with parts of this size, do not allow the expected rate."""
+        """Emit a notice once if the rate limit does not allow the expected rate with parts of this size."""
         if self._said_calls_limit or (self.expected_rate or 0) <= part_size * self.calls_per_second:
             return
         self._said_calls_limit = True

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cavatica_upload.sources.stream import Reading, ReadingEnded
 
 CHECK_SECONDS = 1.0  # between checks of the age of reports and of the deadline of the file
-RESENDS = 2  # how often parts are sent again that the server lacks at completion
+RESENDS = 2  # rounds of sending parts again that the server lacks at completion
 MAKES_PARTS_USELESS = (IntegrityError, SourceError, UploadGone)
 
 _log = logging.getLogger("cavatica_upload")

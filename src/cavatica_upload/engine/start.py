@@ -18,7 +18,7 @@ from cavatica_upload.sources.local import Source
 from cavatica_upload.timing import CLOCK_GRAIN, epoch_seconds
 from cavatica_upload.verification import ReceiptIndex, compare_with_receipt
 
-STARTS = 5  # the most attempts; at most two of them may end without the platform's word that it failed
+STARTS = 5  # the most attempts; the second that ends without an error code of the platform is the last
 RENAMES = 1000
 
 
@@ -98,7 +98,7 @@ class Start:
         return self.context.api.find_file(self.request.destination, name)
 
     def _check_taken(self, name: str, there: FileDetails | None = None) -> None:
-        """Raise SkippedFile if a receipt proves that the file on the platform is this one, or if it is to be kept."""
+        """Raise SkippedFile if a receipt proves that the file there is this one, or if `if_exists` is "skip"."""
         index = ReceiptIndex(self.context.receipts, self.context.api.endpoint)
         if self._path is not None:
             receipt = index.find(
@@ -190,7 +190,7 @@ class Start:
                 found = self._find_on_server(name, began, part_size)
                 if found is not None:
                     return found
-                # The platform's own word that it failed is proof enough, if it has no such upload either.
+                # An error code of the platform, and no such upload in its list, prove that nothing was started.
                 unproved += not isinstance(error, ApiError) or error.code is None
                 if unproved > 1:
                     raise _unknown(name, error) from error

@@ -6,7 +6,7 @@ answer after another, would block a thread forever. `deadline()` limits the tota
 
 import contextlib
 import contextvars
-import encodings.idna  # noqa: F401 - every look-up of a host needs it; imported here, the first does not wait for it
+import encodings.idna  # noqa: F401 - loaded now, because the first look-up of a host would have to load it
 import functools
 import ipaddress
 import os

@@ -21,8 +21,8 @@ PATH = Path(__file__).with_name("liblanes.so")
 """Where the build puts the library, on every system; no Python module has this name."""
 
 ENOUGH = 3
-"""Waiting blocks of one digest that make its thread hash, or wait for the thread that hashes: by then the other digests
-have blocks, too. All blocks share the memory, so more blocks are smaller ones, and each costs switches of threads."""
+"""If so many blocks of a digest wait, its thread hashes, or waits for the thread that hashes. By then the other digests
+have blocks, too. More blocks would be smaller, because all share the memory, and each costs switches of threads."""
 AGAIN = 2
 """Waiting blocks of a digest at which its thread continues."""
 
