@@ -1,5 +1,6 @@
 """The number of parts in flight, on simulated links: no sockets, no threads, a clock of the test."""
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -245,3 +246,27 @@ def test_parts_that_are_held_follow_a_limit_that_shrinks() -> None:
         assert not slots.overfull
         with pytest.raises(Interrupted), slots.holding(lambda: False):
             pass
+
+
+def test_slots_go_to_those_who_wait_longest() -> None:
+    """A worker that frees its slot and wants one again gets it after a worker that waits already."""
+    slots = Slots(Concurrency(1))
+    order: list[str] = []
+    waits = threading.Event()
+
+    def other() -> None:
+        def wanted() -> bool:
+            waits.set()
+            return True
+
+        with slots.sending(wanted):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with slots.sending(lambda: True):
+        thread.start()
+        waits.wait()
+    with slots.sending(lambda: True):
+        order.append("again")
+    thread.join()
+    assert order == ["other", "again"]

@@ -200,6 +200,7 @@ class Slots:
         self._changed = threading.Condition()
         self._held = 0
         self._sending = 0
+        self._queue: list[object] = []  # those that wait for a slot; the first of them gets it
         self.pausing = 0
         """Parts that failed and wait for the next attempt."""
 
@@ -237,10 +238,16 @@ class Slots:
 
     @contextlib.contextmanager
     def sending(self, wanted: Callable[[], bool]) -> Iterator[None]:
-        """Wait for a slot, then take it. Raises Interrupted if the part is not `wanted`."""
+        """Wait for a slot in turn, then take it. Raises Interrupted if the part is not `wanted`."""
         with self._changed:
-            self._wait(wanted, lambda: self._sending < self.concurrency.limit)
-            self._sending += 1
+            ticket = object()
+            self._queue.append(ticket)
+            try:
+                self._wait(wanted, lambda: self._queue[0] is ticket and self._sending < self.concurrency.limit)
+                self._sending += 1
+            finally:
+                self._queue.remove(ticket)
+                self._changed.notify_all()
         try:
             yield
         finally:
