@@ -126,7 +126,7 @@ def test_all_problems_are_reported_with_their_lines(tmp_path: Path) -> None:
         ("m.csv", "file\ta\nx\t1\n", "tab"),
         ("m.csv", 'file,a\nx,"1\ny,2\n', "Line 2"),
         ("m.csv", 'file,a\nx,"1"2\n', "Line 2"),
-        ("m.csv", "file,,b\nx,1,2\n", "no name"),
+        ("m.csv", "file,,b\nx,1,2\n", "cell 2 has a value, but its column has no name"),
         ("m.csv", b"file,a\nx,\xff\n", "Line 2"),
         ("m.jsonl", "{", "not JSON"),
         ("m.jsonl", "[1]", "not an object"),

@@ -123,7 +123,7 @@ def _table_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[Mani
         elif not record[0]:
             problems.append(f"Line {line}: the first cell, the path of the file, is empty.")
         elif nameless:
-            problems.append(f"Line {line}: cell {nameless[0]} has a value, but its column has no name.")
+            problems.append(f"Line {line}: cell {nameless[0] + 1} has a value, but its column has no name.")
         else:
             metadata = {name: record[column] for column, name in fields.items() if record[column]}
             yield _row(manifest, line, record[0], metadata=metadata)
