@@ -164,7 +164,9 @@ class UploadRequest:
         if self.expect_md5 is not None and self.digest is None:
             object.__setattr__(self, "digest", "md5")
         if self.expect_md5 is not None and self.digest != "md5":
-            raise UsageError("expect_md5 needs the digest md5.", "Leave the other digest out.")
+            raise UsageError(
+                f"An expected MD5 cannot be combined with the digest {self.digest}.", "Leave the digest out."
+            )
 
     @property
     def destination(self) -> Destination:

@@ -87,7 +87,7 @@ def test_half_a_sheet_is_not_written(machine: Machine) -> None:
     machine.call("upload", "elsewhere/s1_R1.fq", "--project", f"{PROJECT}/reads")
     ended = machine.call(*upload(machine, "--project", PROJECT))
     assert ended.code == 1
-    assert "platform.csv was not written: 1 file of the sheet not uploaded" in ended.err
+    assert "platform.csv was not written: the sheet names 1 file that this run did not upload" in ended.err
     assert not (machine.home / "platform.csv").exists()
 
 

@@ -114,7 +114,7 @@ def test_taken_name(rig: Rig) -> None:
         assert uploader.upload(path, PROJECT, if_exists="skip") is None
     (skipped,) = rig.told(UploadSkipped)
     assert skipped.different
-    assert skipped.reason == "A different file sample.bam is there already: of 10 bytes, and this one has 20."
+    assert skipped.reason == "A different file sample.bam is there already: it has 10 bytes, this one has 20."
     renamed = rig.upload(path, if_exists="rename")
     assert renamed.name == "_1_sample.bam"
     path.write_bytes(b"another")

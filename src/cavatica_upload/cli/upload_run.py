@@ -180,8 +180,8 @@ def _write_sheet(sheet: "Sheet", uploader: Uploader, run: "UploadRun") -> None:
     """Write the sheet for the platform; if files are missing, warn instead, because it would hold local paths."""
     if sheet.missing:
         run.output.warn(
-            f"{sheet.out} was not written: {count_text(sheet.missing, 'file')} of the sheet not uploaded. "
-            "Run the same command again to finish."
+            f"{sheet.out} was not written: the sheet names {count_text(sheet.missing, 'file')} that this run did not "
+            "upload. Run the same command again to finish."
         )
         return
     try:

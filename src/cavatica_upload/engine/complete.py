@@ -205,7 +205,9 @@ class _Completion:
         missing = [n for n in sent if n not in theirs]
         if self._refusals <= REFUSALS and not set(theirs) - set(sent):
             if wrong and self._may_send_again:
-                self._say(f"The server has other bytes of {parts_text(len(wrong))} than were sent; sending again.")
+                self._say(
+                    f"The server lists other ETags for {parts_text(len(wrong))} than storage sent; sending again."
+                )
                 return wrong
             if self._refusals == 1:  # storage has all parts: the server may have lost their reports
                 self._unreported = [sent[n] for n in sorted(missing or sent)]

@@ -126,12 +126,12 @@ class Start:
             size = there.size if there.size is not None else self.context.api.get_file(there.id).size
             if size is not None and size != self._size:
                 raise SkippedFile(
-                    f"A different file {name} is there already: of {size:,} bytes, and this one has {self._size:,}.",
+                    f"A different file {name} is there already: it has {size:,} bytes, this one has {self._size:,}.",
                     different=True,
                 )
             if self._has_same_bytes(index.of_file(there.id, name)) is False:
                 raise SkippedFile(
-                    f"A different file {name} is there already: of the same size, with other bytes.", different=True
+                    f"A different file {name} is there already: it has the same size, but other bytes.", different=True
                 )
         raise SkippedFile(f"{name} is there already.")
 
