@@ -282,7 +282,7 @@ def _doubts(parts: Sequence[ReceiptPart], file: File) -> tuple[str, ...]:
     doubts = []
     unhashed = sum(part.md5 is None for part in parts)
     if unhashed:
-        doubts.append(f"No MD5 was computed for {unhashed} of {parts_text(len(parts))}: verification was off.")
+        doubts.append(f"No MD5 was computed for {unhashed} of {parts_text(len(parts))}: verification was switched off.")
     opaque = sum(part.md5 is not None and not part.verified for part in parts)
     if opaque:
         doubts.append(f"The ETags of {opaque} of {parts_text(len(parts))} are not MD5s: they do not prove the bytes.")
