@@ -192,6 +192,7 @@ class Uploader:
                 allow_http=self._allow_http,
                 timing=timing,
             )
+            self._token = None  # the client keeps it, hidden
         api.get_httpx_client().event_hooks["response"].append(on_answer)
         self._context = context = Context(
             api=api,

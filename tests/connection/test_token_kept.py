@@ -9,6 +9,7 @@ import pickle
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 import httpx
@@ -16,6 +17,7 @@ import pytest
 from loopback import QUICK, TOKEN, UPLOAD, Loopback, Request, answer, problem, reset
 
 from cavatica_client.api.uploads import get_upload, list_uploads
+from cavatica_upload import Uploader
 from cavatica_upload.api.client import Api, connect
 from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
 from cavatica_upload.http import USER_AGENT
@@ -113,6 +115,12 @@ def test_not_shown(serve: Serve, client_of: ClientOf) -> None:
         repr(client.rate_limiter),
     ]
     assert not any(TOKEN in text for text in shown)
+
+
+def test_uploader_does_not_keep_it(serve: Serve, tmp_path: Path) -> None:
+    """An uploader gives its token to the client, and has it in no attribute of its own."""
+    with Uploader(token=TOKEN, endpoint=serve().url, state_dir=tmp_path, allow_http=True) as uploader:
+        assert TOKEN not in repr(vars(uploader))
 
 
 @pytest.mark.parametrize("again", [pickle.dumps, copy.copy, copy.deepcopy])
