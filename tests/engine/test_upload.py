@@ -344,7 +344,7 @@ def test_a_file_that_was_rewritten_is_read_once(rig: Rig, if_exists: IfExists) -
     path.write_bytes(rig.file(3 * KIB, "other", seed=2).read_bytes())
     with rig.uploader() as uploader, contextlib.suppress(NameTaken):
         uploader.upload(path, PROJECT, part_size=KIB, if_exists=if_exists)
-    assert len([event for event in rig.told(Notice) if "compared with the receipt" in event.text]) == 1
+    assert len([event for event in rig.told(Notice) if "comparing it with the receipt" in event.text]) == 1
 
 
 @pytest.mark.parametrize("change", ["written to", "replaced there", "another file"])
