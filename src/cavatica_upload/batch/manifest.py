@@ -112,18 +112,15 @@ def _table_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[Mani
     if header:
         problems.extend(f"Line {line}: {problem}" for problem in _header_problems(manifest, header, delimiter))
     for line, record in records:
-        nameless = [
-            column
-            for column in range(1, len(header))
-            if any(record[column : column + 1]) and not header[column].strip()
-        ]
+        cells = enumerate(zip(record, header, strict=False), 1)
+        nameless = [number for number, (cell, name) in cells if number > 1 and cell and not name.strip()]
         if len(record) < len(header) or any(record[len(header) :]):
-            cells = "1 cell" if len(record) == 1 else f"{len(record)} cells"
-            problems.append(f"Line {line}: {cells}, but the first row has {len(header)}.")
+            count = "1 cell" if len(record) == 1 else f"{len(record)} cells"
+            problems.append(f"Line {line}: {count}, but the first row has {len(header)}.")
         elif not record[0]:
             problems.append(f"Line {line}: the first cell, the path of the file, is empty.")
         elif nameless:
-            problems.append(f"Line {line}: cell {nameless[0] + 1} has a value, but its column has no name.")
+            problems.append(f"Line {line}: cell {nameless[0]} has a value, but its column has no name.")
         else:
             metadata = {name: record[column] for column, name in fields.items() if record[column]}
             yield _row(manifest, line, record[0], metadata=metadata)
