@@ -14,7 +14,7 @@ from typing import NoReturn
 
 LONGEST = 400  # characters kept of a server's text
 SHORTEST_SECRET = 4  # characters; anything shorter is part of ordinary words
-SHORTEST_ENCODED = 8  # characters; of shorter secrets, and of those above LONGEST, no encoded form is removed
+SHORTEST_ENCODED = 8  # characters; encoded forms are removed only for secrets of this length up to LONGEST
 
 _SPLIT = r"(?:=?[^!-~]){0,4}"
 """What a server may put between the characters of a secret: the end of a line, a blank, nothing."""

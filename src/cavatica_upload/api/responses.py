@@ -1,4 +1,4 @@
-"""Answers of the API: a success beside the document, the error of a failure, and the lenient reading of JSON.
+"""Answers of the API: a success compared with the document, the error of a failure, the lenient reading of JSON.
 
 A failure may be the platform's JSON, a proxy's page, or nothing.
 """

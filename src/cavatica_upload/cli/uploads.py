@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cavatica_upload.request import IfChanged, UploadRequest
     from cavatica_upload.uploader import UploaderOptions
 
-MOST_FOLDERS = 20  # the most folders whose names are requested; of the others the ID is shown
+MOST_FOLDERS = 20  # the most folders whose names are requested; for the others the ID is shown
 
 
 @contextmanager

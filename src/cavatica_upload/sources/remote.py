@@ -8,7 +8,7 @@ from cavatica_upload.errors import ConfigError, SourceError
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import usual_block
 
-RANGE = 2 * 1024 * 1024  # bytes of one request: 32 threads hold as many of them in memory
+RANGE = 2 * 1024 * 1024  # bytes of one request; 32 threads have 64 MiB in memory
 _TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 
