@@ -13,6 +13,7 @@ from cavatica_upload import FileChanged, Interrupted, SourceError, UploadBusy, U
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.events import Notice, PartSent, UploadStarted
 from cavatica_upload.journal.journal import Journal
+from cavatica_upload.sources.stream import Reading
 
 PARTS = 10
 
@@ -199,6 +200,26 @@ def test_completion_without_an_answer_is_found(rig: Rig) -> None:
     before = rig.mock.bytes_received
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.mock.bytes_received == before
+    assert rig.calls["startUpload"] == 1
+
+
+def test_completion_without_an_answer_is_found_while_a_digest_is_computed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the digest of a file takes long, the parts of an upload that is gone are not reported meanwhile."""
+    path = rig.file(40 * KIB)
+    rig.mock.faults.add(Fault("completeUpload", "lost_answer"))
+    rig.mock.faults.add(Fault("getUpload", "status", status=400, code=90000))
+    with pytest.raises(CavaticaError):
+        rig.upload(path, part_size=KIB, digest="sha256")
+    start = Reading.start
+
+    def start_after_a_check(reading: Reading) -> None:
+        reading.put(None)  # type: ignore[arg-type]  # as if a second had passed
+        start(reading)
+
+    monkeypatch.setattr(Reading, "start", start_after_a_check)
+    rig.assert_whole(rig.upload(path, part_size=KIB, digest="sha256"), path)
     assert rig.calls["startUpload"] == 1
 
 

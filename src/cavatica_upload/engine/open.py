@@ -289,7 +289,10 @@ class _Opening:
         if len(parts) != plan.count:
             return None
         kept = self._keep(plan, parts, {}, unchanged=entry.identity.same_as(identity))
-        return self._opened(entry, plan, kept) if len(kept.parts) == plan.count else None
+        if len(kept.parts) != plan.count:
+            return None
+        reported = {number: attrs.evolve(part, reported=True) for number, part in kept.parts.items()}
+        return self._opened(entry, plan, attrs.evolve(kept, parts=reported))  # there is no upload to report them to
 
     # Start
 
