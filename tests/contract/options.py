@@ -9,6 +9,7 @@ from typing import Final, Self
 
 import attrs
 
+from tests.contract.answer import Broken
 from tests.contract.document import ROOT
 from tests.contract.server import PROJECT, Target
 
@@ -80,6 +81,17 @@ class Options:
         return Target(
             self.base_url, self.token, self.project or PROJECT, own=False, other_token=self.other_token, run=run
         )
+
+
+def check_target(target: Target) -> None:
+    """Raise UsageError if nothing answers or the token is refused: every request would fail."""
+    try:
+        status = target.api(judge=False).call("getRateLimit").status
+    except Broken as broken:
+        why = broken.__cause__ or broken.message
+        raise UsageError(f"{target.base_url} does not answer ({why}). Check BASE_URL.") from broken
+    if status == 401:
+        raise UsageError(f"{target.base_url} refuses the token. Check TOKEN.")
 
 
 def _only(environ: Mapping[str, str], name: str, value: str) -> bool:

@@ -16,7 +16,7 @@ from tests.contract.client import CallCounts
 from tests.contract.findings import Finding, Outcome, causes, notes
 from tests.contract.model.model import Context
 from tests.contract.model.run import EXAMPLES, STEPS, play
-from tests.contract.options import Options, UsageError
+from tests.contract.options import Options, check_target
 from tests.contract.requests import client as raw_client
 from tests.contract.schemathesis import run as schemathesis_run
 from tests.contract.server import Target, mock_arguments, started
@@ -179,19 +179,8 @@ def _server(options: Options) -> Iterator[Target]:
     """The given server, or a mock during the run."""
     given = options.given_target()
     if given is not None:
-        _check(given)
+        check_target(given)
         yield given
         return
     with started(mock_arguments(options.seed)) as target:
         yield target
-
-
-def _check(target: Target) -> None:
-    """Raise UsageError if nothing answers or the token is refused: every request would fail."""
-    try:
-        status = target.api(judge=False).call("getRateLimit").status
-    except Broken as broken:
-        why = broken.__cause__ or broken.message
-        raise UsageError(f"{target.base_url} does not answer ({why}). Check BASE_URL.") from broken
-    if status == 401:
-        raise UsageError(f"{target.base_url} refuses the token. Check TOKEN.")

@@ -151,6 +151,21 @@ def test_a_visit_that_is_not_safe_is_refused(environment: dict[str, str], senten
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("base_url", "token", "sentence"),
+    [("http://127.0.0.1:1/v2", TOKEN, "does not answer"), (None, "0" * 32, "refuses the token. Check TOKEN.")],
+)
+def test_a_visit_that_cannot_begin_is_no_drift(
+    platform: MockServer, base_url: str | None, token: str, sentence: str, tmp_path: Path
+) -> None:
+    """A server that does not answer or refuses the token gets one sentence and exit code 2."""
+    process = visit(platform, tmp_path, BASE_URL=base_url or platform.base_url, TOKEN=token)
+    printed, errors = process.communicate()
+    assert (process.returncode, printed) == (2, "")
+    assert sentence in errors
+    assert len(errors.splitlines()) == 1
+
+
 def test_the_allowance_waits_for_the_next_window(platform: MockServer) -> None:
     """If the share is used up it sleeps until the reset; getRateLimit does not wait."""
     slept: list[float] = []

@@ -26,7 +26,7 @@ from tests.contract.live.watchers import Cleanup, RateBudget
 from tests.contract.model import asserts
 from tests.contract.model.model import Context
 from tests.contract.model.run import play
-from tests.contract.options import Options, UsageError
+from tests.contract.options import Options, UsageError, check_target
 from tests.contract.server import Target
 
 Step = Callable[[], None]
@@ -151,6 +151,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
     Drifts in the baseline do not count; BASELINE=keep adds those of this visit.
     """
     target = _target(options)
+    check_target(target)
     visit = Visit(target, options.share, say)
     say(f"{target.base_url}, project {target.project}, everything named contract-{target.run}-…, seed {options.seed}")
     interrupted = False
