@@ -49,6 +49,13 @@ def test_a_link_is_followed_and_a_file_keeps_its_permissions(machine: Machine) -
     assert [path.name for path in (machine.home / "kept").iterdir()] == ["r.json"]
 
 
+def test_a_dry_run_makes_no_folder_for_receipts(machine: Machine) -> None:
+    """A dry run leaves the place of the receipts as it is."""
+    machine.file("a.bam")
+    assert machine.run("upload", "a.bam", *TO, "--receipt", "new/receipts/", "--dry-run").code == 0
+    assert not (machine.home / "new").exists()
+
+
 def test_a_pipe_without_a_reader_does_not_block(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """If nobody reads the pipe, the file is uploaded, and a message says that the receipt was not written."""
     monkeypatch.setattr(disk, "READER_SECONDS", 0)

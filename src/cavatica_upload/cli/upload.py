@@ -283,7 +283,7 @@ def upload(
     if (common.expect_size is not None or common.expect_md5) and batch.count != 1:
         raise UsageError("--expect-size and --expect-md5 are for one file.", "Upload one file at a time.")
     open_log(log_file, sources)
-    receipts = ReceiptFiles(receipt, sources) if receipt is not None else None
+    receipts = ReceiptFiles(receipt, sources) if receipt is not None and not dry_run else None  # makes its folder
     samples = _sheet(sheet, sheet_out, sheet_style, sources, share)
     keep_share(batch, share, output)
     with _executor(dask_scheduler, output) as executor:
