@@ -13,7 +13,7 @@ from cavatica_upload.batch.files import Batch, Item
 from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
 from cavatica_upload.cli.messages import Exit, count_text, sentence, time_text
 from cavatica_upload.cli.output import Output
-from cavatica_upload.cli.uploads import open_journal
+from cavatica_upload.cli.unfinished import open_journal
 from cavatica_upload.disk import Identity, identity_of, state_dir
 from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError, reason_of
