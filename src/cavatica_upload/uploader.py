@@ -1,6 +1,5 @@
 """Uploads one file or many, with shared threads and connections."""
 
-import asyncio
 import functools
 import inspect
 import os
@@ -61,10 +60,6 @@ class UploaderOptions(TypedDict, total=False):
     expected_rate: float | None
     allow_http: bool
     timing: Timing | None
-
-
-class Options(UploaderOptions, UploadOptions, total=False):
-    """The keyword arguments of `upload()` except `if_exists`."""
 
 
 def with_options_of(*takers: Callable[..., Any]) -> Callable[[Function], Function]:
@@ -342,60 +337,3 @@ class Uploader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-@overload
-def upload(
-    source: Source, destination: Place, *, if_exists: NotSkip = "fail", **options: Unpack[Options]
-) -> Receipt: ...
-@overload
-def upload(
-    source: Source, destination: Place, *, if_exists: IfExists, **options: Unpack[Options]
-) -> Receipt | None: ...
-@with_options_of(UploadRequest, Uploader)
-def upload(
-    source: Source, destination: Place, *, if_exists: IfExists = "fail", **options: Unpack[Options]
-) -> Receipt | None:
-    """Upload one file and return its receipt; None if `if_exists="skip"` left it alone.
-
-    `destination` is "owner/name", a path of folders below it ("owner/name/run-7"), or the ID of a folder. The options
-    are the fields of UploadRequest and the arguments of Uploader. For several files use an Uploader: it shares
-    connections, threads and the rate limit. Raises the errors of cavatica_upload.errors.
-    """
-    for_uploader, for_upload = _split(options)
-    with Uploader(**for_uploader) as uploader:
-        return uploader.upload(source, destination, if_exists=if_exists, **for_upload)
-
-
-@overload
-async def upload_async(
-    source: Source, destination: Place, *, if_exists: NotSkip = "fail", **options: Unpack[Options]
-) -> Receipt: ...
-@overload
-async def upload_async(
-    source: Source, destination: Place, *, if_exists: IfExists, **options: Unpack[Options]
-) -> Receipt | None: ...
-@with_options_of(UploadRequest, Uploader)
-async def upload_async(
-    source: Source, destination: Place, *, if_exists: IfExists = "fail", **options: Unpack[Options]
-) -> Receipt | None:
-    """Upload one file in a thread and return its receipt, as `upload()` does.
-
-    If the task is cancelled, the parts in flight are dropped, and the upload can be resumed. Listeners are not called
-    in the thread of the event loop.
-    """
-    for_uploader, for_upload = _split(options)
-    uploader = await asyncio.to_thread(Uploader, **for_uploader)
-    try:
-        return await asyncio.to_thread(lambda: uploader.upload(source, destination, if_exists=if_exists, **for_upload))
-    except asyncio.CancelledError:
-        uploader.cancel(at_once=True)
-        raise
-    finally:
-        await asyncio.shield(asyncio.to_thread(uploader.close))
-
-
-def _split(options: Options) -> tuple[Any, Any]:
-    """Return the arguments of Uploader and those of an upload."""
-    own = {name: value for name, value in options.items() if name in UploaderOptions.__annotations__}
-    return own, {name: value for name, value in options.items() if name not in own}
