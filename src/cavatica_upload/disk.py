@@ -1,4 +1,4 @@
-"""Files of this machine: the state folder, private folders, atomic writes, and whether a file changed."""
+"""Files of this machine: the state folder, private folders, atomic writes, what cannot be read, what changed."""
 
 import contextlib
 import errno
@@ -7,9 +7,11 @@ import os
 import stat
 import tempfile
 import time
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import attrs
+
+from cavatica_upload.errors import reason_of
 
 READER_SECONDS = 10.0
 """How long the reader of a named pipe may take to open it."""
@@ -76,6 +78,28 @@ def private_folder(path: Path) -> None:
 def is_regular_file(path: str | os.PathLike[str]) -> bool:
     """Return whether a regular file is there. Never raises; to open a pipe instead would wait for its writer."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for names that are too long
+
+
+def read_problem(error: Exception, path: str) -> str:
+    """Return why a path cannot be read, as the end of a sentence; if it does not exist, with a likely cause."""
+    match error:
+        case FileNotFoundError() if Path(path).is_symlink():
+            return "it is a link to something that does not exist"
+        case FileNotFoundError() if any(part.startswith("~") for part in PurePath(path).parts):
+            return "there is no such file (only a shell replaces “~” by your home folder; write the whole path)"
+        case FileNotFoundError() if "\u00a0" in path:
+            return "there is no such file (there is a no-break space in it)"
+        case FileNotFoundError() if any(part != part.strip() for part in PurePath(path).parts):
+            return "there is no such file (there is a space at its beginning or end)"
+        case FileNotFoundError():
+            return "there is no such file"
+        case PermissionError():
+            return "you have no permission to read it"
+        case NotADirectoryError():
+            return "a part of its path is a file, and not a folder"
+        case ValueError():
+            return "this cannot be the path of a file"
+    return reason_of(error)
 
 
 def json_files(folder: Path) -> list[Path]:

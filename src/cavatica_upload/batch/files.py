@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 import attrs
 
 from cavatica_upload.destination import Destination, Target, name_problem
-from cavatica_upload.errors import UsageError, reason_of
+from cavatica_upload.disk import read_problem
+from cavatica_upload.errors import UsageError
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.request import IfExists, UploadRequest, path_text
 from cavatica_upload.sources import is_url
@@ -277,7 +278,7 @@ class _Collector:
             elif found is not None:
                 self.batch.notices.append(f"{path} is {_kind(found)} and was left out.")
         self.batch.bad += [
-            BadFile(folder, f"The folder {folder} cannot be read: {_reason_of(error, folder)}.")
+            BadFile(folder, f"The folder {folder} cannot be read: {read_problem(error, folder)}.")
             for folder, error in walk.unreadable
         ]
         self.batch.notices += walk.notices()
@@ -290,35 +291,13 @@ class _Collector:
                 raise PermissionError
         except (OSError, ValueError) as error:
             if wanted:
-                self.batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: {_reason_of(error, path)}."))
+                self.batch.bad.append(BadFile(path, f"{where}{path} cannot be uploaded: {read_problem(error, path)}."))
             return None
         return found
 
 
 def _kind(found: os.stat_result) -> str:
     return _KINDS.get(stat.S_IFMT(found.st_mode), "not a file")
-
-
-def _reason_of(error: Exception, path: str) -> str:
-    """Return why a path cannot be read, as the end of a sentence; for one that does not exist with a likely cause."""
-    match error:
-        case FileNotFoundError() if Path(path).is_symlink():
-            return "it is a link to something that does not exist"
-        case FileNotFoundError() if any(part.startswith("~") for part in PurePath(path).parts):
-            return "there is no such file (only a shell replaces “~” by your home folder; write the whole path)"
-        case FileNotFoundError() if "\u00a0" in path:
-            return "there is no such file (there is a no-break space in it)"
-        case FileNotFoundError() if any(part != part.strip() for part in PurePath(path).parts):
-            return "there is no such file (there is a space at its beginning or end)"
-        case FileNotFoundError():
-            return "there is no such file"
-        case PermissionError():
-            return "you have no permission to read it"
-        case NotADirectoryError():
-            return "a part of its path is a file, and not a folder"
-        case ValueError():
-            return "this cannot be the path of a file"
-    return reason_of(error)
 
 
 def _base(path: str) -> str:
