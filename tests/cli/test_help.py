@@ -1,14 +1,19 @@
 """The help pages, and what happens if the program itself fails."""
 
+import errno
 import json
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from cli_machine import Machine
 
-from cavatica_upload.cli import run
+from cavatica_mock import Fault
+from cavatica_upload.cli import main, run
 from cavatica_upload.cli.app import app
 from cavatica_upload.cli.messages import MEANINGS, Exit
 
@@ -93,6 +98,122 @@ def test_ctrl_c_outside_an_upload_is_a_sentence(
     monkeypatch.setattr("cavatica_upload.receipt.receipts", stop)
     assert run(["receipts"]) == Exit.INTERRUPTED
     assert "Interrupted." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["_unexpected", "_fail", "close_log", "flush_output"])
+@pytest.mark.parametrize("first", [ZeroDivisionError, KeyboardInterrupt])
+def test_ctrl_c_while_a_command_ends(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: str, first: type[BaseException]
+) -> None:
+    """Ctrl-C while an error is printed, or at the end of a command, exits with 130 and without a traceback."""
+
+    def fail(*_words: object) -> None:
+        raise first
+
+    def stop(*_words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cavatica_upload.receipt.receipts", fail)
+    monkeypatch.setattr(f"cavatica_upload.cli.app.{place}", stop)
+    monkeypatch.setattr("sys.argv", ["cavatica", "receipts"])
+    monkeypatch.setattr("os._exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == Exit.INTERRUPTED
+    assert "Interrupted." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["_unexpected", "_fail", "_write_trace"])
+def test_ctrl_c_while_an_error_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: str
+) -> None:
+    """Ctrl-C while an unexpected error is printed shows how to run the command again."""
+
+    def fail(*_words: object) -> None:
+        raise ZeroDivisionError
+
+    def stop(*_words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cavatica_upload.receipt.receipts", fail)
+    monkeypatch.setattr(f"cavatica_upload.cli.app.{place}", stop)
+    assert run(["receipts"]) == Exit.INTERRUPTED
+    assert "To run it again: cavatica receipts" in capfd.readouterr().err
+
+
+def test_ctrl_c_if_the_reader_of_standard_error_has_ended(machine: Machine) -> None:
+    """Ctrl-C exits with 130 if the reader of standard error has ended."""
+    machine.mock.faults.add(Fault("listUploads", "stall"))
+    process = machine.start("uploads", "list")
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stderr = None
+    while not machine.mock.calls["listUploads"]:
+        pass
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == Exit.INTERRUPTED
+
+
+@pytest.mark.parametrize("closed", ["pipe", "descriptor"])
+def test_ctrl_c_without_standard_error(monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
+    """Ctrl-C outside `run()` exits with 130, even if standard error cannot be written."""
+
+    class Broken:
+        def write(self, _text: str) -> None:
+            raise BrokenPipeError
+
+    def stop(*_words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cavatica_upload.cli.run", stop)
+    monkeypatch.setattr("os._exit", sys.exit)
+    monkeypatch.setattr("sys.stderr", Broken() if closed == "pipe" else None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == Exit.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        BrokenPipeError(errno.EPIPE, "x"),
+        EOFError(),
+        SystemExit(3),
+        MemoryError(),
+        GeneratorExit(),
+        OSError(errno.EIO, "x"),
+    ],
+)
+def test_any_exception_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], first: BaseException
+) -> None:
+    """Whatever a command raises, it is reported as an internal error, and never as success."""
+
+    def fail(*_words: object) -> None:
+        raise first
+
+    monkeypatch.setattr("cavatica_upload.receipt.receipts", fail)
+    assert run(["receipts"]) == Exit.INTERNAL
+    assert f"Internal error ({type(first).__name__})" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--version",), ("--help",), ("upload", "--help"), ("uploads", "-h"), ("uploads", "list", "--help"),
+     ("completion", "bash"), ("receipts",), ("verify", "-h"), ("nix",)],
+)  # fmt: skip
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_a_reader_that_has_ended_changes_nothing(machine: Machine, words: tuple[str, ...], closed: str) -> None:
+    """`cavatica --help | head -0` exits with the code that it has without `head`."""
+    process = machine.start(*words)
+    for name in ("stdout", "stderr"):
+        if closed in (name, "both"):
+            getattr(process, name).close()
+            setattr(process, name, None)
+    _, err = process.communicate()
+    assert process.returncode == (2 if words in ((), ("nix",)) else 0), err
+    assert b"Traceback" not in (err or b"")
 
 
 def test_a_thread_that_fails_is_a_sentence_too(

@@ -1,5 +1,6 @@
 """The command line. `main` is the entry point of `cavatica`; nothing else is imported until it runs."""
 
+import contextlib
 import gc
 import os
 import sys
@@ -21,7 +22,8 @@ def main() -> NoReturn:
     try:
         code = run()
     except KeyboardInterrupt:  # while modules are imported, or after the command has ended
-        sys.stderr.write("Error: Interrupted.\n")
+        with contextlib.suppress(OSError, AttributeError):  # standard error may be closed, by the caller or its reader
+            sys.stderr.write("Error: Interrupted.\n")
         code = 130
     if code == 130:  # a thread may still read standard input; the interpreter would abort when it closes that
         os._exit(code)

@@ -1,6 +1,5 @@
 """The command `cavatica`: its subcommands, and the one place where exceptions become sentences and exit codes."""
 
-import errno
 import functools
 import os
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import BashComplete, FishComplete, ZshComplete
+from click.shell_completion import BashComplete, FishComplete, ZshComplete, shell_complete
 
 from cavatica_upload.cli.doctor import doctor
 from cavatica_upload.cli.messages import MEANINGS, Exit, exit_of
@@ -22,11 +21,9 @@ from cavatica_upload.cli.output import (
     Output,
     close_log,
     command_line,
-    discard,
     flush_output,
     log_text,
     output_failed,
-    output_lost,
     write_line,
 )
 from cavatica_upload.cli.receipts import receipts, verify
@@ -35,6 +32,7 @@ from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
 from cavatica_upload.errors import CavaticaError, Interrupted, UsageError
 
+_COMPLETE = "_CAVATICA_COMPLETE"
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"{int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())
 _EPILOG += """
@@ -91,7 +89,7 @@ def completion(shell: str) -> None:
     zsh:   cavatica completion zsh >> ~/.zshrc
     fish:  cavatica completion fish > ~/.config/fish/completions/cavatica.fish
     """
-    write_line(_SHELLS[shell](app, {}, "cavatica", "_CAVATICA_COMPLETE").source())
+    write_line(_SHELLS[shell](app, {}, "cavatica", _COMPLETE).source())
 
 
 for _command in (upload, uploads, receipts, verify, doctor, completion):
@@ -105,25 +103,40 @@ def run(argv: Sequence[str] | None = None) -> int:
     hook, threading.excepthook = threading.excepthook, functools.partial(_report_thread, output)
     with SIGNALS.handled():
         try:
-            result: Any = app.main(args=list(words), prog_name="cavatica", standalone_mode=False, obj=words)
-            code = result if isinstance(result, int) else int(Exit.DONE)
-        except click.exceptions.Exit as ending:
-            code = ending.exit_code
+            try:
+                code = _call(words, output)
+            finally:
+                close_log(output)
+                flush_output()
         except (KeyboardInterrupt, click.Abort):  # outside of an upload, which stops in its own way
+            if output.on_terminal:
+                output.hint("")  # after the ^C of the terminal
             output.error(Interrupted("Interrupted."))
             if words:
                 output.hint(f"To run it again: {command_line(words)}")
             code = int(Exit.INTERRUPTED)
-        except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
-            code = int(_fail(error, output))
         finally:
             threading.excepthook = hook
-            close_log(output)
-            flush_output()
     return int(Exit.FAILED) if code == Exit.DONE and output_failed() else code
 
 
-def _fail(error: Exception, output: Output) -> Exit:
+def _call(words: list[str], output: Output) -> int:
+    try:
+        if instruction := os.environ.get(_COMPLETE):
+            return shell_complete(app, {}, "cavatica", _COMPLETE, instruction)
+        # Not app.main(): that answers a broken pipe, Ctrl-C and the end of a file in ways of its own.
+        with app.make_context("cavatica", list(words), obj=words) as context:
+            result: Any = app.invoke(context)
+        return result if isinstance(result, int) else int(Exit.DONE)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
+        return int(_fail(error, output))
+
+
+def _fail(error: BaseException, output: Output) -> Exit:
     """Print an error, and return its exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
@@ -141,12 +154,6 @@ def _fail(error: Exception, output: Output) -> Exit:
             log_text(f"{type(error).__name__}: {error.message}")
             output.error(error)
             return exit_of(error)
-        case BrokenPipeError():
-            discard(1)
-            return Exit.DONE
-        case OSError(filename=None, errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):
-            output_lost(error)  # a help page, which click writes
-            return Exit.FAILED
         case _:
             return _unexpected(output, error)
 
@@ -156,7 +163,7 @@ def _report_thread(output: Output, failure: threading.ExceptHookArgs) -> None:
         _unexpected(output, failure.exc_value)
 
 
-def _unexpected(output: Output, error: Exception) -> Exit:
+def _unexpected(output: Output, error: BaseException) -> Exit:
     path, kind = _write_trace(error), type(error).__name__
     text = f"Internal error ({kind}). Uploaded parts are kept; run the same command to resume."
     hint = f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import click
 
-from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.output import Output, write_line
 from cavatica_upload.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,24 @@ class Option(click.Option):
         self.group = group
 
 
-class Group(click.Group):
+class _Help(click.Command):
+    """A command whose help page is written like its results: no error if the reader has ended."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option --help."""
+        found = super().get_help_option(ctx)
+        if found is not None:
+            found.callback = _show_help
+        return found
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        write_line(ctx.get_help())
+        ctx.exit()
+
+
+class Group(_Help, click.Group):
     """Commands in the order in which they were added."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
@@ -92,7 +109,7 @@ class Group(click.Group):
         return list(self.commands)
 
 
-class Command(click.Command):
+class Command(_Help):
     """A command with the options in sections on its help page.
 
     It gets the options of a group as one dict, those of the groups `output` and `connection` as objects.
