@@ -29,8 +29,8 @@ class Timing:
     final_calls: float = 5.0  # how long reporting the stored parts may take after a stop
     closing: float = 10.0  # how long to wait for threads when the uploader is closed; a tenth of it after a stop
     at_stake: float = 4.0  # how much sending a kill may lose: limits the parts in flight, unless more are faster
-    settle: float = 1.0  # the longest time that is not measured after a change, while buffers fill
-    measure: float = 1.0  # the longest measurement of a part's speed
+    warm_up: float = 1.0  # the most time of a part that is not measured, while buffers fill
+    sample: float = 1.0  # the most time for which the speed of a part is measured
     first_outage: float = 10.0  # time without any answer before Outage is emitted
     later_outages: float = 60.0  # time between two Outage events
 

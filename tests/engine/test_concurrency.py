@@ -15,7 +15,7 @@ from cavatica_upload.engine.concurrency import (
     QUICK_LIMIT,
     RETEST_SECONDS,
     Concurrency,
-    Flight,
+    PartInFlight,
     Slots,
 )
 from cavatica_upload.errors import Interrupted
@@ -30,7 +30,7 @@ PART = 32 * MIB
 class Sending:
     """A part in flight."""
 
-    flight: Flight
+    in_flight: PartInFlight
     left: float
     latency: float
 
@@ -71,15 +71,15 @@ class Link:
             each = min(self.rate / len(self.sending), self.each)
             for part in list(self.sending):
                 went = min(part.left, each * STEP)
-                if part.left == part.flight.size:  # bytes in the buffers count as sent, and are not
-                    self.concurrency.sent(part.flight, int(min(self.buffer, part.left)))
+                if part.left == part.in_flight.size:  # bytes in the buffers count as sent, and are not
+                    self.concurrency.sent(part.in_flight, int(min(self.buffer, part.left)))
                 part.left -= went
                 if part.left > self.buffer:
-                    self.concurrency.sent(part.flight, int(went))
+                    self.concurrency.sent(part.in_flight, int(went))
                 part.latency -= STEP if part.left <= 0 else 0
                 if part.left <= 0 and part.latency <= 0:
                     self.sending.remove(part)
-                    self.concurrency.end(part.flight, stored=not failing)
+                    self.concurrency.end(part.in_flight, stored=not failing)
                     self.stored += 1
             self.unfinished = max(self.unfinished, sum(size - part.left for part in self.sending))
             self.limits.append(self.concurrency.limit)
@@ -216,7 +216,7 @@ def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, in
     """The limit is always from 1 to 32."""
     hand = Clock()
     concurrency = Concurrency(clock=hand, cpu=float)
-    flights: list[Flight] = []
+    flights: list[PartInFlight] = []
     actions: dict[str, Callable[[int], object]] = {
         "begin": lambda count: flights.append(concurrency.begin(count)),
         "fail": lambda _count: concurrency.failed(),

@@ -1,4 +1,4 @@
-"""Decides how many parts to have in flight. Starts with one and adds more quickly while little can be lost.
+"""Decides how many parts may be in flight, and makes the workers keep to it.
 
 A kill loses the parts in flight. So their number is first limited to what the network sends in a few seconds. More are
 tried now and then, and kept if the total speed grows.
@@ -19,38 +19,43 @@ from cavatica_upload.timing import Timing
 MOST_PARTS = 32
 LEAST_WITHOUT_ERRORS = 2  # one part is sent while storage answers to the other
 QUICK_LIMIT = 4  # reached without a test if little can be lost: on a fast network, more parts cost CPU
-QUICK_LIMIT_OF_LANES = 8  # the same if MD5s are taken in SIMD lanes, which fewer parts do not fill
-BYTES_TO_SETTLE = 12 * MIB  # not measured, at the start of a part and after a change: more than connections buffer
-BYTES_TO_MEASURE = 8 * MIB  # in each part in flight
-GAIN_TO_GROW = 0.3  # share of a proportional gain from which even more parts are tried
-GAIN_TO_KEEP = 0.1  # share of a proportional gain from which the added parts are kept
-RETEST_SECONDS = 60.0  # from one test of more parts to the next; doubles with each test that gains too little
-LONGEST_RETEST_SECONDS = 600.0
-SHRINK_ON_ERROR = 0.7
-NEARLY_FULL = 0.75  # share of the limit in flight that a measurement needs: a worker is idle between two parts
+QUICK_LIMIT_OF_LANES = 8  # the same if MD5s are computed in SIMD lanes, which fewer parts do not fill
+MUCH_LARGER = 4  # a part so many times larger than those before lowers the limit
+
+WARM_UP_BYTES = 12 * MIB  # of a part, not measured while buffers fill: more than connections buffer
+SAMPLE_BYTES = 8 * MIB  # of a part: enough to know the speed of its connection
+NEARLY_FULL = 0.75  # share of the limit that must be in flight for a measurement: a worker is idle between two parts
+
+GAIN_TO_GROW = 0.3  # share of a proportional gain from which even more parts are tested
+GAIN_TO_KEEP = 0.1  # share of a proportional gain from which the tested number is kept
+RETEST_SECONDS = 60.0  # from an error, or the first test that gained too little, to the next test
+LONGEST_RETEST_SECONDS = 600.0  # the time doubles up to this, as a slow link sends the tested part for minutes
 CPU_BOUND = 0.5  # share of all processors: if this process uses more, more parts are not faster
-MUCH_LARGER = 4  # times the size that the limit was found with: for a larger part the limit is lowered
+SHRINK_ON_ERROR = 0.7
+
 HELD_AHEAD = 8  # the most parts that have a URL and wait to be sent
 
 
 @attrs.define(eq=False)
-class Flight:
-    """One attempt at one part of `size` bytes. Times are seconds of the monotonic clock."""
+class PartInFlight:
+    """One attempt to send a part of `size` bytes. Times are seconds of the monotonic clock."""
 
     size: int
-    began: float
-    last: float  # when bytes were last sent
-    settling_since: float  # when it began, or the limit last changed
-    settling_bytes: int = 0
+    started: float
+    last_bytes: float  # when bytes were last sent
+    warm_up_started: float  # when the part was started, or the limit last changed
+    warm_up_bytes: int = 0
     measured: bool = False
 
 
 class Concurrency:
-    """The limit of parts in flight: one at first, more while throughput grows, less on errors, from 1 to 32.
+    """The limit of parts in flight: one at first, more while the speed grows, fewer after errors, from 1 to 32.
 
-    A measurement is the speed of a connection with as many parts in flight as may be. It is taken within parts, and of
-    whole parts if they are small. Each leads to a decision (`_decide`). `fixed` pins the limit; up to `quick_limit` the
-    sum of the speeds need not grow; `clock` and `cpu` return seconds, of time and of this process on all processors.
+    A measurement needs one sample for each part that may be in flight. A sample is 8 MiB or one second of a part after
+    its warm-up, or a whole part if it is too small for that. Each measurement leads to a decision (`_decide`).
+
+    `fixed` pins the limit. Up to `quick_limit` the total speed need not grow. `clock` returns seconds of time, `cpu`
+    those of this process on all processors.
     """
 
     def __init__(
@@ -67,22 +72,22 @@ class Concurrency:
             raise ValueError("at least one part must be in flight")
         self.fixed = fixed
         """The pinned limit, None while it adapts."""
+        self.limit = fixed or 1
+        """How many parts may be in flight now."""
+        self.rate: float | None = None
+        """Bytes per second of all parts together, as last measured."""
         self._quick_limit = quick_limit
         self._timing = timing or Timing()
         self._clock = clock
         self._cpu = cpu
         self._cores = cores or _usable_cores()
         self._lock = threading.Lock()
-        self._flights: set[Flight] = set()
-        self._size = 0  # bytes of the largest part that the limit was found with
-        self._before: tuple[int, float] | None = None  # the limit and the rate before a test of more parts
+        self._in_flight: set[PartInFlight] = set()
+        self._part_size = 0  # bytes of the largest part that the limit was found with
+        self._before_test: tuple[int, float] | None = None  # limit and rate before more parts were tested
+        self._next_test = 0.0
         self._retest_after = RETEST_SECONDS
-        self._retest_at = 0.0
-        self.limit = fixed or 1
-        """How many parts may be in flight now."""
-        self.rate: float | None = None
-        """Bytes per second of all parts together, as last measured."""
-        self._restart_measurement()
+        self._start_measurement()
 
     def fix(self, limit: int | None) -> bool:
         """Pin the limit, or with None let it adapt; return whether anything has changed."""
@@ -90,102 +95,102 @@ class Concurrency:
             if limit == self.fixed:
                 return False
             self.fixed = limit
-            self._set(limit or 1)
+            self._set_limit(limit or 1)
             return True
 
-    def begin(self, size: int) -> Flight:
-        """Start an attempt at a part of `size` bytes."""
+    def begin(self, size: int) -> PartInFlight:
+        """Start an attempt to send a part of `size` bytes."""
         with self._lock:
-            if size > MUCH_LARGER * self._size:
-                self._size = size
+            if size > MUCH_LARGER * self._part_size:
+                self._part_size = size
                 if self.fixed is None:
-                    self._set(min(self.limit, self._affordable))
+                    self._set_limit(min(self.limit, self._affordable))
             now = self._clock()
-            flight = Flight(size, now, now, now)
-            self._flights.add(flight)
-            return flight
+            part = PartInFlight(size, started=now, last_bytes=now, warm_up_started=now)
+            self._in_flight.add(part)
+            return part
 
-    def sent(self, flight: Flight, count: int) -> bool:
+    def sent(self, part: PartInFlight, count: int) -> bool:
         """Count bytes that were sent; return whether the limit has changed."""
         with self._lock:
             now = self._clock()
-            took, flight.last = now - flight.last, now
-            if flight.settling_bytes < BYTES_TO_SETTLE and now - flight.settling_since < self._timing.settle:
-                flight.settling_bytes += count
+            seconds, part.last_bytes = now - part.last_bytes, now
+            if part.warm_up_bytes < WARM_UP_BYTES and now - part.warm_up_started < self._timing.warm_up:
+                part.warm_up_bytes += count
                 return False
-            flight.measured = True
-            return self._measure(count, took, max(count / BYTES_TO_MEASURE, took / self._timing.measure))
+            part.measured = True
+            return self._measure(count, seconds, samples=max(count / SAMPLE_BYTES, seconds / self._timing.sample))
 
-    def end(self, flight: Flight, *, stored: bool) -> None:
+    def end(self, part: PartInFlight, *, stored: bool) -> None:
         """End an attempt; `stored` if it succeeded."""
         with self._lock:
-            if stored and not flight.measured and flight.settling_since == flight.began:
-                self._measure(max(1, flight.size), self._clock() - flight.began, 1)
-            self._flights.discard(flight)
+            one_limit = part.warm_up_started == part.started  # it has not changed since the part was started
+            if stored and one_limit and not part.measured:
+                self._measure(max(1, part.size), self._clock() - part.started, samples=1)
+            self._in_flight.discard(part)
 
     def failed(self) -> None:
-        """Shrink the limit: the network or storage is in trouble."""
+        """Lower the limit: the network or storage is in trouble."""
         with self._lock:
             if self.fixed is None:
-                self._retest_at = self._clock() + RETEST_SECONDS
-                self._set(max(1, int(self.limit * SHRINK_ON_ERROR)))
+                self._next_test = self._clock() + RETEST_SECONDS
+                self._set_limit(max(1, int(self.limit * SHRINK_ON_ERROR)))
 
     # The lock is held
+
+    def _start_measurement(self) -> None:
+        self._bytes, self._seconds, self._samples = 0, 0.0, 0.0
+        self._since, self._cpu_since = self._clock(), self._cpu()
+
+    def _measure(self, count: int, seconds: float, *, samples: float) -> bool:
+        """Add bytes that one connection sent to the measurement; return whether the limit has changed."""
+        if len(self._in_flight) < self.limit * NEARLY_FULL:  # fewer say nothing about the limit
+            return False
+        self._bytes += count
+        self._seconds += seconds
+        self._samples += samples
+        if self._samples < self.limit or not self._bytes or self._seconds <= 0:
+            return False
+        limit, now = self.limit, self._clock()
+        self.rate = limit * self._bytes / self._seconds
+        self._part_size = max(part.size for part in self._in_flight)
+        if self.fixed is None:
+            cpu_bound = self._cpu() - self._cpu_since > (now - self._since) * self._cores * CPU_BOUND
+            self._decide(self.rate, may_test=now >= self._next_test, more_possible=limit < MOST_PARTS and not cpu_bound)
+        self._start_measurement()
+        return self.limit != limit
+
+    def _decide(self, rate: float, *, may_test: bool, more_possible: bool) -> None:
+        """Set the next limit, from the rate at this one and the rate before the test, if this is a test."""
+        limit, before = self.limit, self._before_test
+        quick = min(self._affordable, self._quick_limit)
+        gain = None if before is None else (rate / before[1] - 1) / (limit / before[0] - 1)
+        if gain is not None and gain >= GAIN_TO_GROW and more_possible:
+            self._retest_after = RETEST_SECONDS
+            self._set_limit(min(MOST_PARTS, max(limit * 2, self._affordable)), before_test=(limit, rate))
+        elif limit < quick:
+            self._set_limit(quick, before_test=(limit, rate) if may_test else None)
+        elif before is not None and gain is not None:  # the test is over
+            self._next_test = self._clock() + self._retest_after
+            self._retest_after = min(LONGEST_RETEST_SECONDS, self._retest_after * 2)
+            self._set_limit(limit if gain >= GAIN_TO_KEEP else max(quick, before[0]))
+        elif more_possible and may_test:
+            self._set_limit(max(limit + 1, self._affordable), before_test=(limit, rate))
 
     @property
     def _affordable(self) -> int:
         """How many parts may be lost: as many as are sent in a few seconds, but at least two."""
-        parts = (self.rate or 0) * self._timing.at_stake / max(1, self._size)
+        parts = (self.rate or 0) * self._timing.at_stake / max(1, self._part_size)
         return int(max(LEAST_WITHOUT_ERRORS, min(MOST_PARTS, parts)))
 
-    def _set(self, limit: int, before: tuple[int, float] | None = None) -> None:
+    def _set_limit(self, limit: int, before_test: tuple[int, float] | None = None) -> None:
+        """Set the limit and start a new measurement; `before_test` says that the limit is a test."""
         if limit != self.limit:
             self.limit = limit
-            for flight in self._flights:
-                flight.settling_since, flight.settling_bytes, flight.measured = self._clock(), 0, False
-        self._before = before
-        self._restart_measurement()
-
-    def _restart_measurement(self) -> None:
-        self._bytes, self._seconds, self._measured = 0, 0.0, 0.0
-        self._since, self._cpu_since = self._clock(), self._cpu()
-
-    def _measure(self, count: int, seconds: float, share: float) -> bool:
-        """Add bytes to the measurement; `share` is their fraction of what is enough for one part in flight."""
-        if len(self._flights) < self.limit * NEARLY_FULL:  # fewer say nothing about the limit
-            return False
-        self._bytes += count
-        self._seconds += seconds
-        self._measured += share
-        if self._measured < self.limit or not self._bytes or self._seconds <= 0:
-            return False
-        now = self._clock()
-        cpu_bound = self._cpu() - self._cpu_since > (now - self._since) * self._cores * CPU_BOUND
-        self.rate = self.limit * self._bytes / self._seconds
-        self._size = max(flight.size for flight in self._flights)
-        limit = self.limit
-        if self.fixed is None:
-            self._decide(self.rate, now, cpu_bound=cpu_bound)
-        self._restart_measurement()
-        return self.limit != limit
-
-    def _decide(self, rate: float, now: float, *, cpu_bound: bool) -> None:
-        limit, before = self.limit, self._before
-        quick = min(self._affordable, self._quick_limit)
-        gain = None if before is None else (rate / before[1] - 1) / (limit / before[0] - 1)
-        more_possible = limit < MOST_PARTS and not cpu_bound
-        may_test = now >= self._retest_at
-        if gain is not None and gain >= GAIN_TO_GROW and more_possible:
-            self._retest_after = RETEST_SECONDS
-            self._set(min(MOST_PARTS, max(limit * 2, self._affordable)), before=(limit, rate))
-        elif limit < quick:
-            self._set(quick, before=(limit, rate) if may_test else None)
-        elif before is not None and gain is not None:
-            self._retest_at = now + self._retest_after
-            self._retest_after = min(LONGEST_RETEST_SECONDS, self._retest_after * 2)
-            self._set(limit if gain >= GAIN_TO_KEEP else max(quick, before[0]))
-        elif more_possible and may_test:
-            self._set(max(limit + 1, self._affordable), before=(limit, rate))
+            for part in self._in_flight:
+                part.warm_up_started, part.warm_up_bytes, part.measured = self._clock(), 0, False
+        self._before_test = before_test
+        self._start_measurement()
 
 
 class Slots:

@@ -109,7 +109,7 @@ class PartSender:
         file = source.identity if isinstance(source, LocalFile) else None
         workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
         began = time.monotonic()
-        flight = self.slots.concurrency.begin(part.size)
+        in_flight = self.slots.concurrency.begin(part.size)
         counted = 0
         sent: SentPart | None = None
 
@@ -117,7 +117,7 @@ class PartSender:
             nonlocal counted
             counted += size
             context.events.add_bytes(upload.key, size)
-            if self.slots.concurrency.sent(flight, size):
+            if self.slots.concurrency.sent(in_flight, size):
                 self.slots.wake()
 
         def dropped() -> bool:
@@ -143,7 +143,7 @@ class PartSender:
                     deadline=attempts.deadline,
                 )
         finally:
-            self.slots.concurrency.end(flight, stored=sent is not None)
+            self.slots.concurrency.end(in_flight, stored=sent is not None)
             if sent is None:
                 context.events.add_bytes(upload.key, -counted)
         context.outage.answered()
