@@ -151,7 +151,8 @@ class CallAttempts:
             return self._maintenance(error, answer, reason, pause)
         passing = status in (408, 425) or (status >= 500 and status not in _FINAL_5XX)
         if passing or isinstance(error, PartNotReserved):
-            return self._retry_or_fail(error, reason, may_act=error.code not in _NOT_DONE, pause=pause)
+            not_done = status in (409, 503) and error.code in _NOT_DONE
+            return self._retry_or_fail(error, reason, may_act=not not_done, pause=pause)
         return self._fail(error)
 
     def _succeeded(self, answer: Answer, *, too_large: bool) -> Answer | Retry | CavaticaError:
