@@ -10,7 +10,15 @@ import attrs
 from cavatica_upload.api.records import FileDetails, StartedUpload, Upload, UploadSummary
 from cavatica_upload.destination import Destination
 from cavatica_upload.engine.context import Context, pause
-from cavatica_upload.errors import ApiError, CavaticaError, ConnectionFailed, NameTaken, UsageError
+from cavatica_upload.errors import (
+    ApiError,
+    CavaticaError,
+    ConnectionFailed,
+    Forbidden,
+    NameTaken,
+    NotFound,
+    UsageError,
+)
 from cavatica_upload.plan import LARGEST_FOR_CALLS, part_size_for
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import UploadRequest
@@ -221,7 +229,8 @@ class Start:
             if summary.name == name
             and summary.upload_id not in mine
             and _may_be_ours(summary, self.request.destination, earliest)
-            and not (upload := self.context.open_upload(summary.upload_id)).uploaded_parts_count
+            and (upload := self._details(summary.upload_id)) is not None
+            and not upload.uploaded_parts_count
             and _is_in(upload, self.request.destination)
             and upload.size in (None, self.source.size)
             and least <= (upload.part_size or 0) <= most
@@ -236,6 +245,13 @@ class Start:
             part_size=found.part_size or 0,
             parallel_uploads=found.parallel_uploads,
         )
+
+    def _details(self, upload_id: str) -> Upload | None:
+        """Return what the server says of an upload in its list; None if it ended meanwhile or is not ours to see."""
+        try:
+            return self.context.open_upload(upload_id)
+        except (Forbidden, NotFound):
+            return None
 
     def _say(self, text: str) -> None:
         self.context.notice(self.request.key, text)
