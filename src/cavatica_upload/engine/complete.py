@@ -126,12 +126,11 @@ class _Completion:
                     return file
                 failed, acted = None, True
             except UploadGone as error:
-                if self._since is None and not error.maybe_acted:
-                    raise gone(entry, self._file_there()) from error  # it cannot have become a file
+                # Even if no request is known to have had an effect: a server may refuse what it has done
                 try:
                     return self._find(now if self._since is None else self._since)
                 except UploadGone:
-                    if attempt > 1 or error.maybe_acted:
+                    if self._since is None or attempt > 1 or error.maybe_acted:
                         raise
                     # An earlier run requested the completion, and nothing came of it
                     raise self._start_again(
@@ -140,7 +139,10 @@ class _Completion:
             except NameTaken as error:
                 self._name_taken(error)
             except CompleteRefused as error:
-                numbers = self._refused(error)
+                try:
+                    numbers = self._refused(error)
+                except UploadGone:
+                    return self._find(now if self._since is None else self._since)
                 if numbers:
                     return numbers
                 continue

@@ -263,8 +263,7 @@ class _OpenFile:
     def _report_last(self, error: Exception) -> None:
         """Report the stored parts, so that a later run can keep them; abort the upload of a stream."""
         if isinstance(error, UploadGone):
-            self._context.journal.forget(self._upload.entry)
-            return
+            return  # the next run forgets it, or finds its file, which may not have been listed yet
         with contextlib.suppress(Exception), self._context.stop.allow_final_calls():
             if self._upload.can_reread:
                 self._report()

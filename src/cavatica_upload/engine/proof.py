@@ -265,6 +265,8 @@ def check_answer(context: Context, entry: Entry, size: int, answer: CompletedFil
         except CavaticaError:
             if wrong:
                 raise
+            if other_link:
+                return None
     if wrong:
         hint = f"Do not use the file {answer.id}; delete it, and upload it again."
         what = f"The platform made another file of the upload of {entry.name} ({answer.id}): {'; '.join(wrong)}."
