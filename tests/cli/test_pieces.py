@@ -6,7 +6,7 @@ import unicodedata
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -275,6 +275,13 @@ def test_similar_names_are_shown_differently() -> None:
             first, second = shorten_all(names, width)
             assert first != second
             assert max(len(first), len(second)) <= width
+
+
+@given(st.lists(st.text("ab", max_size=12), min_size=1, max_size=8, unique=True), st.integers(1, 12))
+@example(["x" * 9 + "1" + "y" * 9 + "1", "x" * 9 + "1" + "y" * 9 + "2" + "z", "x" * 9 + "2" + "y" * 9 + "1"], 9)
+def test_names_on_any_width(names: list[str], width: int) -> None:
+    """Names are shortened to any width, even if it is too narrow to show them differently."""
+    assert all(len(name) <= width for name in shorten_all(names, width))
 
 
 def test_a_file_without_a_byte_is_stalled() -> None:

@@ -119,6 +119,18 @@ def test_a_no_aborts_nothing_and_ctrl_c_at_the_question_is_an_interruption(machi
     assert len(machine.mock.uploads()) == 1
 
 
+@pytest.mark.parametrize("columns", [1, 2, 7, 10])
+def test_bars_on_a_very_narrow_terminal(machine: Machine, columns: int) -> None:
+    """Files with long and similar names are uploaded on a terminal of any width."""
+    names = [f"{'long' * 9}_{lane}_middle_{read}_{'end' * 9}.bam" for lane, read in ("11", "12", "21")]
+    for name in names:
+        machine.file(name, name.encode())
+    terminal = Terminal(machine, "upload", *names, *TO, columns=columns)
+    assert terminal.close() == 0
+    assert "Error" not in terminal.seen
+    assert set(machine.remote()) == set(names)
+
+
 def test_ctrl_c_at_the_question_about_a_changed_file(machine: Machine) -> None:
     """Ctrl-C at the question ends the run as interrupted, and shows how to resume."""
     place: Path = machine.file("a.bam", bytes(300))

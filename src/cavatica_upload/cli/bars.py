@@ -44,8 +44,8 @@ def shorten_all(texts: Sequence[str], width: int) -> list[str]:
             return short
     first, last = min(texts), max(texts)
     start = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
-    if start:  # all differ in the middle only: show that
-        return shorten_all([f"…{text[start - 1 :]}" for text in texts], width) if start > 1 else list(texts)
+    if start > 2:  # all differ in the middle only: show that
+        return shorten_all([f"…{text[start - 1 :]}" for text in texts], width)
     return [shorten(text, width) for text in texts]
 
 
