@@ -1,6 +1,7 @@
 """The command `cavatica`: its subcommands, and the one place where exceptions become sentences and exit codes."""
 
 import functools
+import logging
 import os
 import sys
 import threading
@@ -101,6 +102,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     output = Output(as_json="--json" in words)
     hook, threading.excepthook = threading.excepthook, functools.partial(_report_thread, output)
+    logger, traces = logging.getLogger(), _Traces(output)
+    logger.addHandler(traces)
     with SIGNALS.handled():
         try:
             try:
@@ -117,6 +120,7 @@ def run(argv: Sequence[str] | None = None) -> int:
             code = int(Exit.INTERRUPTED)
         finally:
             threading.excepthook = hook
+            logger.removeHandler(traces)
     return int(Exit.FAILED) if code == Exit.DONE and output_failed() else code
 
 
@@ -163,14 +167,34 @@ def _report_thread(output: Output, failure: threading.ExceptHookArgs) -> None:
         _unexpected(output, failure.exc_value)
 
 
+class _Traces(logging.Handler):
+    """Without a handler, `logging` prints errors as they are; this one keeps the trace of an unexpected one."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.ERROR)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Report where the trace of an error in an upload is, whose message is printed with the file."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and record.name == "cavatica_upload":
+            self._output.problem(*_report(error))
+
+
 def _unexpected(output: Output, error: BaseException) -> Exit:
-    path, kind = _write_trace(error), type(error).__name__
-    text = f"Internal error ({kind}). Uploaded parts are kept; run the same command to resume."
-    hint = f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere."
+    text, hint = _report(error)
     output.problem(text, hint)
     if output.as_json:
-        output.record({"event": "error", "kind": kind, "message": text, "hint": hint, "exit_code": int(Exit.INTERNAL)})
+        code, kind = int(Exit.INTERNAL), type(error).__name__
+        output.record({"event": "error", "kind": kind, "message": text, "hint": hint, "exit_code": code})
     return Exit.INTERNAL
+
+
+def _report(error: BaseException) -> tuple[str, str]:
+    """Write the trace of an unexpected exception, and return what happened and what to do."""
+    path, kind = _write_trace(error), type(error).__name__
+    text = f"Internal error ({kind}). Uploaded parts are kept; run the same command to resume."
+    return text, f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere."
 
 
 def _write_trace(error: BaseException) -> Path | None:
