@@ -43,6 +43,8 @@ class Destination:
             )
         if self.project is not None and not _PROJECT.fullmatch(self.project):
             raise UsageError(f"{self.project!r} is not a project: it should look like owner/name.", _PROJECT_HINT)
+        if not _is_utf8(self.project or ""):
+            raise UsageError(f"{self.project!r} is not a project: it is not valid UTF-8.", _PROJECT_HINT)
         if self.parent is not None and not _FOLDER_ID.fullmatch(self.parent):
             raise UsageError(f"{self.parent!r} is not the ID of a folder.", _FOLDER_HINT)
 

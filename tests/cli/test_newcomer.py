@@ -1,6 +1,9 @@
 """What a new user sees on a terminal of 80 columns after common mistakes."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from cli_machine import PROJECT, Machine
@@ -222,3 +225,50 @@ def test_wrong_usage_of_any_kind_as_json(machine: Machine, words: tuple[str, ...
     ended = machine.call("upload", *words, *TO, "--json")
     assert (ended.code, ended.event("error")["exit_code"]) == (2, 2)
     assert machine.mock.calls["startUpload"] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("upload", "a.bam", *TO, "--part-size", "9" * 400),
+        ("upload", "a.bam", *TO, "--retry-for", "9" * 400 + "h"),
+        ("upload", "a.bam", "--project", "\udcff/b"),
+        ("doctor", "--project", "\udcff/b"),
+        ("uploads", "show", "\udcff"),
+        ("uploads", "abort", "\udcff"),
+        ("uploads", "resume", "\udcff", "a.bam"),
+        ("uploads", "abort", "--older-than", "9" * 400 + "d"),
+    ],
+)
+def test_values_that_nothing_can_take(machine: Machine, words: tuple[str, ...]) -> None:
+    """A number beyond all bounds, or an ID or a project that is not UTF-8, is reported as wrong usage."""
+    machine.file("a.bam")
+    ended = machine.run(*words)
+    assert ended.code == 2
+    assert "journal" not in ended.err
+    assert machine.remote() == {}
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1:1/x.bam", "simplecache::ftp://127.0.0.1:1/x.bam", "zip://x::/nix.zip"]
+)
+def test_a_store_that_cannot_be_opened(machine: Machine, url: str) -> None:
+    """A remote store that cannot be reached is reported in a sentence."""
+    ended = machine.run("upload", url, *TO)
+    assert (ended.code, "cannot be reached: " in ended.err) == (1, True)
+    assert "Internal" not in ended.err
+
+
+def test_an_unexpected_error_of_a_file(machine: Machine) -> None:
+    """The trace of an unexpected error of one file is written to a file, which is named; it is not printed."""
+    machine.file("a.bam")
+    code = "import sys; from unittest.mock import patch\nfrom cavatica_upload.cli import run\n"
+    code += "with patch('cavatica_upload.engine.open.open_source', side_effect=ZeroDivisionError('oops')):\n"
+    code += f"    sys.exit(run(['upload', 'a.bam', *{TO!r}]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=machine.home, env=machine.environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 70
+    assert "Traceback" not in ended.stderr
+    path = ended.stderr.partition("trace in ")[2].split()[0].rstrip(".")
+    assert "ZeroDivisionError: oops" in Path(path).read_text()

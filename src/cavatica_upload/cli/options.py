@@ -37,7 +37,7 @@ class Size(click.ParamType[int]):
         if isinstance(value, int):
             return value
         end = r"(?:/s)?" if self._a_second else ""
-        found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgt])i?)?b?{end}", value.strip().lower())
+        found = re.fullmatch(rf"([0-9]{{1,18}}(?:\.[0-9]+)?)\s*(?:([kmgt])i?)?b?{end}", value.strip().lower())
         size = int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " ")) if found else 0
         if size < 1:
             example = "100MiB" if self._a_second else "64MiB"
@@ -54,7 +54,7 @@ class Span(click.ParamType[float]):
         """Return the seconds."""
         if isinstance(value, int | float):
             return float(value)
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", value.strip().lower())
+        found = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)\s*([a-z]+)", value.strip().lower())
         if not found or found[2] not in _SECONDS:
             self.fail(f"{value!r} is not a span of time; write it like 7d, 12h or 30min.", param, ctx)
         return float(found[1]) * _SECONDS[found[2]]

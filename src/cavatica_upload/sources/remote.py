@@ -45,6 +45,8 @@ class RemoteFile:
             self._fs, self._path = url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise ConfigError(f"{self._shown} cannot be opened: {scrub(str(error))}") from error
+        except Exception as error:  # some stores connect at once, and every store has its own tree of exceptions
+            raise SourceError(f"{self._shown} cannot be reached: {scrub(str(error))}.") from error
         self.name: str | None = self._path.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or None
         self.identity: Identity | None = self.look()
         self.size: int | None = self.identity.size
