@@ -53,7 +53,7 @@ class Plan:
             raise UsageError(f"A file of {self.size} bytes cannot have parts of {part_size} bytes.")
         if self.count > MAX_PARTS:
             raise UsageError(
-                f"A file of {self.size:,} bytes has {self.count:,} parts of {part_size:,} bytes, "
+                f"A file of {self.size:,} bytes has {self.count:,} parts of {count_text(part_size, 'byte')}, "
                 f"and {MAX_PARTS:,} are allowed.",
                 f"Use a part size of at least {_round_up(_divide_up(self.size, MAX_PARTS), MIB) // MIB} MiB.",
             )
@@ -74,9 +74,14 @@ class Plan:
         return (self.part(number) for number in range(1, self.count + 1))
 
 
-def parts_text(count: int) -> str:
-    """Return a count of parts as text: `1 part`, `10,000 parts`."""
-    return "1 part" if count == 1 else f"{count:,} parts"
+def count_text(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 part`, `250,000 files`."""
+    return f"{count:,} {plural(count, noun, f'{noun}s')}"
+
+
+def plural(count: int, one: str, more: str) -> str:
+    """Return the word that agrees with a count: `plural(2, "has", "have")` is `have`."""
+    return one if count == 1 else more
 
 
 def size_text(count: float) -> str:
@@ -146,7 +151,7 @@ def plan_for_answer(size: int, part_size: int) -> Plan:
         return Plan(size, part_size)
     except UsageError as error:
         raise SizeMismatch(
-            f"The server chose parts of {part_size:,} bytes, which cannot hold this file: {error.message}",
+            f"The server chose parts of {count_text(part_size, 'byte')}, which cannot hold this file: {error.message}",
             "Use another part size.",
             expected=size,
             got=part_size * MAX_PARTS,

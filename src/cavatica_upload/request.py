@@ -11,7 +11,7 @@ import attrs
 from cavatica_upload.destination import Destination, Target, metadata_problems, name_problem, tag_problems, target_of
 from cavatica_upload.disk import Identity, is_regular_file
 from cavatica_upload.errors import SizeMismatch, UsageError, check_kind
-from cavatica_upload.plan import MAX_FILE_SIZE
+from cavatica_upload.plan import MAX_FILE_SIZE, count_text, plural
 from cavatica_upload.receipt import FileDigest, Receipt
 
 IfExists = Literal["fail", "skip", "overwrite", "rename"]
@@ -182,7 +182,8 @@ class UploadRequest:
         """Raise SizeMismatch if the size of the source (None: not known yet) is not the expected one."""
         if self.expect_size is not None and size is not None and self.expect_size != size:
             raise SizeMismatch(
-                f"{self.key} has {size:,} bytes, but {self.expect_size:,} were expected; nothing was uploaded.",
+                f"{self.key} has {count_text(size, 'byte')}, but {self.expect_size:,} "
+                f"{plural(self.expect_size, 'was', 'were')} expected; nothing was uploaded.",
                 "Check the file and the expected size.",
                 expected=self.expect_size,
                 got=size,

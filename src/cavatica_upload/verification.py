@@ -15,7 +15,7 @@ from cavatica_upload.destination import Destination
 from cavatica_upload.disk import Identity, identity_of, json_files
 from cavatica_upload.errors import Interrupted, SourceError
 from cavatica_upload.md5 import new_digest
-from cavatica_upload.plan import Part, Plan
+from cavatica_upload.plan import Part, Plan, count_text, plural
 from cavatica_upload.receipt import Receipt, letters_of, read
 from cavatica_upload.sources.local import LocalFile, Source
 
@@ -74,33 +74,35 @@ def verify(receipt: Receipt, file: str | os.PathLike[str], *, jobs: int | None =
 
     Raises SourceError if the file cannot be read.
     """
-    wrong: tuple[int, ...] = ()
-    unchecked = 0
     with contextlib.closing(LocalFile(file)) as source:
-        if source.size != receipt.size:
-            reason: str | None = f"The file has {source.size:,} bytes, and {receipt.size:,} were uploaded."
-        elif {part.number: part.size for part in receipt.parts} != {
-            part.number: part.size for part in Plan(receipt.size, receipt.part_size)
-        }:
-            reason = "The parts in the receipt do not make up its size."
-        else:
-            plan = Plan(receipt.size, receipt.part_size)
-            pairs = [(plan.part(sent.number), sent.md5) for sent in receipt.parts if sent.md5 is not None]
-            wrong = tuple(number for number, agrees in compare(source, pairs, jobs=jobs) if not agrees)
-            unchecked = len(receipt.parts) - len(pairs)
-            reason = _reason(receipt, wrong, unchecked)
+        wrong, unchecked, reason = _verify(receipt, source, jobs)
     return Verification(receipt, os.fspath(file), wrong, unchecked, reason)
 
 
-def _reason(receipt: Receipt, wrong: tuple[int, ...], unchecked: int) -> str | None:
-    if wrong and len(receipt.parts) == 1:
-        return "Its bytes differ from what was uploaded."
-    if wrong:
+def _verify(receipt: Receipt, source: Source, jobs: int | None) -> tuple[tuple[int, ...], int, str | None]:
+    """Return the wrong parts, how many have no MD5, and why the file is not proved to be the uploaded one."""
+    if source.size != receipt.size:
+        found = count_text(source.size or 0, "byte")
+        return (), 0, f"The file has {found}, and {receipt.size:,} {plural(receipt.size, 'was', 'were')} uploaded."
+    plan = Plan(receipt.size, receipt.part_size)
+    if {part.number: part.size for part in receipt.parts} != {part.number: part.size for part in plan}:
+        return (), 0, "The parts in the receipt do not make up its size."
+    pairs = [(plan.part(sent.number), sent.md5) for sent in receipt.parts if sent.md5 is not None]
+    wrong = tuple(number for number, same in compare(source, pairs, jobs=jobs) if not same)
+    unchecked = plan.count - len(pairs)
+    of_all = f"of {count_text(plan.count, 'part')}"
+    if wrong and plan.count == 1:
+        reason: str | None = "Its bytes differ from what was uploaded."
+    elif wrong:
         numbers = ", ".join(map(str, wrong[:10])) + (" …" if len(wrong) > 10 else "")
-        return f"{len(wrong)} of {len(receipt.parts)} parts differ from what was uploaded: {numbers}."
-    if unchecked:
-        return f"{unchecked} of {len(receipt.parts)} parts have no MD5 in the receipt (uploaded with --no-verify)."
-    return None
+        differ = plural(len(wrong), "differs", "differ")
+        reason = f"{len(wrong):,} {of_all} {differ} from what was uploaded: {numbers}."
+    elif unchecked:
+        have = plural(unchecked, "has", "have")
+        reason = f"{unchecked:,} {of_all} {have} no MD5 in the receipt (uploaded with --no-verify)."
+    else:
+        reason = None
+    return wrong, unchecked, reason
 
 
 _RECEIPT = re.compile(r"[0-9TZ.]+-(?P<name>.*)-[^-]*\.json")

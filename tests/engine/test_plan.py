@@ -96,7 +96,7 @@ def test_file_that_is_too_large() -> None:
 def test_answer_that_cannot_hold_the_file() -> None:
     """A part size of the server that makes too many parts is refused before anything is sent."""
     assert plan_for_answer(10, 3).count == 4
-    with pytest.raises(SizeMismatch, match="chose parts of 1 bytes"):
+    with pytest.raises(SizeMismatch, match="chose parts of 1 byte,"):
         plan_for_answer(MAX_PARTS + 1, 1)
 
 

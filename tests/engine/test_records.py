@@ -577,6 +577,25 @@ def test_verify_fails_if_it_cannot_compare(tmp_path: Path) -> None:
         verify(made, tmp_path / "missing")
 
 
+def test_reasons_agree_with_their_counts(tmp_path: Path) -> None:
+    """The sentences about one part and about several are grammatical."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    made = receipt(path)
+
+    def reason(wrong: int = 0, without_md5: int = 0) -> str | None:
+        path.write_bytes(bytes(10 * wrong) + CONTENT[10 * wrong :])
+        parts = [attrs.evolve(part, md5=None) if part.number > 10 - without_md5 else part for part in made.parts]
+        return verify(attrs.evolve(made, parts=tuple(parts)), path).reason
+
+    assert reason(wrong=1) == "1 of 10 parts differs from what was uploaded: 1."
+    assert reason(wrong=2) == "2 of 10 parts differ from what was uploaded: 1, 2."
+    assert reason(without_md5=1) == "1 of 10 parts has no MD5 in the receipt (uploaded with --no-verify)."
+    assert reason(without_md5=4) == "4 of 10 parts have no MD5 in the receipt (uploaded with --no-verify)."
+    (tmp_path / "byte").write_bytes(b"x")
+    assert verify(made, tmp_path / "byte").reason == "The file has 1 byte, and 100 were uploaded."
+
+
 # Sources
 
 

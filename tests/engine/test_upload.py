@@ -100,7 +100,7 @@ def test_etag_that_is_no_md5_proves_nothing(rig: Rig) -> None:
     rig.mock.faults.add(Fault("putPart", "etag", part=2, value="opaque-1"))
     receipt = rig.upload(rig.file(3 * PART))
     assert not receipt.verified
-    assert receipt.not_verified == ("The ETags of 1 of 3 parts are not MD5s: they do not prove the bytes.",)
+    assert receipt.not_verified == ("The ETag of 1 of 3 parts is not an MD5: it does not prove the bytes.",)
     assert [part.verified for part in receipt.parts] == [True, False, True]
 
 

@@ -22,6 +22,7 @@ import attrs
 from cavatica_upload.config import read_text
 from cavatica_upload.destination import metadata_problems, tag_problems
 from cavatica_upload.errors import UsageError, reason_of
+from cavatica_upload.plan import count_text
 from cavatica_upload.sources import is_url
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -58,9 +59,9 @@ class ManifestError(UsageError):
     """The manifest cannot be used; `problems` has a sentence for each thing wrong, beginning with its line."""
 
     def __init__(self, path: Path, problems: Sequence[str]) -> None:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
         super().__init__(
-            f"The manifest {path} has {count}; nothing was uploaded.", "Correct it, then run the command again."
+            f"The manifest {path} has {count_text(len(problems), 'problem')}; nothing was uploaded.",
+            "Correct it, then run the command again.",
         )
         self.problems = tuple(problems)
 
@@ -115,8 +116,7 @@ def _table_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[Mani
         cells = enumerate(zip(record, header, strict=False), 1)
         nameless = [number for number, (cell, name) in cells if number > 1 and cell and not name.strip()]
         if len(record) < len(header) or any(record[len(header) :]):
-            count = "1 cell" if len(record) == 1 else f"{len(record)} cells"
-            problems.append(f"Line {line}: {count}, but the first row has {len(header)}.")
+            problems.append(f"Line {line}: {count_text(len(record), 'cell')}, but the first row has {len(header)}.")
         elif not record[0]:
             problems.append(f"Line {line}: the first cell, the path of the file, is empty.")
         elif nameless:

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from cavatica_upload.errors import UsageError
+from cavatica_upload.plan import count_text, plural
 
 _Mark = tuple[int, int]
 _TOKEN = re.compile(r"\*\*/|\*\*|\[(?P<not>!?+)(?P<set>\]?[^\]]+|\])\]|.", re.DOTALL)
@@ -126,12 +127,12 @@ class FolderWalk:
         """Return sentences about what was left out."""
         found = []
         for kind, paths in self._left_out.items():
-            more = f" (and {len(paths) - 1:,} more such links)" if len(paths) > 1 else ""
+            more = f" (and {count_text(len(paths) - 1, 'more such link')})" if len(paths) > 1 else ""
             found.append(f"{paths[0]} {_LEFT_OUT[kind]}{more}.")
         if self._empty:
-            one = self._empty == 1
-            folders = f"{'1 empty folder' if one else f'{self._empty:,} empty folders'} in {self._top}"
-            found.append(f"{folders} {'was' if one else 'were'} left out: only folders with files are created.")
+            folders = f"{count_text(self._empty, 'empty folder')} in {self._top}"
+            were = plural(self._empty, "was", "were")
+            found.append(f"{folders} {were} left out: only folders with files are created.")
         return found
 
     def _entries(self, folder: str) -> list["os.DirEntry[str]"]:

@@ -11,11 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cavatica_upload.cli.messages import count_text, sentence, time_text
+from cavatica_upload.cli.messages import sentence, time_text
 from cavatica_upload.cli.output import Output, visible
 from cavatica_upload.cli.progress import Clock, Display, Meter, worth_a_line
 from cavatica_upload.events import Event, Outage, RateLimitWait
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import count_text, size_text
 
 MOST_BARS = 8
 REFRESHES = 8  # a second

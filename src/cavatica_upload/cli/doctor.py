@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 import click
 
-from cavatica_upload.cli.messages import Exit, count_text, exit_of, hint_of, message_of, time_text
+from cavatica_upload.cli.messages import Exit, exit_of, hint_of, message_of, time_text
 from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
 from cavatica_upload.cli.output import Output, is_terminal, visible
 from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import CavaticaError, ConfigError, reason_of
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import count_text, size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.api import Api

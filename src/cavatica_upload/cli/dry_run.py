@@ -11,14 +11,14 @@ import attrs
 from cavatica_upload.api import Api
 from cavatica_upload.batch.files import Batch, Item
 from cavatica_upload.batch.placement import FILES_PER_CALL, Placement
-from cavatica_upload.cli.messages import Exit, count_text, sentence, time_text
+from cavatica_upload.cli.messages import Exit, sentence, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.unfinished import open_journal
 from cavatica_upload.disk import Identity, identity_of, state_dir
 from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError, reason_of
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.plan import CALLS_PER_SECOND, Plan, least_seconds, part_size_for, size_text
+from cavatica_upload.plan import CALLS_PER_SECOND, Plan, count_text, least_seconds, part_size_for, size_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url
 from cavatica_upload.uploader import UploaderOptions
@@ -222,7 +222,7 @@ def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, 
         for line in file.lines():
             output.result(line)
     if len(planned) > len(rows):
-        output.result(f"… and {len(planned) - len(rows):,} more files (--verbose shows all)")
+        output.result(f"… and {count_text(len(planned) - len(rows), 'more file')} (--verbose shows all)")
     resumed, folders = totals["resumed_parts"], totals["folders_to_make"]
     output.result(
         f"{totals['to_send']:,} of {count_text(len(planned), 'file')} to send: {size_text(totals['bytes'])} "

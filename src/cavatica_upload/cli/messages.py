@@ -1,4 +1,4 @@
-"""Exit codes; errors and events in words and as the objects of --json; times and counts in words."""
+"""Exit codes; errors and events in words and as the objects of --json; times in words."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ import attrs
 import click
 
 from cavatica_upload import errors, events
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import count_text, size_text
 from cavatica_upload.timing import now_utc
 
 
@@ -178,7 +178,7 @@ def sentence(event: events.Event) -> str:
         case events.PartRetried(file, number, attempt, reason, delay):
             return f"{file}: part {number} failed ({reason.rstrip('.')}); try {attempt} in {time_text(delay)}"
         case events.BytesSent(file, count):
-            return f"{file}: {count} bytes"
+            return f"{file}: {count_text(count, 'byte')}"
         case events.PartsReported(file, count):
             return f"{file}: {count_text(count, 'part')} reported"
         case events.RateLimitWait(seconds):
@@ -235,8 +235,3 @@ def time_text(seconds: float) -> str:
             rest = whole % size // below
             return f"{whole // size} {unit}" + (f" {rest} {small}" if rest else "")
     return f"{whole} s"
-
-
-def count_text(count: int, noun: str) -> str:
-    """Write a count with its noun: `1 file`, `250,000 files`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

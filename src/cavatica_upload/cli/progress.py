@@ -9,11 +9,11 @@ from typing import Self
 import attrs
 
 from cavatica_upload import events
-from cavatica_upload.cli.messages import count_text, in_plain_words, record, sentence, time_text, timestamp
+from cavatica_upload.cli.messages import in_plain_words, record, sentence, time_text, timestamp
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Event, FileKey
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import count_text, size_text
 
 Clock = Callable[[], float]
 WINDOW = 20.0  # seconds over which a speed is averaged

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cavatica_upload.cli.messages import Exit, count_text
+from cavatica_upload.cli.messages import Exit
 from cavatica_upload.cli.options import FILE, Command, option, output_options
 from cavatica_upload.cli.output import Output, refuse_overwriting
 from cavatica_upload.errors import SourceError, UsageError, reason_of
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import count_text, plural, size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.receipt import Receipt
@@ -59,8 +59,8 @@ def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bo
         headers = ("FINISHED", "FILE ID", "SIZE", "PROOF", "PATH", "RECEIPT")
         output.results(headers, [_fields(receipt) for receipt in listed])
     if others:
-        noun = "file is not a receipt" if len(others) == 1 else "files are not receipts"
-        output.warn(f"{len(others):,} {noun}: {others[0]}{' …' if len(others) > 1 else ''}")
+        are_not = plural(len(others), "file is not a receipt", "files are not receipts")
+        output.warn(f"{len(others):,} {are_not}: {others[0]}{' …' if len(others) > 1 else ''}")
     if not listed:
         output.say(f"No receipt matches {text!r} in {place}." if text else f"There is no receipt in {place}.")
 

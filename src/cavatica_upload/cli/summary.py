@@ -9,7 +9,6 @@ import click
 
 from cavatica_upload.cli.messages import (
     Exit,
-    count_text,
     error_record,
     exit_of,
     exit_of_run,
@@ -21,7 +20,7 @@ from cavatica_upload.cli.messages import (
 )
 from cavatica_upload.cli.output import Output, command_line, visible
 from cavatica_upload.cli.progress import Meter
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import count_text, plural, size_text
 
 MOST_ROWS = 50
 _SIGNED = re.compile(r"://\S*\?")
@@ -122,7 +121,7 @@ def show(output: Output, tally: Tally, meter: Meter, seconds: float, resume: Seq
             text += ". Standard input has to be sent again from its beginning"
         elif meter.kept_parts:
             kept = f"{count_text(meter.kept_parts, 'part')} ({size_text(meter.kept_bytes)})"
-            text += f"; {kept} of unfinished files {'is' if meter.kept_parts == 1 else 'are'} kept on the server"
+            text += f"; {kept} of unfinished files {plural(meter.kept_parts, 'is', 'are')} kept on the server"
         output.problem(f"{text}.")
     if command:
         output.hint(f"To resume: {command}")
@@ -132,7 +131,7 @@ def _counts(tally: Tally, meter: Meter, seconds: float) -> str:
     text = "Nothing was uploaded"
     if tally.done:
         of = f" of {tally.files:,}" if tally.done < tally.files else ""
-        text = f"Uploaded {tally.done:,}{of} {'file' if tally.files == 1 else 'files'}"
+        text = f"Uploaded {tally.done:,}{of} {plural(tally.files, 'file', 'files')}"
         text += f", {size_text(tally.size)} in {time_text(seconds)}"
         text += f" ({size_text(meter.sent / seconds)}/s)" if meter.sent and seconds > 0 else ""
     others = {
@@ -140,7 +139,7 @@ def _counts(tally: Tally, meter: Meter, seconds: float) -> str:
         "already there": tally.there,
         "skipped": tally.skipped - tally.different,
         "skipped although different": tally.different,
-        "without its metadata" if tally.without_metadata == 1 else "without their metadata": tally.without_metadata,
+        plural(tally.without_metadata, "without its metadata", "without their metadata"): tally.without_metadata,
         "failed": len(tally.failures) - tally.without_metadata,
     }
     text += "".join(f"; {count:,} {what}" for what, count in others.items() if count)

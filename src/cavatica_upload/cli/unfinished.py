@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from cavatica_upload.cli.messages import count_text, time_text
+from cavatica_upload.cli.messages import time_text
 from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import CavaticaError, UploadGone
-from cavatica_upload.plan import Plan
+from cavatica_upload.plan import Plan, count_text
 from cavatica_upload.timing import utc_text
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import click
 
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.cli import summary
-from cavatica_upload.cli.messages import Exit, count_text, message_of, timestamp
+from cavatica_upload.cli.messages import Exit, message_of, timestamp
 from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.output import Output, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
@@ -22,6 +22,7 @@ from cavatica_upload.cli.signals import SIGNALS, ask
 from cavatica_upload.cli.summary import Tally, typed
 from cavatica_upload.disk import state_notice
 from cavatica_upload.errors import BadRequest, CavaticaError, FileChanged, SourceError, UsageError, reason_of
+from cavatica_upload.plan import count_text
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.uploader import Uploader, UploaderOptions
@@ -137,7 +138,8 @@ def upload_batch(
     for bad in batch.bad:
         run.tally.fail(bad.file, SourceError(bad.reason))
     with run.uploader() as uploader:
-        log_text(f"Uploading {count_text(len(batch.items), 'file')}, {batch.size} bytes, to {common.target}")
+        files = count_text(len(batch.items), "file")
+        log_text(f"Uploading {files}, {count_text(batch.size, 'byte')}, to {common.target}")
         if output.as_json:
             output.record(
                 {

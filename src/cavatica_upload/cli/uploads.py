@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from cavatica_upload.cli.messages import Exit, count_text, exit_of_run, time_text
+from cavatica_upload.cli.messages import Exit, exit_of_run, time_text
 from cavatica_upload.cli.options import (
     Command,
     Connection,
@@ -25,7 +25,7 @@ from cavatica_upload.cli.signals import ask
 from cavatica_upload.cli.unfinished import UnfinishedUploads, gone, unfinished
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UploadGone, UsageError
-from cavatica_upload.plan import size_text
+from cavatica_upload.plan import count_text, size_text
 
 if TYPE_CHECKING:
     from cavatica_upload.journal.records import Entry

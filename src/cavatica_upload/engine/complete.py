@@ -25,7 +25,7 @@ from cavatica_upload.errors import (
     reason_of,
 )
 from cavatica_upload.http import CONTRACT_VERSION, TOOL_VERSION
-from cavatica_upload.plan import parts_text
+from cavatica_upload.plan import count_text, plural
 from cavatica_upload.receipt import Receipt, ReceiptPart
 from cavatica_upload.storage import SentPart, etag_in, same_etag
 from cavatica_upload.timing import epoch_seconds, now_utc, utc_text
@@ -78,7 +78,8 @@ def _check_expected(upload: OpenUpload) -> None:
     request, given = upload.request, upload.given_md5
     if request.expect_size not in (None, upload.size):
         raise SizeMismatch(
-            f"{request.key} has {upload.size:,} bytes, but {request.expect_size:,} were expected.",
+            f"{request.key} has {count_text(upload.size, 'byte')}, but {request.expect_size:,} "
+            f"{plural(request.expect_size, 'was', 'were')} expected.",
             "Nothing was completed. If it comes from a pipe, see whether its producer failed.",
             expected=request.expect_size,
             got=upload.size,
@@ -207,9 +208,8 @@ class _Completion:
         missing = [n for n in sent if n not in theirs]
         if self._refusals <= REFUSALS and not set(theirs) - set(sent):
             if wrong and self._may_send_again:
-                self._say(
-                    f"The server lists other ETags for {parts_text(len(wrong))} than storage sent; sending again."
-                )
+                parts = count_text(len(wrong), "part")
+                self._say(f"The server lists other ETags for {parts} than storage sent; sending again.")
                 return wrong
             if self._refusals == 1:  # storage has all parts: the server may have lost their reports
                 self._unreported = [sent[n] for n in sorted(missing or sent)]
@@ -217,7 +217,8 @@ class _Completion:
                     self._context.api.report_parts(self._entry.upload_id, [report_of(p) for p in self._unreported])
                 return []
             if listed and missing and self._may_send_again:
-                self._say(f"The server does not have {parts_text(len(missing))} that storage took; sending again.")
+                parts = count_text(len(missing), "part")
+                self._say(f"The server does not have {parts} that storage took; sending again.")
                 return missing
         if not self._upload.can_reread:
             raise error
@@ -282,12 +283,17 @@ def _receipt(context: Context, upload: OpenUpload, file: File, identity: Identit
 def _doubts(parts: Sequence[ReceiptPart], file: File) -> tuple[str, ...]:
     """Return why the file is not verified, as sentences."""
     doubts = []
+    of_all = f"of {count_text(len(parts), 'part')}"
     unhashed = sum(part.md5 is None for part in parts)
     if unhashed:
-        doubts.append(f"No MD5 was computed for {unhashed} of {parts_text(len(parts))}: verification was switched off.")
+        doubts.append(f"No MD5 was computed for {unhashed:,} {of_all}: verification was switched off.")
     opaque = sum(part.md5 is not None and not part.verified for part in parts)
     if opaque:
-        doubts.append(f"The ETags of {opaque} of {parts_text(len(parts))} are not MD5s: they do not prove the bytes.")
+        doubts.append(
+            f"The ETag of {opaque:,} {of_all} is not an MD5: it does not prove the bytes."
+            if opaque == 1
+            else f"The ETags of {opaque:,} {of_all} are not MD5s: they do not prove the bytes."
+        )
     if not file.id:
         doubts.append("The platform completed the upload, did not say the file's ID, and does not list it yet.")
     elif file.size is None:

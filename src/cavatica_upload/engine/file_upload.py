@@ -27,7 +27,7 @@ from cavatica_upload.errors import (
     UploadGone,
 )
 from cavatica_upload.events import PartsReported, UploadCompleted, UploadFailed, UploadSkipped, UploadStarted
-from cavatica_upload.plan import Part, parts_text
+from cavatica_upload.plan import Part, count_text
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.storage import SentPart
@@ -69,7 +69,7 @@ class FileUpload:
         if upload is None or upload.plan is None:
             return Interrupted(f"{what}.", "Run the same command again.")
         return Interrupted(
-            f"{what}: {len(upload.sent):,} of {parts_text(upload.plan.count)} sent.",
+            f"{what}: {len(upload.sent):,} of {count_text(upload.plan.count, 'part')} sent.",
             "Run the same command again to resume.",
         )
 

@@ -12,7 +12,7 @@ from cavatica_upload.engine.start import Start
 from cavatica_upload.errors import CavaticaError, FileChanged, SizeMismatch, UnexpectedAnswer, UploadGone, UsageError
 from cavatica_upload.journal.lock import UploadLock
 from cavatica_upload.journal.records import Entry
-from cavatica_upload.plan import Plan, plan_for_answer, size_text
+from cavatica_upload.plan import Plan, count_text, plan_for_answer, size_text
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
@@ -197,8 +197,8 @@ class _Opening:
             self._check_name(upload.name, entry.upload_id)
             if upload.size not in (None, identity.size):
                 raise SizeMismatch(
-                    f"Upload {entry.upload_id} is of a file of {upload.size:,} bytes, and {self.request.key} has "
-                    f"{identity.size:,}.",
+                    f"Upload {entry.upload_id} is of a file of {count_text(upload.size or 0, 'byte')}, and "
+                    f"{self.request.key} has {identity.size:,}.",
                     "Give the file whose upload was started.",
                     expected=upload.size,
                     got=identity.size,

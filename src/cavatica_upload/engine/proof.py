@@ -24,7 +24,7 @@ from cavatica_upload.errors import (
 from cavatica_upload.http.connections import Connections, deadline
 from cavatica_upload.journal.records import Entry
 from cavatica_upload.md5 import new_digest
-from cavatica_upload.plan import GIB, Plan, parts_text
+from cavatica_upload.plan import GIB, Plan, count_text, plural
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url, open_source
 from cavatica_upload.sources.local import Source
@@ -127,11 +127,12 @@ def keep(
 
 def _sentences(differing: int, doubtful: int, identical: int, unknown: int) -> Iterator[str]:
     if differing:
-        yield f"Server and journal have different ETags for {parts_text(differing)}; comparing with the file."
+        yield f"Server and journal have different ETags for {count_text(differing, 'part')}; comparing with the file."
     if doubtful:
-        yield f"Compared {parts_text(doubtful)} on the server with the file: {identical} identical."
+        yield f"Compared {count_text(doubtful, 'part')} on the server with the file: {identical:,} identical."
     if unknown:
-        yield f"The server does not know {parts_text(unknown)} that were reported before; reporting again."
+        were = plural(unknown, "was", "were")
+        yield f"The server does not know {count_text(unknown, 'part')} that {were} reported before; reporting again."
 
 
 # The file on disk
@@ -157,7 +158,7 @@ def prove_unchanged(
             context.notice(
                 request.key,
                 f"The file was touched while it was being uploaded ({difference}); "
-                f"{parts_text(len(parts))} read again and compared.",
+                f"{count_text(len(parts), 'part')} read again and compared.",
             )
             wanted = ((plan.part(number), part.md5) for number, part in parts.items())
             agree = all(same for _, same in compare(current, wanted, stopped=context.stop.stopping.is_set))

@@ -19,7 +19,7 @@ from cavatica_upload.errors import (
     NotFound,
     UsageError,
 )
-from cavatica_upload.plan import LARGEST_FOR_CALLS, part_size_for
+from cavatica_upload.plan import LARGEST_FOR_CALLS, count_text, part_size_for
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.local import Source
@@ -134,7 +134,8 @@ class Start:
             size = there.size if there.size is not None else self.context.api.get_file(there.id).size
             if size is not None and size != self._size:
                 raise SkippedFile(
-                    f"A different file {name} is there already: it has {size:,} bytes, this one has {self._size:,}.",
+                    f"A different file {name} is there already: it has {count_text(size, 'byte')}, "
+                    f"this one has {self._size:,}.",
                     different=True,
                 )
             if self._has_same_bytes(index.of_file(there.id, name)) is False:

@@ -29,7 +29,7 @@ from cavatica_upload.errors import (
     StorageError,
     WorkerFailed,
 )
-from cavatica_upload.plan import MIB, Part
+from cavatica_upload.plan import MIB, Part, count_text
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage import PartTarget, SentPart, Storage
@@ -115,7 +115,7 @@ def _check_file(source: LocalFile, file: Identity) -> None:
     """Raise FileChanged if this host has another file at the path."""
     found = source.look()
     if found.size != file.size:
-        differs = f"of {found.size:,} bytes instead of {file.size:,}"
+        differs = f"of {count_text(found.size, 'byte')} instead of {file.size:,}"
     elif found.mtime_ns != file.mtime_ns:
         differs = "of the same size, written at another time"
     else:

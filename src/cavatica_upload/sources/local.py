@@ -11,6 +11,7 @@ from typing import Protocol
 
 from cavatica_upload.disk import Identity, identity_from
 from cavatica_upload.errors import FileChanged, SourceError, reason_of
+from cavatica_upload.plan import count_text
 
 BLOCK = 512 * 1024  # bytes
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -66,8 +67,8 @@ class LocalFile:
             if not found:
                 left = os.fstat(self._fd).st_size
                 raise FileChanged(
-                    f"{self.path} was cut short while it was being uploaded: it has {left:,} bytes instead of "
-                    f"{self.size:,}. Nothing was completed.",
+                    f"{self.path} was cut short while it was being uploaded: it has {count_text(left, 'byte')} "
+                    f"instead of {self.size:,}. Nothing was completed.",
                     'Wait until nothing writes to it. Then run the same command with --yes (changed="restart" in '
                     "Python) to upload it from the start.",
                 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from cavatica_upload.disk import Identity
 from cavatica_upload.errors import ConfigError, SourceError
+from cavatica_upload.plan import count_text
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import usual_block
 
@@ -89,7 +90,7 @@ class RemoteFile:
                 raise SourceError(f"{self._shown} could not be read: {scrub(str(error))}.") from error
             if len(found) != count:
                 raise SourceError(
-                    f"{self._shown} returned {len(found):,} bytes instead of {count:,} at byte {offset:,}.",
+                    f"{self._shown} returned {count_text(len(found), 'byte')} instead of {count:,} at byte {offset:,}.",
                     "Make sure that nothing writes to it, then run the same command again.",
                 )
             yield found

@@ -13,7 +13,7 @@ import attrs
 
 from cavatica_upload.disk import Identity
 from cavatica_upload.errors import Interrupted, SizeMismatch, SourceError, reason_of
-from cavatica_upload.plan import MAX_PARTS, Part
+from cavatica_upload.plan import MAX_PARTS, Part, count_text
 from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import DigestName
 from cavatica_upload.sources.local import BLOCK, Source, usual_block
@@ -102,13 +102,14 @@ class Stream:
             )
         if self._most is not None and total > self._most:
             raise SizeMismatch(
-                f"The stream has more than the {self._most:,} bytes that were expected; nothing was completed.",
+                f"The stream has more than the expected {count_text(self._most, 'byte')}; nothing was completed.",
                 "Check the stream and the expected size.",
                 expected=self._most,
             )
         if part.size and part.number > MAX_PARTS:
             raise SourceError(
-                f"The stream has more than {MAX_PARTS:,} parts of {part_size:,} bytes.", "Use a larger part size."
+                f"The stream has more than {MAX_PARTS:,} parts of {part_size:,} bytes.",
+                "Use a larger part size.",
             )
 
     def _fill(
