@@ -45,13 +45,17 @@ _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connec
 # An ETag that is an MD5 proves the bytes; any other one proves only that something was stored.
 
 
-def bare_etag(etag: str) -> str:
-    """Return an ETag without quotes and without the mark of a weak one; an MD5 in lower case."""
+def unquoted(etag: str) -> str:
+    """Return an ETag without quotes and without the mark of a weak one, which a proxy may add."""
     text = etag.strip()
     if text[:2] in ("W/", "w/"):
         text = text[2:].strip()
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        text = text[1:-1]
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
+
+
+def bare_etag(etag: str) -> str:
+    """Return an ETag without quotes and without the mark of a weak one; an MD5 in lower case."""
+    text = unquoted(etag)
     return text.lower() if _MD5.fullmatch(text) else text
 
 
@@ -258,7 +262,7 @@ def _check_status(status: int, content: bytes, target: PartTarget, part: Part) -
 def _headers_to_report(headers: httpx.Headers, target: PartTarget, part: Part) -> dict[str, str]:
     found = {}
     for name in target.report_headers:
-        value = headers.get(name)
+        value = next(iter(headers.get_list(name)), None)  # once, if a proxy repeats it
         if not value:
             raise MissingHeader(
                 f"Storage accepted part {part.number} without returning its {name}, which the platform needs.",
@@ -267,13 +271,13 @@ def _headers_to_report(headers: httpx.Headers, target: PartTarget, part: Part) -
                 part=part.number,
             )
         # Unchanged except for the quotes: the platform's pages show a bare ETag, and its own clients strip them.
-        found[name] = value.strip().strip('"') if name.lower() == "etag" else value
+        found[name] = unquoted(value) if name.lower() == "etag" else value
     return found
 
 
 def _check_etag(headers: httpx.Headers, sent: SentPart) -> None:
     """Raise EtagMismatch if the ETag is the MD5 of other bytes."""
-    stored = md5_in(headers.get("ETag"))
+    stored = md5_in(next(iter(headers.get_list("ETag")), None))
     if sent.md5 is None or stored in (None, sent.md5):
         return
     # docs.aws.amazon.com, Object: with SSE-KMS or SSE-C an ETag looks like an MD5 but is not one.
