@@ -17,6 +17,7 @@ from cavatica_upload.errors import (
     Forbidden,
     NameTaken,
     NotFound,
+    UnexpectedAnswer,
     UsageError,
 )
 from cavatica_upload.plan import LARGEST_FOR_CALLS, count_text, part_size_for
@@ -65,12 +66,16 @@ class Start:
         if lost is None:
             return None
         name, began, if_exists = lost
-        found = self._find_on_server(name, began)
-        if found is not None:
-            return found, if_exists
+        result = "no such upload is open"
+        try:
+            found = self._find_on_server(name, began)
+            if found is not None:
+                return found, if_exists
+        except (Forbidden, NotFound, UnexpectedAnswer):  # would be so again, and this file could never be uploaded
+            result = "the platform does not list open uploads"
         self._say(
             f"An earlier start of this upload ({datetime.fromtimestamp(began, UTC):%Y-%m-%d %H:%M} UTC) was never "
-            "answered, and no such upload is open; a new one starts. “cavatica uploads list” shows what is open."
+            f"answered, and {result}; a new one starts. “cavatica uploads list” shows what is open."
         )
         return None
 
