@@ -1,12 +1,22 @@
 """Answers that say what did not happen: the file arrives, or the same command finds it later."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import md5
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from engine_rig import KIB, Rig
 
+from cavatica_mock import Fault
 from cavatica_upload import UploadGone
+from cavatica_upload.errors import ApiError
+from cavatica_upload.plan import Part
+from cavatica_upload.sources import open_source
+from cavatica_upload.storage import PartTarget, Storage
 from tests.cli.drifting_proxy import Drift, DriftingProxy, Reply, failure, in_json
 
 COMPLETE = ("POST", "/upload/multipart/{id}/complete")
@@ -91,3 +101,100 @@ def test_failed_start_that_was_done(rig: Rig, proxy: DriftingProxy, code: int) -
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.calls["startUpload"] == 1
     assert rig.mock.uploads() == []
+
+
+@pytest.mark.parametrize("change", [{"created_on": "2016-06-30T00:00:00Z"}, {"created_on": "soon"}])
+def test_file_with_a_wrong_time_is_proved_by_its_bytes(rig: Rig, proxy: DriftingProxy, change: dict[str, str]) -> None:
+    """If the platform's times are wrong, the file of a lost completion is found by its bytes."""
+    path = rig.file(SIZE)
+
+    def with_other_time(page: dict[str, Any]) -> dict[str, Any]:
+        return {**page, "items": [{**item, **change} for item in page["items"]]}
+
+    proxy.lost = Drift(*COMPLETE, lambda _: None)
+    proxy.drift = Drift(*FILES, in_json(with_other_time))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_lost_start_if_uploads_are_not_listed(rig: Rig, proxy: DriftingProxy, status: int) -> None:
+    """If an answer to a start was lost and the platform lists no uploads, the next run starts a new upload."""
+    path = rig.file(SIZE)
+    rig.mock.faults.add(Fault("listUploads", "status", status=status, code=8001, times=None))
+    proxy.lost = Drift(*START, lambda _: None)
+    with pytest.raises(ApiError):
+        rig.upload(path, part_size=KIB)
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Answers each request with `status`, `headers` and `body`."""
+
+    protocol_version = "HTTP/1.1"
+    status = 200
+    headers_sent: tuple[tuple[str, str], ...] = ()
+    body = b""
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(self.status)
+        for name, value in self.headers_sent:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_GET = do_PUT = _answer  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def serving(**answer: Any) -> Iterator[str]:
+    """A server of its own, which always answers the same."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (_Server,), answer)) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("form", ['W/"{}"', ' w/ "{}" ', '"{}"', "{}"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_etag_that_a_proxy_changed(tmp_path: Path, form: str, times: int) -> None:
+    """An ETag that a proxy marked as weak or repeated is reported bare, once."""
+    content = b"ACGT"
+    path = tmp_path / "part"
+    path.write_bytes(content)
+    etag = md5(content).hexdigest()
+    source = open_source(path)
+    with serving(headers_sent=(("ETag", form.format(etag)),) * times) as url:
+        storage = Storage()
+        sent = storage.put(PartTarget("PUT", url), Part(1, 0, len(content)), source)
+        storage.close()
+    source.close()
+    assert sent.headers == {"ETag": etag}
+    assert sent.verified
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 206, "body": bytes(KIB), "headers_sent": (("Content-Range", "bytes 7-1030/3072"),)},
+        {"status": 200, "body": bytes(SIZE), "headers_sent": (("Content-Encoding", "gzip"),)},
+        {"status": 206, "body": bytes(KIB)},
+    ],
+)
+def test_download_of_other_bytes_proves_nothing(rig: Rig, proxy: DriftingProxy, answer: dict[str, Any]) -> None:
+    """If other bytes are sent than were requested, the file is not called somebody else's."""
+    path = rig.file(SIZE)
+    proxy.lost = Drift(*COMPLETE, lambda _: None)
+    with serving(**answer) as url:
+        proxy.drift = Drift("GET", "/files/{id}/download_info", in_json(lambda info: {**info, "url": url}))
+        with pytest.raises(UploadGone, match="cannot be proved"):
+            rig.upload(path, part_size=KIB)
+    proxy.drift = None
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == SIZE

@@ -203,25 +203,25 @@ def find_completed_file(
 
     `since` is the server's time of the completion, in epoch seconds. `before` are the IDs of the files that had the
     name before it, None if that is not known. `acted` means that the server answered with success. The file is compared
-    by time, size and these IDs, and by its bytes, because somebody else may have made a file at the same time. Returns
-    None if no file has the name; raises UploadGone if this upload did not make it, or if that cannot be proved.
+    by size and by its bytes. If they cannot be read whole, time and these IDs decide as well, because somebody else may
+    have made the file. Returns None if no file has the name; raises UploadGone if this upload did not make it, or if
+    that cannot be proved.
     """
     file = context.api.find_file(entry.destination, entry.name)
     if file is None:
         return None
     if file.size is None or file.created_on is None:
         file = context.api.get_file(file.id)
-    if (
-        str(file.type_).lower() == "folder"
-        or file.size not in (None, sum(part.size for part in parts.values()))
-        or (file.created_on is not None and epoch_seconds(file.created_on) < since - CLOCK_GRAIN)
-        or file.id in (before or ())
-    ):
+    size = sum(part.size for part in parts.values())
+    older = file.created_on is not None and epoch_seconds(file.created_on) < since - CLOCK_GRAIN
+    older = older or file.id in (before or ())
+    whole = file.size is not None and size <= READ_WHOLE
+    if str(file.type_).lower() == "folder" or file.size not in (None, size) or (older and not whole):
         raise gone(entry, file)
     same = _has_same_bytes(context, file, source, parts)
-    if same or (same is None and (acted or before is not None)):
-        return file
-    raise gone(entry, file, maybe_ours=same is None)
+    if same or (same is None and not older and (acted or before is not None)):
+        return file  # the same bytes are proof enough, even if a clock says otherwise
+    raise gone(entry, file, maybe_ours=same is None and not older)
 
 
 def gone(entry: Entry, file: FileDetails | None, *, maybe_ours: bool = False) -> UploadGone:
@@ -318,9 +318,13 @@ def _has_part(client: httpx.Client, url: str, source: Source, parts: Mapping[int
     part = parts[number]
     offset = sum(parts[before].size for before in parts if before < number)
     expected = part.md5 or md5_in(part.etag) or _md5(source.blocks(offset, part.size), part.size)
-    with client.stream("GET", url, headers={"Range": f"bytes={offset}-{offset + part.size - 1}"}) as answer:
-        if answer.status_code not in (200, 206) or (answer.status_code == 200 and offset):
-            raise LookupError(answer.status_code)
+    headers = {"Range": f"bytes={offset}-{offset + part.size - 1}", "Accept-Encoding": "identity"}
+    with client.stream("GET", url, headers=headers) as answer:
+        begins = answer.headers.get("Content-Range", "").lower().partition("-")[0].removeprefix("bytes").strip()
+        if answer.status_code == 200:
+            begins = "0"
+        if answer.status_code not in (200, 206) or begins != str(offset) or "Content-Encoding" in answer.headers:
+            raise LookupError(answer.status_code)  # not these bytes, which says nothing about the file
         return _md5(answer.iter_raw(), part.size) == expected
 
 
