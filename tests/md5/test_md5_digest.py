@@ -17,9 +17,9 @@ from md5_support import LIBRARY, WIDTHS, pattern
 from cavatica_upload import md5 as md5_package
 from cavatica_upload.errors import ConfigError
 from cavatica_upload.md5 import VARIABLE, PartDigest, _pool, implementation, new_digest
-from cavatica_upload.md5.lanes import ENOUGH, PATH, Job, LaneDigest, Library, Pool
+from cavatica_upload.md5.lanes import CHUNKS_TO_HASH, PATH, Job, LaneDigest, Library, Pool
 
-BLOCK = 4096
+CHUNK = 4096
 some_lanes = pytest.mark.parametrize("lanes", WIDTHS)
 widest = pytest.mark.parametrize("lanes", WIDTHS[-1:])
 
@@ -31,19 +31,19 @@ def choose_anew() -> Iterator[None]:
     _pool.cache_clear()
 
 
-def feed(part: PartDigest, blocks: list[bytes]) -> str:
-    """Hash blocks as a worker does."""
-    for block in blocks:
-        part.update(block)
+def feed(part: PartDigest, chunks: list[bytes]) -> str:
+    """Hash chunks as a worker does."""
+    for chunk in chunks:
+        part.update(chunk)
     return part.hexdigest()
 
 
-def feed_at_once(parts: list[PartDigest], blocks: list[list[bytes]]) -> list[str | None]:
+def feed_at_once(parts: list[PartDigest], chunks: list[list[bytes]]) -> list[str | None]:
     """Hash each part in its own thread."""
     taken: list[str | None] = [None] * len(parts)
 
     def work(number: int) -> None:
-        taken[number] = feed(parts[number], blocks[number])
+        taken[number] = feed(parts[number], chunks[number])
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(parts))]
     for thread in threads:
@@ -71,17 +71,17 @@ class Held(Library):
 @settings(max_examples=40)
 @given(
     parts=st.lists(
-        st.lists(st.one_of(st.just(BLOCK), st.sampled_from([0, 1, 63, 64, 65, 128]), st.integers(0, 3 * BLOCK))),
+        st.lists(st.one_of(st.just(CHUNK), st.sampled_from([0, 1, 63, 64, 65, 128]), st.integers(0, 3 * CHUNK))),
         min_size=1,
         max_size=20,
     )
 )
 def test_any_split_over_threads(lanes: int, parts: list[list[int]]) -> None:
-    """Any number of parts in blocks of any sizes, each fed by its own thread, have the MD5s of hashlib."""
+    """Any number of parts in chunks of any sizes, each fed by its own thread, have the MD5s of hashlib."""
     pool = Pool(LIBRARY, lanes)
-    blocks = [[pattern(size, number) for size in sizes] for number, sizes in enumerate(parts)]
-    taken = feed_at_once([LaneDigest(pool) for _ in parts], blocks)
-    assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
+    chunks = [[pattern(size, number) for size in sizes] for number, sizes in enumerate(parts)]
+    taken = feed_at_once([LaneDigest(pool) for _ in parts], chunks)
+    assert taken == [md5(b"".join(part)).hexdigest() for part in chunks]
 
 
 @pytest.mark.parametrize("forced", ["hashlib", ""])
@@ -92,9 +92,9 @@ def test_implementation_follows_the_environment(forced: str, monkeypatch: pytest
     lanes = LIBRARY is not None and not forced
     assert implementation() == ("lanes" if lanes else "hashlib")
     assert isinstance(new_digest(), LaneDigest if lanes else type(md5()))
-    blocks = [[pattern(BLOCK, number)] * 7 + [b"end"] for number in range(9)]
-    taken = feed_at_once([new_digest() for _ in blocks], blocks)
-    assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
+    chunks = [[pattern(CHUNK, number)] * 7 + [b"end"] for number in range(9)]
+    taken = feed_at_once([new_digest() for _ in chunks], chunks)
+    assert taken == [md5(b"".join(part)).hexdigest() for part in chunks]
 
 
 def test_hashlib_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,72 +121,72 @@ def test_an_unknown_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @widest
 def test_update_after_hexdigest(lanes: int) -> None:
-    """After hexdigest() more blocks may follow, and it returns the same if called twice."""
+    """After hexdigest() more chunks may follow, and it returns the same if called twice."""
     part, known = LaneDigest(Pool(LIBRARY, lanes)), md5()
-    for size in (0, 5, 64, 59, 1000, BLOCK):
+    for size in (0, 5, 64, 59, 1000, CHUNK):
         part.update(pattern(size))
         known.update(pattern(size))
         assert part.hexdigest() == part.hexdigest() == known.hexdigest()
 
 
 @widest
-def test_finishing_hashes_waiting_blocks_of_others(lanes: int) -> None:
-    """A digest that is finished also hashes a waiting block of each other digest."""
+def test_finishing_hashes_waiting_chunks_of_others(lanes: int) -> None:
+    """A digest that is finished also hashes a waiting chunk of each other digest."""
     pool = Pool(LIBRARY, lanes)
     first, second = LaneDigest(pool), LaneDigest(pool)
-    first.update(pattern(BLOCK, 1))
-    second.update(pattern(BLOCK, 2))
+    first.update(pattern(CHUNK, 1))
+    second.update(pattern(CHUNK, 2))
     assert len(first.waiting) == 1
     second.hexdigest()
     assert not first.waiting
-    assert first.hexdigest() == md5(pattern(BLOCK, 1)).hexdigest()
+    assert first.hexdigest() == md5(pattern(CHUNK, 1)).hexdigest()
 
 
 @some_lanes
 def test_full_lanes_are_hashed(lanes: int) -> None:
-    """If as many digests as lanes have a block each, all blocks are hashed."""
+    """If as many digests as lanes have a chunk each, all chunks are hashed."""
     pool = Pool(LIBRARY, lanes)
     parts = [LaneDigest(pool) for _ in range(lanes)]
     for part in parts:
-        part.update(pattern(BLOCK))
+        part.update(pattern(CHUNK))
     assert not any(part.waiting for part in parts)
 
 
 @widest
-def test_few_blocks_wait(lanes: int) -> None:
-    """A digest keeps only a few blocks, so memory is bounded."""
+def test_few_chunks_wait(lanes: int) -> None:
+    """A digest keeps only a few chunks, so memory is bounded."""
     part = LaneDigest(Pool(LIBRARY, lanes))
     for _ in range(50):
-        part.update(pattern(BLOCK))
-        assert len(part.waiting) < ENOUGH
+        part.update(pattern(CHUNK))
+        assert len(part.waiting) < CHUNKS_TO_HASH
 
 
 @widest
 def test_a_thread_waits_while_another_hashes(lanes: int) -> None:
-    """While its batch is hashed, a digest accepts a few more blocks and then blocks its thread."""
+    """While its batch is hashed, a digest accepts a few more chunks and then blocks its thread."""
     library = Held()
     pool = Pool(library, lanes)
     slow, other = LaneDigest(pool), LaneDigest(pool)
-    other.update(pattern(BLOCK))
+    other.update(pattern(CHUNK))
     returned = []
 
     def more() -> None:
         for number in range(20):
-            other.update(pattern(BLOCK))
+            other.update(pattern(CHUNK))
             returned.append(number)
 
-    hasher = threading.Thread(target=feed, args=(slow, [pattern(BLOCK)] * ENOUGH))
+    hasher = threading.Thread(target=feed, args=(slow, [pattern(CHUNK)] * CHUNKS_TO_HASH))
     hasher.start()
     assert library.begun.wait(60)
     feeder = threading.Thread(target=more)
     feeder.start()
-    while len(other.waiting) <= ENOUGH:
+    while len(other.waiting) <= CHUNKS_TO_HASH:
         assert feeder.is_alive()
-    assert len(returned) == ENOUGH - 1
+    assert len(returned) == CHUNKS_TO_HASH - 1
     library.go.set()
     hasher.join()
     feeder.join()
-    assert other.hexdigest() == md5(pattern(BLOCK) * 21).hexdigest()
+    assert other.hexdigest() == md5(pattern(CHUNK) * 21).hexdigest()
 
 
 @widest
@@ -194,12 +194,12 @@ def test_a_dropped_digest_is_freed(lanes: int) -> None:
     """A digest that is dropped is freed immediately, and the others continue."""
     pool = Pool(LIBRARY, lanes)
     gone = LaneDigest(pool)
-    gone.update(pattern(BLOCK))
+    gone.update(pattern(CHUNK))
     seen = weakref.ref(gone)
     del gone
     gc.collect()
     assert seen() is None
-    assert feed(LaneDigest(pool), [pattern(BLOCK)] * 9) == md5(pattern(BLOCK) * 9).hexdigest()
+    assert feed(LaneDigest(pool), [pattern(CHUNK)] * 9) == md5(pattern(CHUNK) * 9).hexdigest()
 
 
 @widest
@@ -208,21 +208,21 @@ def test_an_idle_digest_does_not_block_others(lanes: int) -> None:
     pool = Pool(LIBRARY, lanes)
     silent = [LaneDigest(pool) for _ in range(2 * lanes)]
     for part in silent:
-        part.update(pattern(BLOCK, 3))
-    blocks = [[pattern(BLOCK, number)] * 20 for number in range(4)]
-    taken = feed_at_once([LaneDigest(pool) for _ in blocks], blocks)
-    assert taken == [md5(b"".join(part)).hexdigest() for part in blocks]
-    assert {part.hexdigest() for part in silent} == {md5(pattern(BLOCK, 3)).hexdigest()}
+        part.update(pattern(CHUNK, 3))
+    chunks = [[pattern(CHUNK, number)] * 20 for number in range(4)]
+    taken = feed_at_once([LaneDigest(pool) for _ in chunks], chunks)
+    assert taken == [md5(b"".join(part)).hexdigest() for part in chunks]
+    assert {part.hexdigest() for part in silent} == {md5(pattern(CHUNK, 3)).hexdigest()}
 
 
 @widest
 def test_an_interrupt_before_the_hashing(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the thread that is about to hash loses no block, and no other thread hangs."""
+    """Ctrl-C in the thread that is about to hash loses no chunk, and no other thread hangs."""
     library = Library(PATH)
     pool = Pool(library, lanes)
     mine, others = LaneDigest(pool), LaneDigest(pool)
-    others.update(pattern(BLOCK, 1))
-    mine.update(pattern(BLOCK, 2))
+    others.update(pattern(CHUNK, 1))
+    mine.update(pattern(CHUNK, 2))
 
     def interrupted(jobs: list[Job], lanes: int = 0) -> None:
         raise KeyboardInterrupt
@@ -231,8 +231,8 @@ def test_an_interrupt_before_the_hashing(lanes: int, monkeypatch: pytest.MonkeyP
         patch.setattr(library, "advance", interrupted)
         with pytest.raises(KeyboardInterrupt):
             mine.hexdigest()
-    assert others.hexdigest() == md5(pattern(BLOCK, 1)).hexdigest()
-    assert mine.hexdigest() == md5(pattern(BLOCK, 2)).hexdigest()
+    assert others.hexdigest() == md5(pattern(CHUNK, 1)).hexdigest()
+    assert mine.hexdigest() == md5(pattern(CHUNK, 2)).hexdigest()
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ from cavatica_upload.errors import (
     WorkerFailed,
 )
 from cavatica_upload.events import PartRetried, PartSent
-from cavatica_upload.md5.lanes import ENOUGH
+from cavatica_upload.md5.lanes import CHUNKS_TO_HASH
 from cavatica_upload.plan import MIB, Part
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage import PartTarget, SentPart, Storage, Throttle
@@ -44,7 +44,7 @@ ATTEMPTS_BY_WORKERS = 3
 LARGEST_BLOCK = MIB  # larger ones save little CPU, keep memory, and make progress coarse on a slow network
 BLOCKS_TOGETHER = 24 * MIB  # the most in the blocks of all parts in flight; the rest of a process takes 45 MiB
 BLOCKS_SENT = 2  # of a part without MD5: one is sent, and the next is read
-BLOCKS_HASHED = ENOUGH + 1  # of a part with MD5: one is sent, and the others wait to be hashed together
+BLOCKS_HASHED = CHUNKS_TO_HASH + 1  # of a part with MD5: one is sent, and the others wait to be hashed together
 BLOCK_STEP = MIB // 16
 
 

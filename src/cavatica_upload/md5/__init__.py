@@ -15,11 +15,11 @@ VARIABLE = "CAVATICA_MD5"
 class PartDigest(Protocol):
     """The MD5 of one part; used by one thread at a time."""
 
-    def update(self, block: bytes, /) -> None:
-        """Take the next block of the part. May return before the block is hashed; the block is kept until then."""
+    def update(self, chunk: bytes, /) -> None:
+        """Add the next bytes of the part. May return before they are hashed; they are kept until then."""
 
     def hexdigest(self) -> str:
-        """Return the MD5 of all blocks so far, 32 lower-case hexadecimal digits. Waits until they are hashed."""
+        """Return the MD5 of all bytes so far, 32 lower-case hexadecimal digits. Waits until they are hashed."""
 
 
 def new_digest() -> PartDigest:

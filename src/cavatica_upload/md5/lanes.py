@@ -1,9 +1,10 @@
 """MD5 of several parts side by side, by compiled code (lanes.c) if it was built.
 
-The threads that send parts share the hashing; it has no thread of its own. A thread that adds a block continues to
-send. The thread that finds enough blocks waiting takes one of each digest and hashes them side by side. So the lanes
-are filled by as many digests as are busy, a single digest waits for no other, and nothing has to be stopped at exit.
-One thread hashes at a time: a second would split the lanes, and one hashes gigabytes a second.
+Each digest computes the MD5 of one part and gets it in chunks. A chunk waits until a thread hashes it. There are no
+threads for this: a thread that sends a part adds a chunk to its digest and continues to send. If enough chunks wait, it
+takes one of each digest and hashes them side by side. So the lanes are filled by as many digests as are busy, a single
+digest waits for no other, and nothing has to be stopped at exit. One thread hashes at a time: a second would split the
+lanes, and one hashes gigabytes a second.
 """
 
 import ctypes
@@ -20,11 +21,12 @@ BLOCK = 64
 PATH = Path(__file__).with_name("liblanes.so")
 """Where the build puts the library, on every system; no Python module has this name."""
 
-ENOUGH = 3
-"""If so many blocks of a digest wait, its thread hashes, or waits for the thread that hashes. By then the other digests
-have blocks, too. More blocks would be smaller, because all share the memory, and each costs switches of threads."""
-AGAIN = 2
-"""Waiting blocks of a digest at which its thread continues."""
+CHUNKS_TO_HASH = 3
+"""If this many chunks of a digest wait, its thread hashes, or waits for the thread that hashes. By then the other
+digests have chunks, too. More chunks would be smaller, because all share the memory, and each costs switches of
+threads."""
+CHUNKS_TO_CONTINUE = 2
+"""A thread that waits continues when this many chunks of its digest are left."""
 
 _START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 
@@ -70,7 +72,7 @@ class Library:
         pointers = (ctypes.c_void_p * len(jobs))(*map(ctypes.addressof, jobs))
         self._advance(pointers, len(jobs), lanes)
 
-    def is_right(self) -> bool:
+    def is_correct(self) -> bool:
         """Return whether it agrees with hashlib at every width; a wrong library would fail every upload."""
         messages = [bytes([number]) * (number * 23) for number in range(self.lanes)]
         expected = [md5(message, usedforsecurity=False).hexdigest() for message in messages]
@@ -85,12 +87,12 @@ class Library:
 
 
 def load(path: Path = PATH) -> Library | None:
-    """Return the library, or None if it was not built, is of another machine, or computes wrong MD5s."""
+    """Return the library, None if it was not built, is for another machine, or computes wrong MD5s."""
     try:
         library = Library(path)
     except (OSError, AttributeError):
         return None
-    return library if library.is_right() else None
+    return library if library.is_correct() else None
 
 
 class LaneDigest:
@@ -101,21 +103,21 @@ class LaneDigest:
         self._size = 0
         self._tail = b""
         self.job = Job()
-        self.waiting: deque[bytes] = deque()  # with the one that is being hashed; guarded by the pool's lock
+        self.waiting: deque[bytes] = deque()  # chunks, with the one that is being hashed; guarded by the pool's lock
         self.woken = threading.Condition(pool.lock)
 
-    def update(self, block: bytes) -> None:
-        """Add the next block of the part; it may be hashed later."""
-        data = self._tail + block if self._tail else block
+    def update(self, chunk: bytes) -> None:
+        """Add the next bytes of the part; they may be hashed later."""
+        data = self._tail + chunk if self._tail else chunk
         whole = len(data) - len(data) % BLOCK
         self._tail = data[whole:]
-        self._size += len(block)
+        self._size += len(chunk)
         if whole:
-            self._pool.put(self, data)
+            self._pool.add(self, data)
 
     def hexdigest(self) -> str:
-        """Return the MD5 of all blocks so far; more may follow."""
-        self._pool.settle(self)
+        """Return the MD5 of all bytes so far; more may follow."""
+        self._pool.finish(self)
         job = Job.from_buffer_copy(self.job)
         job.give(last_blocks(self._tail, self._size))
         self._pool.library.advance([job])
@@ -123,37 +125,38 @@ class LaneDigest:
 
 
 class Pool:
-    """The digests that have blocks to hash, at most `lanes` of them side by side (0: the fastest number)."""
+    """The digests that have chunks to hash, at most `lanes` of them side by side (0: the fastest number)."""
 
     def __init__(self, library: Library, lanes: int = 0) -> None:
         self.library = library
         self.lock = threading.Lock()
         self._lanes = lanes or library.lanes
-        self._hashing = False
-        # Digests with blocks that nobody hashes yet, the longest waiting first. Weak references, so that the digest of
-        # an attempt that failed is freed with its blocks.
+        self._hashing = False  # whether a thread hashes now
+        # Digests with chunks that no thread hashes yet, the longest waiting first. Weak references, so that the digest
+        # of an attempt that failed is freed with its chunks.
         self._ready: dict[int, weakref.ref[LaneDigest]] = {}
-        self._sleepers: dict[LaneDigest, int] = {}  # digests whose threads sleep until so few blocks wait
+        self._sleeping: dict[LaneDigest, int] = {}  # digests whose threads sleep, until at most this many chunks wait
 
-    def put(self, digest: LaneDigest, data: bytes) -> None:
-        """Add the whole blocks of `data` to a digest. Hashes if enough blocks wait, sleeps if too many do."""
+    def add(self, digest: LaneDigest, chunk: bytes) -> None:
+        """Add a chunk to a digest. Hashes if enough chunks wait, sleeps if too many do."""
         with self.lock:
-            digest.waiting.append(data)
-            self._offer(digest)
+            digest.waiting.append(chunk)
+            self._mark_ready(digest)
             try:
                 while True:
                     count = len(digest.waiting)
-                    if not self._hashing and (count >= ENOUGH or (count and len(self._ready) >= self._lanes)):
+                    enough = count >= CHUNKS_TO_HASH or (count > 0 and len(self._ready) >= self._lanes)
+                    if enough and not self._hashing:
                         self._hash(digest)
-                    elif count > ENOUGH:
-                        self._sleep(digest, AGAIN)
+                    elif count > CHUNKS_TO_HASH:
+                        self._sleep(digest, CHUNKS_TO_CONTINUE)
                     else:
                         return
             finally:
-                self._wake_next()
+                self._wake_one()
 
-    def settle(self, digest: LaneDigest) -> None:
-        """Return when all blocks of a digest are hashed."""
+    def finish(self, digest: LaneDigest) -> None:
+        """Return when all chunks of a digest are hashed."""
         with self.lock:
             try:
                 while digest.waiting:
@@ -162,34 +165,17 @@ class Pool:
                     else:
                         self._hash(digest)
             finally:
-                self._wake_next()
+                self._wake_one()
 
     # The lock is held
 
-    def _offer(self, digest: LaneDigest) -> None:
+    def _mark_ready(self, digest: LaneDigest) -> None:
         if digest.waiting and not digest.job.blocks:
             self._ready[id(digest)] = weakref.ref(digest)  # may replace a freed digest that had the same id
 
-    def _sleep(self, digest: LaneDigest, until: int) -> None:
-        self._sleepers[digest] = until
-        try:
-            digest.woken.wait()
-        finally:
-            self._sleepers.pop(digest, None)
-
-    def _wake_next(self) -> None:
-        """Let a sleeping thread hash, if nobody does."""
-        if not self._hashing and self._sleepers:
-            next(iter(self._sleepers)).woken.notify()
-
     def _hash(self, digest: LaneDigest) -> None:
-        """Hash a block of this digest and of as many others as fit, without the lock."""
-        batch = [digest]
-        del self._ready[id(digest)]
-        while self._ready and len(batch) < self._lanes:
-            other = self._ready.pop(next(iter(self._ready)))()
-            if other is not None:
-                batch.append(other)
+        """Hash a chunk of this digest and of as many others as fit; the lock is free meanwhile."""
+        batch = self._take_batch(digest)
         for member in batch:
             member.job.give(member.waiting[0])
         self._hashing = True
@@ -200,10 +186,37 @@ class Pool:
             self.lock.acquire()
             self._hashing = False
             for member in batch:
-                if not member.job.blocks:  # if not, an interrupt came first, and the block still waits
-                    member.waiting.popleft()
-                member.job.give(b"")
-                self._offer(member)
-                if len(member.waiting) <= self._sleepers.get(member, -1):
-                    del self._sleepers[member]
-                    member.woken.notify()
+                self._end_of_hashing(member)
+
+    def _take_batch(self, digest: LaneDigest) -> list[LaneDigest]:
+        """Return this digest and others that are ready, at most one for each lane; they are then not ready."""
+        batch = [digest]
+        del self._ready[id(digest)]
+        while self._ready and len(batch) < self._lanes:
+            other = self._ready.pop(next(iter(self._ready)))()
+            if other is not None:
+                batch.append(other)
+        return batch
+
+    def _end_of_hashing(self, digest: LaneDigest) -> None:
+        """Drop the chunk that was hashed, and wake the thread of the digest if few enough are left."""
+        if not digest.job.blocks:  # if some are left, an interrupt came first, and the chunk still waits
+            digest.waiting.popleft()
+        digest.job.give(b"")
+        self._mark_ready(digest)
+        if len(digest.waiting) <= self._sleeping.get(digest, -1):
+            del self._sleeping[digest]
+            digest.woken.notify()
+
+    def _sleep(self, digest: LaneDigest, until: int) -> None:
+        """Sleep until at most `until` chunks of the digest wait, or its thread should hash."""
+        self._sleeping[digest] = until
+        try:
+            digest.woken.wait()
+        finally:
+            self._sleeping.pop(digest, None)
+
+    def _wake_one(self) -> None:
+        """Let a sleeping thread hash, if no thread does."""
+        if not self._hashing and self._sleeping:
+            next(iter(self._sleeping)).woken.notify()
