@@ -38,6 +38,20 @@ def bare(etag: object) -> Any:
     return etag.strip('"') if isinstance(etag, str) else etag
 
 
+def stored_etag(grant: dict[str, Any], answer: Answer) -> str:
+    """The bare ETag of bytes that storage took as their part URL says. Raises Broken."""
+    codes = [codes for holder in (grant, grant["report"]) if (codes := holder.get("success_codes"))]
+    if any(answer.status not in each for each in codes or [[200]]):
+        raise answer.broken("put", f"expected a success code of the part URL from storage; it names {codes or [200]}")
+    wanted = {name.lower() for name in grant["report"]["headers"]}
+    if missing := wanted - answer.headers.keys():
+        raise answer.broken("report_headers", f"storage does not send what is to be reported: {sorted(missing)}")
+    etag = answer.headers.get("etag", "")
+    if etag and "etag" not in wanted:
+        raise answer.broken("report_headers", "the part URL does not name the ETag, which a report needs")
+    return str(bare(etag))
+
+
 @attrs.define(eq=False)
 class KnownUpload:
     """An upload that the server answered for, and where it goes.
@@ -194,10 +208,8 @@ class KnownUploads:
         if grant is None:
             grant = self.api.call("getPartUrl", upload_id=upload.id, part_number=number).expect(200).json()
         answer = self.api.put(grant, upload.content(number))
-        if answer.status not in (grant["report"].get("success_codes") or grant.get("success_codes") or [200]):
-            raise answer.broken("put", "storage refused the bytes of a part")
+        upload.etags[number] = stored_etag(grant, answer)
         upload.stored[number] = upload.content(number)
-        upload.etags[number] = bare(answer.headers.get("etag", ""))
         return upload.etags[number]
 
     def put_all(self, upload: KnownUpload) -> None:

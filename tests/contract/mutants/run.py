@@ -27,7 +27,10 @@ TIMEOUT: Final = 240.0  # seconds; a mutant that takes longer is stuck
 OWN_ONLY: Final = frozenset({"dots_climb", "slashes_are_decoded", "names_are_trimmed"})
 
 # One or two of each kind, each caught within seconds: what `make test` has time for.
-SMOKE: Final = ("missing_key", "strangers_may_look", "bulk_in_pieces", "total_of_the_page", "downloads_are_cut")
+SMOKE: Final = (
+    "missing_key", "strangers_may_look", "bulk_in_pieces", "total_of_the_page", "downloads_are_cut",
+    "success_of_another_status", "nothing_to_report",
+)  # fmt: skip
 Behind = Callable[[Target], contextlib.AbstractContextManager[Target]]
 
 

@@ -82,6 +82,24 @@ def expired_from_the_start(shown: Any) -> Any:
     return {**shown, "expires": "2016-06-30T00:00:00Z"}
 
 
+@document("getPartUrl")
+def success_of_another_status(shown: Any) -> Any:
+    """A part URL names a success code that storage does not answer."""
+    return {**shown, "success_codes": [201]}
+
+
+@document("getPartUrl")
+def nothing_to_report(shown: Any) -> Any:
+    """A part URL does not say that the ETag has to be reported."""
+    return {**shown, "report": {**shown["report"], "headers": []}}
+
+
+@document("getPartUrl")
+def more_to_report(shown: Any) -> Any:
+    """A part URL names a header that storage does not send."""
+    return {**shown, "report": {**shown["report"], "headers": ["ETag", "x-amz-version-id"]}}
+
+
 @request()
 def storage_flips_a_bit(ask: Ask) -> Ask:
     """Storage keeps other bytes than it received."""
