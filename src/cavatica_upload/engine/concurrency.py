@@ -196,8 +196,8 @@ class Concurrency:
 class Slots:
     """Makes the workers keep to the limit of parts in flight.
 
-    A worker holds a part, requests its URL, and waits for a slot to send it. Some more parts are held than may be sent,
-    so that a free slot is used immediately. A part that waits for its next attempt does not count.
+    A worker holds a part, requests its URL, and waits for a slot to send it. More parts are held than may be sent, so
+    that a free slot is used immediately. A part that waits for its next attempt does not count.
     """
 
     def __init__(self, concurrency: Concurrency) -> None:
@@ -205,28 +205,9 @@ class Slots:
         self._changed = threading.Condition()
         self._held = 0
         self._sending = 0
-        self._queue: list[object] = []  # those that wait for a slot; the first of them gets it
+        self._waiting: list[object] = []  # tickets of those that wait for a slot; the first gets it
         self.pausing = 0
         """Parts that failed and wait for the next attempt."""
-
-    @property
-    def most_sending(self) -> int:
-        """The most parts that are being sent or may be soon; takes no lock."""
-        return max(self.concurrency.limit, self._sending)
-
-    @property
-    def overfull(self) -> bool:
-        """Whether more parts are held than may be, because the limit has shrunk; takes no lock."""
-        return self._held > self._most_held
-
-    @property
-    def _most_held(self) -> int:
-        return self.concurrency.limit + min(self.concurrency.limit, HELD_AHEAD)
-
-    def wake(self) -> None:
-        """Let all waiting workers check again, after the limit or what is wanted has changed."""
-        with self._changed:
-            self._changed.notify_all()
 
     @contextlib.contextmanager
     def holding(self, wanted: Callable[[], bool]) -> Iterator[None]:
@@ -246,12 +227,12 @@ class Slots:
         """Wait for a slot in turn, then take it. Raises Interrupted if the part is not `wanted`."""
         with self._changed:
             ticket = object()
-            self._queue.append(ticket)
+            self._waiting.append(ticket)
             try:
-                self._wait(wanted, lambda: self._queue[0] is ticket and self._sending < self.concurrency.limit)
+                self._wait(wanted, lambda: self._waiting[0] is ticket and self._sending < self.concurrency.limit)
                 self._sending += 1
             finally:
-                self._queue.remove(ticket)
+                self._waiting.remove(ticket)
                 self._changed.notify_all()
         try:
             yield
@@ -273,6 +254,25 @@ class Slots:
                 self._held += 1
         if not wanted():
             raise Interrupted.while_waiting("another try")
+
+    @property
+    def most_sending(self) -> int:
+        """The most parts that are being sent or may be soon; takes no lock."""
+        return max(self.concurrency.limit, self._sending)
+
+    @property
+    def overfull(self) -> bool:
+        """Whether more parts are held than may be, because the limit has shrunk; takes no lock."""
+        return self._held > self._most_held
+
+    @property
+    def _most_held(self) -> int:
+        return self.concurrency.limit + min(self.concurrency.limit, HELD_AHEAD)
+
+    def wake(self) -> None:
+        """Let all waiting workers check again, after the limit or what is wanted has changed."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _wait(self, wanted: Callable[[], bool], free: Callable[[], bool]) -> None:
         self._changed.wait_for(lambda: not wanted() or free())
