@@ -99,8 +99,8 @@ def place(api: ApiClient, model: Model, where: str, query: Mapping[str, str], li
         same(answer, "listed_files", seen, right)
 
 
-def file(api: ApiClient, known: File) -> None:
-    """The details of a file or folder."""
+def file(api: ApiClient, known: File) -> dict[str, Any]:
+    """The details of a file or folder, which are returned."""
     answer = api.call("getFile", file_id=known.id).expect(200)
     shown = answer.json()
     same(answer, "file_id", shown["id"], known.id)
@@ -112,6 +112,8 @@ def file(api: ApiClient, known: File) -> None:
         same(answer, "file_metadata", kept, known.metadata)
     if known.content is not None and "tags" in shown:
         same(answer, "file_tags", shown["tags"], known.tags)
+    details: dict[str, Any] = shown
+    return details
 
 
 def content(api: ApiClient, known: File) -> None:

@@ -226,7 +226,12 @@ class Uploads(RuleBasedStateMachine):
         asserts.same(answer, "completed_size", made["size"], len(content))
         over = self.model.named(known.place, known.name)
         file = self.model.completed(known, made["id"], content)
-        asserts.file(self.api, file)
+        if made.get("project") is not None:
+            asserts.same(answer, "completed_project", made["project"], self.context.target.project)
+        shown = asserts.file(self.api, file)
+        for key in ("project", "parent", "created_on"):
+            if None not in (made.get(key), shown.get(key)):
+                asserts.same(answer, "completed_and_detail", made[key], shown[key])
         asserts.content(self.api, file)
         asserts.gone(self.api.call("getUpload", upload_id=known.id))
         if over is not None:

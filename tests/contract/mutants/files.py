@@ -243,3 +243,15 @@ def broken_json_is_mended(ask: Ask) -> Ask:
 def a_hundred_and_one_edits(sent: Any) -> Any:
     """More than 100 files can be edited in one call."""
     return {"items": sent["items"][:100]} if len(sent.get("items") or ()) == 101 else sent
+
+
+@document("getFile")
+def project_of_another(shown: Any) -> Any:
+    """The details of a file name another project."""
+    return {**shown, "project": "somebody/else"} if shown.get("project") else shown
+
+
+@document("completeUpload", 201)
+def created_long_ago(shown: Any) -> Any:
+    """A completed file is said to be from 2016."""
+    return {**shown, "created_on": "2016-06-30T00:00:00Z"}
