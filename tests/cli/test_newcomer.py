@@ -15,7 +15,7 @@ from test_terminal import COLOUR, Terminal
 from cavatica_mock import Fault
 from cavatica_upload.cli.messages import hint_of, message_of
 from cavatica_upload.cli.output import table
-from cavatica_upload.errors import FileChanged, NotFound
+from cavatica_upload.errors import FileChanged, NotFound, SourceError
 
 TO = ("--project", PROJECT)
 
@@ -88,6 +88,8 @@ def test_hints_of_the_command_line_hold_no_python() -> None:
     """Hints of the command line leave out what only a Python program can do."""
     error = FileChanged("a.bam changed.", 'Run it with --yes (changed="restart" in Python): it is uploaded anew.')
     assert hint_of(error) == "Run it with --yes: it is uploaded anew."
+    other = SourceError(". is a folder.", "Upload it with --recursive (requests_for() in Python).")
+    assert hint_of(other) == "Upload it with --recursive."
 
 
 def test_regular_expressions_of_the_server_are_not_shown() -> None:

@@ -112,7 +112,7 @@ _OPERATIONS = {  # what an operation of the API does
 }
 _OPERATION = re.compile(rf"\b({'|'.join(_OPERATIONS)}) failed\b")
 _PATTERN = re.compile(r' does not match "\^[^"]*"')
-_IN_PYTHON = re.compile(r" \([^)]* in Python\)")
+_IN_PYTHON = re.compile(r" \((?:[^()]|\(\))* in Python\)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
