@@ -1,8 +1,10 @@
 """On a terminal: bars, colours, Ctrl-C as it is typed, and questions."""
 
+import io
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 from cli_machine import PROJECT, Machine
 
 from cavatica_mock import Fault
+from cavatica_upload.cli.signals import Signals, ask
 
 TO = ("--project", PROJECT)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -142,6 +145,29 @@ def test_ctrl_c_at_the_question_about_a_changed_file(machine: Machine) -> None:
     terminal.type("\x03")
     assert terminal.close() == 130
     assert "To resume: cavatica upload a.bam" in COLOUR.sub("", terminal.seen)
+
+
+def test_ctrl_c_while_a_question_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ctrl-C in the moment in which a question appears during an upload interrupts it."""
+    (tmp_path / "answer").write_text("y\n")
+    signals = Signals()
+    cancelled: list[bool] = []
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return len(text)
+
+    with (tmp_path / "answer").open() as keyboard, signals.handled():
+        monkeypatch.setattr("cavatica_upload.cli.signals.SIGNALS", signals)
+        monkeypatch.setattr(sys, "stdin", keyboard)
+        monkeypatch.setattr(sys, "stderr", Screen())
+        with (
+            signals.stopping(cancelled.append, 10.0, lambda _text: None),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            ask("Go on?")
+    assert cancelled == []
 
 
 def test_ctrl_c_at_a_typed_standard_input(machine: Machine) -> None:

@@ -69,10 +69,12 @@ SIGNALS = Signals()
 
 def ask(question: str) -> bool:
     """Ask on standard error; only y and yes agree. Ctrl-C raises KeyboardInterrupt, also during an upload."""
-    sys.stderr.write(f"{question} [y/N]: ")
-    sys.stderr.flush()
     stop, SIGNALS.stop = SIGNALS.stop, None
     try:
+        if SIGNALS.count:  # a signal that came just before
+            raise KeyboardInterrupt
+        sys.stderr.write(f"{question} [y/N]: ")
+        sys.stderr.flush()
         while not select.select([sys.stdin], [], [], 0.2)[0]:  # a signal just before a read would go unnoticed in it
             pass
         return sys.stdin.readline().strip().lower() in ("y", "yes")
