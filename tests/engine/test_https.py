@@ -147,10 +147,11 @@ def test_this_machine_is_reached_without_a_proxy(rig: Rig, monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("trusted")
 def test_proxy_that_refuses_is_reported(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a proxy refuses the credentials, the error names the variables, but not the password."""
+    """If a proxy refuses the password, it is not tried again; the error names the variables, but not the password."""
     with ConnectProxy(credentials="other:one") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
         with pytest.raises(CavaticaError, match="proxy") as caught:
             rig.upload(rig.file(1), uploader={"endpoint": behind_a_proxy(rig)})
+    assert proxy.read.count(b"CONNECT") == 1
     assert "HTTPS_PROXY" in str(caught.value.hint)
     assert "open-sesame" not in f"{caught.value!r} {caught.value.hint} {rig.events}"

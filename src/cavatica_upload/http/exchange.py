@@ -74,7 +74,8 @@ def describe_failure(error: httpx.RequestError, url: httpx.URL) -> TransportFail
             return TransportFailure("no free connection in time", maybe_acted=False)
         case httpx.ProxyError():
             reason = f"the proxy did not connect to {host} ({text})"
-            return TransportFailure(reason, maybe_acted=False, hint=CHECK_PROXY)
+            wrong_password = text.startswith("407")
+            return TransportFailure(reason, maybe_acted=False, permanent=wrong_password, hint=CHECK_PROXY)
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
             return TransportFailure(f"the request cannot be sent ({text})", maybe_acted=False, permanent=True)
         case httpx.ReadTimeout():
