@@ -60,15 +60,25 @@ class AsyncApi:
         self._client = client
         self._drifts = drifts
 
-    async def _call(self, request: dict[str, Any], read: Callable[[Answer], T]) -> T:
-        response = self._client().request(**request, extensions={AS_IT_CAME: True})
+    async def _call(
+        self, read: Callable[[Answer], T], request: Callable[P, dict[str, Any]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Make a call. Raises UsageError for an ID or a name that is not Unicode text."""
+        try:
+            made = request(*args, **kwargs)
+        except UnicodeError as error:
+            raise UsageError(
+                "An ID or a name cannot be sent: it holds characters that are not Unicode text.",
+                "Give the ID as the platform shows it.",
+            ) from error
+        response = self._client().request(**made, extensions={AS_IT_CAME: True})
         answer: Answer = (response if isinstance(response, httpx.Response) else await response).extensions[ANSWER]
         self._drifts.note(answer)
         return read(answer)
 
     async def _items(self, request: Callable[[int], dict[str, Any]], pages: records.Pages[Item]) -> AsyncIterator[Item]:
         while not pages.over:
-            for item in await self._call(request(pages.offset), pages.take):
+            for item in await self._call(pages.take, request, pages.offset):
                 yield item
 
     # Uploads
@@ -92,33 +102,38 @@ class AsyncApi:
             part_size=UNSET if part_size is None else part_size,
             md5=md5 or UNSET,
         )
-        request = _request(start_upload._get_kwargs, body=body, overwrite=True if overwrite else UNSET)
-        return await self._call(request, records.read_started_upload)
+        return await self._call(
+            records.read_started_upload, start_upload._get_kwargs, body=body, overwrite=True if overwrite else UNSET
+        )
 
     def list_uploads(self) -> AsyncIterator[records.UploadSummary]:
         """Yield the uploads that are open on the server, requesting pages as they are needed."""
         return self._items(
-            lambda offset: _request(list_uploads._get_kwargs, limit=PAGE, offset=offset),
+            lambda offset: list_uploads._get_kwargs(limit=PAGE, offset=offset),
             records.Pages(records.read_upload_summary, lambda upload: upload.upload_id),
         )
 
     async def get_upload(self, upload_id: str, list_parts: bool = False) -> records.Upload:
         """Return an open upload, with the parts reported so far if `list_parts`. Raises UploadGone."""
-        request = _request(get_upload._get_kwargs, upload_id, list_parts=True if list_parts else UNSET)
-        return await self._call(request, lambda answer: records.read_upload(answer, upload_id))
+        return await self._call(
+            lambda answer: records.read_upload(answer, upload_id),
+            get_upload._get_kwargs,
+            upload_id,
+            list_parts=True if list_parts else UNSET,
+        )
 
     async def get_part_url(self, upload_id: str, number: int) -> records.PartUrl:
         """Return where and how to send the bytes of a part (from 1)."""
-        return await self._call(_request(get_part_url._get_kwargs, upload_id, number), records.read_part_url)
+        return await self._call(records.read_part_url, get_part_url._get_kwargs, upload_id, number)
 
     async def report_part(self, upload_id: str, report: models.PartReport) -> None:
         """Report to the API what storage answered to one part."""
-        await self._call(_request(report_uploaded_part._get_kwargs, upload_id, body=report), records.nothing)
+        await self._call(records.nothing, report_uploaded_part._get_kwargs, upload_id, body=report)
 
     async def report_parts(self, upload_id: str, reports: Iterable[models.PartReport]) -> None:
         """Report to the API what storage answered to many parts, in one call."""
         body = models.PartReportList(parts=list(reports))
-        await self._call(_request(report_uploaded_parts._get_kwargs, upload_id, body=body), records.nothing)
+        await self._call(records.nothing, report_uploaded_parts._get_kwargs, upload_id, body=body)
 
     async def complete_upload(self, upload_id: str, reports: Iterable[models.PartReport] = ()) -> records.CompletedFile:
         """Complete an upload, reporting what is not yet reported, and return the file. Raises CompleteRefused.
@@ -128,37 +143,34 @@ class AsyncApi:
         """
         parts = list(reports)
         body = models.CompleteUploadRequest(parts=parts) if parts else UNSET
-        return await self._call(
-            _request(complete_upload._get_kwargs, upload_id, body=body), records.read_completed_file
-        )
+        return await self._call(records.read_completed_file, complete_upload._get_kwargs, upload_id, body=body)
 
     async def abort_upload(self, upload_id: str) -> None:
         """Abort an upload; storage deletes its parts. Raises UploadGone for one that is not open."""
-        await self._call(_request(abort_upload._get_kwargs, upload_id), records.nothing)
+        await self._call(records.nothing, abort_upload._get_kwargs, upload_id)
 
     # Files and folders
 
     async def get_file(self, file_id: str) -> records.FileDetails:
         """Return a file or a folder."""
         found = await self._call(
-            _request(get_file._get_kwargs, file_id), lambda answer: records.read_file_details(answer.json, file_id)
+            lambda answer: records.read_file_details(answer.json, file_id), get_file._get_kwargs, file_id
         )
         return found or records.FileDetails(id=file_id)
 
     async def get_download_url(self, file_id: str) -> str:
         """Return a signed URL of a file's bytes; whoever has it can read them."""
-        return await self._call(_request(get_download_info._get_kwargs, file_id), records.read_url)
+        return await self._call(records.read_url, get_download_info._get_kwargs, file_id)
 
     async def delete_file(self, file_id: str) -> None:
         """Delete a file or an empty folder."""
-        await self._call(_request(delete_file._get_kwargs, file_id), records.nothing)
+        await self._call(records.nothing, delete_file._get_kwargs, file_id)
 
     def list_files(self, destination: Destination | str, name: str | None = None) -> AsyncIterator[records.FileDetails]:
         """Yield the files and folders at a destination; only those with this name, if one is given."""
         place = destination_of(destination)
         return self._items(
-            lambda offset: _request(
-                list_files._get_kwargs,
+            lambda offset: list_files._get_kwargs(
                 project=place.project or UNSET,
                 parent=place.parent or UNSET,
                 name=UNSET if name is None else [name],
@@ -178,7 +190,7 @@ class AsyncApi:
     def list_folder(self, folder_id: str) -> AsyncIterator[records.FileDetails]:
         """Yield the files and folders in a folder."""
         return self._items(
-            lambda offset: _request(list_folder._get_kwargs, folder_id, limit=PAGE, offset=offset),
+            lambda offset: list_folder._get_kwargs(folder_id, limit=PAGE, offset=offset),
             records.Pages(records.read_file_details, lambda file: file.id),
         )
 
@@ -187,8 +199,9 @@ class AsyncApi:
         place = destination_of(destination)
         project, parent = place.project or UNSET, place.parent or UNSET
         body = models.CreateFolderRequest(name=name, type_="folder", project=project, parent=parent)
-        request = _request(create_folder._get_kwargs, body=body)
-        folder = await self._call(request, lambda answer: records.read_file_details(answer.json))
+        folder = await self._call(
+            lambda answer: records.read_file_details(answer.json), create_folder._get_kwargs, body=body
+        )
         folder = folder or await self.find_file(place, name)
         if folder is None:
             raise UnexpectedAnswer(
@@ -203,9 +216,7 @@ class AsyncApi:
         """Merge metadata into up to 100 files and set tags. Return an error for each file, or None if it succeeded."""
         body = models.EditFilesRequest(items=[_edit_item(edit) for edit in edits])
         ids = [edit.file_id for edit in edits]
-        results = await self._call(
-            _request(edit_files._get_kwargs, body=body), lambda answer: records.read_edits(answer, ids)
-        )
+        results = await self._call(lambda answer: records.read_edits(answer, ids), edit_files._get_kwargs, body=body)
         errors: list[CavaticaError | None] = []
         for edit, result in zip(edits, results, strict=True):
             if isinstance(result, CavaticaError):
@@ -220,23 +231,12 @@ class AsyncApi:
         """Return a project, given as owner/name."""
         owner, _, name = str(Destination(project=project)).partition("/")
         return await self._call(
-            _request(get_project._get_kwargs, owner, name), lambda answer: records.read_project(answer, project)
+            lambda answer: records.read_project(answer, project), get_project._get_kwargs, owner, name
         )
 
     async def get_rate_limit(self) -> records.RateLimit:
         """Return the number of calls left; this call is not counted."""
-        return await self._call(_request(get_rate_limit._get_kwargs), records.read_rate_limit)
-
-
-def _request(build: Callable[P, dict[str, Any]], *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
-    """Build a request; raises UsageError for an ID or a name that is not Unicode text."""
-    try:
-        return build(*args, **kwargs)
-    except UnicodeError as error:
-        raise UsageError(
-            "An ID or a name cannot be sent: it holds characters that are not Unicode text.",
-            "Give the ID as the platform shows it.",
-        ) from error
+        return await self._call(records.read_rate_limit, get_rate_limit._get_kwargs)
 
 
 def _edit_item(edit: FileEdit) -> models.FileEdit:
