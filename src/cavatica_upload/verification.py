@@ -166,6 +166,11 @@ class ReceiptIndex:
                 yield receipt
 
 
+def reason_to_skip(receipt: Receipt) -> str:
+    """Return why a file that `ReceiptIndex.find` has found is not sent again, as a sentence."""
+    return f"It was uploaded at {receipt.finished} and is unchanged since."
+
+
 def compare_with_receipt(receipt: Receipt, source: str, notice: Callable[[str], object]) -> bool | None:
     """Return whether a file on disk is the one of the receipt; None if that cannot be proved.
 

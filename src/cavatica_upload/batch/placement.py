@@ -17,7 +17,7 @@ from cavatica_upload.events import Event, Notice, UploadFailed, UploadSkipped
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import FileEdit, Outcome, UploadRequest
 from cavatica_upload.sources import is_url
-from cavatica_upload.verification import ReceiptIndex
+from cavatica_upload.verification import ReceiptIndex, reason_to_skip
 
 PAGE = 100
 """Names in a page of a list; one call lists a smaller folder completely."""
@@ -69,7 +69,7 @@ class Placement:
         placed = attrs.evolve(request, destination=folder, regular=request.regular or size is not None)
         if receipt is None:
             return placed
-        reason = f"It was uploaded at {receipt.finished} and is unchanged since."
+        reason = reason_to_skip(receipt)
         self._emit(UploadSkipped(request.key, reason, receipt=receipt))
         return Outcome(placed, receipt=receipt, skipped=reason)
 

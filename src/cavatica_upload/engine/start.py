@@ -25,7 +25,7 @@ from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.local import Source
 from cavatica_upload.timing import CLOCK_GRAIN, epoch_seconds
-from cavatica_upload.verification import ReceiptIndex, compare_with_receipt
+from cavatica_upload.verification import ReceiptIndex, compare_with_receipt, reason_to_skip
 
 STARTS = 5  # the most attempts; the second that ends without an error code of the platform is the last
 RENAMES = 1000
@@ -124,7 +124,7 @@ class Start:
                 notice=self._say,
             )
             if receipt is not None:
-                raise SkippedFile(f"It was uploaded at {receipt.finished} and is unchanged since.", receipt)
+                raise SkippedFile(reason_to_skip(receipt), receipt)
         if self.request.if_exists == "skip":
             self._skip(there or self._find(name), name, index)
 
