@@ -227,8 +227,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 
     Columns that do not fit into `width` are on further lines of the row, indented. The last one may be of any width.
     """
+    from rich.cells import cell_len
+
     shown = [list(headers), *([visible(cell) for cell in row] for row in rows)]
-    widths = [max(_cells(row[column]) for row in shown) for column in range(len(headers))]
+    widths = [max(cell_len(row[column]) for row in shown) for column in range(len(headers))]
     groups: list[list[int]] = [[]]
     for column in range(len(headers)):
         indent = 2 if len(groups) > 1 else 0
@@ -238,17 +240,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
         groups[-1].append(column)
     return [
         ("  " if at else "")
-        + "  ".join(row[column] + " " * (widths[column] - _cells(row[column])) for column in group).rstrip()
+        + "  ".join(row[column] + " " * (widths[column] - cell_len(row[column])) for column in group).rstrip()
         for row in shown
         for at, group in enumerate(groups)
     ]
-
-
-def _cells(text: str) -> int:
-    """Return how many columns of a terminal a text takes: Chinese and Japanese characters take two each."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
 
 
 _LOGGER = logging.getLogger("cavatica_upload")
