@@ -164,30 +164,27 @@ toolbox: $(TOOLBOX)  ## Set up the pinned tools for openapi.yaml, on Node from P
 $(TOOLBOX): tools/toolbox tools/package-lock.json tools/requirements.txt tools/node.txt tools/openapi-generator.txt
 	@PYTHON=$(PYTHON) tools/toolbox
 
-lock: install  ## Update requirements.lock
-	pip install --quiet --disable-pip-version-check uv==$(UV)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
-	    --no-header --no-emit-index-url --no-emit-find-links --no-emit-package cavatica-client -o requirements.lock
+# Every lock is for all systems, with hashes, and without addresses of indexes.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-header \
+    --no-emit-index-url --no-emit-find-links --no-emit-package cavatica-client
 
-toolbox-lock: install  ## Update the locks of the toolbox
-	pip install --quiet --disable-pip-version-check uv==$(UV)
+.uv: install
+	@pip install --quiet --disable-pip-version-check uv==$(UV)
+
+lock: .uv  ## Update requirements.lock
+	$(LOCK) pyproject.toml --extra dev -o requirements.lock
+
+toolbox-lock: .uv  ## Update the locks of the toolbox
 	for list in requirements node openapi-generator; do \
-	    uv pip compile tools/$$list.in --universal --python-version 3.11 --generate-hashes --upgrade --quiet --no-header \
-	        --no-annotate --no-emit-index-url --no-emit-find-links -o tools/$$list.txt || exit 1; done
+	    $(LOCK) tools/$$list.in --no-annotate -o tools/$$list.txt || exit 1; done
 	rm -f tools/package-lock.json && cd tools && npm install --package-lock-only --silent && \
 	    python lock_without_addresses.py package-lock.json
 
-plugins-lock: install  ## Update the lock of the Snakemake plugin's tests
-	pip install --quiet --disable-pip-version-check uv==$(UV)
-	cd $(SNAKEMAKE) && uv pip compile pyproject.toml --group test --universal --python-version 3.11 --generate-hashes --upgrade \
-	    --quiet --no-header --no-emit-index-url --no-emit-find-links \
-	    --no-emit-package cavatica-client --no-emit-package cavatica-upload -o requirements.lock
+plugins-lock: .uv  ## Update the lock of the Snakemake plugin's tests
+	cd $(SNAKEMAKE) && $(LOCK) pyproject.toml --group test --no-emit-package cavatica-upload -o requirements.lock
 
-dask-lock: install  ## Update the lock of the tests with Dask
-	pip install --quiet --disable-pip-version-check uv==$(UV)
-	uv pip compile pyproject.toml --extra dask --extra mock --group test-dask --universal --python-version 3.11 \
-	    --generate-hashes --upgrade --quiet --no-header --no-emit-index-url --no-emit-find-links \
-	    --no-emit-package cavatica-client -o requirements-dask.lock
+dask-lock: .uv  ## Update the lock of the tests with Dask
+	$(LOCK) pyproject.toml --extra dask --extra mock --group test-dask -o requirements-dask.lock
 
 clean:  ## Remove everything that the targets made
 	rm -rf .venv .venv-* $(SNAKEMAKE)/.venv tools/venv tools/node_modules build dist reports .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis src/cavatica_upload/md5/liblanes.so
