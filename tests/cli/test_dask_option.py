@@ -37,11 +37,11 @@ def test_file_without_an_address(machine: Machine, content: bytes | None) -> Non
 
 
 def test_without_the_extra(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Dask one sentence names the extra."""
+    """Without Dask one sentence names the package that is missing, and another installs it."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     ended = refused(machine, "--dask-scheduler", "tcp://127.0.0.1:8786")
     assert ended.err == (
-        "Error: --dask-scheduler needs the extra “dask”, which is not installed.\npip install 'cavatica-upload[dask]'\n"
+        "Error: --dask-scheduler needs the package distributed, which is not installed.\nRun: pip install distributed\n"
     )
 
 

@@ -44,7 +44,7 @@ def _connect(address: str, output: Output) -> "Client":
         from distributed.versions import VersionMismatchWarning
     except ImportError as error:
         raise UsageError(
-            f"{OPTION} needs the extra “dask”, which is not installed.", "pip install 'cavatica-upload[dask]'"
+            f"{OPTION} needs the package distributed, which is not installed.", "Run: pip install distributed"
         ) from error
     _silence_logs()
     try:  # a Dask client without a scheduler prints a traceback later
