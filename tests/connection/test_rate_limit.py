@@ -267,6 +267,46 @@ def test_refusal_stops_all_calls(said: dict[str, str], least: float, most: float
     assert limiting.try_acquire() == 0
 
 
+@pytest.mark.parametrize("said", [{}, {"X-RateLimit-Reset": f"{NOW + 10:.0f}", "Date": formatdate(NOW + 13)}])
+def test_window_that_ends_later_than_announced(said: dict[str, str]) -> None:
+    """A 429 after the announced end of a window costs a moment, and not the next window."""
+    clock = Clock(NOW)
+    limiting = limiter(clock)
+    limiting.record(headers(100, 0, 10))
+    clock.now += 13
+    assert limiting.try_acquire() == 0
+    limiting.record(said, refused=True)
+    assert limiting.try_acquire() <= Timing().first_backoff + MARGIN
+
+
+@pytest.mark.parametrize("said", [{"Retry-After": "1"}, {"Retry-After": formatdate(NOW + 1, usegmt=True)}, {}])
+def test_refused_burst(said: dict[str, str]) -> None:
+    """If a gateway refuses many calls at once, that costs a moment, and the share of the window stays what it is."""
+    clock = Clock(NOW)
+    limiting = limiter(clock, share=0.25)
+    limiting.record(headers(100, 100, 300), counted=False)
+    for _ in range(10):
+        limiting.acquire()
+    for _ in range(10):
+        limiting.record(said, refused=True)
+    clock.now += max(1, Timing().first_backoff) + MARGIN
+    assert spent(limiting) == 15
+
+
+def test_refusals_in_a_row() -> None:
+    """Without a hint, each refusal makes the next wait longer on average, up to the longest pause."""
+    clock = Clock(NOW)
+    limiting = limiter(clock)
+    waits = []
+    for _ in range(100):
+        limiting.acquire()
+        limiting.record({}, refused=True)
+        waits.append(limiting.try_acquire())
+        clock.now += waits[-1]
+    assert max(waits[:3]) <= 4 * Timing().first_backoff + MARGIN
+    assert 30 < max(waits) <= Timing().longest_backoff + MARGIN
+
+
 DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 AT = 1795341600  # the same in epoch seconds
 

@@ -226,6 +226,15 @@ def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
     assert all(wait.seconds < 4 for wait in waits)
 
 
+def test_many_short_refusals(serve: Serve) -> None:
+    """A gateway that says “again in 0 s” fifteen times in a row fails no call."""
+    busy = answer(429, {"status": 429, "message": "Too many."}, headers={"Retry-After": "0"})
+    server = serve(*[busy] * 15, answer(200, UPLOAD))
+    with connect(TOKEN, server.url, timing=QUICK, attempts=1) as client:
+        assert get_upload.sync("u1", client=client) is not None
+    assert len(server.requests) == 16
+
+
 def test_rate_limit_asynchronously(serve: Serve) -> None:
     """The asyncio functions wait for the reset without blocking others."""
     server = serve(limited(0, 0, 0, 429), limited(9, 1))

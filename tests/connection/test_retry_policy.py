@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.api.operations import FREE, ONLY_ONCE, SAFE_TO_REPEAT, Operation, contract_operations, recognise
-from cavatica_upload.api.policy import MOST_RATE_LIMITED, CallAttempts, Policy, Retry
+from cavatica_upload.api.policy import LONGEST_REFUSAL, CallAttempts, Policy, Retry
 from cavatica_upload.api.responses import Answer as Accepted
 from cavatica_upload.errors import (
     CavaticaError,
@@ -205,13 +205,24 @@ def test_rate_limit_is_no_attempt() -> None:
     """A wait for the rate limit counts neither as an attempt nor for the deadline, and still ends."""
     clock = Clock()
     one = attempts_of(START, Policy(attempts=1, deadline=10), clock)
-    for _ in range(MOST_RATE_LIMITED):
+    for _ in range(int(LONGEST_REFUSAL / 300)):
         assert one.answered(*failure(429, 1000)) == Retry(0.0, "the rate limit is reached", rate_limited=True)
         clock.now += 300
         one.extend_deadline(300)
     last = one.answered(*failure(429, 1000))
     assert isinstance(last, CavaticaError)
     assert isinstance(last, RateLimited)
+
+
+def test_refused_while_others_are_not() -> None:
+    """A call does not fail for 429s while the server still accepts other calls."""
+    clock = Clock()
+    one = attempts_of(START, clock=clock)
+    for _ in range(1000):
+        clock.now += 300
+        assert isinstance(one.answered(*failure(429, 1000), last_granted=clock.now - 299), Retry)
+    clock.now += LONGEST_REFUSAL
+    assert isinstance(one.answered(*failure(429, 1000), last_granted=clock.now - LONGEST_REFUSAL), RateLimited)
 
 
 FAILURES = st.one_of(

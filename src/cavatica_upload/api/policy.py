@@ -37,8 +37,8 @@ from cavatica_upload.errors import (
 from cavatica_upload.http.exchange import LARGEST, TransportFailure
 from cavatica_upload.timing import Timing
 
-MOST_RATE_LIMITED = 12
-"""The number of 429s for one call before it fails: an hour, with windows of five minutes."""
+LONGEST_REFUSAL = 3600.0
+"""The seconds after which a call fails if it and all others get nothing but 429s."""
 
 LONGEST_PAUSE = 7 * 86400.0
 """The longest Retry-After in seconds that can be true; a longer one is ignored, so that it does not end a call."""
@@ -129,15 +129,21 @@ class CallAttempts:
         patient = self._clock() - self._started < self._policy.retry_for
         return self._retry_or_fail(error, failure.reason, may_act=failure.maybe_acted, patient=patient)
 
-    def answered(self, status: int, headers: Mapping[str, str], body: bytes | None) -> Answer | Retry | CavaticaError:
-        """Judge an answer; return it if it is accepted. `body` is None if it is larger than any of the API can be."""
+    def answered(
+        self, status: int, headers: Mapping[str, str], body: bytes | None, last_granted: float = 0.0
+    ) -> Answer | Retry | CavaticaError:
+        """Judge an answer; return it if it is accepted. `body` is None if it is larger than any of the API can be.
+
+        `last_granted` is when any call of the client last got another answer than 429: programs that share the token
+        take calls from each other, and any one call may be refused often.
+        """
         answer = Answer(self.operation, status, headers, body or b"")
         if 200 <= status < 300:
             return self._succeeded(answer, too_large=body is None)
         error = error_of(status, headers, answer.body, self.operation.name)
         if isinstance(error, RateLimited):
             self._limited += 1
-            if self._limited > MOST_RATE_LIMITED:
+            if self._clock() - max(self._started, last_granted) >= LONGEST_REFUSAL:
                 return self._fail(error)
             return Retry(0.0, "the rate limit is reached", rate_limited=True)
         self._attempts += 1

@@ -102,6 +102,7 @@ class RateLimiter:
         self._over = False  # whether the window is over by our clock, and the reset of the next is not known yet
         self._ends = 0.0  # when the window is certainly over, by our clock
         self._blocked_until = 0.0  # because of a 429
+        self._refused_in_a_row = 0  # how often a 429 ended a time without one
         self._announced = 0.0  # the end of the wait that was reported last
 
     @property
@@ -162,16 +163,20 @@ class RateLimiter:
             if counted:
                 self._in_flight = max(0, self._in_flight - 1)
             if refused:
+                self._refused_in_a_row += now >= self._blocked_until
                 wait = said.resets_in if said.retry_after is None else said.retry_after
                 if wait is None:
-                    wait = self._ends - now if self._limit else random.uniform(0, self._timing.longest_backoff)  # noqa: S311
-                self._ends = self._blocked_until = now + min(wait, LONGEST_WINDOW) + self._timing.reset_margin
-                self._reset = max(self._reset, said.reset or 0)
-            elif said.limit is not None and said.limit <= 0:
+                    wait = self._timing.backoff(self._refused_in_a_row)
+                self._blocked_until = now + min(wait, LONGEST_WINDOW) + self._timing.reset_margin
+                if said.retry_after is not None:
+                    return  # it counts more than the window, which may have calls left: a gateway may limit bursts
+            elif counted:
+                self._refused_in_a_row = 0
+            if said.limit is not None and said.limit <= 0:
                 self._limit = None
             elif None not in (said.limit, said.remaining, said.reset):
                 self._learn(said, now)
-            elif self._over:
+            elif self._over and not refused:
                 self._limit = None  # the server no longer announces a limit
 
     def give_back(self) -> None:
