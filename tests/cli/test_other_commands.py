@@ -76,6 +76,22 @@ def test_uploads_are_aborted_by_id_and_by_age(machine: Machine, api: Api) -> Non
     assert machine.mock.uploads() == []
 
 
+def test_what_abort_of_ids_would_do(machine: Machine, api: Api) -> None:
+    """A dry run lists the uploads with the IDs, once each, and reports those that are gone, as abort itself does."""
+    there, gone = (api.start_upload(Destination(project=PROJECT), f"{n}.bam", size=1).upload_id for n in range(2))
+    api.abort_upload(gone)
+    ended = machine.call("uploads", "abort", there, gone, there, "--dry-run", "--json")
+    assert (ended.code, ended.event("upload")["upload_id"], ended.event("error")["kind"]) == (1, there, "UploadGone")
+    assert "Dry run: 1 upload would be aborted." in ended.err
+    assert len(machine.mock.uploads()) == 1
+    alone = machine.call("uploads", "abort", there, there, "--dry-run")
+    assert (alone.code, alone.err.count(there)) == (0, 1)
+    ended = machine.call("uploads", "abort", there, there)
+    assert (ended.code, ended.out, ended.err) == (0, f"{there}\taborted\n", "")
+    nothing = machine.call("uploads", "abort", there, "--dry-run")
+    assert (nothing.code, "There is nothing to abort." in nothing.err) == (1, True)
+
+
 def test_receipts_are_kept_listed_and_verified(machine: Machine) -> None:
     """Verify compares a file with its receipt offline; a file that differs gives exit code 5 and the numbers of the
     parts.

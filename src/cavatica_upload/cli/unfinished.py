@@ -60,6 +60,13 @@ class UnfinishedUpload:
         return max(0.0, (datetime.now(UTC) - self.started).total_seconds()) if self.started else None
 
     @property
+    def age_text(self) -> str:
+        """The age in words."""
+        if self.age is not None:
+            return f"{time_text(self.age)} old"
+        return "age not known" if self.server else "not on the server"
+
+    @property
     def name(self) -> str | None:
         """The name that the file will have."""
         return (self.server and self.server.name) or (self.entry.name if self.entry else None)
@@ -90,14 +97,13 @@ class UnfinishedUpload:
 
     def row(self) -> tuple[str, ...]:
         """Return its row in the list."""
-        age = f"{time_text(self.age)} old" if self.age is not None else "not on the server"
         if self.entry is None:
             here = "not started here"
         elif self.entry.abandoned:
             here = f"given up, but could not be aborted; from {self.entry.identity.path}"
         else:
             here = f"{self.sent} of {count_text(self.part_count or 1, 'part')} sent from {self.entry.identity.path}"
-        return self.upload_id, age, self.place, self.name or "", here
+        return self.upload_id, self.age_text, self.place, self.name or "", here
 
 
 class UnfinishedUploads:

@@ -2,13 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import click
 
-from cavatica_upload.cli.messages import Exit, exit_of_run, time_text
+from cavatica_upload.cli.messages import Exit
 from cavatica_upload.cli.options import (
     Command,
     Connection,
@@ -22,7 +23,7 @@ from cavatica_upload.cli.options import (
 )
 from cavatica_upload.cli.output import Output, command_line, open_log
 from cavatica_upload.cli.signals import ask
-from cavatica_upload.cli.unfinished import UnfinishedUploads, gone, unfinished
+from cavatica_upload.cli.unfinished import UnfinishedUpload, UnfinishedUploads, gone, unfinished
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import UploadGone, UsageError
 from cavatica_upload.plan import count_text, size_text
@@ -222,26 +223,38 @@ def abort(
             "Name the uploads by ID or by age, not both." if upload_ids else "No upload given.",
             "Give IDs (“cavatica uploads list” shows them), --older-than 7d, or --mine.",
         )
+    ids = list(dict.fromkeys(upload_ids))
     with unfinished(connection, output) as known:
-        chosen = list(upload_ids)
-        for upload in known.list(mine=mine) if not upload_ids else ():
-            age = upload.age
-            if age is not None and (older_than is None or age > older_than):
-                output.say(f"  {upload.upload_id}  {time_text(age)} old  {upload.place}  {upload.name}")
-                if output.as_json and dry_run:
-                    output.record(upload.summary())
-                chosen.append(upload.upload_id)
+        chosen = [] if dry_run else list(ids)
+        for upload in () if chosen else _named(known, ids, output) if ids else known.list(mine=mine):
+            if upload.server is None or (older_than is not None and (upload.age or 0.0) <= older_than):
+                continue
+            output.say(f"  {upload.upload_id}  {upload.age_text}  {upload.place}  {upload.name}")
+            if output.as_json and dry_run:
+                output.record(upload.summary())
+            chosen.append(upload.upload_id)
         count = count_text(len(chosen), "upload")
+        done = not ids or len(chosen) == len(ids)
         if not chosen:
             output.say("There is nothing to abort.")
         elif dry_run:
             output.say(f"Dry run: {count} would be aborted.")
-        elif not upload_ids and not yes and not _agreed(count):
+        elif not ids and not yes and not _agreed(count):
             output.say("Nothing was aborted.")
         else:
-            aborted = [_abort(known, upload_id, output) for upload_id in chosen]
-            return int(exit_of_run(sum(aborted), [Exit.FAILED] * aborted.count(False)))
-    return int(Exit.DONE)
+            done = sum(_abort(known, upload_id, output) for upload_id in chosen) == len(chosen)
+    return int(Exit.DONE if done else Exit.FAILED)
+
+
+def _named(known: UnfinishedUploads, ids: list[str], output: Output) -> Iterator[UnfinishedUpload]:
+    """Yield uploads by their IDs, and report those that are not on the server."""
+    for upload_id in ids:
+        try:
+            upload = known.get(upload_id)
+        except UploadGone as error:
+            output.error(error)
+        else:
+            yield known.combine(upload_id, upload, known.entries.get(upload_id))
 
 
 def _agreed(count: str) -> bool:
