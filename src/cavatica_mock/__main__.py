@@ -23,6 +23,8 @@ from cavatica_mock.settings import (
     made_up_token,
 )
 
+MOST_SECONDS = 10**9  # 31 years: times stay within the range of dates
+
 
 def _rate_limit(_: click.Context, __: click.Parameter, value: str) -> tuple[int, float] | None:
     if value == "off":
@@ -31,6 +33,12 @@ def _rate_limit(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     if match is None or float(match[2]) <= 0:
         raise click.BadParameter(f"{value!r} is neither CALLS/SECONDS, as in 1000/300, nor `off`.")
     return int(match[1]), float(match[2])
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: float) -> float:
+    if not abs(value) <= MOST_SECONDS:  # so that NaN is refused, too
+        raise click.BadParameter(f"{value} is not from -{MOST_SECONDS} to {MOST_SECONDS} seconds.")
+    return value
 
 
 def _projects(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, bool] | None:
@@ -79,6 +87,7 @@ def main() -> None:
 @click.option(
     "--part-url-lifetime",
     type=click.FloatRange(0, min_open=True),
+    callback=_seconds,
     default=PART_URL_LIFETIME,
     show_default=True,
     help="Seconds until a part URL expires.",
@@ -88,7 +97,9 @@ def main() -> None:
 )
 @click.option("--key", type=click.Path(path_type=Path), help="PEM file with its key, if it is not in the same file.")
 @click.option("-v", "--verbose", is_flag=True, help="Write a line about each call to standard error.")
-@click.option("--clock-offset", type=float, default=0.0, help="Seconds by which the mock's clock is wrong.")
+@click.option(
+    "--clock-offset", type=float, callback=_seconds, default=0.0, help="Seconds by which the mock's clock is wrong."
+)
 def serve(
     *,
     host: str,
