@@ -178,13 +178,15 @@ class UploadRequest:
         """The path of folders below `destination`; empty if there is none, or after they were found."""
         return self.target.folder
 
-    def check_size(self, size: int | None) -> None:
+    def check_size(
+        self, size: int | None, hint: str = "Nothing was uploaded. Check the file and the expected size."
+    ) -> None:
         """Raise SizeMismatch if the size of the source (None: not known yet) is not the expected one."""
         if self.expect_size is not None and size is not None and self.expect_size != size:
             raise SizeMismatch(
                 f"{self.key} has {count_text(size, 'byte')}, but {self.expect_size:,} "
-                f"{plural(self.expect_size, 'was', 'were')} expected; nothing was uploaded.",
-                "Check the file and the expected size.",
+                f"{plural(self.expect_size, 'was', 'were')} expected.",
+                hint,
                 expected=self.expect_size,
                 got=size,
             )

@@ -186,6 +186,7 @@ class _Planner:
         """Return the plan for one file. Raises OSError and the errors of the API and of the source."""
         identity = _identity(item)
         size = None if identity is None else identity.size
+        request.check_size(size)
         state, resumed, part_size = "new", 0, self.part_size_for(size, request.part_size)
         tree = self.placement.tree(request.destination)
         folder = tree.find(request.folder)

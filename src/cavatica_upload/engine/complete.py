@@ -19,13 +19,12 @@ from cavatica_upload.errors import (
     CompleteRefused,
     IntegrityError,
     NameTaken,
-    SizeMismatch,
     UnexpectedAnswer,
     UploadGone,
     reason_of,
 )
 from cavatica_upload.http import CONTRACT_VERSION, TOOL_VERSION
-from cavatica_upload.plan import count_text, plural
+from cavatica_upload.plan import count_text
 from cavatica_upload.receipt import Receipt, ReceiptPart
 from cavatica_upload.storage import SentPart, etag_in, same_etag
 from cavatica_upload.timing import epoch_seconds, now_utc, utc_text
@@ -76,14 +75,7 @@ def complete_upload(
 def _check_expected(upload: OpenUpload) -> None:
     """Compare the size and MD5 of the file with the expected ones; raises SizeMismatch or IntegrityError."""
     request, given = upload.request, upload.given_md5
-    if request.expect_size not in (None, upload.size):
-        raise SizeMismatch(
-            f"{request.key} has {count_text(upload.size, 'byte')}, but {request.expect_size:,} "
-            f"{plural(request.expect_size, 'was', 'were')} expected.",
-            "Nothing was completed. If it comes from a pipe, see whether its producer failed.",
-            expected=request.expect_size,
-            got=upload.size,
-        )
+    request.check_size(upload.size, "Nothing was completed. If it comes from a pipe, see whether its producer failed.")
     md5 = upload.digest.value if upload.digest is not None and upload.digest.algorithm == "md5" else None
     if md5 is None and len(upload.sent) == 1:
         md5 = next(iter(upload.sent.values())).md5
