@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from md5_support import LIBRARY, WIDTHS, pattern
 
 from cavatica_upload import md5 as md5_package
-from cavatica_upload.errors import ConfigError
+from cavatica_upload.errors import UsageError
 from cavatica_upload.md5 import VARIABLE, PartDigest, _pool, implementation, new_digest
 from cavatica_upload.md5.lanes import CHUNKS_TO_HASH, PATH, Job, LaneDigest, Library, Pool
 
@@ -105,7 +105,7 @@ def test_hashlib_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     assert feed(new_digest(), [b"ab", b"c"]) == md5(b"abc").hexdigest()
     _pool.cache_clear()
     monkeypatch.setenv(VARIABLE, "lanes")
-    with pytest.raises(ConfigError, match="were not built") as caught:
+    with pytest.raises(UsageError, match="were not built") as caught:
         new_digest()
     assert "compiler" in str(caught.value.hint)
 
@@ -115,7 +115,7 @@ def test_an_unknown_implementation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "sha1")
     _pool.cache_clear()
     for ask in (new_digest, implementation, new_digest):
-        with pytest.raises(ConfigError, match="'sha1'"):
+        with pytest.raises(UsageError, match="'sha1'"):
             ask()
 
 

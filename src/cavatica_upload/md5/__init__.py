@@ -5,7 +5,7 @@ import os
 from hashlib import md5
 from typing import Protocol
 
-from cavatica_upload.errors import ConfigError
+from cavatica_upload.errors import UsageError
 from cavatica_upload.md5.lanes import LaneDigest, Pool, load
 
 VARIABLE = "CAVATICA_MD5"
@@ -23,13 +23,13 @@ class PartDigest(Protocol):
 
 
 def new_digest() -> PartDigest:
-    """Return a new digest. Raises ConfigError if the implementation that CAVATICA_MD5 names is not available."""
+    """Return a new digest. Raises UsageError if the implementation that CAVATICA_MD5 names is not available."""
     pool = _pool(os.getpid())
     return LaneDigest(pool) if pool is not None else md5(usedforsecurity=False)
 
 
 def implementation() -> str:
-    """Return which implementation this process uses: `lanes` or `hashlib`. Raises ConfigError as `new_digest` does."""
+    """Return which implementation this process uses: `lanes` or `hashlib`. Raises UsageError as `new_digest` does."""
     return "lanes" if _pool(os.getpid()) is not None else "hashlib"
 
 
@@ -37,10 +37,10 @@ def implementation() -> str:
 def _pool(_process: int) -> Pool | None:
     forced = os.environ.get(VARIABLE, "")
     if forced not in ("", "hashlib", "lanes"):
-        raise ConfigError(f"{VARIABLE} is {forced!r}.", "Set it to hashlib or lanes, or unset it.")
+        raise UsageError(f"{VARIABLE} is {forced!r}.", "Set it to hashlib or lanes, or unset it.")
     library = load() if forced != "hashlib" else None
     if library is None and forced == "lanes":
-        raise ConfigError(
+        raise UsageError(
             f"{VARIABLE} is lanes, which were not built for this machine.",
             "Install a C compiler and then this program again, or unset it.",
         )
