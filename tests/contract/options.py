@@ -72,8 +72,14 @@ class Options:
             raise UsageError(f"ONLY={unknown[0]!r} is not a phase. The phases are {', '.join(known)}.")
 
     def given_target(self) -> Target | None:
-        """The server at BASE_URL, None for our own mock. Raises UsageError without a token."""
+        """The server at BASE_URL, None for our own mock. Raises UsageError if only a part of it is given."""
         if self.base_url is None:
+            given = {"TOKEN": self.token, "OTHER_TOKEN": self.other_token, "PROJECT": self.project}
+            if alone := next((name for name, value in given.items() if value), None):
+                raise UsageError(
+                    f"{alone} is set without BASE_URL: make contract BASE_URL=… TOKEN=… PROJECT=… tests that server, "
+                    "make contract alone tests the mock."
+                )
             return None
         if self.token is None:
             raise UsageError("BASE_URL needs TOKEN too: make contract BASE_URL=… TOKEN=…")

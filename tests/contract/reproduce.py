@@ -195,25 +195,36 @@ def _without_short_token(step: Answer, target: Target) -> Answer:
 def replay(number: str, options: Options, say: Callable[[str], None] = print) -> int:
     """Send a finding's requests again. 0: the answer is right this time. 1: it is as wrong. Raises UsageError."""
     path = options.reports / "findings.json"
-    try:
-        saved = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist. Run `make contract` first.") from None
-    findings = saved["findings"]
-    if not number.isdigit() or not 1 <= int(number) <= len(findings):
+    server, findings = _saved(path)
+    if not number.isdecimal() or not 1 <= int(number) <= len(findings):
         raise UsageError(f"{path} has the findings 1 to {len(findings)}, not {number}.")
     finding = findings[int(number) - 1]
     if not finding["steps"]:
         raise UsageError(f"Finding {number} has no requests: {finding['wrong'][:200]}")
-    with _server(saved["server"], options) as target:
+    with _server(server, options) as target:
         say(f"{number}. {finding['check']}: {finding['wrong']}\n")
         text = json.dumps(finding["steps"]).replace("$OTHER_TOKEN", target.other_token or "0" * 32)
         steps = from_json(json.loads(text.replace("$TOKEN", target.token)))
-        answer, names = _send(steps, target, saved["server"]["run"], say)
+        answer, names = _send(steps, target, server["run"], say)
         seen = same_fault(steps[-1], answer, names) or _fails_again(finding["claim"], finding["check"], target)
     shown = answer.body[:2000].decode("utf-8", "replace")
     say(f"\n{shown}\n\n{'Reproduced.' if seen else 'Not reproduced.'}")
     return 1 if seen else 0
+
+
+def _saved(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What `save` wrote: the server and the findings. Raises UsageError."""
+    try:
+        saved = json.loads(path.read_text())
+        server = {key: saved["server"][key] for key in ("base_url", "start", "run")}
+        findings = [{key: each[key] for key in ("check", "wrong", "claim", "steps")} for each in saved["findings"]]
+        for each in findings:
+            from_json(each["steps"])
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist. Run `make contract` first.") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise UsageError(f"{path} was not written by this version. Run `make contract` again.") from None
+    return server, findings
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What is printed for a finding reproduces it: a request, a sequence, bytes, and the number of a finding."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ from tests.contract.mutants.proxy import served
 from tests.contract.options import SEED, Options, UsageError
 from tests.contract.server import PROJECT, Target
 
+SERVER = {"base_url": "http://127.0.0.1:1/v2", "start": None, "run": "x"}
+FINDING = {"check": "x", "wrong": "y", "claim": "z", "steps": []}
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 needs_netcat = pytest.mark.skipif(shutil.which("nc") is None, reason="nc is not installed")
 
@@ -169,11 +172,29 @@ def test_replay_shows_a_finding_of_the_last_run(tmp_path: Path) -> None:
         assert target.token not in path.read_text()
 
 
-@pytest.mark.parametrize("number", ["0", "2", "one", "-1"])
+@pytest.mark.parametrize("number", ["0", "2", "one", "-1", "²"])
 def test_replay_of_no_finding_is_refused(number: str, tmp_path: Path) -> None:
     """One sentence with the numbers that there are."""
     with pytest.raises(UsageError, match="make contract"):
         reproduce.replay(number, Options(SEED, reports=tmp_path))
-    (tmp_path / "findings.json").write_text('{"server": {}, "findings": [{"check": "x", "wrong": "y", "steps": []}]}')
+    (tmp_path / "findings.json").write_text(json.dumps({"server": SERVER, "findings": [FINDING]}))
     with pytest.raises(UsageError, match="1 to 1"):
         reproduce.replay(number, Options(SEED, reports=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        [],
+        {"findings": [FINDING]},
+        {"server": {"base_url": "http://x/v2"}, "findings": [FINDING]},
+        {"server": SERVER, "findings": [{"check": "x", "wrong": "y", "steps": []}]},
+        {"server": SERVER, "findings": [FINDING | {"steps": [{"request": {"method": "GET", "url": "http://x"}}]}]},
+        {"server": SERVER, "findings": [FINDING | {"steps": [None]}]},
+    ],
+)
+def test_findings_of_another_version(saved: object, tmp_path: Path) -> None:
+    """One sentence says to run the suite again."""
+    (tmp_path / "findings.json").write_text(json.dumps(saved))
+    with pytest.raises(UsageError, match=r"was not written by this version\. Run `make contract` again\."):
+        reproduce.replay("1", Options(SEED, reports=tmp_path))
