@@ -532,6 +532,13 @@ def test_a_client_has_the_operations(mock: MockServer) -> None:
     assert len(asyncio.run(names())) == PAGE + 30
 
 
+def test_the_asynchronous_client_without_a_loop(api: Api) -> None:
+    """Outside an event loop, a sentence says where the asynchronous client can be used."""
+    with pytest.raises(UsageError, match="none is running") as caught:
+        api.get_async_httpx_client()
+    assert "coroutine" in str(caught.value.hint)
+
+
 def test_life_of_an_upload_with_asyncio(mock: MockServer) -> None:
     """The coroutines do the same as the methods."""
 

@@ -154,8 +154,17 @@ class Api(AuthenticatedClient, Operations):
         return self._sync
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """Return the asynchronous client of the running event loop; connections cannot move between loops."""
-        loop = asyncio.get_running_loop()
+        """Return the asynchronous client of the running event loop; connections cannot move between loops.
+
+        Raises UsageError if none is running.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError(
+                "An asynchronous client belongs to an event loop, and none is running.",
+                "Get it in a coroutine, which asyncio.run() runs, or use get_httpx_client().",
+            ) from None
         client = self._by_loop.get(loop)
         if client is None:
             client = self._by_loop[loop] = _AsyncClient(transport=AsyncApiTransport(self._calls), **self._arguments())
