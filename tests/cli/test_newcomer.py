@@ -1,6 +1,7 @@
 """What a new user sees on a terminal of 80 columns after common mistakes."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -188,12 +189,20 @@ def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
     machine.file("a.bam", bytes(3))
     ended = machine.call("upload", "a.bam", *TO, "--expect-size", "5")
     assert ended.code == 5
-    assert "a.bam has 3 bytes, but 5 were expected; nothing was uploaded." in ended.err
-    assert "Check the file and the expected size." in ended.err
+    assert "a.bam has 3 bytes, but 5 were expected." in ended.err
+    assert "Nothing was uploaded. Check the file and the expected size." in ended.err
+    planned = machine.call("upload", "a.bam", *TO, "--expect-size", "5", "--dry-run")
+    assert (planned.code, "a.bam has 3 bytes, but 5 were expected." in planned.err) == (2, True)
 
 
 @pytest.mark.parametrize(
-    ("option", "said"), [("--jobs", "'x' is not a whole number."), ("--stop-within", "'x' is not a number.")]
+    ("option", "said"),
+    [
+        ("--jobs", "'x' is not a whole number."),
+        ("--stop-within", "'x' is not a span of time; write it like 10s or 2min."),
+        ("--retry-for", "'x' is not a span of time; write it like 7d, 12h or 30min."),
+        ("--part-size", "'x' is not a size of at least one byte; write it like 64MiB."),
+    ],
 )
 def test_a_wrong_number_is_reported_in_plain_words(machine: Machine, option: str, said: str) -> None:
     """A wrong number is reported in plain words, without the name of a Python type."""
@@ -201,6 +210,50 @@ def test_a_wrong_number_is_reported_in_plain_words(machine: Machine, option: str
     assert ended.code == 2
     assert said in ended.event("error")["message"]
     assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--stop-within", "--retry-for", "--part-size", "--bwlimit", "--expected-rate", "--jobs", "--expect-size"],
+)
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "-0.0", "1e400", "0x10", "9" * 400, ""])
+def test_a_number_is_finite(machine: Machine, option: str, value: str) -> None:
+    """No number, size or time may be infinite, negative, or not a number."""
+    machine.file("a.bam", b"bytes")
+    ended = machine.call("upload", "a.bam", *TO, "--dry-run", f"{option}={value}")
+    assert (ended.code, ended.out) == (2, "")
+
+
+@pytest.mark.parametrize("command", [("upload", "a.bam", *TO), ("doctor",)])
+def test_an_unknown_way_to_compute_md5s(machine: Machine, command: tuple[str, ...]) -> None:
+    """A wrong CAVATICA_MD5 is wrong usage, and nothing is started."""
+    machine.file("a.bam")
+    ended = machine.run(*command, env={"CAVATICA_MD5": "zz"})
+    assert (ended.code, "CAVATICA_MD5 is 'zz'." in ended.err + ended.out) == (2, True)
+    assert not machine.mock.calls["startUpload"]
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-1", "x", ""])
+def test_the_variable_columns(machine: Machine, columns: str) -> None:
+    """Messages are printed whatever COLUMNS says."""
+    ended = machine.call("upload", "none.bam", *TO, env={"COLUMNS": columns})
+    assert (ended.code, ended.err.splitlines()[0]) == (2, "Error: 1 problem found; nothing was uploaded.")
+
+
+@pytest.mark.parametrize(("value", "said"), [("0", "0.0 s"), ("30", "30 s"), ("2.5s", "2.5 s"), ("2min", "2 min")])
+def test_the_time_for_the_parts_in_flight(machine: Machine, value: str, said: str) -> None:
+    """--stop-within takes seconds or a time with its unit, and the line after Ctrl-C names it."""
+    machine.file("a.bam", b"bytes")
+    machine.mock.faults.add(Fault("startUpload", "stall"))
+    process = machine.start("upload", "a.bam", *TO, "--stop-within", value)
+    while not machine.mock.calls["startUpload"]:
+        pass
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(f"Stopping: waiting up to {said} for the parts in flight.".encode())
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

@@ -149,9 +149,7 @@ def _fail(error: BaseException, output: Output) -> Exit:
             return Exit.USAGE
         case click.ClickException():
             context = getattr(error, "ctx", None)
-            text = " ".join(error.format_message().split())
-            for valid, plain in (("a valid integer range", "a whole number"), ("a valid float range", "a number")):
-                text = text.replace(valid, plain)
+            text = " ".join(error.format_message().split()).replace("a valid integer range", "a whole number")
             output.error(UsageError(text, f"See “{context.command_path if context else 'cavatica'} --help”."))
             return Exit.USAGE
         case CavaticaError():

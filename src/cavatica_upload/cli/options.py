@@ -46,18 +46,23 @@ class Size(click.ParamType[int]):
 
 
 class Span(click.ParamType[float]):
-    """A span of time, such as `7d`, in seconds."""
+    """A span of time, such as `7d`, in seconds. A number alone is one only if it has a usual `unit`."""
 
     name = "span"
+
+    def __init__(self, unit: str = "") -> None:
+        self._unit = unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds."""
         if isinstance(value, int | float):
             return float(value)
-        found = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)\s*([a-z]+)", value.strip().lower())
-        if not found or found[2] not in _SECONDS:
-            self.fail(f"{value!r} is not a span of time; write it like 7d, 12h or 30min.", param, ctx)
-        return float(found[1]) * _SECONDS[found[2]]
+        found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([a-z]*)", value.strip().lower())
+        seconds = _SECONDS.get(found[2] or self._unit) if found else None
+        if not found or seconds is None:
+            example = "10s or 2min" if self._unit else "7d, 12h or 30min"
+            self.fail(f"{value!r} is not a span of time; write it like {example}.", param, ctx)
+        return float(found[1]) * seconds
 
 
 class Pair(click.ParamType[tuple[str, str]]):
@@ -144,13 +149,13 @@ def option(*names: str, **more: Any) -> Callable[[_Function], _Function]:
 
 
 def stop_option(**more: Any) -> Callable[[_Function], _Function]:
-    """Declare --stop-within, in seconds."""
+    """Declare --stop-within."""
     return option(
         "--stop-within",
-        type=click.FloatRange(0),
+        type=Span("s"),
         default=10.0,
-        metavar="SECONDS",
-        help="After Ctrl-C or SIGTERM, wait this long for the parts in flight. Default: 10.",
+        metavar="TIME",
+        help="After Ctrl-C or SIGTERM, wait this long for the parts in flight, such as 1min. Default: 10s.",
         **more,
     )
 

@@ -49,7 +49,10 @@ class Output:
                 self.quiet = True
                 discard(2)
 
-        return Stderr(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True, legacy_windows=False)
+        made = Stderr(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True, legacy_windows=False)
+        if not made.width:  # COLUMNS=0, as some containers have it; nothing would be printed
+            made.width = 80
+        return made
 
     @property
     def on_terminal(self) -> bool:

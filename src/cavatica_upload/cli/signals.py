@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from cavatica_upload.cli.messages import time_text
+
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")
 """Slurm and other schedulers send SIGUSR1 or SIGXCPU as a warning before they kill."""
 
@@ -43,7 +45,7 @@ class Signals:
         def stop() -> None:
             immediately = self.count > 1
             cancel(immediately)
-            text = f"Stopping: waiting up to {within:.0f} s for the parts in flight. "
+            text = f"Stopping: waiting up to {time_text(within)} for the parts in flight. "
             text += "Ctrl-C again stops now; those parts will be sent again."
             # A handler runs between two instructions of the main thread, which may be writing.
             saying.append(threading.Thread(target=say, args=("Stopping now." if immediately else text,), daemon=True))
