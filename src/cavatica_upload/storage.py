@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 import attrs
 import httpx
 
+from cavatica_upload.config import same_origin
 from cavatica_upload.errors import (
     CavaticaError,
     CertificateUntrusted,
@@ -27,7 +28,7 @@ from cavatica_upload.errors import (
 from cavatica_upload.http import USER_AGENT
 from cavatica_upload.http.connections import Connections
 from cavatica_upload.http.connections import deadline as hold_deadline
-from cavatica_upload.http.exchange import describe_failure
+from cavatica_upload.http.exchange import describe_failure, not_followed
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part
 from cavatica_upload.redact import redact_logs, scrub
@@ -35,11 +36,14 @@ from cavatica_upload.sources.local import Source, usual_block
 from cavatica_upload.timing import Timing
 
 LONGEST_ANSWER = 64 * 1024  # bytes of the body that are read
+MOST_REDIRECTS = 3  # of one attempt
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>")
 _S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
+_NOT_ELSEWHERE = frozenset({"authorization", "cookie"})  # are not sent along a redirect to another host
+CHECK_ANSWERER = "Check whether a proxy answers in storage's place; if not, ask the platform's support."
 
 
 # An ETag that is an MD5 proves the bytes; any other one proves only that something was stored.
@@ -80,7 +84,7 @@ class PartTarget:
     """Where and how to put one part; the URL is a secret until it expires at `expires` (local monotonic seconds).
 
     If `success_codes` is empty, any 2xx is a success. `report_headers` are the headers of the answer that have to be
-    reported.
+    reported. `redirects` is how many led here.
     """
 
     method: str
@@ -89,6 +93,7 @@ class PartTarget:
     success_codes: frozenset[int] = frozenset()
     report_headers: tuple[str, ...] = ("ETag",)
     expires: float = float("inf")
+    redirects: int = 0
 
 
 @attrs.frozen
@@ -116,7 +121,7 @@ class SentPart:
 
 
 class Storage:
-    """One connection pool for all parts, without token, cookies, redirects or HTTP/2; proxies from the environment."""
+    """One connection pool for all parts, without token, cookies or HTTP/2; proxies from the environment."""
 
     def __init__(self, *, hashing: bool = True, timing: Timing | None = None) -> None:
         timing = timing or Timing()
@@ -140,13 +145,15 @@ class Storage:
         """Send a part once, in blocks of `block_size()` bytes, and return it as storage has it.
 
         `pace` is called with the size of each block before it is sent (it may wait), `on_bytes` after it was sent. If
-        `stopped()` is true, the attempt ends. `deadline` is a moment of the monotonic clock. Raises UrlExpired (request
-        another URL), PartRefused, MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError,
-        ConfigError or Interrupted.
+        `stopped()` is true, the attempt ends. `deadline` is a moment of the monotonic clock. After a redirect the part
+        is sent again, and `on_bytes` takes the bytes back. Raises UrlExpired (request another URL), PartRefused,
+        MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError, ConfigError or Interrupted.
         """
         digest = new_digest() if self._hashing else None
+        passed = 0
 
         def body() -> Iterator[bytes]:
+            nonlocal passed
             for block in source.blocks(part.offset, part.size, block_size):
                 if stopped():
                     raise Interrupted(f"Part {part.number} was dropped.")
@@ -154,6 +161,7 @@ class Storage:
                 if digest is not None:
                     digest.update(block)
                 yield block
+                passed += len(block)
                 on_bytes(len(block))
 
         request = self._request(target, part, body())
@@ -162,7 +170,25 @@ class Storage:
                 content = _first_bytes(answer)
         except httpx.RequestError as error:
             raise _error_of(error, target, part, late=time.monotonic() >= deadline) from error
-        _check_status(answer.status_code, content, target, part)
+        if (moved := _moved(answer, target)) is not None:
+            on_bytes(-passed)
+            return self.put(
+                moved,
+                part,
+                source,
+                block_size=block_size,
+                on_bytes=on_bytes,
+                pace=pace,
+                stopped=stopped,
+                deadline=deadline,
+            )
+        _check_status(answer, content, target, part)
+        if passed < part.size:  # httpx reads an answer though it could not send the whole body
+            raise StorageError(
+                f"Storage answered {answer.status_code} to part {part.number} before it had all the bytes.",
+                CHECK_ANSWERER,
+                part=part.number,
+            )
         headers = _headers_to_report(answer.headers, target, part)
         sent = SentPart(part.number, part.size, digest.hexdigest() if digest is not None else None, headers)
         _check_etag(answer.headers, sent)
@@ -244,7 +270,27 @@ def _first_bytes(answer: httpx.Response) -> bytes:
     return content
 
 
-def _check_status(status: int, content: bytes, target: PartTarget, part: Part) -> None:
+def _moved(answer: httpx.Response, target: PartTarget) -> PartTarget | None:
+    """Return where a redirect leads that keeps method and body; None if there is none, or it is not to be followed.
+
+    S3 redirects so while a bucket is new (docs.aws.amazon.com, Request redirection).
+    """
+    if answer.status_code not in (307, 308) or target.redirects >= MOST_REDIRECTS:
+        return None
+    before = httpx.URL(target.url)
+    try:
+        url = before.join(answer.headers["Location"])
+        keep = same_origin(target.url, str(url))
+    except (KeyError, ValueError, httpx.InvalidURL):
+        return None
+    if url.scheme not in ("https", before.scheme) or not url.host:
+        return None
+    headers = {name: value for name, value in target.headers.items() if keep or name.lower() not in _NOT_ELSEWHERE}
+    return attrs.evolve(target, url=str(url), headers=headers, redirects=target.redirects + 1)
+
+
+def _check_status(answer: httpx.Response, content: bytes, target: PartTarget, part: Part) -> None:
+    status = answer.status_code
     if status in target.success_codes if target.success_codes else 200 <= status < 300:
         return
     code = _S3_CODE.search(content)
@@ -252,11 +298,16 @@ def _check_status(status: int, content: bytes, target: PartTarget, part: Part) -
     word = code[1].decode("ascii") if code else None
     reason = scrub(message[1].decode("utf-8", "replace")) if message else ""
     sentence = f"Storage answered {status} to part {part.number}" + (f" ({word})" if word else "")
+    hint = "Run the same command again later."
+    if 300 <= status < 400 and "Location" in answer.headers:
+        reason, hint = reason or not_followed(answer.headers["Location"]), CHECK_ANSWERER
+    elif status == 413 or word == "EntityTooLarge":
+        hint = "Use smaller parts."
     sentence += f": {reason.rstrip('.')}." if reason else "."
     expired = status == 403 or (status == 400 and (word == "ExpiredToken" or "expired" in reason.lower()))
     if expired:
         raise UrlExpired(sentence, "Run the same command again.", status=status, part=part.number, code=word)
-    raise PartRefused(sentence, "Run the same command again later.", status=status, part=part.number, code=word)
+    raise PartRefused(sentence, hint, status=status, part=part.number, code=word)
 
 
 def _headers_to_report(headers: httpx.Headers, target: PartTarget, part: Part) -> dict[str, str]:

@@ -49,7 +49,7 @@ def test_redirect_not_followed(serve: Serve, client_of: ClientOf, status: int, f
     """A redirect is an error that names the other host, even if the caller wants to follow it."""
     elsewhere = serve(answer(200, UPLOAD))
     server = serve(answer(status, headers={"Location": f"{elsewhere.url}/upload?Signature=x"}))
-    with pytest.raises(UnexpectedAnswer, match=f"a redirect to 127.0.0.1:{elsewhere.port}") as caught:
+    with pytest.raises(UnexpectedAnswer, match=f"a redirect to http://127.0.0.1:{elsewhere.port},") as caught:
         client_of(server).get_httpx_client().get("/upload/multipart", follow_redirects=follow)
     assert "Signature" not in repr(caught.value.__dict__)
     assert elsewhere.requests == []

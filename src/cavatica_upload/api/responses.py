@@ -18,6 +18,7 @@ from cavatica_client import models
 from cavatica_upload import errors
 from cavatica_upload.api.operations import Operation, Shape, differences
 from cavatica_upload.events import Drift
+from cavatica_upload.http.exchange import not_followed
 from cavatica_upload.redact import scrub
 from cavatica_upload.timing import read_time
 
@@ -261,7 +262,7 @@ def error_of(
     problem = Fields(parsed)
     code, reason = problem.whole("code"), _shown(problem.text("message"))
     if 300 <= status < 400:
-        reason = f"a redirect to {_host(known.get('location', ''))}, which is not followed"
+        reason = not_followed(known.get("location", ""))
     elif parsed is NOTHING and body.strip():
         reason = _page_title(body) or "something that is not JSON"
     other = errors.ServerError if status >= 500 else errors.BadRequest if status >= 400 else errors.UnexpectedAnswer
@@ -302,8 +303,3 @@ def _page_title(body: bytes) -> str | None:
     found = re.search(rb"<title[^>]*>([^<]*)</title>", body[:4096], re.IGNORECASE)
     title = scrub(found[1].decode("utf-8", "replace")) if found else ""
     return f"an HTML page, “{title}”" if title else None
-
-
-def _host(url: str) -> str:
-    found = re.match(r"https?://(?:[^/?#@]*@)?([^/?#\s]+)", url, re.IGNORECASE)
-    return scrub(found[1]) if found else "another address"

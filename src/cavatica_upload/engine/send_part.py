@@ -117,7 +117,7 @@ class PartSender:
             nonlocal counted
             counted += size
             context.events.add_bytes(upload.key, size)
-            if self.slots.concurrency.sent(in_flight, size):
+            if size > 0 and self.slots.concurrency.sent(in_flight, size):  # less: after a redirect all is sent again
                 self.slots.wake()
 
         def dropped() -> bool:

@@ -88,6 +88,12 @@ def describe_failure(error: httpx.RequestError, url: httpx.URL) -> TransportFail
             return TransportFailure(f"the connection to {host} broke ({text})", maybe_acted=True)
 
 
+def not_followed(location: str) -> str:
+    """Say that a redirect is not followed; of its URL only scheme and host are shown."""
+    found = re.match(r"(https?://)(?:[^/?#@]*@)?([^/?#\s]+)", location, re.IGNORECASE)
+    return f"a redirect to {scrub(found[1] + found[2]) if found else 'another address'}, which is not followed"
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and its causes."""
     while error is not None:
