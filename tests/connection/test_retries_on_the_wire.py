@@ -227,10 +227,10 @@ def test_rate_limit_waits_for_the_reset(serve: Serve, skew: float) -> None:
 
 
 def test_many_short_refusals(serve: Serve) -> None:
-    """A gateway that says “again in 0 s” fifteen times in a row fails no call."""
+    """A gateway that says “again in 0 s” fifteen times in a row fails no call before `retry_for` is over."""
     busy = answer(429, {"status": 429, "message": "Too many."}, headers={"Retry-After": "0"})
     server = serve(*[busy] * 15, answer(200, UPLOAD))
-    with connect(TOKEN, server.url, timing=QUICK, attempts=1) as client:
+    with connect(TOKEN, server.url, timing=QUICK, attempts=1, retry_for=60) as client:
         assert get_upload.sync("u1", client=client) is not None
     assert len(server.requests) == 16
 

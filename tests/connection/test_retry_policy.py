@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.api.operations import FREE, ONLY_ONCE, SAFE_TO_REPEAT, Operation, contract_operations, recognise
-from cavatica_upload.api.policy import LONGEST_REFUSAL, CallAttempts, Policy, Retry
+from cavatica_upload.api.policy import MOST_RATE_LIMITED, CallAttempts, Policy, Retry
 from cavatica_upload.api.responses import Answer as Accepted
 from cavatica_upload.errors import (
     CavaticaError,
@@ -205,24 +205,23 @@ def test_rate_limit_is_no_attempt() -> None:
     """A wait for the rate limit counts neither as an attempt nor for the deadline, and still ends."""
     clock = Clock()
     one = attempts_of(START, Policy(attempts=1, deadline=10), clock)
-    for _ in range(int(LONGEST_REFUSAL / 300)):
-        assert one.answered(*failure(429, 1000)) == Retry(0.0, "the rate limit is reached", rate_limited=True)
+    for refusals in range(1, MOST_RATE_LIMITED + 1):
+        assert one.answered(*failure(429, 1000), refusals) == Retry(0.0, "the rate limit is reached", rate_limited=True)
         clock.now += 300
         one.extend_deadline(300)
-    last = one.answered(*failure(429, 1000))
+    last = one.answered(*failure(429, 1000), MOST_RATE_LIMITED + 1)
     assert isinstance(last, CavaticaError)
     assert isinstance(last, RateLimited)
 
 
 def test_refused_while_others_are_not() -> None:
-    """A call does not fail for 429s while the server still accepts other calls."""
+    """A call does not fail for 429s while the server accepts others, nor before `retry_for` is over."""
     clock = Clock()
-    one = attempts_of(START, clock=clock)
-    for _ in range(1000):
-        clock.now += 300
-        assert isinstance(one.answered(*failure(429, 1000), last_granted=clock.now - 299), Retry)
-    clock.now += LONGEST_REFUSAL
-    assert isinstance(one.answered(*failure(429, 1000), last_granted=clock.now - LONGEST_REFUSAL), RateLimited)
+    one = attempts_of(START, Policy(retry_for=60), clock)
+    assert all(isinstance(one.answered(*failure(429, 1000), 100), Retry) for _ in range(100))
+    clock.now += 3600
+    assert all(isinstance(one.answered(*failure(429, 1000), 1), Retry) for _ in range(100))
+    assert isinstance(one.answered(*failure(429, 1000), 100), RateLimited)
 
 
 FAILURES = st.one_of(
@@ -253,10 +252,14 @@ def test_every_call_ends(
     """Every call ends within its deadline and attempts, and repeats nothing that may do harm."""
     clock = Clock()
     one = CallAttempts(operation, Policy(attempts, deadline), clock=clock, wall=clock)
-    began, excused, counted, acted = clock.now, 0.0, 0, False
+    began, excused, counted, refusals, acted = clock.now, 0.0, 0, 0, False
     for what in failures:
         clock.now += each
-        decision = one.answered(*what) if isinstance(what, Answer) else one.failed(what)
+        if isinstance(what, Answer):
+            refusals = refusals + 1 if what.status == 429 else 0
+            decision = one.answered(*what, refusals)
+        else:
+            decision = one.failed(what)
         if not isinstance(decision, Retry):
             break
         acted = acted or (isinstance(what, TransportFailure) and what.maybe_acted)

@@ -5,7 +5,7 @@
 ======================================  ====================================================================
 answered 2xx, with JSON if it matters   accept
 no connection                           retry, for `retry_for` seconds at least
-429                                     retry when the rate limiter allows; not counted among the attempts
+429                                     retry when the rate limiter allows; not counted if other calls get through
 503/0, maintenance                      retry when the platform says, else after a long pause; not counted either
 409/8008, 503 saying "not now"          retry: the platform says that it did nothing
 other 5xx, answer lost, garbled 2xx     retry if a second time does no harm (`operations.py`), else fail
@@ -37,8 +37,8 @@ from cavatica_upload.errors import (
 from cavatica_upload.http.exchange import LARGEST, TransportFailure
 from cavatica_upload.timing import Timing
 
-LONGEST_REFUSAL = 3600.0
-"""The seconds after which a call fails if it and all others get nothing but 429s."""
+MOST_RATE_LIMITED = 12
+"""How often the server may refuse all calls before one fails: an hour, with windows of five minutes."""
 
 LONGEST_PAUSE = 7 * 86400.0
 """The longest Retry-After in seconds that can be true; a longer one is ignored, so that it does not end a call."""
@@ -130,12 +130,11 @@ class CallAttempts:
         return self._retry_or_fail(error, failure.reason, may_act=failure.maybe_acted, patient=patient)
 
     def answered(
-        self, status: int, headers: Mapping[str, str], body: bytes | None, last_granted: float = 0.0
+        self, status: int, headers: Mapping[str, str], body: bytes | None, refusals: int = 0
     ) -> Answer | Retry | CavaticaError:
         """Judge an answer; return it if it is accepted. `body` is None if it is larger than any of the API can be.
 
-        `last_granted` is when any call of the client last got another answer than 429: programs that share the token
-        take calls from each other, and any one call may be refused often.
+        `refusals` is `RateLimiter.refusals`: one call may be refused often, if many programs share the token.
         """
         answer = Answer(self.operation, status, headers, body or b"")
         if 200 <= status < 300:
@@ -143,7 +142,8 @@ class CallAttempts:
         error = error_of(status, headers, answer.body, self.operation.name)
         if isinstance(error, RateLimited):
             self._limited += 1
-            if self._clock() - max(self._started, last_granted) >= LONGEST_REFUSAL:
+            patient = self._clock() - self._started < self._policy.retry_for
+            if refusals > MOST_RATE_LIMITED and not patient:
                 return self._fail(error)
             return Retry(0.0, "the rate limit is reached", rate_limited=True)
         self._attempts += 1

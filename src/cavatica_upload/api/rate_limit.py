@@ -102,7 +102,8 @@ class RateLimiter:
         self._over = False  # whether the window is over by our clock, and the reset of the next is not known yet
         self._ends = 0.0  # when the window is certainly over, by our clock
         self._blocked_until = 0.0  # because of a 429
-        self._refused_in_a_row = 0  # how often a 429 ended a time without one
+        self.refusals = 0
+        """How often calls had to wait because of a 429 since one was answered otherwise."""
         self._announced = 0.0  # the end of the wait that was reported last
 
     @property
@@ -163,15 +164,15 @@ class RateLimiter:
             if counted:
                 self._in_flight = max(0, self._in_flight - 1)
             if refused:
-                self._refused_in_a_row += now >= self._blocked_until
+                self.refusals += now >= self._blocked_until
                 wait = said.resets_in if said.retry_after is None else said.retry_after
                 if wait is None:
-                    wait = self._timing.backoff(self._refused_in_a_row)
+                    wait = self._timing.backoff(self.refusals)
                 self._blocked_until = now + min(wait, LONGEST_WINDOW) + self._timing.reset_margin
                 if said.retry_after is not None:
                     return  # it counts more than the window, which may have calls left: a gateway may limit bursts
             elif counted:
-                self._refused_in_a_row = 0
+                self.refusals = 0
             if said.limit is not None and said.limit <= 0:
                 self._limit = None
             elif None not in (said.limit, said.remaining, said.reset):

@@ -53,7 +53,6 @@ class Calls:
     on_event: Callable[[Event], None]
     cancel: threading.Event | None
     _maintenance_until: float = 0.0
-    _last_granted: float = 0.0
 
     def begin(self, request: httpx.Request) -> CallAttempts | None:
         """Begin a call of the API; None for a request to another scheme, host or port."""
@@ -100,10 +99,8 @@ class Calls:
         status, headers = response.status_code, response.headers
         body = decoded(headers.get("Content-Encoding", ""), bytes(raw)) if len(raw) <= LARGEST else None
         self.rate_limiter.record(headers, refused=status == 429, counted=call.counted)
-        if status != 429:
-            self._last_granted = time.monotonic()
         logger.debug("%s: answered %d, %d bytes", call.operation.name, status, len(body or b""))
-        return call.answered(status, headers, body, self._last_granted)
+        return call.answered(status, headers, body, self.rate_limiter.refusals)
 
     def settle(self, call: CallAttempts, decision: Retry | CavaticaError, cause: BaseException | None) -> float:
         """Return the seconds until the next attempt; raises if the call failed.
