@@ -93,9 +93,9 @@ check-generated: install  ## Fail if generated/ is not what openapi.yaml makes
 	  { echo "generated/ is not what openapi.yaml makes. Run: make generate" >&2; exit 1; }; } && \
 	echo "generated/ is what openapi.yaml makes"
 
-spec-lint: install toolbox  ## Check openapi.yaml against Redocly's strict rules and ours
+spec-lint: install toolbox  ## Check openapi.yaml against Redocly's strict rules, Spectral's and ours
 	@redocly lint openapi.yaml --config tools/redocly.yaml --format stylish
-	@python tools/house_rules.py
+	@spectral lint openapi.yaml --ruleset tools/spectral.yaml --fail-severity hint
 
 spec-diff: install toolbox  ## Show what changed for whom, and check info.version: make spec-diff [OLD=ref or file]
 	@python tools/spec_diff.py --old "$$OLD"
@@ -104,7 +104,7 @@ spec-diff: install toolbox  ## Show what changed for whom, and check info.versio
 spec-changelog: install toolbox  ## Add this version to CHANGELOG-contract.md: make spec-changelog [OLD=…]
 	@python tools/spec_diff.py --old "$$OLD" --changelog CHANGELOG-contract.md
 
-check-portable: install toolbox  ## Check that TypeScript, R, Java and two linters can read openapi.yaml
+check-portable: spec-lint  ## Check that TypeScript, R, Java and two linters can read openapi.yaml
 	@python tools/check_portable.py
 
 upgrade: install toolbox  ## Replace openapi.yaml and all that is made from it: make upgrade SPEC=new.yaml [OLD=…] [BREAKING=accepted]

@@ -5,22 +5,18 @@ import hashlib
 import re
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+from document import Document
+from reference import Samples
 
 from cavatica_mock import MockServer
 from cavatica_mock import http as mock_http
 from tests.toolbox.conftest import ROOT, Run
-
-sys.path.insert(0, str(ROOT / "tools"))
-
-from document import Document
-from reference import Samples
 
 TEXT = (ROOT / "openapi.yaml").read_text()
 OPERATIONS = [operation["operationId"] for _, _, operation in Document(TEXT).operations()]

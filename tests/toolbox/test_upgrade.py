@@ -175,7 +175,7 @@ def test_a_broken_document_replaces_nothing(clone, environ, run):
     lost = re.sub(r"      externalDocs:\n(?: {8}.*\n)+", "", spec, count=1)
     done = upgraded(clone, environ, raised(lost, 1))
     assert done.returncode != 0
-    assert re.search(r"new\.yaml:\d+: startUpload: add `externalDocs`", done.stderr), done.stderr
+    assert re.search(r"new\.yaml:\n +\d+:\d+ +error .* Add `externalDocs`", done.stderr), done.stderr
     assert is_untouched(clone, run)
     env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
     command = ["make", "--assume-old=install", "--assume-old=toolbox", "upgrade", "SPEC=nowhere.yaml"]
