@@ -7,7 +7,7 @@ raises UnexpectedAnswer only if something is missing that an upload needs.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
@@ -28,23 +28,33 @@ def nothing(_answer: Answer) -> None:
     """Read the answer of an operation whose status is enough."""
 
 
+# What a field is read with; a record's own reader passes those that are read in another way.
+
+Record = TypeVar("Record", bound=attrs.AttrsInstance)
+Text = Annotated[str | None, Fields.text]
+Identifier = Annotated[str | None, Fields.identifier]
+Size = Annotated[int | None, lambda fields, key: fields.whole(key, 0, MAX_FILE_SIZE)]
+Time = Annotated[datetime | None, Fields.time]
+Count = Annotated[int | None, Fields.whole]
+Permission = Annotated[bool, lambda fields, key: fields.flag(key) is not False]
+
+
+def _record(kind: type[Record], fields: Fields, **known: object) -> Record:
+    """Return a record; each of its fields that is not `known` is read as its annotation says."""
+    for field in attrs.fields(kind):
+        if field.name not in known:
+            known[field.name] = field.type.__metadata__[0](fields, field.name.rstrip("_"))
+    return kind(**known)
+
+
 @attrs.frozen(kw_only=True)
 class Entry:
     """What uploads and files have in common: a name, and the project or folder that they are in."""
 
-    name: str | None = None
-    project: str | None = None
-    parent: str | None = None
-    href: str | None = None
-
-
-def _entry(fields: Fields) -> dict[str, str | None]:
-    return {
-        "name": fields.text("name"),
-        "project": fields.text("project"),
-        "parent": fields.identifier("parent"),
-        "href": fields.text("href"),
-    }
+    name: Text = None
+    project: Text = None
+    parent: Identifier = None
+    href: Text = None
 
 
 # Uploads
@@ -56,8 +66,8 @@ class StartedUpload(Entry):
 
     upload_id: str
     part_size: int
-    parallel_uploads: bool = True
-    size: int | None = None
+    parallel_uploads: Permission = True
+    size: Size = None
 
 
 def read_started_upload(answer: Answer) -> StartedUpload:
@@ -66,13 +76,7 @@ def read_started_upload(answer: Answer) -> StartedUpload:
     upload_id, part_size = fields.identifier("upload_id"), fields.whole("part_size", 1, MAX_PART_SIZE)
     if upload_id is None or part_size is None:
         raise answer.unexpected("without a usable " + ("upload_id" if upload_id is None else "part_size"))
-    return StartedUpload(
-        upload_id=upload_id,
-        part_size=part_size,
-        parallel_uploads=fields.flag("parallel_uploads") is not False,
-        size=fields.whole("size", 0, MAX_FILE_SIZE),
-        **_entry(fields),
-    )
+    return _record(StartedUpload, fields, upload_id=upload_id, part_size=part_size)
 
 
 @attrs.frozen(kw_only=True)
@@ -80,16 +84,14 @@ class UploadSummary(Entry):
     """An open upload in a list."""
 
     upload_id: str
-    initiated: datetime | None = None
+    initiated: Time = None
 
 
 def read_upload_summary(item: Any) -> UploadSummary | None:
     """Read an item of the answer to listUploads; None if it has no usable ID."""
     fields = Fields(item)
     upload_id = fields.identifier("upload_id")
-    if upload_id is None:
-        return None
-    return UploadSummary(upload_id=upload_id, initiated=fields.time("initiated"), **_entry(fields))
+    return None if upload_id is None else _record(UploadSummary, fields, upload_id=upload_id)
 
 
 @attrs.frozen(kw_only=True)
@@ -100,40 +102,32 @@ class ReportedPart:
     headers: Mapping[str, str]
 
 
+def _parts(fields: Fields, key: str) -> tuple[ReportedPart, ...] | None:
+    items = fields.items(key)
+    return None if items is None else tuple(part for item in items if (part := _part(Fields(item))) is not None)
+
+
+def _part(fields: Fields) -> ReportedPart | None:
+    number = fields.whole("part_number", 1, MAX_PARTS)
+    headers = fields.inner("response").headers("headers")
+    return ReportedPart(part_number=number, headers=headers) if number is not None else None
+
+
 @attrs.frozen(kw_only=True)
 class Upload(UploadSummary):
     """An open upload; `parts` are those reported, None if they were not requested or the server did not list them."""
 
-    part_size: int | None = None
-    parallel_uploads: bool = True
-    uploaded_parts_count: int | None = None
-    parts: tuple[ReportedPart, ...] | None = None
-    size: int | None = None
-    md5: str | None = None
+    part_size: Annotated[int | None, lambda fields, key: fields.whole(key, 1, MAX_PART_SIZE)] = None
+    parallel_uploads: Permission = True
+    uploaded_parts_count: Annotated[int | None, lambda fields, key: fields.whole(key, 0, MAX_PARTS)] = None
+    parts: Annotated[tuple[ReportedPart, ...] | None, _parts] = None
+    size: Size = None
+    md5: Text = None
 
 
 def read_upload(answer: Answer, upload_id: str) -> Upload:
     """Read the answer to getUpload."""
-    fields = Fields(answer.json)
-    parts = fields.items("parts")
-    return Upload(
-        upload_id=upload_id,
-        part_size=fields.whole("part_size", 1, MAX_PART_SIZE),
-        parallel_uploads=fields.flag("parallel_uploads") is not False,
-        uploaded_parts_count=fields.whole("uploaded_parts_count", 0, MAX_PARTS),
-        parts=None if parts is None else tuple(part for item in parts if (part := _part(item)) is not None),
-        initiated=fields.time("initiated"),
-        size=fields.whole("size", 0, MAX_FILE_SIZE),
-        md5=fields.text("md5"),
-        **_entry(fields),
-    )
-
-
-def _part(item: Any) -> ReportedPart | None:
-    fields = Fields(item)
-    number = fields.whole("part_number", 1, MAX_PARTS)
-    headers = fields.inner("response").headers("headers")
-    return ReportedPart(part_number=number, headers=headers) if number is not None else None
+    return _record(Upload, Fields(answer.json), upload_id=upload_id)
 
 
 @attrs.frozen(kw_only=True)
@@ -183,22 +177,27 @@ def read_url(answer: Answer) -> str:
 class CompletedFile(Entry):
     """The file that a completed upload produced; if `id` is None, the file has to be looked for."""
 
-    id: str | None = None
-    size: int | None = None
-    created_on: datetime | None = None
-    modified_on: datetime | None = None
+    id: Identifier = None
+    size: Size = None
+    created_on: Time = None
+    modified_on: Time = None
 
 
 def read_completed_file(answer: Answer) -> CompletedFile:
     """Read the answer to completeUpload; the upload is completed even if nothing in it can be read."""
-    fields = Fields(answer.json)
-    return CompletedFile(
-        id=fields.identifier("id"),
-        size=fields.whole("size", 0, MAX_FILE_SIZE),
-        created_on=fields.time("created_on"),
-        modified_on=fields.time("modified_on"),
-        **_entry(fields),
-    )
+    return _record(CompletedFile, Fields(answer.json))
+
+
+def _metadata(fields: Fields, key: str) -> dict[str, str | None] | None:
+    found = fields.values.get(key)
+    if not isinstance(found, dict):
+        return None
+    return {name: value if isinstance(value, str | None) else json.dumps(value) for name, value in found.items()}
+
+
+def _tags(fields: Fields, key: str) -> tuple[str, ...] | None:
+    tags = fields.items(key)
+    return None if tags is None else tuple(tag for tag in tags if isinstance(tag, str))
 
 
 @attrs.frozen(kw_only=True)
@@ -206,35 +205,19 @@ class FileDetails(Entry):
     """A file or a folder; `type_` is "file" or "folder", in upper or lower case."""
 
     id: str
-    type_: str | None = None
-    size: int | None = None
-    created_on: datetime | None = None
-    modified_on: datetime | None = None
-    metadata: Mapping[str, str | None] | None = None
-    tags: tuple[str, ...] | None = None
+    type_: Text = None
+    size: Size = None
+    created_on: Time = None
+    modified_on: Time = None
+    metadata: Annotated[Mapping[str, str | None] | None, _metadata] = None
+    tags: Annotated[tuple[str, ...] | None, _tags] = None
 
 
 def read_file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
     """Read a file or a folder; None if it has no ID and `file_id` is not given."""
     fields = Fields(value)
     found = fields.identifier("id") or file_id
-    if found is None:
-        return None
-    tags, metadata = fields.items("tags"), fields.values.get("metadata")
-    return FileDetails(
-        id=found,
-        type_=fields.text("type"),
-        size=fields.whole("size", 0, MAX_FILE_SIZE),
-        created_on=fields.time("created_on"),
-        modified_on=fields.time("modified_on"),
-        metadata={key: _text(value) for key, value in metadata.items()} if isinstance(metadata, dict) else None,
-        tags=None if tags is None else tuple(tag for tag in tags if isinstance(tag, str)),
-        **_entry(fields),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    return None if found is None else _record(FileDetails, fields, id=found)
 
 
 def read_edits(answer: Answer, file_ids: Sequence[str]) -> list[CavaticaError | bool]:
@@ -267,35 +250,29 @@ class Project:
     """A project; `id` is owner/name, `name` its title, `root_folder` the ID of its top level."""
 
     id: str
-    name: str | None = None
-    root_folder: str | None = None
-    href: str | None = None
+    name: Text = None
+    root_folder: Identifier = None
+    href: Text = None
 
 
 def read_project(answer: Answer, project: str) -> Project:
     """Read the answer to getProject."""
     fields = Fields(answer.json)
-    return Project(
-        id=fields.text("id") or project,
-        name=fields.text("name"),
-        root_folder=fields.identifier("root_folder"),
-        href=fields.text("href"),
-    )
+    return _record(Project, fields, id=fields.text("id") or project)
 
 
 @attrs.frozen(kw_only=True)
 class RateLimit:
     """The calls left to the token in this window; a `limit` of -1 means no limit, `reset` is in epoch seconds."""
 
-    limit: int | None = None
-    remaining: int | None = None
-    reset: int | None = None
+    limit: Annotated[int | None, lambda fields, key: fields.whole(key, -1)] = None
+    remaining: Count = None
+    reset: Count = None
 
 
 def read_rate_limit(answer: Answer) -> RateLimit:
     """Read the answer to getRateLimit."""
-    rate = Fields(answer.json).inner("rate")
-    return RateLimit(limit=rate.whole("limit", -1), remaining=rate.whole("remaining"), reset=rate.whole("reset"))
+    return _record(RateLimit, Fields(answer.json).inner("rate"))
 
 
 # Lists
