@@ -20,7 +20,7 @@ class Timing:
     longest_backoff: float = 60.0  # the longest pause before any retry
     reset_margin: float = 1.0  # wait after the reset of the rate limit, which is in whole seconds, as the Date header
     tick: float = 0.1  # time between two checks of the engine for what is due
-    gathering: float = 0.2  # time to collect requests before the largest of them starts
+    gathering: float = 0.2  # the most time to collect requests before the largest of them starts
     describing: float = 10.0  # time to collect files whose metadata one call sets, to save a third of the calls
     busy: float = 1.0  # time between two tries to lock an upload that another process holds
     small_file: float = 0.5  # time between starts of small files beside large ones, which need the calls

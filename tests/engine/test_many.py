@@ -1,8 +1,9 @@
 import threading
 from collections.abc import Iterator
 
+import attrs
 import pytest
-from engine_rig import KIB, PROJECT, Rig
+from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import Interrupted, NameTaken, SourceError, UploadRequest
@@ -48,10 +49,15 @@ def test_failed_file_does_not_stop_the_others(rig: Rig) -> None:
 
 
 def test_largest_files_start_first(rig: Rig) -> None:
-    """The largest of the waiting files starts first."""
-    requests = [request(rig, number, size=(number + 1) * KIB) for number in range(20)]
-    with rig.uploader(jobs=1) as uploader:
-        list(uploader.upload_many(requests))
+    """The largest of the waiting files starts first, although the requests come one by one."""
+
+    def slowly() -> Iterator[UploadRequest]:
+        for number in range(20):
+            yield request(rig, number, size=(number + 1) * KIB)
+            threading.Event().wait(0.01)  # longer than a tick of the engine
+
+    with rig.uploader(jobs=1, timing=attrs.evolve(QUICK, gathering=60.0)) as uploader:
+        list(uploader.upload_many(slowly()))
     started = [event.size for event in rig.told(UploadStarted) if event.size is not None]
     assert 20 * KIB in started[:FIRST_FILES]  # started together with the next ones, whose answers may arrive first
     assert sum(started[:10]) > sum(started[10:])

@@ -82,6 +82,7 @@ class Run:
         self._waiting: list[tuple[int, int, UploadRequest]] = []
         self._count = 0
         self._open: set[FileUpload] = set()
+        self.start_at = math.inf  # by the monotonic clock; until then requests are gathered
         self._opened = 0  # files that were open and have ended
         self._stopped = False
 
@@ -141,7 +142,7 @@ class Run:
             opened = self._opened + sum(file.upload is not None for file in self._open)
             if not self._waiting or len(self._open) >= min(MOST_FILES, FIRST_FILES + opened):
                 return None
-            if smallest and self._waiting[0][0] > ONE_PART:
+            if time.monotonic() < self.start_at or (smallest and self._waiting[0][0] > ONE_PART):
                 return None
             size, _, request = self._waiting.pop(0 if smallest else -1)
             file = FileUpload(context, pool, request, self, size)
@@ -209,6 +210,7 @@ class Engine:
 
     def add(self, run: Run) -> None:
         """Add a run."""
+        run.start_at = time.monotonic() + self._context.timing.gathering
         with self._lock:
             self._runs.append(run)
         if self._context.stop.requested:
@@ -216,10 +218,9 @@ class Engine:
 
     def feed(self, run: Run) -> None:
         """Read requests ahead on the caller's thread, so that the biggest of them start first."""
-        started = time.monotonic()
         while run.read_next():
-            if time.monotonic() - started > self._context.timing.gathering:
-                self._wake.set()
+            pass
+        run.start_at = 0.0
         self._wake.set()
 
     def remove(self, run: Run) -> None:
