@@ -431,9 +431,12 @@ def test_wait_is_reported_once_and_cancelled() -> None:
 
 
 def test_eighty_parts_in_a_hundred_calls() -> None:
-    """With 100 calls in 30 s, the 82 calls of 80 parts are made without a wait and without a 429."""
+    """With 100 calls in 5 minutes, the 82 calls of 80 parts are made without a wait and without a 429."""
     events: list[Event] = []
-    with MockServer(rate_limit=(100, 30)) as mock, connect(mock.token, mock.base_url, on_event=events.append) as client:
+    with (
+        MockServer(rate_limit=(100, 300)) as mock,
+        connect(mock.token, mock.base_url, on_event=events.append) as client,
+    ):
         threads = [threading.Thread(target=lambda: [list(client.list_uploads()) for _ in range(9)]) for _ in range(9)]
         list(client.list_uploads())
         for thread in threads:
@@ -452,10 +455,12 @@ def test_more_calls_than_a_window_has() -> None:
         MockServer(rate_limit=(10, 1)) as mock,
         connect(mock.token, mock.base_url, on_event=events.append) as client,
     ):
-        for _ in range(14):
+        calls = 0
+        while not any(isinstance(event, RateLimitWait) for event in events):  # a slow machine needs several windows
             list(client.list_uploads())
-        assert mock.calls["listUploads"] == 14
-    assert len([event for event in events if isinstance(event, RateLimitWait)]) >= 1
+            calls += 1
+        assert calls >= 10  # one of ten is kept in reserve
+        assert mock.calls["listUploads"] == calls
     assert [event for event in events if isinstance(event, Retrying)] == []
 
 

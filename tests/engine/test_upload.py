@@ -64,7 +64,7 @@ def test_run_ends_with_its_last_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) 
 
 def test_limit_of_calls_is_not_met(rigged: object) -> None:
     """Eighty parts fit into a hundred calls, without a wait and without a 429."""
-    rig = rigged(rate_limit=(100, 30))  # type: ignore[operator]
+    rig = rigged(rate_limit=(100, 300))  # type: ignore[operator]
     rig.upload(rig.file(80 * KIB), part_size=KIB)
     assert rig.api_calls <= 85
     assert not [event for event in rig.events if type(event).__name__ == "RateLimitWait"]
