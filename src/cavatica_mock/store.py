@@ -12,10 +12,19 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-T = TypeVar("T")
+R = TypeVar("R", bound=attrs.AttrsInstance)
 
 ALPHANUMERIC: Final = string.ascii_letters + string.digits
 HEXADECIMAL: Final = "0123456789abcdef"
+
+
+def _decoded(value: Any) -> Any:
+    """A value that SQLite has as JSON."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    return tuple(_decoded(value))
 
 
 @attrs.frozen
@@ -43,7 +52,7 @@ class Part:
     blob: str | None = None
     size: int | None = None
     etag: str | None = None
-    report: Mapping[str, Any] | None = None
+    report: Mapping[str, Any] | None = attrs.field(default=None, converter=_decoded)
 
 
 @attrs.frozen
@@ -59,8 +68,8 @@ class File:
     size: int | None
     created: float
     modified: float
-    metadata: Mapping[str, object]
-    tags: tuple[str, ...]
+    metadata: Mapping[str, object] = attrs.field(converter=_decoded)
+    tags: tuple[str, ...] = attrs.field(converter=_strings)
 
 
 @attrs.frozen
@@ -109,27 +118,21 @@ def project_uuid(project: str) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 
 
-LAYOUT: Final = 1
-TABLES: Final = {
-    "setting": "name TEXT PRIMARY KEY, value TEXT NOT NULL",
-    "root": "folder TEXT PRIMARY KEY, project TEXT NOT NULL",
-    "upload": """position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, project TEXT NOT NULL,
-        parent TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, part_size INTEGER NOT NULL, md5 TEXT,
-        overwrite INTEGER NOT NULL, initiated REAL NOT NULL, key TEXT NOT NULL""",
-    "part": """upload TEXT NOT NULL, number INTEGER NOT NULL, blob TEXT, size INTEGER, etag TEXT, report TEXT,
-        PRIMARY KEY (upload, number)""",
-    "file": """position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, project TEXT NOT NULL,
-        parent TEXT NOT NULL, name TEXT NOT NULL, folder INTEGER NOT NULL, size INTEGER, created REAL NOT NULL,
-        modified REAL NOT NULL, metadata TEXT NOT NULL, tags TEXT NOT NULL, UNIQUE (parent, name)""",
-    "piece": """file TEXT NOT NULL, position INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL,
-        PRIMARY KEY (file, position)""",
-    "deleted": "id TEXT PRIMARY KEY",
-}
-
-
-def _columns(record: type) -> str:
+def _columns(record: type[attrs.AttrsInstance]) -> str:
     """The columns of a record's table: they have the names of its attributes."""
     return ", ".join(attrs.fields_dict(record))
+
+
+LAYOUT: Final = 1
+TABLES: Final = {
+    "setting": "name PRIMARY KEY, value",
+    "root": "folder PRIMARY KEY, project",
+    "upload": f"{_columns(Upload)}, UNIQUE (id)",
+    "part": f"upload, {_columns(Part)}, PRIMARY KEY (upload, number)",
+    "file": f"{_columns(File)}, UNIQUE (id), UNIQUE (parent, name)",
+    "piece": f"file, position, {_columns(Piece)}, PRIMARY KEY (file, position)",
+    "deleted": "id PRIMARY KEY",
+}
 
 
 class Store:
@@ -189,27 +192,26 @@ class Store:
     # Uploads and their parts.
 
     def add_upload(self, upload: Upload) -> None:
-        self._insert("upload", Upload, attrs.astuple(upload))
+        self._insert(upload)
 
     def upload(self, upload_id: str) -> Upload | None:
-        return self._one(lambda row: Upload(*row), "upload", Upload, "id = ?", upload_id)
+        return self._one(Upload, "id = ?", upload_id)
 
     def uploads(self, user: str | None, offset: int = 0, limit: int = -1) -> tuple[list[Upload], int]:
         """A page of a user's (None: everybody's) open uploads in the order they were started, and their number."""
-        conditions = {} if user is None else {"user = ?": (user,)}
-        return self._page(lambda row: Upload(*row), "upload", Upload, conditions, offset, limit)
+        return self._page(Upload, {} if user is None else {"user = ?": (user,)}, offset, limit)
 
     def remove_upload(self, upload_id: str) -> None:
         self._db.execute("DELETE FROM part WHERE upload = ?", (upload_id,))
         self._db.execute("DELETE FROM upload WHERE id = ?", (upload_id,))
 
     def part(self, upload_id: str, number: int) -> Part | None:
-        return self._one(_part, "part", Part, "upload = ? AND number = ?", upload_id, number)
+        return self._one(Part, "upload = ? AND number = ?", upload_id, number)
 
     def parts(self, upload_id: str) -> list[Part]:
         """In the order of their numbers."""
         query = f"SELECT {_columns(Part)} FROM part WHERE upload = ? ORDER BY number"  # noqa: S608
-        return [_part(row) for row in self._db.execute(query, (upload_id,))]
+        return [Part(*row) for row in self._db.execute(query, (upload_id,))]
 
     def keep_part(self, upload_id: str, number: int, blob: str, size: int, etag: str) -> None:
         self._db.execute(
@@ -228,8 +230,7 @@ class Store:
     # Files, folders and what they consist of.
 
     def add_file(self, file: File, pieces: Sequence[Piece] = ()) -> None:
-        values = attrs.astuple(file, recurse=False)[:-2]
-        self._insert("file", File, (*values, json.dumps(file.metadata), json.dumps(file.tags)))
+        self._insert(file)
         rows = [(file.id, position, piece.blob, piece.size) for position, piece in enumerate(pieces)]
         self._db.executemany("INSERT INTO piece VALUES (?, ?, ?, ?)", rows)
 
@@ -248,10 +249,10 @@ class Store:
         return self._db.execute("SELECT 1 FROM deleted WHERE id = ?", (file_id,)).fetchone() is not None
 
     def file(self, file_id: str) -> File | None:
-        return self._one(_file, "file", File, "id = ?", file_id)
+        return self._one(File, "id = ?", file_id)
 
     def find_file(self, parent: str, name: str) -> File | None:
-        return self._one(_file, "file", File, "parent = ? AND name = ?", parent, name)
+        return self._one(File, "parent = ? AND name = ?", parent, name)
 
     def files(
         self, parent: str | None, names: Sequence[str] = (), offset: int = 0, limit: int = -1
@@ -260,7 +261,7 @@ class Store:
         conditions: dict[str, Sequence[str]] = {} if parent is None else {"parent = ?": (parent,)}
         if names:
             conditions[f"name IN ({', '.join('?' * len(names))})"] = names
-        return self._page(_file, "file", File, conditions, offset, limit)
+        return self._page(File, conditions, offset, limit)
 
     def pieces(self, file_id: str) -> list[Piece]:
         rows = self._db.execute("SELECT blob, size FROM piece WHERE file = ? ORDER BY position", (file_id,))
@@ -271,39 +272,26 @@ class Store:
         rows = self._db.execute("SELECT blob FROM part WHERE blob IS NOT NULL UNION SELECT blob FROM piece")
         return {row[0] for row in rows}
 
-    def _insert(self, table: str, record: type, values: tuple[object, ...]) -> None:
+    def _insert(self, record: Upload | File) -> None:
+        values = [
+            json.dumps(each) if isinstance(each, dict | tuple) else each
+            for each in attrs.astuple(record, recurse=False)
+        ]
         marks = ", ".join("?" * len(values))
-        self._db.execute(f"INSERT INTO {table} ({_columns(record)}) VALUES ({marks})", values)  # noqa: S608
+        kind = type(record)
+        self._db.execute(f"INSERT INTO {kind.__name__} ({_columns(kind)}) VALUES ({marks})", values)  # noqa: S608
 
-    def _one(
-        self, make: Callable[[tuple[Any, ...]], T], table: str, record: type, condition: str, *values: object
-    ) -> T | None:
-        query = f"SELECT {_columns(record)} FROM {table} WHERE {condition}"  # noqa: S608
+    def _one(self, kind: type[R], condition: str, *values: object) -> R | None:
+        query = f"SELECT {_columns(kind)} FROM {kind.__name__} WHERE {condition}"  # noqa: S608
         row = self._db.execute(query, values).fetchone()
-        return None if row is None else make(row)
+        return None if row is None else kind(*row)
 
     def _page(
-        self,
-        make: Callable[[tuple[Any, ...]], T],
-        table: str,
-        record: type,
-        conditions: Mapping[str, Sequence[str]],
-        offset: int,
-        limit: int,
-    ) -> tuple[list[T], int]:
-        matching = f"FROM {table} WHERE {' AND '.join(('1', *conditions))}"
+        self, kind: type[R], conditions: Mapping[str, Sequence[str]], offset: int, limit: int
+    ) -> tuple[list[R], int]:
+        matching = f"FROM {kind.__name__} WHERE {' AND '.join(('1', *conditions))}"
         values = [value for each in conditions.values() for value in each]
-        query = f"SELECT {_columns(record)} {matching} ORDER BY position LIMIT ? OFFSET ?"
+        query = f"SELECT {_columns(kind)} {matching} ORDER BY rowid LIMIT ? OFFSET ?"
         rows = self._db.execute(query, (*values, limit, offset)).fetchall()
         total = self._db.execute(f"SELECT count(*) {matching}", values).fetchone()[0]
-        return [make(row) for row in rows], total
-
-
-def _part(row: tuple[Any, ...]) -> Part:
-    number, blob, size, etag, report = row
-    return Part(number, blob, size, etag, None if report is None else json.loads(report))
-
-
-def _file(row: tuple[Any, ...]) -> File:
-    *values, metadata, tags = row
-    return File(*(*values, json.loads(metadata), tuple(json.loads(tags))))
+        return [kind(*row) for row in rows], total
