@@ -44,6 +44,22 @@ class Document:
             node = target
         return None
 
+    def keys(
+        self, node: Any, path: str = "", within: tuple[int, ...] = ()
+    ) -> Iterator[tuple[str, dict[str, Any], bool]]:
+        """Yield each key of a schema, as in `parts[].headers`, with its own schema, and whether it is required."""
+        schema = self.resolved(node)
+        if not isinstance(schema, dict) or id(schema) in within:
+            return
+        within = (*within, id(schema))
+        for key, inner in (schema.get("properties") or {}).items():
+            name = f"{path}.{key}".lstrip(".")
+            yield name, self.resolved(inner) or {}, key in schema.get("required", ())
+            yield from self.keys(inner, name, within)
+        yield from self.keys(schema.get("items"), f"{path}[]", within)
+        for choice in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+            yield from self.keys(choice, path, within)
+
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield each operation with its path and its method."""
         for path, item in self.data.get("paths", {}).items():

@@ -83,24 +83,10 @@ def name_of(path: str, method: str, operation: dict[str, Any]) -> str:
 
 def response_keys(document: Document) -> Iterator[tuple[str, str, bool]]:
     """Yield each key of each JSON answer: its operation and status, its path, and whether it is required."""
-
-    def walk(schema: Any, path: str, within: tuple[int, ...]) -> Iterator[tuple[str, bool]]:
-        schema = document.resolved(schema)
-        if not isinstance(schema, dict) or id(schema) in within:
-            return
-        within = (*within, id(schema))
-        for key, inner in schema.get("properties", {}).items():
-            yield f"{path}.{key}".lstrip("."), key in schema.get("required", ())
-            yield from walk(inner, f"{path}.{key}", within)
-        yield from walk(schema.get("items"), f"{path}[]", within)
-        for choice in ("allOf", "anyOf", "oneOf"):
-            for inner in schema.get(choice, ()):
-                yield from walk(inner, path, within)
-
     for place, method, operation in document.operations():
         for status, response in operation.get("responses", {}).items():
             for media in (document.resolved(response) or {}).get("content", {}).values():
-                for path, required in walk(media.get("schema"), "", ()):
+                for path, _, required in document.keys(media.get("schema")):
                     yield f"{name_of(place, method, operation)} {status}", path, required
 
 

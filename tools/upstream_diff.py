@@ -37,21 +37,6 @@ def shape(path: str) -> str:
     return re.sub(r"\{[^}]*\}", "{}", path).removeprefix("/v2").rstrip("/")
 
 
-def keys(document: Document, node: Any, path: str = "", within: tuple[int, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Yield each key of a schema, as in `parts[].response.headers`, with its type."""
-    schema = document.resolved(node) or {}
-    if not schema or not isinstance(schema, dict) or id(schema) in within:
-        return
-    within = (*within, id(schema))
-    for key, inner in (schema.get("properties") or {}).items():
-        name = f"{path}.{key}".lstrip(".")
-        yield name, kind(document.resolved(inner) or {})
-        yield from keys(document, inner, name, within)
-    yield from keys(document, schema.get("items"), f"{path}[]", within)
-    for choice in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        yield from keys(document, choice, path, within)
-
-
 def kind(schema: dict[str, Any]) -> str:
     """Return the type of a schema, with the format of a number."""
     types = schema.get("type") or "any type"
@@ -67,12 +52,13 @@ def described(document: Document, item: dict[str, Any], operation: dict[str, Any
         if one.get("in") != "path":
             found[f"parameter {one.get('name')}"] = "required" if one.get("required") else "optional"
     for media in ((document.resolved(operation.get("requestBody")) or {}).get("content") or {}).values():
-        found |= {f"body key {key}": what for key, what in keys(document, media.get("schema"))}
+        found |= {f"body key {key}": kind(inner) for key, inner, _ in document.keys(media.get("schema"))}
     for status, response in (operation.get("responses") or {}).items():
         found[f"answer {status}"] = "declared"
         for media in ((document.resolved(response) or {}).get("content") or {}).values():
             if str(status).startswith("2"):
-                found |= {f"answer {status} key {key}": what for key, what in keys(document, media.get("schema"))}
+                keys = document.keys(media.get("schema"))
+                found |= {f"answer {status} key {key}": kind(inner) for key, inner, _ in keys}
     return found
 
 
