@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.batch.manifest import ManifestError, ManifestRow, read_manifest
+from cavatica_upload.errors import UsageError
 
 PLATFORM = """File name,sample_id,case_id,paired_end
 run/a_1.fastq.gz,S-1,,1
@@ -168,9 +169,10 @@ def test_a_table_without_a_header_is_refused(tmp_path: Path) -> None:
         assert len(read_manifest(write(tmp_path, f"{name},a\nS2,b\n"))) == 1
 
 
-def test_a_manifest_that_is_not_there_is_a_problem_of_its_own(tmp_path: Path) -> None:
+def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
     """A missing manifest is reported without a traceback."""
-    assert "cannot be read" in problems(tmp_path / "none.csv")[0]
+    with pytest.raises(UsageError, match=r"The manifest .*none\.csv cannot be read"):
+        read_manifest(tmp_path / "none.csv")
 
 
 def test_numbers_keep_their_text(tmp_path: Path) -> None:

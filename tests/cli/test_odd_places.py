@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,11 @@ def test_a_file_handle_that_a_network_file_system_lost(
         assert (ended.code, machine.remote()) == (1, {})
         assert re.search(r"^Error: a\.bam.*Stale file handle", ended.err, re.MULTILINE)
         assert "Errno" not in ended.err
+
+
+@pytest.mark.parametrize("words", [("-", "--name", "a.bam"), ("--files-from", "-")])
+def test_standard_input_is_closed(machine: Machine, words: tuple[str, ...]) -> None:
+    """If standard input is closed, a file or a list that should come from it is wrong usage."""
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "cavatica_upload", "upload", *words, *TO]
+    done = subprocess.run(command, cwd=machine.home, env=machine.environment, check=False, capture_output=True)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, b"Error: Standard input is closed.")

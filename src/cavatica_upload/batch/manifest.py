@@ -69,13 +69,13 @@ class ManifestError(UsageError):
 def read_manifest(path: Path) -> list[ManifestRow]:
     """Return the rows of a manifest. The suffix of the file says its format; without a known one it is a table.
 
-    Raises ManifestError with every problem, not only the first.
+    Raises ManifestError with every problem, not only the first; UsageError if the file cannot be read.
     """
     problems: list[str] = []
     rows: list[ManifestRow] = []
     read = _json_rows if path.suffix.lower() in _JSON_LINES else _table_rows
     try:
-        rows.extend(read(path, table_text(path), problems))
+        rows.extend(read(path, table_text(path, "manifest"), problems))
     except TableError as error:
         problems.append(str(error))
     if not rows and not problems:
@@ -229,15 +229,15 @@ class TableError(Exception):
     """What is wrong with a file, as a sentence that begins with its line."""
 
 
-def table_text(path: Path) -> str:
+def table_text(path: Path, what: str) -> str:
     """Return the text of a file: UTF-8, with or without a byte order mark, or UTF-16 with one (Excel writes both).
 
-    Raises TableError.
+    `what` is its name in the UsageError that is raised if it cannot be read. Raises TableError if it is no text.
     """
     try:
         text = read_text(path)
     except OSError as error:
-        raise TableError(f"It cannot be read: {reason_of(error)}.") from error
+        raise UsageError(f"The {what} {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
     except UnicodeDecodeError as error:
         text = error.object[: error.start].decode(error.encoding, "ignore") + "\0"
     before, zero, _ = text.partition("\0")

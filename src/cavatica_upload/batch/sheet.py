@@ -35,7 +35,7 @@ class Sheet:
         if not out.parent.is_dir():
             raise UsageError(f"--sheet-out {out} cannot be written: its folder does not exist.", "Create the folder.")
         try:
-            text = table_text(path)
+            text = table_text(path, "sheet")
             self._delimiter = delimiter_of(path, text)
             self._rows = [row for _, row in read_rows(text, self._delimiter)]
         except TableError as error:

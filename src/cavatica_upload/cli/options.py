@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
+from click.core import augment_usage_errors
 
 from cavatica_upload.cli.output import Output, write_line
 from cavatica_upload.errors import ConfigError, reason_of
@@ -98,6 +99,11 @@ class _Help(click.Command):
         if found is not None:
             found.callback = _show_help
         return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line; every error of it names this command."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
 
 
 def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:

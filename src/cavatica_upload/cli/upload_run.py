@@ -38,9 +38,10 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
     try:
         if str(path) != STDIN:
             raw = path.read_bytes()
-        elif stdin_taken or sys.stdin is None:
+        elif stdin_taken:
             raise UsageError("Standard input cannot be both a list of paths and a file.", "Give “-” once.")
         else:
+            _check_stdin()
             raw = sys.stdin.buffer.read()
     except OSError as error:
         raise UsageError(f"The list {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
@@ -57,8 +58,8 @@ def read_batch(
         raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
     if paths.count(STDIN) > 1:
         raise UsageError("Standard input can be uploaded only once.", "Give “-” once.")
-    if STDIN in paths and sys.stdin is None:
-        raise UsageError("Standard input is closed.", "Pipe something into the command, or name files.")
+    if STDIN in paths:
+        _check_stdin()
     rows = []
     if manifest is not None:
         from cavatica_upload.batch.manifest import ManifestError, read_manifest
@@ -83,6 +84,11 @@ def read_batch(
     if not batch.items:
         raise UsageError("No file is left to upload.", "Check --include and --exclude, and whether a folder is empty.")
     return batch
+
+
+def _check_stdin() -> None:
+    if sys.stdin is None:
+        raise UsageError("Standard input is closed.", "Pipe something into the command, or name files.")
 
 
 def _refuse(output: Output, error: UsageError, problems: Sequence[str], hint: str | None = None) -> NoReturn:
