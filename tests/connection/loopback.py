@@ -28,6 +28,8 @@ class Request:
     target: str
     headers: Mapping[str, str]
     body: bytes
+    port: int
+    """That of the client: it tells connections apart."""
 
 
 def answer(
@@ -165,7 +167,7 @@ class Loopback:
             headers[name.lower()] = value.strip()
         body = handler.rfile.read(int(headers.get("content-length", 0)))
         with self._lock:
-            self.requests.append(Request(first[0], first[1], headers, body))
+            self.requests.append(Request(first[0], first[1], headers, body, handler.client_address[1]))
             self._lock.notify_all()
             reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         if isinstance(reply, str):

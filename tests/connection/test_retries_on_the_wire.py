@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import re
 import socket
 import threading
@@ -522,3 +523,32 @@ def test_zero_attempts_or_time_are_refused(wrong: dict[str, float]) -> None:
     """Zero attempts and a zero deadline are refused."""
     with pytest.raises(UsageError):
         connect(TOKEN, "http://127.0.0.1:1/v2", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_child_has_its_own_connections(serve: Serve, client_of: ClientOf) -> None:
+    """A client works in a forked child too, which never gets the answers of its parent."""
+    server = serve(answer(200, UPLOAD))
+    client = client_of(server)
+    assert get_upload.sync("u1", client=client) is not None
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if get_upload.sync("u1", client=client) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert get_upload.sync("u1", client=client) is not None
+    first, of_child, last = (request.port for request in server.requests)
+    assert of_child not in (first, last)
+
+
+def test_closed_client_says_so(serve: Serve, client_of: ClientOf) -> None:
+    """A call with a client that was closed is a UsageError, and nothing is sent."""
+    server = serve(answer(200, UPLOAD))
+    client = client_of(server)
+    client.close()
+    with pytest.raises(UsageError, match="closed"):
+        get_upload.sync("u1", client=client)
+    assert server.requests == []

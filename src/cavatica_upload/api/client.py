@@ -240,6 +240,8 @@ class Api(AuthenticatedClient, Operations):
 
 class _Client(httpx.Client):
     def build_request(self, method: str, url: httpx.URL | str, **kwargs: Any) -> httpx.Request:
+        if self.is_closed:
+            raise UsageError("This client is closed.", "Call connect() again.")
         return _checked(super().build_request, method, url, **kwargs)
 
 

@@ -7,7 +7,6 @@ sent by another worker or from this machine.
 import atexit
 import contextlib
 import functools
-import os
 import pickle
 import socket
 import threading
@@ -87,7 +86,7 @@ def send_part_on_worker(task: PartTask) -> SentPart:
 
 def _send_with_retries(task: PartTask) -> SentPart:
     deadline = time.monotonic() + task.seconds
-    storage = _storage(os.getpid(), verify=task.verify)
+    storage = _storage(verify=task.verify)
     with contextlib.closing(LocalFile(task.file.path)) as source:
         _check_file(source, task.file)
         attempt = 1
@@ -105,7 +104,7 @@ def _send_with_retries(task: PartTask) -> SentPart:
 
 
 @functools.cache
-def _storage(_process: int, *, verify: bool) -> Storage:
+def _storage(*, verify: bool) -> Storage:
     storage = Storage(hashing=verify)
     atexit.register(storage.close)
     return storage

@@ -34,22 +34,26 @@ Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 
 class Pools(Generic[Pool]):
-    """Connection pools of one kind, one for each scheme and proxy, made when first needed."""
+    """Connection pools of one kind, one for each process, scheme and proxy, made when first needed.
+
+    If a forked child used a connection of its parent, either could get the other's answers.
+    """
 
     def __init__(self, kind: type[Pool]) -> None:
         self._kind: type[Pool] = kind
         self._lock = threading.Lock()
-        self._by_origin: dict[tuple[str, str, int | None], Pool] = {}
-        self._by_route: dict[tuple[str, str | None], Pool] = {}
+        self._by_origin: dict[tuple[int, str, str, int | None], Pool] = {}
+        self._by_route: dict[tuple[int, str, str | None], Pool] = {}
 
     def to(self, url: httpx.URL) -> Pool:
         """Return the pool for a URL. Raises ConfigError if the proxy for it cannot be used."""
-        origin = url.scheme, url.host, url.port
+        origin = os.getpid(), url.scheme, url.host, url.port
         with self._lock:
             pool = self._by_origin.get(origin)
             if pool is None:  # the environment is read once for each host: reading it takes as long as a small call
-                route = url.scheme, proxy_for(*origin)
-                pool = self._by_route.get(route) or self._make(*route)
+                proxy = proxy_for(url.scheme, url.host, url.port)
+                route = os.getpid(), url.scheme, proxy
+                pool = self._by_route.get(route) or self._make(url.scheme, proxy)
                 self._by_route[route] = self._by_origin[origin] = pool
             return pool
 
