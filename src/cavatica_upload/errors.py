@@ -2,7 +2,7 @@
 
 ::
 
-    CavaticaError                      .message (what happened), .hint (what to do, or None), .maybe_acted
+    CavaticaError                      .message (what happened), .hint (what to do, or None), .maybe_acted, .permanent
     ├── ConfigError                    no usable token, endpoint, profile, proxy or list of certificates
     │   └── EndpointError              no endpoint, or one that would send the token in clear; a UsageError, too
     ├── UsageError (ValueError)        a value that cannot be right; nothing was sent
@@ -50,6 +50,8 @@ class CavaticaError(Exception):
     hint: str | None
     maybe_acted: bool = False
     """Whether the server may have acted on the request despite this error."""
+    permanent: bool = False
+    """Whether a retry is known to be useless."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -189,6 +191,8 @@ class ConnectionFailed(CavaticaError):
 
 class CertificateUntrusted(ConnectionFailed):
     """The certificate of the API's host, or of storage's, cannot be verified; nothing was sent."""
+
+    permanent = True
 
 
 class StorageError(CavaticaError):

@@ -258,7 +258,9 @@ def _error_of(error: httpx.RequestError, target: PartTarget, part: Part, *, late
     if loss.untrusted:
         return CertificateUntrusted(sentence, loss.hint)
     hint = loss.hint or "Check the network, and whether it lets you reach that host."
-    return StorageError(sentence, hint, part=part.number)
+    failed = StorageError(sentence, hint, part=part.number)
+    failed.permanent = loss.permanent
+    return failed
 
 
 def _first_bytes(answer: httpx.Response) -> bytes:

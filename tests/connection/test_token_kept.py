@@ -6,6 +6,7 @@ import copy
 import gc
 import logging
 import pickle
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -389,6 +390,7 @@ def test_names_of_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     """A proxy that cannot be used is reported before any call, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setitem(sys.modules, "socksio", None)  # not installed
     with pytest.raises(CavaticaError, match="proxy") as caught:
         connect(TOKEN, "https://platform.invalid/v2")
     assert "pa%ss" not in repr(caught.value.__dict__)

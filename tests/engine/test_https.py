@@ -1,19 +1,23 @@
 """Uploads over TLS and through proxies."""
 
+import asyncio
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 from connect_proxy import ConnectProxy
-from engine_rig import KIB, Rig
+from engine_rig import KIB, QUICK, Rig
 
 from cavatica_mock import Fault
+from cavatica_mock.storage import Signer
 from cavatica_upload import StorageError
+from cavatica_upload.api.client import connect
 from cavatica_upload.engine.send_part import ATTEMPTS
 from cavatica_upload.errors import CavaticaError, CertificateUntrusted, ConnectionFailed
-from cavatica_upload.events import Retrying
+from cavatica_upload.events import PartRetried, Retrying
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part
 from cavatica_upload.sources.local import LocalFile
@@ -146,12 +150,103 @@ def test_this_machine_is_reached_without_a_proxy(rig: Rig, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("trusted")
+def test_socks_proxy_is_used(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SOCKS proxy is used if the package for those is installed."""
+    path = rig.file(PARTS * 700 * KIB)
+    with ConnectProxy(socks=True) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        receipt = rig.upload(path, part_size=700 * KIB, uploader={"endpoint": behind_a_proxy(rig)})
+    rig.assert_whole(receipt, path)
+    assert set(proxy.asked) == {f"platform.invalid:{rig.mock.port}"}
+
+
+@pytest.mark.usefixtures("trusted")
 def test_proxy_that_refuses_is_reported(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a proxy refuses the password, it is not tried again; the error names the variables, but not the password."""
     with ConnectProxy(credentials="other:one") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@"))
-        with pytest.raises(CavaticaError, match="proxy") as caught:
-            rig.upload(rig.file(1), uploader={"endpoint": behind_a_proxy(rig)})
+        with pytest.raises(CavaticaError, match=f"the proxy {proxy.url} did not connect") as caught:
+            rig.upload(rig.file(1), uploader={"endpoint": behind_a_proxy(rig), "retry_for": 600})
     assert proxy.read.count(b"CONNECT") == 1
     assert "HTTPS_PROXY" in str(caught.value.hint)
     assert "open-sesame" not in f"{caught.value!r} {caught.value.hint} {rig.events}"
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 405, 407])
+def test_proxy_that_keeps_storage_out_is_not_tried_again(
+    rig: Rig, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a proxy refuses the host of storage, the file fails with the first answer, whatever --retry-for is."""
+    signed = Signer.url
+
+    def behind(signer: Signer, origin: str, *given: object) -> str:
+        return signed(signer, origin, *given).replace("127.0.0.1", "storage.invalid")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Signer, "url", behind)
+    with ConnectProxy(instead=[f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()] * 99) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(
+            StorageError, match=rf"the proxy .* did not connect to storage\.invalid:\d+ \({status} No\)"
+        ):
+            rig.upload(rig.file(KIB), uploader={"retry_for": 600})
+    assert len(proxy.asked) == 1
+    assert rig.told(PartRetried) == []
+
+
+OPENED = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # httpcore closes no socket if SOCKS fails
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    ("socks", "instead"),
+    [
+        (False, b""),
+        (False, b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"),
+        (False, b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"),
+        (False, OPENED),
+        (False, OPENED + b"<html>"),
+        (False, b"\5\0"),
+        (True, b""),
+        (True, b"\5"),
+        (True, b"\5\0"),
+        (True, b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    ],
+)
+def test_proxy_that_fails_is_named_and_tried_again(
+    rig: Rig, socks: bool, instead: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a proxy fails in any way, the error names it, and an upload outlives that."""
+    path = rig.file(PARTS * KIB)
+    endpoint = behind_a_proxy(rig)
+    with ConnectProxy(instead=[instead] * 99, socks=socks) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url.replace("://", f"://{CREDENTIALS}@" if not socks else "://"))
+        with pytest.raises(ConnectionFailed, match=f"the proxy {proxy.url}") as caught:
+            rig.upload(path, uploader={"endpoint": endpoint})
+        assert "open-sesame" not in f"{caught.value!r} {rig.events}"
+    with ConnectProxy(instead=[instead] * 3, socks=socks) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        rig.assert_whole(rig.upload(path, part_size=KIB, uploader={"endpoint": endpoint, "retry_for": 600}), path)
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_tunnels_in_which_tls_fails_do_not_fill_the_pool(
+    rig: Rig, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often TLS fails in the tunnels of a proxy, the next one is opened."""
+    monkeypatch.setattr(connections, "LIMITS", httpx.Limits(max_connections=2))
+    failures = 4
+    with ConnectProxy(instead=[OPENED] * failures) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with connect(rig.mock.token, behind_a_proxy(rig), attempts=failures + 1, timeout=5, timing=QUICK) as api:
+
+            async def call() -> object:
+                async with api:
+                    return await api.aio.get_rate_limit()
+
+            assert asyncio.run(call()) if asynchronous else api.get_rate_limit()
+    assert len(proxy.asked) == failures + 1

@@ -124,6 +124,7 @@ class CallAttempts:
             failure.hint or "Check the network and the endpoint, and run the same command again.",
             operation=self.operation.name,
         )
+        error.permanent = failure.permanent
         if failure.permanent:
             return self._fail(error)
         patient = self._clock() - self._started < self._policy.retry_for

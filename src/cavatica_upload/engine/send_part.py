@@ -12,7 +12,6 @@ from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.errors import (
     CavaticaError,
-    CertificateUntrusted,
     ConfigError,
     ConnectionFailed,
     EtagMismatch,
@@ -248,6 +247,5 @@ def needs_new_url(error: Exception) -> bool:
 
 
 def _is_temporary(error: Exception) -> bool:
-    if isinstance(error, CertificateUntrusted):
-        return False
-    return isinstance(error, PartNotReserved | StorageError | ServerError | RateLimited | ConnectionFailed)
+    kinds = PartNotReserved | StorageError | ServerError | RateLimited | ConnectionFailed
+    return isinstance(error, kinds) and not error.permanent

@@ -71,10 +71,50 @@ class Pools(Generic[Pool]):
             # For http the context is not used; httpx would make one, which takes longer than an API call.
             context = shared_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             pool: Pool = self._kind(verify=context, limits=LIMITS, proxy=proxy)
+        if proxy is not None:
+            _forget_failed_connections(pool._pool)  # noqa: SLF001  (as below)
         if isinstance(pool, httpx.HTTPTransport):
             # httpx has no argument for httpcore's network backend, which enforces the deadline.
             pool._pool._network_backend = _BoundedBackend(pool._pool._network_backend)  # noqa: SLF001
         return pool
+
+
+def _forget_failed_connections(pool: Any) -> None:
+    """Remove a connection from a pool if a request fails: httpcore keeps a tunnel in which TLS failed for ever.
+
+    128 of them block the pool. A wrong answer of a SOCKS proxy becomes a ProxyError, too.
+    """
+    create = pool.create_connection
+
+    @contextlib.contextmanager
+    def forgotten(connection: Any) -> Iterator[None]:
+        try:
+            yield
+        except httpcore.ConnectionNotAvailable:  # another request has it
+            raise
+        except BaseException as error:
+            connection.is_closed = lambda: True
+            if type(error).__module__.startswith("socksio."):
+                raise httpcore.ProxyError("its answer is not one of SOCKS 5") from error
+            raise
+
+    def create_connection(origin: httpcore.Origin) -> Any:
+        connection: Any = create(origin)
+        send: Any = getattr(connection, "handle_request", None)  # a pool has one of the two
+        send_async: Any = getattr(connection, "handle_async_request", None)
+
+        def handle_request(request: httpcore.Request) -> Any:
+            with forgotten(connection):
+                return send(request)
+
+        async def handle_async_request(request: httpcore.Request) -> Any:
+            with forgotten(connection):
+                return await send_async(request)
+
+        connection.handle_request, connection.handle_async_request = handle_request, handle_async_request
+        return connection
+
+    pool.create_connection = create_connection
 
 
 class Connections(httpx.BaseTransport):

@@ -14,6 +14,8 @@ from cavatica_upload.redact import scrub
 LARGEST = 32 << 20
 """Bytes of an answer, encoded or decoded. The largest of the API, a page of 100 files, has some hundred KiB."""
 CHECK_PROXY = "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+_REFUSED_BY_PROXY = re.compile(r"(?!408|425|429)[34]\d\d\b|Invalid username|Requested |.* not allowed by ruleset")
+"""Refusals of a proxy that a retry does not change; the words are httpcore's for SOCKS."""
 CHECK_AUTHORITY = "If a proxy of your network signs certificates, point SSL_CERT_FILE at its authority."
 
 
@@ -58,34 +60,33 @@ class TransportFailure:
 
 def describe_failure(error: httpx.RequestError, url: httpx.URL) -> TransportFailure:
     """Describe the failure of a request to a URL; only the host of the URL is shown."""
-    host = url.netloc.decode()
+    host, proxy = url.netloc.decode(), proxy_for(url.scheme, url.host, url.port)
+    there = f"{host} through the proxy {shown(proxy)}" if proxy else host
     text = re.sub(r"\[Errno -?\d+\] ", "", scrub(str(error))).rstrip(".") or type(error).__name__
     match error:
         case httpx.ConnectError() if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
-            reason = f"the certificate of {host} cannot be verified ({text})"
+            reason = f"the certificate of {there} cannot be verified ({text})"
             return TransportFailure(reason, maybe_acted=False, permanent=True, untrusted=True, hint=CHECK_AUTHORITY)
         case httpx.ConnectTimeout() | httpx.ConnectError():
-            proxy = proxy_for(url.scheme, url.host, url.port)
-            way = f" through the proxy {shown(proxy)}" if proxy else ""
             why = " in time" if isinstance(error, httpx.ConnectTimeout) else f" ({text})"
             hint = CHECK_PROXY if proxy else None
-            return TransportFailure(f"no connection to {host}{way}{why}", maybe_acted=False, hint=hint)
+            return TransportFailure(f"no connection to {there}{why}", maybe_acted=False, hint=hint)
         case httpx.PoolTimeout():
             return TransportFailure("no free connection in time", maybe_acted=False)
         case httpx.ProxyError():
-            reason = f"the proxy did not connect to {host} ({text})"
-            wrong_password = text.startswith("407")
-            return TransportFailure(reason, maybe_acted=False, permanent=wrong_password, hint=CHECK_PROXY)
+            reason = f"the proxy {shown(proxy or '')} did not connect to {host} ({text})"
+            refused = _REFUSED_BY_PROXY.match(text) is not None
+            return TransportFailure(reason, maybe_acted=False, permanent=refused, hint=CHECK_PROXY)
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
             return TransportFailure(f"the request cannot be sent ({text})", maybe_acted=False, permanent=True)
         case httpx.ReadTimeout():
-            return TransportFailure(f"no answer from {host} in time", maybe_acted=True)
+            return TransportFailure(f"no answer from {there} in time", maybe_acted=True)
         case httpx.WriteTimeout():
-            return TransportFailure(f"{host} accepted no more bytes for too long", maybe_acted=True)
+            return TransportFailure(f"{there} accepted no more bytes for too long", maybe_acted=True)
         case httpx.DecodingError():
             return TransportFailure(f"the answer of {host} cannot be decoded ({text})", maybe_acted=True)
         case _:
-            return TransportFailure(f"the connection to {host} broke ({text})", maybe_acted=True)
+            return TransportFailure(f"the connection to {there} broke ({text})", maybe_acted=True)
 
 
 def not_followed(location: str) -> str:
