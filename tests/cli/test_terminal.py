@@ -25,7 +25,18 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 class Terminal:
     """A command on a terminal."""
 
-    def __init__(self, machine: Machine, *words: str, env: dict[str, str] | None = None, columns: int = 100) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        *words: str,
+        env: dict[str, str] | None = None,
+        columns: int = 100,
+        hang_up: signal.Handlers = signal.SIG_DFL,
+    ) -> None:
+        def prepare() -> None:
+            ioctl(0, TIOCSCTTY, 0)  # Ctrl-C is for this process
+            signal.signal(signal.SIGHUP, hang_up)
+
         self._end, inner = pty.openpty()
         ioctl(inner, TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         self._process = subprocess.Popen(
@@ -36,7 +47,7 @@ class Terminal:
             stdout=inner,
             stderr=inner,
             start_new_session=True,
-            preexec_fn=lambda: ioctl(0, TIOCSCTTY, 0) and None,  # Ctrl-C is for this process
+            preexec_fn=prepare,
         )
         os.close(inner)
         self.seen = ""
@@ -60,6 +71,10 @@ class Terminal:
     def close(self) -> int:
         """Read to the end, and return the exit code."""
         self.until(None)
+        return self.hang_up()
+
+    def hang_up(self) -> int:
+        """Close the terminal, and return the exit code."""
         os.close(self._end)
         return self._process.wait()
 
@@ -80,6 +95,18 @@ def test_bars_are_drawn_and_ctrl_c_stops(machine: Machine) -> None:
     terminal.type("\x03")
     assert terminal.close() == 130
     assert "To resume: cavatica upload '[red]a.bam' b.bam" in COLOUR.sub("", terminal.seen)
+
+
+@pytest.mark.parametrize(("hang_up", "code"), [(signal.SIG_DFL, 130), (signal.SIG_IGN, 1)])
+def test_a_terminal_that_is_closed(machine: Machine, hang_up: signal.Handlers, code: int) -> None:
+    """If the terminal is closed, the upload stops. It goes on if SIGHUP is ignored; then only its result is lost."""
+    machine.file("a.bam", bytes(1_000_000))
+    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=600_000))
+    terminal = Terminal(machine, "upload", "a.bam", *TO, "--stop-within", "0", hang_up=hang_up)
+    terminal.until("MiB")
+    assert terminal.hang_up() == code
+    assert machine.remote() == ({} if code == 130 else {"a.bam": bytes(1_000_000)})
+    assert not (machine.home / "state" / "traces").exists()
 
 
 def test_no_color_is_obeyed(machine: Machine) -> None:

@@ -1,6 +1,7 @@
 """Standard output and standard error, which get no control characters, and the log file."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -45,6 +46,13 @@ class Output:
         from rich.console import Console  # not needed for --version and --help
 
         class Stderr(Console):
+            def __exit__(self, *problem: Any) -> None:  # noqa: PYI036 - as in rich; the end of each write
+                try:
+                    super().__exit__(*problem)
+                except OSError as error:  # a full disk may have room later; a closed terminal does not come back
+                    if error.errno == errno.EIO:
+                        self.on_broken_pipe()
+
             def on_broken_pipe(self) -> None:
                 self.quiet = True
                 discard(2)
@@ -128,8 +136,7 @@ class Output:
             return
         from rich.text import Text
 
-        with contextlib.suppress(OSError):  # a full disk: the work continues
-            self.console.print(Text(before, before_style) + Text(visible(text)))
+        self.console.print(Text(before, before_style) + Text(visible(text)))
 
 
 def write_line(text: str) -> None:
