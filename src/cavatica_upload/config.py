@@ -216,7 +216,7 @@ def _profile(name: str | None, home: Path | None, wanted: str | None, *, allow_h
     except OSError as error:
         raise ConfigError(
             f"The credentials file {path} cannot be read: {reason_of(error)}.",
-            "Make it readable for you only.",
+            "Make it a file that only you can read.",
         ) from None
     except (configparser.Error, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", None) or next(iter(getattr(error, "errors", ())), (None,))[0]

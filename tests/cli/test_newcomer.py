@@ -233,6 +233,22 @@ def test_an_unknown_way_to_compute_md5s(machine: Machine, command: tuple[str, ..
     assert not machine.mock.calls["startUpload"]
 
 
+def test_several_changed_files(machine: Machine) -> None:
+    """If several files changed, each has one line with its name once, and what to do is said once."""
+    names = ["a.bam", "b.bam"]
+    machine.mock.faults.add(Fault("putPart", "no_etag", times=None))
+    for size in (300, 301):
+        for name in names:
+            machine.file(name, bytes(size))
+        ended = machine.call("upload", *names, *TO, "--retry-for", "0s")
+        machine.mock.faults.clear()
+    assert ended.code == 5
+    lines = [line for line in ended.err.splitlines() if "changed since" in line]
+    assert sorted(line.split()[0] for line in lines) == names
+    assert [line.count(".bam") for line in lines] == [1, 1]
+    assert ended.err.count("--yes") == 1
+
+
 @pytest.mark.parametrize("columns", ["0", "1", "-1", "x", ""])
 def test_the_variable_columns(machine: Machine, columns: str) -> None:
     """Messages are printed whatever COLUMNS says."""

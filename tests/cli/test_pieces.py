@@ -13,7 +13,7 @@ from rich.console import Console
 from cavatica_upload import errors
 from cavatica_upload.cli.bars import Bars, Layout, shorten, shorten_all
 from cavatica_upload.cli.messages import Exit, exit_of, exit_of_run, time_text
-from cavatica_upload.cli.options import Pair, Size, Span
+from cavatica_upload.cli.options import Size, Span
 from cavatica_upload.cli.output import Output, visible
 from cavatica_upload.cli.progress import WINDOW, Lines, Meter, Speed
 from cavatica_upload.destination import Target, metadata_problems
@@ -81,16 +81,12 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         Size().convert(text, None, None)
 
 
-def test_ages_and_pairs() -> None:
-    """7d is a week, and the value of a pair may have any character."""
+def test_ages() -> None:
+    """7d is a week."""
     assert Span().convert("7d", None, None) == Span().convert("1w", None, None) == 7 * 86400
-    assert Pair().convert("a=b=c", None, None) == ("a", "b=c")
     for wrong in ("7", "d", "7y"):
         with pytest.raises(click.BadParameter):
             Span().convert(wrong, None, None)
-    for wrong in ("a", "=b"):
-        with pytest.raises(click.BadParameter):
-            Pair().convert(wrong, None, None)
 
 
 @pytest.mark.parametrize(

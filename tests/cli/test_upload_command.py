@@ -155,6 +155,8 @@ def test_a_failed_file_does_not_stop_the_others(machine: Machine) -> None:
         (("upload", "a.bam", "d/a.bam", *TO), 2, "both become a.bam"),
         (("upload", "a.bam", *TO, "--part-size", "lots"), 2, "64MiB"),
         (("upload", "a.bam", *TO, "--metadata", "a.b=c"), 2, "“.” or “$”"),
+        (("upload", "a.bam", *TO, "--metadata", "a"), 2, "Invalid value for '--metadata': 'a' is not a pair; write it"),
+        (("upload", "a.bam", *TO, "--metadata", " =b"), 2, "is not a pair"),
         (("upload", "a.bam", *TO, "--shard", "3/2"), 2, "not a share"),
         (("upload", "a.bam", *TO, "--overwrite", "--if-exists", "skip"), 2, "contradict"),
         (("upload", "a.bam", *TO, "--token=0123456789abcdef"), 2, "There is no --token"),

@@ -16,7 +16,7 @@ import click
 
 from cavatica_upload.cli.messages import Exit, exit_of, hint_of, message_of, time_text
 from cavatica_upload.cli.options import Command, Connection, connection_options, option, output_options
-from cavatica_upload.cli.output import Output, is_terminal, visible
+from cavatica_upload.cli.output import Output, visible
 from cavatica_upload.destination import Destination, Target
 from cavatica_upload.errors import CavaticaError, ConfigError, reason_of
 from cavatica_upload.plan import count_text, size_text
@@ -78,7 +78,7 @@ class Report:
             self.output.record({"event": "check", "check": name, "grade": grade, "text": text, "hint": hint})
             return
         before = f"{'WRONG' if grade == 'wrong' else grade:<6} {name:<9} "
-        width = shutil.get_terminal_size().columns - len(before) if is_terminal(1) else sys.maxsize
+        width = shutil.get_terminal_size().columns - len(before) if os.isatty(1) else sys.maxsize
         for part in filter(None, (text, hint)):
             for line in textwrap.wrap(visible(part), max(20, width), break_long_words=False, break_on_hyphens=False):
                 self.output.result(before + line)

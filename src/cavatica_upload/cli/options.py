@@ -33,10 +33,8 @@ class Size(click.ParamType[int]):
     def __init__(self, *, a_second: bool = False) -> None:
         self._a_second = a_second
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the bytes."""
-        if isinstance(value, int):
-            return value
         end = r"(?:/s)?" if self._a_second else ""
         found = re.fullmatch(rf"([0-9]{{1,18}}(?:\.[0-9]+)?)\s*(?:([kmgt])i?)?b?{end}", value.strip().lower())
         size = int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " ")) if found else 0
@@ -54,31 +52,14 @@ class Span(click.ParamType[float]):
     def __init__(self, unit: str = "") -> None:
         self._unit = unit
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds."""
-        if isinstance(value, int | float):
-            return float(value)
         found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([a-z]*)", value.strip().lower())
         seconds = _SECONDS.get(found[2] or self._unit) if found else None
         if not found or seconds is None:
             example = "10s or 2min" if self._unit else "7d, 12h or 30min"
             self.fail(f"{value!r} is not a span of time; write it like {example}.", param, ctx)
         return float(found[1]) * seconds
-
-
-class Pair(click.ParamType[tuple[str, str]]):
-    """`key=value`."""
-
-    name = "key=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Return the key and the value."""
-        if isinstance(value, tuple):
-            return value
-        key, sign, text = str(value).partition("=")
-        if not sign or not key.strip():
-            self.fail(f"{value!r} is not a pair; write it like sample_id=S1.", param, ctx)
-        return key.strip(), text
 
 
 class Option(click.Option):
@@ -159,7 +140,7 @@ def stop_option(**more: Any) -> Callable[[_Function], _Function]:
     return option(
         "--stop-within",
         type=Span("s"),
-        default=10.0,
+        default="10s",
         metavar="TIME",
         help="After Ctrl-C or SIGTERM, wait this long for the parts in flight, such as 1min. Default: 10s.",
         **more,
@@ -175,8 +156,9 @@ class Connection:
     token_file: Path | None
     token: str | None = attrs.field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "token", None if self.token_file is None else _read_token(self.token_file))
+    @token.default
+    def _token(self) -> str | None:
+        return None if self.token_file is None else _read_token(self.token_file)
 
     @contextmanager
     def api(self, output: Output, *, notices: bool = True) -> Iterator["Api"]:

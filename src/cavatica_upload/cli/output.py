@@ -65,12 +65,12 @@ class Output:
     @property
     def on_terminal(self) -> bool:
         """Whether standard error is a terminal that can draw, whatever FORCE_COLOR says."""
-        return is_terminal(2) and not self.console.is_dumb_terminal
+        return os.isatty(2) and not self.console.is_dumb_terminal
 
     def result(self, *fields: str) -> None:
         """Write a line of results to standard output, with tabs between its fields."""
         text = "\t".join(map(visible, fields))
-        if self.on_terminal and is_terminal(1):
+        if self.on_terminal and os.isatty(1):
             from rich.text import Text
 
             self.console.print(Text(text))  # above the bars, if there are any
@@ -82,7 +82,7 @@ class Output:
 
         In the table the column `widest` is the last one, where it can be copied although the line is too long.
         """
-        if rows and is_terminal(1):
+        if rows and os.isatty(1):
             order = list(range(len(headers)))
             order.append(order.pop(widest))
             moved = [[row[column] for column in order] for row in (headers, *rows)]
@@ -188,14 +188,6 @@ def discard(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
-
-
-def is_terminal(descriptor: int) -> bool:
-    """Whether a descriptor (1: standard output, 2: standard error) is a terminal."""
-    try:
-        return os.isatty(descriptor)
-    except OSError:
-        return False
 
 
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

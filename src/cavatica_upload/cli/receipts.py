@@ -80,21 +80,9 @@ def _mentions(receipt: "Receipt", text: str) -> bool:
 
 
 def _record(receipt: "Receipt") -> dict[str, Any]:
-    return {
-        "file_id": receipt.file_id,
-        "name": receipt.name,
-        "project": receipt.project,
-        "parent": receipt.parent,
-        "place": receipt.place,
-        "source": receipt.source,
-        "size": receipt.size,
-        "parts": len(receipt.parts),
-        "composite": receipt.composite,
-        "verified": receipt.verified,
-        "not_verified": list(receipt.not_verified),
-        "finished": receipt.finished,
-        "receipt": str(receipt.path),
-    }
+    keys = ("file_id", "name", "project", "parent", "place", "source", "size", "composite", "verified", "finished")
+    found = {key: getattr(receipt, key) for key in keys}
+    return found | {"parts": len(receipt.parts), "not_verified": receipt.not_verified, "receipt": receipt.path}
 
 
 @click.command(cls=Command, short_help="Check a file on disk against its receipt, offline.")

@@ -159,7 +159,8 @@ def _show_failures(output: Output, failures: Sequence[Failure]) -> None:
         alike = len({failure.message for failure in failures}) == 1
         output.problem(f"{count_text(len(failures), 'file')} failed:{f' {rows[0].message}' if alike else ''}")
         for failure in rows:
-            output.hint(f"  {visible(failure.file):<{width}}  {'' if alike else failure.message}".rstrip())
+            message = "" if alike else failure.message.removeprefix(f"{failure.file} ")
+            output.hint(f"  {visible(failure.file):<{width}}  {message}".rstrip())
         if len(failures) > len(rows):
             output.hint(f"  … and {len(failures) - len(rows):,} more; --json or --log-file has them all")
         for hint in dict.fromkeys(failure.hint for failure in failures if failure.hint):

@@ -12,7 +12,6 @@ from cavatica_upload.cli.options import (
     FILE,
     Command,
     Connection,
-    Pair,
     Size,
     Span,
     connection_options,
@@ -35,9 +34,13 @@ if TYPE_CHECKING:
     from cavatica_upload.uploader import UploaderOptions
 
 
-def _fields(_ctx: click.Context, _param: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _fields(_ctx: click.Context, _param: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for key, value in pairs:
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        key = key.strip()
+        if not sign or not key:
+            raise click.BadParameter(f"{pair!r} is not a pair; write it like sample_id=S1.")
         if fields.setdefault(key, value) != value:
             raise UsageError(
                 f"--metadata {key} is given as {fields[key]!r} and as {value!r}.",
@@ -120,7 +123,6 @@ _transfer = partial(option, section="Transfer")
 @_about(
     "--metadata",
     group="request",
-    type=Pair(),
     metavar="K=V",
     multiple=True,
     callback=_fields,

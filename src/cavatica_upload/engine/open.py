@@ -173,8 +173,7 @@ class _Opening:
         if self.request.changed == "refuse":
             raise FileChanged(
                 f"{self.request.key} changed since its upload was started: {difference}.",
-                'Allow a new start with --yes (changed="restart" in Python): the unfinished upload '
-                f"{entry.upload_id} is then aborted.",
+                'Allow a new start with --yes (changed="restart" in Python): the unfinished upload is then aborted.',
             )
         self._say(f"The file changed since its upload was started ({difference}). It is aborted, and a new one starts.")
         self.context.abort(self.request.key, entry)
