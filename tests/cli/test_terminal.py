@@ -1,5 +1,6 @@
 """On a terminal: bars, colours, Ctrl-C as it is typed, and questions."""
 
+import codecs
 import io
 import os
 import pty
@@ -50,6 +51,7 @@ class Terminal:
             preexec_fn=prepare,
         )
         os.close(inner)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.seen = ""
 
     def until(self, text: str | None) -> None:
@@ -62,7 +64,7 @@ class Terminal:
             if not block:
                 assert text is None, f"{text!r} was not seen in {self.seen!r}"
                 return
-            self.seen += block.decode()
+            self.seen += self._decoder.decode(block)  # a block may end within a character
 
     def type(self, keys: str) -> None:
         """Send keys."""

@@ -171,7 +171,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} reuseport;
         location / {{
             proxy_pass http://{server}{way};
             proxy_set_header Host $http_host;
@@ -193,8 +193,10 @@ def behind_nginx(target: Target, way: str = AS_IT_CAME) -> Iterator[Target]:
     if program is None:
         raise RuntimeError("nginx is not installed. Install it, for example: apt-get install nginx-light.")
     server = urlsplit(target.base_url)
-    with tempfile.TemporaryDirectory(prefix="contract-nginx-") as folder:
-        port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="contract-nginx-") as folder, socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # so that only nginx can get the port, too
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
         path = Path(folder, "nginx.conf")
         path.write_text(CONFIGURATION.format(folder=folder, port=port, server=server.netloc, way=way))
         command = [program, "-c", str(path), "-p", folder, "-e", f"{folder}/errors"]
@@ -207,12 +209,6 @@ def behind_nginx(target: Target, way: str = AS_IT_CAME) -> Iterator[Target]:
         finally:
             process.terminate()
             process.communicate(timeout=LONGEST_START)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _wait(process: "subprocess.Popen[str]", port: int) -> None:
