@@ -383,13 +383,13 @@ def test_address_in_a_file(machine: Machine, cluster: Cluster) -> None:
 def test_nothing_listens_at_the_address(machine: Machine) -> None:
     """A port on which nothing listens and an unknown host are network errors."""
     sample(machine)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    for address in (f"127.0.0.1:{port}", "tcp://nowhere.invalid:8786"):
-        ended = machine.run(*words(address))
-        assert ended.code == 4
-        assert f"No Dask scheduler answers at {address}" in ended.err
-        assert ended.err.count("\n") == 2
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # so that nobody else listens there
+        for address in (f"127.0.0.1:{deaf.getsockname()[1]}", "tcp://nowhere.invalid:8786"):
+            ended = machine.run(*words(address))
+            assert ended.code == 4
+            assert f"No Dask scheduler answers at {address}" in ended.err
+            assert ended.err.count("\n") == 2
     assert not machine.mock.calls
 
 

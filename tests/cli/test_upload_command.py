@@ -228,7 +228,8 @@ def test_an_interrupted_run_shows_a_command_that_resumes(machine: Machine, numbe
     """An interrupted run exits with 130, and the command that it shows sends only what is missing."""
     machine.file("a.bam", bytes(1_000_000))
     machine.mock.faults.add(Fault("putPart", "stall", times=None, after=2))
-    words = ("--part-size", "100000", "--jobs", "2", "--stop-within", "1", "--json")
+    within = "1s" if times == 1 else "1h"  # that the second signal ends
+    words = ("--part-size", "100000", "--jobs", "2", "--stop-within", within, "--json")
     process = machine.start("upload", "a.bam", *TO, *words)
     assert process.stdout is not None
     assert process.stderr is not None
