@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def test_ctrl_c_if_the_reader_of_standard_error_has_ended(machine: Machine) -> N
     process.stderr.close()
     process.stderr = None
     while not machine.mock.calls["listUploads"]:
-        pass
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == Exit.INTERRUPTED

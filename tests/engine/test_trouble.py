@@ -1,6 +1,5 @@
 import http.server
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -170,13 +169,6 @@ def test_clock_that_is_wrong_by_an_hour(rig: Rig, hours: int, monkeypatch: pytes
     assert rig.calls["getPartUrl"] == PARTS
 
 
-def test_short_lived_urls_are_requested_again(rigged: object) -> None:
-    """URLs that expire after a second are requested again, and the file is whole."""
-    rig = rigged(part_url_lifetime=1.0)  # type: ignore[operator]
-    path = rig.file(PARTS * KIB)
-    rig.assert_whole(rig.upload(path, part_size=KIB), path)
-
-
 def test_disk_full_for_the_journal(rig: Rig) -> None:
     """Without disk space for journal and receipt the file arrives, and both losses are reported."""
     path = rig.file(PARTS * KIB)
@@ -292,11 +284,6 @@ def test_non_blocking_stream_is_refused(rig: Rig) -> None:
     with pytest.raises(SourceError, match="no bytes yet"):
         rig.upload(Hasty(), name="n")
     assert rig.mock.files() == []
-
-
-def test_limits_are_those_of_the_process() -> None:
-    """The tests above do not change the limits of this process."""
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
 def test_permission_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
