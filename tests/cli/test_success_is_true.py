@@ -168,15 +168,15 @@ PRODUCER = "import sys, time; sys.stdout.buffer.write(b'x' * 200_000); sys.stdou
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_pipeline_that_is_stopped_completes_nothing(machine: Machine, number: signal.Signals) -> None:
     """A signal to a whole pipeline ends the stream, and the upload is not completed."""
-    with subprocess.Popen([sys.executable, "-c", PRODUCER], stdout=subprocess.PIPE, start_new_session=True) as producer:
+    with subprocess.Popen([sys.executable, "-c", PRODUCER], stdout=subprocess.PIPE, process_group=0) as producer:
         assert producer.stdout is not None
-        process = machine.start("upload", "-", "--name", "s", *TO, "--part-size", "100000", stdin=producer.stdout)
+        words = ("upload", "-", "--name", "s", *TO, "--part-size", "100000")
+        process = machine.start(*words, stdin=producer.stdout, process_group=producer.pid)
         producer.stdout.close()
         while machine.mock.calls["putPart"] < 1:
             assert process.poll() is None
             time.sleep(0.01)
-        producer.send_signal(number)
-        process.send_signal(number)
+        os.killpg(producer.pid, number)
         _, err = process.communicate()
     assert process.returncode == 130, err
     assert (machine.remote(), machine.mock.uploads()) == ({}, [])
