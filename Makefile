@@ -44,8 +44,9 @@ demo: install  ## Upload a file to a mock and compare the MD5s: make demo [FILE=
 test: install  ## Run every test: make test [PYTHON=python3.13]
 	@pytest -n 2 --dist loadgroup
 
-coverage: install  ## Run every test, and show what they do not cover: make coverage [TESTS=tests/engine]
-	@rm -f .coverage* && coverage run -m pytest -n 2 --dist loadgroup $(TESTS) && coverage combine --quiet && coverage report
+coverage: install  ## Run the tests of src/, and show what they do not cover: make coverage [TESTS=tests/engine]
+	@rm -f .coverage* && coverage run -m pytest -n 2 --dist loadgroup $(or $(TESTS),tests --ignore=tests/toolbox) && \
+	coverage combine --quiet && coverage report
 
 test-lowest:  ## Run every test with the lowest versions that pyproject.toml allows, in .venv-lowest
 	$(PYTHON) -m venv --clear .venv-lowest
