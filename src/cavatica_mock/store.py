@@ -127,9 +127,9 @@ LAYOUT: Final = 1
 TABLES: Final = {
     "setting": "name PRIMARY KEY, value",
     "root": "folder PRIMARY KEY, project",
-    "upload": f"{_columns(Upload)}, UNIQUE (id)",
+    "upload": f"position INTEGER PRIMARY KEY, {_columns(Upload)}, UNIQUE (id)",
     "part": f"upload, {_columns(Part)}, PRIMARY KEY (upload, number)",
-    "file": f"{_columns(File)}, UNIQUE (id), UNIQUE (parent, name)",
+    "file": f"position INTEGER PRIMARY KEY, {_columns(File)}, UNIQUE (id), UNIQUE (parent, name)",
     "piece": f"file, position, {_columns(Piece)}, PRIMARY KEY (file, position)",
     "deleted": "id PRIMARY KEY",
 }
@@ -291,7 +291,7 @@ class Store:
     ) -> tuple[list[R], int]:
         matching = f"FROM {kind.__name__} WHERE {' AND '.join(('1', *conditions))}"
         values = [value for each in conditions.values() for value in each]
-        query = f"SELECT {_columns(kind)} {matching} ORDER BY rowid LIMIT ? OFFSET ?"
+        query = f"SELECT {_columns(kind)} {matching} ORDER BY position LIMIT ? OFFSET ?"
         rows = self._db.execute(query, (*values, limit, offset)).fetchall()
         total = self._db.execute(f"SELECT count(*) {matching}", values).fetchone()[0]
         return [kind(*row) for row in rows], total
