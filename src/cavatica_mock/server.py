@@ -3,14 +3,14 @@
 import asyncio
 import ssl
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from concurrent.futures import Future
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cavatica_mock.faults import Fault, Faults
 from cavatica_mock.http import Mock
@@ -103,8 +103,8 @@ class MockServer:
         self.faults = Faults(faults)
         self.host, self.port = host, port
         self._mock: Mock | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._portal: BlockingPortal | None = None
+        self._started = ExitStack()
 
     @property
     def token(self) -> str:
@@ -167,22 +167,19 @@ class MockServer:
         self._ask(lambda mock: mock.state.reset())
 
     def start(self) -> Self:
-        ready: Future[Mock] = Future()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name="cavatica-mock", daemon=True)
-        self._thread.start()
-        self._mock = ready.result()
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal(backend_options={"loop_factory": new_event_loop}))
+            mock = serving(self.settings, self.faults, self.host, self.port)
+            self._mock = stack.enter_context(portal.wrap_async_context_manager(mock))
+            self._portal, self._started = portal, stack.pop_all()
         self.port = self._mock.port
         return self
 
     def stop(self) -> None:
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
-        loop.call_soon_threadsafe(self._stopping.set)
-        thread.join()
+        self._portal = None
+        self._started.close()
         if self._authority is not None:
             self._authority.cleanup()
-        self._loop = self._thread = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -200,31 +197,11 @@ class MockServer:
         return self._mock
 
     def _ask(self, question: Callable[[Mock], T]) -> T:
-        """Run a function in the server's thread, which owns the state."""
-        mock, loop = self._running, self._loop
-        if loop is None:
+        """Call a function in the server's thread, which owns the state."""
+        mock = self._running
+        if self._portal is None:
             raise RuntimeError("the mock has stopped")
-
-        async def answer() -> T:
-            return question(mock)
-
-        return asyncio.run_coroutine_threadsafe(answer(), loop).result()
-
-    def _run(self, ready: Future[Mock]) -> None:
-        try:
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                runner.run(self._serve(ready))
-        except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
-
-    async def _serve(self, ready: Future[Mock]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        async with serving(self.settings, self.faults, self.host, self.port) as mock:
-            ready.set_result(mock)
-            await self._stopping.wait()
+        return self._portal.call(question, mock)
 
 
 def _writable(projects: Iterable[str] | Mapping[str, bool]) -> dict[str, bool]:
