@@ -81,6 +81,11 @@ def reason_of(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Return whether Ctrl-C caused an error: while a class is made, Python 3.11 puts a RuntimeError around it."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)
+
+
 class ConfigError(CavaticaError):
     """No usable token, endpoint, profile, proxy or list of certificates was found."""
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from cli_machine import Machine
@@ -50,21 +51,26 @@ def test_the_public_names_are_all_there() -> None:
         cavatica_upload.nothing_of_the_kind  # noqa: B018
 
 
-def test_ctrl_c_while_modules_are_imported_is_a_sentence(machine: Machine) -> None:
-    """Ctrl-C during the imports exits with 130 and one line."""
-    place = machine.home / "modules"
-    place.mkdir()
-    (place / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n")
-    process = subprocess.run(
-        [sys.executable, "-m", "cavatica_upload", "upload", "x"],
-        env=machine.environment | {"PYTHONPATH": str(place)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert process.returncode == 130
-    assert process.stderr.splitlines() == ["Error: Interrupted."]
+INTERRUPT = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass\n"
+IN_A_CLASS = f"""
+class Name:
+    def __set_name__(self, owner, name):
+{textwrap.indent(INTERRUPT, "        ")}
+class Owner:
+    name = Name()
+"""
+
+
+@pytest.mark.parametrize("content", [INTERRUPT, IN_A_CLASS], ids=["", "in a class"])
+@pytest.mark.parametrize("module", ["click", "filelock"])  # imported before the command runs, and by it
+def test_ctrl_c_while_modules_are_imported_is_a_sentence(machine: Machine, module: str, content: str) -> None:
+    """Ctrl-C during the imports exits with 130 and one line, also while a class is made, as of an enumeration."""
+    machine.file("x")
+    place = machine.file(f"modules/{module}.py", content.encode()).parent
+    ended = machine.run("upload", "x", "--project", "mlin/study", env={"PYTHONPATH": str(place)})
+    assert ended.code == 130
+    assert ended.err.splitlines()[0] == "Error: Interrupted."
+    assert "Internal error" not in ended.err
 
 
 def test_paths_are_completed(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""The command line. `main` is the entry point of `cavatica`; nothing else is imported until it runs."""
+"""The command line. `main` is the entry point of `cavatica`; hardly anything is imported until it runs."""
 
 import contextlib
 import gc
@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from cavatica_upload.errors import is_interruption
 
 __all__ = ["main", "run"]
 
@@ -21,7 +23,10 @@ def main() -> NoReturn:
     """Run the command `cavatica` and exit."""
     try:
         code = run()
-    except KeyboardInterrupt:  # while modules are imported, or after the command has ended
+    except BaseException as error:
+        if not is_interruption(error):
+            raise
+        # While modules are imported, or after the command has ended
         with contextlib.suppress(OSError, AttributeError):  # standard error may be closed, by the caller or its reader
             sys.stderr.write("Error: Interrupted.\n")
         code = 130

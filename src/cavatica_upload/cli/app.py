@@ -31,7 +31,7 @@ from cavatica_upload.cli.receipts import receipts, verify
 from cavatica_upload.cli.signals import SIGNALS
 from cavatica_upload.cli.upload import upload
 from cavatica_upload.cli.uploads import uploads
-from cavatica_upload.errors import CavaticaError, Interrupted, UsageError
+from cavatica_upload.errors import CavaticaError, Interrupted, UsageError, is_interruption
 
 _COMPLETE = "_CAVATICA_COMPLETE"
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
@@ -134,9 +134,11 @@ def _call(words: list[str], output: Output) -> int:
         return result if isinstance(result, int) else int(Exit.DONE)
     except click.exceptions.Exit as ending:
         return ending.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:
         raise
-    except BaseException as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
+    except BaseException as error:  # the last resort: a sentence instead of a traceback
+        if is_interruption(error):
+            raise KeyboardInterrupt from error
         return int(_fail(error, output))
 
 
