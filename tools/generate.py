@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from document import Document, parsed, text_of
+from document import Document, parsed, stop, text_of
 
 CONFIG = Path(__file__).resolve().parents[1] / "generator-config.yml"
 KEPT = ("type", "format", "required", "enum", "const", "minimum", "maximum")
@@ -151,11 +151,30 @@ def contract(document: Document, sha256: str) -> str:
     return f'{{"sha256": "{sha256}",\n"operations": [\n{lines}\n],\n"schemas": {{\n{named}\n}}}}\n'
 
 
+def distinct(document: Document, name: str) -> None:
+    """Stop if two operations have one ID: one would take the place of the other in the client, without a warning."""
+    seen: dict[str, int] = {}
+    for path, method, operation in document.operations():
+        module, line = snake(operation["operationId"]), document.line("paths", path, method, "operationId")
+        if module in seen:
+            stop(f"{name}:{line}: line {seen[module]} has the same operationId. Give each operation its own.")
+        seen[module] = line
+
+
 def main(name: str, target: str) -> int:
-    """Write the client and the contract."""
+    """Write the client and the contract. Exits with 2 if the document lacks what they need."""
     text = text_of(name)
+    document = parsed(text, name)
+    try:
+        distinct(document, name)
+        return written(document, text, name, Path(target))
+    except (LookupError, TypeError, AttributeError) as error:
+        stop(f"{name} lacks what the client is made of ({error!r}). To see where: make spec-lint")
+
+
+def written(document: Document, text: str, name: str, folder: Path) -> int:
+    """Write the client and the contract into a folder. Returns 1 if the generator refuses the document."""
     sha256 = hashlib.sha256(Path(name).read_bytes()).hexdigest()
-    folder, document = Path(target), parsed(text, name)
     source = folder / "openapi.json"
     source.write_text(json.dumps(without_null_bodies(parsed(text, name))), encoding="utf-8")
     command = ["openapi-python-client", "generate", "--path", str(source), "--config", str(CONFIG), "--meta", "pdm"]

@@ -1,6 +1,7 @@
 """`make generate` leaves nothing behind that disturbs another target."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -78,3 +79,29 @@ def test_a_rename_and_back_gives_no_false_error(tree: Clone) -> None:
     assert "start_upload" in tree.type_errors()
     tree.generate(spec)
     assert "Success" in tree.type_errors()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("operationId: listUploads", "operationId: startUpload"), "has the same operationId"),
+        (("      operationId: listUploads\n", ""), "lacks"),
+        (("      summary: Start an upload\n", ""), "lacks"),
+        (("      tags: [uploads]\n", ""), "lacks"),
+        (("      tags: [uploads]\n", "      tags: []\n"), "lacks"),
+        (("\nservers:\n", "\nx-servers:\n"), "lacks"),
+        (("\ntags:\n", "\nx-tags:\n"), "lacks"),
+        (("    authToken:\n", "    otherToken:\n"), "lacks"),
+    ],
+)
+def test_a_document_that_makes_no_client_is_refused(tree: Clone, change: tuple[str, str], sentence: str) -> None:
+    """One sentence, no traceback, and everything generated stays as it was."""
+    spec = (tree.folder / "openapi.yaml").read_text()
+    assert change[0] in spec
+    (tree.folder / "openapi.yaml").write_text(spec.replace(*change, 1))
+    done = tree.run("make", "generate")
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "spec-lint" in done.stderr or re.search(r"openapi\.yaml:\d+: line \d+ ", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert tree.run("git", "status", "--porcelain", "generated", "src").stdout == ""
