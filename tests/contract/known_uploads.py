@@ -90,8 +90,8 @@ class KnownUpload:
         return max(0, min(self.part_size, self.size - (number - 1) * self.part_size))
 
     def content(self, number: int) -> bytes:
-        """The bytes of a part: different for each part, the same in every run."""
-        seed = hashlib.sha256(f"{self.size} {number}".encode()).digest()
+        """The bytes of a part: different for each part of each upload."""
+        seed = hashlib.sha256(f"{self.id} {number}".encode()).digest()
         length = self.length(number)
         return (seed * (length // len(seed) + 1))[:length]
 
@@ -153,7 +153,7 @@ class KnownUploads:
 
     def next_name(self) -> str:
         """A name that nothing on the server has, and that shows whose it is."""
-        return f"{NAME_PREFIX}{self.run}-{next(self._numbers)}"
+        return f"{NAME_PREFIX}{self.run}-{next(self._numbers)}.Bam"
 
     def fitting_size(self, wanted: int) -> int:
         """A size of at most three parts if parts are small, and of a few bytes if they are not."""
@@ -162,7 +162,8 @@ class KnownUploads:
     def start(self, size: int | None = None, **extra: Any) -> KnownUpload:
         """Start an upload in the project. Raises Broken if the server refuses."""
         size = self.several if size is None else size
-        body = {**self.place, "name": self.next_name(), "size": size, **extra}
+        place = {} if "parent" in extra else self.place
+        body = {**place, "name": self.next_name(), "size": size, **extra}
         return self.note_started(self.api.call("startUpload", body=body).expect(200))
 
     def note_started(self, answer: Answer) -> KnownUpload:

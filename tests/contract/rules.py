@@ -7,7 +7,7 @@ applies them as checks (`hooks`).
 import json
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from tests.contract import document
 from tests.contract.answer import SHORT_TOKEN, Answer
@@ -33,6 +33,7 @@ HTTP_STATUS: Final[dict[int, int]] = {
 # The codes that clients act on, on any server.
 NO_SUCH_UPLOAD: Final = 8003
 NOT_COMPLETE: Final = 8007
+NOT_DECODED: Final = 90009
 NAME_TAKEN: Final = frozenset({5003, 8005, 8006})
 BAD_PART_NUMBER: Final = frozenset({8012, 8014, 8015, 90000})
 
@@ -62,10 +63,22 @@ def media_type(answer: Answer) -> str | None:
     if kind != "application/json":
         return f"Content-Type is {kind or 'missing'}, expected application/json"
     try:
-        json.loads(answer.body)
-    except ValueError:
-        return f"the body is not JSON: {answer.body[:60]!r}"
+        json.loads(answer.body.decode(), parse_constant=_refuse, object_pairs_hook=_once)
+    except ValueError as error:
+        return f"the body is not JSON ({error}): {answer.body[:60]!r}"
     return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON in which no key stands twice: which of the two counts depends on the reader."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def body_schema(answer: Answer) -> str | None:
@@ -174,10 +187,10 @@ def token_in(answer: Answer, secrets: Iterable[str]) -> str | None:
 
 
 class Countdown:
-    """Checks one token's `X-RateLimit-Remaining`: within a window, each counted call lowers it by at least one."""
+    """Checks one token's rate limit: within a window it stays, and each counted call lowers what remains of it."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, int] | None = None
+        self._last: tuple[int, int, int] | None = None
 
     def clear(self) -> None:
         """The server was reset."""
@@ -187,10 +200,12 @@ class Countdown:
         """What is wrong with the count after this answer, if anything. Answers must be given in their order."""
         if any(name not in answer.headers for name in RATE_HEADERS) or answer.operation is None or unlimited(answer):
             return None
-        remaining, reset = int(answer.headers["x-ratelimit-remaining"]), int(answer.headers["x-ratelimit-reset"])
-        before, self._last = self._last, (remaining, reset)
+        limit, remaining, reset = (int(answer.headers[name]) for name in RATE_HEADERS)
+        before, self._last = self._last, (remaining, reset, limit)
         if before is None or reset != before[1]:
             return None
+        if limit != before[2]:
+            return f"X-RateLimit-Limit was {before[2]} before this call and is {limit} after it"
         free = answer.operation.id == NEVER_COUNTED or answer.status == 429
         if remaining > before[0] or (remaining == before[0] and not free and before[0] > 0):
             return f"X-RateLimit-Remaining was {before[0]} before this call and is {remaining} after it"

@@ -40,6 +40,10 @@ BAD = [
     ("declared_status", answer("getUpload", 500, {**PROBLEM, "status": 500, "code": 90009})),
     ("media_type", answer("startUpload", 200, STARTED, content_type="text/html")),
     ("media_type", answer("startUpload", 200, b'{"upload_id": ')),
+    ("media_type", answer("startUpload", 200, b"\xef\xbb\xbf" + json.dumps(STARTED).encode())),
+    ("media_type", answer("startUpload", 200, json.dumps(STARTED).encode("utf-16"))),
+    ("media_type", answer("startUpload", 200, {**STARTED, "load": float("nan")})),
+    ("media_type", answer("startUpload", 200, b'{"name": "m", ' + json.dumps(STARTED).encode()[1:])),
     ("media_type", answer("abortUpload", 204, {})),
     ("media_type", answer("reportUploadedParts", 200, {})),
     ("body_schema", answer("startUpload", 200, {**STARTED, "part_size": "1"})),
@@ -86,6 +90,7 @@ def test_the_count_goes_down(operation: str, before: int, after: int, wrong: boo
     assert countdown.observe(answer("listUploads", 200, {"items": []}, x_ratelimit_remaining=str(before))) is None
     verdict = countdown.observe(answer(operation, 200, {}, x_ratelimit_remaining=str(after)))
     assert (verdict is not None) is wrong
+    assert countdown.observe(answer("getUpload", 200, {}, x_ratelimit_limit="8", x_ratelimit_remaining="0")) is not None
 
 
 def test_a_token_in_an_answer_is_noticed() -> None:

@@ -2,7 +2,7 @@
 
 It needs a project, and makes one folder there for everything else. Files have a few bytes. It uses a share of the rate
 limit, by the platform's own headers (`RateBudget`), and deletes what it made at the end, also after Ctrl-C (`Cleanup`).
-It touches nothing that it did not make: no random ids, no other users. Therefore it leaves out schemathesis and the raw
+It touches nothing that it did not make: no random ids, no other users. It leaves out schemathesis and most raw
 requests. It ends with the differences between the live answers and openapi.yaml (`drift`).
 """
 
@@ -12,133 +12,42 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import ConfigError
-from tests.contract import report, rules
+from tests.contract import report
 from tests.contract.answer import Answer, Broken
 from tests.contract.client import ApiClient
 from tests.contract.findings import Finding, Outcome, causes
-from tests.contract.known_uploads import FAULTY, KnownUploads, part_report
+from tests.contract.known_uploads import FAULTY, KnownUploads
 from tests.contract.live.drift import Drift, Drifted, read_baseline, write_baseline
 from tests.contract.live.watchers import Cleanup, RateBudget
-from tests.contract.model import asserts
 from tests.contract.model.model import Context
 from tests.contract.model.run import play
 from tests.contract.options import Options, UsageError, check_target
+from tests.contract.requests import bodies, headers, lists, paths, storage
+from tests.contract.requests.client import RawClient, try_claims
 from tests.contract.server import Target
 
-Step = Callable[[], None]
+
+def refusals(raw: RawClient) -> None:
+    """Refused are a wrong token, a wrong method, a bad part number, a report without parts, and another media type."""
+    upload = raw.known.start(11).id
+    raw.api.call("getRateLimit", token="0" * 32).expect(401)
+    raw.api.send("PUT", f"/files/{raw.known.place['parent']}").expect(405)
+    raw.api.call("getPartUrl", upload_id=upload, part_number=10001).expect(400)
+    raw.api.call("reportUploadedParts", upload_id=upload, body={}).expect(400)
+    path = f"/upload/multipart/{upload}/part"
+    raw.api.send("POST", path, data=b"{}", headers={"Content-Type": "text/plain"}).expect(415)
 
 
-class Walk:
-    """Steps in their order. Each is a claim, and none depends on the success of another."""
-
-    def __init__(self, api: ApiClient, uploads: KnownUploads, home: str) -> None:
-        self.api, self.uploads, self.home = api, uploads, home
-
-    def take(self, outcome: Outcome) -> None:
-        for step in self.steps():
-            with outcome.claim(" ".join((step.__doc__ or "").split()), self.api.trace):
-                step()
-
-    def steps(self) -> Iterator[Step]:
-        yield from (self.rights, self.start_and_look, self.report, self.refusals, self.complete_and_read)
-        yield from (self.names, self.after_the_end, self.lists, self.edits, self.errors)
-
-    def rights(self) -> None:
-        """The project and the rate limit can be read."""
-        owner, _, name = self.uploads.project.partition("/")
-        self.api.call("getProject", project_owner=owner, project_name=name).expect(200)
-        self.api.call("getRateLimit").expect(200)
-
-    def start_and_look(self) -> None:
-        """A started upload can be read and is listed."""
-        self.known = self.uploads.start(11)
-        for spelling in ("true", "TRUE", "false"):
-            self.api.call("getUpload", upload_id=self.known.id, query={"list_parts": spelling}).expect(200)
-        self.api.call("getUpload", upload_id=self.known.id).expect(200)
-        listed = self.api.call("listUploads", query={"limit": 100}).expect(200)
-        if self.known.id not in {item["upload_id"] for item in listed.json()["items"]}:
-            raise listed.broken("listed_uploads", "an open upload is not on the first page of 100")
-
-    def report(self) -> None:
-        """A part that was put can be reported, alone and in bulk, and is then listed."""
-        self.uploads.put(self.known, 1)
-        report = self.known.report(1)
-        self.api.call("reportUploadedPart", upload_id=self.known.id, body=report).expect(200)
-        self.api.call("reportUploadedParts", upload_id=self.known.id, body={"parts": [report]}).expect(200)
-        answer = self.api.call("getUpload", upload_id=self.known.id, query={"list_parts": True}).expect(200)
-        asserts.same(answer, "uploaded_parts_count", answer.json()["uploaded_parts_count"], 1)
-
-    def refusals(self) -> None:
-        """Refused are a part number beyond the last, a report without parts, another media type, and a wrong ETag."""
-        upload_id = self.known.id
-        self.api.call("getPartUrl", upload_id=upload_id, part_number=10001).expect(400)
-        self.api.call("reportUploadedParts", upload_id=upload_id, body={}).expect(400)
-        path = f"/upload/multipart/{upload_id}/part"
-        self.api.send("POST", path, data=b"{}", headers={"Content-Type": "text/plain"}).expect(415)
-        body = {"parts": [part_report(1, "0" * 32)]}
-        self.api.call("completeUpload", upload_id=upload_id, body=body).expect(409)
-
-    def complete_and_read(self) -> None:
-        """A completed upload is a file with the bytes that were put."""
-        file = self.uploads.finish(self.known)
-        self.file: str = file["id"]
-        shown = self.api.call("getFile", file_id=self.file).expect(200)
-        asserts.same(shown, "completed_size", file["size"], 11)
-        link = self.api.call("getDownloadInfo", file_id=self.file).expect(200)
-        fetched = self.api.fetch(link.field("url"))
-        asserts.same(fetched, "file_content", fetched.body, self.known.content(1))
-        self.name: str = shown.json()["name"]
-
-    def names(self) -> None:
-        """A name that exists is a conflict, unless overwrite is true."""
-        body = {"parent": self.home, "name": self.name, "size": 3}
-        asserts.refusal(self.api.call("startUpload", body=body), 409, rules.NAME_TAKEN)
-        answer = self.api.call("startUpload", body=body, query={"overwrite": True}).expect(200)
-        self.api.call("abortUpload", upload_id=answer.json()["upload_id"]).expect(204)
-
-    def after_the_end(self) -> None:
-        """A completed and an aborted upload are not found."""
-        asserts.gone(self.api.call("getUpload", upload_id=self.known.id))
-        self.known = self.uploads.start(11)
-        self.api.call("abortUpload", upload_id=self.known.id).expect(204)
-        self.known.ended = True
-        asserts.gone(self.api.call("getUpload", upload_id=self.known.id))
-        asserts.gone(self.api.call("completeUpload", upload_id=self.known.id, body=None))
-
-    def lists(self) -> None:
-        """The pages of a folder have each item once, in both ways to list it."""
-        for _ in range(2):
-            self.uploads.new_folder()
-        for operation, arguments in (
-            ("listFolder", {"file_id": self.home}),
-            ("listFiles", {"query": {"parent": self.home}}),
-        ):
-            found = asserts.pages(self.api, operation, 2, "id", **arguments)
-            assert len(found) == 3, f"{operation}: {len(found)} items, expected 3"
-        answer = self.api.call("listFiles", query={"parent": self.home, "name": self.name}).expect(200)
-        asserts.same(answer, "filter_by_name", [item["id"] for item in answer.json()["items"]], [self.file])
-
-    def edits(self) -> None:
-        """Metadata are merged, tags are replaced."""
-        for metadata in ({"sample_id": "s1"}, {"paired_end": "1"}):
-            item = {"id": self.file, "metadata": metadata, "tags": ["contract"]}
-            answer = self.api.call("editFiles", body={"items": [item]}).expect(200)
-        shown = answer.json()["items"][0].get("resource", {}).get("metadata", {})
-        merged = (shown.get("sample_id"), shown.get("paired_end"))
-        asserts.same(answer, "metadata_merged", merged, ("s1", "1"))
-
-    def errors(self) -> None:
-        """A wrong token and a wrong method are refused, and a deleted file is not found."""
-        self.api.call("getRateLimit", token="0" * 32).expect(401)
-        self.api.send("PUT", f"/files/{self.home}").expect(405)
-        self.api.call("deleteFile", file_id=self.file).expect(204)
-        asserts.refusal(self.api.call("getFile", file_id=self.file), 404)
-
-
+# Claims of the raw requests that a live platform can bear: few calls, and nothing that a client does not do.
+CLAIMS: Final = (
+    headers.the_project, lists.one_upload_everywhere, bodies.bulk_equals_one_by_one, refusals, storage.missing_parts,
+    storage.own_part_only, lists.one_file_everywhere, lists.names_are_free_again, headers.after_the_end,
+    lists.page_links, paths.overwrite_spellings,
+)  # fmt: skip
 EXAMPLES = 4  # of the model; about 40 calls each
 STEPS = 10
 TIMEOUT = 60.0
@@ -212,7 +121,7 @@ class Visit:
         walk = Outcome("walk", own=False)
         self.outcomes.append(walk)
         with walk.timed():
-            Walk(self.api, self.known, home).take(walk)
+            try_claims(RawClient(self.target, self.api, self.known), CLAIMS, walk)
         context = Context.on(self.target, self.api, home=home)
         self.outcomes.append(play(context, seed, examples=EXAMPLES, steps=STEPS, shrink=False, whole=False))
         walk.counts, self.outcomes[-1].counts = self.outcomes[-1].counts, walk.counts  # one connection, counted once

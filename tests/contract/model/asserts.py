@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.contract import rules
@@ -40,8 +41,7 @@ def upload(api: ApiClient, known: KnownUpload, list_parts: object = "true") -> A
         same(answer, "upload_size", shown["size"], known.size)
     same(answer, "uploaded_parts_count", shown["uploaded_parts_count"], len(known.reported))
     if str(list_parts).lower() == "true":
-        listed = [(part["part_number"], bare(_etag(part))) for part in shown.get("parts", ())]
-        same(answer, "list_parts", sorted(listed), sorted(known.reported.items()))
+        same(answer, "list_parts", listed(shown), sorted(known.reported.items()))
     elif shown.get("parts"):
         raise answer.broken("list_parts", "parts are listed without list_parts")
     return answer
@@ -99,8 +99,8 @@ def place(api: ApiClient, model: Model, where: str, query: Mapping[str, str], li
         same(answer, "listed_files", seen, right)
 
 
-def file(api: ApiClient, known: File) -> dict[str, Any]:
-    """The details of a file or folder, which are returned."""
+def file(api: ApiClient, known: File) -> None:
+    """Check the details of a file or folder."""
     answer = api.call("getFile", file_id=known.id).expect(200)
     shown = answer.json()
     same(answer, "file_id", shown["id"], known.id)
@@ -112,8 +112,6 @@ def file(api: ApiClient, known: File) -> dict[str, Any]:
         same(answer, "file_metadata", kept, known.metadata)
     if known.content is not None and "tags" in shown:
         same(answer, "file_tags", shown["tags"], known.tags)
-    details: dict[str, Any] = shown
-    return details
 
 
 def content(api: ApiClient, known: File) -> None:
@@ -123,6 +121,16 @@ def content(api: ApiClient, known: File) -> None:
     same(fetched, "file_content", fetched.body, known.content)
 
 
-def _etag(part: Mapping[str, Any]) -> object:
-    headers = {name.lower(): value for name, value in part["response"]["headers"].items()}
-    return headers.get("etag")
+def utc(answer: Answer, what: str, text: str) -> datetime:
+    """A time of the answer, which has to be in UTC."""
+    time = datetime.fromisoformat(text)
+    same(answer, what, time.utcoffset(), timedelta(0))
+    return time
+
+
+def listed(shown: Mapping[str, Any]) -> list[tuple[int, Any]]:
+    """The parts that an upload shows, each with its bare ETag."""
+    parts = [(part["part_number"], part["response"]["headers"]) for part in shown.get("parts", ())]
+    return sorted(
+        (number, bare({key.lower(): headers[key] for key in headers}.get("etag"))) for number, headers in parts
+    )

@@ -113,12 +113,12 @@ class UploadsAndFiles(UploadsAndMisuse):
         item = {"id": known.id, "metadata": words, **({} if tags is None else {"tags": tags})}
         unknown = [{"id": "0" * 24}] if self.context.target.own else []
         others = [{"id": each.id} for each in self.model.plain_files if each is not known][:1]
-        answer = self.api.call("editFiles", body={"items": [item, *others, *unknown]}).expect(200)
+        answer = self.api.call("editFiles", body={"items": [*unknown, item, *others]}).expect(200)
         outcomes = answer.json()["items"]
-        right = [known.id, *(other["id"] for other in others), *(None for _ in unknown)]
+        right = [*(None for _ in unknown), known.id, *(other["id"] for other in others)]
         asserts.same(answer, "outcomes", [outcome.get("resource", {}).get("id") for outcome in outcomes], right)
         if unknown:
-            asserts.same(answer, "outcome_error", outcomes[-1]["error"].get("status"), 404)
+            asserts.same(answer, "outcome_error", outcomes[0]["error"].get("status"), 404)
         merged = {**known.metadata, **words}
         known.metadata = {key: value for key, value in merged.items() if value is not None}
         known.tags = known.tags if tags is None else tags

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.contract import rules
-from tests.contract.known_uploads import KnownUpload, bare, part_report, stored_etag
+from tests.contract.known_uploads import KnownUpload, part_report, stored_etag
 from tests.contract.model import asserts
 from tests.contract.model.model import Context, Model, cleaned
 
@@ -110,7 +110,7 @@ class Uploads(RuleBasedStateMachine):
     def send(self, known: KnownUpload, number: int, *, fresh: bool = False) -> None:
         """Request a part URL and put bytes there."""
         grant = self.api.call("getPartUrl", upload_id=known.id, part_number=number).expect(200).json()
-        mark = (len(known.stored) + (17 if fresh else 0)) % 256
+        mark = sum(known.id.encode()) + len(known.stored) + (17 if fresh else 0)
         content = bytes((number + mark + index) % 256 for index in range(known.length(number)))
         put = self.api.put(grant, content)
         etag = stored_etag(grant, put)
@@ -132,9 +132,7 @@ class Uploads(RuleBasedStateMachine):
         etag = "0" * 32 if wrong else known.etags.get(number, "1" * 32)
         body = self.report(number, etag, quoted=quoted)
         answer = self.api.call("reportUploadedPart", upload_id=known.id, body=body).expect(200)
-        echo = answer.json()
-        seen = (echo["part_number"], bare(echo["response"]["headers"].get("ETag")))
-        asserts.same(answer, "report_echo", seen, (number, etag))
+        asserts.same(answer, "report_echo", asserts.listed({"parts": [answer.json()]}), [(number, etag)])
         known.reported[number] = etag
         asserts.upload(self.api, known)
         self.reached("reported")
@@ -228,10 +226,7 @@ class Uploads(RuleBasedStateMachine):
         file = self.model.completed(known, made["id"], content)
         if made.get("project") is not None:
             asserts.same(answer, "completed_project", made["project"], self.context.target.project)
-        shown = asserts.file(self.api, file)
-        for key in ("project", "parent", "created_on"):
-            if None not in (made.get(key), shown.get(key)):
-                asserts.same(answer, "completed_and_detail", made[key], shown[key])
+        asserts.file(self.api, file)
         asserts.content(self.api, file)
         asserts.gone(self.api.call("getUpload", upload_id=known.id))
         if over is not None:

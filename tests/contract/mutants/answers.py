@@ -1,6 +1,9 @@
 """Answers of the wrong shape: status, type, keys, error bodies, headers."""
 
+import re
 from typing import Any
+
+import attrs
 
 from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, document
 
@@ -143,3 +146,65 @@ def relative_href(shown: Any) -> Any:
 def href_of_another(shown: Any) -> Any:
     """The href of an upload leads nowhere."""
     return {**shown, "href": shown["href"] + "x"}
+
+
+@answer("getUpload", 200)
+def byte_order_mark(reply: Reply) -> Reply:
+    """JSON begins with a byte order mark."""
+    return attrs.evolve(reply, body=b"\xef\xbb\xbf" + reply.body)
+
+
+@answer()
+def limit_counts_down(reply: Reply, ask: Ask) -> Reply:
+    """X-RateLimit-Limit falls with every call."""
+    left = reply.headers.get("x-ratelimit-remaining")
+    return reply if left is None or ask.operation == "getRateLimit" else reply.with_headers(x_ratelimit_limit=left)
+
+
+@answer(status=200)
+def project_of_uploads(reply: Reply, ask: Ask) -> Reply:
+    """Started uploads show another project afterwards."""
+    return _everywhere(reply, project="somebody/else") if ask.operation in ("getUpload", "listUploads") else reply
+
+
+@answer()
+def parent_of_another(reply: Reply, ask: Ask) -> Reply:
+    """Files show another folder."""
+    return _everywhere(reply, parent="e" * 24) if ask.operation in ("getFile", "completeUpload") else reply
+
+
+@answer(status=200)
+def folders_are_files(reply: Reply, ask: Ask) -> Reply:
+    """In lists every folder is a file."""
+    return _everywhere(reply, type="file") if ask.operation in ("listFiles", "listFolder") else reply
+
+
+@answer()
+def times_of_another_zone(reply: Reply, ask: Ask) -> Reply:
+    """Times are local and called UTC."""
+    if ask.operation in (None, "getPartUrl"):
+        return reply
+    return attrs.evolve(
+        reply, body=re.sub(rb"T(\d\d):", lambda hour: b"T%02d:" % ((int(hour[1]) + 2) % 24), reply.body)
+    )
+
+
+@document("getProject")
+def everything_may_be_written(shown: Any) -> Any:
+    """A read-only project says that it can be written."""
+    return {**shown, "permissions": {**shown["permissions"], "write": True}}
+
+
+@document("getProject")
+def root_folder_of_another(shown: Any) -> Any:
+    """The top folder of a project does not exist."""
+    return {**shown, "root_folder": "e" * 24}
+
+
+def _everywhere(reply: Reply, **values: str) -> Reply:
+    """The answer with other values, also in its items, for the keys that it has."""
+    shown = reply.json()
+    changed = [
+        {**each, **{key: values[key] for key in values if key in each}} for each in (shown, *shown.get("items", ()))
+    ]
+    return reply.with_json({**changed[0], **({"items": changed[1:]} if "items" in shown else {})})

@@ -122,6 +122,14 @@ def last_key_counts(ask: Ask) -> Ask:
     return ask.with_target(f"{ask.target.partition('?')[0]}?{query}") if "&" in ask.query else ask
 
 
+@answer("listFiles", 200)
+def unknown_keys_refused(reply: Reply, ask: Ask) -> Reply:
+    """Lists of files refuse `fields`, which the vendor's client sends with every call."""
+    if "fields=" in ask.query:
+        return Reply(400, reply.headers).with_json({"status": 400, "code": 90000, "message": "Unknown: fields."})
+    return reply
+
+
 @request()
 def dots_climb(ask: Ask) -> Ask:
     """`..` in a path is a step up."""

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import attrs
+
 from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, body, document, request
 
 LISTS = {"listUploads", "listFiles", "listFolder"}
@@ -255,3 +257,76 @@ def project_of_another(shown: Any) -> Any:
 def created_long_ago(shown: Any) -> Any:
     """A completed file is said to be from 2016."""
     return {**shown, "created_on": "2016-06-30T00:00:00Z"}
+
+
+@answer(status=200)
+def next_page_is_this_page(reply: Reply, ask: Ask) -> Reply:
+    """The link to the next page leads to the same page."""
+    if ask.operation not in LISTS:
+        return reply
+    here = re.search(r"offset=\d+", ask.query)
+    return attrs.evolve(reply, body=re.sub(rb"offset=\d+", (here[0] if here else "offset=0").encode(), reply.body))
+
+
+@answer(status=200)
+def no_prev_link(reply: Reply, ask: Ask) -> Reply:
+    """A page does not say that there is one before."""
+    if ask.operation not in LISTS:
+        return reply
+    links = [link for link in reply.json()["links"] if link["rel"] != "prev"]
+    return reply.with_json({**reply.json(), "links": links})
+
+
+@behaviour("listFiles")
+async def first_page_again(ask: Ask, way: Way) -> Reply:
+    """Beyond the last page is the first one."""
+    reply = await way.on(ask)
+    if reply.status == 200 and not reply.json()["items"]:
+        return await way.on(ask.with_target(re.sub(r"offset=\d+", "offset=0", ask.target)))
+    return reply
+
+
+@behaviour("listFiles")
+async def old_names_are_listed(ask: Ask, way: Way) -> Reply:
+    """A list by name still has files that were renamed or deleted."""
+    reply = await way.on(ask)
+    if reply.status == 200 and "name=" in ask.query:
+        if reply.json()["items"]:
+            way.memory[ask.target] = reply.body
+        return attrs.evolve(reply, body=way.memory.get(ask.target, reply.body))
+    return reply
+
+
+@behaviour("editFiles")
+async def edits_after_an_error_are_lost(ask: Ask, way: Way) -> Reply:
+    """After a file that cannot be changed the others are not changed either."""
+    reply = (
+        await way.on(ask.with_json({"items": [{"id": item["id"]} for item in _edits(ask)]})) if _edits(ask) else None
+    )
+    errors = ["error" in outcome for outcome in reply.json()["items"]] if reply and reply.status == 200 else [False]
+    if True in errors:
+        items = _edits(ask)
+        first = errors.index(True)
+        return await way.on(ask.with_json({"items": [*items[:first], *({"id": item["id"]} for item in items[first:])]}))
+    return await way.on(ask)
+
+
+def _edits(ask: Ask) -> list[dict[str, Any]]:
+    sent = ask.json()
+    items = sent.get("items") if isinstance(sent, dict) else None
+    whole = isinstance(items, list) and all(
+        isinstance(item, dict) and isinstance(item.get("id"), str) for item in items
+    )
+    return items if whole else []  # type: ignore[return-value]
+
+
+@body("startUpload")
+def names_in_small_letters(sent: Any) -> Any:
+    """The name of an upload loses its capital letters."""
+    return {**sent, "name": sent["name"].lower()} if isinstance(sent.get("name"), str) else sent
+
+
+@body("createFolder")
+def folder_names_in_html(sent: Any) -> Any:
+    """The name of a folder is escaped."""
+    return {**sent, "name": str(sent["name"]).replace("&", "&amp;")} if "&" in str(sent.get("name")) else sent

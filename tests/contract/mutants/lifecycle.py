@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.contract.mutants.proxy import Ask, Reply, Way, behaviour, document, request
+from tests.contract.mutants.proxy import Ask, Reply, Way, behaviour, body, document, request
 
 
 def _reports(ask: Ask) -> list[Any] | None:
@@ -206,3 +206,40 @@ def never_overwrites(ask: Ask) -> Ask:
 def conflicts_not_found(shown: Any) -> Any:
     """A taken name has the code of an unknown file, swapped as in an old client."""
     return {**shown, "code": 8004}
+
+
+@behaviour()
+async def aborted_names_stay_taken(ask: Ask, way: Way) -> Reply:
+    """The name of an aborted upload cannot be used again."""
+    reply = await way.on(ask)
+    if ask.operation == "startUpload" and reply.status == 200:
+        name = reply.json()["name"]
+        if name in way.memory.values():
+            return Reply(409, reply.headers).with_json({"status": 409, "code": 8005, "message": "The name is taken."})
+        way.memory["open", reply.json()["upload_id"]] = [name]
+    if ask.operation == "abortUpload" and reply.status == 204:
+        way.memory[ask.upload_id] = way.memory["open", ask.upload_id][0]
+    return reply
+
+
+@behaviour("abortUpload")
+async def abort_takes_namesakes(ask: Ask, way: Way) -> Reply:
+    """An abort ends every upload of the same name."""
+    shown = await way.get(ask, f"/upload/multipart/{ask.upload_id}")
+    reply = await way.on(ask)
+    for other in (await way.get(ask, "/upload/multipart")).get("items", ()) if reply.status == 204 else ():
+        if other["name"] == shown["name"]:
+            await way.on(Ask("DELETE", f"/v2/upload/multipart/{other['upload_id']}", ask.headers))
+    return reply
+
+
+@body("reportUploadedParts")
+def bulk_of_a_hundred(sent: Any) -> Any:
+    """Of a long list of reports only the first hundred are read."""
+    return {**sent, "parts": sent["parts"][:100]} if len(sent.get("parts") or ()) > 100 else sent
+
+
+@document("getUpload")
+def a_hundred_parts_listed(shown: Any) -> Any:
+    """At most a hundred parts are listed."""
+    return {**shown, "parts": shown["parts"][:100]} if "parts" in shown else shown

@@ -138,3 +138,24 @@ def downloads_are_cut(reply: Reply, ask: Ask) -> Reply:
     if ask.method == "GET" and ask.target.startswith("/storage/"):
         return attrs.evolve(reply, body=reply.body[:-1])
     return reply
+
+
+@behaviour("getPartUrl")
+async def two_urls_a_part(ask: Ask, way: Way) -> Reply:
+    """A part gets at most two URLs."""
+    reply = await way.on(ask)
+    way.memory[ask.path] = way.memory.get(ask.path, 0) + (reply.status == 200)
+    if way.memory[ask.path] > 2:
+        return Reply(409, reply.headers).with_json({"status": 409, "code": 8008, "message": "Try again."})
+    return reply
+
+
+@behaviour("getDownloadInfo")
+async def downloads_of_the_first(ask: Ask, way: Way) -> Reply:
+    """Of files of one size the first is downloaded."""
+    reply = await way.on(ask)
+    if reply.status == 200:
+        size = (await way.get(ask, ask.path.removesuffix("/download_info")))["size"]
+        first = await way.on(ask.with_target(way.memory.setdefault(size, ask.target)))
+        return attrs.evolve(reply, body=first.body) if first.status == 200 else reply
+    return reply

@@ -44,8 +44,8 @@ class RawClient:
             api.close()
 
     def body(self, **fields: Any) -> dict[str, Any]:
-        """A body for something new in the project, under a new name unless `fields` has one."""
-        return {"project": self.target.project, "name": self.known.next_name(), **fields}
+        """A body for something new, under a new name unless `fields` has one."""
+        return {**self.known.place, "name": self.known.next_name(), **fields}
 
     def refuse(self, method: str, targets: Iterable[str], *statuses: int, **arguments: Any) -> None:
         """Demand that each of these is refused, with one of the statuses if any are given."""
@@ -143,23 +143,28 @@ def run(target: Target, claims: Iterable[Claim], *, first: bool = False) -> Outc
     with outcome.timed(), RawClient.at(target) as raw:
         with outcome.claim("an upload can be started and aborted", raw.api.trace):
             raw.known.learn()
-        for each in claims:
-            if getattr(each, "own", False) and not target.own:
-                continue
-            if target.own:
-                raw.api.reset_mock()
-                raw.known.clear()
-            with outcome.claim(sentence(each), raw.api.trace, layer=getattr(each, "layer", CONTRACT)):
-                each(raw)
-            name, finding = outcome.claims[-1]
-            if finding is not None:
-                check = each.__name__ if finding.check in UNTELLING else finding.check
-                outcome.claims[-1] = name, attrs.evolve(finding, check=check, claim=each.__name__)
-            if first and outcome.findings:
-                break
+        try_claims(raw, claims, outcome, first=first)
         outcome.notes += raw.notes
         outcome.counts.update(raw.api.counts)
     return outcome
+
+
+def try_claims(raw: RawClient, claims: Iterable[Claim], outcome: Outcome, *, first: bool = False) -> None:
+    """Try each claim with a client, and add it to the outcome."""
+    for each in claims:
+        if getattr(each, "own", False) and not raw.target.own:
+            continue
+        if raw.target.own:
+            raw.api.reset_mock()
+            raw.known.clear()
+        with outcome.claim(sentence(each), raw.api.trace, layer=getattr(each, "layer", CONTRACT)):
+            each(raw)
+        name, finding = outcome.claims[-1]
+        if finding is not None:
+            check = each.__name__ if finding.check in UNTELLING else finding.check
+            outcome.claims[-1] = name, attrs.evolve(finding, check=check, claim=each.__name__)
+        if first and outcome.findings:
+            break
 
 
 def sentence(each: Claim) -> str:

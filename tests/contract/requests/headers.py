@@ -1,8 +1,11 @@
 """Tokens, headers and the lines of HTTP itself, partly over a raw socket: what client libraries refuse to send."""
 
+from typing import Any
+
 from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER, TRANSPORT, Answer
 from tests.contract.known_uploads import upload_calls
+from tests.contract.model import asserts
 from tests.contract.requests.client import RawClient, claim, valid_request
 
 GET = "GET {v2}/rate_limit HTTP/1.1\nHost: {host}"
@@ -180,8 +183,24 @@ def read_only_projects(raw: RawClient) -> None:
     raw.api.call("startUpload", body={**body, "size": 1}).expect(403, check="read_only")
     raw.api.call("createFolder", body={**body, "type": "folder"}).expect(403, check="read_only")
     raw.api.call("listFiles", query={"project": project}).expect(200)
+    _project(raw, project, writable=False)
+
+
+@claim()
+def the_project(raw: RawClient) -> None:
+    """A project shows its id, that it can be written, and the folder that is its top level."""
+    shown = _project(raw, raw.target.project, writable=True)
+    if shown.get("root_folder") is not None:
+        raw.api.call("listFolder", file_id=shown["root_folder"], query={"limit": 1}).expect(200)
+
+
+def _project(raw: RawClient, project: str, *, writable: bool) -> dict[str, Any]:
     owner, _, name = project.partition("/")
-    raw.api.call("getProject", project_owner=owner, project_name=name).expect(200)
+    answer = raw.api.call("getProject", project_owner=owner, project_name=name).expect(200)
+    shown: dict[str, Any] = answer.json()
+    asserts.same(answer, "project_id", shown["id"], project)
+    asserts.same(answer, "permissions", shown.get("permissions", {}).get("write", writable), writable)
+    return shown
 
 
 @claim(own=True)

@@ -1,9 +1,13 @@
 """Lists and limits: pages, filters, links, and sizes and names at their limits."""
 
+import itertools
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.contract import rules
+from tests.contract.answer import Answer
 from tests.contract.model import asserts
 from tests.contract.requests.client import RawClient, claim
 
@@ -27,14 +31,51 @@ def pages_add_up(raw: RawClient) -> None:
 
 @claim()
 def totals(raw: RawClient) -> None:
-    """A list says its total on every page, also beyond the last."""
+    """A list that says its total says it on every page, and a page beyond the last is empty."""
     folder = raw.known.new_folder()
     for number in range(3):
         raw.known.new_folder(folder, f"f{number}")
-    for query in ({}, {"limit": 1}, {"offset": 2}, {"offset": 3}, {"offset": 2147483647}):
-        answer = raw.api.call("listFolder", file_id=folder, query=query).expect(200)
-        if answer.headers.get("x-total-matching-query") != "3":
-            raise answer.broken("total", f"the total is {answer.headers.get('x-total-matching-query')}, expected 3")
+    queries: tuple[dict[str, int], ...] = ({}, {"limit": 1}, {"offset": 2}, {"offset": 3}, {"offset": 2147483647})
+    for query, whole in itertools.product(queries, (True, False)):
+        if whole:
+            answer = raw.api.call("listFolder", file_id=folder, query=query).expect(200)
+        else:
+            answer = raw.api.call("listFiles", query={**query, "parent": folder}).expect(200)
+        if (total := answer.headers.get("x-total-matching-query", "3")) != "3":
+            raise answer.broken("total", f"the total is {total}, expected 3")
+        right = max(0, min(query.get("limit", 3), 3 - query.get("offset", 0)))
+        asserts.same(answer, "page_size", len(answer.json()["items"]), right)
+
+
+def _followed(raw: RawClient, target: str, rel: str) -> list[Answer]:
+    """A page, and those that its links of one kind lead to."""
+    answers = [raw.api.send("GET", target).expect(200)]
+    while links := [link for link in answers[-1].json()["links"] if link["rel"].lower() == rel]:
+        if len(answers) > 9:
+            raise answers[-1].broken("page_links", f"the links `{rel}` lead in a circle")
+        parts = urlsplit(links[0]["href"])
+        answers.append(raw.api.send("GET", f"{parts.path.removeprefix(raw.api.prefix)}?{parts.query}").expect(200))
+    return answers
+
+
+@claim()
+def page_links(raw: RawClient) -> None:
+    """The links `next` lead to all items that were asked for, each once; the links `prev` lead back."""
+    folder = raw.known.new_folder()
+    for name in ("a", "b", "c", "d", "e"):
+        raw.known.new_folder(folder, name)
+    for target, right in (
+        (f"/files?parent={folder}&name=a&name=b&name=c&limit=1", 3),
+        (f"/files/{folder}/list?limit=2", 5),
+    ):
+        pages = _followed(raw, target, "next")
+        last = pages[-1].request.target.removeprefix(raw.api.prefix)
+        forth, back = (
+            [[item["id"] for item in page.json()["items"]] for page in each]
+            for each in (pages, _followed(raw, last, "prev"))
+        )
+        asserts.same(pages[-1], "page_links", len({each for page in forth for each in page}), right)
+        asserts.same(pages[-1], "page_links", back[::-1], forth)
 
 
 @claim()
@@ -66,8 +107,8 @@ def hrefs_lead_back(raw: RawClient) -> None:
     ]
     for answer in answers:
         shown = answer.json()
-        hrefs = [shown["href"], *(item["href"] for item in shown.get("items", ()) if "href" in item)]
-        hrefs += [link["href"] for link in shown.get("links", ())]
+        linked = [shown, *shown.get("items", ()), *shown.get("links", ())]
+        hrefs = [each["href"] for each in linked if "href" in each]
         for href in hrefs:
             parts = urlsplit(href)
             if not raw.target.own and parts.netloc != urlsplit(raw.target.base_url).netloc:
@@ -94,16 +135,88 @@ def free_call(raw: RawClient) -> None:
     asserts.same(asked[-1], "rate_limit_counts", left, rate["remaining"] - 1)
 
 
+LASTING = (
+    "upload_id", "id", "name", "project", "parent", "type", "size", "part_size", "md5", "initiated", "created_on",
+)  # fmt: skip
+
+
+def _agree(answer: Answer, check: str, *shown: dict[str, Any]) -> None:
+    """Demand that what cannot change has one value everywhere. The case of a type may differ, as in the sources."""
+    for key in LASTING:
+        values = [each[key] for each in shown if each.get(key) is not None]
+        values = [value.lower() for value in values] if key == "type" else values
+        for value in values:
+            asserts.same(answer, check, (key, value), (key, values[0]))
+
+
+def _is_now(answer: Answer, key: str) -> None:
+    """Demand that a time, if it is shown, is UTC and within five minutes of the server's clock."""
+    shown = answer.json().get(key)
+    if shown is None:
+        return
+    now = parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else datetime.now(UTC)
+    if abs(asserts.utc(answer, key, shown) - now) > timedelta(minutes=5):
+        raise answer.broken(key, f"{key} is {shown}; the server's clock shows {now:%Y-%m-%dT%H:%M:%SZ}")
+
+
 @claim()
-def listed_means_open(raw: RawClient) -> None:
-    """An upload in a list has the same values as its details."""
-    upload = raw.known.start(7, md5="9e107d9d372bb6826bd81d3542a419d6")
+def one_upload_everywhere(raw: RawClient) -> None:
+    """An upload shows what was sent, the same in the answer to its start, in its details and in lists."""
+    name, md5 = raw.known.next_name(), "9e107d9d372bb6826bd81d3542a419d6"
+    sent = {"parent": raw.known.new_folder(), "name": name, "size": 7, "md5": md5}
+    started = raw.api.call("startUpload", body=sent).expect(200)
+    upload = raw.known.note_started(started)
     detail = raw.api.call("getUpload", upload_id=upload.id).expect(200)
     listed = asserts.pages(raw.api, "listUploads", 100, "upload_id")
-    item = next(item for item in listed if item["upload_id"] == upload.id)
-    for key in item.keys() & detail.json().keys():
-        asserts.same(detail, "list_and_detail", detail.json()[key], item[key])
-    asserts.same(detail, "initiated", detail.json()["initiated"].endswith("Z"), True)
+    items = [item for item in listed if item["upload_id"] == upload.id]
+    asserts.same(detail, "listed_uploads", len(items), 1)
+    right = {**sent, "project": raw.target.project}
+    _agree(detail, "one_upload", right, started.json(), detail.json(), *items)
+    _is_now(detail, "initiated")
+
+
+@claim()
+def one_file_everywhere(raw: RawClient) -> None:
+    """A file and its folder show the same in the answer that made them, in their details and in lists."""
+    known = raw.known
+    folder, name = known.new_folder(), known.next_name()
+    upload = known.start(5, parent=folder, name=name)
+    known.put_all(upload)
+    made = known.finish(upload)
+    detail = raw.api.call("getFile", file_id=made["id"]).expect(200)
+    lists = [raw.api.call("listFiles", query={"parent": folder}), raw.api.call("listFolder", file_id=folder)]
+    items = [item for answer in lists for item in answer.expect(200).json()["items"]]
+    asserts.same(detail, "listed_files", [item["id"] for item in items], [made["id"]] * 2)
+    right = {"parent": folder, "project": raw.target.project, "name": name, "type": "file", "size": 5}
+    _agree(detail, "one_file", right, made, detail.json(), *items)
+    _is_now(detail, "created_on")
+    shown = raw.api.call("getFile", file_id=folder).expect(200)
+    listed = raw.api.call("listFiles", query={**known.place, "name": shown.json()["name"]}).expect(200)
+    _agree(listed, "one_folder", {"id": folder, "type": "folder"}, shown.json(), *listed.json()["items"])
+
+
+@claim()
+def names_are_free_again(raw: RawClient) -> None:
+    """After an abort, a deletion or a rename nothing has the old name, and an upload of that name can start."""
+    known, name = raw.known, raw.known.next_name()
+    first, other = known.start(3, name=name), known.start(3, name=name)
+    raw.api.call("abortUpload", upload_id=other.id).expect(204)
+    other.ended = True
+    known.put_all(first)
+    file = known.finish(first)["id"]
+    query = {**known.place, "name": name}
+    for operation in ("editFiles", "deleteFile"):
+        listed = raw.api.call("listFiles", query=query).expect(200)
+        asserts.same(listed, "found_by_name", [each["id"] for each in listed.json()["items"]], [file])
+        if operation == "deleteFile":
+            raw.api.call(operation, file_id=file).expect(204)
+        else:
+            raw.api.call(operation, body={"items": [{"id": file, "name": known.next_name()}]}).expect(200)
+        listed = raw.api.call("listFiles", query=query).expect(200)
+        asserts.same(listed, "name_is_free", listed.json()["items"], [])
+        again = known.start(3, name=name)
+        known.put_all(again)
+        file = known.finish(again)["id"]
 
 
 ODD_NAMES = (
@@ -114,7 +227,8 @@ ODD_NAMES = (
 
 @claim(own=True)
 def odd_names(raw: RawClient) -> None:
-    """Any name of 1 to 255 characters without a slash is kept unchanged, also by the file."""
+    """Any name of 1 to 255 characters without a slash is kept unchanged, of a file and of a folder."""
+    outer = raw.known.new_folder()
     for odd in ODD_NAMES:
         answer = raw.api.call("startUpload", body=raw.body(name=odd, size=4)).expect(200)
         started = answer.json()
@@ -122,7 +236,8 @@ def odd_names(raw: RawClient) -> None:
         raw.known.put_all(upload)
         file = raw.known.finish(upload)
         shown = raw.api.call("getFile", file_id=file["id"]).expect(200)
-        for name in (started["name"], file["name"], shown.json()["name"]):
+        folder = raw.api.call("getFile", file_id=raw.known.new_folder(outer, odd)).expect(200)
+        for name in (started["name"], file["name"], shown.json()["name"], folder.json()["name"]):
             if name != odd:
                 raise shown.broken("name_kept", f"{odd!r} became {name!r}")
         found = raw.api.call("listFiles", query={"project": raw.target.project, "name": odd}).expect(200)

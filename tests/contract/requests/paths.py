@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 from tests.contract import document, rules
 from tests.contract.answer import TOKEN_HEADER
-from tests.contract.requests.client import RawClient, claim
+from tests.contract.requests.client import RawClient, claim, valid_request
 
 ODD_SEGMENTS = (
     "..", ".", "%2e%2e", "%2E", "%2F", "..%2F..", "a%2Fb", "%00", "%0d%0a", "%", "%zz", "%ff", "{upload_id}", "~",
@@ -146,7 +146,7 @@ def odd_booleans(raw: RawClient) -> None:
 def overwrite_spellings(raw: RawClient) -> None:
     """`overwrite` permits a name that exists, in each spelling that real clients send; `FALSE` does not."""
     file = raw.known.complete(5)
-    body = {"project": raw.target.project, "name": file["name"], "size": 5}
+    body = raw.body(name=file["name"], size=5)
     for spelling in ("true", "True", "TRUE"):
         raw.api.send("POST", f"/upload/multipart?overwrite={spelling}", json_body=body).expect(200)
     for spelling in ("false", "False", "FALSE"):
@@ -192,9 +192,10 @@ def names_or(raw: RawClient) -> None:
 @claim()
 def undeclared_keys(raw: RawClient) -> None:
     """Keys that the document does not have are ignored: clients send `fields=_all` with every call."""
-    upload = raw.known.start()
-    for path in ("/upload/multipart", f"/upload/multipart/{upload.id}", "/rate_limit"):
-        raw.api.send("GET", f"{path}?fields=_all&x=1&x=2&y").expect(200)
+    for operation in document.operations().values():
+        request = valid_request(raw, operation)
+        request["target"] += ("&" if "?" in request["target"] else "?") + "fields=_all&x=1&x=2&y"
+        raw.api.send(**request).expect(200, 201, 204, 409)
 
 
 @claim()
