@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from hashlib import md5
+from hashlib import file_digest, md5
 from pathlib import Path
 
 try:
@@ -47,10 +47,7 @@ def write_cohort(folder: Path, size: int) -> dict[str, str]:
                 file.seek(place)
                 file.write(draw.randbytes(64))
         with path.open("rb") as file:
-            digest = md5(usedforsecurity=False)
-            while block := file.read(MIB):
-                digest.update(block)
-        md5s[path.name] = digest.hexdigest()
+            md5s[path.name] = file_digest(file, lambda: md5(usedforsecurity=False)).hexdigest()
     return md5s
 
 
