@@ -2,6 +2,7 @@
 ignored.
 """
 
+import asyncio
 import threading
 import time
 from email.utils import formatdate
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 from loopback import QUICK, TOKEN, UPLOAD, Loopback, answer
 
 from cavatica_client.api.uploads import get_upload
-from cavatica_mock import MockServer
-from cavatica_upload.api.client import connect
+from cavatica_mock import Fault, MockServer
+from cavatica_upload.api.client import Api, connect
 from cavatica_upload.api.rate_limit import LONGEST_WINDOW, RateLimiter, Reading, read_headers
 from cavatica_upload.errors import Interrupted, UsageError
 from cavatica_upload.events import Event, RateLimitWait, Retrying
+from cavatica_upload.http.connections import Connections
 from cavatica_upload.timing import Timing
 from tests.clock import Clock
 
@@ -462,6 +464,50 @@ def test_more_calls_than_a_window_has() -> None:
         assert calls >= 10  # one of ten is kept in reserve
         assert mock.calls["listUploads"] == calls
     assert [event for event in events if isinstance(event, Retrying)] == []
+
+
+def test_calls_of_cancelled_tasks_are_over() -> None:
+    """Calls of asyncio tasks that were cancelled do not count as calls in flight in the windows after."""
+    clock, stalled = Clock(NOW), Fault("listUploads", "stall", after=1, times=None)
+
+    async def give_up(mock: MockServer, api: Api) -> None:
+        async with api:
+            assert await anext(api.aio.list_uploads(), None) is None
+            for number in range(2, 17):
+                task = asyncio.ensure_future(anext(api.aio.list_uploads(), None))
+                while mock.calls["listUploads"] < number:
+                    await asyncio.sleep(0.001)
+                task.cancel()
+                await asyncio.wait([task])
+
+    with (
+        MockServer(rate_limit=(20, 300), clock=clock, faults=[stalled]) as mock,
+        connect(mock.token, mock.base_url, rate_limiter=limiter(clock)) as api,
+    ):
+        asyncio.run(give_up(mock, api))
+        assert api.rate_limiter.remaining == 4
+        clock.turn(400)
+        assert api.rate_limiter.remaining == 20
+
+
+def test_calls_that_were_interrupted_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that Ctrl-C ended, in a notebook for example, are not in flight in the windows after."""
+    clock = Clock(NOW)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with (
+        MockServer(rate_limit=(20, 300), clock=clock) as mock,
+        connect(mock.token, mock.base_url, rate_limiter=limiter(clock)) as api,
+    ):
+        assert list(api.list_uploads()) == []
+        monkeypatch.setattr(Connections, "handle_request", interrupted)
+        for _ in range(15):
+            with pytest.raises(KeyboardInterrupt):
+                list(api.list_uploads())
+        clock.turn(400)
+        assert api.rate_limiter.remaining == 20
 
 
 def test_two_at_the_end_of_a_window() -> None:

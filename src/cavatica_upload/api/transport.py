@@ -86,13 +86,17 @@ class Calls:
     def failed(self, call: CallAttempts, error: httpx.RequestError) -> Retry | CavaticaError:
         """Judge an attempt that ended without a whole answer."""
         failure = describe_failure(error, httpx.URL(self.endpoint))
-        if call.counted:
-            if failure.maybe_acted:
-                self.rate_limiter.record({})
-            else:
-                self.rate_limiter.give_back()
+        if failure.maybe_acted:
+            self.abandoned(call)
+        elif call.counted:
+            self.rate_limiter.give_back()
         logger.debug("%s: %s", call.operation.name, failure.reason)
         return call.failed(failure)
+
+    def abandoned(self, call: CallAttempts) -> None:
+        """End an attempt that nobody waits for any more; the server may have counted it."""
+        if call.counted:
+            self.rate_limiter.record({})
 
     def answered(self, call: CallAttempts, response: httpx.Response, raw: bytearray) -> Answer | Retry | CavaticaError:
         """Judge an attempt by its answer; `raw` is the body as it came, cut off after LARGEST."""
@@ -164,6 +168,9 @@ class ApiTransport(httpx.BaseTransport):
                 result = self._attempt(request, call)
             except httpx.RequestError as error:
                 result, cause = calls.failed(call, error), error
+            except BaseException:  # Ctrl-C, or a task that was cancelled
+                calls.abandoned(call)
+                raise
             if isinstance(result, Answer):
                 return calls.response(request, result)
             if (calls.cancel or threading.Event()).wait(calls.settle(call, result, cause)):
@@ -213,6 +220,9 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
                 result = await self._attempt(request, call)
             except httpx.RequestError as error:
                 result, cause = calls.failed(call, error), error
+            except BaseException:  # Ctrl-C, or a task that was cancelled
+                calls.abandoned(call)
+                raise
             if isinstance(result, Answer):
                 return calls.response(request, result)
             await self._pause(calls.settle(call, result, cause), call)
