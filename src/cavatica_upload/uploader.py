@@ -19,7 +19,7 @@ from cavatica_upload.api.rate_limit import RateLimiter
 from cavatica_upload.batch.placement import Placement
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import state_dir as find_state_dir
-from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_OF_LANES, Concurrency, Slots
+from cavatica_upload.engine.concurrency import QUICK_LIMIT, QUICK_LIMIT_OF_LANES, Concurrency
 from cavatica_upload.engine.context import Context, Stop
 from cavatica_upload.engine.engine import Engine, Run
 from cavatica_upload.engine.parts import PartPool
@@ -223,8 +223,8 @@ class Uploader:
             workers.watch()
         throttle = Throttle(self._bwlimit, wait=self._stop.dropping.wait) if self._bwlimit is not None else None
         storage = Storage(hashing=self._verify, timing=timing)
-        sender = PartSender(context, storage, Slots(concurrency), throttle, workers)
-        self._engine = Engine(context, PartPool(context, sender))
+        sender = PartSender(context, PartPool(context, concurrency), storage, throttle, workers)
+        self._engine = Engine(context, sender)
 
     def _check_usable(self) -> None:
         if self._closed:

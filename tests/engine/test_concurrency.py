@@ -1,8 +1,10 @@
 """The number of parts in flight, on simulated links: no sockets, no threads, a clock of the test."""
 
+import queue
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import pytest
@@ -16,10 +18,12 @@ from cavatica_upload.engine.concurrency import (
     RETEST_SECONDS,
     Concurrency,
     PartInFlight,
-    Slots,
 )
+from cavatica_upload.engine.context import Stop
+from cavatica_upload.engine.parts import FileParts, PartPool
 from cavatica_upload.errors import Interrupted
-from cavatica_upload.plan import MIB
+from cavatica_upload.plan import MIB, Part
+from cavatica_upload.storage import SentPart
 from tests.clock import Clock
 
 STEP = 0.05  # seconds
@@ -230,43 +234,98 @@ def test_limit_stays_between_one_and_thirty_two(steps: list[tuple[str, float, in
         assert 1 <= concurrency.limit <= MOST_PARTS
 
 
+# The parts of files that have a thread
+
+
+def file_of(parts: PartPool, send: Callable[[FileParts, Part], SentPart]) -> tuple[FileParts, queue.SimpleQueue[Any]]:
+    """A file without an upload, and the results of its parts."""
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    upload: Any = SimpleNamespace(plan=None, parallel=True, part_size=1)
+    return FileParts(upload, parts, send, results.put), results
+
+
+def pool_of(limit: int) -> PartPool:
+    context: Any = SimpleNamespace(stop=Stop())
+    parts = PartPool(context, Concurrency())
+    parts.fix(limit)
+    return parts
+
+
 def test_parts_that_are_held_follow_a_limit_that_shrinks() -> None:
     """After many small files, no more parts of a large one are held ahead than its lower limit allows."""
-    concurrency = Concurrency(8)
-    slots = Slots(concurrency)
-    with ExitStack() as held:
-        for _ in range(16):
-            held.enter_context(slots.holding(lambda: True))
-        assert not slots.overfull
-        concurrency.fix(1)
-        assert slots.overfull
-    with ExitStack() as held:
-        for _ in range(2):
-            held.enter_context(slots.holding(lambda: True))
-        assert not slots.overfull
-        with pytest.raises(Interrupted), slots.holding(lambda: False):
-            pass
+    parts = pool_of(8)
+    held: queue.SimpleQueue[int] = queue.SimpleQueue()
+    ended = threading.Semaphore(0)
+
+    def send(_file: FileParts, part: Part) -> SentPart:
+        held.put(part.number)
+        ended.acquire()
+        return SentPart(part.number, part.size, None, {})
+
+    file, results = file_of(parts, send)
+    parts.add(file, [Part(number, 0, 1) for number in range(1, 31)])
+    assert [held.get() for _ in range(16)] == list(range(1, 17))
+    assert held.empty()
+    parts.fix(1)
+    for count in range(1, 31):
+        ended.release()
+        results.get()
+        assert len(file.waiting) == (14 if count <= 14 else max(0, 28 - count))
+    parts.withdraw(file, drop=False)
+    with pytest.raises(Interrupted), parts.slot(file):
+        pass
 
 
 def test_slots_go_to_those_who_wait_longest() -> None:
     """A worker that frees its slot and wants one again gets it after a worker that waits already."""
-    slots = Slots(Concurrency(1))
+    parts = pool_of(1)
+    first, _ = file_of(parts, lambda *_: SentPart(1, 1, None, {}))
     order: list[str] = []
     waits = threading.Event()
 
-    def other() -> None:
-        def wanted() -> bool:
-            waits.set()
-            return True
+    class Other(FileParts):
+        """A file whose thread says that it waits."""
 
-        with slots.sending(wanted):
+        @property
+        def withdrawn(self) -> bool:
+            waits.set()
+            return False
+
+        @withdrawn.setter
+        def withdrawn(self, value: bool) -> None:
+            pass
+
+    def other() -> None:
+        with parts.slot(Other(first.upload, None, first.send, first.put)):
             order.append("other")
 
     thread = threading.Thread(target=other)
-    with slots.sending(lambda: True):
+    with parts.slot(first):
         thread.start()
         waits.wait()
-    with slots.sending(lambda: True):
+    with parts.slot(first):
         order.append("again")
     thread.join()
     assert order == ["other", "again"]
+
+
+def test_a_system_without_more_threads_sends_with_those_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system allows only one thread for parts, it sends all parts of all files; if none, an error says so."""
+    parts = pool_of(4)
+    file, results = file_of(parts, lambda _file, part: SentPart(part.number, part.size, None, {}))
+    start, allowed = threading.Thread.start, 1
+
+    def few(thread: threading.Thread) -> None:
+        nonlocal allowed
+        if allowed <= 0:
+            raise RuntimeError("can't start new thread")
+        allowed -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    parts.add(file, [Part(number, 0, 1) for number in range(1, 31)])
+    assert sorted(results.get().number for _ in range(30)) == list(range(1, 31))
+    other, _ = file_of(parts, file.send)
+    with pytest.raises(RuntimeError, match="new thread"):
+        parts.add(other, [Part(1, 0, 1)])
+    assert parts.withdraw(other, drop=True) == 1

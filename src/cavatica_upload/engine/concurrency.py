@@ -4,15 +4,13 @@ A kill loses the parts in flight. So their number is first limited to what the n
 tried now and then, and kept if the total speed grows.
 """
 
-import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import attrs
 
-from cavatica_upload.errors import Interrupted
 from cavatica_upload.plan import MIB
 from cavatica_upload.timing import Timing
 
@@ -32,8 +30,6 @@ RETEST_SECONDS = 60.0  # from an error, or the first test that gained too little
 LONGEST_RETEST_SECONDS = 600.0  # the time doubles up to this, as a slow link sends the tested part for minutes
 CPU_BOUND = 0.5  # share of all processors: if this process uses more, more parts are not faster
 SHRINK_ON_ERROR = 0.7
-
-HELD_AHEAD = 8  # the most parts that have a URL and wait to be sent
 
 
 @attrs.define(eq=False)
@@ -191,93 +187,6 @@ class Concurrency:
                 part.warm_up_started, part.warm_up_bytes, part.measured = self._clock(), 0, False
         self._before_test = before_test
         self._start_measurement()
-
-
-class Slots:
-    """Makes the workers keep to the limit of parts in flight.
-
-    A worker holds a part, requests its URL, and waits for a slot to send it. More parts are held than may be sent, so
-    that a free slot is used immediately. A part that waits for its next attempt does not count.
-    """
-
-    def __init__(self, concurrency: Concurrency) -> None:
-        self.concurrency = concurrency
-        self._changed = threading.Condition()
-        self._held = 0
-        self._sending = 0
-        self._waiting: list[object] = []  # tickets of those that wait for a slot; the first gets it
-        self.pausing = 0
-        """Parts that failed and wait for the next attempt."""
-
-    @contextlib.contextmanager
-    def holding(self, wanted: Callable[[], bool]) -> Iterator[None]:
-        """Wait until this worker may hold a part, then hold it. Raises Interrupted if it is not `wanted`."""
-        with self._changed:
-            self._wait(wanted, lambda: self._held < self._most_held)
-            self._held += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held -= 1
-                self._changed.notify_all()
-
-    @contextlib.contextmanager
-    def sending(self, wanted: Callable[[], bool]) -> Iterator[None]:
-        """Wait for a slot in turn, then take it. Raises Interrupted if the part is not `wanted`."""
-        with self._changed:
-            ticket = object()
-            self._waiting.append(ticket)
-            try:
-                self._wait(wanted, lambda: self._waiting[0] is ticket and self._sending < self.concurrency.limit)
-                self._sending += 1
-            finally:
-                self._waiting.remove(ticket)
-                self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._sending -= 1
-                self._changed.notify_all()
-
-    def pause(self, wanted: Callable[[], bool], seconds: float) -> None:
-        """Wait, and let another worker hold a part meanwhile. Raises Interrupted if the part is not `wanted`."""
-        with self._changed:
-            self._held -= 1
-            self.pausing += 1
-            self._changed.notify_all()
-            try:
-                self._changed.wait_for(lambda: not wanted(), seconds)
-            finally:
-                self.pausing -= 1
-                self._held += 1
-        if not wanted():
-            raise Interrupted.while_waiting("another try")
-
-    @property
-    def most_sending(self) -> int:
-        """The most parts that are being sent or may be soon; takes no lock."""
-        return max(self.concurrency.limit, self._sending)
-
-    @property
-    def overfull(self) -> bool:
-        """Whether more parts are held than may be, because the limit has shrunk; takes no lock."""
-        return self._held > self._most_held
-
-    @property
-    def _most_held(self) -> int:
-        return self.concurrency.limit + min(self.concurrency.limit, HELD_AHEAD)
-
-    def wake(self) -> None:
-        """Let all waiting workers check again, after the limit or what is wanted has changed."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def _wait(self, wanted: Callable[[], bool], free: Callable[[], bool]) -> None:
-        self._changed.wait_for(lambda: not wanted() or free())
-        if not wanted():
-            raise Interrupted.while_waiting("a slot")
 
 
 def _usable_cores() -> int:

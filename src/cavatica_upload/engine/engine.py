@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.file_upload import FileUpload
-from cavatica_upload.engine.parts import PartPool
+from cavatica_upload.engine.send_part import PartSender
 from cavatica_upload.errors import (
     CertificateUntrusted,
     ConfigError,
@@ -134,7 +134,7 @@ class Run:
 
     # For the engine
 
-    def take(self, context: Context, pool: PartPool, *, smallest: bool) -> FileUpload | None:
+    def take(self, context: Context, sender: PartSender, *, smallest: bool) -> FileUpload | None:
         """Start the biggest file, or with `smallest` a file of one part; None if none may start now."""
         with self._lock:
             if self._breaker.error is not None:
@@ -145,7 +145,7 @@ class Run:
             if time.monotonic() < self.start_at or (smallest and self._waiting[0][0] > ONE_PART):
                 return None
             size, _, request = self._waiting.pop(0 if smallest else -1)
-            file = FileUpload(context, pool, request, self, size)
+            file = FileUpload(context, sender, request, self, size)
             self._open.add(file)
             return file
 
@@ -196,9 +196,10 @@ def size_of(request: UploadRequest) -> int:
 class Engine:
     """Runs uploads. Owns its threads and its lock."""
 
-    def __init__(self, context: Context, parts: PartPool) -> None:
+    def __init__(self, context: Context, sender: PartSender) -> None:
         self._context = context
-        self._parts = parts
+        self._sender = sender
+        self._parts = sender.pool
         self._lock = threading.Lock()
         self._runs: list[Run] = []
         self._threads: dict[FileUpload, threading.Thread] = {}
@@ -238,7 +239,7 @@ class Engine:
             threads = list(self._threads.values())
         for thread in (self._clock, *threads):
             thread.join(max(0.0, until - time.monotonic()))
-        self._parts.close()
+        self._sender.close()
 
     # Threads
 
@@ -256,7 +257,7 @@ class Engine:
                 due = time.monotonic() + context.timing.tick
                 context.events.flush()
                 context.outage.tick(self._parts.pausing)
-                self._parts.follow_workers()
+                self._sender.follow_workers()
                 context.rate = self._parts.concurrency.rate
             while not context.stop.requested and (started := self._start_file()) is not None:
                 thread = threading.Thread(target=self._upload, args=started, name="cavatica-file", daemon=True)
@@ -287,7 +288,7 @@ class Engine:
         if enough and time.monotonic() < self._next_small_file:
             return None
         for run in sorted(runs, key=lambda run: sum(file.group is run for file in files)):
-            file = run.take(self._context, self._parts, smallest=enough)
+            file = run.take(self._context, self._sender, smallest=enough)
             if file is not None:
                 if enough:
                     self._next_small_file = time.monotonic() + self._context.timing.small_file

@@ -13,7 +13,8 @@ from cavatica_upload.engine.checkpoints import Checkpoints, report_of
 from cavatica_upload.engine.complete import StartAgain, complete_upload
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import OpenUpload, open_upload
-from cavatica_upload.engine.parts import FileParts, PartPool, Result
+from cavatica_upload.engine.parts import FileParts, Result
+from cavatica_upload.engine.send_part import PartSender
 from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.errors import (
     CavaticaError,
@@ -50,7 +51,7 @@ class FileUpload:
     """
 
     context: Context
-    pool: PartPool
+    sender: PartSender
     request: UploadRequest
     group: object
     size: int
@@ -100,7 +101,7 @@ class FileUpload:
         self.upload = None
         self.upload = upload = self._open(request)
         try:
-            return _OpenFile(self.context, self.pool, upload, self.group).run()
+            return _OpenFile(self.context, self.sender, upload, self.group).run()
         finally:
             upload.close()
 
@@ -123,9 +124,9 @@ class FileUpload:
 class _OpenFile:
     """An open upload: sends what is missing, reports it, completes."""
 
-    def __init__(self, context: Context, pool: PartPool, upload: OpenUpload, group: object) -> None:
+    def __init__(self, context: Context, sender: PartSender, upload: OpenUpload, group: object) -> None:
         self._context = context
-        self._pool = pool
+        self._pool = sender.pool
         self._upload = upload
         self._began = time.monotonic()
         self._checkpoints = Checkpoints()
@@ -133,7 +134,7 @@ class _OpenFile:
             if not part.reported:
                 self._checkpoints.add(part, time.monotonic())
         self._happened: queue.SimpleQueue[Result | Part | ReadingEnded | None] = queue.SimpleQueue()
-        self._parts = FileParts(upload, group, self._happened.put)
+        self._parts = FileParts(upload, group, sender.send, self._happened.put)
         self._reading: Reading | None = None  # until it has ended
 
     def run(self) -> Receipt:
@@ -181,7 +182,11 @@ class _OpenFile:
             from cavatica_upload.sources.stream import Reading
 
             self._reading = Reading(
-                upload.source, upload.part_size, upload.request.digest, self._happened.put, self._is_over
+                upload.source,
+                upload.part_size,
+                upload.request.digest,
+                self._happened.put,
+                lambda: not self._pool.wanted(self._parts),
             )
             self._reading.start()
 
@@ -240,9 +245,6 @@ class _OpenFile:
                 "Run the same command again to resume.",
             )
         return None
-
-    def _is_over(self) -> bool:
-        return self._upload.withdrawn or self._context.stop.requested
 
     # Report
 

@@ -28,8 +28,8 @@ class OpenUpload:
     `plan` is None for a stream, whose `size` (bytes) is 0 until its end. If not `parallel`, the server takes one part
     at a time. `given_md5` is that of the whole file, from the caller or a .md5 file; `digest` is the requested one,
     None until it is computed. `sent` are the parts that storage has; an earlier run sent those in `resumed`, and those
-    in `reread` were compared with the file. `withdrawn`: no more parts are to be sent. `dropped`: the parts in flight
-    are useless. `close` closes the source and releases the lock on the upload.
+    in `reread` were compared with the file. `close` closes the source and releases the lock on the
+    upload.
     """
 
     request: UploadRequest
@@ -43,8 +43,6 @@ class OpenUpload:
     reread: frozenset[int]
     size: int
     digest: FileDigest | None = None
-    withdrawn: bool = False
-    dropped: bool = False
     close: Callable[[], None] = lambda: None
 
     @property

@@ -1,20 +1,25 @@
-"""One pool of workers that sends the parts of all files (`send_part`). The result of each part goes to its file."""
+"""Decides which part is next, gives it a thread, and lets as many send as the limit allows (`concurrency`).
 
+A thread that has a part requests its URL, waits for a slot, and sends it (`send_part`). More parts are held than may be
+sent, so that a free slot is used immediately. A part that waits for its next attempt is not held: another one may be.
+"""
+
+import contextlib
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
-from cavatica_upload.engine.concurrency import HELD_AHEAD, MOST_PARTS
+from cavatica_upload.engine.concurrency import MOST_PARTS, Concurrency
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.open import OpenUpload
-from cavatica_upload.engine.send_part import PartSender
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.plan import Part
 from cavatica_upload.storage import SentPart
 
-MOST_THREADS = 64
+HELD_AHEAD = 8  # the most parts that have a URL and wait to be sent
+MOST_THREADS = 64  # unless the limit needs more
 
 Result = SentPart | Exception
 """A part that storage has, or the error; Interrupted if the part was no longer wanted."""
@@ -22,48 +27,42 @@ Result = SentPart | Exception
 
 @attrs.define(eq=False)
 class FileParts:
-    """The parts of one open upload that wait for a worker.
+    """The parts of one open upload that wait for a thread, which calls `send` with this object and a part.
 
     `put` receives the result of each part, and None if the file should check whether the run was stopped. Files of an
-    equal `run` share the workers as one group.
+    equal `run` share the threads as one group. `withdrawn`: no more parts are to be sent. `dropped`: the parts in
+    flight are useless.
     """
 
     upload: OpenUpload
     run: object
+    send: Callable[["FileParts", Part], SentPart]
     put: Callable[[Result | None], object]
     waiting: deque[Part] = attrs.field(factory=deque, init=False)
     under_way: int = attrs.field(default=0, init=False)
+    withdrawn: bool = attrs.field(default=False, init=False)
+    dropped: bool = attrs.field(default=False, init=False)
 
     @property
     def is_small(self) -> bool:
         """Whether the file has only one part."""
         return self.upload.plan is not None and self.upload.plan.count == 1
 
-    def may_send(self, most: int) -> bool:
-        """Whether a worker may take a part, if `most` may be under way; the server may want one at a time."""
-        return bool(self.waiting) and self.under_way < (most if self.upload.parallel else 1)
-
-    @property
-    def bytes_waiting(self) -> int:
-        """The bytes of the waiting parts; the last part counts as a full one."""
-        return len(self.waiting) * self.upload.part_size
-
 
 class PartPool:
-    """Sends the parts of all files. Owns its threads and its lock."""
+    """The parts of all files. Owns the threads that send them, and its lock."""
 
-    def __init__(self, context: Context, sender: PartSender) -> None:
-        self._context = context
-        self._sender = sender
-        self._slots = sender.slots
-        self._workers = sender.workers
-        self.concurrency = sender.slots.concurrency
-        self._adapts = self.concurrency.fixed is None
-        self._changed = threading.Condition()
+    def __init__(self, context: Context, concurrency: Concurrency) -> None:
+        self.concurrency = concurrency
+        self.pausing = 0
+        """Parts that failed and wait for the next attempt."""
+        self._adapts = concurrency.fixed is None
+        self._stop = context.stop
+        self._changed = threading.Condition()  # notified if there is a slot or a part is no longer wanted
         self._files: list[FileParts] = []
-        self._threads = 0
-        self._idle = 0  # threads without a part
-        self._closed = False
+        self._held = 0
+        self._sending = 0
+        self._turns: deque[object] = deque()  # of the threads that wait for a slot
 
     # For the threads of files
 
@@ -73,8 +72,7 @@ class PartPool:
             if file not in self._files:
                 self._files.append(file)
             file.waiting.extend(parts)
-            self._start_thread()
-            self._changed.notify_all()
+            self._start_threads()
 
     def withdraw(self, file: FileParts, *, drop: bool) -> int:
         """Remove the waiting parts of a file and return their number; with `drop`, also abort the parts in flight."""
@@ -83,104 +81,138 @@ class PartPool:
                 self._files.remove(file)
             count = len(file.waiting)
             file.waiting.clear()
-        file.upload.withdrawn = True
-        file.upload.dropped = file.upload.dropped or drop
-        self._slots.wake()
+            file.withdrawn = True
+            file.dropped = file.dropped or drop
+            self._changed.notify_all()
         return count
 
     # For the engine
 
-    def follow_workers(self) -> None:
-        """Set the limit of parts in flight to the number that the workers of the executor can send now."""
-        if self._workers is None:
-            return
-        self._context.expected_rate = self._workers.expected_rate
-        if self._adapts and self.concurrency.fix(self._workers.limit):
-            self._slots.wake()
+    def fix(self, limit: int | None) -> None:
+        """Pin the limit of parts in flight, or with None let it adapt, unless it was pinned from the beginning."""
+        if self._adapts and self.concurrency.fix(limit):
+            self.wake()
 
     def stop(self) -> None:
         """Let all threads notice that the run was stopped."""
-        self._slots.wake()
         with self._changed:
+            self._changed.notify_all()
             for file in self._files:
                 file.put(None)
 
-    @property
-    def pausing(self) -> int:
-        """The number of parts that failed and wait for the next attempt."""
-        return self._slots.pausing
+    # For threads with a part
 
-    def close(self) -> None:
-        """End idle threads now, and the others when their part has ended."""
+    def wanted(self, file: FileParts) -> bool:
+        """Return whether the parts of a file are still to be sent."""
+        return not (file.withdrawn or self._stop.requested)
+
+    @contextlib.contextmanager
+    def slot(self, file: FileParts) -> Iterator[None]:
+        """Wait for a slot in turn, and have it. Raises Interrupted if the part is no longer wanted."""
+        turn = object()
         with self._changed:
-            self._closed = True
+            self._turns.append(turn)
+            try:
+                self._changed.wait_for(lambda: not self.wanted(file) or (self._turns[0] is turn and self._has_slot))
+                self._check_wanted(file)
+                self._sending += 1
+            finally:
+                self._turns.remove(turn)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sending -= 1
+                self._changed.notify_all()
+
+    def pause(self, file: FileParts, seconds: float) -> None:
+        """Wait, and let another part be held meanwhile. Raises Interrupted if the part is no longer wanted."""
+        with self._changed:
+            self._held -= 1
+            self.pausing += 1
+            self._start_threads()
+            try:
+                self._changed.wait_for(lambda: not self.wanted(file), seconds)
+            finally:
+                self.pausing -= 1
+                self._held += 1
+        self._check_wanted(file)
+
+    def wake(self) -> None:
+        """Use the slots of a limit that has changed; let all threads check whether their part is still wanted."""
+        with self._changed:
+            self._start_threads()
             self._changed.notify_all()
-        self._slots.wake()
-        if self._workers is not None:
-            self._workers.close()
-        self._sender.storage.close()
+
+    @property
+    def most_sending(self) -> int:
+        """The most parts that are being sent or may be soon; takes no lock."""
+        return max(self.concurrency.limit, self._sending)
+
+    @property
+    def _has_slot(self) -> bool:
+        return self._sending < self.concurrency.limit
+
+    def _check_wanted(self, file: FileParts) -> None:
+        if not self.wanted(file):
+            raise Interrupted.while_waiting("a slot")
 
     # Threads
 
-    def _start_thread(self) -> None:
-        """Start a thread if all others have a part; it waits until it may hold one. The lock is held."""
-        if not self._idle and self._threads < max(MOST_THREADS, self.concurrency.limit + HELD_AHEAD):
-            self._threads += 1
-            self._idle += 1
-            threading.Thread(target=self._run, name=f"cavatica-part-{self._threads}", daemon=True).start()
+    def _start_threads(self) -> None:
+        """Start a thread for each part that may be held now. The lock is held."""
+        while (file := self._next_file()) is not None:
+            given = (file, file.waiting[0])
+            try:
+                threading.Thread(target=self._run, args=given, name="cavatica-part", daemon=True).start()
+            except RuntimeError:  # the system allows no more threads: those that run take the part later
+                if not self._held:
+                    raise
+                return
+            self._take(file)
 
-    def _run(self) -> None:
+    def _run(self, file: FileParts, part: Part) -> None:
+        """Send a part, and then others as long as there are some."""
         while True:
             try:
-                with self._slots.holding(lambda: not self._closed):
-                    taken = self._take()
-                    if taken is None:
-                        continue
-                    file, part = taken
-                    result = self._send(file, part)
-            except Interrupted:
+                result: Result = file.send(file, part)
+            except Exception as error:  # noqa: BLE001 - the file waits for a result of each part
+                result = error
+            put = file.put
+            with self._changed:
+                file.under_way -= 1
+                self._held -= 1
+                following = self._next_file()
+                if following is not None:
+                    file, part = following, self._take(following)
+                    self._start_threads()  # if the limit has risen
+            put(result)
+            if following is None:
                 return
-            file.put(result)
 
-    def _take(self) -> tuple[FileParts, Part] | None:
-        """Wait for a part and take it; None if too many are held. Raises Interrupted if the pool is closed."""
-        with self._changed:
-            while (file := self._next_file()) is None:
-                if self._closed:
-                    raise Interrupted("The pool is closed.")
-                self._changed.wait()
-            if self._slots.overfull:
-                return None
-            file.under_way += 1
-            self._idle -= 1
-            self._start_thread()
-            return file, file.waiting.popleft()
+    def _take(self, file: FileParts) -> Part:
+        self._held += 1
+        file.under_way += 1
+        return file.waiting.popleft()
 
     def _next_file(self) -> FileParts | None:
-        """Return the file to take a part of, None if there is none.
+        """Return the file whose part may be held next, None if there is none. The lock is held.
 
         The run with the fewest parts under way comes first, then a file of one part, then the file with the most
         bytes waiting.
         """
-        if self._context.stop.requested:
+        limit = self.concurrency.limit
+        most_held = limit + min(limit, HELD_AHEAD)
+        most_threads = max(MOST_THREADS, most_held)
+        if self._held >= most_held or self._held + self.pausing >= most_threads or self._stop.requested:
             return None
-        most = max(MOST_PARTS, self.concurrency.limit)
+        most = max(MOST_PARTS, limit)
         of_run: Counter[object] = Counter()
         for file in self._files:
             of_run[file.run] += file.under_way
         return min(
-            (file for file in self._files if file.may_send(most)),
-            key=lambda file: (of_run[file.run], not file.is_small, -file.bytes_waiting),
+            (file for file in self._files if file.waiting and file.under_way < (most if file.upload.parallel else 1)),
+            key=lambda file: (of_run[file.run], not file.is_small, -len(file.waiting) * file.upload.part_size),
             default=None,
         )
-
-    def _send(self, file: FileParts, part: Part) -> Result:
-        try:
-            return self._sender.send(file.upload, part)
-        except Exception as error:  # noqa: BLE001 - the file waits for a result of each part
-            return error
-        finally:
-            with self._changed:
-                file.under_way -= 1
-                self._idle += 1
-                self._changed.notify_all()

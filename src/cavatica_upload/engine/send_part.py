@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from cavatica_upload.api.records import PartUrl
-from cavatica_upload.engine.concurrency import Slots
 from cavatica_upload.engine.context import Context
-from cavatica_upload.engine.open import OpenUpload
+from cavatica_upload.engine.parts import FileParts, PartPool
 from cavatica_upload.errors import (
     CavaticaError,
     ConfigError,
@@ -52,36 +51,32 @@ class PartSender:
     """Sends parts of any files, from any thread. `workers` send those of files on disk, None for this process."""
 
     context: Context
+    pool: PartPool
     storage: Storage
-    slots: Slots
     throttle: Throttle | None
     workers: "Workers | None"
 
-    def send(self, upload: OpenUpload, part: Part) -> SentPart:
+    def send(self, file: FileParts, part: Part) -> SentPart:
         """Send a part with all its attempts, and write it to the journal.
 
         Raises Interrupted if the part is no longer wanted, and the error of the last attempt if all failed.
         """
-        context = self.context
+        context, upload = self.context, file.upload
         attempts = PartAttempts(retry_for=context.retry_for)
         target: PartTarget | None = None
-
-        def wanted() -> bool:
-            return not (upload.withdrawn or context.stop.requested)
-
         while True:
             try:
                 if target is None or target.expires <= time.monotonic():
                     target = part_target(context, upload.entry.upload_id, part.number)
-                with self.slots.sending(wanted):
+                with self.pool.slot(file):
                     attempts.deadline = min(attempts.deadline, time.monotonic() + context.part_deadline)
                     if target.expires > time.monotonic():
-                        return self._attempt(upload, part, target, attempts)
+                        return self._attempt(file, part, target, attempts)
             except Interrupted:
                 raise
             except Exception as error:
                 self._note_failure(error)
-                if upload.withdrawn:
+                if file.withdrawn:
                     raise
                 delay = attempts.delay_after(error, time.monotonic(), context.timing.backoff)
                 if delay is None:
@@ -92,23 +87,36 @@ class PartSender:
                 context.events.emit(PartRetried(upload.key, part.number, attempts.next_number, reason, round(delay, 3)))
                 if needs_new_url(error):
                     target = None
-                self.slots.pause(wanted, delay)
+                self.pool.pause(file, delay)
+
+    def follow_workers(self) -> None:
+        """Set the limit of parts in flight to the number that the workers of the executor can send now."""
+        if self.workers is not None:
+            self.context.expected_rate = self.workers.expected_rate
+            self.pool.fix(self.workers.limit)
+
+    def close(self) -> None:
+        """Close the connections to storage; the executor is left open."""
+        if self.workers is not None:
+            self.workers.close()
+        self.storage.close()
 
     def _note_failure(self, error: Exception) -> None:
         """Note what the error says about the network, for the limit and for outages."""
         if isinstance(error, StorageError) and not isinstance(error, UrlExpired):
-            self.slots.concurrency.failed()
+            self.pool.concurrency.failed()
         if isinstance(error, PartRefused | MissingHeader | EtagMismatch):
             self.context.outage.answered()
         elif isinstance(error, StorageError | ConnectionFailed):
             self.context.outage.failed(error.message)
 
-    def _attempt(self, upload: OpenUpload, part: Part, target: PartTarget, attempts: "PartAttempts") -> SentPart:
-        context, source = self.context, upload.source
-        file = source.identity if isinstance(source, LocalFile) else None
+    def _attempt(self, file: FileParts, part: Part, target: PartTarget, attempts: "PartAttempts") -> SentPart:
+        context, upload, pool = self.context, file.upload, self.pool
+        source = upload.source
+        on_disk = source.identity if isinstance(source, LocalFile) else None
         workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
         began = time.monotonic()
-        in_flight = self.slots.concurrency.begin(part.size)
+        in_flight = pool.concurrency.begin(part.size)
         counted = 0
         sent: SentPart | None = None
 
@@ -116,18 +124,18 @@ class PartSender:
             nonlocal counted
             counted += size
             context.events.add_bytes(upload.key, size)
-            if size > 0 and self.slots.concurrency.sent(in_flight, size):  # less: after a redirect all is sent again
-                self.slots.wake()
+            if size > 0 and pool.concurrency.sent(in_flight, size):  # less: after a redirect all is sent again
+                pool.wake()
 
         def dropped() -> bool:
-            return upload.dropped or context.stop.dropping.is_set()
+            return file.dropped or context.stop.dropping.is_set()
 
         try:
-            if workers is not None and workers.usable and file is not None:
+            if workers is not None and workers.usable and on_disk is not None:
                 from cavatica_upload.engine.workers import PartTask
 
                 seconds = attempts.deadline - began
-                task = PartTask(part, target, file, context.hashing, seconds, attempts.next_number)
+                task = PartTask(part, target, on_disk, context.hashing, seconds, attempts.next_number)
                 sent = workers.send(task, dropped)
                 count(part.size)
             else:
@@ -135,14 +143,14 @@ class PartSender:
                     target,
                     part,
                     source,
-                    block_size=lambda: block_size(self.slots.most_sending, hashing=context.hashing),
+                    block_size=lambda: block_size(pool.most_sending, hashing=context.hashing),
                     on_bytes=count,
                     pace=self.throttle.take if self.throttle is not None else lambda _count: None,
                     stopped=dropped,
                     deadline=attempts.deadline,
                 )
         finally:
-            self.slots.concurrency.end(in_flight, stored=sent is not None)
+            pool.concurrency.end(in_flight, stored=sent is not None)
             if sent is None:
                 context.events.add_bytes(upload.key, -counted)
         context.outage.answered()
