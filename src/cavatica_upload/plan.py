@@ -26,6 +26,7 @@ STREAM = 128 * MIB  # of unknown size: 10,000 parts are 1.2 TiB
 WINDOW_CALLS = 1000  # docs.cavatica.org, API rate limit: 1000 requests in five minutes
 WINDOW_SECONDS = 300
 CALLS_PER_SECOND = WINDOW_CALLS / WINDOW_SECONDS
+PARTS_PER_REPORT = 32
 
 
 @attrs.frozen
@@ -93,6 +94,11 @@ def size_text(count: float) -> str:
         return f"{count:.0f} B"
     digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
     return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def calls_for(parts: int) -> int:
+    """Return the most API calls for sending `parts` parts: a start, a URL for each part, reports, a completion."""
+    return parts + 2 + max(0, parts - 1) // PARTS_PER_REPORT
 
 
 def least_seconds(calls: int, share: float = 1.0) -> float:

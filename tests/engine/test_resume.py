@@ -178,7 +178,7 @@ def test_moved_file_is_the_same_file(rig: Rig, half: Path) -> None:
 def test_server_overrules_the_journal(rig: Rig, half: Path) -> None:
     """A part that was replaced on the server is sent again, with a message."""
     (upload,) = rig.mock.uploads()
-    from cavatica_upload.engine.checkpoints import report_of
+    from cavatica_upload.engine.complete import report_of
     from cavatica_upload.storage import SentPart
 
     with rig.uploader() as uploader:

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.engine.checkpoints import EVERY_SECONDS, Checkpoints
 from cavatica_upload.engine.engine import CircuitBreaker
-from cavatica_upload.engine.file_upload import FileUpload
+from cavatica_upload.engine.file_upload import REPORT_SECONDS, Checkpoints, FileUpload
 from cavatica_upload.engine.send_part import ATTEMPTS, ATTEMPTS_AFTER_WRONG_ANSWERS, PartAttempts, needs_new_url
 from cavatica_upload.errors import (
     BadRequest,
@@ -31,7 +30,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.events import BytesSent, Emitter, Event, Notice
 from cavatica_upload.request import UploadRequest
-from cavatica_upload.storage import SentPart, Throttle, bare_etag, md5_in, same_etag
+from cavatica_upload.storage import Throttle, bare_etag, md5_in, same_etag
 from cavatica_upload.timing import ServerClock, Timing
 from tests.clock import Clock
 
@@ -40,27 +39,27 @@ from tests.clock import Clock
 
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=300))
 def test_reports_are_never_more_than_one_in_thirty_two(pauses: list[float]) -> None:
-    """N parts cost at most ⌈N/32⌉ reports at any speed, and each part is reported once."""
+    """N parts cost at most ⌈N/32⌉ reports at any speed, even if some fail."""
     hand = Clock()
-    checkpoints = Checkpoints()
-    reports, told = 0, []
-    for number, pause in enumerate(pauses, start=1):
+    checkpoints = Checkpoints(0, hand())
+    reports = 0
+    for pause in pauses:
         hand.turn(pause)
-        checkpoints.add(SentPart(number, 1, None, {}), hand())
+        checkpoints.add(hand())
         if checkpoints.due(hand()):
             reports += 1
-            told += [part.number for part in checkpoints.take()]
+            checkpoints.report(hand(), succeeded=reports % 3 > 0)
     assert reports <= -(-len(pauses) // 32)
-    told += [part.number for part in checkpoints.take()]
-    assert told == list(range(1, len(pauses) + 1))
 
 
 def test_report_is_due_after_a_minute() -> None:
-    """A single part is reported after a minute."""
-    checkpoints = Checkpoints()
-    checkpoints.add(SentPart(1, 1, None, {}), 0.0)
-    assert not checkpoints.due(EVERY_SECONDS - 1)
-    assert checkpoints.due(EVERY_SECONDS)
+    """A single part is reported after a minute; if that fails, not again before 32 more were stored."""
+    checkpoints = Checkpoints(0, 0.0)
+    checkpoints.add(10.0)
+    assert not checkpoints.due(9.0 + REPORT_SECONDS)
+    assert checkpoints.due(10.0 + REPORT_SECONDS)
+    checkpoints.report(80.0, succeeded=False)
+    assert not checkpoints.due(80.0 + REPORT_SECONDS)
 
 
 # Attempts

@@ -4,6 +4,7 @@ import http.server
 import io
 import os
 import threading
+from collections.abc import Callable
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from engine_rig import KIB, PART, PROJECT, Rig
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import Destination, NameTaken, UploadRequest, UsageError, upload, upload_async
+from cavatica_upload.api import Api
 from cavatica_upload.errors import IntegrityError, SourceError
 from cavatica_upload.events import Notice, PartSent, UploadCompleted, UploadSkipped, UploadStarted
 from cavatica_upload.plan import Part
@@ -51,6 +53,23 @@ def test_calls_for_parts(rig: Rig, parts: int) -> None:
     assert rig.calls["startUpload"] == rig.calls["completeUpload"] == 1
     if parts <= 32:
         assert rig.api_calls == parts + 2
+
+
+def test_each_part_is_reported_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is reported once, in a report or with the completion."""
+    numbers: list[int] = []
+
+    def noting(call: Callable[..., Any]) -> Callable[..., Any]:
+        def note(api: Api, upload_id: str, reports: Any) -> Any:
+            numbers.extend(report.part_number for report in reports)
+            return call(api, upload_id, reports)
+
+        return note
+
+    monkeypatch.setattr(Api, "report_parts", noting(Api.report_parts))
+    monkeypatch.setattr(Api, "complete_upload", noting(Api.complete_upload))
+    rig.upload(rig.file(100 * KIB), part_size=KIB)
+    assert sorted(numbers) == list(range(1, 101))
 
 
 def test_run_ends_with_its_last_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,9 @@ from cavatica_upload.cli.messages import Exit, sentence, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.cli.unfinished import open_journal
 from cavatica_upload.disk import Identity, identity_of, state_dir
-from cavatica_upload.engine.checkpoints import calls_for
 from cavatica_upload.errors import CavaticaError, reason_of
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.plan import CALLS_PER_SECOND, Plan, count_text, least_seconds, part_size_for, size_text
+from cavatica_upload.plan import CALLS_PER_SECOND, Plan, calls_for, count_text, least_seconds, part_size_for, size_text
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url
 from cavatica_upload.uploader import UploaderOptions

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NoReturn
 
+from cavatica_client.models import HeaderMap, PartReport, PartReportResponse
 from cavatica_upload import receipt
 from cavatica_upload.api.records import CompletedFile, FileDetails
 from cavatica_upload.disk import Identity
-from cavatica_upload.engine.checkpoints import report_of
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.engine.proof import File, check_answer, find_completed_file, gone, prove_unchanged
@@ -44,10 +44,15 @@ class StartAgain(Exception):
         self.error = error
 
 
-def complete_upload(
-    context: Context, upload: OpenUpload, unreported: Sequence[SentPart], *, may_send_again: bool
-) -> Receipt | list[int]:
-    """Complete the upload, reporting the `unreported` parts with it, and write the receipt.
+def report_of(part: SentPart) -> PartReport:
+    """Return the report of a part to the API."""
+    headers = HeaderMap()
+    headers.additional_properties.update(part.headers)
+    return PartReport(part_number=part.number, response=PartReportResponse(headers=headers))
+
+
+def complete_upload(context: Context, upload: OpenUpload, *, may_send_again: bool) -> Receipt | list[int]:
+    """Complete the upload, reporting with it the parts that are not reported yet, and write the receipt.
 
     Returns the numbers of parts to send again if the server lacks some or has other bytes of them. Raises
     IntegrityError (FileChanged, SizeMismatch) before completion if the local file is not as expected, and after it if
@@ -56,7 +61,7 @@ def complete_upload(
     """
     _check_expected(upload)
     identity, reread = prove_unchanged(context, upload.request, upload.source, upload.plan, upload.sent)
-    file = _Completion(context, upload, unreported, may_send_again=may_send_again).run()
+    file = _Completion(context, upload, may_send_again=may_send_again).run()
     if isinstance(file, list):
         return file
     made = _receipt(context, upload, file, identity, reread=reread)
@@ -90,13 +95,11 @@ def _check_expected(upload: OpenUpload) -> None:
 class _Completion:
     """Requests the completion until its result is known."""
 
-    def __init__(
-        self, context: Context, upload: OpenUpload, unreported: Sequence[SentPart], *, may_send_again: bool
-    ) -> None:
+    def __init__(self, context: Context, upload: OpenUpload, *, may_send_again: bool) -> None:
         self._context = context
         self._upload = upload
         self._entry = upload.entry
-        self._unreported = unreported
+        self._unreported = upload.unreported
         self._may_send_again = may_send_again and upload.can_reread
         self._refusals = 0
         # The server's time of the first request that may have had an effect

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from cavatica_upload.engine.checkpoints import Checkpoints, report_of
-from cavatica_upload.engine.complete import StartAgain, complete_upload
+from cavatica_upload.engine.complete import StartAgain, complete_upload, report_of
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import OpenUpload, open_upload
 from cavatica_upload.engine.parts import FileParts, Result
@@ -28,7 +27,7 @@ from cavatica_upload.errors import (
     UploadGone,
 )
 from cavatica_upload.events import PartsReported, UploadCompleted, UploadFailed, UploadSkipped, UploadStarted
-from cavatica_upload.plan import Part, count_text
+from cavatica_upload.plan import PARTS_PER_REPORT, Part, count_text
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.storage import SentPart
@@ -36,6 +35,7 @@ from cavatica_upload.storage import SentPart
 if TYPE_CHECKING:
     from cavatica_upload.sources.stream import Reading, ReadingEnded
 
+REPORT_SECONDS = 60.0
 CHECK_SECONDS = 1.0  # between checks of the age of reports and of the deadline of the file
 RESENDS = 2  # rounds of sending parts again that the server lacks at completion
 MAKES_PARTS_USELESS = (IntegrityError, SourceError, UploadGone)
@@ -121,6 +121,37 @@ class FileUpload:
         return self.upload.can_reread and not isinstance(error, UploadGone | FileChanged | SizeMismatch)
 
 
+class Checkpoints:
+    """Decides when to report parts in bulk. API calls are limited, but only the journal knows unreported parts.
+
+    A report is due when 32 parts have gathered or the oldest is 60 seconds old, but there is never more than one report
+    per 32 parts: N parts cost at most N/32 reports, rounded up. The rest is reported with the completion.
+    """
+
+    def __init__(self, unreported: int, now: float) -> None:
+        self._unreported = self._gathered = unreported
+        self._oldest = now  # or of the last report
+        self._reports = 0
+
+    def add(self, now: float) -> None:
+        """Count a part that storage took."""
+        self._oldest = self._oldest if self._unreported else now
+        self._unreported += 1
+        self._gathered += 1
+
+    def due(self, now: float) -> bool:
+        """Return whether to report now."""
+        if not self._unreported or self._reports * PARTS_PER_REPORT >= self._gathered:
+            return False
+        return self._unreported >= PARTS_PER_REPORT or now - self._oldest >= REPORT_SECONDS
+
+    def report(self, now: float, *, succeeded: bool) -> None:
+        """Count a report of all these parts; after one that failed they still count."""
+        self._reports += 1
+        self._oldest = now
+        self._unreported = 0 if succeeded else self._unreported
+
+
 class _OpenFile:
     """An open upload: sends what is missing, reports it, completes."""
 
@@ -129,10 +160,7 @@ class _OpenFile:
         self._pool = sender.pool
         self._upload = upload
         self._began = time.monotonic()
-        self._checkpoints = Checkpoints()
-        for part in upload.sent.values():
-            if not part.reported:
-                self._checkpoints.add(part, time.monotonic())
+        self._checkpoints = Checkpoints(len(upload.unreported), self._began)
         self._happened: queue.SimpleQueue[Result | Part | ReadingEnded | None] = queue.SimpleQueue()
         self._parts = FileParts(upload, group, sender.send, self._happened.put)
         self._reading: Reading | None = None  # until it has ended
@@ -211,7 +239,7 @@ class _OpenFile:
                 case SentPart():
                     under_way -= 1
                     self._upload.sent[happened.number] = happened
-                    self._checkpoints.add(happened, time.monotonic())
+                    self._checkpoints.add(time.monotonic())
                     if self._reading is not None:
                         self._reading.stored(happened.number)
                 case Exception():
@@ -250,14 +278,16 @@ class _OpenFile:
 
     def _report(self) -> UploadGone | None:
         """Report the stored parts in one call; if it fails, they go into the next report, unless the upload is gone."""
-        parts = self._checkpoints.take()
+        parts = self._upload.unreported
         if not parts:
             return None
         try:
             self._context.api.report_parts(self._upload.entry.upload_id, [report_of(part) for part in parts])
         except CavaticaError as error:
-            self._checkpoints.put_back(parts, time.monotonic())
+            self._checkpoints.report(time.monotonic(), succeeded=False)
             return error if isinstance(error, UploadGone) else None
+        self._checkpoints.report(time.monotonic(), succeeded=True)
+        self._upload.sent |= {part.number: attrs.evolve(part, reported=True) for part in parts}
         self._context.journal.mark_reported(self._upload.entry, [part.number for part in parts])
         self._context.events.emit(PartsReported(self._upload.key, len(parts)))
         return None
@@ -281,13 +311,11 @@ class _OpenFile:
             stop.stopping.wait(self._context.timing.stream_end)
         if stop.requested:
             raise Interrupted.while_waiting("the completion")
-        return complete_upload(self._context, self._upload, self._checkpoints.waiting(), may_send_again=may_send_again)
+        return complete_upload(self._context, self._upload, may_send_again=may_send_again)
 
     def _take_back(self, numbers: list[int]) -> None:
         """Mark parts as not sent."""
         self._forget_bytes(self._upload.sent.pop(number) for number in numbers)
-        for number in numbers:
-            self._checkpoints.discard(number)
         self._upload.resumed -= frozenset(numbers)
 
     def _forget_bytes(self, parts: Iterable[SentPart]) -> None:

@@ -61,6 +61,11 @@ class OpenUpload:
         return self.source.identity is not None
 
     @property
+    def unreported(self) -> list[SentPart]:
+        """The parts that storage has and that were not reported to the API, in order."""
+        return [part for _, part in sorted(self.sent.items()) if not part.reported]
+
+    @property
     def left(self) -> int:
         """Bytes that are to be sent; the last part counts as a full one. 0 for a stream."""
         return 0 if self.plan is None else (self.plan.count - len(self.sent)) * self.part_size
