@@ -4,6 +4,7 @@ import io
 import os
 import threading
 from collections.abc import Callable
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from cavatica_upload import (
 )
 from cavatica_upload.events import Notice, PartSent, UploadSkipped, UploadStarted
 from cavatica_upload.receipt import read
+from cavatica_upload.request import IfExists
 
 PARTS = 6
 
@@ -266,8 +268,6 @@ def test_what_is_expected_must_match(rig: Rig, stream: bool, expected: dict[str,
     """If size or MD5 of a file or stream differ from the expected ones, nothing is completed."""
     path = rig.file(3000)
     if good is None:
-        from hashlib import md5
-
         expected = {"expect_md5": md5(path.read_bytes()).hexdigest().upper()}
     source = io.BytesIO(path.read_bytes()) if stream else path
     if good is False:
@@ -277,6 +277,18 @@ def test_what_is_expected_must_match(rig: Rig, stream: bool, expected: dict[str,
         assert stream is False or rig.mock.uploads() == []
     else:
         assert rig.stored(rig.upload(source, name="n", part_size=KIB, **expected)) == path.read_bytes()
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "rename"])
+def test_expected_md5_is_checked_if_an_earlier_run_uploaded_the_file(rig: Rig, if_exists: IfExists) -> None:
+    """A file that is already uploaded must have the expected MD5, too."""
+    path = rig.file(3000)
+    first = rig.upload(path, part_size=KIB)
+    with pytest.raises(IntegrityError, match="expected"):
+        rig.upload(path, if_exists=if_exists, expect_md5="0" * 32)
+    assert rig.upload(path, if_exists=if_exists, expect_md5=md5(path.read_bytes()).hexdigest().upper()) == first
+    assert len(rig.mock.files()) == 1
+    assert rig.mock.uploads() == []
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,18 @@ from cavatica_upload.errors import (
     CavaticaError,
     ConnectionFailed,
     Forbidden,
+    IntegrityError,
     NameTaken,
     NotFound,
     UnexpectedAnswer,
     UsageError,
 )
-from cavatica_upload.plan import LARGEST_FOR_CALLS, count_text, part_size_for
+from cavatica_upload.plan import LARGEST_FOR_CALLS, Part, count_text, part_size_for
 from cavatica_upload.receipt import FileDigest, Receipt
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.local import Source
 from cavatica_upload.timing import CLOCK_GRAIN, epoch_seconds
-from cavatica_upload.verification import ReceiptIndex, compare_with_receipt, reason_to_skip
+from cavatica_upload.verification import ReceiptIndex, compare, compare_with_receipt, reason_to_skip
 
 STARTS = 5  # the most attempts; the second that ends without an error code of the platform is the last
 RENAMES = 1000
@@ -124,9 +125,23 @@ class Start:
                 notice=self._say,
             )
             if receipt is not None:
+                self._check_md5(receipt)
                 raise SkippedFile(reason_to_skip(receipt), receipt)
         if self.request.if_exists == "skip":
             self._skip(there or self._find(name), name, index)
+
+    def _check_md5(self, receipt: Receipt) -> None:
+        """Raise IntegrityError if the file, which an earlier run uploaded, has another MD5 than the expected one."""
+        if self.request.expect_md5 is None:
+            return
+        expected = self.request.expect_md5.lower()
+        whole = [(Part(1, 0, receipt.size), expected)]
+        if not all(same for _, same in compare(self.source, whole, stopped=self.context.stop.stopping.is_set)):
+            raise IntegrityError(
+                f"The MD5 of {self.request.key} is not {expected}, which was expected. It was uploaded at "
+                f"{receipt.finished} and is unchanged since.",
+                "Find out whether the file or the expected value is right.",
+            )
 
     def _is_there(self, receipt: Receipt) -> bool:
         found = self._find(receipt.name)
