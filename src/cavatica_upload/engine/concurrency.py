@@ -1,7 +1,20 @@
-"""Decides how many parts may be in flight, and makes the workers keep to it.
+"""Decides how many parts may be in flight.
 
-A kill loses the parts in flight. So their number is first limited to what the network sends in a few seconds. More are
-tried now and then, and kept if the total speed grows.
+On a slow link two are enough, and a kill loses little. If storage or the way to it limits each connection, many are
+needed. Which of the two it is shows only in the speed, so the limit of parts follows what is measured:
+
+1. One part is sent. Its speed says how many parts may be lost: as many as are sent in a few seconds, at least two.
+   Up to that number, and up to 4 (8 if MD5s are computed side by side), the limit rises immediately.
+2. Each rise is a test. Its gain is how much faster all parts together became, as a share of how many more there are:
+   1 if each connection is as fast as before, 0 if they share a link that was full. From 0.3 on the limit is doubled,
+   which is the next test. From 0.1 on it stays. Below that it falls back.
+3. A test that ended is followed by a pause, a minute at first and up to ten, and then by a test with one part more.
+4. An error lowers the limit to 70 %, and no test follows for a minute.
+
+No test is made while this process keeps half of the CPU busy: more parts would not be faster.
+
+A measurement needs one sample for each part that may be in flight. A sample is 8 MiB or one second of a part after its
+warm-up, in which buffers fill; a part that is too small for that is a sample as a whole.
 """
 
 import os
@@ -45,13 +58,10 @@ class PartInFlight:
 
 
 class Concurrency:
-    """The limit of parts in flight: one at first, more while the speed grows, fewer after errors, from 1 to 32.
+    """The limit of parts in flight, from 1 to 32. The module says how it is found.
 
-    A measurement needs one sample for each part that may be in flight. A sample is 8 MiB or one second of a part after
-    its warm-up, or a whole part if it is too small for that. Each measurement leads to a decision (`_decide`).
-
-    `fixed` pins the limit. Up to `quick_limit` the total speed need not grow. `clock` returns seconds of time, `cpu`
-    those of this process on all processors.
+    `fixed` pins the limit. Up to `quick_limit` it rises without a test. `clock` returns seconds of time, `cpu` those of
+    this process on all processors.
     """
 
     def __init__(
@@ -157,7 +167,7 @@ class Concurrency:
         return self.limit != limit
 
     def _decide(self, rate: float, *, may_test: bool, more_possible: bool) -> None:
-        """Set the next limit, from the rate at this one and the rate before the test, if this is a test."""
+        """Set the next limit from the rate at this one; if this was a test, the rate before it says what was gained."""
         limit, before = self.limit, self._before_test
         quick = min(self._affordable, self._quick_limit)
         gain = None if before is None else (rate / before[1] - 1) / (limit / before[0] - 1)

@@ -1,10 +1,15 @@
 """MD5 of several parts side by side, by compiled code (lanes.c) if it was built.
 
-Each digest computes the MD5 of one part and gets it in chunks. A chunk waits until a thread hashes it. There are no
-threads for this: a thread that sends a part adds a chunk to its digest and continues to send. If enough chunks wait, it
-takes one of each digest and hashes them side by side. So the lanes are filled by as many digests as are busy, a single
-digest waits for no other, and nothing has to be stopped at exit. One thread hashes at a time: a second would split the
-lanes, and one hashes gigabytes a second.
+MD5 cannot use more than a fraction of a processor: each step needs the result of the step before. But the steps of
+several MD5s are independent, and SIMD instructions do the same step of up to 16 of them, one in each lane.
+
+There are no threads for this. A thread that sends a part adds each chunk of it to the digest of the part (`LaneDigest`)
+and continues to send. When three chunks of its digest wait, it hashes: it takes one chunk of each digest that has one
+(`Pool`), and the compiled code computes all of these side by side (`Library`). So the lanes are filled by as many
+digests as are busy, a single digest waits for no other, and nothing has to be stopped at exit.
+
+Only one thread hashes at a time: two would share the digests, and so half of the lanes would be empty. A thread that
+would hash meanwhile continues until too many of its chunks wait, which keeps memory small, and then sleeps.
 """
 
 import ctypes
@@ -22,11 +27,10 @@ PATH = Path(__file__).with_name("liblanes.so")
 """Where the build puts the library, on every system; no Python module has this name."""
 
 CHUNKS_TO_HASH = 3
-"""If this many chunks of a digest wait, its thread hashes, or waits for the thread that hashes. By then the other
-digests have chunks, too. More chunks would be smaller, because all share the memory, and each costs switches of
-threads."""
+"""If this many chunks of a digest wait, its thread hashes. By then the other digests have chunks, too. More would have
+to be smaller, as all share the memory, and each chunk costs switches of threads."""
 CHUNKS_TO_CONTINUE = 2
-"""A thread that waits continues when this many chunks of its digest are left."""
+"""A thread that sleeps continues when this many chunks of its digest are left."""
 
 _START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 
