@@ -59,15 +59,14 @@ def test_journal_remembers(tmp_path: Path) -> None:
     """Another journal on the same folder reads what was written, until it is deleted."""
     journal = Journal(tmp_path)
     added = journal.add(entry())
-    journal.put(added, sent(2))
-    journal.put(added, sent(1))
-    journal.mark_reported(added, [1])
-    journal.mark_completing(added, "2026-01-01T00:00:00Z")
+    journal.put(added, sent(2), sent(1))
+    journal.put(added, sent(1, reported=True))
+    journal.update(added, completing="2026-01-01T00:00:00Z")
     again = Journal(tmp_path)
     (found,) = again.find("https://api/v2", PROJECT, "a")
     assert found == attrs.evolve(added, completing="2026-01-01T00:00:00Z")
     assert again.parts(found) == {1: sent(1, reported=True), 2: sent(2)}
-    again.correct(found, [sent(3)], [2])
+    again.put(found, sent(3), stale=[2])
     assert set(journal.parts(found)) == {1, 3}
     journal.forget(found)
     assert again.entries() == []
@@ -210,7 +209,7 @@ def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
         database.execute("DROP TABLE parts")
     database.close()
     journal.put(added, sent(1))
-    journal.mark_reported(added, [1])
+    journal.update(added, abandoned=True)
     assert (journal.entries(), journal.parts(added)) == ([], {})
     assert len(told) == 1
     assert "cannot be used" in told[0]

@@ -113,8 +113,8 @@ class _Completion:
         for attempt in range(1, ATTEMPTS + 1):
             now = self._server_time()
             if self._since is None:
-                moment = datetime.fromtimestamp(now, UTC)
-                context.journal.mark_completing(entry, utc_text(moment, "milliseconds"))
+                moment = utc_text(datetime.fromtimestamp(now, UTC), "milliseconds")
+                context.journal.update(entry, completing=moment)  # to find the file if the answer is lost
             try:
                 answer = context.api.complete_upload(entry.upload_id, [report_of(part) for part in self._unreported])
                 file = check_answer(context, entry, self._upload.size, answer)

@@ -161,7 +161,7 @@ class Context:
             with contextlib.suppress(UploadGone):
                 self.api.abort_upload(entry.upload_id)
         except (ApiError, ConnectionFailed):
-            self.journal.abandon(entry)
+            self.journal.update(entry, abandoned=True)
             self.notice(
                 file,
                 f"The upload {entry.upload_id} could not be aborted and stays open. Abort it with “cavatica uploads "

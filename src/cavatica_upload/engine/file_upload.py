@@ -287,8 +287,9 @@ class _OpenFile:
             self._checkpoints.report(time.monotonic(), succeeded=False)
             return error if isinstance(error, UploadGone) else None
         self._checkpoints.report(time.monotonic(), succeeded=True)
-        self._upload.sent |= {part.number: attrs.evolve(part, reported=True) for part in parts}
-        self._context.journal.mark_reported(self._upload.entry, [part.number for part in parts])
+        parts = [attrs.evolve(part, reported=True) for part in parts]
+        self._upload.sent |= {part.number: part for part in parts}
+        self._context.journal.put(self._upload.entry, *parts)
         self._context.events.emit(PartsReported(self._upload.key, len(parts)))
         return None
 

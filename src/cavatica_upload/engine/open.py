@@ -259,9 +259,9 @@ class _Opening:
         if not entry.key:
             entry = journal.add(entry)
         elif entry.identity != identity:
-            entry = journal.identify(entry, identity)
+            entry = journal.update(entry, identity=identity)
         changed = [part for number, part in kept.parts.items() if journalled.get(number) != part]
-        journal.correct(entry, changed, [number for number in journalled if number not in kept.parts])
+        journal.put(entry, *changed, stale=journalled.keys() - kept.parts.keys())
         return entry
 
     def _other_file(self, entry: Entry, difference: str) -> FileChanged:

@@ -12,20 +12,21 @@ import functools
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import filelock
 
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import Identity, private_folder
+from cavatica_upload.disk import private_folder
 from cavatica_upload.errors import reason_of
-from cavatica_upload.journal.records import Entry, identity_text, part_from_row, part_row, target_text
+from cavatica_upload.journal.records import Entry, part_from_row, part_row, target_text
 from cavatica_upload.storage import SentPart
 
 Result = TypeVar("Result")
+Row: TypeAlias = Sequence[object] | Mapping[str, object]
 
 BUSY_SECONDS = 3.0
 """How long to wait for another process that uses the journal before the user is informed."""
@@ -75,7 +76,11 @@ COMMIT;
 _UPLOADS = "SELECT * FROM uploads "
 _ADD_UPLOAD = (
     "INSERT OR REPLACE INTO uploads (upload_id, endpoint, destination, asked, name, identity, if_exists, part_size, "
-    "started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "started) VALUES (:upload_id, :endpoint, :destination, :requested_name, :name, :identity, :if_exists, :part_size, "
+    ":started)"
+)
+_UPDATE_UPLOAD = (
+    "UPDATE uploads SET identity = :identity, completing = :completing, abandoned = :abandoned WHERE id = :key"
 )
 _ADD_PART = "INSERT OR REPLACE INTO parts (upload, number, size, md5, headers, reported) VALUES (?, ?, ?, ?, ?, ?)"
 _END_START = "DELETE FROM starts WHERE endpoint = ? AND destination = ? AND asked = ?"
@@ -197,7 +202,7 @@ class Journal:
                 self._notice_once(f"The journal {self.path} has entries that cannot be read; they are skipped.")
         return found
 
-    def _change(self, *statements: tuple[str, Sequence[Sequence[object]]]) -> int:
+    def _change(self, *statements: tuple[str, Sequence[Row]]) -> int:
         """Run each statement with each of its rows, in one transaction; return the ID of the last inserted row."""
 
         def change(database: sqlite3.Connection) -> int:
@@ -264,18 +269,11 @@ class Journal:
         """Return all unfinished uploads, the latest first."""
         return self._read(Entry.from_row, _UPLOADS + "ORDER BY id DESC")
 
-    def identify(self, entry: Entry, identity: Identity) -> Entry:
-        """Update the identity of a touched file whose parts were proved; return the new entry."""
-        self._change(("UPDATE uploads SET identity = ? WHERE id = ?", [(identity_text(identity), entry.key)]))
-        return attrs.evolve(entry, identity=identity)
-
-    def mark_completing(self, entry: Entry, moment: str) -> None:
-        """Note the server's time of a completion before it is requested, to find the file if the answer is lost."""
-        self._change(("UPDATE uploads SET completing = ? WHERE id = ?", [(moment, entry.key)]))
-
-    def abandon(self, entry: Entry) -> None:
-        """Note that a useless upload could not be aborted; the next run tries again."""
-        self._change(("UPDATE uploads SET abandoned = 1 WHERE id = ?", [(entry.key,)]))
+    def update(self, entry: Entry, **changes: Any) -> Entry:
+        """Change `identity`, `completing` or `abandoned` of an upload; return the new entry."""
+        entry = attrs.evolve(entry, **changes)
+        self._change((_UPDATE_UPLOAD, [entry.row()]))
+        return entry
 
     def forget(self, entry: Entry) -> None:
         """Delete an upload that was completed, was aborted, or is gone on the server."""
@@ -288,18 +286,9 @@ class Journal:
         query = "SELECT number, size, md5, headers, reported FROM parts WHERE upload = ? ORDER BY number"
         return {part.number: part for part in self._read(part_from_row, query, (entry.key,))}
 
-    def put(self, entry: Entry, part: SentPart) -> None:
-        """Add a part that is in storage. It must be written here before it is reported."""
-        self.correct(entry, [part], [])
-
-    def mark_reported(self, entry: Entry, numbers: Sequence[int]) -> None:
-        """Note that these parts were reported to the API."""
-        rows = [(entry.key, number) for number in numbers]
-        self._change(("UPDATE parts SET reported = 1 WHERE upload = ? AND number = ?", rows))
-
-    def correct(self, entry: Entry, parts: Sequence[SentPart], stale: Sequence[int]) -> None:
-        """Add or replace these `parts`, and delete the `stale` ones by number."""
-        if entry.key and (parts or stale):
+    def put(self, entry: Entry, *parts: SentPart, stale: Iterable[int] = ()) -> None:
+        """Add or replace parts, and delete the `stale` ones by number. A part must be here before it is reported."""
+        if entry.key:
             self._change(
                 (_ADD_PART, [(entry.key, *part_row(part)) for part in parts]),
                 ("DELETE FROM parts WHERE upload = ? AND number = ?", [(entry.key, number) for number in stale]),

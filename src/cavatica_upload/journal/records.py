@@ -45,19 +45,10 @@ class Entry:
                 f"Abort it: cavatica uploads abort {self.upload_id}",
             )
 
-    def row(self) -> tuple[object, ...]:
-        """Return the values of the row of a new entry."""
-        return (
-            self.upload_id,
-            self.endpoint,
-            target_text(self.destination),
-            self.requested_name,
-            self.name,
-            identity_text(self.identity),
-            self.if_exists,
-            self.part_size,
-            self.started,
-        )
+    def row(self) -> dict[str, object]:
+        """Return the values of its row, by field."""
+        texts = {"destination": target_text(self.destination), "identity": identity_text(self.identity)}
+        return attrs.asdict(self, recurse=False) | texts
 
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
