@@ -60,8 +60,8 @@ class PartPool:
         self._stop = context.stop
         self._changed = threading.Condition()  # notified if there is a slot or a part is no longer wanted
         self._files: list[FileParts] = []
-        self._held = 0
-        self._sending = 0
+        self._held = 0  # parts with a thread, without those that pause
+        self._sending = 0  # those of them that have a slot
         self._turns: deque[object] = deque()  # of the threads that wait for a slot
 
     # For the threads of files
@@ -167,7 +167,7 @@ class PartPool:
             try:
                 threading.Thread(target=self._run, args=given, name="cavatica-part", daemon=True).start()
             except RuntimeError:  # the system allows no more threads: those that run take the part later
-                if not self._held:
+                if not self._held + self.pausing:
                     raise
                 return
             self._take(file)
