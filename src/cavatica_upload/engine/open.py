@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
+from cavatica_upload.api.records import StartedUpload
 from cavatica_upload.disk import Identity
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.proof import Kept, Reported, keep
@@ -95,18 +96,13 @@ class _Unusable(Exception):
     """The unfinished upload cannot be resumed, and a new one may start; the message says why."""
 
 
-@attrs.frozen
-class _Opening:
-    context: Context
-    request: UploadRequest
-    source: Source
-    name: str
-    given_md5: FileDigest | None
+class _Opening(Start):
+    """The start of an upload, if none can be resumed."""
 
     def open(self) -> OpenUpload:
+        """Resume or start the upload."""
         by_id = self.request.resume_id
-        start = Start(self.context, self.request, self.source, self.name, self.given_md5)
-        for entry in self._unfinished(start) if by_id is None else [self._entry_by_id(by_id)]:
+        for entry in self._unfinished() if by_id is None else [self._entry_by_id(by_id)]:
             try:
                 if by_id is None:
                     self._check_if_exists(entry)
@@ -124,11 +120,11 @@ class _Opening:
             except _Unusable as reason:
                 self._say(f"{reason} It is aborted, and a new one starts.")
                 self.context.abort(self.request.key, entry)
-        return self._start(start)
+        return self._open_new()
 
     # Resume
 
-    def _unfinished(self, start: Start) -> Iterator[Entry]:
+    def _unfinished(self) -> Iterator[Entry]:
         """Yield the unfinished uploads of this file that may be resumed: one from the journal, then a lost start.
 
         An upload of the unchanged file comes first, then one of a file with the same size and path or inode. Of
@@ -138,7 +134,7 @@ class _Opening:
         if identity is None:
             return
         entries = []
-        for entry in self.context.journal.find(self.context.api.endpoint, self.request.destination, self.name):
+        for entry in self.context.journal.find(*self._place):
             if entry.abandoned:
                 self.context.abort(self.request.key, entry)
             else:
@@ -150,11 +146,9 @@ class _Opening:
             for entry in entries:
                 if entry.identity.path == identity.path:
                     self._replace(entry, entry.identity.difference(identity))
-        lost = start.find_lost()
+        lost = self.find_lost()
         if lost is not None:
-            started, if_exists = lost
-            entry = self._entry(started.upload_id, started.name, started.part_size)
-            yield self.context.journal.add(attrs.evolve(entry, if_exists=if_exists))
+            yield self.context.journal.add(self._entry(*lost))
 
     def _check_if_exists(self, entry: Entry) -> None:
         """Raise _Unusable if the upload was started with an `if_exists` that does not fit this request.
@@ -189,7 +183,7 @@ class _Opening:
                 entry.check_resumable()
                 self._check_name(entry.requested_name, upload_id)
                 return entry
-        return self._entry(upload_id, self.name, 0)
+        return self._entry(StartedUpload(upload_id=upload_id, name=self.name, part_size=0), self.request.if_exists)
 
     def _resume(self, entry: Entry) -> OpenUpload | None:
         """Return the open upload; None if it was aborted because the file has changed."""
@@ -298,9 +292,9 @@ class _Opening:
 
     # Start
 
-    def _start(self, start: Start) -> OpenUpload:
-        started = start.start()
-        entry = self._entry(started.upload_id, started.name, started.part_size)
+    def _open_new(self) -> OpenUpload:
+        started = self.start()
+        entry = self._entry(started, self.request.if_exists)
         try:
             plan = plan_for_answer(self.source.size, started.part_size) if self.source.size is not None else None
         except CavaticaError:
@@ -315,16 +309,16 @@ class _Opening:
             entry = self.context.journal.add(entry)
         return self._opened(entry, plan, Kept(), parallel=started.parallel_uploads)
 
-    def _entry(self, upload_id: str, name: str | None, part_size: int) -> Entry:
+    def _entry(self, started: StartedUpload, if_exists: str) -> Entry:
         return Entry(
-            upload_id=upload_id,
+            upload_id=started.upload_id,
             endpoint=self.context.api.endpoint,
             destination=self.request.destination,
             requested_name=self.name,
-            name=name or self.name,
+            name=started.name or self.name,
             identity=self.source.identity or Identity(self.request.key, 0),
-            if_exists=self.request.if_exists,
-            part_size=part_size,
+            if_exists=if_exists,
+            part_size=started.part_size,
             started=now_utc("microseconds"),
         )
 
@@ -341,6 +335,3 @@ class _Opening:
             reread=kept.reread,
             size=0 if plan is None else plan.size,
         )
-
-    def _say(self, text: str) -> None:
-        self.context.notice(self.request.key, text)
