@@ -46,7 +46,7 @@ class Stream:
         self._allow_empty = allow_empty or most == 0
         self._most = most
         self._stored: dict[int, BinaryIO] = {}  # temporary files, by the offset of the part
-        self._room = threading.Condition()  # guards them; notified if there is room for another
+        self._room = threading.Semaphore(STREAM_AHEAD)  # for more of them
         self.name: str | None = name
         self.size: int | None = None
         self.identity: Identity | None = None
@@ -75,8 +75,7 @@ class Stream:
                 file.close()
                 raise
             if part.size or number == 1:
-                with self._room:
-                    self._stored[offset] = file
+                self._stored[offset] = file
                 yield part
             else:
                 file.close()
@@ -86,9 +85,8 @@ class Stream:
                 return
 
     def _wait_for_room(self, cancelled: Callable[[], bool]) -> None:
-        with self._room:
-            while len(self._stored) >= STREAM_AHEAD and not cancelled():
-                self._room.wait(CHECK)
+        while not self._room.acquire(timeout=CHECK) and not cancelled():
+            pass
         if cancelled():
             raise Interrupted.while_waiting("the stream")
 
@@ -156,8 +154,7 @@ class Stream:
 
     def blocks(self, offset: int, size: int, block: Callable[[], int] = usual_block) -> Iterator[bytes]:
         """Yield the bytes of a part that is stored."""
-        with self._room:
-            file = self._stored[offset]
+        file = self._stored[offset]
         file.seek(0)
         while size:
             found = file.read(min(block(), size))
@@ -168,11 +165,8 @@ class Stream:
 
     def drop(self, offset: int) -> None:
         """Remove the temporary file of a part."""
-        with self._room:
-            self._room.notify()
-            file = self._stored.pop(offset, None)
-        if file is not None:
-            file.close()
+        self._stored.pop(offset).close()
+        self._room.release()
 
     def look(self) -> Identity:
         """Return a placeholder: a stream cannot be read again to compare it."""
@@ -180,9 +174,7 @@ class Stream:
 
     def close(self) -> None:
         """Remove the remaining temporary files."""
-        with self._room:
-            left, self._stored = self._stored, {}
-        for file in left.values():
+        for file in list(self._stored.values()):  # a thread may still read
             file.close()
         if self._own:
             self._stream.close()
