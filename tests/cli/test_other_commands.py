@@ -45,6 +45,30 @@ def test_an_upload_of_another_machine_is_listed_shown_and_finished_here(machine:
     assert machine.call("uploads", "list", "--json").out == ""
 
 
+@pytest.mark.parametrize(
+    ("size", "code", "said"),
+    [
+        (50, 5, "Give the file whose upload was started"),
+        (250, 5, "Give the file whose upload was started"),
+        (400, 1, "This upload has the part numbers 1 to 3."),
+    ],
+)
+def test_resume_of_an_id_with_another_file(machine: Machine, size: int, code: int, said: str) -> None:
+    """If the server does not take the parts of a wrong file, the upload stays open, and is resumed where it began."""
+    right = machine.file("a.bam", bytes(range(100)) * 3).read_bytes()
+    machine.file("b.bam", bytes(size))
+    words = ("upload", "a.bam", *TO, "--part-size", "100", "--retry-for", "0s")
+    machine.mock.faults.add(Fault("putPart", "no_etag", times=None))
+    assert machine.call(*words).code == 4
+    machine.mock.faults.clear()
+    (begun,) = [upload["upload_id"] for upload in machine.mock.uploads()]
+    refused = machine.call("uploads", "resume", begun, "b.bam", env={"CAVATICA_STATE_DIR": "other"})
+    assert (refused.code, said in refused.err) == (code, True)
+    assert ([upload["upload_id"] for upload in machine.mock.uploads()], machine.remote()) == ([begun], {})
+    assert machine.call(*words).code == 0
+    assert machine.remote() == {"a.bam": right}
+
+
 def test_resume_completes_uploads_of_this_machine(machine: Machine) -> None:
     """Resume without an ID completes every unfinished upload of this machine."""
     machine.file("a.bam", bytes(300))

@@ -17,6 +17,7 @@ from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.errors import (
     CavaticaError,
     CompleteRefused,
+    FileChanged,
     IntegrityError,
     NameTaken,
     UnexpectedAnswer,
@@ -222,6 +223,12 @@ class _Completion:
         )
 
     def _start_again(self, error: CavaticaError, notice: str) -> StartAgain:
+        if self._upload.request.resume_id is not None:  # the user named this upload, and perhaps a wrong file
+            self._context.journal.forget(self._entry)
+            raise FileChanged(
+                f"The server does not complete upload {self._entry.upload_id} with the parts of {self._upload.key}.",
+                "Give the file whose upload was started, or abort that upload and start again.",
+            ) from error
         self._say(notice)
         self._context.abort(self._upload.key, self._entry)
         return StartAgain(error)
