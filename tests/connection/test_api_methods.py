@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import json
 import logging
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -537,6 +539,24 @@ def test_the_asynchronous_client_without_a_loop(api: Api) -> None:
     with pytest.raises(UsageError, match="none is running") as caught:
         api.get_async_httpx_client()
     assert "coroutine" in str(caught.value.hint)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_event_loops_that_ended_are_forgotten(mock: MockServer) -> None:
+    """A client that is used in one `asyncio.run()` after the other keeps the connections of the last one only."""
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def call(api: Api) -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await api.aio.get_rate_limit()
+
+    with connect(mock.token, mock.base_url, timing=QUICK) as api:
+        for _ in range(3):
+            asyncio.run(call(api))
+        gc.collect()
+        assert [loop() is None for loop in loops] == [True, True, False]
+    del api
+    gc.collect()  # here, where the warnings are ignored
 
 
 def test_life_of_an_upload_with_asyncio(mock: MockServer) -> None:

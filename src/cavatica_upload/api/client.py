@@ -6,7 +6,6 @@ It returns an `AuthenticatedClient`, so that every generated function takes it, 
 import asyncio
 import logging
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn, Self
 from urllib.parse import unquote
@@ -123,9 +122,7 @@ class Api(AuthenticatedClient, Operations):
     _derived: bool = attrs.field(kw_only=True, default=False, alias="derived")
     """Whether the transport belongs to another client, which closes it."""
     _sync: httpx.Client = attrs.field(init=False)
-    _by_loop: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = attrs.field(
-        factory=weakref.WeakKeyDictionary, init=False
-    )
+    _by_loop: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._sync = _Client(transport=self._transport, **self._arguments())
@@ -167,6 +164,9 @@ class Api(AuthenticatedClient, Operations):
             ) from None
         client = self._by_loop.get(loop)
         if client is None:
+            for other in list(self._by_loop):
+                if other.is_closed():  # its client would keep it, and the sockets
+                    self._by_loop.pop(other, None)
             client = self._by_loop[loop] = _AsyncClient(transport=AsyncApiTransport(self._calls), **self._arguments())
         return client
 
