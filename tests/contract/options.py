@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import ssl
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Self
@@ -95,7 +96,8 @@ def check_target(target: Target) -> None:
         status = target.api(judge=False).call("getRateLimit").status
     except Broken as broken:
         why = broken.__cause__ or broken.message
-        raise UsageError(f"{target.base_url} does not answer ({why}). Check BASE_URL.") from broken
+        what = "SSL_CERT_FILE" if isinstance(why, ssl.SSLCertVerificationError) else "BASE_URL"
+        raise UsageError(f"{target.base_url} does not answer ({why}). Check {what}.") from broken
     if status == 401:
         raise UsageError(f"{target.base_url} refuses the token. Check TOKEN.")
 

@@ -17,7 +17,7 @@ from tests.contract.document import operations
 from tests.contract.findings import Cause, Finding, Outcome
 from tests.contract.forced_statuses import UNREACHABLE, demand_everything
 from tests.contract.forced_statuses import run as force
-from tests.contract.options import SEED, Options
+from tests.contract.options import SEED, Options, UsageError, check_target
 from tests.contract.requests import client as raw_client
 from tests.contract.requests.client import RawClient
 from tests.contract.schemathesis import run as schemathesis_run
@@ -46,14 +46,22 @@ def test_raw_requests(claim: raw_client.Claim, target: Target) -> None:
         claim(at)
 
 
-def test_raw_requests_over_tls(
-    server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_requests_over_tls(server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All claims hold over TLS, as on any platform, and without a rate limit."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
     with mock_server(seed=1, tls=server_tls) as mock:
         outcome = passed(raw_client.run(of_mock(mock.base_url), raw_client.CLAIMS))
+        passed(schemathesis_run.run(of_mock(mock.base_url), ("examples",), SEED))
     assert len(outcome.claims) >= len(raw_client.CLAIMS)
+
+
+def test_unknown_authority_is_told(server_tls: ssl.SSLContext) -> None:
+    """If the certificate of a server cannot be verified, the sentence names SSL_CERT_FILE."""
+    with (
+        mock_server(seed=1, tls=server_tls) as mock,
+        pytest.raises(UsageError, match=r"CERTIFICATE_VERIFY_FAILED.*Check SSL_CERT_FILE\."),
+    ):
+        check_target(of_mock(mock.base_url))
 
 
 def test_no_finding_shows_the_token(target: Target) -> None:

@@ -49,6 +49,8 @@ def run(
             command += ["--report", "ndjson,html", "--report-html-path", str(reports / f"schemathesis-{phases[0]}")]
         else:
             command += ["--report", "ndjson"]
+        if authorities := os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+            command += [f"--tls-verify={authorities}"]  # it does not read these variables
         command += ["--max-failures", "1", "--no-shrink"] if first else []
         environment = {
             **os.environ,
