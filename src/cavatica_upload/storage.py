@@ -43,6 +43,7 @@ _S3_MESSAGE = re.compile(rb"<Message>([^<]{1,400})</Message>")
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _OWN_HEADERS = frozenset({"content-length", "transfer-encoding", "host", "connection", "expect"})
 _NOT_ELSEWHERE = frozenset({"authorization", "cookie"})  # are not sent along a redirect to another host
+SMALLER_PARTS = "abort the upload (cavatica uploads abort) and start it again with smaller parts."  # it keeps its own
 CHECK_ANSWERER = "Check whether a proxy answers in storage's place; if not, ask the platform's support."
 
 
@@ -230,7 +231,7 @@ class Throttle:
     ) -> None:
         if not rate > 0:
             raise ValueError("a rate is more than 0 bytes per second")
-        self._rate = rate
+        self.rate = rate
         self._clock = clock
         self._wait = wait
         self._lock = threading.Lock()
@@ -241,7 +242,7 @@ class Throttle:
             now = self._clock()
             # Each caller reserves its own time and waits for that of the callers before it.
             start = max(self._paid_until, now - 0.25)
-            self._paid_until = start + count / self._rate
+            self._paid_until = start + count / self.rate
         if start > now:
             self._wait(start - now)
 
@@ -250,7 +251,7 @@ def _error_of(error: httpx.RequestError, target: PartTarget, part: Part, *, late
     if late and isinstance(error, httpx.TimeoutException):
         return StorageError(
             f"Part {part.number} took too long: storage or the network is too slow.",
-            "Check the network, or use smaller parts.",
+            f"Check the network, or {SMALLER_PARTS}",
             part=part.number,
         )
     loss = describe_failure(error, httpx.URL(target.url))
@@ -304,7 +305,7 @@ def _check_status(answer: httpx.Response, content: bytes, target: PartTarget, pa
     if 300 <= status < 400 and "Location" in answer.headers:
         reason, hint = reason or not_followed(answer.headers["Location"]), CHECK_ANSWERER
     elif status == 413 or word == "EntityTooLarge":
-        hint = "Use smaller parts."
+        hint = SMALLER_PARTS[0].upper() + SMALLER_PARTS[1:]
     sentence += f": {reason.rstrip('.')}." if reason else "."
     expired = status == 403 or (status == 400 and (word == "ExpiredToken" or "expired" in reason.lower()))
     if expired:

@@ -4,7 +4,7 @@ import http.server
 import io
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cavatica_upload.events import Notice, PartSent, UploadCompleted, UploadSkip
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import Receipt, read, receipts
 from cavatica_upload.request import IfExists
+from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage import Storage
 
 
@@ -319,6 +320,23 @@ def test_cap_of_bytes_per_second_is_kept(rig: Rig) -> None:
     """With a limit of bytes, every block passes the throttle (whose waits are tested alone)."""
     path = rig.file(4 * PART)
     rig.assert_whole(rig.upload(path, uploader={"bwlimit": 100e6}), path)
+
+
+@pytest.mark.parametrize("rate", [2_000_000, 20_000_000])
+def test_cap_of_bytes_per_second_leaves_no_long_silence(rig: Rig, rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a limit of bytes, the parts in flight send no more at a time than they may in a second together."""
+    sizes: list[int] = []
+    read = LocalFile.blocks
+
+    def blocks(*given: Any) -> Iterator[bytes]:
+        for block in read(*given):
+            sizes.append(len(block))
+            yield block
+
+    monkeypatch.setattr(LocalFile, "blocks", blocks)
+    path = rig.file(3_000_000)
+    rig.assert_whole(rig.upload(path, part_size=1_500_000, uploader={"bwlimit": rate, "jobs": 8}), path)
+    assert max(sizes) <= rate / 8
 
 
 @pytest.mark.parametrize("options", [{"jobs": 0}, {"jobs": 65}, {"bwlimit": 0}])

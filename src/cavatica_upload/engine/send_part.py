@@ -114,6 +114,7 @@ class PartSender:
         context, upload, pool = self.context, file.upload, self.pool
         source = upload.source
         on_disk = source.identity if isinstance(source, LocalFile) else None
+        rate = self.throttle.rate if self.throttle is not None else float("inf")
         workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
         began = time.monotonic()
         in_flight = pool.concurrency.begin(part.size)
@@ -143,7 +144,7 @@ class PartSender:
                     target,
                     part,
                     source,
-                    block_size=lambda: block_size(pool.most_sending, hashing=context.hashing),
+                    block_size=lambda: block_size(pool.most_sending, hashing=context.hashing, rate=rate),
                     on_bytes=count,
                     pace=self.throttle.take if self.throttle is not None else lambda _count: None,
                     stopped=dropped,
@@ -190,10 +191,14 @@ def target_of(answer: PartUrl, endpoint: str, *, allow_http: bool = False) -> Pa
     )
 
 
-def block_size(parts: int, *, hashing: bool) -> int:
-    """Return how many bytes to read and send at a time with `parts` parts in flight."""
+def block_size(parts: int, *, hashing: bool, rate: float = float("inf")) -> int:
+    """Return how many bytes to read and send at a time with `parts` parts in flight.
+
+    At most what each may send in a second at a `rate` for all: storage ends connections that are silent for longer.
+    """
     share = BLOCKS_TOGETHER // (parts * (BLOCKS_HASHED if hashing else BLOCKS_SENT))
-    return max(BLOCK_STEP, min(LARGEST_BLOCK, share - share % BLOCK_STEP))
+    size = max(BLOCK_STEP, min(LARGEST_BLOCK, share - share % BLOCK_STEP))
+    return max(1, int(min(size, rate / parts)))
 
 
 @attrs.define
