@@ -17,7 +17,7 @@ from engine_rig import KIB, PROJECT, Rig
 from cavatica_mock import Fault
 from cavatica_upload import Interrupted, Uploader, UploadRequest, UsageError
 from cavatica_upload.engine.context import Stop
-from cavatica_upload.events import PartSent, PartsReported, UploadCompleted, UploadStarted
+from cavatica_upload.events import Notice, PartSent, PartsReported, UploadCompleted, UploadStarted
 from cavatica_upload.timing import Timing
 
 PARTS = 6
@@ -114,6 +114,16 @@ def test_stream_that_ends_after_a_stop_is_not_completed(rig: Rig, size: int) -> 
         uploader.upload(Ending(content, uploader.cancel), PROJECT, name="cut", part_size=KIB, allow_empty=True)
     assert rig.mock.files() == []
     assert rig.mock.uploads() == []
+
+
+@pytest.mark.parametrize("refusal", [{"status": 500}, {"status": 429, "headers": {"Retry-After": "300"}}])
+def test_stream_whose_upload_cannot_be_aborted(rig: Rig, refusal: dict[str, Any]) -> None:
+    """If the upload of a stopped stream cannot be aborted, or not now, a notice says how to do that."""
+    rig.mock.faults.add(Fault("abortUpload", "status", times=None, **refusal))
+    with rig.uploader() as uploader, pytest.raises(Interrupted):
+        uploader.upload(Ending(b"x" * KIB, uploader.cancel), PROJECT, name="cut", part_size=KIB)
+    (left,) = rig.mock.uploads()
+    assert any(f"uploads abort {left['upload_id']}" in notice.text for notice in rig.told(Notice))
 
 
 def test_stop_shortly_after_the_end_of_a_stream(rig: Rig) -> None:
@@ -248,6 +258,7 @@ def test_stop_follows_the_clock() -> None:
     assert not stop.abandoning.is_set()
     assert stop.apply(115)
     assert stop.abandoning.is_set()
+    assert stop.at_once
     now = Stop()
     now.request(at_once=True)
     assert now.apply(0)

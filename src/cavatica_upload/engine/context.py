@@ -61,6 +61,8 @@ class Stop:
             if elapsed >= after and not event.is_set():
                 event.set()
                 new = True
+        if self.abandoning.is_set():
+            self.at_once = True
         return new
 
     @contextlib.contextmanager
@@ -75,9 +77,7 @@ class Stop:
     @property
     def blocked(self) -> bool:
         """Whether this thread may make no more API calls."""
-        if self.abandoning.is_set() or self.at_once:
-            return True
-        return self.requested and not getattr(self._thread, "allowed", False)
+        return self.at_once or (self.requested and not getattr(self._thread, "allowed", False))
 
 
 class _CallsBlocked(threading.Event):
@@ -160,7 +160,7 @@ class Context:
         try:
             with contextlib.suppress(UploadGone):
                 self.api.abort_upload(entry.upload_id)
-        except (ApiError, ConnectionFailed):
+        except (ApiError, ConnectionFailed, Interrupted):
             self.journal.update(entry, abandoned=True)
             self.notice(
                 file,
