@@ -69,6 +69,20 @@ def test_resume_of_an_id_with_another_file(machine: Machine, size: int, code: in
     assert machine.remote() == {"a.bam": right}
 
 
+def test_resume_of_an_id_with_a_file_that_was_cut(machine: Machine) -> None:
+    """A file with fewer parts than the server has is refused before anything is sent."""
+    content = bytes(range(100)) * 4
+    machine.file("a.bam", content)
+    machine.mock.faults.add(Fault("putPart", "no_etag", part=4, times=None))
+    assert machine.call("upload", "a.bam", *TO, "--part-size", "100", "--retry-for", "0s").code == 4
+    (begun,) = [upload["upload_id"] for upload in machine.mock.uploads()]
+    machine.file("a.bam", content[:150])
+    sent = machine.mock.calls["putPart"]
+    refused = machine.call("uploads", "resume", begun, "a.bam", env={"CAVATICA_STATE_DIR": "other"})
+    assert (refused.code, f"The parts of upload {begun} are not those of a.bam." in refused.err) == (5, True)
+    assert machine.mock.calls["putPart"] == sent
+
+
 def test_resume_completes_uploads_of_this_machine(machine: Machine) -> None:
     """Resume without an ID completes every unfinished upload of this machine."""
     machine.file("a.bam", bytes(300))

@@ -216,7 +216,8 @@ class _Opening(Start):
         plan = plan_for_answer(identity.size, entry.part_size)
         journalled = self.context.journal.parts(entry)
         reported = {part.part_number: part.headers for part in upload.parts or ()}
-        if any(number > plan.count for number in reported) and entry.key:
+        more = any(number > plan.count for number in reported)
+        if more and entry.key:
             raise _Unusable("The server has parts of the unfinished upload that this file does not have.")
         unchanged = entry.identity.same_as(identity)
         if not unchanged and journalled:
@@ -231,9 +232,9 @@ class _Opening(Start):
                 raise self._other_file(entry, difference)
             self._replace(entry, difference)
             return None
-        if not entry.key and kept.compared and not kept.parts:
+        if not entry.key and (more or (kept.compared and not kept.parts)):
             raise FileChanged(
-                f"No part of upload {entry.upload_id} has the bytes of {self.request.key}.",
+                f"The parts of upload {entry.upload_id} are not those of {self.request.key}.",
                 "Give the file whose upload was started. Nothing was sent.",
             )
         for sentence in kept.differences:
