@@ -162,7 +162,8 @@ def test_skipped_files_that_differ_are_reported(machine: Machine) -> None:
 # Streams
 
 
-PRODUCER = "import sys, time; sys.stdout.buffer.write(b'x' * 200_000); sys.stdout.flush(); time.sleep(3600)"
+PRODUCER = "import time; out = open(1, 'wb'); out.write(b'x' * 200_000); out.flush(); time.sleep(3600)"
+"""It writes everything also with PYTHONUNBUFFERED, with which sys.stdout.buffer gives up the rest after a signal."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
