@@ -393,7 +393,8 @@ def test_stop_cancels_what_workers_have(rig: Rig) -> None:
             uploader.upload(path, PROJECT, part_size=KIB)
         stopper.join()
     assert executor.futures
-    assert all(future.cancelled() for future in executor.futures)
+    while not all(future.cancelled() for future in executor.futures):  # by threads that the stop does not wait for
+        time.sleep(0.001)
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
 
 
