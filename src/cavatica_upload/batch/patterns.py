@@ -12,7 +12,7 @@ from cavatica_upload.errors import UsageError
 from cavatica_upload.plan import count_text, plural
 
 _Mark = tuple[int, int]
-_TOKEN = re.compile(r"\*\*/|\*\*|\[(?P<not>!?+)(?P<set>\]?[^\]]+|\])\]|.", re.DOTALL)
+_TOKEN = re.compile(r"(?<![^/])\*\*/|\*\*|\[(?P<not>!?+)(?P<set>\]?[^\]]+|\])\]|.", re.DOTALL)
 _WILDCARDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _LEFT_OUT = {
     "above": "leads back to a folder above it and was not followed",
