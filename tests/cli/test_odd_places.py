@@ -88,7 +88,7 @@ def test_standard_error_on_a_full_disk(machine: Machine, words: list[str]) -> No
     machine.file("a.bam")
     with Path("/dev/full").open("wb") as full:
         process = machine.start(*words, stderr=full)
-        process.communicate(timeout=60)
+        process.communicate()
     assert process.returncode == machine.run(*words).code
 
 
@@ -102,7 +102,7 @@ def test_standard_output_on_a_full_disk(machine: Machine, words: list[str]) -> N
     assert machine.run("upload", "a.bam", *TO).code == 0
     with Path("/dev/full").open("wb") as full:
         process = machine.start(*words, stdout=full)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     assert (process.returncode, err) == (1, b"Error: Standard output cannot be written: No space left on device.\n")
 
 

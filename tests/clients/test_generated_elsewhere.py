@@ -30,8 +30,6 @@ SETTINGS = {
     "include": ["*.ts"],
 }
 
-pytestmark = pytest.mark.timeout(600)  # compilers and a JVM, perhaps on a busy machine
-
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     """Run a program, and return its standard output; fail with all of its output."""

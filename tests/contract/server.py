@@ -160,16 +160,16 @@ LONGEST_START: Final = 60.0  # seconds
 CONFIGURATION: Final = """\
 daemon off;
 master_process off;
-pid {folder}/pid;
-error_log {folder}/errors;
+pid "{folder}/pid";
+error_log "{folder}/errors";
 events {{}}
 http {{
     access_log off;
-    client_body_temp_path {folder}/bodies;
-    proxy_temp_path {folder}/proxied;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    client_body_temp_path "{folder}/bodies";
+    proxy_temp_path "{folder}/proxied";
+    fastcgi_temp_path "{folder}/fastcgi";
+    uwsgi_temp_path "{folder}/uwsgi";
+    scgi_temp_path "{folder}/scgi";
     server {{
         listen 127.0.0.1:{port} reuseport;
         location / {{

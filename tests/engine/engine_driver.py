@@ -1,6 +1,6 @@
 """Uploads files, each in a process of its own that may be killed.
 
-`python engine_driver.py ENDPOINT TOKEN STATE` reads lines `FILE PART_SIZE BYTES_PER_SECOND JOBS`. For each it forks a
+`python engine_driver.py ENDPOINT TOKEN STATE` reads lines `PART_SIZE BYTES_PER_SECOND JOBS FILE`. For each it forks a
 process that uploads, and prints `pid NUMBER`; when that has ended, `ended STATUS` (negative: killed by that signal).
 Importing the package once and forking makes a process a matter of milliseconds; it is no less real.
 """
@@ -33,7 +33,7 @@ def upload(endpoint: str, token: str, state: str, file: str, part_size: int, rat
 def main() -> None:
     endpoint, token, state = sys.argv[1:4]
     for line in sys.stdin:
-        file, part_size, rate, jobs = line.split()
+        part_size, rate, jobs, file = line.rstrip("\n").split(" ", 3)
         child = os.fork()
         if child == 0:
             status = 70

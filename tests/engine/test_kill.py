@@ -39,7 +39,7 @@ class Driver:
 
     def start(self, file: Path, rate: float = 0, jobs: int = JOBS) -> int:
         """Start an upload; returns the PID."""
-        print(file, PART, rate, jobs, file=self._in, flush=True)
+        print(PART, rate, jobs, file, file=self._in, flush=True)
         return int(self._out.readline().split()[1])
 
     def end(self) -> int:

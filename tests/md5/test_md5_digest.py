@@ -238,7 +238,7 @@ def test_an_interrupt_before_the_hashing(lanes: int, monkeypatch: pytest.MonkeyP
 def run(script: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a new Python process."""
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, env=os.environ
     )
 
 

@@ -39,12 +39,15 @@ def test_the_client_imports_no_other_package(wheels, tmp_path):
     """The generated client imports none of our other packages."""
     wheels["cavatica_client"].extractall(tmp_path)
     code = (
-        "import sys, cavatica_client.api.uploads.get_part_url as m; print(m.__file__, 'cavatica_upload' in sys.modules)"
+        "import sys, cavatica_client.api.uploads.get_part_url as m\n"
+        "print(m.__file__, 'cavatica_upload' in sys.modules, sep='\\n')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
-    assert done.stdout.split() == [str(tmp_path / "cavatica_client/api/uploads/get_part_url.py"), "False"], done.stderr
+    assert done.stdout.splitlines() == [str(tmp_path / "cavatica_client/api/uploads/get_part_url.py"), "False"], (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dask.lock"])

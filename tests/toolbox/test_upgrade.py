@@ -75,7 +75,7 @@ def upgraded(clone: Path, environ: dict[str, str], spec: str, *words: str) -> su
     make = "make --assume-old=install --assume-old=toolbox"
     env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
     command = [*make.split(), "upgrade", "SPEC=new.yaml", f"MAKE={make}", "CHECKS=demo", *words]
-    return subprocess.run(command, cwd=clone, env=env, check=False, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=clone, env=env, check=False, capture_output=True, text=True)
 
 
 def raised(spec: str, part: int) -> str:
@@ -122,7 +122,6 @@ def is_untouched(clone: Path, run: Run) -> bool:
     return run("git", "status", "--porcelain", "--untracked-files=no", cwd=clone).stdout == ""
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("change", [with_key, with_operation])
 def test_a_compatible_version_needs_no_hand(change, clone, environ, run):
     """With a new key and a new operation the client has both, uploads run, and the changelog names them."""
@@ -139,7 +138,6 @@ def test_a_compatible_version_needs_no_hand(change, clone, environ, run):
     assert "checksum_kind" in log or "putThing" in log
 
 
-@pytest.mark.timeout(300)
 def test_a_rename_is_a_decision(clone, environ, run):
     """A renamed operation stops with file and line, first for the version, then for the code that it breaks."""
     spec = (clone / "openapi.yaml").read_text().replace("startUpload", "beginUpload")
@@ -156,7 +154,6 @@ def test_a_rename_is_a_decision(clone, environ, run):
     assert is_untouched(clone, run)
 
 
-@pytest.mark.timeout(300)
 def test_a_removed_key_is_noticed(clone, environ, run):
     """A removed key of an answer is reported with its line, even if no hand-written code uses it."""
     spec = yaml.safe_load((clone / "openapi.yaml").read_text())
