@@ -189,6 +189,7 @@ class Emitter:
     def __init__(self, listeners: Sequence[Listener] = ()) -> None:
         self._listeners = list(listeners)
         self._lock = threading.RLock()  # a listener may cause an event itself
+        self._caller = 0  # the thread that calls a listener
         self._counts: dict[FileKey, int] = {}
         self._counting = threading.Lock()
 
@@ -217,12 +218,19 @@ class Emitter:
                 if count:
                     self._call(BytesSent(file, count))
 
+    @property
+    def calling(self) -> bool:
+        """Whether a listener is being called in this thread: no event of another thread is emitted meanwhile."""
+        return self._caller == threading.get_ident()
+
     def _call(self, event: Event) -> None:
+        before, self._caller = self._caller, threading.get_ident()
         for listener in self._listeners:
             try:
                 listener(event)
             except Exception:  # noqa: BLE001 - a listener's fault must not cost the upload
                 _log.exception("a listener failed on %s", type(event).__name__)
+        self._caller = before
 
 
 SECONDS_AFTER_ANSWER = 0.2  # within which a failure is no outage

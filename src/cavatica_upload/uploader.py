@@ -286,6 +286,11 @@ class Uploader:
                 "Put a single request into a list; requests_for() makes requests from paths.",
             )
         context = self._context
+        if context.events.calling:
+            raise UsageError(
+                "A listener cannot upload with the Uploader that calls it: the upload would never end.",
+                "Upload after the event, or with another Uploader.",
+            )
         placement = Placement(context.api, context.receipts, context.events.emit, context.timing.describing)
         run = Run(placement.placed(requests))
         self._engine.add(run)

@@ -6,7 +6,7 @@ import pytest
 from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import Interrupted, NameTaken, SourceError, UploadRequest
+from cavatica_upload import Interrupted, NameTaken, SourceError, UploadRequest, UsageError
 from cavatica_upload.engine.engine import FIRST_FILES, MOST_FILES, MOST_READ_AHEAD
 from cavatica_upload.engine.parts import MOST_THREADS
 from cavatica_upload.errors import Forbidden, Unauthorized
@@ -112,6 +112,27 @@ def test_requests_are_read_as_they_are_needed(rig: Rig) -> None:
         outcomes.close()
         uploader.cancel(at_once=True)
     assert read <= MOST_READ_AHEAD + len(rig.told(UploadCompleted)) + MOST_FILES
+
+
+def test_upload_in_a_listener_is_refused(rig: Rig) -> None:
+    """A listener that uploads with the uploader that calls it gets an error; with another one it may."""
+    path, other = rig.file(KIB), rig.file(KIB, "other")
+    caught: list[Exception] = []
+
+    def listener(event: object) -> None:
+        if isinstance(event, UploadCompleted):
+            rig.upload(other)
+            try:
+                uploader.upload(other, PROJECT)
+            except UsageError as error:
+                caught.append(error)
+
+    with rig.uploader(listeners=[listener]) as uploader:
+        uploader.upload(path, PROJECT)
+        uploader.upload(rig.file(KIB, "third"), PROJECT)
+    assert len(caught) == 2
+    assert "listener" in str(caught[0])
+    assert len(rig.mock.files()) == 3
 
 
 def test_threads_do_not_grow_with_files(rig: Rig) -> None:
