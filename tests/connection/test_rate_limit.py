@@ -295,6 +295,15 @@ def test_refused_burst(said: dict[str, str]) -> None:
     assert spent(limiting) == 15
 
 
+@pytest.mark.parametrize("said", [headers(100, 50, 250), headers(-1, 0, 250), headers(-1, 2**63 - 1, 250)])
+def test_refused_though_calls_are_left(said: dict[str, str]) -> None:
+    """A 429 that says that calls are left, or that there is no limit, does not wait for the end of a window."""
+    limiting = limiter()
+    limiting.acquire()
+    limiting.record(said, refused=True)
+    assert limiting.try_acquire() <= Timing().first_backoff + MARGIN
+
+
 def test_refusals_in_a_row() -> None:
     """Without a hint, each refusal makes the next wait longer on average, up to the longest pause."""
     clock = Clock(NOW)

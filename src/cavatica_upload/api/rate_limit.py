@@ -41,6 +41,11 @@ class Reading:
     retry_after: float | None = None
     """Seconds of Retry-After, in either of its forms."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the window may have no calls left; if it has, its end says nothing about a refusal."""
+        return (self.limit is None or self.limit > 0) and (self.remaining is None or self.remaining <= 0)
+
 
 def read_headers(headers: Mapping[str, str], now: float) -> Reading:
     """Read the headers of an answer. `now`, in epoch seconds, is used only if it has no Date: clocks differ."""
@@ -165,7 +170,9 @@ class RateLimiter:
                 self._in_flight = max(0, self._in_flight - 1)
             if refused:
                 self.refusals += now >= self._blocked_until
-                wait = said.resets_in if said.retry_after is None else said.retry_after
+                wait = said.retry_after
+                if wait is None and said.is_spent:
+                    wait = said.resets_in
                 if wait is None:
                     wait = self._timing.backoff(self.refusals)
                 self._blocked_until = now + min(wait, LONGEST_WINDOW) + self._timing.reset_margin
