@@ -58,8 +58,11 @@ class PartPool:
         """Parts that failed and wait for the next attempt."""
         self._adapts = concurrency.fixed is None
         self._stop = context.stop
-        self._changed = threading.Condition()  # notified if there is a slot or a part is no longer wanted
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)  # notified if there is a slot or a part is no longer wanted
+        self._offered = threading.Condition(self._lock)  # notified if a part may be held
         self._files: list[FileParts] = []
+        self._idle = 0  # threads without a part
         self._held = 0  # parts with a thread, without those that pause
         self._sending = 0  # those of them that have a slot
         self._turns: deque[object] = deque()  # of the threads that wait for a slot
@@ -68,15 +71,15 @@ class PartPool:
 
     def add(self, file: FileParts, parts: Iterable[Part]) -> None:
         """Send more parts of a file, in this order."""
-        with self._changed:
+        with self._lock:
             if file not in self._files:
                 self._files.append(file)
             file.waiting.extend(parts)
-            self._start_threads()
+            self._offer()
 
     def withdraw(self, file: FileParts, *, drop: bool) -> int:
         """Remove the waiting parts of a file and return their number; with `drop`, also abort the parts in flight."""
-        with self._changed:
+        with self._lock:
             if file in self._files:
                 self._files.remove(file)
             count = len(file.waiting)
@@ -95,8 +98,9 @@ class PartPool:
 
     def stop(self) -> None:
         """Let all threads notice that the run was stopped."""
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
+            self._offered.notify_all()
             for file in self._files:
                 file.put(None)
 
@@ -110,7 +114,7 @@ class PartPool:
     def slot(self, file: FileParts) -> Iterator[None]:
         """Wait for a slot in turn, and have it. Raises Interrupted if the part is no longer wanted."""
         turn = object()
-        with self._changed:
+        with self._lock:
             self._turns.append(turn)
             try:
                 self._changed.wait_for(lambda: not self.wanted(file) or (self._turns[0] is turn and self._has_slot))
@@ -122,16 +126,16 @@ class PartPool:
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._sending -= 1
                 self._changed.notify_all()
 
     def pause(self, file: FileParts, seconds: float) -> None:
         """Wait, and let another part be held meanwhile. Raises Interrupted if the part is no longer wanted."""
-        with self._changed:
+        with self._lock:
             self._held -= 1
             self.pausing += 1
-            self._start_threads()
+            self._offer()
             try:
                 self._changed.wait_for(lambda: not self.wanted(file), seconds)
             finally:
@@ -141,8 +145,8 @@ class PartPool:
 
     def wake(self) -> None:
         """Use the slots of a limit that has changed; let all threads check whether their part is still wanted."""
-        with self._changed:
-            self._start_threads()
+        with self._lock:
+            self._offer()
             self._changed.notify_all()
 
     @property
@@ -160,41 +164,48 @@ class PartPool:
 
     # Threads
 
-    def _start_threads(self) -> None:
-        """Start a thread for each part that may be held now. The lock is held."""
-        while (file := self._next_file()) is not None:
-            given = (file, file.waiting[0])
-            try:
-                threading.Thread(target=self._run, args=given, name="cavatica-part", daemon=True).start()
-            except RuntimeError:  # the system allows no more threads: those that run take the part later
-                if not self._held + self.pausing:
-                    raise
-                return
-            self._take(file)
+    def _offer(self) -> None:
+        """Let an idle thread take the next part, or a new one, if one may be held. The lock is held."""
+        if self._next_file() is None:
+            return
+        if self._idle:
+            self._offered.notify()
+            return
+        try:
+            threading.Thread(target=self._run, name="cavatica-part", daemon=True).start()
+        except RuntimeError:  # the system allows no more threads: those that run take the part later
+            if not self._held + self.pausing:
+                raise
+        else:
+            self._idle += 1
 
-    def _run(self, file: FileParts, part: Part) -> None:
-        """Send a part, and then others as long as there are some."""
-        while True:
+    def _run(self) -> None:
+        """Send parts until the run is stopped."""
+        while (taken := self._take()) is not None:
+            file, part = taken
             try:
                 result: Result = file.send(file, part)
             except Exception as error:  # noqa: BLE001 - the file waits for a result of each part
                 result = error
-            put = file.put
-            with self._changed:
+            with self._lock:
                 file.under_way -= 1
                 self._held -= 1
-                following = self._next_file()
-                if following is not None:
-                    file, part = following, self._take(following)
-                    self._start_threads()  # if the limit has risen
-            put(result)
-            if following is None:
-                return
+                self._idle += 1
+            file.put(result)
 
-    def _take(self, file: FileParts) -> Part:
-        self._held += 1
-        file.under_way += 1
-        return file.waiting.popleft()
+    def _take(self) -> tuple[FileParts, Part] | None:
+        """Wait for a part that may be held, and take it; None if the run was stopped."""
+        with self._lock:
+            self._offered.wait_for(lambda: self._stop.requested or self._next_file() is not None)
+            self._idle -= 1
+            file = self._next_file()
+            if file is None:
+                return None
+            file.under_way += 1
+            self._held += 1
+            part = file.waiting.popleft()
+            self._offer()
+            return file, part
 
     def _next_file(self) -> FileParts | None:
         """Return the file whose part may be held next, None if there is none. The lock is held.
