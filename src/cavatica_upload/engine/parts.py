@@ -196,10 +196,9 @@ class PartPool:
     def _take(self) -> tuple[FileParts, Part] | None:
         """Wait for a part that may be held, and take it; None if the run was stopped."""
         with self._lock:
-            self._offered.wait_for(lambda: self._stop.requested or self._next_file() is not None)
+            file = self._offered.wait_for(lambda: self._next_file() or self._stop.requested)
             self._idle -= 1
-            file = self._next_file()
-            if file is None:
+            if not isinstance(file, FileParts):
                 return None
             file.under_way += 1
             self._held += 1
