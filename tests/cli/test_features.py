@@ -104,6 +104,12 @@ def test_paths_come_from_a_list(machine: Machine, end: str) -> None:
     assert machine.call("upload", "--files-from", "none", *TO).code == 2
 
 
+def test_a_dry_run_of_standard_input(machine: Machine) -> None:
+    """A dry run does not read standard input, and says that its size is not known."""
+    planned = machine.run("upload", "-", "--name", "b.bam", *TO, "--dry-run", data=b"bytes")
+    assert (planned.code, "1 of 1 file to send: 0 B in 0 parts; 1 file of unknown size." in planned.out) == (0, True)
+
+
 def test_a_dry_run_shows_metadata_and_tags(machine: Machine) -> None:
     """The plan shows the metadata and tags to set, as text and as JSON."""
     machine.file("a.bam")

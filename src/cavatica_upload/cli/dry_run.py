@@ -224,10 +224,12 @@ def _print(output: Output, planned: Sequence[PlannedFile], totals: Mapping[str, 
     if len(planned) > len(rows):
         output.result(f"… and {count_text(len(planned) - len(rows), 'more file')} (--verbose shows all)")
     resumed, folders = totals["resumed_parts"], totals["folders_to_make"]
+    unsized = sum(file.sends and file.size is None for file in planned)
     output.result(
         f"{totals['to_send']:,} of {count_text(len(planned), 'file')} to send: {size_text(totals['bytes'])} "
         f"in {count_text(totals['parts'], 'part')}"
         + (f", {resumed:,} of them already uploaded" if resumed else "")
+        + (f"; {count_text(unsized, 'file')} of unknown size" if unsized else "")
         + (f"; {count_text(folders, 'folder')} to create" if folders else "")
         + "."
     )
