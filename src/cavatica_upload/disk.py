@@ -39,7 +39,7 @@ def _default_folder() -> tuple[Path, str | None]:
     except RuntimeError:  # neither HOME nor an entry in the list of users
         folder = _temporary_folder()
         return folder, f"The home folder is not known: journal and receipts are in {folder}."
-    existing = next(path for path in (usual, *usual.parents) if path.exists())
+    existing = next(path for path in (usual, *usual.parents) if os.path.exists(path))  # noqa: PTH110 - never raises
     if os.access(existing, os.W_OK | os.X_OK):
         return usual, None
     folder = _temporary_folder()

@@ -96,6 +96,7 @@ def test_half_a_sheet_is_not_written(machine: Machine) -> None:
     [
         (["--sheet", "samples.csv"], "--sheet and --sheet-out go together"),
         (["--sheet", "other.csv", "--sheet-out", "platform.csv"], "No cell of other.csv names a file of this run"),
+        (["--sheet", "none.csv", "--sheet-out", "samples.csv"], "The sheet none.csv cannot be read"),
         (["--sheet", "samples.csv", "--sheet-out", "samples.csv"], "--sheet-out samples.csv is the sheet itself"),
         (["--sheet", "samples.csv", "--sheet-out", "no/such/out.csv"], "its folder does not exist"),
         (["--sheet", "mixed.csv", "--sheet-out", "named.fq"], "--sheet-out named.fq is a file that the sheet names"),

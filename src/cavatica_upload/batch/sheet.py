@@ -30,16 +30,18 @@ class Sheet:
     """
 
     def __init__(self, path: Path, out: Path, style: Literal["path", "id"], sources: Iterable[str]) -> None:
-        if out.exists() and out.samefile(path):
-            raise UsageError(f"--sheet-out {out} is the sheet itself.", "Choose another path.")
-        if not out.parent.is_dir():
+        if not os.path.isdir(out.parent):  # noqa: PTH112 - never raises
             raise UsageError(f"--sheet-out {out} cannot be written: its folder does not exist.", "Create the folder.")
+        if not os.access(out.parent, os.W_OK) and not os.access(out, os.W_OK):
+            raise UsageError(f"--sheet-out {out} cannot be written: no permission.", "Choose another path.")
         try:
             text = table_text(path, "sheet")
             self._delimiter = delimiter_of(path, text)
             self._rows = [row for _, row in read_rows(text, self._delimiter)]
         except TableError as error:
             raise UsageError(f"The sheet {path} cannot be used. {error}", "Check --sheet.") from error
+        if os.path.exists(out) and out.samefile(path):  # noqa: PTH110 - never raises
+            raise UsageError(f"--sheet-out {out} is the sheet itself.", "Choose another path.")
         self._line_end = "\r\n" if "\r\n" in text else "\n"
         self._folder = path.parent
         self._style = style

@@ -201,10 +201,9 @@ def _write_trace(error: BaseException) -> Path | None:
     """Write the traceback of an unexpected exception to a new file and return its path, None if that fails."""
     from cavatica_upload.disk import private_folder, state_dir
 
-    folder = state_dir() / "traces"
-    path = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
     try:
-        private_folder(folder)
+        path = state_dir() / "traces" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
+        private_folder(path.parent)
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
     except OSError:
         return None

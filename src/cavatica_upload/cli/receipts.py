@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavatica_upload.cli.messages import Exit
-from cavatica_upload.cli.options import FILE, Command, option, output_options
+from cavatica_upload.cli.options import FILE, PATH, Command, option, output_options
 from cavatica_upload.cli.output import Output, refuse_overwriting
 from cavatica_upload.errors import SourceError, UsageError, reason_of
 from cavatica_upload.plan import count_text, plural, size_text
@@ -87,7 +87,7 @@ def _record(receipt: "Receipt") -> dict[str, Any]:
 
 @click.command(cls=Command, short_help="Check a file on disk against its receipt, offline.")
 @click.argument("receipt", metavar="RECEIPT", type=FILE)
-@click.argument("file", metavar="FILE", type=click.Path())
+@click.argument("file", metavar="FILE", type=PATH)
 @option(
     "--jobs",
     "-j",

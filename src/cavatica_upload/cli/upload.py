@@ -10,6 +10,7 @@ import click
 
 from cavatica_upload.cli.options import (
     FILE,
+    PATH,
     Command,
     Connection,
     Size,
@@ -61,7 +62,7 @@ _transfer = partial(option, section="Transfer")
 
 
 @click.command(cls=Command)
-@click.argument("paths", nargs=-1, metavar="PATH…", type=click.Path())
+@click.argument("paths", nargs=-1, metavar="PATH…", type=PATH)
 @_target(
     "--project",
     metavar="OWNER/NAME[/FOLDER…]",
@@ -104,7 +105,7 @@ _transfer = partial(option, section="Transfer")
 )
 @_files(
     "--files-from",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=FILE,
     metavar="FILE",
     help="Also upload the paths in this file, one per line or separated by zero bytes; “-” reads standard input.",
 )
@@ -131,7 +132,7 @@ _transfer = partial(option, section="Transfer")
 @_about("--tag", "tags", group="request", metavar="TAG", multiple=True, help="Tag to set on each file.")
 @_about(
     "--receipt",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE|DIR",
     help="Also keep the receipt here; in a folder, each file gets its own NAME.receipt.json.",
 )

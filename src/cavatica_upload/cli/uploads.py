@@ -11,6 +11,7 @@ import click
 
 from cavatica_upload.cli.messages import Exit
 from cavatica_upload.cli.options import (
+    PATH,
     Command,
     Connection,
     Group,
@@ -105,7 +106,7 @@ def show(upload_id: str, output: Output, connection: Connection) -> None:
 
 @uploads.command(cls=Command)
 @click.argument("upload_id", required=False, metavar="[ID]")
-@click.argument("file", required=False, metavar="[FILE]", type=click.Path())
+@click.argument("file", required=False, metavar="[FILE]", type=PATH)
 @option("--yes", "-y", is_flag=True, help="Do not ask. If a file changed, abort its upload and start a new one.")
 @option(
     "--jobs", "-j", group="options", type=click.IntRange(1, 64), metavar="N", help="Parts to send at the same time."
