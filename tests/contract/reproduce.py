@@ -26,7 +26,7 @@ from tests.contract.options import Options, UsageError
 from tests.contract.requests.client import CLAIMS, exchange
 from tests.contract.requests.client import run as run_claims
 from tests.contract.server import Target, started
-from tests.contract.trace import GIVEN, Steps, encoded, from_json, given, repeats, to_json
+from tests.contract.trace import GIVEN, Steps, encoded, from_json, given, repeats, text_of, to_json
 
 PORT: Final = 8097  # of a server that is started again
 MAX_STEPS: Final = 12
@@ -56,7 +56,7 @@ def script(steps: Steps, target: Target) -> str | None:
         command = _netcat(step.request, target, names) if step.request.sent else curl(step.request, target, names)
         if command is None:
             return None
-        later = [_text(each.request) for each in steps[number:]]
+        later = [text_of(each.request) for each in steps[number:]]
         kept = [value for value in given(step) if any(repeats(text, value) for text in later)]
         if number == len(steps):
             lines.append(command)
@@ -154,12 +154,6 @@ def _split(text: str, names: Names) -> list[tuple[str, str | None]]:
 
 def _any_of(values: Mapping[str, str]) -> str:
     return "|".join(re.escape(value) for value in sorted(values, key=len, reverse=True))
-
-
-def _text(request: Request) -> str:
-    body = request.body.decode("utf-8", "replace") if request.body else ""
-    sent = request.sent.decode("latin-1") if request.sent else ""
-    return f"{request.origin}{request.target} {body} {sent}"
 
 
 def _key(step: Answer, value: str) -> str:

@@ -96,9 +96,10 @@ def repeats(text: str, value: str) -> bool:
 
 
 def text_of(request: Request) -> str:
-    """The parts of a request that can repeat an id: its URL and its body."""
+    """The parts of a request that can repeat an id: its URL, its body, and the bytes that were written by hand."""
     body = request.body.decode("utf-8", "replace") if request.body else ""
-    return f"{request.origin}{request.target} {body[:20000]}"
+    sent = request.sent.decode("latin-1") if request.sent else ""
+    return f"{request.origin}{request.target} {body[:20000]} {sent[:20000]}"
 
 
 def _changes(steps: list[Answer]) -> list[int]:

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from tests.contract.answer import Answer, Broken
 from tests.contract.known_uploads import NAME_PREFIX, KnownUpload, KnownUploads
 from tests.contract.model.asserts import pages
-from tests.contract.rules import RATE_HEADERS
-
-FREE = "getRateLimit"
+from tests.contract.rules import NEVER_COUNTED, RATE_HEADERS
 
 
 class RateBudget:
@@ -45,7 +43,7 @@ class RateBudget:
 
     def before(self, operation: str | None) -> None:
         """Wait for the next window if our share of this one is used up."""
-        if operation == FREE or not self._limit:
+        if operation == NEVER_COUNTED or not self._limit:
             return
         kept = 0 if self.cleaning else self._reserve()
         if self._remaining - kept > self.floor or self._clock() >= self._reset:
@@ -59,7 +57,7 @@ class RateBudget:
 
     def observe(self, answer: Answer) -> None:
         """Read the headers of an answer."""
-        self.used += answer.operation is None or answer.operation.id != FREE
+        self.used += answer.operation is None or answer.operation.id != NEVER_COUNTED
         self.refused += answer.status == 429
         if all(answer.headers.get(name, "").isdigit() for name in RATE_HEADERS):
             self._limit, self._remaining, self._reset = (int(answer.headers[name]) for name in RATE_HEADERS)

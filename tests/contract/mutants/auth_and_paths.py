@@ -65,8 +65,7 @@ def read_only_can_be_written(sent: Any) -> Any:
 @answer(status=405)
 def not_found_for_a_method(reply: Reply) -> Reply:
     """A method that a path does not have is answered 404."""
-    error = {"status": 404, "code": 90003, "message": "Not found."}
-    return Reply(404, reply.headers).with_json(error).with_headers(allow=None)
+    return reply.refused(404, 90003).with_headers(allow=None)
 
 
 @answer()
@@ -126,7 +125,7 @@ def last_key_counts(ask: Ask) -> Ask:
 def unknown_keys_refused(reply: Reply, ask: Ask) -> Reply:
     """Lists of files refuse `fields`, which the vendor's client sends with every call."""
     if "fields=" in ask.query:
-        return Reply(400, reply.headers).with_json({"status": 400, "code": 90000, "message": "Unknown: fields."})
+        return reply.refused(400, 90000)
     return reply
 
 

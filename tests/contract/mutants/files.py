@@ -124,29 +124,24 @@ def sizes_are_rounded(shown: Any) -> Any:
     return {**shown, "size": -(-shown["size"] // 16) * 16}
 
 
-def _failure(reply: Reply) -> Reply:
-    error = {"status": 500, "code": 90009, "message": "The request could not be decoded."}
-    return Reply(500, reply.headers).with_json(error).with_headers(content_type="application/json")
-
-
 @answer()
 def fails_on_odd_names(reply: Reply, ask: Ask) -> Reply:
     """A name that is not ASCII makes the server fail."""
     body = ask.json()
     name = body.get("name") if isinstance(body, dict) else ""
-    return _failure(reply) if isinstance(name, str) and not name.isascii() else reply
+    return reply.refused(500, 90009) if isinstance(name, str) and not name.isascii() else reply
 
 
 @answer()
 def fails_on_deep_json(reply: Reply, ask: Ask) -> Reply:
     """Deeply nested JSON makes the server fail."""
-    return _failure(reply) if ask.body.count(b"[") > 1000 else reply
+    return reply.refused(500, 90009) if ask.body.count(b"[") > 1000 else reply
 
 
 @answer(status=400)
 def fails_on_wrong_shapes(reply: Reply, ask: Ask) -> Reply:
     """A list instead of an object makes the server fail."""
-    return _failure(reply) if isinstance(ask.json(), list) else reply
+    return reply.refused(500, 90009) if isinstance(ask.json(), list) else reply
 
 
 @request()

@@ -215,7 +215,7 @@ async def aborted_names_stay_taken(ask: Ask, way: Way) -> Reply:
     if ask.operation == "startUpload" and reply.status == 200:
         name = reply.json()["name"]
         if name in way.memory.values():
-            return Reply(409, reply.headers).with_json({"status": 409, "code": 8005, "message": "The name is taken."})
+            return reply.refused(409, 8005)
         way.memory["open", reply.json()["upload_id"]] = [name]
     if ask.operation == "abortUpload" and reply.status == 204:
         way.memory[ask.upload_id] = way.memory["open", ask.upload_id][0]

@@ -11,6 +11,7 @@ Without an operation they get all. The docstring says what is broken.
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import json
 import logging
@@ -106,6 +107,11 @@ class Reply:
 
     def with_json(self, document: object) -> "Reply":
         return attrs.evolve(self, body=json.dumps(document).encode())
+
+    def refused(self, status: int, code: int) -> "Reply":
+        """An error in the place of this answer."""
+        headers = {**self.headers, "content-type": "application/json"}
+        return Reply(status, headers).with_json({"status": status, "code": code, "message": "Refused."})
 
     def with_headers(self, **changes: str | None) -> "Reply":
         """Change headers; `_` stands for `-`, None removes one."""
@@ -210,6 +216,7 @@ def answer(operation: str | None = None, status: int | None = None) -> Callable[
     def register(function: Any) -> Any:
         takes_request = len(inspect.signature(function).parameters) > 1
 
+        @functools.wraps(function)
         async def defect(ask: Ask, way: Way) -> Reply:
             reply = await way.on(ask)
             if status and reply.status != status:
@@ -217,7 +224,8 @@ def answer(operation: str | None = None, status: int | None = None) -> Callable[
             changed: Reply = function(reply, ask) if takes_request else function(reply)
             return changed
 
-        return _registered(defect, function, operation)
+        behaviour(operation)(defect)
+        return function
 
     return register
 
@@ -226,11 +234,12 @@ def document(operation: str | None = None, status: int = 200) -> Callable[[Any],
     """Register a mutant that changes the JSON bodies of such answers."""
 
     def register(function: Callable[[Any], Any]) -> Any:
-        async def defect(ask: Ask, way: Way) -> Reply:
-            reply = await way.on(ask)
-            return reply.with_json(function(reply.json())) if reply.status == status else reply
+        @functools.wraps(function)
+        def changed(reply: Reply) -> Reply:
+            return reply.with_json(function(reply.json()))
 
-        return _registered(defect, function, operation)
+        answer(operation, status)(changed)
+        return function
 
     return register
 
@@ -239,10 +248,12 @@ def request(operation: str | None = None) -> Callable[[Any], Any]:
     """Register a mutant that changes requests of an operation."""
 
     def register(function: Callable[[Ask], Ask]) -> Any:
+        @functools.wraps(function)
         async def defect(ask: Ask, way: Way) -> Reply:
             return await way.on(function(ask))
 
-        return _registered(defect, function, operation)
+        behaviour(operation)(defect)
+        return function
 
     return register
 
@@ -251,20 +262,16 @@ def body(operation: str) -> Callable[[Any], Any]:
     """Register a mutant that changes the JSON objects in the bodies of requests of an operation."""
 
     def register(function: Callable[[Any], Any]) -> Any:
-        async def defect(ask: Ask, way: Way) -> Reply:
+        @functools.wraps(function)
+        def changed(ask: Ask) -> Ask:
             sent = ask.json()
-            changed = function(dict(sent)) if isinstance(sent, dict) else sent
-            return await way.on(ask if changed == sent else ask.with_json(changed))
+            made = function(dict(sent)) if isinstance(sent, dict) else sent
+            return ask if made == sent else ask.with_json(made)
 
-        return _registered(defect, function, operation)
+        request(operation)(changed)
+        return function
 
     return register
-
-
-def _registered(defect: Defect, function: Any, operation: str | None) -> Any:
-    defect.__name__, defect.__doc__ = function.__name__, function.__doc__
-    behaviour(operation)(defect)
-    return function
 
 
 async def _unbroken(ask: Ask, way: Way) -> Reply:

@@ -146,7 +146,7 @@ async def two_urls_a_part(ask: Ask, way: Way) -> Reply:
     reply = await way.on(ask)
     way.memory[ask.path] = way.memory.get(ask.path, 0) + (reply.status == 200)
     if way.memory[ask.path] > 2:
-        return Reply(409, reply.headers).with_json({"status": 409, "code": 8008, "message": "Try again."})
+        return reply.refused(409, 8008)
     return reply
 
 
