@@ -233,7 +233,7 @@ def main() -> int:
         write_changelog(given.changelog, after, changes)
         return 0
     name = "the document before" if name.startswith(tempfile.gettempdir()) else name
-    print(f"openapi.yaml {after}, compared with {name} ({before})\n")
+    print(f"{given.new} {after}, compared with {name} ({before})\n")
     print("\n".join(lines(changes)) or "Nothing changed.\n")
     required = bumped(before, level)
     if numbers(after) >= numbers(required):
@@ -242,7 +242,7 @@ def main() -> int:
     if level == "patch" and not given.old and last_release() is None:
         print(f"Nothing is released yet, and only wording changed: info.version may stay {after}.")
         return 0
-    print(f"info.version is {after}, but these changes need {required}: set it in openapi.yaml.", file=sys.stderr)
+    print(f"info.version is {after}, but these changes need {required}: set it in {given.new}.", file=sys.stderr)
     return 1
 
 

@@ -144,7 +144,7 @@ def test_a_rename_is_a_decision(clone, environ, run):
     done = upgraded(clone, environ, spec)
     assert done.returncode != 0
     assert "needs" in done.stderr or "need" in done.stderr
-    assert "info.version" in done.stderr
+    assert "set it in new.yaml" in done.stderr
     assert is_untouched(clone, run)
     done = upgraded(clone, environ, raised(spec, 0))
     line = 1 + spec.split("\n").index("      operationId: beginUpload")
