@@ -8,6 +8,7 @@ the first step that a person has to decide, and then restores everything.
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -110,9 +111,13 @@ def main() -> int:
         kept = {Path(name): before / str(number) for number, name in enumerate(REPLACED) if Path(name).exists()}
         for path, copy in kept.items():
             copied(path, copy)
+        for name in (signal.SIGTERM, signal.SIGHUP):  # a cancelled job, a closed terminal: like Ctrl-C
+            signal.signal(name, signal.default_int_handler)
         try:
             replaced(given.spec, old, given.make, given.checks)
         except BaseException:
+            for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(name, signal.SIG_IGN)
             put_back(kept)
             raise
     print("\nopenapi.yaml, generated/ and CHANGELOG-contract.md are the new ones. Look at them, and commit.")
@@ -140,4 +145,8 @@ def put_back(kept: dict[Path, Path]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        print("\nInterrupted. Nothing was replaced.", file=sys.stderr)
+        raise SystemExit(130) from None

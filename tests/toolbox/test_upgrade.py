@@ -1,7 +1,9 @@
 """`make upgrade` follows four invented versions of the API in a clone of this repository."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -69,13 +71,21 @@ def clone(run: Run, tmp_path: Path) -> Path:
     return folder
 
 
-def upgraded(clone: Path, environ: dict[str, str], spec: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `make upgrade` with a document, and with the demo as its only check."""
+def started(clone: Path, environ: dict[str, str], spec: str, *words: str) -> subprocess.Popen[str]:
+    """Start `make upgrade` with a document, in a process group of its own."""
     (clone / "new.yaml").write_text(spec)
     make = "make --assume-old=install --assume-old=toolbox"
     env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
-    command = [*make.split(), "upgrade", "SPEC=new.yaml", f"MAKE={make}", "CHECKS=demo", *words]
-    return subprocess.run(command, cwd=clone, env=env, check=False, capture_output=True, text=True)
+    command = [*make.split(), "upgrade", "SPEC=new.yaml", f"MAKE={make}", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=clone, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def upgraded(clone: Path, environ: dict[str, str], spec: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `make upgrade` with a document, and with the demo as its only check."""
+    process = started(clone, environ, spec, "CHECKS=demo", *words)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def raised(spec: str, part: int) -> str:
@@ -163,6 +173,24 @@ def test_a_removed_key_is_noticed(clone, environ, run):
     assert done.returncode != 0
     assert "origin" in done.stderr
     assert "info.version" in done.stderr
+    assert is_untouched(clone, run)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_upgrade_replaces_nothing(name, clone, environ, run):
+    """Ctrl-C, a cancelled job or a closed terminal restores everything, and says so in a sentence."""
+    spec = raised(with_key((clone / "openapi.yaml").read_text()), 1)
+    process = started(clone, environ, spec, "CHECKS=mock", "PORT=0")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("5. make mock"):
+            break
+    assert not is_untouched(clone, run)
+    os.killpg(process.pid, getattr(signal, name))
+    _, errors = process.communicate()
+    assert process.returncode != 0
+    assert "Interrupted. Nothing was replaced." in errors
+    assert "Traceback" not in errors
     assert is_untouched(clone, run)
 
 
