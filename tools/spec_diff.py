@@ -36,7 +36,7 @@ class Change(NamedTuple):
     level: str
     whom: str
     text: str
-    line: int = 0
+    line: int
 
 
 def git(*words: str) -> str | None:
@@ -81,13 +81,15 @@ def name_of(path: str, method: str, operation: dict[str, Any]) -> str:
     return str(operation.get("operationId", f"{method.upper()} {path}"))
 
 
-def response_keys(document: Document) -> Iterator[tuple[str, str, bool]]:
-    """Yield each key of each JSON answer: its operation and status, its path, and whether it is required."""
+def response_keys(document: Document) -> Iterator[tuple[str, int, str, bool]]:
+    """Yield each key of each JSON answer: its operation and status, their line, its path, whether it is required."""
     for place, method, operation in document.operations():
         for status, response in operation.get("responses", {}).items():
+            where = f"{name_of(place, method, operation)} {status}"
+            line = document.line("paths", place, method, "responses", status)
             for media in (document.resolved(response) or {}).get("content", {}).values():
                 for path, _, required in document.keys(media.get("schema")):
-                    yield f"{name_of(place, method, operation)} {status}", path, required
+                    yield where, line, path, required
 
 
 def newly_required(old: Document, new: Document) -> Iterator[Change]:
@@ -95,13 +97,13 @@ def newly_required(old: Document, new: Document) -> Iterator[Change]:
 
     A key of an object that is new itself is left out: the object is named, if it is required.
     """
-    before = {(where, path): required for where, path, required in response_keys(old)}
+    before = {(where, path): required for where, _, path, required in response_keys(old)}
     answers = {where for where, _ in before}
-    for where, path in dict.fromkeys((where, path) for where, path, required in response_keys(new) if required):
+    for where, line, path in dict.fromkeys(found[:3] for found in response_keys(new) if found[3]):
         parent = path.rpartition(".")[0].removesuffix("[]")
         if where in answers and not before.get((where, path)) and (not parent or (where, parent) in before):
             text = f"`{path}` of the answer is now required: the new client fails on a server that does not send it."
-            yield Change(where, "major", "readers", text)
+            yield Change(where, "major", "readers", text, line)
 
 
 def removed_undeprecated(old: Document, new: Document) -> Iterator[Change]:
@@ -112,7 +114,7 @@ def removed_undeprecated(old: Document, new: Document) -> Iterator[Change]:
         name = name_of(path, method, operation)
         if (method, path) not in kept and name not in names and operation.get("deprecated") is not True:
             text = "removed without notice: mark it `deprecated: true` for a release, and remove it in the next."
-            yield Change(name, "major", "callers", text)
+            yield Change(name, "major", "callers", text, new.line("paths", path, method))
 
 
 def steps_of(pointer: str) -> list[str]:

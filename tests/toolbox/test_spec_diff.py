@@ -154,7 +154,7 @@ def diff(run: Run, tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(("level", "what", "change"), CHANGES, ids=[what for _, what, _ in CHANGES])
 def test_one_change(diff, level, what, change):
-    """Each change has its verdict."""
+    """Each change has its verdict, and a line of the new document."""
     old = yaml.safe_load(BASE)
     new = copy.deepcopy(old)
     change(new)
@@ -162,6 +162,7 @@ def test_one_change(diff, level, what, change):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["level"] == level, found["changes"]
+    assert all(one["line"] for one in found["changes"]), found["changes"]
 
 
 def test_the_table_is_large_enough():
