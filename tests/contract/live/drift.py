@@ -109,7 +109,7 @@ class Drift:
         lines = [
             f"# {title}",
             "",
-            f"{compared} answers were compared. {len(new)} new differences break the document.",
+            f"{compared} answers were compared. New differences that break the document: {len(new)}.",
         ]
         for heading, drifts in (
             ("New, and break the document:", new),
