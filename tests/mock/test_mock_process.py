@@ -55,7 +55,7 @@ def serving(
             yield process, Remote(ready[1], ready[2] or "given-token")
         finally:
             if process.poll() is None:
-                process.kill()
+                process.terminate()  # so that it deletes its folder
 
 
 def accepts(server: MockServer) -> bool:
