@@ -135,14 +135,15 @@ async def upload_async(
     in the thread of the event loop.
     """
     for_uploader, for_upload = _split(options)
-    uploader = await asyncio.to_thread(Uploader, **for_uploader)
+    making = asyncio.ensure_future(asyncio.to_thread(Uploader, **for_uploader))
     try:
+        uploader = await asyncio.shield(making)
         return await asyncio.to_thread(lambda: uploader.upload(source, destination, if_exists=if_exists, **for_upload))
     except asyncio.CancelledError:
-        uploader.cancel(at_once=True)
+        (await making).cancel(at_once=True)
         raise
     finally:
-        await asyncio.shield(asyncio.to_thread(uploader.close))
+        await asyncio.shield(asyncio.to_thread((await making).close))
 
 
 def _split(options: Options) -> tuple[Any, Any]:

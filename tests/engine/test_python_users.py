@@ -1,10 +1,12 @@
 """The Python interface for scripts: destinations, metadata, mistakes, help."""
 
 import asyncio
+import gc
 import inspect
 import io
 import threading
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -15,6 +17,7 @@ from cavatica_mock import Fault
 from cavatica_upload import (
     CavaticaError,
     Destination,
+    Uploader,
     UploadRequest,
     UsageError,
     connect,
@@ -239,6 +242,36 @@ def test_with_asyncio(rig: Rig) -> None:
     )
     assert rig.mock.file_bytes(receipt.file_id) == path.read_bytes()
     assert entries(rig, "file")[path.name]["metadata"] == {"a": "b"}
+
+
+def test_an_upload_that_is_cancelled_as_it_begins(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the task of `upload_async` is cancelled while its Uploader is made, nothing is sent and no thread is left."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(**options: Any) -> Uploader:
+        begun.set()
+        go_on.wait()
+        return Uploader(**options)
+
+    monkeypatch.setattr("cavatica_upload.public.Uploader", slowly)
+    before = set(threading.enumerate())
+
+    async def give_up() -> None:
+        task = asyncio.ensure_future(upload_async(rig.file(10), PROJECT, **options(rig)))  # type: ignore[call-overload]
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(give_up())
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    assert set(threading.enumerate()) == before
+    assert rig.calls["startUpload"] == 0
 
 
 def cohort(rig: Rig, count: int, **options: object) -> list[UploadRequest]:
