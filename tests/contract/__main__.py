@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     try:
         options = Options.read()
+        options.check_command(given.command)
         if given.command == "replay":
             from tests.contract import reproduce
 

@@ -66,6 +66,13 @@ class Options:
             keep_drifts=_only(environ, "BASELINE", "keep"),
         )
 
+    def check_command(self, command: str) -> None:
+        """Raise UsageError if an option is set that belongs to another command."""
+        if self.behind and command != "mutants":
+            raise UsageError("BEHIND is for the mutants only: make mutants BEHIND=nginx")
+        if self.keep_drifts and command != "live":
+            raise UsageError("BASELINE is for a live platform only: make contract-live PROJECT=… BASELINE=keep")
+
     def check_phases(self, phases: Iterable[str]) -> None:
         """Raise UsageError if ONLY names an unknown phase."""
         known = list(phases)

@@ -61,6 +61,8 @@ def test_a_file_for_the_demo_with_an_odd_name(tmp_path, name):
         ("contract TOKEN=x", "TOKEN is set without BASE_URL: make contract BASE_URL=…"),
         ("contract OTHER_TOKEN=x", "OTHER_TOKEN is set without BASE_URL: make contract BASE_URL=…"),
         ("contract PROJECT=o/p", "PROJECT is set without BASE_URL: make contract BASE_URL=…"),
+        ("contract BEHIND=nginx", "make mutants BEHIND=nginx"),
+        ("mutants BASELINE=keep", "make contract-live PROJECT=… BASELINE=keep"),
         ("contract SEED=abc", "SEED='abc'"),
         ("contract-live", "make contract-live PROJECT=owner/name"),
         ("mutants BEHIND=apache", "BEHIND='apache'"),
