@@ -168,3 +168,14 @@ def test_standard_input_is_closed(machine: Machine, words: tuple[str, ...]) -> N
     command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "cavatica_upload", "upload", *words, *TO]
     done = subprocess.run(command, cwd=machine.home, env=machine.environment, check=False, capture_output=True)
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, b"Error: Standard input is closed.")
+
+
+@pytest.mark.parametrize(("path", "code"), [("../a.bam", 2), (".", 2), ("absolute", 0)])
+def test_the_current_folder_is_gone(machine: Machine, path: str, code: int) -> None:
+    """If the current folder was removed, relative paths are wrong usage; absolute ones are uploaded."""
+    place = machine.file("a.bam")
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    words = ("upload", str(place) if path == "absolute" else path, "-r", *TO)
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "cavatica_upload", *words]
+    done = subprocess.run(command, cwd=machine.home, env=machine.environment, check=False, capture_output=True)
+    assert (done.returncode, b"The current folder does not exist any more." in done.stderr) == (code, code == 2)

@@ -60,6 +60,11 @@ def read_batch(
         raise UsageError("Standard input can be uploaded only once.", "Give “-” once.")
     if STDIN in paths:
         _check_stdin()
+    if not all(map(os.path.isabs, paths)):
+        try:
+            Path.cwd()
+        except OSError as error:
+            raise UsageError("The current folder does not exist any more.", "Change to another folder.") from error
     rows = []
     if manifest is not None:
         from cavatica_upload.batch.manifest import ManifestError, read_manifest
