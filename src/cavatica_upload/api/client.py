@@ -111,7 +111,7 @@ class Api(AuthenticatedClient, Operations):
 
     Every operation of the API is a method of it, and a coroutine of its `aio`; every generated function takes it, too.
     Its own `token` is a placeholder. Threads can share it, and event loops one after the other; it cannot be copied or
-    pickled. The clients that `with_…()` returns use the same connections; the first one stays as it is.
+    pickled. The clients that `with_…()` returns share its blocking connections; the first one stays as it is.
     """
 
     _calls: Calls = attrs.field(kw_only=True, alias="calls")
