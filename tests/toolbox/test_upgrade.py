@@ -174,6 +174,10 @@ def test_a_removed_key_is_noticed(clone, environ, run):
     assert "origin" in done.stderr
     assert "info.version" in done.stderr
     assert is_untouched(clone, run)
+    (clone / "openapi.yaml").write_text((clone / "new.yaml").read_text())  # the same, edited in place
+    done = upgraded(clone, environ, "", "SPEC=openapi.yaml")
+    assert done.returncode != 0
+    assert "set it in openapi.yaml" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
