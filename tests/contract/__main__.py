@@ -12,6 +12,7 @@ environment:
   SEED=<number>|random   repeat a run, or use another seed
   ONLY="raw model unit stateful forced"   some phases only
   REPORTS=reports        the folder for reports
+  PROFILE=default        for live: a profile of the credentials file, in place of BASE_URL and TOKEN
   SHARE=0.5              for live: the part of the rate limit that may be used
   BASELINE=keep          for live: add the drifts found to drift-baseline.json; only others fail from then on
   BEHIND=nginx           for mutants: put the servers behind nginx

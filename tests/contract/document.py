@@ -41,8 +41,11 @@ class Operation:
         return f"{self.method} {self.path}"
 
     def url(self, **values: object) -> str:
-        """The path with its parameters filled in, exactly as given."""
-        return self.path.format(**values)
+        """The path with its parameters filled in, exactly as given. Raises RuntimeError if one is not known."""
+        try:
+            return self.path.format(**values)
+        except KeyError as unknown:
+            raise RuntimeError(f"{self.id} is new to the suite: give {unknown} a value in valid_request().") from None
 
 
 @functools.cache

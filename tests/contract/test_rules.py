@@ -93,6 +93,12 @@ def test_the_count_goes_down(operation: str, before: int, after: int, wrong: boo
     assert countdown.observe(answer("getUpload", 200, {}, x_ratelimit_limit="8", x_ratelimit_remaining="0")) is not None
 
 
+def test_a_value_that_the_suite_lacks_is_named() -> None:
+    """An operation that the document has gained says what the suite needs for it."""
+    with pytest.raises(RuntimeError, match=r"getFile is new to the suite: give 'file_id' a value in valid_request"):
+        document.operations()["getFile"].url(upload_id="x")
+
+
 def test_a_token_in_an_answer_is_noticed() -> None:
     """In the body as in a header."""
     assert rules.token_in(answer("getUpload", 404, {**PROBLEM, "message": "t0k3n-t0k3n"}), ["t0k3n-t0k3n"])

@@ -97,11 +97,8 @@ def unknown_paths(raw: RawClient) -> None:
 @claim()
 def other_methods(raw: RawClient) -> None:
     """A method that a path does not have is refused with 405 and `Allow`."""
-    upload, file, folder = raw.known.start(), raw.known.file(), raw.known.folder()
-    owner, _, name = raw.target.project.partition("/")
-    filled = {"upload_id": upload.id, "part_number": 1, "project_owner": owner, "project_name": name}
     for operation in document.operations().values():
-        path = operation.url(**filled, file_id=folder if operation.id == "listFolder" else file)
+        path = valid_request(raw, operation)["target"].partition("?")[0]
         declared = document.methods_of(path)
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - declared:
             answer = raw.api.send(method, path)
