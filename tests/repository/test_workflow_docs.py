@@ -21,9 +21,9 @@ def snippet(language: str) -> str:
 
 
 def nextflow(paths: str) -> str:
-    """The script of a process: Nextflow replaces `${…}`, and takes the backslash from `\\$`."""
+    """The script of a process: Nextflow replaces `${…}`."""
     script = re.findall(r'"""\n(.*?)"""', snippet("nextflow"), flags=re.DOTALL)[0]
-    return script.replace("${reads}", paths).replace("${params.project}", PROJECT).replace(r"\$", "$")
+    return script.replace("${reads}", paths).replace("${params.project}", PROJECT)
 
 
 def wdl(paths: str) -> str:
@@ -43,9 +43,11 @@ def cwl(paths: str) -> str:
 
 @pytest.mark.parametrize("script", [nextflow, wdl, cwl])
 def test_snippets_upload(cavatica_mock, tmp_path, script):
-    """Each snippet uploads the files that its engine staged, and writes their IDs to uploaded.tsv."""
+    """Each snippet uploads the files that its engine staged as links, and writes their IDs to uploaded.tsv."""
+    (tmp_path / "a b").mkdir()
     for name in ("a.fq", "b.fq"):
-        (tmp_path / name).write_text(name)
+        (tmp_path / "a b" / name).write_text(name)
+        (tmp_path / name).symlink_to(f"a b/{name}")
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SB_API_ENDPOINT": cavatica_mock.base_url,
