@@ -9,12 +9,13 @@ import httpx
 import pytest
 import trustme
 from connect_proxy import ConnectProxy
-from engine_rig import KIB, QUICK, Rig
+from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
 from cavatica_mock.storage import Signer
-from cavatica_upload import StorageError
+from cavatica_upload import StorageError, UploadRequest
 from cavatica_upload.api.client import connect
+from cavatica_upload.engine.engine import MOST_FILES
 from cavatica_upload.engine.send_part import ATTEMPTS
 from cavatica_upload.errors import CavaticaError, CertificateUntrusted, ConnectionFailed
 from cavatica_upload.events import PartRetried, Retrying
@@ -172,18 +173,23 @@ def test_proxy_that_refuses_is_reported(rig: Rig, monkeypatch: pytest.MonkeyPatc
     assert "open-sesame" not in f"{caught.value!r} {caught.value.hint} {rig.events}"
 
 
-@pytest.mark.usefixtures("trusted")
-@pytest.mark.parametrize("status", [302, 400, 403, 404, 405, 407])
-def test_proxy_that_keeps_storage_out_is_not_tried_again(
-    rig: Rig, status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If a proxy refuses the host of storage, the file fails with the first answer, whatever --retry-for is."""
+@pytest.fixture
+def storage_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part URLs have another host than the API."""
     signed = Signer.url
 
     def behind(signer: Signer, origin: str, *given: object) -> str:
         return signed(signer, origin, *given).replace("127.0.0.1", "storage.invalid")  # type: ignore[arg-type]
 
     monkeypatch.setattr(Signer, "url", behind)
+
+
+@pytest.mark.usefixtures("trusted", "storage_elsewhere")
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 405, 407])
+def test_proxy_that_keeps_storage_out_is_not_tried_again(
+    rig: Rig, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a proxy refuses the host of storage, the file fails with the first answer, whatever --retry-for is."""
     with ConnectProxy(instead=[f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()] * 99) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(
@@ -192,6 +198,21 @@ def test_proxy_that_keeps_storage_out_is_not_tried_again(
             rig.upload(rig.file(KIB), uploader={"retry_for": 600})
     assert len(proxy.asked) == 1
     assert rig.told(PartRetried) == []
+
+
+@pytest.mark.usefixtures("trusted", "storage_elsewhere")
+@pytest.mark.parametrize("host", ["127.0.0.1", "platform.invalid"])
+def test_proxy_that_refuses_stops_the_run(rig: Rig, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a proxy refuses the host of storage or of the API, few of many files are started, and all fail with that."""
+    requests = [UploadRequest(source=rig.file(KIB, f"{number}.bam"), destination=PROJECT) for number in range(100)]
+    with ConnectProxy(instead=[b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"] * 999) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with rig.uploader(endpoint=rig.mock.base_url.replace("127.0.0.1", host)) as uploader:
+            outcomes = list(uploader.upload_many(requests))
+    assert len(outcomes) == 100
+    assert all("403 No" in str(outcome.error) for outcome in outcomes)
+    assert len(proxy.asked) <= MOST_FILES
+    assert rig.calls["startUpload"] <= MOST_FILES
 
 
 OPENED = b"HTTP/1.1 200 OK\r\n\r\n"

@@ -18,7 +18,7 @@ from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.file_upload import FileUpload
 from cavatica_upload.engine.send_part import PartSender
 from cavatica_upload.errors import (
-    CertificateUntrusted,
+    CavaticaError,
     ConfigError,
     Forbidden,
     Interrupted,
@@ -44,7 +44,8 @@ class CircuitBreaker:
     """Stops a run that cannot succeed, so that not every file is tried.
 
     It opens after three files in a row that were refused because permissions, the project or the folder are missing. It
-    opens immediately if the token is refused or a certificate cannot be verified. `error` is then the reason.
+    opens immediately if the token is refused, a proxy refuses, or a certificate cannot be verified. `error` is then the
+    reason.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class CircuitBreaker:
 
     def failed(self, error: Exception) -> None:
         """Note why a file failed."""
-        if isinstance(error, Unauthorized | ConfigError | CertificateUntrusted):
+        if isinstance(error, Unauthorized | ConfigError) or (isinstance(error, CavaticaError) and error.permanent):
             self.error = error
         elif isinstance(error, Forbidden) or (
             isinstance(error, NotFound) and not isinstance(error, UploadGone) and error.code in PROJECT_GONE
