@@ -6,11 +6,13 @@ import gc
 import inspect
 import json
 import logging
+import pydoc
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ from loopback import FILE, QUICK, TOKEN, UPLOAD, Loopback, answer, targets
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse, UploadPage
 from cavatica_mock import Fault, MockServer
+from cavatica_upload.api import records
 from cavatica_upload.api.client import Api, connect
 from cavatica_upload.api.methods import PAGE, AsyncApi, Operations
 from cavatica_upload.api.operations import contract_operations, recognise
@@ -532,6 +535,12 @@ def test_a_client_has_the_operations(mock: MockServer) -> None:
             return [upload.name async for upload in api.aio.list_uploads()]
 
     assert len(asyncio.run(names())) == PAGE + 30
+
+
+def test_help_shows_the_types_of_records() -> None:
+    """help() shows the types of a record's fields, and not how they are read."""
+    for kind in filter(attrs.has, vars(records).values()):
+        assert "Annotated" not in pydoc.plain(pydoc.render_doc(kind))
 
 
 def test_the_asynchronous_client_without_a_loop(api: Api) -> None:

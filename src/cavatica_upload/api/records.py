@@ -7,7 +7,7 @@ raises UnexpectedAnswer only if something is missing that an upload needs.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_type_hints
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
@@ -273,6 +273,11 @@ class RateLimit:
 def read_rate_limit(answer: Answer) -> RateLimit:
     """Read the answer to getRateLimit."""
     return _record(RateLimit, Fields(answer.json).inner("rate"))
+
+
+for _kind in (Entry, StartedUpload, UploadSummary, Upload, CompletedFile, FileDetails, Project, RateLimit):
+    _kind.__annotations__ = get_type_hints(_kind)  # what help() shows: the types without their readers
+    _kind.__init__.__annotations__ = get_type_hints(_kind.__init__)
 
 
 # Lists
