@@ -5,7 +5,7 @@ from typing import Any, Unpack, overload
 
 from cavatica_upload.api.client import connect
 from cavatica_upload.api.rate_limit import RateLimiter
-from cavatica_upload.batch.files import requests_for
+from cavatica_upload.batch.manifest import requests_for
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import (
     ApiError,

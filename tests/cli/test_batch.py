@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.batch.files import Item, Rules, collect
-from cavatica_upload.batch.manifest import ManifestRow
 from cavatica_upload.batch.patterns import Selection, translate
 from cavatica_upload.destination import name_problem
 from cavatica_upload.errors import UsageError
@@ -140,7 +139,7 @@ def test_patterns_apply_before_files_are_opened(tmp_path: Path) -> None:
 )
 def test_invisible_characters_in_a_path_are_named(tmp_path: Path, path: str, says: str) -> None:
     """If a path does not exist because of an invisible character, the message names the character."""
-    batch = collect([], [ManifestRow(2, str(tmp_path / path))])
+    batch = collect([], [Item(str(tmp_path / path), "", line=2)])
     assert says in batch.bad[0].reason
 
 
@@ -209,10 +208,10 @@ def test_a_name_is_for_one_file(tmp_path: Path) -> None:
 def test_manifest_rows_go_to_one_folder_unless_recursive(tmp_path: Path) -> None:
     """Rows of a manifest go to one folder without --recursive, and a problem names its line."""
     make(tmp_path, "r/a", "b")
-    rows = [ManifestRow(2, str(tmp_path / "r/a"), "r"), ManifestRow(3, str(tmp_path / "b"), "", name="c")]
+    rows = [Item(str(tmp_path / "r/a"), "", "r", line=2), Item(str(tmp_path / "b"), "c", line=3)]
     assert sorted(item.target for item in collect([], rows).items) == ["a", "c"]
     assert sorted(item.target for item in collect([], rows, Rules(recursive=True)).items) == ["c", "r/a"]
-    wrong = collect([], [ManifestRow(7, str(tmp_path / "r")), ManifestRow(8, str(tmp_path / "no"))])
+    wrong = collect([], [Item(str(tmp_path / "r"), "", line=7), Item(str(tmp_path / "no"), "", line=8)])
     assert wrong.problems[0].startswith("Line 7 of the manifest: ")
     assert wrong.bad[0].reason.startswith("Line 8 of the manifest: ")
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.batch.manifest import ManifestError, ManifestRow, read_manifest
+from cavatica_upload.batch.files import Item
+from cavatica_upload.batch.manifest import ManifestError, read_manifest
 from cavatica_upload.errors import UsageError
 
 PLATFORM = """File name,sample_id,case_id,paired_end
@@ -34,9 +35,9 @@ def problems(path: Path) -> list[str]:
 def test_the_platforms_own_format_is_read(tmp_path: Path) -> None:
     """The first column is the path, the others are metadata; an empty cell is no value."""
     assert read_manifest(write(tmp_path, PLATFORM)) == [
-        ManifestRow(2, str(tmp_path / "run/a_1.fastq.gz"), "run", metadata={"sample_id": "S-1", "paired_end": "1"}),
-        ManifestRow(3, str(tmp_path / "run/a_2.fastq.gz"), "run", metadata={"sample_id": "S-1", "paired_end": "2"}),
-        ManifestRow(4, str(tmp_path / "b.bam"), "", metadata={"sample_id": "S, 2", "case_id": "C7"}),
+        Item(str(tmp_path / "run/a_1.fastq.gz"), "", "run", line=2, metadata={"sample_id": "S-1", "paired_end": "1"}),
+        Item(str(tmp_path / "run/a_2.fastq.gz"), "", "run", line=3, metadata={"sample_id": "S-1", "paired_end": "2"}),
+        Item(str(tmp_path / "b.bam"), "", "", line=4, metadata={"sample_id": "S, 2", "case_id": "C7"}),
     ]
 
 
@@ -197,4 +198,4 @@ def test_numbers_and_urls_in_json_lines(tmp_path: Path) -> None:
     """In JSON lines a number keeps its text, and a URL is not joined to the folder."""
     text = '{"path": "s3://b/k.bam", "name": "k2.bam", "metadata": {"age": 7, "alive": true}, "tags": ["t"]}'
     (row,) = read_manifest(write(tmp_path, text, "m.jsonl"))
-    assert row == ManifestRow(1, "s3://b/k.bam", "", "k2.bam", {"age": "7", "alive": "true"}, ("t",))
+    assert row == Item("s3://b/k.bam", "k2.bam", line=1, metadata={"age": "7", "alive": "true"}, tags=("t",))

@@ -8,20 +8,20 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import attrs
 
-from cavatica_upload.destination import Destination, Target, name_problem
+from cavatica_upload.destination import Target, name_problem
 from cavatica_upload.disk import read_problem
 from cavatica_upload.errors import UsageError
 from cavatica_upload.plan import MAX_FILE_SIZE
-from cavatica_upload.request import IfExists, UploadRequest, path_text
+from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url
 
 if TYPE_CHECKING:
-    from cavatica_upload.batch.manifest import ManifestRow
     from cavatica_upload.batch.patterns import Selection
 
 STDIN = "-"
@@ -39,14 +39,17 @@ class Item:
     """One file of a batch.
 
     `source` is a path, a URL or `-`; `size` is in bytes, None if it is not known before sending. `folder` is the path
-    of the folder on the platform, from the destination on, `""` for the destination itself.
+    of the folder on the platform, from the destination on, `""` for the destination itself. `line`, `metadata` and
+    `tags` are those of a manifest; the line is 0 if there is none.
     """
 
     source: str
     name: str
     folder: str = ""
     size: int | None = None
-    row: "ManifestRow | None" = None
+    line: int = 0
+    metadata: Mapping[str, str] = MappingProxyType({})
+    tags: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -70,14 +73,13 @@ class Item:
 
         The manifest's metadata overrides the common metadata, and its tags are added to the common tags.
         """
-        fields, tags = (self.row.metadata, self.row.tags) if self.row else ({}, ())
         return attrs.evolve(
             common,
             source=self.source,
             destination=Target(common.destination, common.target.path(self.folder)),
             name=self.name,
-            metadata={**common.metadata, **fields},
-            tags=tuple(dict.fromkeys((*common.tags, *tags))),
+            metadata={**common.metadata, **self.metadata},
+            tags=tuple(dict.fromkeys((*common.tags, *self.tags))),
             key=self.label,
             regular=self.size is not None,
             context=self,
@@ -134,44 +136,8 @@ class Rules:
     selection: "Selection | None" = None
 
 
-def requests_for(
-    *paths: str | os.PathLike[str],
-    destination: Destination | str,
-    manifest: str | os.PathLike[str] | None = None,
-    metadata: Mapping[str, str] | None = None,
-    tags: Iterable[str] = (),
-    if_exists: IfExists = "fail",
-    part_size: int | None = None,
-) -> list[UploadRequest]:
-    """Return a request for each file in `paths`, in a folder in `paths`, and in a manifest.
-
-    The folder “run-7” becomes a folder at the destination; of “run-7/” (with a slash) only the content is uploaded.
-    The metadata of a manifest overrides `metadata`, and its tags are added to `tags`. Nothing is sent: pass the
-    requests to `Uploader.upload_many`. Raises UsageError with a sentence for each problem.
-    """
-    from cavatica_upload.batch.manifest import ManifestError, read_manifest
-
-    common = UploadRequest(
-        source="x",
-        destination=destination,
-        metadata=metadata or {},
-        tags=tags,
-        if_exists=if_exists,
-        part_size=part_size,
-    )
-    try:
-        rows = read_manifest(Path(path_text(manifest))) if manifest is not None else []
-    except ManifestError as error:
-        raise UsageError(" ".join((error.message, *error.problems)), error.hint) from error
-    batch = collect([path_text(path) for path in paths], rows, Rules(recursive=True))
-    problems = [*batch.problems, *(file.reason for file in batch.bad)]
-    if problems:
-        raise UsageError(" ".join(problems), "Nothing was uploaded.")
-    return [item.request(common) for item in batch.items]
-
-
-def collect(paths: Iterable[str], rows: "Iterable[ManifestRow]" = (), rules: Rules | None = None) -> Batch:
-    """Return the files that the command line and the manifest name, checked, the biggest first.
+def collect(paths: Iterable[str], rows: Iterable[Item] = (), rules: Rules | None = None) -> Batch:
+    """Return the files that the command line and the `rows` of a manifest name, checked, the biggest first.
 
     Raises UsageError if a name is given and there is not exactly one file.
     """
@@ -233,17 +199,17 @@ class _Collector:
             elif wanted:
                 problems.append(f"{path} is {_kind(found)}; only files can be uploaded (or “-” for standard input).")
 
-    def listed(self, row: "ManifestRow") -> Iterator[Item]:
+    def listed(self, row: Item) -> Iterator[Item]:
         """Yield the file of a manifest's row; only with --recursive its folders are kept, as by the platform's tool."""
         if is_url(row.source):
             item = self._remote(row.source)
-            yield attrs.evolve(item, row=row, name=row.name or item.name)
+            yield attrs.evolve(row, name=row.name or item.name)
         elif self._selects(row.source):
             where = f"Line {row.line} of the manifest: "
             found = self._stat(row.source, where)
             if found is not None and stat.S_ISREG(found.st_mode):
                 folder = row.folder if self.rules.recursive and not self.rules.flatten else ""
-                yield Item(row.source, row.name or _base(row.source), folder, found.st_size, row)
+                yield attrs.evolve(row, name=row.name or _base(row.source), folder=folder, size=found.st_size)
             elif found is not None:
                 self.batch.problems.append(f"{where}{row.source} is {_kind(found)}; a manifest lists files.")
 
@@ -315,7 +281,7 @@ def _check(batch: Batch) -> None:
             continue
         other = places.setdefault(item.target, item)
         if other is not item:
-            if item.row is None and _same(other.source, item.source):
+            if not item.line and _same(other.source, item.source):
                 continue  # named twice, by overlapping patterns for example
             batch.problems.append(
                 f"{item.label} and {other.label} would both become {item.target}: "

@@ -13,16 +13,16 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-import attrs
-
+from cavatica_upload.batch.files import Item, Rules, collect
 from cavatica_upload.config import read_text
-from cavatica_upload.destination import metadata_problems, tag_problems
+from cavatica_upload.destination import Destination, metadata_problems, tag_problems
 from cavatica_upload.errors import UsageError, reason_of
 from cavatica_upload.plan import count_text
+from cavatica_upload.request import IfExists, UploadRequest, path_text
 from cavatica_upload.sources import is_url
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -40,21 +40,6 @@ _CSV_ERRORS: Mapping[str, str] = {
 }
 
 
-@attrs.frozen
-class ManifestRow:
-    """One file: `source` is its path, already joined to the manifest's folder, or a URL; `line` counts from 1.
-
-    `folder` is the folder of a path below the manifest's own, as `a/b`, and `""` for any other path.
-    """
-
-    line: int
-    source: str
-    folder: str = ""
-    name: str | None = None
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
-    tags: tuple[str, ...] = ()
-
-
 class ManifestError(UsageError):
     """The manifest cannot be used; `problems` has a sentence for each thing wrong, beginning with its line."""
 
@@ -66,13 +51,50 @@ class ManifestError(UsageError):
         self.problems = tuple(problems)
 
 
-def read_manifest(path: Path) -> list[ManifestRow]:
+def requests_for(
+    *paths: str | os.PathLike[str],
+    destination: Destination | str,
+    manifest: str | os.PathLike[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    tags: Iterable[str] = (),
+    if_exists: IfExists = "fail",
+    part_size: int | None = None,
+) -> list[UploadRequest]:
+    """Return a request for each file in `paths`, in a folder in `paths`, and in a manifest.
+
+    The folder “run-7” becomes a folder at the destination; of “run-7/” (with a slash) only the content is uploaded.
+    The metadata of a manifest overrides `metadata`, and its tags are added to `tags`. Nothing is sent: pass the
+    requests to `Uploader.upload_many`. Raises UsageError with a sentence for each problem.
+    """
+    common = UploadRequest(
+        source="x",
+        destination=destination,
+        metadata=metadata or {},
+        tags=tags,
+        if_exists=if_exists,
+        part_size=part_size,
+    )
+    try:
+        rows = read_manifest(Path(path_text(manifest))) if manifest is not None else []
+    except ManifestError as error:
+        raise UsageError(" ".join((error.message, *error.problems)), error.hint) from error
+    batch = collect([path_text(path) for path in paths], rows, Rules(recursive=True))
+    problems = [*batch.problems, *(file.reason for file in batch.bad)]
+    if problems:
+        raise UsageError(" ".join(problems), "Nothing was uploaded.")
+    return [item.request(common) for item in batch.items]
+
+
+def read_manifest(path: Path) -> list[Item]:
     """Return the rows of a manifest. The suffix of the file says its format; without a known one it is a table.
+
+    Paths are joined to the manifest's folder; a path below it has a `folder`, as `a/b`. There are no sizes yet, and a
+    name is empty if the manifest has none.
 
     Raises ManifestError with every problem, not only the first; UsageError if the file cannot be read.
     """
     problems: list[str] = []
-    rows: list[ManifestRow] = []
+    rows: list[Item] = []
     read = _json_rows if path.suffix.lower() in _JSON_LINES else _table_rows
     try:
         rows.extend(read(path, table_text(path, "manifest"), problems))
@@ -92,15 +114,15 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     return rows
 
 
-def _row(manifest: Path, line: int, path: str, **more: Any) -> ManifestRow:
+def _row(manifest: Path, line: int, path: str, name: str = "", **more: Any) -> Item:
     above = PurePath(path).parent
     if is_url(path):
-        return ManifestRow(line, path, **more)
+        return Item(path, name, line=line, **more)
     folder = "" if above.is_absolute() or ".." in above.parts else "/".join(above.parts)
-    return ManifestRow(line, str(manifest.parent / path), folder, **more)
+    return Item(str(manifest.parent / path), name, folder, line=line, **more)
 
 
-def _table_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[ManifestRow]:
+def _table_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[Item]:
     delimiter = delimiter_of(manifest, text)
     records = (row for row in read_rows(text, delimiter) if any(cell.strip() for cell in row[1]))
     line, header = next(records, (1, []))
@@ -152,7 +174,7 @@ def _header_problems(manifest: Path, header: Sequence[str], delimiter: str) -> I
             yield f"two columns are called {name!r}."
 
 
-def _json_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[ManifestRow]:
+def _json_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[Item]:
     for line, entry in enumerate(text.split("\n"), 1):
         if not entry.strip():
             continue
@@ -173,7 +195,7 @@ def _json_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[Manif
             if entry is not None
         }
         tags = tuple(value.get("tags") or ())
-        yield _row(manifest, line, value["path"], name=value.get("name"), metadata=metadata, tags=tags)
+        yield _row(manifest, line, value["path"], name=value.get("name") or "", metadata=metadata, tags=tags)
 
 
 class _Number(str):
