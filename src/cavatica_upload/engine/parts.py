@@ -62,7 +62,8 @@ class PartPool:
         self._changed = threading.Condition(self._lock)  # notified if there is a slot or a part is no longer wanted
         self._offered = threading.Condition(self._lock)  # notified if a part may be held
         self._files: list[FileParts] = []
-        self._idle = 0  # threads without a part
+        self._threads = 0
+        self._idle = 0  # threads that wait for a part, without those that were just woken
         self._held = 0  # parts with a thread, without those that pause
         self._sending = 0  # those of them that have a slot
         self._turns: deque[object] = deque()  # of the threads that wait for a slot
@@ -101,6 +102,7 @@ class PartPool:
         with self._lock:
             self._changed.notify_all()
             self._offered.notify_all()
+            self._idle = 0
             for file in self._files:
                 file.put(None)
 
@@ -155,6 +157,10 @@ class PartPool:
         return max(self.concurrency.limit, self._sending)
 
     @property
+    def _most_held(self) -> int:
+        return self.concurrency.limit + min(self.concurrency.limit, HELD_AHEAD)
+
+    @property
     def _has_slot(self) -> bool:
         return self._sending < self.concurrency.limit
 
@@ -169,15 +175,16 @@ class PartPool:
         if self._next_file() is None:
             return
         if self._idle:
+            self._idle -= 1
             self._offered.notify()
-            return
-        try:
-            threading.Thread(target=self._run, name="cavatica-part", daemon=True).start()
-        except RuntimeError:  # the system allows no more threads: those that run take the part later
-            if not self._held + self.pausing:
-                raise
-        else:
-            self._idle += 1
+        elif self._threads < max(MOST_THREADS, self._most_held):
+            try:
+                threading.Thread(target=self._run, name="cavatica-part", daemon=True).start()
+            except RuntimeError:  # the system allows no more threads: those that run take the part later
+                if not self._threads:
+                    raise
+            else:
+                self._threads += 1
 
     def _run(self) -> None:
         """Send parts until the run is stopped."""
@@ -190,16 +197,16 @@ class PartPool:
             with self._lock:
                 file.under_way -= 1
                 self._held -= 1
-                self._idle += 1
             file.put(result)
 
     def _take(self) -> tuple[FileParts, Part] | None:
         """Wait for a part that may be held, and take it; None if the run was stopped."""
         with self._lock:
-            file = self._offered.wait_for(lambda: self._next_file() or self._stop.requested)
-            self._idle -= 1
-            if not isinstance(file, FileParts):
-                return None
+            while (file := self._next_file()) is None:
+                if self._stop.requested:
+                    return None
+                self._idle += 1
+                self._offered.wait()
             file.under_way += 1
             self._held += 1
             part = file.waiting.popleft()
@@ -212,12 +219,9 @@ class PartPool:
         The run with the fewest parts under way comes first, then a file of one part, then the file with the most
         bytes waiting.
         """
-        limit = self.concurrency.limit
-        most_held = limit + min(limit, HELD_AHEAD)
-        most_threads = max(MOST_THREADS, most_held)
-        if self._held >= most_held or self._held + self.pausing >= most_threads or self._stop.requested:
+        if self._held >= self._most_held or self._stop.requested:
             return None
-        most = max(MOST_PARTS, limit)
+        most = max(MOST_PARTS, self.concurrency.limit)
         of_run: Counter[object] = Counter()
         for file in self._files:
             of_run[file.run] += file.under_way
