@@ -1,6 +1,7 @@
 """python -m tests.contract run | live | mutants | replay"""
 
 import argparse
+import signal
 import sys
 import threading
 
@@ -44,6 +45,7 @@ def _serve(name: str, seed: int, port: int) -> int:
 
     if name not in (run.UNBROKEN, *DEFECTS):
         raise UsageError(f"There is no mutant {name}. There are: {', '.join(sorted((run.UNBROKEN, *DEFECTS)))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that its folder is deleted
     with proxy.served(name, seed, port) as target:
         print(f"{name} ready: {target.base_url}", flush=True)
         threading.Event().wait()
