@@ -122,12 +122,7 @@ _transfer = partial(option, section="Transfer")
     "“slurm” takes both numbers from SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT.",
 )
 @_about(
-    "--metadata",
-    group="request",
-    metavar="K=V",
-    multiple=True,
-    callback=_fields,
-    help="Metadata to set on each file.",
+    "--metadata", group="request", metavar="K=V", multiple=True, callback=_fields, help="Metadata to set on each file."
 )
 @_about("--tag", "tags", group="request", metavar="TAG", multiple=True, help="Tag to set on each file.")
 @_about(
