@@ -7,7 +7,7 @@ raises UnexpectedAnswer only if something is missing that an upload needs.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
@@ -28,22 +28,22 @@ def nothing(_answer: Answer) -> None:
     """Read the answer of an operation whose status is enough."""
 
 
-# What a field is read with; a record's own reader passes those that are read in another way.
+# How a field is read. A record's own reader passes those that have no such metadata.
 
 Record = TypeVar("Record", bound=attrs.AttrsInstance)
-Text = Annotated[str | None, Fields.text]
-Identifier = Annotated[str | None, Fields.identifier]
-Size = Annotated[int | None, lambda fields, key: fields.whole(key, 0, MAX_FILE_SIZE)]
-Time = Annotated[datetime | None, Fields.time]
-Count = Annotated[int | None, Fields.whole]
-Permission = Annotated[bool, lambda fields, key: fields.flag(key) is not False]
+_TEXT = {"read": Fields.text}
+_IDENTIFIER = {"read": Fields.identifier}
+_COUNT = {"read": Fields.whole}
+_TIME = {"read": Fields.time}
+_SIZE = {"read": lambda fields, key: fields.whole(key, 0, MAX_FILE_SIZE)}
+_PERMISSION = {"read": lambda fields, key: fields.flag(key) is not False}
 
 
 def _record(kind: type[Record], fields: Fields, **known: object) -> Record:
-    """Return a record; each of its fields that is not `known` is read as its annotation says."""
+    """Return a record; each of its fields that is not `known` is read as its metadata says."""
     for field in attrs.fields(kind):
         if field.name not in known:
-            known[field.name] = field.type.__metadata__[0](fields, field.name.rstrip("_"))
+            known[field.name] = field.metadata["read"](fields, field.name.rstrip("_"))
     return kind(**known)
 
 
@@ -51,10 +51,10 @@ def _record(kind: type[Record], fields: Fields, **known: object) -> Record:
 class Entry:
     """What uploads and files have in common: a name, and the project or folder that they are in."""
 
-    name: Text = None
-    project: Text = None
-    parent: Identifier = None
-    href: Text = None
+    name: str | None = attrs.field(default=None, metadata=_TEXT)
+    project: str | None = attrs.field(default=None, metadata=_TEXT)
+    parent: str | None = attrs.field(default=None, metadata=_IDENTIFIER)
+    href: str | None = attrs.field(default=None, metadata=_TEXT)
 
 
 # Uploads
@@ -66,8 +66,8 @@ class StartedUpload(Entry):
 
     upload_id: str
     part_size: int
-    parallel_uploads: Permission = True
-    size: Size = None
+    parallel_uploads: bool = attrs.field(default=True, metadata=_PERMISSION)
+    size: int | None = attrs.field(default=None, metadata=_SIZE)
 
 
 def read_started_upload(answer: Answer) -> StartedUpload:
@@ -84,7 +84,7 @@ class UploadSummary(Entry):
     """An open upload in a list."""
 
     upload_id: str
-    initiated: Time = None
+    initiated: datetime | None = attrs.field(default=None, metadata=_TIME)
 
 
 def read_upload_summary(item: Any) -> UploadSummary | None:
@@ -117,12 +117,16 @@ def _part(fields: Fields) -> ReportedPart | None:
 class Upload(UploadSummary):
     """An open upload; `parts` are those reported, None if they were not requested or the server did not list them."""
 
-    part_size: Annotated[int | None, lambda fields, key: fields.whole(key, 1, MAX_PART_SIZE)] = None
-    parallel_uploads: Permission = True
-    uploaded_parts_count: Annotated[int | None, lambda fields, key: fields.whole(key, 0, MAX_PARTS)] = None
-    parts: Annotated[tuple[ReportedPart, ...] | None, _parts] = None
-    size: Size = None
-    md5: Text = None
+    part_size: int | None = attrs.field(
+        default=None, metadata={"read": lambda fields, key: fields.whole(key, 1, MAX_PART_SIZE)}
+    )
+    parallel_uploads: bool = attrs.field(default=True, metadata=_PERMISSION)
+    uploaded_parts_count: int | None = attrs.field(
+        default=None, metadata={"read": lambda fields, key: fields.whole(key, 0, MAX_PARTS)}
+    )
+    parts: tuple[ReportedPart, ...] | None = attrs.field(default=None, metadata={"read": _parts})
+    size: int | None = attrs.field(default=None, metadata=_SIZE)
+    md5: str | None = attrs.field(default=None, metadata=_TEXT)
 
 
 def read_upload(answer: Answer, upload_id: str) -> Upload:
@@ -177,10 +181,10 @@ def read_url(answer: Answer) -> str:
 class CompletedFile(Entry):
     """The file that a completed upload produced; if `id` is None, the file has to be looked for."""
 
-    id: Identifier = None
-    size: Size = None
-    created_on: Time = None
-    modified_on: Time = None
+    id: str | None = attrs.field(default=None, metadata=_IDENTIFIER)
+    size: int | None = attrs.field(default=None, metadata=_SIZE)
+    created_on: datetime | None = attrs.field(default=None, metadata=_TIME)
+    modified_on: datetime | None = attrs.field(default=None, metadata=_TIME)
 
 
 def read_completed_file(answer: Answer) -> CompletedFile:
@@ -205,12 +209,12 @@ class FileDetails(Entry):
     """A file or a folder; `type_` is "file" or "folder", in upper or lower case."""
 
     id: str
-    type_: Text = None
-    size: Size = None
-    created_on: Time = None
-    modified_on: Time = None
-    metadata: Annotated[Mapping[str, str | None] | None, _metadata] = None
-    tags: Annotated[tuple[str, ...] | None, _tags] = None
+    type_: str | None = attrs.field(default=None, metadata=_TEXT)
+    size: int | None = attrs.field(default=None, metadata=_SIZE)
+    created_on: datetime | None = attrs.field(default=None, metadata=_TIME)
+    modified_on: datetime | None = attrs.field(default=None, metadata=_TIME)
+    metadata: Mapping[str, str | None] | None = attrs.field(default=None, metadata={"read": _metadata})
+    tags: tuple[str, ...] | None = attrs.field(default=None, metadata={"read": _tags})
 
 
 def read_file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
@@ -250,9 +254,9 @@ class Project:
     """A project; `id` is owner/name, `name` its title, `root_folder` the ID of its top level."""
 
     id: str
-    name: Text = None
-    root_folder: Identifier = None
-    href: Text = None
+    name: str | None = attrs.field(default=None, metadata=_TEXT)
+    root_folder: str | None = attrs.field(default=None, metadata=_IDENTIFIER)
+    href: str | None = attrs.field(default=None, metadata=_TEXT)
 
 
 def read_project(answer: Answer, project: str) -> Project:
@@ -265,19 +269,14 @@ def read_project(answer: Answer, project: str) -> Project:
 class RateLimit:
     """The calls left to the token in this window; a `limit` of -1 means no limit, `reset` is in epoch seconds."""
 
-    limit: Annotated[int | None, lambda fields, key: fields.whole(key, -1)] = None
-    remaining: Count = None
-    reset: Count = None
+    limit: int | None = attrs.field(default=None, metadata={"read": lambda fields, key: fields.whole(key, -1)})
+    remaining: int | None = attrs.field(default=None, metadata=_COUNT)
+    reset: int | None = attrs.field(default=None, metadata=_COUNT)
 
 
 def read_rate_limit(answer: Answer) -> RateLimit:
     """Read the answer to getRateLimit."""
     return _record(RateLimit, Fields(answer.json).inner("rate"))
-
-
-for _kind in (Entry, StartedUpload, UploadSummary, Upload, CompletedFile, FileDetails, Project, RateLimit):
-    _kind.__annotations__ = get_type_hints(_kind)  # what help() shows: the types without their readers
-    _kind.__init__.__annotations__ = get_type_hints(_kind.__init__)
 
 
 # Lists
