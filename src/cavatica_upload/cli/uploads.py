@@ -226,14 +226,17 @@ def abort(
         )
     ids = list(dict.fromkeys(upload_ids))
     with unfinished(connection, output) as known:
-        chosen = [] if dry_run else list(ids)
-        for upload in () if chosen else _named(known, ids, output) if ids else known.list(mine=mine):
-            if upload.server is None or (older_than is not None and (upload.age or 0.0) <= older_than):
-                continue
-            output.say(f"  {upload.upload_id}  {upload.age_text}  {upload.place}  {upload.name}")
-            if output.as_json and dry_run:
-                output.record(upload.summary())
-            chosen.append(upload.upload_id)
+        if ids and not dry_run:
+            chosen = ids
+        else:
+            chosen = []
+            for upload in _named(known, ids, output) if ids else known.list(mine=mine):
+                if upload.server is None or (older_than is not None and (upload.age or 0.0) <= older_than):
+                    continue
+                output.say(f"  {upload.upload_id}  {upload.age_text}  {upload.place}  {upload.name}")
+                if output.as_json and dry_run:
+                    output.record(upload.summary())
+                chosen.append(upload.upload_id)
         count = count_text(len(chosen), "upload")
         done = not ids or len(chosen) == len(ids)
         if not chosen:
