@@ -111,6 +111,11 @@ class CallAttempts:
         """Seconds to the deadline."""
         return self._deadline - self._clock()
 
+    @property
+    def _is_patient(self) -> bool:
+        """Whether `retry_for` is not over."""
+        return self._clock() - self._started < self._policy.retry_for
+
     def extend_deadline(self, seconds: float) -> None:
         """Add the time that was spent waiting for the rate limit."""
         self._deadline += seconds
@@ -127,8 +132,7 @@ class CallAttempts:
         error.permanent = failure.permanent
         if failure.permanent:
             return self._fail(error)
-        patient = self._clock() - self._started < self._policy.retry_for
-        return self._retry_or_fail(error, failure.reason, may_act=failure.maybe_acted, patient=patient)
+        return self._retry_or_fail(error, failure.reason, may_act=failure.maybe_acted, patient=self._is_patient)
 
     def answered(
         self, status: int, headers: Mapping[str, str], body: bytes | None, refusals: int = 0
@@ -143,8 +147,7 @@ class CallAttempts:
         error = error_of(status, headers, answer.body, self.operation.name)
         if isinstance(error, RateLimited):
             self._limited += 1
-            patient = self._clock() - self._started < self._policy.retry_for
-            if refusals > MOST_RATE_LIMITED and not patient:
+            if refusals > MOST_RATE_LIMITED and not self._is_patient:
                 return self._fail(error)
             return Retry(0.0, "the rate limit is reached", rate_limited=True)
         self._attempts += 1
