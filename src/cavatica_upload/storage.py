@@ -218,8 +218,8 @@ class Storage:
 class Throttle:
     """A token bucket: `take(count)` waits until `count` more bytes may be sent.
 
-    `rate` is in bytes per second; a burst has at most the bytes of a quarter of a second. `wait` sleeps (that of a
-    `threading.Event` ends if the run is cancelled).
+    `rate` is in bytes per second, infinite for no limit; a burst has at most the bytes of a quarter of a second. `wait`
+    sleeps (that of a `threading.Event` ends if the run is cancelled).
     """
 
     def __init__(

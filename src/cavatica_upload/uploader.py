@@ -221,7 +221,8 @@ class Uploader:
                 expected_rate=self._expected_rate,
             )
             workers.watch()
-        throttle = Throttle(self._bwlimit, wait=self._stop.dropping.wait) if self._bwlimit is not None else None
+        rate = float("inf") if self._bwlimit is None else self._bwlimit
+        throttle = Throttle(rate, wait=self._stop.dropping.wait)
         storage = Storage(hashing=self._verify, timing=timing)
         sender = PartSender(context, PartPool(context, concurrency), storage, throttle, workers)
         self._engine = Engine(context, sender)

@@ -30,12 +30,12 @@ class FileParts:
     """The parts of one open upload that wait for a thread, which calls `send` with this object and a part.
 
     `put` receives the result of each part, and None if the file should check whether the run was stopped. Files of an
-    equal `run` share the threads as one group. `withdrawn`: no more parts are to be sent. `dropped`: the parts in
+    equal `group` share the threads as one group. `withdrawn`: no more parts are to be sent. `dropped`: the parts in
     flight are useless.
     """
 
     upload: OpenUpload
-    run: object
+    group: object
     send: Callable[["FileParts", Part], SentPart]
     put: Callable[[Result | None], object]
     waiting: deque[Part] = attrs.field(factory=deque, init=False)
@@ -216,17 +216,17 @@ class PartPool:
     def _next_file(self) -> FileParts | None:
         """Return the file whose part may be held next, None if there is none. The lock is held.
 
-        The run with the fewest parts under way comes first, then a file of one part, then the file with the most
+        The group with the fewest parts under way comes first, then a file of one part, then the file with the most
         bytes waiting.
         """
         if self._held >= self._most_held or self._stop.requested:
             return None
         most = max(MOST_PARTS, self.concurrency.limit)
-        of_run: Counter[object] = Counter()
+        of_group: Counter[object] = Counter()
         for file in self._files:
-            of_run[file.run] += file.under_way
+            of_group[file.group] += file.under_way
         return min(
             (file for file in self._files if file.waiting and file.under_way < (most if file.upload.parallel else 1)),
-            key=lambda file: (of_run[file.run], not file.is_small, -len(file.waiting) * file.upload.part_size),
+            key=lambda file: (of_group[file.group], not file.is_small, -len(file.waiting) * file.upload.part_size),
             default=None,
         )

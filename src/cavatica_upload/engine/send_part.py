@@ -53,7 +53,7 @@ class PartSender:
     context: Context
     pool: PartPool
     storage: Storage
-    throttle: Throttle | None
+    throttle: Throttle
     workers: "Workers | None"
 
     def send(self, file: FileParts, part: Part) -> SentPart:
@@ -114,7 +114,6 @@ class PartSender:
         context, upload, pool = self.context, file.upload, self.pool
         source = upload.source
         on_disk = source.identity if isinstance(source, LocalFile) else None
-        rate = self.throttle.rate if self.throttle is not None else float("inf")
         workers = self.workers if attempts.failed_workers < ATTEMPTS_BY_WORKERS else None
         began = time.monotonic()
         in_flight = pool.concurrency.begin(part.size)
@@ -144,9 +143,9 @@ class PartSender:
                     target,
                     part,
                     source,
-                    block_size=lambda: block_size(pool.most_sending, hashing=context.hashing, rate=rate),
+                    block_size=lambda: block_size(pool.most_sending, hashing=context.hashing, rate=self.throttle.rate),
                     on_bytes=count,
-                    pace=self.throttle.take if self.throttle is not None else lambda _count: None,
+                    pace=self.throttle.take,
                     stopped=dropped,
                     deadline=attempts.deadline,
                 )
