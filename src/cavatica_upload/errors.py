@@ -40,25 +40,26 @@ The codes are those of docs.cavatica.org, API status codes.
 
 import math
 import sys
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 
+@dataclass(eq=False, repr=False)
 class CavaticaError(Exception):
     """The base of all errors of this package: a sentence on what happened, and one on what to do."""
 
     message: str
-    hint: str | None
+    hint: str | None = None
+    _: KW_ONLY
     maybe_acted: bool = False
     """Whether the server may have acted on the request despite this error."""
     permanent: bool = False
     """Whether a retry is known to be useless."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        if hint:
-            self.add_note(hint)  # shown under the message in a traceback
+    def __post_init__(self) -> None:
+        super().__init__(self.message)
+        if self.hint:
+            self.add_note(self.hint)  # shown under the message in a traceback
 
     def add_to_message(self, words: str) -> None:
         """Add to what happened, in brackets at the end of the sentence."""
@@ -98,6 +99,7 @@ class EndpointError(ConfigError, UsageError):
     """A value that is no endpoint, or one that would send the token unencrypted to another machine."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ApiError(CavaticaError):
     """The API answered, but not with success.
 
@@ -106,25 +108,12 @@ class ApiError(CavaticaError):
     `status` is None if there was none.
     """
 
-    def __init__(
-        self,
-        message: str,
-        hint: str | None = None,
-        *,
-        status: int | None = None,
-        code: int | None = None,
-        reason: str | None = None,
-        more_info: str | None = None,
-        operation: str | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        super().__init__(message, hint)
-        self.status = status
-        self.code = code
-        self.reason = reason
-        self.more_info = more_info
-        self.operation = operation
-        self.request_id = request_id
+    status: int | None = None
+    code: int | None = None
+    reason: str | None = None
+    more_info: str | None = None
+    operation: str | None = None
+    request_id: str | None = None
 
     @property
     def maintenance(self) -> bool:
@@ -180,92 +169,72 @@ class UnexpectedAnswer(ApiError):
     """An answer that is not in the contract: a redirect, no JSON, or JSON of another shape."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ConnectionFailed(CavaticaError):
     """No whole answer came: name lookup, connection, TLS, timeout, reset.
 
     `maybe_acted` is True if the request may have reached the server.
     """
 
-    def __init__(
-        self, message: str, hint: str | None = None, *, operation: str | None = None, maybe_acted: bool = False
-    ) -> None:
-        super().__init__(message, hint)
-        self.operation = operation
-        self.maybe_acted = maybe_acted
+    operation: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class CertificateUntrusted(ConnectionFailed):
     """The certificate of the API's host, or of storage's, cannot be verified; nothing was sent."""
 
-    permanent = True
+    permanent: bool = True
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StorageError(CavaticaError):
     """Storage (not the API) did not accept a part."""
 
-    def __init__(self, message: str, hint: str | None = None, *, part: int | None = None) -> None:
-        super().__init__(message, hint)
-        self.part = part
+    part: int | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class PartRefused(StorageError):
     """Storage answered with a status that is not success; `code` is storage's own code (`SlowDown`)."""
 
-    def __init__(
-        self, message: str, hint: str | None = None, *, status: int, part: int | None = None, code: str | None = None
-    ) -> None:
-        super().__init__(message, hint, part=part)
-        self.status = status
-        self.code = code
+    status: int
+    code: str | None = None
 
 
 class UrlExpired(PartRefused):
     """The part URL is no longer valid; the platform gives another."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MissingHeader(StorageError):
     """Storage stored the part, but its answer lacks a header that has to be reported, such as the ETag."""
 
-    def __init__(self, message: str, hint: str | None = None, *, header: str, part: int | None = None) -> None:
-        super().__init__(message, hint, part=part)
-        self.header = header
+    header: str
 
 
 class IntegrityError(CavaticaError):
     """Bytes that differ from what was expected."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EtagMismatch(IntegrityError):
     """Storage's ETag of a part is not the MD5 of the bytes that were sent."""
 
-    def __init__(
-        self,
-        message: str,
-        hint: str | None = None,
-        *,
-        part: int | None = None,
-        expected: str | None = None,
-        got: str | None = None,
-    ) -> None:
-        super().__init__(message, hint)
-        self.part = part
-        self.expected = expected
-        self.got = got
+    part: int | None = None
+    expected: str | None = None
+    got: str | None = None
 
 
 class FileChanged(IntegrityError):
     """The file on disk changed after its upload was started."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SizeMismatch(IntegrityError):
     """Two sizes in bytes that should be equal."""
 
-    def __init__(
-        self, message: str, hint: str | None = None, *, expected: int | None = None, got: int | None = None
-    ) -> None:
-        super().__init__(message, hint)
-        self.expected = expected
-        self.got = got
+    expected: int | None = None
+    got: int | None = None
 
 
 class SourceError(CavaticaError):

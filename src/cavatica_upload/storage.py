@@ -259,9 +259,7 @@ def _error_of(error: httpx.RequestError, target: PartTarget, part: Part, *, late
     if loss.untrusted:
         return CertificateUntrusted(sentence, loss.hint)
     hint = loss.hint or "Check the network, and whether it lets you reach that host."
-    failed = StorageError(sentence, hint, part=part.number)
-    failed.permanent = loss.permanent
-    return failed
+    return StorageError(sentence, hint, part=part.number, permanent=loss.permanent)
 
 
 def _first_bytes(answer: httpx.Response) -> bytes:

@@ -128,8 +128,8 @@ class CallAttempts:
             f"{self.operation.name} failed: {failure.reason}.",
             failure.hint or "Check the network and the endpoint, and run the same command again.",
             operation=self.operation.name,
+            permanent=failure.permanent,
         )
-        error.permanent = failure.permanent
         if failure.permanent:
             return self._fail(error)
         return self._retry_or_fail(error, failure.reason, may_act=failure.maybe_acted, patient=self._is_patient)

@@ -103,16 +103,15 @@ class Answer:
         begins = scrub(begins)
         if len(begins) > SHOWN_CHARACTERS:
             begins = begins[: SHOWN_CHARACTERS - 1] + "…"
-        error = errors.UnexpectedAnswer(
+        return errors.UnexpectedAnswer(
             f"{self.operation.name} failed: the server answered {self.status} {what}."
             + (f" The answer begins: {begins}" if begins else ""),
             "Check the endpoint, and whether a proxy answers in its place. If neither, the API has changed: look for a "
             "newer version of this program.",
             status=self.status,
             operation=self.operation.name,
+            maybe_acted=not self.operation.reads,
         )
-        error.maybe_acted = not self.operation.reads
-        return error
 
 
 class Drifts:
