@@ -1,6 +1,7 @@
 """The plan of the parts of a file, and the limits of the platform: arithmetic without disk and network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import attrs
 
@@ -36,6 +37,22 @@ class Part:
     number: int
     offset: int
     size: int
+
+
+@attrs.frozen(kw_only=True)
+class PartUrl:
+    """Where and how to put the bytes of a part.
+
+    `success_codes` is empty if the platform named none: then any 2xx is success. `expires` is None if it did not
+    say until when the URL is valid.
+    """
+
+    url: str = attrs.field(repr=False)
+    method: str = "PUT"
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    success_codes: tuple[int, ...] = ()
+    report_headers: tuple[str, ...] = ("ETag",)
+    expires: datetime | None = None
 
 
 @attrs.frozen

@@ -30,7 +30,7 @@ from cavatica_upload.http.connections import Connections
 from cavatica_upload.http.connections import deadline as hold_deadline
 from cavatica_upload.http.exchange import describe_failure, not_followed
 from cavatica_upload.md5 import new_digest
-from cavatica_upload.plan import Part
+from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.redact import redact_logs, scrub
 from cavatica_upload.sources.local import Source, usual_block
 from cavatica_upload.timing import Timing
@@ -81,23 +81,6 @@ def etag_in(headers: Mapping[str, str]) -> str | None:
 
 
 @attrs.frozen
-class PartTarget:
-    """Where and how to put one part; the URL is a secret until it expires at `expires` (local monotonic seconds).
-
-    If `success_codes` is empty, any 2xx is a success. `report_headers` are the headers of the answer that have to be
-    reported. `redirects` is how many led here.
-    """
-
-    method: str
-    url: str = attrs.field(repr=False)
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    success_codes: frozenset[int] = frozenset()
-    report_headers: tuple[str, ...] = ("ETag",)
-    expires: float = float("inf")
-    redirects: int = 0
-
-
-@attrs.frozen
 class SentPart:
     """A part in storage: `md5` of the bytes as they were sent (None: not computed), `headers` as storage answered.
 
@@ -133,7 +116,7 @@ class Storage:
 
     def put(
         self,
-        target: PartTarget,
+        target: PartUrl,
         part: Part,
         source: Source,
         *,
@@ -150,8 +133,7 @@ class Storage:
         is sent again, and `on_bytes` takes the bytes back. Raises UrlExpired (request another URL), PartRefused,
         MissingHeader, EtagMismatch, StorageError, CertificateUntrusted, SourceError, ConfigError or Interrupted.
         """
-        digest = new_digest() if self._hashing else None
-        passed = 0
+        redirects = passed = 0
 
         def body() -> Iterator[bytes]:
             nonlocal passed
@@ -165,24 +147,20 @@ class Storage:
                 passed += len(block)
                 on_bytes(len(block))
 
-        request = self._request(target, part, body())
-        try:
-            with hold_deadline(deadline), contextlib.closing(self._connections.handle_request(request)) as answer:
-                content = _first_bytes(answer)
-        except httpx.RequestError as error:
-            raise _error_of(error, target, part, late=time.monotonic() >= deadline) from error
-        if (moved := _moved(answer, target)) is not None:
+        while True:
+            digest = new_digest() if self._hashing else None
+            passed = 0
+            request = self._request(target, part, body())
+            try:
+                with hold_deadline(deadline), contextlib.closing(self._connections.handle_request(request)) as answer:
+                    content = _first_bytes(answer)
+            except httpx.RequestError as error:
+                raise _error_of(error, target, part, late=time.monotonic() >= deadline) from error
+            moved = _moved(answer, target) if redirects < MOST_REDIRECTS else None
+            if moved is None:
+                break
             on_bytes(-passed)
-            return self.put(
-                moved,
-                part,
-                source,
-                block_size=block_size,
-                on_bytes=on_bytes,
-                pace=pace,
-                stopped=stopped,
-                deadline=deadline,
-            )
+            target, redirects = moved, redirects + 1
         _check_status(answer, content, target, part)
         if passed < part.size:  # httpx reads an answer though it could not send the whole body
             raise StorageError(
@@ -198,7 +176,7 @@ class Storage:
     def close(self) -> None:
         self._connections.close()
 
-    def _request(self, target: PartTarget, part: Part, body: Iterator[bytes]) -> httpx.Request:
+    def _request(self, target: PartUrl, part: Part, body: Iterator[bytes]) -> httpx.Request:
         try:
             target.method.encode("ascii")  # httpx would raise TypeError later
             headers = httpx.Headers({"Accept": "*/*", "User-Agent": USER_AGENT})
@@ -247,7 +225,7 @@ class Throttle:
             self._wait(start - now)
 
 
-def _error_of(error: httpx.RequestError, target: PartTarget, part: Part, *, late: bool) -> CavaticaError:
+def _error_of(error: httpx.RequestError, target: PartUrl, part: Part, *, late: bool) -> CavaticaError:
     if late and isinstance(error, httpx.TimeoutException):
         return StorageError(
             f"Part {part.number} took too long: storage or the network is too slow.",
@@ -271,12 +249,12 @@ def _first_bytes(answer: httpx.Response) -> bytes:
     return content
 
 
-def _moved(answer: httpx.Response, target: PartTarget) -> PartTarget | None:
+def _moved(answer: httpx.Response, target: PartUrl) -> PartUrl | None:
     """Return where a redirect leads that keeps method and body; None if there is none, or it is not to be followed.
 
     S3 redirects so while a bucket is new (docs.aws.amazon.com, Request redirection).
     """
-    if answer.status_code not in (307, 308) or target.redirects >= MOST_REDIRECTS:
+    if answer.status_code not in (307, 308):
         return None
     before = httpx.URL(target.url)
     try:
@@ -287,10 +265,10 @@ def _moved(answer: httpx.Response, target: PartTarget) -> PartTarget | None:
     if url.scheme not in ("https", before.scheme) or not url.host:
         return None
     headers = {name: value for name, value in target.headers.items() if keep or name.lower() not in _NOT_ELSEWHERE}
-    return attrs.evolve(target, url=str(url), headers=headers, redirects=target.redirects + 1)
+    return attrs.evolve(target, url=str(url), headers=headers)
 
 
-def _check_status(answer: httpx.Response, content: bytes, target: PartTarget, part: Part) -> None:
+def _check_status(answer: httpx.Response, content: bytes, target: PartUrl, part: Part) -> None:
     status = answer.status_code
     if status in target.success_codes if target.success_codes else 200 <= status < 300:
         return
@@ -311,7 +289,7 @@ def _check_status(answer: httpx.Response, content: bytes, target: PartTarget, pa
     raise PartRefused(sentence, hint, status=status, part=part.number, code=word)
 
 
-def _headers_to_report(headers: httpx.Headers, target: PartTarget, part: Part) -> dict[str, str]:
+def _headers_to_report(headers: httpx.Headers, target: PartUrl, part: Part) -> dict[str, str]:
     found = {}
     for name in target.report_headers:
         value = next(iter(headers.get_list(name)), None)  # once, if a proxy repeats it

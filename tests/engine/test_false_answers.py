@@ -14,9 +14,9 @@ from engine_rig import KIB, Rig
 from cavatica_mock import Fault
 from cavatica_upload import UploadGone
 from cavatica_upload.errors import ApiError
-from cavatica_upload.plan import Part
+from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources import open_source
-from cavatica_upload.storage import PartTarget, Storage
+from cavatica_upload.storage import Storage
 from tests.cli.drifting_proxy import Drift, DriftingProxy, Reply, failure, in_json
 
 COMPLETE = ("POST", "/upload/multipart/{id}/complete")
@@ -172,7 +172,7 @@ def test_etag_that_a_proxy_changed(tmp_path: Path, form: str, times: int) -> Non
     source = open_source(path)
     with serving(headers_sent=(("ETag", form.format(etag)),) * times) as url:
         storage = Storage()
-        sent = storage.put(PartTarget("PUT", url), Part(1, 0, len(content)), source)
+        sent = storage.put(PartUrl(url=url), Part(1, 0, len(content)), source)
         storage.close()
     source.close()
     assert sent.headers == {"ETag": etag}

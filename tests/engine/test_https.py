@@ -20,9 +20,9 @@ from cavatica_upload.engine.send_part import ATTEMPTS
 from cavatica_upload.errors import CavaticaError, CertificateUntrusted, ConnectionFailed
 from cavatica_upload.events import PartRetried, Retrying
 from cavatica_upload.http import connections
-from cavatica_upload.plan import Part
+from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import PartTarget, Storage
+from cavatica_upload.storage import Storage
 
 PARTS = 6
 CREDENTIALS = "reader:open-sesame"
@@ -92,7 +92,7 @@ def test_unknown_authority_of_storage_is_reported(rig: Rig) -> None:
     store = Storage()
     try:
         with pytest.raises(CertificateUntrusted, match=r"the certificate of .* cannot be verified") as caught:
-            store.put(PartTarget("PUT", f"{rig.mock.origin}/part?signature=x"), Part(1, 0, 10), source)
+            store.put(PartUrl(url=f"{rig.mock.origin}/part?signature=x"), Part(1, 0, 10), source)
     finally:
         store.close()
         source.close()

@@ -26,8 +26,7 @@ from cavatica_upload.events import (
     PartSent,
     UploadCompleted,
 )
-from cavatica_upload.plan import Part
-from cavatica_upload.storage import PartTarget
+from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.timing import Timing
 from tests.clock import Clock
 
@@ -215,7 +214,7 @@ def test_runs_share_the_pool_fairly(rig: Rig) -> None:
 
 
 def task(rig: Rig) -> PartTask:
-    target = PartTarget("PUT", f"{rig.mock.origin}/part?X-Amz-Signature=secret")
+    target = PartUrl(url=f"{rig.mock.origin}/part?X-Amz-Signature=secret")
     return PartTask(Part(1, 0, 10), target, identity_of(rig.file(10)))
 
 

@@ -11,9 +11,9 @@ from engine_rig import Rig
 from cavatica_mock.storage import Signer
 from cavatica_upload.errors import CavaticaError, ConfigError, StorageError, UnexpectedAnswer
 from cavatica_upload.http import connections
-from cavatica_upload.plan import Part
+from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import PartTarget, Storage
+from cavatica_upload.storage import Storage
 from cavatica_upload.timing import Timing
 
 
@@ -44,24 +44,24 @@ def test_part_urls_without_tls_are_refused(
 @pytest.mark.parametrize(
     ("target", "kind"),
     [
-        (PartTarget("PÜT", "http://127.0.0.1:9/part"), UnexpectedAnswer),
-        (PartTarget("PUT\udc80", "http://127.0.0.1:9/part"), UnexpectedAnswer),
-        (PartTarget("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "Köln"}), UnexpectedAnswer),
-        (PartTarget("PUT", "http://127.0.0.1:9/part", {"x-amz-tag": "\udc80"}), UnexpectedAnswer),
-        (PartTarget("PUT", "http://127.0.0.1:9/part", {"größe": "1"}), UnexpectedAnswer),
-        (PartTarget("PUT", "http://127.0.0.1:9/part", {"a b": "1"}), CavaticaError),
-        (PartTarget("PUT", "http://127.0.0.1:9/part", {"a": "1\r\nEvil: 2"}), CavaticaError),
-        (PartTarget("PUT", "http://127.0.0.1:9/part", {"a": None}), UnexpectedAnswer),  # type: ignore[dict-item]
-        (PartTarget("PUT", "http://[::1/part"), UnexpectedAnswer),
-        (PartTarget("PUT", "http://127.0.0.1:99999/part"), CavaticaError),
-        (PartTarget("PUT", "http://pa rt\x00/"), CavaticaError),
-        (PartTarget("PUT", f"http://{'a' * 70}.invalid/part"), StorageError),
-        (PartTarget("PUT", "http:///part"), CavaticaError),
-        (PartTarget("PUT", "ftp://127.0.0.1/part"), CavaticaError),
+        (PartUrl(method="PÜT", url="http://127.0.0.1:9/part"), UnexpectedAnswer),
+        (PartUrl(method="PUT\udc80", url="http://127.0.0.1:9/part"), UnexpectedAnswer),
+        (PartUrl(url="http://127.0.0.1:9/part", headers={"x-amz-tag": "Köln"}), UnexpectedAnswer),
+        (PartUrl(url="http://127.0.0.1:9/part", headers={"x-amz-tag": "\udc80"}), UnexpectedAnswer),
+        (PartUrl(url="http://127.0.0.1:9/part", headers={"größe": "1"}), UnexpectedAnswer),
+        (PartUrl(url="http://127.0.0.1:9/part", headers={"a b": "1"}), CavaticaError),
+        (PartUrl(url="http://127.0.0.1:9/part", headers={"a": "1\r\nEvil: 2"}), CavaticaError),
+        (PartUrl(url="http://127.0.0.1:9/part", headers={"a": None}), UnexpectedAnswer),  # type: ignore[dict-item]
+        (PartUrl(url="http://[::1/part"), UnexpectedAnswer),
+        (PartUrl(url="http://127.0.0.1:99999/part"), CavaticaError),
+        (PartUrl(url="http://pa rt\x00/"), CavaticaError),
+        (PartUrl(url=f"http://{'a' * 70}.invalid/part"), StorageError),
+        (PartUrl(url="http:///part"), CavaticaError),
+        (PartUrl(url="ftp://127.0.0.1/part"), CavaticaError),
     ],
     ids=lambda value: "",
 )
-def test_targets_that_cannot_be_used(rig: Rig, target: PartTarget, kind: type[CavaticaError]) -> None:
+def test_targets_that_cannot_be_used(rig: Rig, target: PartUrl, kind: type[CavaticaError]) -> None:
     """A part URL, method or header that cannot be used is an error of this package."""
     with (
         closing(LocalFile(rig.file(10))) as source,

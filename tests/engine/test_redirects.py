@@ -19,9 +19,9 @@ from cavatica_upload import StorageError
 from cavatica_upload.errors import PartRefused
 from cavatica_upload.events import PartRetried
 from cavatica_upload.http import connections
-from cavatica_upload.plan import Part
+from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import PartTarget, Storage
+from cavatica_upload.storage import Storage
 from tests.cli.drifting_proxy import Drift, DriftingProxy, in_json
 
 PART_URL = ("GET", "/upload/multipart/{id}/part/{number}")
@@ -90,7 +90,7 @@ def put(url: str, path: Path, on_bytes: Callable[[int], None] = lambda _: None, 
     """Put a file as one part; returns the headers to report."""
     with closing(LocalFile(path)) as source, closing(Storage()) as storage:
         part = Part(1, 0, path.stat().st_size)
-        return dict(storage.put(PartTarget("PUT", url, **target), part, source, on_bytes=on_bytes).headers)
+        return dict(storage.put(PartUrl(url=url, **target), part, source, on_bytes=on_bytes).headers)
 
 
 @pytest.mark.parametrize("body", [b"", S3])

@@ -11,9 +11,9 @@ from engine_rig import KIB, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import FileChanged, StorageError
-from cavatica_upload.plan import Part
+from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import PartTarget, Storage
+from cavatica_upload.storage import Storage
 from cavatica_upload.timing import Timing
 
 PARTS = 6
@@ -31,7 +31,7 @@ def deaf() -> Iterator[int]:
 def test_file_cut_short_is_reported(rig: Rig, deaf: int, verify: bool) -> None:
     """A file that ends before its part does is an error of one sentence."""
     path = rig.file(PARTS * KIB)
-    target = PartTarget("PUT", f"http://127.0.0.1:{deaf}/part")
+    target = PartUrl(url=f"http://127.0.0.1:{deaf}/part")
     with closing(LocalFile(path)) as source, closing(Storage(hashing=verify)) as store:
         os.truncate(path, KIB)
         with pytest.raises(FileChanged, match="cut short"):
@@ -64,7 +64,7 @@ def test_storage_that_reads_nothing_is_given_up(
     """A connection that accepts no more bytes fails after its timeout, or at the deadline of the part."""
     path = rig.file(1)
     os.truncate(path, 64 << 20)  # more than the kernel keeps for a connection
-    part, target = Part(1, 0, 64 << 20), PartTarget("PUT", f"http://127.0.0.1:{deaf}/part")
+    part, target = Part(1, 0, 64 << 20), PartUrl(url=f"http://127.0.0.1:{deaf}/part")
     with (
         closing(LocalFile(path)) as source,
         closing(Storage(hashing=verify, timing=Timing(silence=silence))) as store,

@@ -16,6 +16,7 @@ from cavatica_upload import FileChanged, SourceError, StorageError, storage, tim
 from cavatica_upload.engine import file_upload
 from cavatica_upload.engine.send_part import ATTEMPTS, PartSender
 from cavatica_upload.events import Event, Notice, PartSent
+from cavatica_upload.plan import PartUrl
 
 PARTS = 8
 
@@ -146,7 +147,7 @@ def test_answer_that_drips_meets_the_deadline(rig: Rig) -> None:
     store = storage.Storage()
     source = LocalFile(rig.file(10))
     try:
-        target = storage.PartTarget("PUT", f"http://127.0.0.1:{server.server_port}/part?signature=x")
+        target = PartUrl(url=f"http://127.0.0.1:{server.server_port}/part?signature=x")
         with pytest.raises(StorageError, match=r"took too long"):
             store.put(target, Part(1, 0, 10), source, deadline=time.monotonic() + 0.3)
     finally:

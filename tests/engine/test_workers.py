@@ -26,8 +26,7 @@ from cavatica_upload.disk import identity_of
 from cavatica_upload.engine.workers import PartTask, send_part_on_worker
 from cavatica_upload.errors import CertificateUntrusted, WorkerFailed
 from cavatica_upload.events import PartRetried, UploadStarted
-from cavatica_upload.plan import GIB, MIB, Part
-from cavatica_upload.storage import PartTarget
+from cavatica_upload.plan import GIB, MIB, Part, PartUrl
 
 PARTS = 12
 CALLS = PARTS + 2 + 1
@@ -260,7 +259,7 @@ def test_killed_processes_lose_nothing(rig: Rig) -> None:
 
 
 def task(rig: Rig, file: Path, **changed: Any) -> PartTask:
-    target = PartTarget("PUT", f"{rig.mock.origin}/part?X-Amz-Signature=secret")
+    target = PartUrl(url=f"{rig.mock.origin}/part?X-Amz-Signature=secret")
     return PartTask(Part(1, 0, 10), target, attrs.evolve(identity_of(file), **changed))
 
 

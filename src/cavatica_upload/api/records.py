@@ -15,6 +15,7 @@ import attrs
 from cavatica_upload.api.responses import Answer, Fields, error_of, is_header_name, whole
 from cavatica_upload.errors import CavaticaError, UnexpectedAnswer
 from cavatica_upload.plan import MAX_FILE_SIZE, MAX_PART_SIZE, MAX_PARTS
+from cavatica_upload.plan import PartUrl as PartUrl
 
 SMALLEST_PAGE = 25
 """The fewest items of a page that is taken to be full: a server may limit pages to fewer items than requested."""
@@ -132,22 +133,6 @@ class Upload(UploadSummary):
 def read_upload(answer: Answer, upload_id: str) -> Upload:
     """Read the answer to getUpload."""
     return _record(Upload, Fields(answer.json), upload_id=upload_id)
-
-
-@attrs.frozen(kw_only=True)
-class PartUrl:
-    """Where and how to put the bytes of a part.
-
-    `success_codes` is empty if the platform named none: then any 2xx is success. `expires` is None if it did not
-    say until when the URL is valid.
-    """
-
-    url: str = attrs.field(repr=False)
-    method: str = "PUT"
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    success_codes: tuple[int, ...] = ()
-    report_headers: tuple[str, ...] = ("ETag",)
-    expires: datetime | None = None
 
 
 def read_part_url(answer: Answer) -> PartUrl:

@@ -217,7 +217,7 @@ def _storage(api: "Api", destination: Destination) -> Finding:
     from io import BytesIO
     from urllib.parse import urlsplit
 
-    from cavatica_upload.engine.send_part import target_of
+    from cavatica_upload.engine.send_part import check_encrypted
     from cavatica_upload.sources.stream import Stream
     from cavatica_upload.storage import Storage
 
@@ -226,7 +226,8 @@ def _storage(api: "Api", destination: Destination) -> Finding:
     try:
         url = api.get_part_url(upload.upload_id, 1)
         began = time.monotonic()
-        sent = storage.put(target_of(url, api.endpoint), next(source.parts(1)), source)
+        check_encrypted(url, api.endpoint)
+        sent = storage.put(url, next(source.parts(1)), source)
         seconds = time.monotonic() - began
     finally:
         source.close()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from cavatica_upload.api.records import PartUrl
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.parts import FileParts, PartPool
 from cavatica_upload.errors import (
@@ -26,9 +25,9 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.events import PartRetried, PartSent
 from cavatica_upload.md5.lanes import CHUNKS_TO_HASH
-from cavatica_upload.plan import MIB, Part
+from cavatica_upload.plan import MIB, Part, PartUrl
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import PartTarget, SentPart, Storage, Throttle
+from cavatica_upload.storage import SentPart, Storage, Throttle
 
 if TYPE_CHECKING:
     from cavatica_upload.engine.workers import Workers
@@ -63,14 +62,15 @@ class PartSender:
         """
         context, upload = self.context, file.upload
         attempts = PartAttempts(retry_for=context.retry_for)
-        target: PartTarget | None = None
+        target: PartUrl | None = None
+        expires = 0.0
         while True:
             try:
-                if target is None or target.expires <= time.monotonic():
-                    target = part_target(context, upload.entry.upload_id, part.number)
+                if target is None or expires <= time.monotonic():
+                    target, expires = _part_url(context, upload.entry.upload_id, part.number)
                 with self.pool.slot(file):
                     attempts.deadline = min(attempts.deadline, time.monotonic() + context.part_deadline)
-                    if target.expires > time.monotonic():
+                    if expires > time.monotonic():
                         return self._attempt(file, part, target, attempts)
             except Interrupted:
                 raise
@@ -110,7 +110,7 @@ class PartSender:
         elif isinstance(error, StorageError | ConnectionFailed):
             self.context.outage.failed(error.message)
 
-    def _attempt(self, file: FileParts, part: Part, target: PartTarget, attempts: "PartAttempts") -> SentPart:
+    def _attempt(self, file: FileParts, part: Part, target: PartUrl, attempts: "PartAttempts") -> SentPart:
         context, upload, pool = self.context, file.upload, self.pool
         source = upload.source
         on_disk = source.identity if isinstance(source, LocalFile) else None
@@ -159,35 +159,25 @@ class PartSender:
         return sent
 
 
-def part_target(context: Context, upload_id: str, number: int) -> PartTarget:
-    """Request the URL of a part; raises the errors of the API, and ConfigError if the URL is not encrypted."""
-    answer = context.api.get_part_url(upload_id, number)
-    target = target_of(answer, context.api.endpoint, allow_http=context.allow_http)
-    if answer.expires is None:
+def _part_url(context: Context, upload_id: str, number: int) -> tuple[PartUrl, float]:
+    """Return the URL of a part, and until when it is used (monotonic clock); raises as `check_encrypted`."""
+    target = context.api.get_part_url(upload_id, number)
+    check_encrypted(target, context.api.endpoint, allow_http=context.allow_http)
+    if target.expires is None:
         lifetime = UNKNOWN_URL_LIFETIME
     else:
-        lifetime = max(context.server_clock.seconds_until(answer.expires) - URL_MARGIN, SHORTEST_URL_LIFETIME)
-    return attrs.evolve(target, expires=time.monotonic() + lifetime)
+        lifetime = max(context.server_clock.seconds_until(target.expires) - URL_MARGIN, SHORTEST_URL_LIFETIME)
+    return target, time.monotonic() + lifetime
 
 
-def target_of(answer: PartUrl, endpoint: str, *, allow_http: bool = False) -> PartTarget:
-    """Return the target of a part from the platform's answer, without an expiry time.
-
-    Raises ConfigError for a URL without TLS if the endpoint has TLS, unless `allow_http`.
-    """
-    if endpoint.startswith("https:") and not answer.url.lower().startswith("https:") and not allow_http:
+def check_encrypted(target: PartUrl, endpoint: str, *, allow_http: bool = False) -> None:
+    """Raise ConfigError for the URL of a part without TLS if the endpoint has TLS, unless `allow_http`."""
+    if endpoint.startswith("https:") and not target.url.lower().startswith("https:") and not allow_http:
         raise ConfigError(
             "The platform gave a part URL that begins with http, though the endpoint has https: others could read the "
             "file on its way.",
             "Ask the platform's support.",
         )
-    return PartTarget(
-        method=answer.method,
-        url=answer.url,
-        headers=answer.headers,
-        success_codes=frozenset(answer.success_codes),
-        report_headers=answer.report_headers,
-    )
 
 
 def block_size(parts: int, *, hashing: bool, rate: float = float("inf")) -> int:

@@ -28,10 +28,10 @@ from cavatica_upload.errors import (
     StorageError,
     WorkerFailed,
 )
-from cavatica_upload.plan import MIB, Part, count_text
+from cavatica_upload.plan import MIB, Part, PartUrl, count_text
 from cavatica_upload.redact import scrub
 from cavatica_upload.sources.local import LocalFile
-from cavatica_upload.storage import PartTarget, SentPart, Storage
+from cavatica_upload.storage import SentPart, Storage
 from cavatica_upload.timing import Timing
 
 ATTEMPTS_OF_WORKER = 3  # if the connection to storage fails; a retry needs no API call
@@ -61,7 +61,7 @@ class PartTask:
     """
 
     part: Part
-    target: PartTarget
+    target: PartUrl
     file: Identity
     verify: bool = True
     seconds: float = float("inf")
