@@ -1,5 +1,6 @@
 """Shared by all tests: Hypothesis profiles, signals, a clean environment, a mock, certificates for loopback."""
 
+import os
 import signal
 import ssl
 from collections.abc import Iterator
@@ -22,14 +23,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+# The proxies, credentials and settings of the person who runs the tests are not for the programs under test.
+for name in list(os.environ):
+    if name.upper().endswith("_PROXY") or name.startswith(("SB_", "CAVATICA_", "SLURM_", "SSL_CERT_")):
+        del os.environ[name]
+
+
 @pytest.fixture
 def clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Hide the credentials, proxies and journal of the person who runs the tests."""
-    for name in ("SB_AUTH_TOKEN", "SB_API_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    """Hide the credentials and the journal of the person who runs the tests."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("CAVATICA_STATE_DIR", str(tmp_path / "state"))
 

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import attrs
 
-from cavatica_mock import MockServer
+from cavatica_mock import Fault, MockServer
 from cavatica_upload.cli import run
 
 PROJECT = "mlin/rna-pilot"
@@ -87,6 +87,16 @@ class Machine:
         assert "Traceback" not in ended.err, ended.err
         assert self.mock.token not in ended.out + ended.err
         return ended
+
+    def leave_open(self, *words: str, part: int) -> str:
+        """Run an upload until storage has all parts but one, which it never takes; return the upload's ID."""
+        self.mock.faults.add(Fault("putPart", "no_etag", part=part, times=None))
+        while True:  # the part may fail for the last time before the others were sent
+            assert self.call(*words, "--retry-for", "0s").code == 4
+            (upload,) = self.mock.uploads()
+            if upload["uploaded_parts_count"] == part - 1:
+                self.mock.faults.clear()
+                return str(upload["upload_id"])
 
     def file(self, path: str, content: bytes = b"ACGT\n") -> Path:
         """Make a file."""

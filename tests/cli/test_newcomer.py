@@ -152,15 +152,12 @@ def test_lists_are_readable_at_80_columns(machine: Machine, command: tuple[str, 
 def test_one_part_is_no_plural(machine: Machine) -> None:
     """One part is never called “parts”."""
     machine.file("a.bam", bytes(300))
-    machine.mock.faults.add(Fault("putPart", "no_etag", part=2, times=None))
-    machine.run("upload", "a.bam", *TO, "--part-size", "200", "--retry-for", "1s")
-    machine.mock.faults.clear()
+    upload = machine.leave_open("upload", "a.bam", *TO, "--part-size", "200", part=2)
     plan = machine.run("upload", "a.bam", *TO, "--part-size", "200", "--dry-run")
     assert "(resumes: 1 part already uploaded)" in plan.out
     assert "in 2 parts, 1 of them already uploaded." in plan.out
     assert "the rate limit will not slow this down." in plan.out
-    (upload,) = machine.mock.uploads()
-    shown = machine.run("uploads", "show", upload["upload_id"]).out
+    shown = machine.run("uploads", "show", upload).out
     assert re.search(r"^on the server +1 of 2 parts$", shown, re.MULTILINE)
     assert re.search(r"^sent from here +1 of 2 parts$", shown, re.MULTILINE)
     assert "resuming, 1 of 2 parts" in machine.run("upload", "a.bam", *TO, "--part-size", "200").err

@@ -15,6 +15,7 @@ from termios import TIOCSCTTY, TIOCSWINSZ
 
 import pytest
 from cli_machine import PROJECT, Machine
+from drifting_proxy import Drift, DriftingProxy, Gate
 
 from cavatica_mock import Fault
 from cavatica_upload.cli.signals import Signals, ask
@@ -73,11 +74,15 @@ class Terminal:
     def close(self) -> int:
         """Read to the end, and return the exit code."""
         self.until(None)
-        return self.hang_up()
+        self.hang_up()
+        return self.wait()
 
-    def hang_up(self) -> int:
-        """Close the terminal, and return the exit code."""
+    def hang_up(self) -> None:
+        """Close the terminal."""
         os.close(self._end)
+
+    def wait(self) -> int:
+        """Return the exit code."""
         return self._process.wait()
 
 
@@ -103,10 +108,16 @@ def test_bars_are_drawn_and_ctrl_c_stops(machine: Machine) -> None:
 def test_a_terminal_that_is_closed(machine: Machine, hang_up: signal.Handlers, code: int) -> None:
     """If the terminal is closed, the upload stops. It goes on if SIGHUP is ignored; then only its result is lost."""
     machine.file("a.bam", bytes(1_000_000))
-    machine.mock.faults.add(Fault("putPart", "slow", bytes_per_second=600_000))
-    terminal = Terminal(machine, "upload", "a.bam", *TO, "--stop-within", "0", hang_up=hang_up)
-    terminal.until("MiB")
-    assert terminal.hang_up() == code
+    gate, words = Gate(), ("upload", "a.bam", *TO, "--stop-within", "0")
+    with DriftingProxy(machine.mock.base_url) as proxy:
+        proxy.drift = Drift("GET", "/upload/multipart/{upload_id}/part/{part_number}", gate)
+        terminal = Terminal(machine, *words, env={"SB_API_ENDPOINT": proxy.base_url}, hang_up=hang_up)
+        terminal.until("0 B / 977 KiB")
+        terminal.hang_up()
+        if hang_up is signal.SIG_IGN:
+            gate.open()
+        assert terminal.wait() == code
+        gate.open()
     assert machine.remote() == ({} if code == 130 else {"a.bam": bytes(1_000_000)})
     assert not (machine.home / "state" / "traces").exists()
 

@@ -31,7 +31,6 @@ def client_of() -> Iterator[Callable[..., Api]]:
     with ExitStack() as stack:
 
         def make(server: Loopback, **options: object) -> Api:
-            options.setdefault("timeout", 5.0)
             options.setdefault("timing", QUICK)
             return stack.enter_context(connect(TOKEN, server.url, **options))  # type: ignore[arg-type]
 

@@ -51,8 +51,9 @@ class Client:
             headers={"X-SBG-Auth-Token": token or server.token},
             event_hooks=hooks,
             verify=False,
+            timeout=None,
         )
-        self.storage = httpx.Client(verify=False)
+        self.storage = httpx.Client(verify=False, timeout=None)
 
     def close(self) -> None:
         self.http.close()

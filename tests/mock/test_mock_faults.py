@@ -16,7 +16,7 @@ from cavatica_mock.http import is_loopback
 
 def ask_raw(server: MockServer, request: bytes) -> bytes:
     """Everything received until the server ends the connection. Raises ConnectionResetError."""
-    with socket.create_connection((server.host, server.port), timeout=30) as connection:
+    with socket.create_connection((server.host, server.port)) as connection:
         connection.sendall(request)
         answer = b""
         while block := connection.recv(65536):
@@ -151,7 +151,7 @@ def test_a_server_with_a_stalled_client_stops_immediately() -> None:
     """Stopping does not wait for stalled clients."""
     with MockServer() as server:
         server.faults.add(Fault("listUploads", "stall"))
-        with socket.create_connection((server.host, server.port), timeout=30) as connection:
+        with socket.create_connection((server.host, server.port)) as connection:
             connection.sendall(list_raw(server))
             wait_for(lambda: server.calls["listUploads"] == 1)
             server.stop()

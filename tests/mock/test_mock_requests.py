@@ -24,7 +24,7 @@ def raw(server: MockServer, method: str, target: str, *headers: str) -> tuple[in
         f"X-SBG-Auth-Token: {server.token}",
         *headers,
     ]
-    with socket.create_connection((server.host, server.port), timeout=30) as connection:
+    with socket.create_connection((server.host, server.port)) as connection:
         connection.sendall("\r\n".join((*lines, "", "")).encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, content = answer.partition(b"\r\n\r\n")
@@ -49,7 +49,7 @@ def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
 )  # fmt: skip
 def test_paths_that_lead_nowhere(server: MockServer, target: str) -> None:
     """404, or 403 of storage without a signature. An empty id does not lead to the list of all."""
-    with socket.create_connection((server.host, server.port), timeout=30) as connection:
+    with socket.create_connection((server.host, server.port)) as connection:
         head = (
             f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nX-SBG-Auth-Token: {server.token}\r\n\r\n"
         )
@@ -93,7 +93,7 @@ def test_wrong_methods_are_told_the_right_ones(server: MockServer, method: str) 
     for path, allow in (("rate_limit", "GET"), ("upload/multipart/x", "DELETE, GET, POST")):
         if method in allow:
             continue
-        with socket.create_connection((server.host, server.port), timeout=30) as connection:
+        with socket.create_connection((server.host, server.port)) as connection:
             connection.sendall(f"{method} /v2/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         assert answer.startswith("HTTP/1.1 405 ")
@@ -335,7 +335,7 @@ def test_a_body_without_end_is_cut_off(client: Client) -> None:
 )
 def test_what_is_not_http_gets_the_platforms_shape_too(server: MockServer, request_bytes: bytes) -> None:
     """The answer is 400 in JSON, without the parser's message."""
-    with socket.create_connection((server.host, server.port), timeout=30) as connection:
+    with socket.create_connection((server.host, server.port)) as connection:
         connection.sendall(request_bytes)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))

@@ -99,7 +99,7 @@ def test_a_body_of_unknown_length_is_refused_as_s3_does(client: Client, url: str
 
     answer = client.storage.put(url, content=chunks())
     assert (answer.status_code, s3_code(answer.text)) == (501, "NotImplemented")
-    with socket.create_connection((client.server.host, client.server.port), timeout=30) as connection:
+    with socket.create_connection((client.server.host, client.server.port)) as connection:
         path = url.removeprefix(client.server.origin)
         connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         text = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
@@ -111,7 +111,7 @@ def test_a_broken_put_leaves_the_earlier_part_intact(client: Client, url: str) -
     """After half a body and a dead client, the earlier part is kept, and nothing else."""
     assert client.storage.put(url, content=b"abc").status_code == 200
     path = url.removeprefix(client.server.origin)
-    with socket.create_connection((client.server.host, client.server.port), timeout=30) as connection:
+    with socket.create_connection((client.server.host, client.server.port)) as connection:
         connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxy".encode())
         connection.shutdown(socket.SHUT_WR)
         connection.recv(65536)
@@ -122,7 +122,7 @@ def test_who_expects_to_be_refused_early_sends_nothing(client: Client, url: str)
     """With Expect: 100-continue a refusal comes before the body, and so does 100."""
     path = url.removeprefix(client.server.origin)
     for target, first in ((path, b"HTTP/1.1 100 "), (path + "0", b"HTTP/1.1 403 ")):
-        with socket.create_connection((client.server.host, client.server.port), timeout=30) as connection:
+        with socket.create_connection((client.server.host, client.server.port)) as connection:
             head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
             connection.sendall(head.encode())
             assert connection.recv(65536).startswith(first)
@@ -201,7 +201,7 @@ def test_a_client_that_dies_in_a_put_is_no_failure_of_the_mock(
 ) -> None:
     """A reset in the middle of a body is not logged as an error."""
     path = url.removeprefix(client.server.origin)
-    with socket.create_connection((client.server.host, client.server.port), timeout=30) as connection:
+    with socket.create_connection((client.server.host, client.server.port)) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxy".encode())
     assert client.storage.put(url, content=b"abc").status_code == 200
