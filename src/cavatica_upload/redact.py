@@ -9,7 +9,6 @@ import functools
 import html
 import logging
 import re
-import threading
 from typing import NoReturn
 
 LONGEST = 400  # characters kept of a server's text
@@ -57,22 +56,8 @@ class Secret:
         raise TypeError("a token is not copied or pickled: connect() again where it is needed")
 
 
-class _Secrets:
+class _Secrets(set[str]):
     """The secrets of this process; its repr shows none."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._longest_first: tuple[str, ...] = ()
-
-    def add(self, secret: str) -> None:
-        if len(secret) >= SHORTEST_SECRET:
-            with self._lock:
-                self._longest_first = tuple(sorted({*self._longest_first, secret}, key=len, reverse=True))
-
-    def cut(self, text: str) -> str:
-        for secret in self._longest_first:
-            text = _pattern_of(secret).sub("***", text)
-        return text
 
     def __repr__(self) -> str:
         return "<secrets>"
@@ -108,12 +93,15 @@ _secrets = _Secrets()
 
 def protect(secret: str) -> None:
     """Remove a secret from all texts that are shown from now on, in each of the encodings that servers use."""
-    _secrets.add(secret)
+    if len(secret) >= SHORTEST_SECRET:
+        _secrets.add(secret)
 
 
 def redact(text: str) -> str:
     """Return a text without secrets, without the queries of URLs, and without the passwords in them."""
-    return _SIGNATURE.sub(r"\1…", _URL_USER.sub(r"\1***@", _URL_QUERY.sub(r"\1?…", _secrets.cut(text))))
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = _pattern_of(secret).sub("***", text)
+    return _SIGNATURE.sub(r"\1…", _URL_USER.sub(r"\1***@", _URL_QUERY.sub(r"\1?…", text)))
 
 
 def scrub(text: str) -> str:
