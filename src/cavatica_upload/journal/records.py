@@ -15,7 +15,7 @@ from cavatica_upload.timing import epoch_seconds
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """An unfinished upload.
+    """An unfinished upload, with its fields in the order of the columns of its row.
 
     `requested_name` is that of the request, `name` that of the file on the platform. `if_exists` is that of the run
     that started the upload. `completing` is the server's time when its completion was requested (UTC, ISO 8601), None
@@ -30,9 +30,9 @@ class Entry:
     requested_name: str
     name: str
     identity: Identity
+    if_exists: str = "fail"
     part_size: int
     started: str
-    if_exists: str = "fail"
     completing: str | None = None
     abandoned: bool = False
 
@@ -53,33 +53,19 @@ class Entry:
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> Self:
         """Return the upload in a row; raises ValueError, TypeError or AttributeError if it is damaged."""
-        key, upload_id, endpoint, target, requested, name, identity, if_exists, part_size, started, completing, gone = (
-            row
-        )
-        for text in (upload_id, endpoint, target, requested, name, if_exists, started):
-            text.encode()  # a text, and Unicode
-        epoch_seconds(started)
-        if completing is not None:
-            epoch_seconds(completing)
-        if part_size < 1:
-            raise ValueError("part_size")
-        if not upload_id or "/" in upload_id or upload_id.strip(".") == "":
-            raise ValueError("upload_id")
-        kind, _, value = target.partition(":")
-        return cls(
-            key=key,
-            upload_id=upload_id,
-            endpoint=endpoint,
-            destination=Destination(project=value) if kind == "project" else Destination(parent=value),
-            requested_name=requested,
-            name=name,
-            identity=checked(Identity, json.loads(identity)),
-            if_exists=if_exists,
-            part_size=part_size,
-            started=started,
-            completing=completing,
-            abandoned=bool(gone),
-        )
+        values = dict(zip(attrs.fields_dict(cls), row, strict=True))
+        for name in ("upload_id", "endpoint", "destination", "requested_name", "name", "if_exists", "started"):
+            values[name].encode()  # a text, and Unicode
+        for name in ("started", "completing"):
+            if values[name] is not None:
+                epoch_seconds(values[name])
+        if values["part_size"] < 1 or "/" in values["upload_id"] or not values["upload_id"].strip("."):
+            raise ValueError
+        kind, _, value = values["destination"].partition(":")
+        values["destination"] = Destination(project=value) if kind == "project" else Destination(parent=value)
+        values["identity"] = checked(Identity, json.loads(values["identity"]))
+        values["abandoned"] = bool(values["abandoned"])
+        return cls(**values)
 
 
 def identity_text(identity: Identity) -> str:
