@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from cavatica_client.models import HeaderMap, PartReport, PartReportResponse
 from cavatica_upload import receipt
-from cavatica_upload.api.records import CompletedFile, FileDetails
+from cavatica_upload.api.records import CompletedFile
 from cavatica_upload.disk import Identity
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import OpenUpload
@@ -105,7 +105,7 @@ class _Completion:
         self._refusals = 0
         # The server's time of the first request that may have had an effect
         self._since = epoch_seconds(self._entry.completing) if self._entry.completing is not None else None
-        self._before: frozenset[str] | None = None  # IDs of files that had the name before the last request
+        self._before: str | None = None  # ID of the file that had the name before the last request; "" if none had it
 
     def run(self) -> File | list[int]:
         """Return the file, or the numbers of the parts to send again."""
@@ -113,6 +113,7 @@ class _Completion:
         failed: CavaticaError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             now = self._server_time()
+            since = now if self._since is None else self._since
             if self._since is None:
                 moment = utc_text(datetime.fromtimestamp(now, UTC), "milliseconds")
                 context.journal.update(entry, completing=moment)  # to find the file if the answer is lost
@@ -125,7 +126,7 @@ class _Completion:
             except UploadGone as error:
                 # Even if no request is known to have had an effect: a server may refuse what it has done
                 try:
-                    return self._find(now if self._since is None else self._since)
+                    return self._find(since)
                 except UploadGone:
                     if self._since is None or attempt > 1 or error.maybe_acted:
                         raise
@@ -139,7 +140,7 @@ class _Completion:
                 try:
                     numbers = self._refused(error)
                 except UploadGone:
-                    return self._find(now if self._since is None else self._since)
+                    return self._find(since)
                 if numbers:
                     return numbers
                 continue
@@ -153,11 +154,11 @@ class _Completion:
             try:
                 context.open_upload(entry.upload_id)
             except UploadGone:
-                return self._find(now if self._since is None else self._since, acted=acted)
+                return self._find(since, acted=acted)
             if attempt < ATTEMPTS:
                 self._since = now  # the earlier requests had no effect
-                file = self._file_there()
-                self._before = frozenset({file.id} if file is not None else ())
+                there = context.api.find_file(entry.destination, entry.name)
+                self._before = there.id if there is not None else ""
         raise failed or UnexpectedAnswer(
             f"The platform says that {entry.name} is completed, and keeps its upload open.",
             "Look for the file on the platform, and run the same command again.",
@@ -169,9 +170,6 @@ class _Completion:
         """Return the server's time; if it is not known, ours a few seconds ago to be safe."""
         clock = self._context.server_clock
         return time.time() + (-UNKNOWN_SKEW if clock.skew is None else clock.skew)
-
-    def _file_there(self) -> FileDetails | None:
-        return self._context.api.find_file(self._entry.destination, self._entry.name)
 
     def _find(self, since: float, *, acted: bool = False) -> File:
         upload = self._upload

@@ -196,16 +196,16 @@ def find_completed_file(
     parts: Mapping[int, SentPart],
     since: float,
     *,
-    before: frozenset[str] | None = None,
+    before: str | None = None,
     acted: bool = False,
 ) -> FileDetails | None:
     """Find the file of an upload that is gone, after a completion whose answer was lost or named no file.
 
-    `since` is the server's time of the completion, in epoch seconds. `before` are the IDs of the files that had the
-    name before it, None if that is not known. `acted` means that the server answered with success. The file is compared
-    by size and by its bytes. If they cannot be read whole, time and these IDs decide as well, because somebody else may
-    have made the file. Returns None if no file has the name; raises UploadGone if this upload did not make it, or if
-    that cannot be proved.
+    `since` is the server's time of the completion, in epoch seconds. `before` is the ID of the file that had the name
+    before it, "" if none had it, None if that is not known. `acted` means that the server answered with success. The
+    file is compared by size and by its bytes. If they cannot be read whole, time and this ID decide as well, because
+    somebody else may have made the file. Returns None if no file has the name; raises UploadGone if this upload did not
+    make it, or if that cannot be proved.
     """
     file = context.api.find_file(entry.destination, entry.name)
     if file is None:
@@ -214,7 +214,7 @@ def find_completed_file(
         file = context.api.get_file(file.id)
     size = sum(part.size for part in parts.values())
     older = file.created_on is not None and epoch_seconds(file.created_on) < since - CLOCK_GRAIN
-    older = older or file.id in (before or ())
+    older = older or file.id == before
     whole = file.size is not None and size <= READ_WHOLE
     if str(file.type_).lower() == "folder" or file.size not in (None, size) or (older and not whole):
         raise gone(entry, file)
