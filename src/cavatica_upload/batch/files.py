@@ -9,20 +9,17 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from cavatica_upload.batch.patterns import FolderWalk, Selection
 from cavatica_upload.destination import Target, name_problem
 from cavatica_upload.disk import read_problem
 from cavatica_upload.errors import UsageError
 from cavatica_upload.plan import MAX_FILE_SIZE
 from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources import is_url
-
-if TYPE_CHECKING:
-    from cavatica_upload.batch.patterns import Selection
 
 STDIN = "-"
 _KINDS: Mapping[int, str] = {
@@ -127,13 +124,13 @@ class Batch:
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """How paths become files, see the options of `cavatica upload`; a `selection` of None takes all files."""
+    """How paths become files, see the options of `cavatica upload`."""
 
     recursive: bool = False
     flatten: bool = False
     skip_links: bool = False
     name: str | None = None
-    selection: "Selection | None" = None
+    selection: Selection = Selection()
 
 
 def collect(paths: Iterable[str], rows: Iterable[Item] = (), rules: Rules | None = None) -> Batch:
@@ -180,7 +177,7 @@ class _Collector:
         elif self.rules.skip_links and Path(path).is_symlink():
             self.batch.notices.append(f"{path} is a link and was left out (--skip-links).")
         else:
-            wanted = self._selects(path)
+            wanted = self.rules.selection.takes(_base(path))
             found = self._stat(path, wanted=wanted)
             if found is None:
                 return
@@ -204,7 +201,7 @@ class _Collector:
         if is_url(row.source):
             item = self._remote(row.source)
             yield attrs.evolve(row, name=row.name or item.name)
-        elif self._selects(row.source):
+        elif self.rules.selection.takes(_base(row.source)):
             where = f"Line {row.line} of the manifest: "
             found = self._stat(row.source, where)
             if found is not None and stat.S_ISREG(found.st_mode):
@@ -212,9 +209,6 @@ class _Collector:
                 yield attrs.evolve(row, name=row.name or _base(row.source), folder=folder, size=found.st_size)
             elif found is not None:
                 self.batch.problems.append(f"{where}{row.source} is {_kind(found)}; a manifest lists files.")
-
-    def _selects(self, path: str) -> bool:
-        return self.rules.selection is None or self.rules.selection.takes(_base(path))
 
     def _remote(self, url: str) -> Item:
         from cavatica_upload.sources.remote import missing_package
@@ -231,11 +225,9 @@ class _Collector:
         As with rsync, `data` becomes a folder on the platform, and of `data/`, `data/.`, `.` and `..` only the content
         is uploaded.
         """
-        from cavatica_upload.batch.patterns import FolderWalk, Selection
-
         inside = top.endswith(("/", os.sep, "/.", os.sep + ".")) or _base(top) in ("", "..")
         base = "" if inside else _base(top)
-        walk = FolderWalk(top, self.rules.selection or Selection(), follow_links=not self.rules.skip_links)
+        walk = FolderWalk(top, self.rules.selection, follow_links=not self.rules.skip_links)
         for path, relative in walk:
             found = self._stat(path)
             if found is not None and stat.S_ISREG(found.st_mode):

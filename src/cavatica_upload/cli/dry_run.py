@@ -119,10 +119,9 @@ def dry_run(api: Api, batch: Batch, common: UploadRequest, options: UploaderOpti
     with open_journal(output) as journal:
         placement = Placement(api, state_dir() / "receipts", lambda event: output.say(sentence(event)))
         part_size = functools.partial(part_size_for, rate=rate, calls_per_second=CALLS_PER_SECOND * share)
-        planner = _Planner(api, placement, journal, part_size)
         for item in batch.items:
             try:
-                planned.append(planner.plan(item, item.request(common)))
+                planned.append(_plan(item.request(common), placement, journal, api.endpoint, part_size))
             except (CavaticaError, OSError) as error:
                 problems.append(f"{item.label}: {reason_of(error)}")
             else:
@@ -172,39 +171,33 @@ def _expected_rate(options: UploaderOptions, output: Output) -> float | None:
     return workers.expected_rate
 
 
-@attrs.frozen
-class _Planner:
-    """Looks at files on disk, on the platform and in the journal, as the uploader does."""
-
-    api: Api
-    placement: Placement
-    journal: Journal
-    part_size_for: Callable[..., int]
-
-    def plan(self, item: Item, request: UploadRequest) -> PlannedFile:
-        """Return the plan for one file. Raises OSError and the errors of the API and of the source."""
-        identity = _identity(item)
-        size = None if identity is None else identity.size
-        request.check_size(size)
-        state, resumed, part_size = "new", 0, self.part_size_for(size, request.part_size)
-        tree = self.placement.tree(request.destination)
-        folder = tree.find(request.folder)
-        if folder is None:
-            pass
-        elif self.placement.receipt_of(request, folder, item.size):
-            state = "there"
-        elif tree.entry(request.folder, item.name) is not None:
-            state = "taken" if request.if_exists == "fail" else request.if_exists
-        elif identity is not None:  # by the rules of engine/open.py
-            for entry in self.journal.find(self.api.endpoint, folder, item.name):
-                if entry.abandoned:
-                    continue
-                if entry.identity.may_be_same_as(identity):
-                    state, resumed, part_size = "resume", len(self.journal.parts(entry)), entry.part_size
-                    break
-                if entry.identity.path == identity.path:
-                    state = "changed"
-        return PlannedFile(request, size, part_size, state, resumed)
+def _plan(
+    request: UploadRequest, placement: Placement, journal: Journal, endpoint: str, part_size_for: Callable[..., int]
+) -> PlannedFile:
+    """Return the plan for one file, as the uploader would make it. Raises OSError and the errors of API and source."""
+    item: Item = request.context
+    identity = _identity(item)
+    size = None if identity is None else identity.size
+    request.check_size(size)
+    state, resumed, part_size = "new", 0, part_size_for(size, request.part_size)
+    tree = placement.tree(request.destination)
+    folder = tree.find(request.folder)
+    if folder is None:
+        pass
+    elif placement.receipt_of(request, folder, item.size):
+        state = "there"
+    elif tree.entry(request.folder, item.name) is not None:
+        state = "taken" if request.if_exists == "fail" else request.if_exists
+    elif identity is not None:  # by the rules of engine/open.py
+        for entry in journal.find(endpoint, folder, item.name):
+            if entry.abandoned:
+                continue
+            if entry.identity.may_be_same_as(identity):
+                state, resumed, part_size = "resume", len(journal.parts(entry)), entry.part_size
+                break
+            if entry.identity.path == identity.path:
+                state = "changed"
+    return PlannedFile(request, size, part_size, state, resumed)
 
 
 def _identity(item: Item) -> Identity | None:

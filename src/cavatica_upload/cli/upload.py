@@ -28,7 +28,6 @@ from cavatica_upload.errors import UsageError
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from cavatica_upload.batch.patterns import Selection
     from cavatica_upload.batch.shard import Shard
     from cavatica_upload.batch.sheet import Sheet
     from cavatica_upload.request import UploadOptions
@@ -260,6 +259,8 @@ def upload(
     folder, unless --recursive keeps their folders.
     """
     from cavatica_upload.batch.files import STDIN, Rules
+    from cavatica_upload.batch.patterns import Selection
+    from cavatica_upload.batch.shard import Shard
     from cavatica_upload.cli.upload_run import keep_share, listed_paths, read_batch, upload_batch
     from cavatica_upload.request import UploadRequest
 
@@ -273,9 +274,9 @@ def upload(
         if_exists="overwrite" if overwrite else if_exists or "fail",
         **request,
     )
-    share = _share(shard)
+    share = Shard.parse(shard) if shard is not None else None
     listed = listed_paths(files_from, stdin_taken=STDIN in paths) if files_from is not None else []
-    selected = Rules(selection=_selection_of(include, exclude), **rules)
+    selected = Rules(selection=Selection.of(include, exclude), **rules)
     batch = read_batch([*paths, *listed], manifest, selected, output, skip_bad_files=skip_bad_files)
     sources = [item.source for item in batch.items]
     if (common.expect_size is not None or common.expect_md5) and batch.count != 1:
@@ -303,22 +304,6 @@ def upload(
             sheet=samples,
         )
     return int(code)
-
-
-def _share(text: str | None) -> "Shard | None":
-    if text is None:
-        return None
-    from cavatica_upload.batch.shard import Shard
-
-    return Shard.parse(text)
-
-
-def _selection_of(include: tuple[str, ...], exclude: tuple[str, ...]) -> "Selection | None":
-    if not include and not exclude:
-        return None
-    from cavatica_upload.batch.patterns import Selection
-
-    return Selection.of(include, exclude)
 
 
 def _sheet(
