@@ -91,8 +91,14 @@ class ConfigError(CavaticaError):
     """No usable token, endpoint, profile, proxy or list of certificates was found."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class UsageError(CavaticaError, ValueError):
-    """A value that cannot be right, such as an empty ID or a file name with a slash; nothing was sent."""
+    """A value that cannot be right, such as an empty ID or a file name with a slash; nothing was sent.
+
+    If several things are wrong, `problems` has a sentence for each.
+    """
+
+    problems: tuple[str, ...] = ()
 
 
 class EndpointError(ConfigError, UsageError):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cavatica_upload.batch.files import Item
-from cavatica_upload.batch.manifest import ManifestError, read_manifest
+from cavatica_upload.batch.manifest import read_manifest
 from cavatica_upload.errors import UsageError
 
 PLATFORM = """File name,sample_id,case_id,paired_end
@@ -27,7 +27,7 @@ def write(folder: Path, text: str | bytes, name: str = "m.csv") -> Path:
 
 
 def problems(path: Path) -> list[str]:
-    with pytest.raises(ManifestError) as caught:
+    with pytest.raises(UsageError) as caught:
         read_manifest(path)
     return list(caught.value.problems)
 

@@ -130,7 +130,7 @@ class Rules:
     flatten: bool = False
     skip_links: bool = False
     name: str | None = None
-    selection: Selection = Selection()
+    selection: Selection = attrs.field(factory=Selection)
 
 
 def collect(paths: Iterable[str], rows: Iterable[Item] = (), rules: Rules | None = None) -> Batch:

@@ -40,17 +40,6 @@ _CSV_ERRORS: Mapping[str, str] = {
 }
 
 
-class ManifestError(UsageError):
-    """The manifest cannot be used; `problems` has a sentence for each thing wrong, beginning with its line."""
-
-    def __init__(self, path: Path, problems: Sequence[str]) -> None:
-        super().__init__(
-            f"The manifest {path} has {count_text(len(problems), 'problem')}; nothing was uploaded.",
-            "Correct it, then run the command again.",
-        )
-        self.problems = tuple(problems)
-
-
 def requests_for(
     *paths: str | os.PathLike[str],
     destination: Destination | str,
@@ -76,7 +65,7 @@ def requests_for(
     )
     try:
         rows = read_manifest(Path(path_text(manifest))) if manifest is not None else []
-    except ManifestError as error:
+    except UsageError as error:
         raise UsageError(" ".join((error.message, *error.problems)), error.hint) from error
     batch = collect([path_text(path) for path in paths], rows, Rules(recursive=True))
     problems = [*batch.problems, *(file.reason for file in batch.bad)]
@@ -91,7 +80,7 @@ def read_manifest(path: Path) -> list[Item]:
     Paths are joined to the manifest's folder; a path below it has a `folder`, as `a/b`. There are no sizes yet, and a
     name is empty if the manifest has none.
 
-    Raises ManifestError with every problem, not only the first; UsageError if the file cannot be read.
+    Raises UsageError, with every problem and not only the first, if it has some or cannot be read.
     """
     problems: list[str] = []
     rows: list[Item] = []
@@ -110,7 +99,8 @@ def read_manifest(path: Path) -> list[Item]:
         wrong = (*metadata_problems(row.metadata), *tag_problems(row.tags))
         problems.extend(f"Line {row.line}: {problem}" for problem in wrong)
     if problems:
-        raise ManifestError(path, problems)
+        found = f"The manifest {path} has {count_text(len(problems), 'problem')}; nothing was uploaded."
+        raise UsageError(found, "Correct it, then run the command again.", problems=tuple(problems))
     return rows
 
 

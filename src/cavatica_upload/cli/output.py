@@ -110,26 +110,24 @@ class Output:
         """Write an error and a hint to standard error, even with --quiet."""
         self._print(text, before="Error: ", before_style="bold red")
         if hint:
-            self._print(hint)
+            self.hint(hint)
 
     def hint(self, text: str) -> None:
         """Write a line that belongs to an error to standard error, even with --quiet."""
         self._print(text)
 
-    def problems(self, problems: Sequence[str]) -> None:
-        """Write a line for each of the first problems; with --json also an object for each of all."""
-        for problem in problems[:MOST_PROBLEMS]:
-            self.hint(f"  {problem}")
-        if len(problems) > MOST_PROBLEMS:
-            self.hint(f"  … and {len(problems) - MOST_PROBLEMS:,} more")
-        for problem in problems if self.as_json else ():
-            self.record({"event": "problem", "message": problem})
-
     def error(self, error: CavaticaError) -> None:
-        """Write an error to standard error, and with --json also to standard output."""
-        self.problem(message_of(error), hint_of(error))
+        """Write an error to standard error, with the first of its problems; with --json, all to standard output."""
+        problems = error.problems if isinstance(error, UsageError) else ()
+        shown = [f"  {problem}" for problem in problems[:MOST_PROBLEMS]]
+        more = [f"  … and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
+        self.problem(message_of(error))
+        for line in (*shown, *more, *filter(None, [hint_of(error)])):
+            self.hint(line)
         if self.as_json:
             self.record({"event": "error", **error_record(error)})
+            for problem in problems:
+                self.record({"event": "problem", "message": problem})
 
     def _print(self, text: str, *, before: str = "", before_style: str = "") -> None:
         if sys.stderr is None:  # closed by the caller (`2>&-`)

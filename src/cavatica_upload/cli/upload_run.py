@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import attrs
-import click
 
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.cli import summary
@@ -53,7 +52,7 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
 def read_batch(
     paths: Sequence[str], manifest: Path | None, rules: Rules, output: Output, *, skip_bad_files: bool
 ) -> Batch:
-    """Return the checked batch; if it has problems, print all of them and end the command. Raises UsageError."""
+    """Return the checked batch. Raises UsageError, with all problems of the batch."""
     if not paths and manifest is None:
         raise UsageError("There is nothing to upload.", "Name files or folders, or give --manifest.")
     if paths.count(STDIN) > 1:
@@ -67,12 +66,9 @@ def read_batch(
             raise UsageError("The current folder does not exist any more.", "Change to another folder.") from error
     rows = []
     if manifest is not None:
-        from cavatica_upload.batch.manifest import ManifestError, read_manifest
+        from cavatica_upload.batch.manifest import read_manifest
 
-        try:
-            rows = read_manifest(manifest)
-        except ManifestError as error:
-            _refuse(output, error, error.problems)
+        rows = read_manifest(manifest)
     batch = collect(paths, rows, rules)
     for notice in batch.notices:
         output.warn(notice)
@@ -85,7 +81,7 @@ def read_batch(
         elif bad and len(paths) == 1 and rules.name is None and "its name" in bad[0]:
             hint = "Give it another name with --name."
         found = f"{count_text(len(problems), 'problem')} found; nothing was uploaded."
-        _refuse(output, UsageError(found), problems, hint)
+        raise UsageError(found, hint, problems=tuple(problems))
     if not batch.items:
         raise UsageError("No file is left to upload.", "Check --include and --exclude, and whether a folder is empty.")
     return batch
@@ -94,14 +90,6 @@ def read_batch(
 def _check_stdin() -> None:
     if sys.stdin is None:
         raise UsageError("Standard input is closed.", "Pipe something into the command, or name files.")
-
-
-def _refuse(output: Output, error: UsageError, problems: Sequence[str], hint: str | None = None) -> NoReturn:
-    output.error(error)
-    output.problems(problems)
-    if hint is not None:
-        output.hint(hint)
-    raise click.exceptions.Exit(int(Exit.USAGE))
 
 
 def keep_share(batch: Batch, shard: "Shard | None", output: Output) -> None:
