@@ -17,6 +17,7 @@ from cavatica_upload.errors import Interrupted, SourceError
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part, Plan, count_text, plural
 from cavatica_upload.receipt import Receipt, letters_of, read
+from cavatica_upload.request import UploadRequest
 from cavatica_upload.sources.local import LocalFile, Source
 
 
@@ -125,25 +126,24 @@ class ReceiptIndex:
 
     def find(
         self,
-        source: str,
+        request: UploadRequest,
         size: int | None,
-        name: str,
-        destination: Destination,
-        *,
+        folder: Destination,
         is_there: Callable[[Receipt], bool],
-        renamed: bool,
         notice: Callable[[str], object],
     ) -> Receipt | None:
-        """Return the receipt of this file, uploaded under this name to this destination; None if there is none.
+        """Return the receipt of a file on disk that was uploaded to this folder as requested; None if there is none.
 
-        With `renamed`, a name like `_1_name` fits as well. `is_there` tells whether the platform still has the file of
-        a receipt. `notice` is as in `compare_with_receipt`.
+        If the request allows renaming, a name like `_1_name` fits as well. `is_there` tells whether the platform still
+        has the file of a receipt. `notice` is as in `compare_with_receipt`.
         """
+        source = os.fspath(request.source)  # type: ignore[arg-type]
+        name = request.name or Path(source).name
         for receipt in self._of_name(name):
             if (
-                name in (receipt.name, _original(receipt.name) if renamed else None)
-                and receipt.parent == destination.parent
-                and destination.project in (None, receipt.project)
+                name in (receipt.name, _original(receipt.name) if request.if_exists == "rename" else None)
+                and receipt.parent == folder.parent
+                and folder.project in (None, receipt.project)
                 and receipt.size == size
                 and os.path.realpath(receipt.source) == os.path.realpath(source)
                 and is_there(receipt)

@@ -96,16 +96,13 @@ class Placement:
         """
         if size is None or request.resume_id or request.expect_md5:  # an expected MD5 has to be checked
             return None
-        path = Path(os.fspath(request.source))  # type: ignore[arg-type]
         if self._index is None:
             self._index = ReceiptIndex(self._receipts, self._api.endpoint)
         return self._index.find(
-            str(path),
+            request,
             size,
-            request.name or path.name,
             folder,
             is_there=lambda receipt: self.tree(request.destination).holds(request.folder, receipt.file_id),
-            renamed=request.if_exists == "rename",
             notice=lambda text: self._emit(Notice(request.key, text)),
         )
 

@@ -115,15 +115,7 @@ class Start:
         """Raise SkippedFile if a receipt proves that the file there is this one, or if `if_exists` is "skip"."""
         index = ReceiptIndex(self.context.receipts, self.context.api.endpoint)
         if self._path is not None:
-            receipt = index.find(
-                self._path,
-                self.source.size,
-                self.name,
-                self.request.destination,
-                is_there=self._is_there,
-                renamed=self.request.if_exists == "rename",
-                notice=self._say,
-            )
+            receipt = index.find(self.request, self.source.size, self.request.destination, self._is_there, self._say)
             if receipt is not None:
                 self._check_md5(receipt)
                 raise SkippedFile(reason_to_skip(receipt), receipt)
