@@ -1,7 +1,5 @@
 """The place of each file on the platform: finds or creates its folder before the upload, and sets metadata after it."""
 
-import os
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -16,7 +14,7 @@ from cavatica_upload.errors import ApiError, CavaticaError, NameTaken, NotFound,
 from cavatica_upload.events import Event, Notice, UploadFailed, UploadSkipped
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.request import FileEdit, Outcome, UploadRequest
-from cavatica_upload.sources import is_url
+from cavatica_upload.sources import file_size
 from cavatica_upload.verification import ReceiptIndex, reason_to_skip
 
 PAGE = 100
@@ -62,7 +60,7 @@ class Placement:
                 yield Outcome(request, error=error)
 
     def _placed(self, request: UploadRequest) -> UploadRequest | Outcome:
-        size = _size_of_file(request)
+        size = file_size(request.source)
         request.check_size(size)
         folder = self._folder(request)
         receipt = self.receipt_of(request, folder, size)
@@ -258,18 +256,6 @@ class _Content:
         self._entries = {entry.name: entry for entry in entries if entry.name}
         self._ids = {entry.id for entry in entries}
         self._complete = len(entries) <= most
-
-
-def _size_of_file(request: UploadRequest) -> int | None:
-    """Return the size of a regular file, None for any other source or if the file cannot be read."""
-    source = request.source
-    if not isinstance(source, str | os.PathLike) or (isinstance(source, str) and is_url(source)):
-        return None
-    try:
-        found = Path(source).stat()
-    except (OSError, ValueError):  # the engine reports the error
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _without_metadata(edit: FileEdit, error: CavaticaError) -> CavaticaError:

@@ -130,6 +130,7 @@ def resume(
     """
     from cavatica_upload.cli.summary import typed
     from cavatica_upload.cli.upload_run import UploadRun
+    from cavatica_upload.sources import file_size
 
     with unfinished(connection, output) as known:
         requests = _requests(known, upload_id, file, "restart" if yes else "refuse")
@@ -144,7 +145,7 @@ def resume(
         connection,
         options,
         files=len(requests),
-        size=sum(os.path.getsize(source) for source in sources if os.path.exists(source)),  # noqa: PTH110, PTH202
+        size=sum(file_size(source) or 0 for source in sources),
         resume=typed(),
     )
     with run.uploader() as uploader:

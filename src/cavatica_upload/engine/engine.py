@@ -7,12 +7,10 @@ Every open file has its own thread, which runs `FileUpload.run`. The parts of al
 import bisect
 import contextlib
 import math
-import os
 import queue
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.file_upload import FileUpload
@@ -28,6 +26,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.plan import MAX_FILE_SIZE, MIB, ONE_PART
 from cavatica_upload.request import Outcome, UploadRequest
+from cavatica_upload.sources import file_size
 
 MOST_READ_AHEAD = 2000  # requests
 FIRST_FILES = 4  # open at a time at first; more if these open, so that a common error fails few files
@@ -98,7 +97,8 @@ class Run:
             self._exhausted = True
             return False
         if isinstance(request, UploadRequest):
-            size = size_of(request)
+            size = file_size(request.source)
+            size = MAX_FILE_SIZE if size is None else size  # what is not known yet comes first
             with self._lock:
                 self._count += 1
                 bisect.insort(self._waiting, (size, -self._count, request), key=lambda item: item[:2])
@@ -182,16 +182,6 @@ class Run:
         for _, _, request in waiting:
             error = self._breaker.error or Interrupted(f"{request.key} was not started.", "Run the same command again.")
             self._outcomes.put(Outcome(request, error=error))
-
-
-def size_of(request: UploadRequest) -> int:
-    """Return the size by which a request is sorted: streams and URLs, whose size is not known yet, come first."""
-    if not isinstance(request.source, str | os.PathLike):
-        return MAX_FILE_SIZE
-    try:
-        return Path(request.source).stat().st_size
-    except (OSError, ValueError):
-        return MAX_FILE_SIZE if "://" in os.fspath(request.source) else 0
 
 
 class Engine:

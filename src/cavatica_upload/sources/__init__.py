@@ -17,6 +17,17 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def file_size(source: str | os.PathLike[str] | BinaryIO) -> int | None:
+    """Return the size of a regular file; None for any other source, or if the file cannot be read."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    try:
+        found = Path(source).stat()
+    except (OSError, ValueError):  # the engine reports the error
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def open_source(
     source: str | os.PathLike[str] | BinaryIO,
     *,
