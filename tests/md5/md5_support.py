@@ -3,7 +3,7 @@
 import shutil
 from hashlib import md5
 
-from cavatica_upload.md5.lanes import load
+from cavatica_upload.md5 import load
 
 LIBRARY = load()
 WIDTHS = [lanes for lanes in (1, 4, 8, 16) if LIBRARY is not None and lanes <= LIBRARY.lanes]

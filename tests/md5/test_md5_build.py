@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from md5_support import COMPILER
 
-from cavatica_upload.md5.lanes import load
+from cavatica_upload.md5 import load
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path("src/cavatica_upload/md5")

@@ -16,8 +16,19 @@ from md5_support import LIBRARY, WIDTHS, pattern
 
 from cavatica_upload import md5 as md5_package
 from cavatica_upload.errors import UsageError
-from cavatica_upload.md5 import VARIABLE, PartDigest, _pool, implementation, new_digest
-from cavatica_upload.md5.lanes import CHUNKS_TO_HASH, PATH, Job, LaneDigest, Library, Pool
+from cavatica_upload.md5 import (
+    CHUNKS_TO_HASH,
+    PATH,
+    VARIABLE,
+    Job,
+    LaneDigest,
+    Library,
+    PartDigest,
+    Pool,
+    _pool,
+    implementation,
+    new_digest,
+)
 
 CHUNK = 4096
 some_lanes = pytest.mark.parametrize("lanes", WIDTHS)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from md5_support import COMPILER, LIBRARY, WIDTHS, pattern
 
-from cavatica_upload.md5.lanes import BLOCK, Job, Library, last_blocks, load
+from cavatica_upload.md5 import BLOCK, Job, Library, last_blocks, load
 
 
 def hashed(library: Library, messages: list[bytes], lanes: int) -> list[str]:

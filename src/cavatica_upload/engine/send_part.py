@@ -24,7 +24,7 @@ from cavatica_upload.errors import (
     WorkerFailed,
 )
 from cavatica_upload.events import PartRetried, PartSent
-from cavatica_upload.md5.lanes import CHUNKS_TO_HASH
+from cavatica_upload.md5 import CHUNKS_TO_HASH
 from cavatica_upload.plan import MIB, Part, PartUrl
 from cavatica_upload.sources.local import LocalFile
 from cavatica_upload.storage import SentPart, Storage, Throttle
