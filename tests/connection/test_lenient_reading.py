@@ -41,8 +41,8 @@ READERS = {
     "startUpload": records.read_started_upload,
     "listUploads": lambda answer: Pages(records.read_upload_summary, lambda upload: upload.upload_id).take(answer),
     "getPartUrl": records.read_part_url,
-    "getUpload": lambda answer: records.read_upload(answer, "u1"),
-    "completeUpload": records.read_completed_file,
+    "getUpload": lambda answer: records.read(records.Upload, answer.json, upload_id="u1"),
+    "completeUpload": lambda answer: records.read(records.CompletedFile, answer.json),
     "getFile": lambda answer: records.read_file_details(answer.json, "f1"),
     "getDownloadInfo": records.read_url,
     "listFiles": lambda answer: Pages(records.read_file_details, lambda file: file.id).take(answer),
@@ -95,7 +95,7 @@ def test_records_are_usable(value: dict[str, Any]) -> None:
         assert all((name + text).isascii() for name, text in part.headers.items())
         assert all(name.isascii() and name for name in part.report_headers)
         assert part.method.isalpha()
-    completed = records.read_completed_file(answer_of("completeUpload", value))
+    completed = records.read(records.CompletedFile, answer_of("completeUpload", value).json)
     assert completed.id is None or fits_into_path(completed.id)
 
 

@@ -116,7 +116,7 @@ class AsyncApi:
     async def get_upload(self, upload_id: str, list_parts: bool = False) -> records.Upload:
         """Return an open upload, with the parts reported so far if `list_parts`. Raises UploadGone."""
         return await self._call(
-            lambda answer: records.read_upload(answer, upload_id),
+            lambda answer: records.read(records.Upload, answer.json, upload_id=upload_id),
             get_upload._get_kwargs,
             upload_id,
             list_parts=True if list_parts else UNSET,
@@ -143,7 +143,12 @@ class AsyncApi:
         """
         parts = list(reports)
         body = models.CompleteUploadRequest(parts=parts) if parts else UNSET
-        return await self._call(records.read_completed_file, complete_upload._get_kwargs, upload_id, body=body)
+        return await self._call(
+            lambda answer: records.read(records.CompletedFile, answer.json),
+            complete_upload._get_kwargs,
+            upload_id,
+            body=body,
+        )
 
     async def abort_upload(self, upload_id: str) -> None:
         """Abort an upload; storage deletes its parts. Raises UploadGone for one that is not open."""

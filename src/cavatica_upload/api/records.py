@@ -40,8 +40,9 @@ _SIZE = {"read": lambda fields, key: fields.whole(key, 0, MAX_FILE_SIZE)}
 _PERMISSION = {"read": lambda fields, key: fields.flag(key) is not False}
 
 
-def _record(kind: type[Record], fields: Fields, **known: object) -> Record:
-    """Return a record; each of its fields that is not `known` is read as its metadata says."""
+def read(kind: type[Record], value: Any, **known: object) -> Record:
+    """Read a JSON object as a record; each of its fields that is not `known` is read as its metadata says."""
+    fields = Fields(value)
     for field in attrs.fields(kind):
         if field.name not in known:
             known[field.name] = field.metadata["read"](fields, field.name.rstrip("_"))
@@ -77,7 +78,7 @@ def read_started_upload(answer: Answer) -> StartedUpload:
     upload_id, part_size = fields.identifier("upload_id"), fields.whole("part_size", 1, MAX_PART_SIZE)
     if upload_id is None or part_size is None:
         raise answer.unexpected("without a usable " + ("upload_id" if upload_id is None else "part_size"))
-    return _record(StartedUpload, fields, upload_id=upload_id, part_size=part_size)
+    return read(StartedUpload, answer.json, upload_id=upload_id, part_size=part_size)
 
 
 @attrs.frozen(kw_only=True)
@@ -90,9 +91,8 @@ class UploadSummary(Entry):
 
 def read_upload_summary(item: Any) -> UploadSummary | None:
     """Read an item of the answer to listUploads; None if it has no usable ID."""
-    fields = Fields(item)
-    upload_id = fields.identifier("upload_id")
-    return None if upload_id is None else _record(UploadSummary, fields, upload_id=upload_id)
+    upload_id = Fields(item).identifier("upload_id")
+    return None if upload_id is None else read(UploadSummary, item, upload_id=upload_id)
 
 
 @attrs.frozen(kw_only=True)
@@ -128,11 +128,6 @@ class Upload(UploadSummary):
     parts: tuple[ReportedPart, ...] | None = attrs.field(default=None, metadata={"read": _parts})
     size: int | None = attrs.field(default=None, metadata=_SIZE)
     md5: str | None = attrs.field(default=None, metadata=_TEXT)
-
-
-def read_upload(answer: Answer, upload_id: str) -> Upload:
-    """Read the answer to getUpload."""
-    return _record(Upload, Fields(answer.json), upload_id=upload_id)
 
 
 def read_part_url(answer: Answer) -> PartUrl:
@@ -172,11 +167,6 @@ class CompletedFile(Entry):
     modified_on: datetime | None = attrs.field(default=None, metadata=_TIME)
 
 
-def read_completed_file(answer: Answer) -> CompletedFile:
-    """Read the answer to completeUpload; the upload is completed even if nothing in it can be read."""
-    return _record(CompletedFile, Fields(answer.json))
-
-
 def _metadata(fields: Fields, key: str) -> dict[str, str | None] | None:
     found = fields.values.get(key)
     if not isinstance(found, dict):
@@ -204,9 +194,8 @@ class FileDetails(Entry):
 
 def read_file_details(value: Any, file_id: str | None = None) -> FileDetails | None:
     """Read a file or a folder; None if it has no ID and `file_id` is not given."""
-    fields = Fields(value)
-    found = fields.identifier("id") or file_id
-    return None if found is None else _record(FileDetails, fields, id=found)
+    found = Fields(value).identifier("id") or file_id
+    return None if found is None else read(FileDetails, value, id=found)
 
 
 def read_edits(answer: Answer, file_ids: Sequence[str]) -> list[CavaticaError | bool]:
@@ -246,8 +235,7 @@ class Project:
 
 def read_project(answer: Answer, project: str) -> Project:
     """Read the answer to getProject."""
-    fields = Fields(answer.json)
-    return _record(Project, fields, id=fields.text("id") or project)
+    return read(Project, answer.json, id=Fields(answer.json).text("id") or project)
 
 
 @attrs.frozen(kw_only=True)
@@ -261,7 +249,7 @@ class RateLimit:
 
 def read_rate_limit(answer: Answer) -> RateLimit:
     """Read the answer to getRateLimit."""
-    return _record(RateLimit, Fields(answer.json).inner("rate"))
+    return read(RateLimit, Fields(answer.json).inner("rate").values)
 
 
 # Lists

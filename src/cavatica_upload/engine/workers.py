@@ -258,7 +258,7 @@ class Workers:
             return self._executor.submit(pickle.loads, pickle.dumps(_Call(task)))
         except Exception as error:
             if self._answers:
-                self._lose(f"The executor accepts no more parts ({_name(error)}).")
+                self._lose(f"The executor accepts no more parts ({type(error).__name__}).")
             raise WorkerFailed("The executor did not accept the part.") from error
 
     def _result(self, future: "Future[Any]", task: PartTask, dropped: Callable[[], bool]) -> SentPart:
@@ -278,7 +278,7 @@ class Workers:
         except CavaticaError:
             raise
         except BrokenExecutor as error:
-            self._lose(f"The executor lost its workers ({_name(error)}).")
+            self._lose(f"The executor lost its workers ({type(error).__name__}).")
             raise WorkerFailed("The worker was lost.") from error
         except CancelledError as error:
             if not self._answers:
@@ -286,7 +286,7 @@ class Workers:
             raise WorkerFailed("The executor cancelled the part.") from error
         except BaseException as error:  # Ctrl-C reaches the processes of a terminal, and is not for this thread
             failure = _failure(error)
-            self._failed(_name(error), failure)
+            self._failed(type(error).__name__, failure)
             raise failure from error
         if not isinstance(sent, SentPart) or (sent.number, sent.size) != (task.part.number, task.part.size):
             failure = WorkerFailed("A worker returned something other than a sent part.", _INSTALL)
@@ -327,8 +327,4 @@ def _failure(error: BaseException) -> WorkerFailed:
     reason = scrub(str(error)).replace("\n", " ").partition(". ")[0].rstrip(".")
     if isinstance(error, ImportError):
         return WorkerFailed(f"A worker could not send a part: {reason}.", _INSTALL)
-    return WorkerFailed(f"A worker failed with a part ({_name(error)}{': ' if reason else ''}{reason}).")
-
-
-def _name(error: BaseException) -> str:
-    return type(error).__name__
+    return WorkerFailed(f"A worker failed with a part ({type(error).__name__}{': ' if reason else ''}{reason}).")
