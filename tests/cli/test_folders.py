@@ -49,10 +49,10 @@ def test_many_names_are_looked_up_in_one_list(mock: MockServer, api: Api) -> Non
     """Fifty folders that exist are found with one call."""
     names = [f"f{number}" for number in range(50)]
     first = FolderTree(api, ROOT)
-    made = {name: first.get(name) for name in names}
+    made = {name: first.get(name).destination for name in names}
     mock.calls.clear()
     again = FolderTree(api, ROOT)
-    assert {name: again.get(name) for name in names} == made
+    assert {name: again.get(name).destination for name in names} == made
     assert mock.calls == {"listFiles": 1}
 
 
@@ -60,8 +60,8 @@ def test_a_folder_made_by_another_process_is_used(mock: MockServer, api: Api) ->
     """If another process makes the folder first (409/5030), both use the same one."""
     ours, theirs = FolderTree(api, ROOT), FolderTree(api, ROOT)
     ours.get("a")  # the folder is listed here
-    made = theirs.get("b")
-    assert ours.get("b") == made
+    made = theirs.get("b").destination
+    assert ours.get("b").destination == made
     assert paths(mock) == {"a", "b"}
 
 
@@ -71,7 +71,7 @@ def test_a_folder_whose_answer_was_lost_is_found(mock: MockServer, api: Api) -> 
     tree = FolderTree(api, ROOT)
     with pytest.raises(ConnectionFailed):
         tree.get("a")
-    assert tree.get("a").parent
+    assert tree.get("a").destination.parent
     assert paths(mock) == {"a"}
 
 
@@ -86,10 +86,10 @@ def test_a_file_in_place_of_a_folder_is_reported(mock: MockServer, api: Api) -> 
 
 
 def test_looking_makes_nothing(mock: MockServer, api: Api) -> None:
-    """Find and entry, which a dry run uses, make no folder."""
+    """To find a folder or what is in it, as a dry run does, makes no folder."""
     tree = FolderTree(api, ROOT)
     assert tree.find("a/b") is None
-    assert tree.entry("a/b", "c") is None
+    assert tree.get("").find("c") is None
     assert paths(mock) == set()
 
 
@@ -109,12 +109,11 @@ def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api, monkey
 
 def test_files_are_checked_by_id_or_by_list(mock: MockServer, api: Api) -> None:
     """A few files are checked with a call each, many with one list."""
-    made = [FolderTree(api, ROOT).get(f"f{number}").parent or "" for number in range(10)]
+    made = [FolderTree(api, ROOT).get(f"f{number}").destination.parent or "" for number in range(10)]
     mock.calls.clear()
-    tree = FolderTree(api, ROOT)
-    assert all(tree.holds("", file_id) for file_id in made)
-    assert not tree.holds("", "0" * 24)
-    assert not tree.holds("missing", made[0])
+    folder = FolderTree(api, ROOT).get("")
+    assert all(folder.holds(file_id) for file_id in made)
+    assert not folder.holds("0" * 24)
     assert mock.calls["getFile"] == 3
     assert mock.calls["listFiles"] == 1
 

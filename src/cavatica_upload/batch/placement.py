@@ -64,14 +64,14 @@ class Placement:
         request.check_size(size)
         folder = self._folder(request)
         receipt = self.receipt_of(request, folder, size)
-        placed = attrs.evolve(request, destination=folder, regular=request.regular or size is not None)
+        placed = attrs.evolve(request, destination=folder.destination, regular=request.regular or size is not None)
         if receipt is None:
             return placed
         reason = reason_to_skip(receipt)
         self._emit(UploadSkipped(request.key, reason, receipt=receipt))
         return Outcome(placed, receipt=receipt, skipped=reason)
 
-    def _folder(self, request: UploadRequest) -> Destination:
+    def _folder(self, request: UploadRequest) -> "Folder":
         """Return the folder of a file, and create it if it is missing. A refused folder is not requested again."""
         if request.target in self._refused:
             raise self._refused[request.target]
@@ -87,7 +87,7 @@ class Placement:
             self._trees[root] = FolderTree(self._api, root)
         return self._trees[root]
 
-    def receipt_of(self, request: UploadRequest, folder: Destination, size: int | None) -> Receipt | None:
+    def receipt_of(self, request: UploadRequest, folder: "Folder", size: int | None) -> Receipt | None:
         """Return the receipt of an unchanged file that is in the folder on the platform; None if it has to be sent.
 
         `size` is None if the source is not a file on disk.
@@ -99,8 +99,8 @@ class Placement:
         return self._index.find(
             request,
             size,
-            folder,
-            is_there=lambda receipt: self.tree(request.destination).holds(request.folder, receipt.file_id),
+            folder.destination,
+            is_there=lambda receipt: folder.holds(receipt.file_id),
             notice=lambda text: self._emit(Notice(request.key, text)),
         )
 
@@ -153,43 +153,28 @@ class FolderTree:
     def __init__(self, api: Api, root: Destination) -> None:
         self._api = api
         self._place = root.place or str(root)
-        self._folders: dict[str, Destination | None] = {"": root}
-        self._contents: dict[str, _Content] = {}
+        self._folders: dict[str, Folder | None] = {"": Folder(api, root)}
 
-    def get(self, path: str) -> Destination:
+    def get(self, path: str) -> "Folder":
         """Return the folder at a path below the root; it and those above it are created if they are missing.
 
         Raises NotAFolder if a file is in the way, and the errors of the API.
         """
         folder = self.find(path)
         if folder is None:
-            folder = self._folders[path] = self._create(self.get(path.rpartition("/")[0]), path)
+            folder = self._folders[path] = self._create(self.get(path.rpartition("/")[0]).destination, path)
         return folder
 
-    def find(self, path: str) -> Destination | None:
+    def find(self, path: str) -> "Folder | None":
         """Return the folder at a path, None if there is none; nothing is created."""
         if path not in self._folders:
-            parent, _, name = path.rpartition("/")
-            entry = self.entry(parent, name)
+            above, _, name = path.rpartition("/")
+            folder = self.find(above)
+            entry = folder.find(name) if folder is not None else None
             self._folders[path] = self._as_folder(entry, path) if entry is not None else None
         return self._folders[path]
 
-    def entry(self, path: str, name: str) -> FileDetails | None:
-        """Return the file or folder of this name in a folder, None if there is none."""
-        folder = self.find(path)
-        return None if folder is None else self._content(path, folder).find(name)
-
-    def holds(self, path: str, file_id: str) -> bool:
-        """Return whether a file is still in a folder."""
-        folder = self.find(path)
-        return folder is not None and self._content(path, folder).holds(file_id)
-
-    def _content(self, path: str, folder: Destination) -> "_Content":
-        if path not in self._contents:
-            self._contents[path] = _Content(self._api, folder)
-        return self._contents[path]
-
-    def _create(self, above: Destination, path: str) -> Destination:
+    def _create(self, above: Destination, path: str) -> "Folder":
         name = path.rsplit("/", 1)[-1]
         try:
             made = self._api.create_folder(above, name)
@@ -198,11 +183,9 @@ class FolderTree:
             if taken is None:
                 raise
             return self._as_folder(taken, path)
-        folder = Destination(parent=made.id, place=f"{self._place}/{path}")
-        self._contents[path] = _Content(self._api, folder, complete=True)
-        return folder
+        return Folder(self._api, Destination(parent=made.id, place=f"{self._place}/{path}"), complete=True)
 
-    def _as_folder(self, entry: FileDetails, path: str) -> Destination:
+    def _as_folder(self, entry: FileDetails, path: str) -> "Folder":
         kind = entry.type_
         if kind is None:  # some lists leave it out
             kind = self._api.get_file(entry.id).type_
@@ -211,15 +194,15 @@ class FolderTree:
                 f"{path} is a file on the platform, and a folder of that name is needed.",
                 "Rename one of the two, or upload to another folder.",
             )
-        return Destination(parent=entry.id, place=f"{self._place}/{path}")
+        return Folder(self._api, Destination(parent=entry.id, place=f"{self._place}/{path}"))
 
 
-class _Content:
-    """The known content of a folder. A large folder is listed only after a few single requests."""
+class Folder:
+    """A folder and what is known of its content. A large folder is listed only after a few single requests."""
 
-    def __init__(self, api: Api, folder: Destination, *, complete: bool = False) -> None:
+    def __init__(self, api: Api, destination: Destination, *, complete: bool = False) -> None:
+        self.destination = destination
         self._api = api
-        self._folder = folder
         self._complete = complete
         self._entries: dict[str, FileDetails] = {}
         self._ids: set[str] = set()
@@ -227,15 +210,15 @@ class _Content:
         self._requests = 0
 
     def find(self, name: str) -> FileDetails | None:
-        """Return what has this name."""
+        """Return the file or folder that has this name in it, None if there is none."""
         self._requests += 1
         self._list(PAGE - 1 if self._requests <= FEW else MOST_LISTED)
         if name in self._entries or self._complete:
             return self._entries.get(name)
-        return self._api.find_file(self._folder, name)
+        return self._api.find_file(self.destination, name)
 
     def holds(self, file_id: str) -> bool:
-        """Return whether a file is there."""
+        """Return whether a file is still in it."""
         self._requests += 1
         if self._requests > FEW:
             self._list(MOST_LISTED)
@@ -251,7 +234,7 @@ class _Content:
         """List up to `most` entries; if there are more, the list is not complete."""
         if self._complete or self._listed >= most:
             return
-        entries = list(islice(self._api.list_files(self._folder), most + 1))
+        entries = list(islice(self._api.list_files(self.destination), most + 1))
         self._listed = most
         self._entries = {entry.name: entry for entry in entries if entry.name}
         self._ids = {entry.id for entry in entries}

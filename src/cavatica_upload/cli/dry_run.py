@@ -180,16 +180,15 @@ def _plan(
     size = None if identity is None else identity.size
     request.check_size(size)
     state, resumed, part_size = "new", 0, part_size_for(size, request.part_size)
-    tree = placement.tree(request.destination)
-    folder = tree.find(request.folder)
+    folder = placement.tree(request.destination).find(request.folder)
     if folder is None:
         pass
     elif placement.receipt_of(request, folder, item.size):
         state = "there"
-    elif tree.entry(request.folder, item.name) is not None:
+    elif folder.find(item.name) is not None:
         state = "taken" if request.if_exists == "fail" else request.if_exists
     elif identity is not None:  # by the rules of engine/open.py
-        for entry in journal.find(endpoint, folder, item.name):
+        for entry in journal.find(endpoint, folder.destination, item.name):
             if entry.abandoned:
                 continue
             if entry.identity.may_be_same_as(identity):
