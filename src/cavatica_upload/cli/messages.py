@@ -206,7 +206,7 @@ def sentence(event: events.Event) -> str:
 def record(event: events.Event) -> dict[str, Any]:
     """Return an event as the object that --json prints; the keys are part of the command's interface."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()  # upload_started
-    head = {"event": name, "time": timestamp()}
+    head = {"event": name, "time": now_utc("milliseconds")}
     match event:
         case events.UploadCompleted(file, receipt):
             keys = ("file_id", "name", "project", "parent", "size", "verified")
@@ -218,11 +218,6 @@ def record(event: events.Event) -> dict[str, Any]:
             return head | {"file": file, "reason": reason, "different": different}
         case _:
             return head | attrs.asdict(event)
-
-
-def timestamp() -> str:
-    """Return the time now, UTC, ISO 8601, to the millisecond."""
-    return now_utc("milliseconds")
 
 
 def time_text(seconds: float) -> str:

@@ -21,6 +21,7 @@ import click
 from cavatica_upload.cli.messages import error_record, hint_of, message_of, sentence
 from cavatica_upload.errors import CavaticaError, UsageError, reason_of
 from cavatica_upload.events import BytesSent, Event
+from cavatica_upload.timing import now_utc
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,6 +96,10 @@ class Output:
     def record(self, value: Mapping[str, Any]) -> None:
         """Write one JSON object as a line to standard output."""
         write_line(json.dumps(value, ensure_ascii=True, default=str))
+
+    def event(self, name: str, **fields: object) -> None:
+        """Write an event of the run, with the time, as `record` does."""
+        self.record({"event": name, "time": now_utc("milliseconds"), **fields})
 
     def say(self, text: str) -> None:
         """Write a line to standard error, unless --quiet is given."""

@@ -9,7 +9,7 @@ from typing import Self
 import attrs
 
 from cavatica_upload import events
-from cavatica_upload.cli.messages import in_plain_words, record, sentence, time_text, timestamp
+from cavatica_upload.cli.messages import in_plain_words, record, sentence, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Event, FileKey
@@ -272,13 +272,5 @@ class JsonLines(Display):
         progress = self.meter.active.get(file)
         if progress is not None and now - progress.shown >= 1.0:
             progress.shown = now
-            self.output.record(
-                {
-                    "event": "progress",
-                    "time": timestamp(),
-                    "file": file,
-                    "sent": progress.sent,
-                    "size": progress.size,
-                    "bytes_per_second": round(progress.speed.value(now)),
-                }
-            )
+            speed = round(progress.speed.value(now))
+            self.output.event("progress", file=file, sent=progress.sent, size=progress.size, bytes_per_second=speed)

@@ -16,7 +16,6 @@ from cavatica_upload.cli.messages import (
     is_resumable,
     message_of,
     time_text,
-    timestamp,
 )
 from cavatica_upload.cli.output import Output, command_line, visible
 from cavatica_upload.cli.progress import Meter
@@ -111,7 +110,7 @@ def show(output: Output, tally: Tally, meter: Meter, seconds: float, resume: Seq
     command = command_line(resume) if resume is not None and unfinished else None
     if output.as_json:
         signed = command is not None and _SIGNED.search(command)  # the query of a URL may be a key
-        output.record(_record(tally, meter, seconds, None if signed else command))
+        output.event("run_finished", **_record(tally, meter, seconds, None if signed else command))
     if tally.done or tally.finished or len(tally.failures) > 1:
         output.say(_counts(tally, meter, seconds))
     _show_failures(output, tally.failures)
@@ -169,8 +168,6 @@ def _show_failures(output: Output, failures: Sequence[Failure]) -> None:
 
 def _record(tally: Tally, meter: Meter, seconds: float, resume: str | None) -> dict[str, Any]:
     return {
-        "event": "run_finished",
-        "time": timestamp(),
         "files": tally.files,
         "uploaded": tally.done,
         "already_there": tally.there,

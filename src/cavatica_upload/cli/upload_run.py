@@ -13,7 +13,7 @@ import attrs
 
 from cavatica_upload.batch.files import STDIN, Batch, Item, Rules, collect
 from cavatica_upload.cli import summary
-from cavatica_upload.cli.messages import Exit, message_of, timestamp
+from cavatica_upload.cli.messages import Exit, message_of
 from cavatica_upload.cli.options import Connection
 from cavatica_upload.cli.output import Output, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
@@ -140,16 +140,7 @@ def upload_batch(
         files = count_text(len(batch.items), "file")
         log_text(f"Uploading {files}, {count_text(batch.size, 'byte')}, to {common.target}")
         if output.as_json:
-            output.record(
-                {
-                    "event": "run_started",
-                    "time": timestamp(),
-                    "files": batch.count,
-                    "bytes": batch.size,
-                    "destination": str(common.target),
-                    "shard": str(shard) if shard else None,
-                }
-            )
+            output.event("run_started", files=batch.count, bytes=batch.size, destination=common.target, shard=shard)
         for request, receipt in run.upload(uploader, (_request(item, common) for item in batch.items)):
             item = request.context
             if sheet is not None:
@@ -281,15 +272,7 @@ class UploadRun:
             renamed = [receipt.name] if outcome.skipped is None and request.name not in (None, receipt.name) else []
             self.output.result(receipt.file_id, request.key, *renamed)
         elif outcome.skipped is not None:
-            self.output.record(
-                {
-                    "event": "already_there",
-                    "time": timestamp(),
-                    "file": request.key,
-                    "file_id": receipt.file_id,
-                    "receipt": str(receipt.path),
-                }
-            )
+            self.output.event("already_there", file=request.key, file_id=receipt.file_id, receipt=receipt.path)
 
     def _may_ask(self, request: UploadRequest) -> bool:
         answers = sys.stdin is not None and sys.stdin.isatty() and self.output.on_terminal and not self.output.as_json
