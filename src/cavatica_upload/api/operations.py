@@ -137,7 +137,8 @@ def _wrong(shape: Shape, value: object) -> str | None:
     """Return what is there instead of the documented value, None if it is as documented."""
     wanted = shape.get("type", ())
     wanted = [wanted] if isinstance(wanted, str) else wanted
-    if wanted and not any(_is(value, name) for name in wanted):
+    kinds = [_TYPES[name] for name in wanted if (name == "boolean") == isinstance(value, bool)]
+    if wanted and not any(isinstance(value, kind) for kind in kinds):
         return _NAMES.get(type(value), "a number")
     if shape.get("format") == "date-time" and isinstance(value, str):
         try:
@@ -149,10 +150,6 @@ def _wrong(shape: Shape, value: object) -> str | None:
     if ("enum" in shape and value not in shape["enum"]) or ("const" in shape and value != shape["const"]):
         return "another value"
     return None
-
-
-def _is(value: object, name: str) -> bool:
-    return isinstance(value, _TYPES[name]) and (name == "boolean" or not isinstance(value, bool))
 
 
 def _resolved(shape: Shape | None) -> Shape:

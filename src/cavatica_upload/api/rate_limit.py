@@ -51,7 +51,8 @@ def read_headers(headers: Mapping[str, str], now: float) -> Reading:
     """Read the headers of an answer. `now`, in epoch seconds, is used only if it has no Date: clocks differ."""
     known = {name.lower(): value for name, value in headers.items()}
     sent = http_date(known.get("date")) or now
-    limit, remaining, reset = (_whole(known.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset"))
+    counts = (_number(known.get(f"x-ratelimit-{name}")) for name in ("limit", "remaining", "reset"))
+    limit, remaining, reset = (None if count is None else int(count) for count in counts)
     if reset is not None and reset > 100_000_000_000:
         reset //= 1000  # an example on docs.cavatica.org, Get your current rate limit status, is in milliseconds
     resets_in = None if reset is None else max(0.0, reset - sent)
@@ -69,11 +70,6 @@ def read_headers(headers: Mapping[str, str], now: float) -> Reading:
 def _number(text: str | None) -> float | None:
     """Return a number, which some servers write with a decimal point; None if it is none or cannot be true."""
     return float(text) if text and re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.[0-9]*)?\s*", text, re.ASCII) else None
-
-
-def _whole(text: str | None) -> int | None:
-    number = _number(text)
-    return None if number is None else int(number)
 
 
 class RateLimiter:

@@ -169,7 +169,9 @@ def _json_rows(manifest: Path, text: str, problems: list[str]) -> Iterator[Item]
         if not entry.strip():
             continue
         try:
-            value = _read_json(entry)
+            value = json.loads(
+                entry, parse_int=_Number, parse_float=_Number, parse_constant=_refuse, object_pairs_hook=_object
+            )
             wrong = _wrong_json(value)
         except RecursionError:
             wrong = "this is nested too deeply."
@@ -194,14 +196,7 @@ class _Number(str):
     __slots__ = ()
 
 
-def _read_json(text: str) -> Any:
-    """Raises ValueError also for what JSON lacks (NaN, Infinity), and for a key that is there twice."""
-    return json.loads(
-        text, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant, object_pairs_hook=_object
-    )
-
-
-def _refuse_constant(name: str) -> None:
+def _refuse(name: str) -> None:  # NaN, Infinity
     raise ValueError(f"{name} is no number in JSON")
 
 
