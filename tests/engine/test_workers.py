@@ -370,7 +370,7 @@ def test_without_workers_parts_are_sent_from_here(rig: Rig) -> None:
     """Parts wait for a first worker as long as --retry-for allows; then this machine sends them."""
     executor = Silent()
     executor._client = Scheduler({})  # type: ignore[attr-defined]
-    send_whole(rig, executor, retry_for=0.2)
+    send_whole(rig, executor, retry_for=0)
     assert [text.partition("; ")[2] for text in notices(rig)] == [
         "parts wait for one.",
         "parts are sent from this machine until it has.",

@@ -189,8 +189,9 @@ class Workers:
             if self._answers:
                 with contextlib.suppress(Exception):  # of many kinds, if the scheduler is lost at this moment
                     size = sum(self._dask.nthreads(callback_timeout=ANSWER_SECONDS).values())
-            self._empty_since = (self._empty_since or time.monotonic()) if size == 0 else None
-            for_long = self._empty_since is not None and time.monotonic() - self._empty_since > self._patience
+            now = time.monotonic()
+            self._empty_since = (self._empty_since or now) if size == 0 else None
+            for_long = self._empty_since is not None and now - self._empty_since > self._patience
             self.size, self._away = size, for_long or size is None
             if size is None:
                 state = "The Dask scheduler does not answer; parts are sent from this machine."
