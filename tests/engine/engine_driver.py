@@ -14,9 +14,7 @@ from cavatica_upload import CavaticaError, Interrupted, Uploader
 
 def upload(endpoint: str, token: str, state: str, file: str, part_size: int, rate: float, jobs: int) -> int:
     """Upload one file; Ctrl-C (SIGINT) stops it, a second one immediately."""
-    with Uploader(
-        token=token, endpoint=endpoint, state_dir=state, jobs=jobs, bwlimit=rate or None, part_deadline=30
-    ) as uploader:
+    with Uploader(token=token, endpoint=endpoint, state_dir=state, jobs=jobs, bwlimit=rate or None) as uploader:
         wishes = iter((False, True, True, True))
         signal.signal(signal.SIGINT, lambda *_: uploader.cancel(at_once=next(wishes)))
         try:

@@ -25,8 +25,10 @@ QUICK = Timing(
     describing=0.0,
     stream_end=0.01,
     dropping=0.1,
+    final_calls=60.0,
+    closing=600.0,
 )
-"""Pauses are a thousandth of what they are; how they are drawn is tested by itself."""
+"""Pauses are a thousandth of what they are; how they are drawn is tested by itself. A slow machine has time to stop."""
 
 
 class Rig:
@@ -60,6 +62,7 @@ class Rig:
             "state_dir": self.state,
             "listeners": [self.events.append],
             "retry_for": 0,
+            "stop_within": 60,
             "timing": QUICK,
         }
         uploader = Uploader(**{**given, **self.options, **options})

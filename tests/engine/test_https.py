@@ -263,7 +263,7 @@ def test_tunnels_in_which_tls_fails_do_not_fill_the_pool(
     failures = 4
     with ConnectProxy(instead=[OPENED] * failures) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        with connect(rig.mock.token, behind_a_proxy(rig), attempts=failures + 1, timeout=5, timing=QUICK) as api:
+        with connect(rig.mock.token, behind_a_proxy(rig), attempts=failures + 1, timing=QUICK) as api:
 
             async def call() -> object:
                 async with api:

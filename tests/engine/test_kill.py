@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from engine_rig import KIB, Rig
 
+from cavatica_mock import Fault
 from cavatica_upload import Event
 from cavatica_upload.events import UploadStarted
 from cavatica_upload.receipt import receipts
@@ -118,11 +119,13 @@ def test_kill_at_any_moment_loses_nothing_but_what_was_in_flight(rig: Rig, drive
 def test_interrupt_reports_and_says_how_to_go_on(rig: Rig, driver: Driver) -> None:
     """After Ctrl-C parts in flight are finished and reported, and the next run sends the rest and nothing twice."""
     path = rig.file(PARTS * PART)
+    rig.mock.faults.add(Fault("putPart", "stall", part=PARTS, times=None))  # it does not end before the interrupt
     pid = driver.start(path, rate=60_000)
     while rig.calls["putPart"] < 5:
         assert not wait_for_exit(pid, 0.01)
     os.kill(pid, signal.SIGINT)
     assert driver.end() == 130
+    rig.mock.faults.clear()
     assert "Run the same command again" in driver.said[0]
     (upload,) = rig.mock.uploads()
     assert 0 < len(upload["parts"]) < PARTS

@@ -14,6 +14,9 @@ from cavatica_upload.errors import Forbidden, Unauthorized
 from cavatica_upload.events import PartSent, UploadCompleted, UploadFailed
 from cavatica_upload.request import Outcome
 
+ALL_READ = attrs.evolve(QUICK, gathering=600.0)
+"""No file starts before all requests are read."""
+
 
 def request(rig: Rig, number: int, size: int = 100, **options: object) -> UploadRequest:
     return UploadRequest(
@@ -58,7 +61,7 @@ def test_largest_files_start_first(rig: Rig) -> None:
             threading.Event().wait(0.01)  # longer than a tick of the engine
 
     # a refused token ends the run with the first files, in whatever order these are answered
-    with rig.uploader(token="f" * 32, jobs=1, timing=attrs.evolve(QUICK, gathering=60.0)) as uploader:
+    with rig.uploader(token="f" * 32, jobs=1, timing=ALL_READ) as uploader:
         list(uploader.upload_many(slowly()))
     tried = {Path(event.file).name for event in rig.told(UploadFailed)}
     assert "file-0019" in tried
@@ -155,7 +158,7 @@ def test_threads_do_not_grow_with_files(rig: Rig) -> None:
 def test_cancel_ends_what_waits(rig: Rig) -> None:
     """After cancel() every request is completed or interrupted."""
     requests = [request(rig, number, size=3 * KIB) for number in range(60)]
-    with rig.uploader(jobs=2) as uploader:
+    with rig.uploader(jobs=2, timing=ALL_READ) as uploader:
         uploader.listen(lambda event: uploader.cancel() if isinstance(event, PartSent) else None)
         outcomes: list[Outcome] = list(uploader.upload_many(requests))
     assert len(outcomes) == 60

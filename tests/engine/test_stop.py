@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-from engine_rig import KIB, PROJECT, Rig
+from engine_rig import KIB, PROJECT, QUICK, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import Interrupted, Uploader, UploadRequest, UsageError
@@ -161,7 +162,7 @@ def test_second_stop_waits_for_nothing(rig: Rig) -> None:
     requests = [
         UploadRequest(source=rig.file(KIB, f"f{number}"), destination=PROJECT, part_size=KIB) for number in range(5)
     ]
-    with rig.uploader(jobs=3, stop_within=3600) as uploader:
+    with rig.uploader(jobs=3, stop_within=3600, timing=attrs.evolve(QUICK, gathering=600.0)) as uploader:
         outcomes: list[Any] = []
         runner = threading.Thread(target=lambda: outcomes.extend(uploader.upload_many(requests)))
         runner.start()

@@ -50,11 +50,13 @@ def begin(rig: Rig, path: Path, **options: object) -> None:
 
 
 def rewrite(path: Path, content: bytes) -> None:
-    """Write to a file in place, and restore its times."""
-    before = path.stat()
+    """Write to a file in place, and restore its times; that it changed is seen at the time of its last change."""
+    before = now = path.stat()
     with path.open("r+b") as file:
         file.write(content)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    while now.st_ctime_ns == before.st_ctime_ns or now.st_mtime_ns != before.st_mtime_ns:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        now = path.stat()
 
 
 def proofs(receipt: object) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 from engine_rig import KIB, PART, PROJECT, Rig
+from test_true_success import rewrite
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload import Destination, NameTaken, UploadRequest, UsageError, upload, upload_async
@@ -217,13 +218,13 @@ def test_url_that_cannot_be_read(rig: Rig, status: int, problem: str) -> None:
             self.send_error(status)
 
     Handler.do_HEAD = Handler.do_GET  # type: ignore[attr-defined]
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False) as server:
+        server.server_bind()
+        if status:  # if not, nobody listens at its port
+            server.server_activate()
         url = f"http://127.0.0.1:{server.server_port}/a.bam"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        if not status:
-            server.shutdown()
-            server.server_close()
         with pytest.raises(SourceError, match=f"{url} {problem}"):
             rig.upload(url)
         server.shutdown()
@@ -390,9 +391,7 @@ def test_another_state_is_another_file(rig: Rig, change: str) -> None:
     path = rig.file(10)
     first = rig.upload(path)
     if change == "written to":
-        times = path.stat()
-        path.write_bytes(b"other byte")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        rewrite(path, b"other byte")
     elif change == "replaced there":
         second = rig.upload(path, if_exists="overwrite", uploader={"state_dir": rig.folder / "elsewhere"})
         assert second.file_id != first.file_id
