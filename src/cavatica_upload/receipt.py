@@ -77,7 +77,7 @@ class Receipt:
     upload_id: str
     size: int
     part_size: int
-    parts: tuple[ReceiptPart, ...]
+    parts: tuple[ReceiptPart, ...] = attrs.field(repr=lambda parts: f"<{len(parts)} parts>")
     composite: str | None
     verified: bool
     not_verified: tuple[str, ...] = ()

@@ -135,24 +135,27 @@ class Uploader:
     An Uploader can be used only in the process that made it: after a fork its methods raise UsageError.
     """
 
-    _token: str | None = None
-    _endpoint: str | None = None
-    _profile: str | None = None
-    _client: Api | None = attrs.field(default=None, validator=of_kind(Api | None, "a client made by connect()"))
-    _jobs: int | None = attrs.field(default=None, validator=_JOBS)
-    _bwlimit: float | None = attrs.field(default=None, validator=_RATE)
-    _verify: bool = attrs.field(default=True, validator=FLAG)
-    _state_dir: str | os.PathLike[str] | None = attrs.field(default=None, validator=_check_folder)
-    _listeners: Sequence[Listener] = attrs.field(default=(), validator=_check_listeners)
-    _share: float = attrs.field(default=1.0, validator=_SHARE)
-    _part_deadline: float | None = attrs.field(default=3600.0, validator=_DEADLINE)
-    _file_deadline: float | None = attrs.field(default=None, validator=_DEADLINE)
-    _retry_for: float = attrs.field(default=300.0, validator=_SECONDS)
-    _stop_within: float = attrs.field(default=10.0, validator=_SECONDS)
-    _executor: Executor | None = attrs.field(default=None, validator=_check_executor)
-    _expected_rate: float | None = attrs.field(default=None, validator=_RATE)
-    _allow_http: bool = attrs.field(default=False, validator=FLAG)
-    _timing: Timing | None = attrs.field(default=None, validator=of_kind(Timing | None, "a Timing"))
+    # Each alias is written out because type checkers other than mypy do not know that attrs drops the underscore.
+    _token: str | None = attrs.field(default=None, alias="token")
+    _endpoint: str | None = attrs.field(default=None, alias="endpoint")
+    _profile: str | None = attrs.field(default=None, alias="profile")
+    _client: Api | None = attrs.field(
+        default=None, validator=of_kind(Api | None, "a client made by connect()"), alias="client"
+    )
+    _jobs: int | None = attrs.field(default=None, validator=_JOBS, alias="jobs")
+    _bwlimit: float | None = attrs.field(default=None, validator=_RATE, alias="bwlimit")
+    _verify: bool = attrs.field(default=True, validator=FLAG, alias="verify")
+    _state_dir: str | os.PathLike[str] | None = attrs.field(default=None, validator=_check_folder, alias="state_dir")
+    _listeners: Sequence[Listener] = attrs.field(default=(), validator=_check_listeners, alias="listeners")
+    _share: float = attrs.field(default=1.0, validator=_SHARE, alias="share")
+    _part_deadline: float | None = attrs.field(default=3600.0, validator=_DEADLINE, alias="part_deadline")
+    _file_deadline: float | None = attrs.field(default=None, validator=_DEADLINE, alias="file_deadline")
+    _retry_for: float = attrs.field(default=300.0, validator=_SECONDS, alias="retry_for")
+    _stop_within: float = attrs.field(default=10.0, validator=_SECONDS, alias="stop_within")
+    _executor: Executor | None = attrs.field(default=None, validator=_check_executor, alias="executor")
+    _expected_rate: float | None = attrs.field(default=None, validator=_RATE, alias="expected_rate")
+    _allow_http: bool = attrs.field(default=False, validator=FLAG, alias="allow_http")
+    _timing: Timing | None = attrs.field(default=None, validator=of_kind(Timing | None, "a Timing"), alias="timing")
 
     def __attrs_post_init__(self) -> None:
         timing = self._timing or Timing()

@@ -13,7 +13,7 @@ import attrs
 
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import Identity, identity_of, json_files
-from cavatica_upload.errors import Interrupted, SourceError
+from cavatica_upload.errors import Interrupted, SourceError, check_kind
 from cavatica_upload.md5 import new_digest
 from cavatica_upload.plan import Part, Plan, count_text, plural
 from cavatica_upload.receipt import Receipt, letters_of, read
@@ -73,8 +73,9 @@ def compare(
 def verify(receipt: Receipt, file: str | os.PathLike[str], *, jobs: int | None = None) -> Verification:
     """Compare the bytes of a file with the MD5s in a receipt, `jobs` parts concurrently (default: one for each core).
 
-    Raises SourceError if the file cannot be read.
+    `Receipt.from_json()` reads the receipt of an earlier run. Raises SourceError if the file cannot be read.
     """
+    check_kind(Receipt, "a Receipt", receipt=receipt)
     with contextlib.closing(LocalFile(file)) as source:
         wrong, unchecked, reason = _verify(receipt, source, jobs)
     return Verification(receipt, os.fspath(file), wrong, unchecked, reason)

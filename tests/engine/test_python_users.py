@@ -12,6 +12,7 @@ import attrs
 import pytest
 from engine_rig import PROJECT, QUICK, Rig
 
+import cavatica_upload
 from cavatica_client import AuthenticatedClient
 from cavatica_mock import Fault
 from cavatica_upload import (
@@ -232,6 +233,15 @@ def test_help_shows_the_options() -> None:
         assert "options" not in parameters
         assert parameters["if_exists"].default == "fail"
         assert parameters["verify"].default is True
+
+
+@pytest.mark.parametrize(
+    "one", [one for name in cavatica_upload.__all__ if attrs.has(one := vars(cavatica_upload)[name])]
+)
+def test_names_of_arguments_are_written_out(one: type[attrs.AttrsInstance]) -> None:
+    """Editors and type checkers see each argument of a class under its name, also if it is kept under another."""
+    for field in attrs.fields(one):
+        assert not field.init or field.name == field.alias or f'alias="{field.alias}"' in inspect.getsource(one)
 
 
 def test_with_asyncio(rig: Rig) -> None:

@@ -18,7 +18,7 @@ from cavatica_upload import verify
 from cavatica_upload.destination import Destination
 from cavatica_upload.disk import Identity, state_dir
 from cavatica_upload.engine.proof import keep
-from cavatica_upload.errors import FileChanged, SourceError
+from cavatica_upload.errors import FileChanged, SourceError, UsageError
 from cavatica_upload.journal import journal as journal_module
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.journal.records import Entry
@@ -562,6 +562,15 @@ def test_verify_finds_the_part_that_differs(tmp_path_factory: pytest.TempPathFac
         assert found.wrong_parts == (at // 10 + 1,)
 
 
+def test_a_receipt_is_shown_without_its_parts(tmp_path: Path) -> None:
+    """The `repr()` of a receipt, as a notebook shows it, has the number of parts, of which there may be 10,000."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    made = receipt(path)
+    assert f"parts=<{len(made.parts)} parts>" in repr(made)
+    assert "ReceiptPart" not in repr(made)
+
+
 def test_verify_fails_if_it_cannot_compare(tmp_path: Path) -> None:
     """Another size, a receipt without MD5s and one whose parts do not fit are no success."""
     path = tmp_path / "file"
@@ -574,6 +583,8 @@ def test_verify_fails_if_it_cannot_compare(tmp_path: Path) -> None:
     assert "do not make up" in (verify(attrs.evolve(made, parts=made.parts[1:]), path).reason or "")
     with pytest.raises(SourceError, match="does not exist"):
         verify(made, tmp_path / "missing")
+    with pytest.raises(UsageError, match="receipt is str, and a Receipt is needed"):
+        verify("receipt.json", path)  # type: ignore[arg-type]
 
 
 def test_reasons_agree_with_their_counts(tmp_path: Path) -> None:

@@ -52,12 +52,15 @@ def connect(
                 print(upload.upload_id, upload.name)
             page = list_uploads.sync(client=api)
 
-    `token`, `endpoint`, `profile` and `allow_http`: as in `find_settings`. `timeout` is the longest silence of the
-    server in seconds (60); a whole answer may take twice that. A call is tried `attempts` times, and for `deadline`
-    seconds in total; waits for the rate limit are not counted. While no answer comes at all, it is tried for at least
-    `retry_for` seconds. `on_event` is called before every pause with Retrying or RateLimitWait, with a Notice that the
-    user should see, and with a Drift if an answer is not as documented (without `on_event`, that is logged). Setting
-    `cancel` ends every wait with Interrupted.
+    `endpoint` is a URL or a platform's short name (`cavatica`, `cgc`, `us`, `eu`, `bdc`, `china`), and `profile` a
+    section of ~/.sevenbridges/credentials. What is not given is found as the command line finds it. `http:` is for a
+    server on this machine only, unless `allow_http`.
+
+    `timeout` is the longest silence of the server in seconds (60); a whole answer may take twice that. A call is tried
+    `attempts` times, and for `deadline` seconds in total; waits for the rate limit are not counted. While no answer
+    comes at all, it is tried for at least `retry_for` seconds. `on_event` is called before every pause with Retrying or
+    RateLimitWait, with a Notice that the user should see, and with a Drift if an answer is not as documented (without
+    `on_event`, that is logged). Setting `cancel` ends every wait with Interrupted.
 
     All functions raise the errors of `cavatica_upload.errors`; none returns an ApiError model. The token is sent only
     to the endpoint's scheme, host and port; redirects are not followed. A call that the server may have acted on is
