@@ -193,6 +193,7 @@ class Storage:
             ) from error
 
 
+@attrs.define(eq=False)
 class Throttle:
     """A token bucket: `take(count)` waits until `count` more bytes may be sent.
 
@@ -200,20 +201,11 @@ class Throttle:
     sleeps (that of a `threading.Event` ends if the run is cancelled).
     """
 
-    def __init__(
-        self,
-        rate: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wait: Callable[[float], object] = time.sleep,
-    ) -> None:
-        if not rate > 0:
-            raise ValueError("a rate is more than 0 bytes per second")
-        self.rate = rate
-        self._clock = clock
-        self._wait = wait
-        self._lock = threading.Lock()
-        self._paid_until = clock()
+    rate: float = attrs.field(validator=attrs.validators.gt(0))
+    _clock: Callable[[], float] = time.monotonic
+    _wait: Callable[[float], object] = time.sleep
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _paid_until: float = attrs.field(default=float("-inf"), init=False)
 
     def take(self, count: int) -> None:
         with self._lock:

@@ -71,30 +71,25 @@ class Retry:
     maintenance: bool = False
 
 
+@attrs.define(eq=False)
 class CallAttempts:
     """One call with its attempts; `clock` returns monotonic seconds, `wall` epoch seconds."""
 
-    def __init__(
-        self,
-        operation: Operation,
-        policy: Policy,
-        timing: Timing | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        uniform: Callable[[float, float], float] = random.uniform,
-    ) -> None:
-        self.operation = operation
-        self._policy = policy
-        self._timing = timing or Timing()
-        self._clock = clock
-        self._wall = wall
-        self._uniform = uniform
-        self._started = clock()
-        self._deadline = self._started + policy.deadline
-        self._attempts = 0
-        self._limited = 0
-        self._acted = False
+    operation: Operation
+    _policy: Policy
+    _timing: Timing = attrs.field(factory=Timing)
+    _clock: Callable[[], float] = time.monotonic
+    _wall: Callable[[], float] = time.time
+    _uniform: Callable[[float, float], float] = random.uniform
+    _started: float = attrs.field(init=False)
+    _deadline: float = attrs.field(init=False)
+    _attempts: int = attrs.field(default=0, init=False)
+    _limited: int = attrs.field(default=0, init=False)
+    _acted: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._started = self._clock()
+        self._deadline = self._started + self._policy.deadline
 
     @property
     def attempts(self) -> int:

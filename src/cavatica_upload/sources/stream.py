@@ -23,6 +23,7 @@ STREAM_AHEAD = 4  # the most parts of a stream in temporary files at a time
 DIGESTS = threading.Semaphore(2)  # the most files whose digest is computed at a time
 
 
+@attrs.define(eq=False, kw_only=True)
 class Stream:
     """Standard input, a pipe, or any binary stream.
 
@@ -32,24 +33,15 @@ class Stream:
     `allow_empty`.
     """
 
-    def __init__(
-        self,
-        stream: BinaryIO,
-        *,
-        own: bool = False,
-        allow_empty: bool = True,
-        most: int | None = None,
-        name: str | None = None,
-    ) -> None:
-        self._stream = stream
-        self._own = own
-        self._allow_empty = allow_empty or most == 0
-        self._most = most
-        self._stored: dict[int, BinaryIO] = {}  # temporary files, by the offset of the part
-        self._room = threading.Semaphore(STREAM_AHEAD)  # for more of them
-        self.name: str | None = name
-        self.size: int | None = None
-        self.identity: Identity | None = None
+    _stream: BinaryIO = attrs.field(kw_only=False)
+    _own: bool = False
+    _allow_empty: bool = True
+    _most: int | None = None
+    name: str | None = None
+    size: int | None = attrs.field(default=None, init=False)
+    identity: Identity | None = attrs.field(default=None, init=False)
+    _stored: dict[int, BinaryIO] = attrs.field(factory=dict, init=False)  # temporary files, by the offset of the part
+    _room: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(STREAM_AHEAD), init=False)
 
     def parts(
         self,
@@ -93,7 +85,7 @@ class Stream:
     def _check(self, part: Part, part_size: int) -> None:
         """Raise an error if the stream is empty or too long."""
         total = part.offset + part.size
-        if total == 0 and not self._allow_empty:
+        if total == 0 and not self._allow_empty and self._most != 0:
             raise SourceError(
                 "The stream is empty: its producer may have failed. Nothing was uploaded.",
                 "If it is to be empty, allow it with --allow-empty.",
