@@ -13,8 +13,7 @@ import attrs
 
 from cavatica_upload.errors import reason_of
 
-READER_SECONDS = 10.0
-"""How long the reader of a named pipe may take to open it."""
+READER_SECONDS = 10.0  # how long the reader of a named pipe may take to open it
 
 
 def state_dir(given: str | os.PathLike[str] | None = None) -> Path:

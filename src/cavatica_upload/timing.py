@@ -39,8 +39,7 @@ class Timing:
         return uniform(0, min(self.longest_backoff, self.first_backoff * 2 ** min(failures - 1, 20)))
 
 
-CLOCK_GRAIN = 5.0
-"""Seconds by which two equal times of the platform may differ: it cuts them to whole seconds."""
+CLOCK_GRAIN = 5.0  # seconds by which two equal times of the platform may differ: it cuts them to whole seconds
 
 MOST_SECONDS = 100_000_000_000
 """Epoch seconds of the year 5138: a larger number is in milliseconds, microseconds or nanoseconds."""

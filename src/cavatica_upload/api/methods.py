@@ -42,8 +42,7 @@ from cavatica_upload.destination import Destination, destination_of
 from cavatica_upload.errors import CavaticaError, UnexpectedAnswer, UsageError
 from cavatica_upload.request import FileEdit
 
-PAGE = 100
-"""The most items of a page (docs.sevenbridges.com, List files)."""
+PAGE = 100  # the most items of a page (docs.sevenbridges.com, List files)
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -17,14 +17,11 @@ import attrs
 from cavatica_upload.errors import Interrupted, UsageError, is_number
 from cavatica_upload.timing import Timing, http_date
 
-WINDOW = 300.0
-"""Length of the usual window in seconds."""
+WINDOW = 300.0  # length of the usual window in seconds
 LONGEST_WINDOW = 600.0
 """The longest wait in seconds that one answer can cause; a reset further away is an error, and is ignored."""
-BLUR = 1
-"""Seconds by which two announcements of one reset may differ, if a server rounds the remaining time."""
-POLL = 5.0
-"""Seconds between two checks of a waiting thread for news from other threads."""
+BLUR = 1  # seconds by which two announcements of one reset may differ, if a server rounds the remaining time
+POLL = 5.0  # seconds between two checks of a waiting thread for news from other threads
 
 
 @attrs.frozen

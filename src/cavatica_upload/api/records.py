@@ -19,8 +19,7 @@ from cavatica_upload.plan import PartUrl as PartUrl
 
 SMALLEST_PAGE = 25
 """The fewest items of a page that is taken to be full: a server may limit pages to fewer items than requested."""
-MOST_PAGES = 1000
-"""A list of more pages is taken to be endless: this many pages use all the calls of a window."""
+MOST_PAGES = 1000  # a list of more pages is taken to be endless: this many pages use all the calls of a window
 
 Item = TypeVar("Item")
 

@@ -22,14 +22,11 @@ from cavatica_upload.http.exchange import not_followed
 from cavatica_upload.redact import scrub
 from cavatica_upload.timing import read_time
 
-SHOWN_CHARACTERS = 200
-"""The length of the start of a body that an error shows."""
+SHOWN_CHARACTERS = 200  # the length of the start of a body that an error shows
 MOST_SCRUBBED = 20 * SHOWN_CHARACTERS
 """The length of the start that is redacted before it is cut: redaction may shorten a URL or a secret."""
-MOST_DRIFTS = 100
-"""The number of differences that are reported; a server with more has another API altogether."""
-NOTHING: Any = object()
-"""The value of a body that holds no JSON."""
+MOST_DRIFTS = 100  # the number of differences that are reported; a server with more has another API altogether
+NOTHING: Any = object()  # the value of a body that holds no JSON
 
 
 @attrs.frozen(slots=False)

@@ -29,14 +29,11 @@ from cavatica_upload.timing import Timing
 
 TOKEN_HEADER = "X-SBG-Auth-Token"  # noqa: S105  (a name; docs.cavatica.org, The API)
 SECRET_HEADERS = (TOKEN_HEADER, "Authorization", "X-SBG-Session-Id")
-POLL = 0.2
-"""Seconds between two checks of an asynchronous wait for its cancellation."""
-SLACK = 2.0
-"""The time of a whole answer, as a multiple of the longest silence."""
+POLL = 0.2  # seconds between two checks of an asynchronous wait for its cancellation
+SLACK = 2.0  # the time of a whole answer, as a multiple of the longest silence
 AS_IT_CAME = "cavatica_upload.as_it_came"
 """The extension of a request whose answer is not adapted to the document, since it is read leniently."""
-ANSWER = "cavatica_upload.answer"
-"""The extension of a response that holds the answer as it came."""
+ANSWER = "cavatica_upload.answer"  # the extension of a response that holds the answer as it came
 
 logger = logging.getLogger(__name__)
 

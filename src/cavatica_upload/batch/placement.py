@@ -17,14 +17,10 @@ from cavatica_upload.request import FileEdit, Outcome, UploadRequest
 from cavatica_upload.sources import file_size
 from cavatica_upload.verification import ReceiptIndex, reason_to_skip
 
-PAGE = 100
-"""Names in a page of a list; one call lists a smaller folder completely."""
-FEW = 3
-"""Names that are requested one by one before a larger folder is listed."""
-MOST_LISTED = 10_000
-"""The most entries that are listed; in a still larger folder names are requested one by one."""
-FILES_PER_CALL = 100
-"""Files in one call that sets metadata; sevenbridges-python's DEFAULT_BULK_LIMIT."""
+PAGE = 100  # names in a page of a list; one call lists a smaller folder completely
+FEW = 3  # names that are requested one by one before a larger folder is listed
+MOST_LISTED = 10_000  # the most entries that are listed; in a still larger folder names are requested one by one
+FILES_PER_CALL = 100  # files in one call that sets metadata; sevenbridges-python's DEFAULT_BULK_LIMIT
 
 
 class Placement:

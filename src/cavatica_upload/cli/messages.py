@@ -40,8 +40,7 @@ MEANINGS: Mapping[Exit, str] = {
 _PERMANENT_STATUS = frozenset({400, 404, 405, 410, 411, 413, 414, 415, 501, 505})
 """Answers of storage or of a failing server that stay the same however often the command is run."""
 
-_NO_FOLDER = 5022
-"""docs.cavatica.org, API status codes: the parent is not a folder."""
+_NO_FOLDER = 5022  # docs.cavatica.org, API status codes: the parent is not a folder
 
 _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.Interrupted, Exit.INTERRUPTED),

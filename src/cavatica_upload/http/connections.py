@@ -24,8 +24,7 @@ from cavatica_upload.config import PORTS, is_loopback
 from cavatica_upload.errors import ConfigError
 
 LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
-SLICE = 64 << 10
-"""Bytes that are written between two checks of the deadline."""
+SLICE = 64 << 10  # bytes that are written between two checks of the deadline
 
 Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 

@@ -28,8 +28,7 @@ from cavatica_upload.storage import SentPart
 Result = TypeVar("Result")
 Row: TypeAlias = Sequence[object] | Mapping[str, object]
 
-BUSY_SECONDS = 3.0
-"""How long to wait for another process that uses the journal before the user is informed."""
+BUSY_SECONDS = 3.0  # how long to wait for another process that uses the journal before the user is informed
 BUSY_TRIES = 10  # of BUSY_SECONDS each
 SCHEMA_VERSION = 4
 _LATEST = 2.0**35  # epoch seconds; a later time is an error

@@ -28,8 +28,7 @@ from cavatica_upload.errors import UsageError
 VARIABLE = "CAVATICA_MD5"
 """The environment variable that chooses an implementation, `hashlib` or `lanes`; read when the first is needed."""
 
-BLOCK = 64
-"""Bytes in a block of MD5 (RFC 1321)."""
+BLOCK = 64  # bytes in a block of MD5 (RFC 1321)
 
 PATH = Path(__file__).with_name("liblanes.so")
 """Where the build puts the library, on every system; no Python module has this name."""
@@ -37,8 +36,7 @@ PATH = Path(__file__).with_name("liblanes.so")
 CHUNKS_TO_HASH = 3
 """If this many chunks of a digest wait, its thread hashes. By then the other digests have chunks, too. More would have
 to be smaller, as all share the memory, and each chunk costs switches of threads."""
-CHUNKS_TO_CONTINUE = 2
-"""A thread that sleeps continues when this many chunks of its digest are left."""
+CHUNKS_TO_CONTINUE = 2  # a thread that sleeps continues when this many chunks of its digest are left
 
 _START = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 
