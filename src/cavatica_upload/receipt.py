@@ -160,12 +160,8 @@ def _is_possible(field: "attrs.Attribute[Any]", value: object) -> bool:
 
 def composite(md5s: Iterable[str]) -> str:
     """Return the MD5 over the MD5s (hex) of the parts, a dash, and their number: what S3 calls the object's ETag."""
-    whole = md5(usedforsecurity=False)
-    count = 0
-    for part in md5s:
-        whole.update(bytes.fromhex(part))
-        count += 1
-    return f"{whole.hexdigest()}-{count}"
+    digests = [bytes.fromhex(part) for part in md5s]
+    return f"{md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
 def letters_of(name: str) -> str:

@@ -46,7 +46,6 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text."""
         return self._text
 
     def __repr__(self) -> str:
@@ -116,7 +115,6 @@ class Redacted(logging.Filter):
     """Rewrites log records: removes secrets, queries of URLs and values of secret headers. No record is dropped."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record and return True."""
         text = record.getMessage()
         safe = _HEADER.sub(r"\1\2***\2", _TARGET.sub(r"\1?…", redact(text)))
         if safe != text:

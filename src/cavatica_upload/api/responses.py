@@ -180,7 +180,6 @@ class Fields:
         return value if isinstance(value, list) else None
 
     def inner(self, key: str) -> "Fields":
-        """Return the fields of an object in this one."""
         return Fields(self.values.get(key))
 
     def headers(self, key: str) -> dict[str, str]:

@@ -134,7 +134,6 @@ class Calls:
         return httpx.Response(shown.status, headers=headers, stream=stream, extensions={ANSWER: answer})
 
     def report_wait(self, seconds: float) -> None:
-        """Report a wait for the rate limit."""
         self.on_event(RateLimitWait(seconds=seconds, reset=time.time() + seconds))
 
     def check_cancelled(self, call: CallAttempts) -> None:
@@ -174,7 +173,6 @@ class ApiTransport(httpx.BaseTransport):
                 raise Interrupted.while_waiting(f"another attempt at {call.operation.name}")
 
     def close(self) -> None:
-        """Close all connections."""
         self._connections.close()
 
     def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | CavaticaError:
@@ -225,7 +223,6 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
             await self._pause(calls.settle(call, result, cause), call)
 
     async def aclose(self) -> None:
-        """Close all connections."""
         await self._connections.aclose()
 
     async def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | CavaticaError:

@@ -143,7 +143,6 @@ def _call(words: list[str], output: Output) -> int:
 
 
 def _fail(error: BaseException, output: Output) -> Exit:
-    """Print an error, and return its exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
             with suppress(OSError):  # a full disk

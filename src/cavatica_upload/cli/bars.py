@@ -78,7 +78,6 @@ class Bars(Display):
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw all bars."""
         now = self.clock()
         with self.lock:
             table = self._table(now, options.max_width, min(MOST_BARS, max(1, console.height - 4)))
@@ -91,7 +90,6 @@ class Bars(Display):
             yield Text(visible(f"{trouble}. Trying again."), "yellow")
 
     def _table(self, now: float, width: int, most: int) -> Table:
-        """Return the rows of all bars."""
         meter = self.meter
         active = list(meter.active.items())
         labels = [visible(key) for key, _ in active[:most]]

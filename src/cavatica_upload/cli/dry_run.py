@@ -52,17 +52,14 @@ class PlannedFile:
 
     @property
     def sends(self) -> bool:
-        """Whether bytes would be sent."""
         return self.state not in ("there", "skip", "taken")
 
     @property
     def calls(self) -> int:
-        """The API calls it needs."""
         return calls_for(self.parts - self.resumed_parts) if self.sends else 0
 
     @property
     def target(self) -> str:
-        """The path on the platform."""
         return f"{self.request.target}/{self.request.name}"
 
     @property

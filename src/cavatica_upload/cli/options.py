@@ -36,7 +36,6 @@ class Size(click.ParamType[int]):
         self._a_second = a_second
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes."""
         end = r"(?:/s)?" if self._a_second else ""
         found = re.fullmatch(rf"([0-9]{{1,18}}(?:\.[0-9]+)?)\s*(?:([kmgt])i?)?b?{end}", value.strip().lower())
         size = int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " ")) if found else 0
@@ -55,7 +54,6 @@ class Span(click.ParamType[float]):
         self._unit = unit
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds."""
         found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([a-z]*)", value.strip().lower())
         seconds = _SECONDS.get(found[2] or self._unit) if found else None
         if not found or seconds is None:
@@ -77,7 +75,6 @@ class _Help(click.Command):
     """A command whose help page is written like its results: no error if the reader has ended."""
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """Return the option --help."""
         found = super().get_help_option(ctx)
         if found is not None:
             found.callback = _show_help
@@ -99,7 +96,6 @@ class Group(_Help, click.Group):
     """Commands in the order in which they were added."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
         return list(self.commands)
 
 
@@ -133,12 +129,10 @@ class Command(_Help):
 
 
 def option(*names: str, **more: Any) -> Callable[[_Function], _Function]:
-    """Declare an Option."""
     return click.option(*names, cls=Option, **more)
 
 
 def stop_option(**more: Any) -> Callable[[_Function], _Function]:
-    """Declare --stop-within."""
     return option(
         "--stop-within",
         type=Span("s"),

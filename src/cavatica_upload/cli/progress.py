@@ -193,7 +193,6 @@ class Display:
         self.lock = threading.Lock()  # of the meter: events come from several threads
 
     def __call__(self, event: Event) -> None:
-        """Count an event and show it."""
         with self.lock:
             self.meter.take(event, self.clock())
         self.show(event)
@@ -226,7 +225,6 @@ class Lines(Display):
     _wait_shown = _failures_shown = float("-inf")
 
     def show(self, event: Event) -> None:
-        """Print a line if an event is worth it."""
         now = self.clock()
         worth = worth_a_line(event, verbose=self.output.verbose)
         match event:
@@ -262,7 +260,6 @@ class JsonLines(Display):
     """Prints a JSON object for each event; for progress at most one a second for each file."""
 
     def show(self, event: Event) -> None:
-        """Print the object of an event."""
         if isinstance(event, events.BytesSent):
             self._show_progress(event.file, self.clock())
         elif not (isinstance(event, events.UploadSkipped) and event.receipt):  # already_there is printed instead

@@ -36,13 +36,11 @@ class Failure:
 
     @property
     def message(self) -> str:
-        """What happened, in one sentence."""
         message = message_of(self.error)
         return f"Uploaded as {self.file_id}, but without its metadata: {message}" if self.file_id else message
 
     @property
     def hint(self) -> str | None:
-        """What to do, in one sentence."""
         if self.file_id:
             return "Run the same command again: it sets the metadata, and sends no file twice."
         return hint_of(self.error)
@@ -91,7 +89,6 @@ class Tally:
 
     @property
     def code(self) -> Exit:
-        """The exit code of the run."""
         codes = [exit_of(failure.error) for failure in self.failures]
         return exit_of_run(self.finished, [*codes, Exit.INTERRUPTED] if self.interrupted else codes)
 

@@ -61,14 +61,12 @@ class UnfinishedUpload:
 
     @property
     def age_text(self) -> str:
-        """The age in words."""
         if self.age is not None:
             return f"{time_text(self.age)} old"
         return "age not known" if self.server else "not on the server"
 
     @property
     def name(self) -> str | None:
-        """The name that the file will have."""
         return (self.server and self.server.name) or (self.entry.name if self.entry else None)
 
     @property

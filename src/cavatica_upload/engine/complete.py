@@ -46,7 +46,6 @@ class StartAgain(Exception):
 
 
 def report_of(part: SentPart) -> PartReport:
-    """Return the report of a part to the API."""
     headers = HeaderMap()
     headers.additional_properties.update(part.headers)
     return PartReport(part_number=part.number, response=PartReportResponse(headers=headers))

@@ -42,7 +42,6 @@ class Stop:
         self.calls = _CallsBlocked(self)
 
     def request(self, *, at_once: bool = False) -> None:
-        """Request a stop."""
         self.at_once = self.at_once or at_once
         self.requested = True
 
@@ -118,7 +117,6 @@ class Context:
 
     @property
     def receipts(self) -> Path:
-        """The folder of the receipts."""
         return self.state / "receipts"
 
     @property

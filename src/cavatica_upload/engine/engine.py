@@ -201,7 +201,6 @@ class Engine:
         self._clock.start()
 
     def add(self, run: Run) -> None:
-        """Add a run."""
         run.start_at = time.monotonic() + self._context.timing.gathering
         with self._lock:
             self._runs.append(run)
@@ -216,7 +215,6 @@ class Engine:
         self._wake.set()
 
     def remove(self, run: Run) -> None:
-        """Remove a run."""
         with self._lock:
             self._runs.remove(run)
 

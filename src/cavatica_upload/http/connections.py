@@ -131,7 +131,6 @@ class Connections(httpx.BaseTransport):
         self._pools.to(httpx.URL(url))
 
     def close(self) -> None:
-        """Close all connections."""
         for pool in self._pools.all():
             pool.close()
 
@@ -147,7 +146,6 @@ class AsyncConnections(httpx.AsyncBaseTransport):
         return await self._pools.to(request.url).handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close all connections."""
         for pool in self._pools.all():
             await pool.aclose()
 

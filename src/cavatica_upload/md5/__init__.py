@@ -55,7 +55,6 @@ class Job(ctypes.Structure):
         self.blocks = len(data) // BLOCK
 
     def hexdigest(self) -> str:
-        """Return the state as hexadecimal digits."""
         return struct.pack("<4I", *self.state).hex()
 
 

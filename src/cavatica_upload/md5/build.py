@@ -37,7 +37,6 @@ class LanesHook(BuildHookInterface[BuilderConfig]):
             build_data["tag"] = f"py3-none-{_platform()}"
 
     def clean(self, versions: list[str]) -> None:  # noqa: ARG002 - the name is hatchling's
-        """Remove the library."""
         LIBRARY.unlink(missing_ok=True)
 
 

@@ -76,7 +76,6 @@ class LocalFile:
             offset += len(found)
 
     def look(self) -> Identity:
-        """Return what the open file is now."""
         return identity_from(self._absolute, os.fstat(self._fd))
 
     def _read(self, count: int, offset: int) -> bytes:

@@ -209,7 +209,6 @@ class Reading:
     cancelled: Callable[[], bool]
 
     def start(self) -> None:
-        """Start the thread."""
         threading.Thread(target=self._run, name="cavatica-reading", daemon=True).start()
 
     def stored(self, number: int) -> None:
