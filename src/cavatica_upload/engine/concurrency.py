@@ -57,6 +57,13 @@ class PartInFlight:
     measured: bool = False
 
 
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@attrs.define(eq=False, slots=False)
 class Concurrency:
     """The limit of parts in flight, from 1 to 32. The module says how it is found.
 
@@ -64,29 +71,19 @@ class Concurrency:
     this process on all processors.
     """
 
-    def __init__(
-        self,
-        fixed: int | None = None,
-        *,
-        quick_limit: int = QUICK_LIMIT,
-        timing: Timing | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        cpu: Callable[[], float] = time.process_time,
-        cores: int | None = None,
-    ) -> None:
-        if fixed is not None and fixed < 1:
+    fixed: int | None = None  # the pinned limit, None while it adapts
+    _quick_limit: int = attrs.field(default=QUICK_LIMIT, kw_only=True)
+    _timing: Timing = attrs.field(factory=Timing, kw_only=True)
+    _clock: Callable[[], float] = attrs.field(default=time.monotonic, kw_only=True)
+    _cpu: Callable[[], float] = attrs.field(default=time.process_time, kw_only=True)
+    _cores: int = attrs.field(factory=_usable_cores, kw_only=True)
+    limit: int = attrs.field(init=False)  # how many parts may be in flight now
+    rate: float | None = attrs.field(default=None, init=False)  # bytes per second of all parts, as last measured
+
+    def __attrs_post_init__(self) -> None:
+        if self.fixed is not None and self.fixed < 1:
             raise ValueError("at least one part must be in flight")
-        self.fixed = fixed
-        """The pinned limit, None while it adapts."""
-        self.limit = fixed or 1
-        """How many parts may be in flight now."""
-        self.rate: float | None = None
-        """Bytes per second of all parts together, as last measured."""
-        self._quick_limit = quick_limit
-        self._timing = timing or Timing()
-        self._clock = clock
-        self._cpu = cpu
-        self._cores = cores or _usable_cores()
+        self.limit = self.fixed or 1
         self._lock = threading.Lock()
         self._in_flight: set[PartInFlight] = set()
         self._part_size = 0  # bytes of the largest part that the limit was found with
@@ -197,9 +194,3 @@ class Concurrency:
                 part.warm_up_started, part.warm_up_bytes, part.measured = self._clock(), 0, False
         self._before_test = before_test
         self._start_measurement()
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

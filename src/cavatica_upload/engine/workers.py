@@ -141,6 +141,7 @@ class _Call:
         return send_part_on_worker, (self.task,)
 
 
+@attrs.define(eq=False, slots=False)
 class Workers:
     """An executor, the number of parts that it can send at a time, and whether it works.
 
@@ -148,18 +149,14 @@ class Workers:
     they are sent from this machine. `expected_rate` is that of all workers together, in bytes per second.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        notice: Callable[[str], None],
-        *,
-        patience: float,
-        expected_rate: float | None = None,
-    ) -> None:
-        self._executor = executor
-        self._notice = notice
-        self._patience = patience
-        self._expected_rate = expected_rate
+    _executor: Executor
+    _notice: Callable[[str], None]
+    _patience: float = attrs.field(kw_only=True)
+    _expected_rate: float | None = attrs.field(default=None, kw_only=True)
+    size: int | None = attrs.field(init=False)
+    """How many parts can be sent at the same time; None if the executor does not say."""
+
+    def __attrs_post_init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way = 0
         self._failures = 0  # in a row
@@ -170,11 +167,10 @@ class Workers:
         self._looking = threading.Lock()
         self._state = _ALL_WELL
         self._closed = threading.Event()
-        client = getattr(executor, "_client", None)
+        client = getattr(self._executor, "_client", None)
         self._dask: Any = client if hasattr(client, "nthreads") else None
-        sizes = (getattr(executor, name, None) for name in _SIZE_ATTRIBUTES)
+        sizes = (getattr(self._executor, name, None) for name in _SIZE_ATTRIBUTES)
         self.size = next((size for size in sizes if isinstance(size, int) and size > 0), None)
-        """How many parts can be sent at the same time; None if the executor does not say."""
 
     def watch(self) -> None:
         """Start to follow the number of workers of a Dask cluster."""
