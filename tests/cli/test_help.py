@@ -101,7 +101,7 @@ def test_ctrl_c_outside_an_upload_is_a_sentence(
     assert "Interrupted." in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("place", ["_unexpected", "_fail", "_write_trace", "close_log", "flush_output"])
+@pytest.mark.parametrize("place", ["_unexpected", "_fail", "_report", "close_log", "flush_output"])
 @pytest.mark.parametrize("first", [ZeroDivisionError, KeyboardInterrupt])
 def test_ctrl_c_while_a_command_ends(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: str, first: type[BaseException]

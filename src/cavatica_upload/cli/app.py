@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
@@ -190,20 +189,14 @@ def _unexpected(output: Output, error: BaseException) -> Exit:
 
 
 def _report(error: BaseException) -> tuple[str, str]:
-    """Write the trace of an unexpected exception, and return what happened and what to do."""
-    path, kind = _write_trace(error), type(error).__name__
-    text = f"Internal error ({kind}). Uploaded parts are kept; run the same command to resume."
-    return text, f"Please report it with the trace in {path}." if path else "The trace could not be written anywhere."
-
-
-def _write_trace(error: BaseException) -> Path | None:
-    """Write the traceback of an unexpected exception to a new file and return its path, None if that fails."""
+    """Write the traceback of an unexpected exception to a new file, and return what happened and what to do."""
     from cavatica_upload.disk import private_folder, state_dir
 
+    text = f"Internal error ({type(error).__name__}). Uploaded parts are kept; run the same command to resume."
     try:
         path = state_dir() / "traces" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
         private_folder(path.parent)
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
     except OSError:
-        return None
-    return path
+        return text, "The trace could not be written anywhere."
+    return text, f"Please report it with the trace in {path}."
