@@ -129,12 +129,8 @@ def normal_endpoint(text: str, *, allow_http: bool = False) -> str:
 
 def _is_host(text: str) -> bool:
     """Return whether a text is a name that can be looked up, or an address."""
-    if re.fullmatch(r"[A-Za-z0-9._-]+", text):
-        return True
-    try:
-        return ipaddress.ip_address(text).version == 6
-    except ValueError:
-        return False
+    address = address_of(text)
+    return re.fullmatch(r"[A-Za-z0-9._-]+", text) is not None or (address is not None and address.version == 6)
 
 
 def same_origin(one: str, other: str) -> bool:
@@ -152,11 +148,16 @@ def is_loopback(host: str) -> bool:
     host = host.strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    address = address_of(host)
+    return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an IP address, None if a text is none; a zone, as in fe80::1%eth0, belongs to version 6 only."""
     try:
-        address = ipaddress.ip_address(host)  # a zone, as in fe80::1%eth0, belongs to version 6 only
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+        return None
 
 
 def read_text(path: Path) -> str:

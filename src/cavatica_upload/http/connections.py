@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 import httpcore
 import httpx
 
-from cavatica_upload.config import PORTS, is_loopback
+from cavatica_upload.config import PORTS, address_of, is_loopback
 from cavatica_upload.errors import ConfigError
 
 LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
@@ -282,7 +282,7 @@ def shown(proxy: str) -> str:
 
 def _excepted(host: str, port: int | None) -> bool:
     """Return whether NO_PROXY has a host in a form that urllib does not know: `10.0.0.0/8`, `[::1]:80`, `*.name`."""
-    address = _address(host)
+    address = address_of(host.partition("%")[0])
     for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").replace(",", " ").split():
         name, bracket, after = entry.lower().partition("]")
         if name.startswith("*.") and host.lower().endswith(name[1:]):
@@ -292,13 +292,6 @@ def _excepted(host: str, port: int | None) -> bool:
             if address is not None and address in network and (not bracket or after in ("", f":{port}")):
                 return True
     return False
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
 
 
 @contextlib.contextmanager
