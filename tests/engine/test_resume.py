@@ -3,6 +3,7 @@ import sqlite3
 import threading
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -14,7 +15,7 @@ from cavatica_upload.engine import file_upload
 from cavatica_upload.errors import CavaticaError
 from cavatica_upload.events import Notice, PartSent, UploadStarted
 from cavatica_upload.journal.journal import Journal
-from cavatica_upload.sources.stream import Reading
+from cavatica_upload.sources import stream
 
 PARTS = 10
 
@@ -213,13 +214,13 @@ def test_completion_without_an_answer_is_found_while_a_digest_is_computed(
     rig.mock.faults.add(Fault("getUpload", "status", status=400, code=90000))
     with pytest.raises(CavaticaError):
         rig.upload(path, part_size=KIB, digest="sha256")
-    start = Reading.start
+    read = stream.read_whole
 
-    def start_after_a_check(reading: Reading) -> None:
-        reading.put(None)  # type: ignore[arg-type]  # as if a second had passed
-        start(reading)
+    def read_after_a_check(source: Any, part_size: int, digest: Any, put: Any, cancelled: Any) -> None:
+        put(None)  # as if a second had passed
+        read(source, part_size, digest, put, cancelled)
 
-    monkeypatch.setattr(Reading, "start", start_after_a_check)
+    monkeypatch.setattr(stream, "read_whole", read_after_a_check)
     rig.assert_whole(rig.upload(path, part_size=KIB, digest="sha256"), path)
     assert rig.calls["startUpload"] == 1
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import queue
+import threading
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ from cavatica_upload.request import Outcome, UploadRequest
 from cavatica_upload.storage import SentPart
 
 if TYPE_CHECKING:
-    from cavatica_upload.sources.stream import Reading, ReadingEnded
+    from cavatica_upload.sources.stream import ReadingEnded, Stream
 
 REPORT_SECONDS = 60.0
 CHECK_SECONDS = 1.0  # between checks of the age of reports and of the deadline of the file
@@ -163,7 +164,8 @@ class _OpenFile:
         self._checkpoints = Checkpoints(len(upload.unreported), self._began)
         self._happened: queue.SimpleQueue[Result | Part | ReadingEnded | None] = queue.SimpleQueue()
         self._parts = FileParts(upload, group, sender.send, self._happened.put)
-        self._reading: Reading | None = None  # until it has ended
+        self._stream: Stream | None = None
+        self._reading = False  # whether a thread reads the source from its first byte to its last
 
     def run(self) -> Receipt:
         """Send what is missing and complete, again if the server then says that it does not have some parts."""
@@ -207,16 +209,13 @@ class _OpenFile:
         """Read a stream, or a file whose digest is requested, from its first byte to its last."""
         upload = self._upload
         if upload.plan is None or upload.request.digest is not None:
-            from cavatica_upload.sources.stream import Reading
+            from cavatica_upload.sources.stream import Stream, read_whole
 
-            self._reading = Reading(
-                upload.source,
-                upload.part_size,
-                upload.request.digest,
-                self._happened.put,
-                lambda: not self._pool.wanted(self._parts),
-            )
-            self._reading.start()
+            self._stream = upload.source if isinstance(upload.source, Stream) else None
+            self._reading = True
+            put, wanted = self._happened.put, self._pool.wanted
+            arguments = upload.source, upload.part_size, upload.request.digest, put, lambda: not wanted(self._parts)
+            threading.Thread(target=read_whole, args=arguments, name="cavatica-reading", daemon=True).start()
 
     def _send(self, missing: list[Part]) -> None:
         """Send parts and return when storage has all. On an error, wait for the parts in flight, then raise it."""
@@ -225,7 +224,7 @@ class _OpenFile:
         under_way = len(missing)
         error: Exception | None = None
         dropped_at: float | None = None
-        while under_way or (self._reading is not None and error is None):
+        while under_way or (self._reading and error is None):
             try:
                 happened = self._happened.get(timeout=CHECK_SECONDS if error is None else context.timing.tick)
             except queue.Empty:
@@ -240,18 +239,18 @@ class _OpenFile:
                     under_way -= 1
                     self._upload.sent[happened.number] = happened
                     self._checkpoints.add(time.monotonic())
-                    if self._reading is not None:
-                        self._reading.stored(happened.number)
+                    if self._stream is not None:  # so that another part may be read
+                        self._stream.drop((happened.number - 1) * self._upload.part_size)
                 case Exception():
                     under_way -= 1
                     error = error or happened
                 case _:  # ReadingEnded
-                    self._reading = None
+                    self._reading = False
                     self._upload.digest = happened.digest
                     self._upload.size = self._upload.size or happened.size
                     error = error or happened.error
             error = error or self._reason_to_end()
-            if error is None and (under_way or self._reading is not None) and self._checkpoints.due(time.monotonic()):
+            if error is None and (under_way or self._reading) and self._checkpoints.due(time.monotonic()):
                 error = self._report()
             if error is None:
                 continue

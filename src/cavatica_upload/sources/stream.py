@@ -195,45 +195,32 @@ class ReadingEnded:
     error: Exception | None = None
 
 
-@attrs.define(eq=False)
-class Reading:
-    """Reads in its own thread. Calls `put` with each part of a stream, and with ReadingEnded at the end.
+def read_whole(
+    source: Source,
+    part_size: int,
+    digest: DigestName | None,
+    put: Callable[[Part | ReadingEnded], object],
+    cancelled: Callable[[], bool],
+) -> None:
+    """Read a source; call `put` with each part of a stream, and with ReadingEnded. `cancelled` is called often."""
+    try:
+        hasher = None if digest is None else hashlib.new(digest, usedforsecurity=False)
+        on_block: Callable[[bytes], object] = hasher.update if hasher is not None else lambda _block: None
+        if isinstance(source, Stream):
+            for part in source.parts(part_size, on_block, cancelled):
+                put(part)
+        else:
+            _read_file(source, on_block, cancelled)
+        computed = FileDigest(digest, hasher.hexdigest(), "computed") if digest and hasher else None
+        ended = ReadingEnded(source.size or 0, computed)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
+        ended = ReadingEnded(error=error)
+    put(ended)
 
-    `cancelled` is called often.
-    """
 
-    source: Source
-    part_size: int
-    digest: DigestName | None
-    put: Callable[[Part | ReadingEnded], object]
-    cancelled: Callable[[], bool]
-
-    def start(self) -> None:
-        threading.Thread(target=self._run, name="cavatica-reading", daemon=True).start()
-
-    def stored(self, number: int) -> None:
-        """Remove a part of a stream that storage has, so that another may be read."""
-        if isinstance(self.source, Stream):
-            self.source.drop((number - 1) * self.part_size)
-
-    def _run(self) -> None:
-        try:
-            hasher = None if self.digest is None else hashlib.new(self.digest, usedforsecurity=False)
-            on_block = hasher.update if hasher is not None else lambda _block: None
-            if isinstance(self.source, Stream):
-                for part in self.source.parts(self.part_size, on_block, self.cancelled):
-                    self.put(part)
-            else:
-                self._read_file(on_block)
-            digest = FileDigest(self.digest, hasher.hexdigest(), "computed") if self.digest and hasher else None
-            ended = ReadingEnded(self.source.size or 0, digest)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
-            ended = ReadingEnded(error=error)
-        self.put(ended)
-
-    def _read_file(self, on_block: Callable[[bytes], object]) -> None:
-        with DIGESTS:
-            for block in self.source.blocks(0, self.source.size or 0):
-                if self.cancelled():
-                    raise Interrupted.while_waiting("the digest of the file")
-                on_block(block)
+def _read_file(source: Source, on_block: Callable[[bytes], object], cancelled: Callable[[], bool]) -> None:
+    with DIGESTS:
+        for block in source.blocks(0, source.size or 0):
+            if cancelled():
+                raise Interrupted.while_waiting("the digest of the file")
+            on_block(block)
