@@ -148,7 +148,7 @@ class ApiTransport(httpx.BaseTransport):
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._connections = Connections()
-        self._connections.check(calls.endpoint)  # a proxy that cannot be used is reported before the first call
+        self._connections.to(httpx.URL(calls.endpoint))  # a proxy that cannot be used is reported before the first call
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Make a call with all its attempts; a request to another origin is passed on without the token."""

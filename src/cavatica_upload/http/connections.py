@@ -32,20 +32,21 @@ Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 # Pools
 
 
-class Pools(Generic[Pool]):
-    """Connection pools of one kind, one for each process, scheme and proxy, made when first needed.
+class _Pools(Generic[Pool]):
+    """Connection pools of a kind, one for each process, scheme and proxy, made when first needed.
 
     If a forked child used a connection of its parent, either could get the other's answers.
     """
 
-    def __init__(self, kind: type[Pool]) -> None:
-        self._kind: type[Pool] = kind
+    kind: type[Pool]
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_origin: dict[tuple[int, str, str, int | None], Pool] = {}
         self._by_route: dict[tuple[int, str, str | None], Pool] = {}
 
     def to(self, url: httpx.URL) -> Pool:
-        """Return the pool for a URL. Raises ConfigError if the proxy for it cannot be used."""
+        """Return the pool for a URL. Raises ConfigError if the proxy or the certificates for it cannot be used."""
         origin = os.getpid(), url.scheme, url.host, url.port
         with self._lock:
             pool = self._by_origin.get(origin)
@@ -56,11 +57,6 @@ class Pools(Generic[Pool]):
                 self._by_route[route] = self._by_origin[origin] = pool
             return pool
 
-    def all(self) -> list[Pool]:
-        """Return every pool, to be closed."""
-        with self._lock:
-            return list(self._by_route.values())
-
     def _make(self, scheme: str, proxy_url: str | None) -> Pool:
         with _proxy_errors(scheme):
             proxy = None
@@ -69,7 +65,7 @@ class Pools(Generic[Pool]):
                 proxy = httpx.Proxy(proxy_url, ssl_context=shared_ssl_context() if secure else None)
             # For http the context is not used; httpx would make one, which takes longer than an API call.
             context = shared_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            pool: Pool = self._kind(verify=context, limits=LIMITS, proxy=proxy)
+            pool: Pool = self.kind(verify=context, limits=LIMITS, proxy=proxy)
         if proxy is not None:
             _forget_failed_connections(pool._pool)  # noqa: SLF001  (as below)
         if isinstance(pool, httpx.HTTPTransport):
@@ -116,37 +112,31 @@ def _forget_failed_connections(pool: Any) -> None:
     pool.create_connection = create_connection
 
 
-class Connections(httpx.BaseTransport):
+class Connections(_Pools[httpx.HTTPTransport], httpx.BaseTransport):
     """Connections to any host, directly or through its proxy; no cookies, no redirects, no HTTP/2."""
 
-    def __init__(self) -> None:
-        self._pools = Pools(httpx.HTTPTransport)
+    kind = httpx.HTTPTransport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request once and return the answer, its body still to come; raises httpx's exceptions."""
-        return self._pools.to(request.url).handle_request(request)
-
-    def check(self, url: str) -> None:
-        """Raise ConfigError if the proxy or the certificates for a URL cannot be used."""
-        self._pools.to(httpx.URL(url))
+        return self.to(request.url).handle_request(request)
 
     def close(self) -> None:
-        for pool in self._pools.all():
+        for pool in list(self._by_route.values()):
             pool.close()
 
 
-class AsyncConnections(httpx.AsyncBaseTransport):
+class AsyncConnections(_Pools[httpx.AsyncHTTPTransport], httpx.AsyncBaseTransport):
     """The same for one event loop."""
 
-    def __init__(self) -> None:
-        self._pools = Pools(httpx.AsyncHTTPTransport)
+    kind = httpx.AsyncHTTPTransport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request once and return the answer, its body still to come; raises httpx's exceptions."""
-        return await self._pools.to(request.url).handle_async_request(request)
+        return await self.to(request.url).handle_async_request(request)
 
     async def aclose(self) -> None:
-        for pool in self._pools.all():
+        for pool in list(self._by_route.values()):
             await pool.aclose()
 
 
