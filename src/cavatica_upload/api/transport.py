@@ -142,20 +142,20 @@ class Calls:
             raise Interrupted.while_waiting(f"an answer to {call.operation.name}")
 
 
-class ApiTransport(httpx.BaseTransport):
+class ApiTransport(Connections):
     """The synchronous transport."""
 
     def __init__(self, calls: Calls) -> None:
+        super().__init__()
         self._calls = calls
-        self._connections = Connections()
-        self._connections.to(httpx.URL(calls.endpoint))  # a proxy that cannot be used is reported before the first call
+        self.to(httpx.URL(calls.endpoint))  # a proxy that cannot be used is reported before the first call
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Make a call with all its attempts; a request to another origin is passed on without the token."""
         calls = self._calls
         call = calls.begin(request)
         if call is None:
-            return self._connections.handle_request(calls.without_token(request))
+            return super().handle_request(calls.without_token(request))
         request.read()
         while True:
             self._take_call(call)
@@ -172,13 +172,10 @@ class ApiTransport(httpx.BaseTransport):
             if (calls.cancel or threading.Event()).wait(calls.settle(call, result, cause)):
                 raise Interrupted.while_waiting(f"another attempt at {call.operation.name}")
 
-    def close(self) -> None:
-        self._connections.close()
-
     def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | CavaticaError:
         (sent, seconds), body = self._calls.with_token(request, call), bytearray()
         with deadline(time.monotonic() + seconds):
-            response = self._connections.handle_request(sent)
+            response = super().handle_request(sent)
             with contextlib.closing(response):
                 for block in response.iter_raw():
                     body += block
@@ -194,19 +191,19 @@ class ApiTransport(httpx.BaseTransport):
             call.extend_deadline(time.monotonic() - began)
 
 
-class AsyncApiTransport(httpx.AsyncBaseTransport):
+class AsyncApiTransport(AsyncConnections):
     """The asynchronous transport; it polls the cancel event, which is one of threads."""
 
     def __init__(self, calls: Calls) -> None:
+        super().__init__()
         self._calls = calls
-        self._connections = AsyncConnections()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make a call with all its attempts; a request to another origin is passed on without the token."""
         calls = self._calls
         call = calls.begin(request)
         if call is None:
-            return await self._connections.handle_async_request(calls.without_token(request))
+            return await super().handle_async_request(calls.without_token(request))
         await request.aread()
         while True:
             await self._take_call(call)
@@ -222,14 +219,11 @@ class AsyncApiTransport(httpx.AsyncBaseTransport):
                 return calls.response(request, result)
             await self._pause(calls.settle(call, result, cause), call)
 
-    async def aclose(self) -> None:
-        await self._connections.aclose()
-
     async def _attempt(self, request: httpx.Request, call: CallAttempts) -> Answer | Retry | CavaticaError:
         (sent, seconds), body = self._calls.with_token(request, call), bytearray()
         try:
             async with asyncio.timeout(None if seconds == float("inf") else seconds):
-                response = await self._connections.handle_async_request(sent)
+                response = await super().handle_async_request(sent)
                 async with contextlib.aclosing(response):
                     async for block in response.aiter_raw():
                         body += block
