@@ -47,7 +47,7 @@ class Entry:
 
     def row(self) -> dict[str, object]:
         """Return the values of its row, by field."""
-        texts = {"destination": target_text(self.destination), "identity": identity_text(self.identity)}
+        texts = {"destination": target_text(self.destination), "identity": json.dumps(attrs.asdict(self.identity))}
         return attrs.asdict(self, recurse=False) | texts
 
     @classmethod
@@ -66,11 +66,6 @@ class Entry:
         values["identity"] = checked(Identity, json.loads(values["identity"]))
         values["abandoned"] = bool(values["abandoned"])
         return cls(**values)
-
-
-def identity_text(identity: Identity) -> str:
-    """Return an identity as it is stored in a row."""
-    return json.dumps(attrs.asdict(identity))
 
 
 def target_text(destination: Destination) -> str:
