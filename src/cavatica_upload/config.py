@@ -46,12 +46,10 @@ PORTS = {"http": 80, "https": 443}
 class Settings:
     """An endpoint, the token for it, and a description of where both were found. Cannot be pickled or copied."""
 
-    endpoint: str
-    """Base URL with the version and without a slash at the end: `https://cavatica-api.sbgenomics.com/v2`."""
+    endpoint: str  # base URL with the version and without a slash at the end: `https://cavatica-api.sbgenomics.com/v2`
     token: str = attrs.field(repr=False)
     source: str = "the arguments"
-    notices: tuple[str, ...] = ()
-    """Warnings for the user, for example that others can read the token."""
+    notices: tuple[str, ...] = ()  # warnings for the user, for example that others can read the token
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("settings hold a token and are not copied or pickled: find them again where they are needed")

@@ -40,8 +40,7 @@ SLOW = {"completeUpload"}
 COMPARED_ITEMS = 100
 """The number of items of a list that are compared with their shape; later items rarely differ in a new way."""
 
-Shape = Mapping[str, Any]
-"""A piece of JSON Schema."""
+Shape = Mapping[str, Any]  # a piece of JSON Schema
 
 
 @attrs.frozen

@@ -28,15 +28,11 @@ POLL = 5.0  # seconds between two checks of a waiting thread for news from other
 class Reading:
     """What the headers of an answer say about waiting; None for what is missing or cannot be true."""
 
-    limit: int | None = None
-    """Calls in a window; 0 or less if they are unlimited (the platform sends -1)."""
+    limit: int | None = None  # calls in a window; 0 or less if they are unlimited (the platform sends -1)
     remaining: int | None = None
-    reset: int | None = None
-    """The end of the window in epoch seconds of the server's clock; it identifies the window."""
-    resets_in: float | None = None
-    """Seconds from the answer to the end of the window."""
-    retry_after: float | None = None
-    """Seconds of Retry-After, in either of its forms."""
+    reset: int | None = None  # the end of the window in epoch seconds of the server's clock; it identifies the window
+    resets_in: float | None = None  # seconds from the answer to the end of the window
+    retry_after: float | None = None  # seconds of Retry-After, in either of its forms
 
     @property
     def is_spent(self) -> bool:
@@ -100,8 +96,7 @@ class RateLimiter:
         self._over = False  # whether the window is over by our clock, and the reset of the next is not known yet
         self._ends = 0.0  # when the window is certainly over, by our clock
         self._blocked_until = 0.0  # because of a 429
-        self.refusals = 0
-        """How often calls had to wait because of a 429 since one was answered otherwise."""
+        self.refusals = 0  # how often calls had to wait because of a 429 since one was answered otherwise
         self._announced = 0.0  # the end of the wait that was reported last
 
     @property

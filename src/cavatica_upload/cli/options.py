@@ -23,8 +23,7 @@ _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400
 
 PATH = click.Path(readable=False)
 """A path, which shells complete. Whether it can be read is seen when it is read, with a sentence of ours."""
-FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
-"""A path of a file."""
+FILE = click.Path(path_type=Path, dir_okay=False, readable=False)  # a path of a file
 
 
 class Size(click.ParamType[int]):

@@ -21,8 +21,7 @@ from cavatica_upload.storage import SentPart
 HELD_AHEAD = 8  # the most parts that have a URL and wait to be sent
 MOST_THREADS = 64  # unless the limit needs more
 
-Result = SentPart | Exception
-"""A part that storage has, or the error; Interrupted if the part was no longer wanted."""
+Result = SentPart | Exception  # a part that storage has, or the error; Interrupted if the part was no longer wanted
 
 
 @attrs.define(eq=False)
@@ -54,8 +53,7 @@ class PartPool:
 
     def __init__(self, context: Context, concurrency: Concurrency) -> None:
         self.concurrency = concurrency
-        self.pausing = 0
-        """Parts that failed and wait for the next attempt."""
+        self.pausing = 0  # parts that failed and wait for the next attempt
         self._adapts = concurrency.fixed is None
         self._stop = context.stop
         self._lock = threading.Lock()

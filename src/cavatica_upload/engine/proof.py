@@ -35,12 +35,10 @@ from cavatica_upload.verification import compare
 READ_WHOLE = GIB  # up to this size a file is read back whole; of a larger one the first and the last part
 READ_SECONDS = 600.0  # the most for reading a file back
 
-File = CompletedFile | FileDetails
-"""The file as the server describes it; None stands for what it did not say."""
+File = CompletedFile | FileDetails  # the file as the server describes it; None stands for what it did not say
 
 
-Reported = Mapping[int, Mapping[str, str]]
-"""The headers of the parts that the server knows, by number."""
+Reported = Mapping[int, Mapping[str, str]]  # the headers of the parts that the server knows, by number
 
 
 # The parts on the server

@@ -73,8 +73,7 @@ class Library:
         self._advance.restype = None
         library.md5_lanes.argtypes = ()
         library.md5_lanes.restype = ctypes.c_size_t
-        self.lanes: int = library.md5_lanes()
-        """How many MD5s this machine computes side by side."""
+        self.lanes: int = library.md5_lanes()  # how many MD5s this machine computes side by side
 
     def advance(self, jobs: list[Job], lanes: int = 0) -> None:
         """Hash all blocks of all jobs, `lanes` side by side (0: the fastest number), without the lock of Python."""
