@@ -27,18 +27,15 @@ def decoded(encodings: str, raw: bytes) -> bytes | None:
     for name in reversed(encodings.lower().replace(" ", "").split(",")):
         if name in ("gzip", "x-gzip", "deflate") and raw:
             window = 31 if name != "deflate" else 15 if raw[0] & 15 == 8 else -15  # deflate: with a header or without
-            whole, inflater = bytearray(), zlib.decompressobj(window)
+            inflater = zlib.decompressobj(window)
             try:
-                while block := inflater.decompress(raw, 1 << 20):
-                    whole += block
-                    raw = inflater.unconsumed_tail
-                    if len(whole) > LARGEST:
-                        return None
+                raw = inflater.decompress(raw, LARGEST + 1)
             except zlib.error as error:
                 raise httpx.DecodingError(str(error)) from error
+            if len(raw) > LARGEST:
+                return None
             if not inflater.eof:
                 raise httpx.DecodingError("it ends too early")
-            raw = bytes(whole)
         elif name not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise httpx.DecodingError("its encoding was not requested")
     return raw
