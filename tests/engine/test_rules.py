@@ -71,6 +71,7 @@ def test_report_is_due_after_a_minute() -> None:
         (StorageError("reset"), ATTEMPTS),
         (PartRefused("slow down", status=503), ATTEMPTS),
         (PartRefused("too many", status=429), ATTEMPTS),
+        (PartRefused("too slow", status=400, code="RequestTimeout"), ATTEMPTS),
         (ServerError("api", status=500), 1),  # a call of the API was tried several times already
         (ConnectionFailed("no network"), 1),
         (PartNotReserved("reserve", status=409, code=8008), 1),

@@ -196,8 +196,8 @@ class PartAttempts:
 
     - A refused URL (403, or 400 that names expiry) is replaced; the first time does not count as a failure.
     - A wrong answer (damaged bytes, a missing header, another refusal) allows four attempts.
-    - Trouble of storage (408, 429, 5xx), a timeout or a broken connection allows at least eight attempts, and retries
-      for `retry_for` seconds after the first failure.
+    - Trouble of storage (408, 429, 5xx, S3's RequestTimeout), a timeout or a broken connection allows at least eight
+      attempts, and retries for `retry_for` seconds after the first failure.
     - API calls, which the transport has retried already, are retried for `retry_for` seconds; a 429 of the API always.
     - A failed worker does not count. After three, the part is sent from this machine.
 
@@ -245,7 +245,9 @@ class PartAttempts:
 
 def needs_new_url(error: Exception) -> bool:
     """Whether storage refused the URL of a part, or the request made with it."""
-    return isinstance(error, PartRefused) and error.status < 500 and error.status not in (408, 429)
+    if not isinstance(error, PartRefused) or error.code == "RequestTimeout":  # S3's 400: the connection was too slow
+        return False
+    return error.status < 500 and error.status not in (408, 429)
 
 
 def _is_temporary(error: Exception) -> bool:
