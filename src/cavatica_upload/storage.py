@@ -274,6 +274,8 @@ def _check_status(answer: httpx.Response, content: bytes, target: PartUrl, part:
         reason, hint = reason or not_followed(answer.headers["Location"]), CHECK_ANSWERER
     elif status == 413 or word == "EntityTooLarge":
         hint = SMALLER_PARTS[0].upper() + SMALLER_PARTS[1:]
+    elif word == "NoSuchUpload":
+        hint = "Storage no longer has the upload: abort it (cavatica uploads abort) and start it again."
     sentence += f": {reason.rstrip('.')}." if reason else "."
     expired = status == 403 or (status == 400 and (word == "ExpiredToken" or "expired" in reason.lower()))
     if expired:

@@ -45,6 +45,13 @@ class StartAgain(Exception):
         self.error = error
 
 
+def start_again(context: Context, upload: OpenUpload, error: CavaticaError, notice: str) -> StartAgain:
+    """Abort an upload that cannot be completed, say why, and return the exception to raise."""
+    context.notice(upload.key, notice)
+    context.abort(upload.key, upload.entry)
+    return StartAgain(error)
+
+
 def report_of(part: SentPart) -> PartReport:
     headers = HeaderMap()
     headers.additional_properties.update(part.headers)
@@ -226,9 +233,7 @@ class _Completion:
                 f"The server does not complete upload {self._entry.upload_id} with the parts of {self._upload.key}.",
                 "Give the file whose upload was started, or abort that upload and start again.",
             ) from error
-        self._say(notice)
-        self._context.abort(self._upload.key, self._entry)
-        return StartAgain(error)
+        return start_again(self._context, self._upload, error, notice)
 
     def _say(self, text: str) -> None:
         self._context.notice(self._upload.key, text)

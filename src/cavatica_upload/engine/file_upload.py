@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from cavatica_upload.engine.complete import StartAgain, complete_upload, report_of
+from cavatica_upload.engine.complete import StartAgain, complete_upload, report_of, start_again
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.engine.open import OpenUpload, open_upload
 from cavatica_upload.engine.parts import FileParts, Result
@@ -21,6 +21,7 @@ from cavatica_upload.errors import (
     FileChanged,
     IntegrityError,
     Interrupted,
+    PartRefused,
     SizeMismatch,
     SourceError,
     StorageError,
@@ -260,6 +261,10 @@ class _OpenFile:
                 if context.stop.abandoning.is_set() or time.monotonic() - dropped_at >= context.timing.dropping:
                     break
         if error is not None:
+            again = self._upload.can_reread and self._upload.request.resume_id is None
+            if again and isinstance(error, PartRefused) and error.code == "NoSuchUpload":
+                notice = "Storage no longer has the unfinished upload. It is aborted, and a new one starts."
+                raise start_again(context, self._upload, error, notice) from error
             raise error
 
     def _reason_to_end(self) -> Exception | None:
