@@ -16,6 +16,7 @@ from cavatica_upload.errors import CavaticaError
 from cavatica_upload.events import Notice, PartSent, UploadStarted
 from cavatica_upload.journal.journal import Journal
 from cavatica_upload.sources import stream
+from tests.cli.drifting_proxy import Drift, DriftingProxy, in_json
 
 PARTS = 10
 
@@ -190,6 +191,22 @@ def test_server_overrules_the_journal(rig: Rig, half: Path) -> None:
     rig.assert_whole(rig.upload(half, part_size=KIB), half)
     assert rig.mock.bytes_received == before + 6 * KIB
     assert "Server and journal have different ETags for 1 part" in notices(rig)
+
+
+@pytest.mark.parametrize("response", [None, {}, {"headers": None}, {"headers": {"ETag": ""}}])
+def test_parts_that_are_listed_without_their_etags_are_kept(
+    rig: Rig, proxy: DriftingProxy, half: Path, response: dict[str, Any] | None
+) -> None:
+    """If the server lists parts without their ETags, nothing is sent twice, even if a completion is refused."""
+
+    def without_etags(upload: dict[str, Any]) -> dict[str, Any]:
+        return {**upload, "parts": [{**part, "response": response} for part in upload.get("parts", ())]}
+
+    proxy.drift = Drift("GET", "/upload/multipart/{id}", in_json(without_etags))
+    rig.mock.faults.add(Fault("completeUpload", "status", status=409, code=8007))
+    before = rig.mock.bytes_received
+    rig.assert_whole(rig.upload(half, part_size=KIB), half)
+    assert rig.mock.bytes_received == before + 5 * KIB
 
 
 def test_completion_without_an_answer_is_found(rig: Rig) -> None:

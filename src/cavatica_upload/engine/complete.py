@@ -204,7 +204,7 @@ class _Completion:
         sent = self._upload.sent
         listed = self._context.open_upload(self._entry.upload_id, list_parts=True).parts
         theirs = {part.part_number: etag_in(part.headers) for part in listed or ()}
-        wrong = [n for n, part in sent.items() if n in theirs and not same_etag(part.etag, theirs[n])]
+        wrong = [n for n, part in sent.items() if theirs.get(n) and not same_etag(part.etag, theirs[n])]
         missing = [n for n in sent if n not in theirs]
         if self._refusals <= REFUSALS and not set(theirs) - set(sent):
             if wrong and self._may_send_again:

@@ -18,7 +18,7 @@ from cavatica_upload.receipt import FileDigest
 from cavatica_upload.request import UploadRequest, known_md5
 from cavatica_upload.sources import open_source
 from cavatica_upload.sources.local import Source
-from cavatica_upload.storage import SentPart
+from cavatica_upload.storage import SentPart, etag_in
 from cavatica_upload.timing import now_utc
 
 
@@ -215,8 +215,8 @@ class _Opening(Start):
             raise self._other_file(entry, entry.identity.difference(identity))
         plan = plan_for_answer(identity.size, entry.part_size)
         journalled = self.context.journal.parts(entry)
-        reported = {part.part_number: part.headers for part in upload.parts or ()}
-        more = any(number > plan.count for number in reported)
+        reported = {part.part_number: part.headers for part in upload.parts or () if etag_in(part.headers)}
+        more = any(part.part_number > plan.count for part in upload.parts or ())
         if more and entry.key:
             raise _Unusable("The server has parts of the unfinished upload that this file does not have.")
         unchanged = entry.identity.same_as(identity)

@@ -38,7 +38,7 @@ READ_SECONDS = 600.0  # the most for reading a file back
 File = CompletedFile | FileDetails  # the file as the server describes it; None stands for what it did not say
 
 
-Reported = Mapping[int, Mapping[str, str]]  # the headers of the parts that the server knows, by number
+Reported = Mapping[int, Mapping[str, str]]  # the headers of the parts that the server lists with their ETags, by number
 
 
 # The parts on the server
@@ -130,7 +130,7 @@ def _sentences(differing: int, doubtful: int, identical: int, unknown: int) -> I
         yield f"Compared {count_text(doubtful, 'part')} on the server with the file: {identical:,} identical."
     if unknown:
         were = plural(unknown, "was", "were")
-        yield f"The server does not know {count_text(unknown, 'part')} that {were} reported before; reporting again."
+        yield f"The server does not list {count_text(unknown, 'part')} that {were} reported before; reporting again."
 
 
 # The file on disk
