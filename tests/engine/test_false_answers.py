@@ -1,5 +1,6 @@
 """Answers that say what did not happen: the file arrives, or the same command finds it later."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import md5
@@ -14,6 +15,7 @@ from engine_rig import KIB, Rig
 from cavatica_mock import Fault
 from cavatica_upload import UploadGone
 from cavatica_upload.errors import ApiError
+from cavatica_upload.http import connections
 from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources import open_source
 from cavatica_upload.storage import Storage
@@ -151,14 +153,21 @@ class _Server(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(**answer: Any) -> Iterator[str]:
+def serving(tls: ssl.SSLContext | None = None, **answer: Any) -> Iterator[str]:
     """A server of its own, which always answers the same."""
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (_Server,), answer)) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
         thread.join()
+
+
+def download_at(url: str) -> Drift:
+    """Downloads lead to another server."""
+    return Drift("GET", "/files/{id}/download_info", in_json(lambda info: {**info, "url": url}))
 
 
 @pytest.mark.parametrize("form", ['W/"{}"', ' w/ "{}" ', '"{}"', "{}"])
@@ -185,16 +194,51 @@ def test_etag_that_a_proxy_changed(tmp_path: Path, form: str, times: int) -> Non
         {"status": 206, "body": bytes(KIB), "headers_sent": (("Content-Range", "bytes 7-1030/3072"),)},
         {"status": 200, "body": bytes(SIZE), "headers_sent": (("Content-Encoding", "gzip"),)},
         {"status": 206, "body": bytes(KIB)},
+        {"status": 206, "body": bytes(99), "headers_sent": (("Content-Range", "bytes 0-98/3072"),)},
     ],
 )
 def test_download_of_other_bytes_proves_nothing(rig: Rig, proxy: DriftingProxy, answer: dict[str, Any]) -> None:
-    """If other bytes are sent than were requested, the file is not called somebody else's."""
+    """If other or fewer bytes are sent than were requested, the file is not called somebody else's."""
     path = rig.file(SIZE)
     proxy.lost = Drift(*COMPLETE, lambda _: None)
     with serving(**answer) as url:
-        proxy.drift = Drift("GET", "/files/{id}/download_info", in_json(lambda info: {**info, "url": url}))
+        proxy.drift = download_at(url)
         with pytest.raises(UploadGone, match="cannot be proved"):
             rig.upload(path, part_size=KIB)
     proxy.drift = None
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.mock.bytes_received == SIZE
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_download_that_is_redirected(rig: Rig, proxy: DriftingProxy, status: int) -> None:
+    """After a lost completion the file is read back over redirects, too."""
+    path = rig.file(SIZE)
+    proxy.lost = Drift(*COMPLETE, lambda _: None)
+    content = path.read_bytes()
+    with (
+        serving(body=content) as there,
+        serving(status=status, headers_sent=(("Location", f"{there}file"),)) as url,
+    ):
+        proxy.drift = download_at(url)
+        rig.assert_whole(rig.upload(path, part_size=SIZE), path)
+
+
+def test_download_is_not_redirected_out_of_tls(
+    rig: Rig, proxy: DriftingProxy, server_tls: ssl.SSLContext, authority_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redirect from https to http is not followed: others could read the file."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority_file))
+    connections.shared_ssl_context.cache_clear()
+    path = rig.file(SIZE)
+    proxy.lost = Drift(*COMPLETE, lambda _: None)
+    try:
+        with (
+            serving(body=path.read_bytes()) as plain,
+            serving(server_tls, status=302, headers_sent=(("Location", plain),)) as url,
+        ):
+            proxy.drift = download_at(url)
+            with pytest.raises(UploadGone, match="cannot be proved"):
+                rig.upload(path, part_size=SIZE)
+    finally:
+        connections.shared_ssl_context.cache_clear()

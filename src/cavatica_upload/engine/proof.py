@@ -303,13 +303,20 @@ def _has_same_bytes(context: Context, file: FileDetails, source: Source, parts: 
         return None
     whole = file.size is not None and file.size <= READ_WHOLE
     numbers = sorted(parts) if whole else sorted({min(parts), max(parts)})
-    client = httpx.Client(transport=Connections(), timeout=60.0, follow_redirects=False)
     try:
         url = context.api.get_download_url(file.id)
+        client = httpx.Client(transport=Connections(), timeout=60.0, follow_redirects=True)
+        client.event_hooks["request"].append(lambda request: _check_encrypted(request.url, httpx.URL(url)))
         with client, deadline(time.monotonic() + READ_SECONDS):
             return all(_has_part(client, url, source, parts, number) for number in numbers if parts[number].size)
     except (CavaticaError, httpx.HTTPError, httpx.InvalidURL, LookupError):
         return None
+
+
+def _check_encrypted(url: httpx.URL, first: httpx.URL) -> None:
+    """Raise LookupError for a redirect out of TLS: others could read the file."""
+    if url.scheme not in ("https", first.scheme):
+        raise LookupError(url.scheme)
 
 
 def _has_part(client: httpx.Client, url: str, source: Source, parts: Mapping[int, SentPart], number: int) -> bool:
@@ -319,19 +326,18 @@ def _has_part(client: httpx.Client, url: str, source: Source, parts: Mapping[int
     headers = {"Range": f"bytes={offset}-{offset + part.size - 1}", "Accept-Encoding": "identity"}
     with client.stream("GET", url, headers=headers) as answer:
         begins = answer.headers.get("Content-Range", "").lower().partition("-")[0].removeprefix("bytes").strip()
-        if answer.status_code == 200:
-            begins = "0"
-        if answer.status_code not in (200, 206) or begins != str(offset) or "Content-Encoding" in answer.headers:
+        place = {200: "0", 206: begins}.get(answer.status_code)
+        if place != str(offset) or "Content-Encoding" in answer.headers:
             raise LookupError(answer.status_code)  # not these bytes, which says nothing about the file
         return _md5(answer.iter_raw(), part.size) == expected
 
 
 def _md5(blocks: Iterable[bytes], size: int) -> str:
-    """Return the MD5 of the first `size` bytes."""
+    """Return the MD5 of the first `size` bytes; raises LookupError if there are fewer."""
     digest = new_digest()
     for block in blocks:
         digest.update(block[:size])
         size -= len(block)
         if size <= 0:
-            break
-    return digest.hexdigest()
+            return digest.hexdigest()
+    raise LookupError(size)
