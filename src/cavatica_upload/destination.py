@@ -1,6 +1,7 @@
 """Where files go: a project or a folder, and a path of folders below it. Which names and metadata are possible."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -50,6 +51,11 @@ class Destination:
 
     def __str__(self) -> str:
         return self.project if self.project is not None else f"folder {self.parent}"
+
+
+def nfc(name: str | None) -> str | None:
+    """Return a name in the form in which names are compared: a platform may return the é of a Mac in another form."""
+    return None if name is None else unicodedata.normalize("NFC", name)
 
 
 def destination_of(value: Destination | str) -> Destination:

@@ -1,6 +1,8 @@
 """Answers that say what did not happen: the file arrives, or the same command finds it later."""
 
+import json
 import ssl
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import md5
@@ -10,10 +12,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from engine_rig import KIB, Rig
+from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
-from cavatica_upload import UploadGone
+from cavatica_upload import StorageError, UploadGone
 from cavatica_upload.errors import ApiError
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part, PartUrl
@@ -26,6 +28,7 @@ START = ("POST", "/upload/multipart")
 LIST = ("GET", "/upload/multipart")
 FILES = ("GET", "/files")
 SIZE = 3 * KIB
+DECOMPOSED = "e\u0301chantillon.bam"
 
 
 def once(change: Callable[[Reply], None]) -> Callable[[Reply], None]:
@@ -93,6 +96,47 @@ def test_listed_upload_that_is_gone_is_not_the_lost_start(rig: Rig, proxy: Drift
     proxy.drift = Drift(*LIST, in_json(with_ended))
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.calls["startUpload"] == 1
+
+
+def composed(answer: Any) -> Any:
+    """Return JSON whose texts are in the composed form of Unicode: é is one character."""
+    return json.loads(unicodedata.normalize("NFC", json.dumps(answer, ensure_ascii=False)))
+
+
+@pytest.mark.parametrize(("lost", "shown"), [(COMPLETE, FILES), (START, LIST)])
+def test_lost_answer_if_names_come_back_in_another_form(
+    rig: Rig, proxy: DriftingProxy, lost: tuple[str, str], shown: tuple[str, str]
+) -> None:
+    """A name in the decomposed form of a Mac is found after a lost answer, even if the platform composes it."""
+    path = rig.file(SIZE, DECOMPOSED)
+    proxy.lost = Drift(*lost, lambda _: None)
+    proxy.drift = Drift(*shown, in_json(composed))
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["startUpload"] == 1
+    assert rig.mock.uploads() == []
+
+
+def test_named_upload_if_names_come_back_in_another_form(rig: Rig, proxy: DriftingProxy, tmp_path: Path) -> None:
+    """An upload is resumed by its ID without the journal, even if the platform composes the name of a Mac's file."""
+    path = rig.file(SIZE, DECOMPOSED)
+    rig.mock.faults.add(Fault("putPart", "status", status=400, part=2, times=None))
+    with pytest.raises(StorageError):
+        rig.upload(path, part_size=KIB)
+    rig.mock.faults.clear()
+    (unfinished,) = rig.mock.uploads()
+    proxy.drift = Drift("GET", "/upload/multipart/{id}", in_json(composed))
+    elsewhere = {"state_dir": tmp_path / "elsewhere"}
+    rig.assert_whole(rig.upload(path, resume_id=unfinished["upload_id"], uploader=elsewhere), path)
+
+
+def test_folder_if_names_come_back_in_another_form(rig: Rig, proxy: DriftingProxy) -> None:
+    """A folder with a Mac's name is found again and made once, even if the platform composes the name."""
+    proxy.drift = Drift(*FILES, in_json(composed))
+    for name in ("a.bam", "b.bam"):
+        path = rig.file(KIB, name)
+        with rig.uploader() as uploader:
+            rig.assert_whole(uploader.upload(path, f"{PROJECT}/re\u0301sultats"), path)
+    assert rig.calls["createFolder"] == 1
 
 
 @pytest.mark.parametrize("code", [0, 1000, 8000])

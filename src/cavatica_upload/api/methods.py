@@ -38,7 +38,7 @@ from cavatica_client.types import UNSET
 from cavatica_upload.api import records
 from cavatica_upload.api.responses import Answer, Drifts
 from cavatica_upload.api.transport import ANSWER, AS_IT_CAME
-from cavatica_upload.destination import Destination, destination_of
+from cavatica_upload.destination import Destination, destination_of, nfc
 from cavatica_upload.errors import CavaticaError, UnexpectedAnswer, UsageError
 from cavatica_upload.request import FileEdit
 
@@ -187,7 +187,7 @@ class AsyncApi:
     async def find_file(self, destination: Destination | str, name: str) -> records.FileDetails | None:
         """Return the file or folder of exactly this name at a destination, None if there is none."""
         async for file in self.list_files(destination, name):
-            if file.name == name:
+            if nfc(file.name) == nfc(name):
                 return file
         return None
 

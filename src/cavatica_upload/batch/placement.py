@@ -9,7 +9,7 @@ import attrs
 
 from cavatica_upload.api import Api
 from cavatica_upload.api.records import FileDetails
-from cavatica_upload.destination import Destination, Target
+from cavatica_upload.destination import Destination, Target, nfc
 from cavatica_upload.errors import ApiError, CavaticaError, NameTaken, NotFound, UsageError
 from cavatica_upload.events import Event, Notice, UploadFailed, UploadSkipped
 from cavatica_upload.receipt import Receipt
@@ -200,7 +200,7 @@ class Folder:
         self.destination = destination
         self._api = api
         self._complete = complete
-        self._entries: dict[str, FileDetails] = {}
+        self._entries: dict[str | None, FileDetails] = {}
         self._ids: set[str] = set()
         self._listed = 0
         self._requests = 0
@@ -209,8 +209,8 @@ class Folder:
         """Return the file or folder that has this name in it, None if there is none."""
         self._requests += 1
         self._list(PAGE - 1 if self._requests <= FEW else MOST_LISTED)
-        if name in self._entries or self._complete:
-            return self._entries.get(name)
+        if nfc(name) in self._entries or self._complete:
+            return self._entries.get(nfc(name))
         return self._api.find_file(self.destination, name)
 
     def holds(self, file_id: str) -> bool:
@@ -232,7 +232,7 @@ class Folder:
             return
         entries = list(islice(self._api.list_files(self.destination), most + 1))
         self._listed = most
-        self._entries = {entry.name: entry for entry in entries if entry.name}
+        self._entries = {nfc(entry.name): entry for entry in entries}
         self._ids = {entry.id for entry in entries}
         self._complete = len(entries) <= most
 

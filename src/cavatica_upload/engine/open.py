@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import attrs
 
 from cavatica_upload.api.records import StartedUpload
+from cavatica_upload.destination import nfc
 from cavatica_upload.disk import Identity
 from cavatica_upload.engine.context import Context
 from cavatica_upload.engine.proof import Kept, Reported, keep
@@ -267,7 +268,7 @@ class _Opening(Start):
         )
 
     def _check_name(self, name: str | None, upload_id: str) -> None:
-        if name is not None and name != self.name:
+        if name is not None and nfc(name) != nfc(self.name):
             raise UsageError(
                 f"Upload {upload_id} is of {name!r}, not of {self.name!r}.",
                 "Give the name of the upload with --name, or another upload.",

@@ -3,13 +3,13 @@
 import contextlib
 import os
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 import httpx
 
 from cavatica_upload.api.records import CompletedFile, FileDetails
+from cavatica_upload.destination import nfc
 from cavatica_upload.disk import Identity, is_regular_file
 from cavatica_upload.engine.context import Context
 from cavatica_upload.errors import (
@@ -279,7 +279,7 @@ def _differences(file: File, entry: Entry, size: int) -> list[str]:
     """Return how a file differs from the one that was sent; what the server did not say is not compared."""
     pairs = {
         "size": (file.size, size),
-        "name": (_nfc(file.name), _nfc(entry.name)),
+        "name": (nfc(file.name), nfc(entry.name)),
         "project": (file.project, entry.destination.project),
         "parent": (file.parent, entry.destination.parent),
     }
@@ -288,10 +288,6 @@ def _differences(file: File, entry: Entry, size: int) -> list[str]:
         for field, (got, wanted) in pairs.items()
         if None not in (got, wanted) and got != wanted
     ]
-
-
-def _nfc(text: str | None) -> str | None:
-    return None if text is None else unicodedata.normalize("NFC", text)
 
 
 def _has_same_bytes(context: Context, file: FileDetails, source: Source, parts: Mapping[int, SentPart]) -> bool | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import attrs
 
 from cavatica_upload.api.records import FileDetails, StartedUpload, Upload, UploadSummary
-from cavatica_upload.destination import Destination
+from cavatica_upload.destination import Destination, nfc
 from cavatica_upload.engine.context import Context, pause
 from cavatica_upload.errors import (
     ApiError,
@@ -239,7 +239,7 @@ class Start:
         matching = [
             upload
             for summary in listed
-            if summary.name == name
+            if nfc(summary.name) == nfc(name)
             and summary.upload_id not in mine
             and _may_be_ours(summary, self.request.destination, earliest)
             and (upload := self._details(summary.upload_id)) is not None
