@@ -13,8 +13,8 @@ from cavatica_mock import Fault
 from cavatica_upload import CavaticaError, StorageError
 from cavatica_upload.errors import EtagMismatch, MissingHeader, PartRefused
 from cavatica_upload.events import PartRetried, PartSent, UploadFailed
-from cavatica_upload.plan import Part
-from cavatica_upload.storage import PartTarget, SentPart, Storage
+from cavatica_upload.plan import Part, PartUrl
+from cavatica_upload.storage import SentPart, Storage
 from cavatica_upload.timing import Timing
 
 PARTS = 4
@@ -67,7 +67,7 @@ def impatient(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     with closing(Storage(timing=Timing(silence=1.0))) as hasty, closing(Storage()) as patient:
 
-        def put_with_patience(_: Storage, target: PartTarget, part: Part, *given: Any, **options: Any) -> SentPart:
+        def put_with_patience(_: Storage, target: PartUrl, part: Part, *given: Any, **options: Any) -> SentPart:
             return put(hasty if meets_a_fault(part) else patient, target, part, *given, **options)
 
         monkeypatch.setattr(Storage, "put", put_with_patience)
