@@ -16,7 +16,7 @@ from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import StorageError, UploadGone
-from cavatica_upload.errors import ApiError
+from cavatica_upload.errors import ApiError, UnexpectedAnswer
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources import open_source
@@ -286,3 +286,28 @@ def test_download_is_not_redirected_out_of_tls(
                 rig.upload(path, part_size=SIZE)
     finally:
         connections.shared_ssl_context.cache_clear()
+
+
+@pytest.mark.parametrize(("status", "code"), [(409, 8009), (400, 8013), (403, 8001)])
+def test_completion_that_is_refused_after_a_success(rig: Rig, status: int, code: int) -> None:
+    """A platform that answers with success and is still at work may refuse a second request: that is no failure."""
+    path = rig.file(SIZE)
+    rig.mock.faults.add(
+        Fault("completeUpload", "html"), Fault("completeUpload", "status", status=status, code=code, times=2)
+    )
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.calls["completeUpload"] == 4
+    assert rig.mock.bytes_received == SIZE
+
+
+def test_completion_that_is_refused_after_a_success_for_ever(rig: Rig) -> None:
+    """If the upload stays open after a success and refusals, the error says that, and it can be resumed."""
+    path = rig.file(SIZE)
+    rig.mock.faults.add(
+        Fault("completeUpload", "html"), Fault("completeUpload", "status", status=409, code=8009, times=None)
+    )
+    with pytest.raises(UnexpectedAnswer, match="keeps its upload open"):
+        rig.upload(path, part_size=KIB)
+    rig.mock.faults.clear()
+    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    assert rig.mock.bytes_received == SIZE

@@ -117,6 +117,7 @@ class _Completion:
         """Return the file, or the numbers of the parts to send again."""
         context, entry = self._context, self._entry
         failed: CavaticaError | None = None
+        said = False  # whether the platform has said that it is completed; it may still be at work
         for attempt in range(1, ATTEMPTS + 1):
             now = self._server_time()
             since = now if self._since is None else self._since
@@ -151,10 +152,11 @@ class _Completion:
                     return numbers
                 continue
             except CavaticaError as error:
-                if not error.maybe_acted:
+                if not (error.maybe_acted or said):
                     raise
-                failed = error
+                failed = failed if said else error
                 acted = isinstance(error, UnexpectedAnswer) and 200 <= (error.status or 0) < 300
+            said = said or acted
             # The answer was lost or has no file. If the upload is gone, it was completed; if it is open, it was not.
             pause(context, context.timing.backoff(attempt))
             try:
