@@ -104,8 +104,8 @@ def _one_of(*values: str) -> Validator:
 class UploadRequest:
     """One file to upload.
 
-    - `source`: a path, a URL that fsspec can open (`s3://…`, with the extra `remote`), or a binary stream such as
-      `sys.stdin.buffer`, which needs a `name`.
+    - `source`: a path, a URL that fsspec can open (`https://…` with the extra `remote`; `s3://…` also needs s3fs), or a
+      binary stream such as `sys.stdin.buffer`, which needs a `name`.
     - `destination`: a Destination, "owner/name", a path of folders in a project ("owner/name/run-7"; missing folders
       are made), or the ID of a folder.
     - `name`: the name on the platform. Default: the last element of the path.

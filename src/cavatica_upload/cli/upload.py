@@ -238,9 +238,9 @@ def upload(
 ) -> int:
     """Upload files, and resume where an earlier run was interrupted.
 
-    PATH is a file, a folder (with --recursive), “-” for standard input, or a URL such as s3://bucket/key
-    (with the extra “remote”). Each uploaded file gives a line on standard output: its ID, a tab and its path. If
-    --if-exists changed the name on the platform, another tab and that name follow.
+    PATH is a file, a folder (with --recursive), “-” for standard input, or a URL such as https://host/file (with the
+    extra “remote”) or s3://bucket/key (s3fs is needed, too). Each uploaded file gives a line on standard output: its
+    ID, a tab and its path. If --if-exists changed the name on the platform, another tab and that name follow.
 
     \b
     cavatica upload *.cram --project mlin/rna-pilot
@@ -254,9 +254,10 @@ def upload(
     folder is read once. Hidden files are uploaded, too. A GLOB without a slash matches names; one with a slash matches
     paths below PATH.
 
-    A manifest has the format of the platform's own uploader. The first row names the columns. The first column
-    (“path”, “file” or “file name”) is a path relative to the manifest; the others are metadata. All its files go to one
-    folder, unless --recursive keeps their folders.
+    A manifest has the format of the platform's own uploader. The first row names the columns. The first column (“path”,
+    “file” or “file name”) is a path relative to the manifest; the others are metadata. All its files go to one folder,
+    unless --recursive keeps their folders. In JSON lines, each line is an object with “path” and, if needed, “name”,
+    “metadata” (an object) and “tags” (a list).
     """
     from cavatica_upload.batch.files import STDIN, Rules
     from cavatica_upload.batch.patterns import Selection
