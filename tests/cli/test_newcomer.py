@@ -96,7 +96,7 @@ def test_hints_of_the_command_line_hold_no_python() -> None:
 
 def test_regular_expressions_of_the_server_are_not_shown() -> None:
     """A regular expression in an answer of the server is not shown."""
-    error = NotFound('getFile failed: the server answered 404. file_id: "x" does not match "^[0-9a-f]{24}$".')
+    error = NotFound('Looking up a file failed: the server answered 404. file_id: "x" does not match "^[0-9a-f]{24}$".')
     assert message_of(error) == 'Looking up a file failed: the server answered 404. file_id: "x" has the wrong form.'
 
 
@@ -196,7 +196,7 @@ def test_an_unexpected_size_is_said_with_what_to_do(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--jobs", "'x' is not a whole number."),
+        ("--jobs", "'x' is not a whole number from 1 to 64."),
         ("--stop-within", "'x' is not a span of time; write it like 10s or 2min."),
         ("--retry-for", "'x' is not a span of time; write it like 7d, 12h or 30min."),
         ("--part-size", "'x' is not a size of at least one byte; write it like 64MiB."),

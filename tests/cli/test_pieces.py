@@ -22,6 +22,7 @@ from cavatica_upload.events import (
     BytesSent,
     Event,
     Outage,
+    PartRetried,
     PartSent,
     RateLimitWait,
     UploadFailed,
@@ -294,10 +295,11 @@ def test_a_file_without_a_byte_is_stalled() -> None:
 
 
 def test_an_outage_counts_up_and_ends() -> None:
-    """The shown duration of an outage grows between events, and ends when bytes are sent."""
+    """The shown duration of an outage grows between events, and ends with the outage."""
     meter = Meter(1, 1000, 0.0)
-    meter.take(Outage(60.0, 9, "connection refused"), 100.0)
-    assert meter.trouble(130.0) == "No connection for 1 min 30 s (connection refused); 9 parts waiting"
+    meter.take(PartRetried("a", 1, 2, "connection refused", 1.0), 40.0)
+    meter.take(Outage(60.0, 1, "connection refused"), 100.0)
+    assert meter.trouble(130.0) == "No part sent for 1 min 30 s; 1 part waiting (connection refused)"
     meter.take(Outage(90.0, 0, "", over=True), 131.0)
     assert meter.trouble(132.0) is None
 

@@ -51,7 +51,7 @@ def test_platform_words() -> None:
     """An error has the platform's message, its link and the request's ID."""
     body = b'{"status": 403, "code": 8001, "message": "Not yours.", "more_info": "http://docs.example/#8001"}'
     error = error_of(403, {"x-request-ID": "r-1"}, body, "getPartUrl")
-    assert error.message == "getPartUrl failed: the server answered 403 (code 8001): Not yours."
+    assert error.message == "Requesting a part URL failed: the server answered 403 (code 8001): Not yours."
     assert (error.reason, error.more_info, error.request_id) == ("Not yours.", "http://docs.example/#8001", "r-1")
 
 
@@ -75,7 +75,7 @@ def test_page_of_a_proxy() -> None:
 @pytest.mark.parametrize("body", [b"null", b"[]", b"{}", b'"No."', b"5"])
 def test_json_without_a_reason(body: bytes) -> None:
     """JSON without a reason is not called something else."""
-    assert error_of(404, {}, body, "getFile").message == "getFile failed: the server answered 404."
+    assert error_of(404, {}, body, "getFile").message == "Looking up a file failed: the server answered 404."
     assert "not JSON" in error_of(404, {}, body + b"<", "getFile").message
 
 

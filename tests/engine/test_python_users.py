@@ -81,7 +81,7 @@ def test_metadata_that_could_not_be_set(rig: Rig) -> None:
     """A file whose metadata could not be set is an error that says so, and the same call sets it."""
     path = rig.file(10)
     rig.mock.faults.add(Fault("editFiles", "status", status=403, code=5001))
-    with pytest.raises(CavaticaError, match=r"is uploaded .* without its metadata: editFiles failed"):
+    with pytest.raises(CavaticaError, match=r"is uploaded .* without its metadata: Setting metadata failed"):
         rig.upload(path, metadata={"sample_id": "s1"})
     rig.upload(path, metadata={"sample_id": "s1"})
     assert entries(rig, "file")[path.name]["metadata"] == {"sample_id": "s1"}

@@ -209,7 +209,7 @@ class AsyncApi:
         folder = folder or await self.find_file(place, name)
         if folder is None:
             raise UnexpectedAnswer(
-                f"createFolder failed: the server reported success, but the folder is not there: {name!r}.",
+                f"Creating a folder failed: the server reported success, but the folder is not there: {name!r}.",
                 "Look for the folder on the platform, and run the same command again.",
                 status=200,
                 operation="createFolder",
@@ -257,7 +257,7 @@ def _edit_error(edit: FileEdit, file: records.FileDetails) -> CavaticaError | No
     if metadata_set and (file.tags is None or set(edit.tags) <= set(file.tags)):
         return None
     return UnexpectedAnswer(
-        "editFiles failed: the answer has no result for the file, and the file is unchanged.",
+        "Setting metadata failed: the answer has no result for the file, and the file is unchanged.",
         "Run the same command again.",
         status=200,
         operation="editFiles",

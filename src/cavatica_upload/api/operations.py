@@ -37,6 +37,23 @@ FREE = {"getRateLimit"}
 SLOW = {"completeUpload"}
 """Operations that get more time (`Timing.slow_silence`): storage assembles up to 10,000 parts before the answer."""
 
+_IN_WORDS = {
+    "startUpload": "Starting the upload",
+    "getPartUrl": "Requesting a part URL",
+    "reportUploadedParts": "Reporting parts",
+    "completeUpload": "Completing the file",
+    "abortUpload": "Aborting the upload",
+    "getUpload": "Looking up the upload",
+    "listUploads": "Listing unfinished uploads",
+    "listFiles": "Listing files",
+    "listFolder": "Listing a folder",
+    "getFile": "Looking up a file",
+    "createFolder": "Creating a folder",
+    "editFiles": "Setting metadata",
+    "getProject": "Looking up the project",
+    "getRateLimit": "Requesting the rate limit",
+}
+
 COMPARED_ITEMS = 100
 """The number of items of a list that are compared with their shape; later items rarely differ in a new way."""
 
@@ -70,6 +87,11 @@ class Operation:
         """Whether a success without JSON is a failure."""
         has_json = any(shape is not None for shape in self.successes.values())
         return (has_json or not self.successes) and (self.reads or self.name in NEEDS_BODY)
+
+
+def failed(operation: str | None) -> str:
+    """Return the beginning of a sentence that says that an operation failed, in words if the uploader uses it."""
+    return f"{_IN_WORDS.get(operation or '', operation) or 'The request'} failed"
 
 
 def recognise(method: str, path: str) -> Operation:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from cavatica_upload.api.operations import FREE, GONE_IS_DONE, Operation
+from cavatica_upload.api.operations import FREE, GONE_IS_DONE, Operation, failed
 from cavatica_upload.api.rate_limit import read_headers
 from cavatica_upload.api.responses import NOTHING, Answer, error_of
 from cavatica_upload.errors import (
@@ -120,7 +120,7 @@ class CallAttempts:
         self._attempts += 1
         kind = CertificateUntrusted if failure.untrusted else ConnectionFailed
         error = kind(
-            f"{self.operation.name} failed: {failure.reason}.",
+            f"{failed(self.operation.name)}: {failure.reason}.",
             failure.hint or "Check the network and the endpoint, and run the same command again.",
             operation=self.operation.name,
             permanent=failure.permanent,

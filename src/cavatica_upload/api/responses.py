@@ -16,7 +16,7 @@ import attrs
 
 from cavatica_client import models
 from cavatica_upload import errors
-from cavatica_upload.api.operations import Operation, Shape, differences
+from cavatica_upload.api.operations import Operation, Shape, differences, failed
 from cavatica_upload.events import Drift
 from cavatica_upload.http.exchange import not_followed
 from cavatica_upload.redact import scrub
@@ -101,7 +101,7 @@ class Answer:
         if len(begins) > SHOWN_CHARACTERS:
             begins = begins[: SHOWN_CHARACTERS - 1] + "…"
         return errors.UnexpectedAnswer(
-            f"{self.operation.name} failed: the server answered {self.status} {what}."
+            f"{failed(self.operation.name)}: the server answered {self.status} {what}."
             + (f" The answer begins: {begins}" if begins else ""),
             "Check the endpoint, and whether a proxy answers in its place. If neither, the API has changed: look for a "
             "newer version of this program.",
@@ -267,7 +267,7 @@ def error_of(
         usual = "The platform is down for maintenance; try again later."
     elif code is None and status in (403, 404, 405, 407):  # the platform's own refusals have a code
         usual = _HINT_OF[errors.UnexpectedAnswer]
-    sentence = f"{operation or 'The request'} failed: the server answered {status}"
+    sentence = f"{failed(operation)}: the server answered {status}"
     if code is not None:
         sentence += f" (code {code})"
     sentence += f": {reason.rstrip('.')}." if reason else "."

@@ -6,7 +6,6 @@ from enum import IntEnum
 from typing import Any
 
 import attrs
-import click
 
 from cavatica_upload import errors, events
 from cavatica_upload.plan import count_text, size_text
@@ -93,38 +92,16 @@ def is_resumable(error: BaseException) -> bool:
     return again or exit_of(error) in (Exit.NETWORK, Exit.INTERRUPTED)
 
 
-_OPERATIONS = {  # what an operation of the API does
-    "startUpload": "Starting the upload",
-    "getPartUrl": "Requesting a part URL",
-    "reportUploadedParts": "Reporting parts",
-    "completeUpload": "Completing the file",
-    "abortUpload": "Aborting the upload",
-    "getUpload": "Looking up the upload",
-    "listUploads": "Listing unfinished uploads",
-    "listFiles": "Listing files",
-    "listFolder": "Listing a folder",
-    "getFile": "Looking up a file",
-    "createFolder": "Creating a folder",
-    "editFiles": "Setting metadata",
-    "getProject": "Looking up the project",
-    "getRateLimit": "Requesting the rate limit",
-}
-_OPERATION = re.compile(rf"\b({'|'.join(_OPERATIONS)}) failed\b")
 _PATTERN = re.compile(r' does not match "\^[^"]*"')
 _IN_PYTHON = re.compile(r" \((?:[^()]|\(\))* in Python\)")
-_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
 def message_of(error: BaseException) -> str:
     """Return what happened, in one sentence."""
     if isinstance(error, errors.NameTaken):
         return "A file with this name already exists."
-    return in_plain_words(getattr(error, "message", None) or str(error) or type(error).__name__)
-
-
-def in_plain_words(text: str) -> str:
-    """Write “Starting the upload failed” instead of “startUpload failed”, and leave out regular expressions."""
-    return _PATTERN.sub(" has the wrong form", _OPERATION.sub(lambda found: f"{_OPERATIONS[found[1]]} failed", text))
+    message = getattr(error, "message", None) or str(error) or type(error).__name__
+    return _PATTERN.sub(" has the wrong form", message)
 
 
 def hint_of(error: BaseException) -> str | None:
@@ -132,22 +109,12 @@ def hint_of(error: BaseException) -> str | None:
     hint: str | None = getattr(error, "hint", None)
     match error:
         case errors.NameTaken():
-            hint = "Use --if-exists skip, overwrite or rename."
+            hint = "Use --if-exists skip, overwrite or rename with “cavatica upload”."
         case errors.NotFound(hint=None) if not isinstance(error, errors.UploadGone):
             hint = "Check --project or --parent: what the token may not see looks as if it did not exist."
         case errors.BadRequest(hint=None) if error.code == _NO_FOLDER or "parent:" in error.message:
             hint = "Check --parent: it takes the ID of a folder, not its name or path."
-    return _with_command(_IN_PYTHON.sub("", hint)) if hint else None
-
-
-def _with_command(hint: str) -> str:
-    """Add that an option belongs to `cavatica upload`, if the running command does not have it."""
-    context = click.get_current_context(silent=True)
-    if context is None or "cavatica " in hint:
-        return hint
-    own = {name for param in context.command.params for name in param.opts}
-    foreign = [name for name in _OPTION.findall(hint) if name not in own]
-    return f"{hint} ({foreign[0]} is an option of “cavatica upload”.)" if foreign and own else hint
+    return _IN_PYTHON.sub("", hint) if hint else None
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
@@ -183,12 +150,14 @@ def sentence(event: events.Event) -> str:
         case events.RateLimitWait(seconds):
             return f"API rate limit reached; resuming in {time_text(seconds)}"
         case events.Retrying(operation, attempt, reason, delay):
-            return in_plain_words(f"{operation} failed ({reason.rstrip('.')}); try {attempt} in {time_text(delay)}")
+            from cavatica_upload.api.operations import failed  # with an API client it is loaded
+
+            return f"{failed(operation)} ({reason.rstrip('.')}); try {attempt} in {time_text(delay)}"
         case events.Outage(over=True):
             return "The connection is back."
         case events.Outage(seconds, parts, reason):
             waiting = f"; {count_text(parts, 'part')} waiting" if parts else ""
-            return f"No connection for {time_text(seconds)} ({in_plain_words(reason)}){waiting}"
+            return f"No connection for {time_text(seconds)} ({reason}){waiting}"
         case events.UploadCompleted(file, receipt):
             proof = "verified" if receipt.verified else "not verified"
             return f"{file}: done, {size_text(receipt.size)}, {proof}, file ID {receipt.file_id}"

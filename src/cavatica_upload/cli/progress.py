@@ -6,10 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Self
 
-import attrs
-
 from cavatica_upload import events
-from cavatica_upload.cli.messages import in_plain_words, record, sentence, time_text
+from cavatica_upload.cli.messages import record, sentence, time_text
 from cavatica_upload.cli.output import Output
 from cavatica_upload.errors import Interrupted
 from cavatica_upload.events import Event, FileKey
@@ -90,7 +88,6 @@ class Meter:
         self.speed = Speed(now)
         self._unsized = set(unsized)
         self._moved = self._wait_until = now
-        self._outage: tuple[events.Outage, float] | None = None  # and when it was emitted
         self._failing_since: float | None = None
         self._failing_parts: set[tuple[FileKey, int]] = set()
         self._reason = ""
@@ -98,7 +95,7 @@ class Meter:
     def take(self, event: Event, now: float) -> None:
         """Count an event; `now` is the time of a monotonic clock."""
         if isinstance(event, events.PartSent | events.PartsReported | events.UploadCompleted):
-            self._failing_since = self._outage = None
+            self._failing_since = None
             self._failing_parts.clear()
         match event:
             case events.UploadStarted():
@@ -118,12 +115,11 @@ class Meter:
                 self._reason = event.reason
                 if isinstance(event, events.PartRetried):
                     self._failing_parts.add((event.file, event.number))
-            case events.Outage():
-                self._outage = None if event.over else (event, now)
-                if event.over:  # it should not lower the speeds
-                    self.speed = Speed(now)
-                    for progress in self.active.values():
-                        progress.speed = Speed(now)
+            case events.Outage(over=True):  # it should not lower the speeds
+                self._failing_since = None
+                self.speed = Speed(now)
+                for progress in self.active.values():
+                    progress.speed = Speed(now)
             case events.UploadCompleted():
                 self.finished += 1
                 self._end(event.file, event.receipt.size)
@@ -149,15 +145,12 @@ class Meter:
         return now - since if now - since >= STALLED else 0.0
 
     def trouble(self, now: float) -> str | None:
-        """Return a sentence about an outage or failing parts, None if there is no trouble."""
-        if self._outage is not None:
-            outage, then = self._outage
-            return sentence(attrs.evolve(outage, seconds=outage.seconds + now - then))
+        """Return how long nothing was sent although it was tried, None if there is no trouble."""
         if self._failing_since is None or now - self._failing_since < TROUBLE:
             return None
         waiting = f"; {count_text(len(self._failing_parts), 'part')} waiting" if self._failing_parts else ""
         span = time_text(now - self._failing_since)
-        return f"No part sent for {span}{waiting} ({in_plain_words(self._reason.rstrip('.'))})"
+        return f"No part sent for {span}{waiting} ({self._reason.rstrip('.')})"
 
     def _move(self, event: events.BytesSent, now: float) -> None:
         self.speed.add(event.count, now)

@@ -202,7 +202,7 @@ class _Opening(Start):
                 )
             if upload.part_size is None:
                 raise UnexpectedAnswer(
-                    "getUpload failed: the server did not return the part size of the upload.",
+                    "Looking up the upload failed: the server did not return the part size of the upload.",
                     "Ask the platform's support.",
                     status=200,
                     operation="getUpload",
