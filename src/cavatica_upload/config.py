@@ -12,12 +12,13 @@ that it was not meant for:
 
 import codecs
 import configparser
+import errno
 import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 from urllib.parse import urlsplit
 
 import attrs
@@ -40,6 +41,8 @@ PLATFORMS = {
     "china": "https://api.sevenbridges.cn/v2",
 }
 PORTS = {"http": 80, "https": 443}
+MOST_BYTES = 256 * 1024 * 1024
+"""The size of the largest text that is read: a list of 250,000 paths of 1,000 characters."""
 
 
 @attrs.frozen
@@ -163,8 +166,17 @@ def read_text(path: Path) -> str:
 
     Raises OSError, and UnicodeDecodeError if it is no text.
     """
-    raw = path.read_bytes()
+    with path.open("rb") as file:
+        raw = read_whole(file)
     return raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
+def read_whole(file: BinaryIO) -> bytes:
+    """Read the rest of a file. Raises OSError, also if it is too large to be right: /dev/zero has no end."""
+    raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise OSError(errno.EFBIG, "it has more than 256 MiB")
+    return raw
 
 
 def _checked(found: Settings, wanted: str | None = None) -> Settings:

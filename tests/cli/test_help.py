@@ -48,6 +48,18 @@ def test_every_option_says_what_it_does(path: tuple[str, ...], capfd: pytest.Cap
             assert param.opts[0] in page
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_unicode(machine: Machine, encoding: str) -> None:
+    """Where the encoding lacks our quotes and dots, those of ASCII are written; names get escapes."""
+    unicode, plain = (
+        machine.run("upload", "--help", env={"PYTHONIOENCODING": name}).out for name in ("utf-8", encoding)
+    )
+    assert plain == unicode.replace("“", '"').replace("”", '"').replace("…", "...")
+    machine.file("ж“.bam/a")
+    refused = machine.run("upload", "ж“.bam", "--project", "a/b", env={"PYTHONIOENCODING": encoding})
+    assert '\\u0436".bam is a folder' in refused.err
+
+
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_command_has_a_first_sentence(path: tuple[str, ...]) -> None:
     """The list of commands shows whole sentences."""

@@ -88,7 +88,7 @@ def test_any_text_survives_a_table(files: dict[str, list[str]], delimiter: str) 
     writer.writerows([name, *cells] for name, cells in files.items())
     path = Path("/tmp") / "unused"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lambda _path: out.getvalue().encode())
+        patch.setattr(Path, "open", lambda *_: io.BytesIO(out.getvalue().encode()))
         rows = read_manifest(path.with_suffix(".tsv" if delimiter == "\t" else ".csv"))
     expected = {
         str(path.parent / name): {key: cell for key, cell in zip(["one", "two", "three"], cells, strict=True) if cell}

@@ -5,11 +5,12 @@ platform's own command line takes in one job, needs about 130 MiB.
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from types import MappingProxyType
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import attrs
 
@@ -199,8 +200,7 @@ class _Collector:
     def listed(self, row: Item) -> Iterator[Item]:
         """Yield the file of a manifest's row; only with --recursive its folders are kept, as by the platform's tool."""
         if is_url(row.source):
-            item = self._remote(row.source)
-            yield attrs.evolve(row, name=row.name or item.name)
+            yield attrs.evolve(row, name=self._remote(row.source, row.name).name)
         elif self.rules.selection.takes(_base(row.source)):
             where = f"Line {row.line} of the manifest: "
             found = self._stat(row.source, where)
@@ -210,14 +210,17 @@ class _Collector:
             elif found is not None:
                 self.batch.problems.append(f"{where}{row.source} is {_kind(found)}; a manifest lists files.")
 
-    def _remote(self, url: str) -> Item:
+    def _remote(self, url: str, name: str = "") -> Item:
         from cavatica_upload.sources.remote import missing_package
 
         problem = missing_package(url)
         if problem and problem not in self.batch.problems:
             self.batch.problems.append(problem)
-        path = urlsplit(url).path.rstrip("/")
-        return Item(url, self.rules.name or unquote(path.rsplit("/", 1)[-1]))
+        path = re.split("[?#]", url.partition("://")[2])[0].partition("/")[2].rstrip("/")
+        item = Item(url, self.rules.name or name or unquote(path.rsplit("/", 1)[-1]))
+        if not item.name:
+            self.batch.problems.append(f"{item.label} has no file name; give one with --name.")
+        return item
 
     def _walk(self, top: str) -> Iterator[Item]:
         """Yield the files below a folder.
@@ -273,10 +276,13 @@ def _check(batch: Batch) -> None:
             continue
         other = places.setdefault(item.target, item)
         if other is not item:
-            if not item.line and _same(other.source, item.source):
+            same = _same(other.source, item.source)
+            if same and not item.line:
                 continue  # named twice, by overlapping patterns for example
             batch.problems.append(
-                f"{item.label} and {other.label} would both become {item.target}: "
+                f"{item.label} is named twice, also in line {item.line} of the manifest: leave one out."
+                if same
+                else f"{item.label} and {other.label} would both become {item.target}: "
                 "rename one, or upload them to different folders."
             )
         kept.append(item)

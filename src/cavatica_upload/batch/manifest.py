@@ -36,7 +36,7 @@ _CSV_ERRORS: Mapping[str, str] = {
     "unexpected end of data": "a quoted cell begins here and never ends",
     "',' expected after '\"'": _MISPLACED_QUOTE,
     "'\t' expected after '\"'": _MISPLACED_QUOTE,
-    "field larger than field limit (131072)": "a cell has more than 131,072 characters; is a quote missing?",
+    "field larger than field limit (131072)": "a cell has more than 131,072 characters; a quote may be missing",
 }
 
 
@@ -216,7 +216,7 @@ def _is_text(value: object) -> bool:
 def _wrong_json(value: object) -> str | None:
     """Return what is wrong with the object of a line, None if nothing is."""
     if not isinstance(value, dict):
-        return "this is not an object; each line is one, such as {“path”: “a.bam”}."
+        return 'this is not an object; each line is one, such as {"path": "a.bam"}.'
     if not _is_text(value.get("path")) or not value["path"]:
         return "there is no text under “path”."
     unknown = [key for key in value if key not in _JSON_KEYS]

@@ -149,8 +149,13 @@ def _fail(error: BaseException, output: Output) -> Exit:
             return Exit.USAGE
         case click.ClickException():
             context = getattr(error, "ctx", None)
-            text = " ".join(error.format_message().split()).replace("a valid integer range", "a whole number")
-            output.error(UsageError(text, f"See “{context.command_path if context else 'cavatica'} --help”."))
+            text = " ".join(error.format_message().split())
+            words = context.find_root().obj if context else ()
+            path = next((word for word in words if word[:1] == "-" and os.path.lexists(word)), None)
+            hint = f"See “{context.command_path if context else 'cavatica'} --help”."
+            if path is not None:  # as a pattern of the shell gives it
+                hint = f"For the file {path}, write .{os.sep}{path}."
+            output.error(UsageError(text if text.endswith((".", "?", ")")) else f"{text}.", hint))
             return Exit.USAGE
         case CavaticaError():
             log_text(f"{type(error).__name__}: {error.message}")

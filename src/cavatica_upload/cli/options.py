@@ -4,6 +4,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,20 @@ _SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400
 PATH = click.Path(readable=False)
 """A path, which shells complete. Whether it can be read is seen when it is read, with a sentence of ours."""
 FILE = click.Path(path_type=Path, dir_okay=False, readable=False)  # a path of a file
+
+
+class Whole(click.IntRange):
+    """A whole number from `min` to `max`; click writes these as in mathematics."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number from {self.min:,} to {self.max:,}.", param, ctx)
+
+
+JOBS = Whole(1, 64)
 
 
 class Size(click.ParamType[int]):
@@ -80,8 +95,12 @@ class _Help(click.Command):
         return found
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command line; every error of it names this command."""
+        """Parse the command line; every error of it names this command. No value may be empty, as if by accident."""
         with augment_usage_errors(ctx):
+            for before, word in pairwise([ctx.command_path, *args]):
+                if not word or (word.startswith("--") and word.find("=") == len(word) - 1):
+                    empty = f"The value after {word or before} is empty; a shell variable may be unset."
+                    raise click.UsageError(empty)
             return super().parse_args(ctx, args)
 
 

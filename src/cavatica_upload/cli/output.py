@@ -1,5 +1,6 @@
 """Standard output and standard error, which get no control characters, and the log file."""
 
+import codecs
 import contextlib
 import errno
 import json
@@ -39,7 +40,7 @@ class Output:
         _UNWRITABLE.clear()
         for stream in (sys.stdout, sys.stderr):  # a name that the locale cannot write must not end the command
             with contextlib.suppress(AttributeError, ValueError):
-                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+                stream.reconfigure(errors=_encode_plainly.__name__)  # type: ignore[union-attr]
 
     @cached_property
     def console(self) -> "Console":
@@ -142,14 +143,26 @@ class Output:
         self.console.print(Text(before, before_style) + Text(visible(text)))
 
 
+_PLAIN: Mapping[str, str] = {"“": '"', "”": '"', "…": "..."}
+
+
+def _encode_plainly(error: Any) -> tuple[str | bytes, int]:
+    """Replace what an encoding lacks: our own quotes and dots by those of ASCII, other characters by escapes."""
+    error.end = error.start + 1
+    plain = _PLAIN.get(error.object[error.start])
+    return (plain, error.end) if plain else codecs.backslashreplace_errors(error)
+
+
+codecs.register_error(_encode_plainly.__name__, _encode_plainly)
+
+
 def write_line(text: str) -> None:
     """Write a line to standard output, and flush it. If its reader has ended (`| head`), the rest is discarded."""
     if sys.stdout is None:  # closed by the caller (`>&-`)
         return
     try:
         with _ONE_LINE:
-            click.echo(text)
-            sys.stdout.flush()
+            print(text, flush=True)  # noqa: T201 - click.echo writes UTF-8 to a terminal of ASCII
     except BrokenPipeError:
         discard(1)
     except OSError as error:  # a full disk

@@ -48,8 +48,9 @@ class Signals:
             text = f"Stopping: waiting up to {time_text(within)} for the parts in flight. "
             text += "Ctrl-C again stops now; those parts will be sent again."
             # A handler runs between two instructions of the main thread, which may be writing.
-            saying.append(threading.Thread(target=say, args=("Stopping now." if immediately else text,), daemon=True))
-            saying[-1].start()
+            thread = threading.Thread(target=say, args=("Stopping now." if immediately else text,), daemon=True)
+            thread.start()
+            saying.append(thread)
 
         self.stop = stop
         try:

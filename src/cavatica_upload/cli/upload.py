@@ -10,11 +10,13 @@ import click
 
 from cavatica_upload.cli.options import (
     FILE,
+    JOBS,
     PATH,
     Command,
     Connection,
     Size,
     Span,
+    Whole,
     connection_options,
     option,
     progress_options,
@@ -24,6 +26,7 @@ from cavatica_upload.cli.output import Output, open_log, refuse_overwriting
 from cavatica_upload.cli.receipts import ReceiptFiles
 from cavatica_upload.destination import Target
 from cavatica_upload.errors import UsageError
+from cavatica_upload.plan import MAX_FILE_SIZE
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -80,7 +83,7 @@ _transfer = partial(option, section="Transfer")
 @_stream(
     "--expect-size",
     "--size",
-    type=click.IntRange(0),
+    type=Whole(0, MAX_FILE_SIZE),
     metavar="BYTES",
     help="Complete the upload only if the file has this size; this detects a stream that was cut short.",
 )
@@ -162,7 +165,7 @@ _transfer = partial(option, section="Transfer")
 @_uploader(
     "--jobs",
     "-j",
-    type=click.IntRange(1, 64),
+    type=JOBS,
     metavar="N",
     help="Parts to send at the same time. Default: adapts to the network, up to 32.",
 )
