@@ -136,6 +136,19 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
+def check_writable(path: Path) -> None:
+    """Raise OSError if `write_whole` could not write to a path now. Nothing is left there."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISREG(mode):
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))).close()  # noqa: PTH120 - never raises
+    elif stat.S_ISDIR(mode) or not os.access(path, os.W_OK):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EACCES
+        raise OSError(number, os.strerror(number))
+
+
 def _open_special(path: Path) -> int:
     """Open a pipe or a device for writing. Without O_NONBLOCK this would wait for the reader of a pipe forever."""
     deadline = time.monotonic() + READER_SECONDS

@@ -200,10 +200,10 @@ def read(path: Path) -> Receipt:
         raise SourceError(f"{path}: {error.message}", error.hint) from error
 
 
-def receipts(folder: Path, skip: Callable[[Path], object] = lambda _path: None) -> Iterator[Receipt]:
-    """Yield the receipts in `folder`, the oldest first; `skip` is called with each file that is not a receipt."""
+def receipts(folder: Path, skip: Callable[[SourceError], object] = lambda _error: None) -> Iterator[Receipt]:
+    """Yield the receipts in `folder`, the oldest first; `skip` gets why another file is not read as one."""
     for path in json_files(folder):
         try:
             yield read(path)
-        except SourceError:
-            skip(path)
+        except SourceError as error:
+            skip(error)

@@ -90,6 +90,24 @@ def test_bad_files_can_be_passed_over(machine: Machine) -> None:
     assert machine.run("upload", "d", "-r", *TO, "--skip-bad-files").code == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_with_a_byte_order_mark(machine: Machine, encoding: str) -> None:
+    """A list may be in UTF-16, as PowerShell writes it, and have a byte order mark."""
+    machine.file("ü.bam")
+    machine.file("list", "ü.bam\r\n".encode(encoding))
+    assert machine.call("upload", "--files-from", "list", *TO).code == 0
+    assert list(machine.remote()) == ["ü.bam"]
+
+
+def test_a_file_in_the_manifest_and_on_the_command_line(machine: Machine) -> None:
+    """A file that is named twice is called that, and not a clash of two files."""
+    machine.file("a.bam")
+    machine.file("m.csv", b"path\na.bam\n")
+    ended = machine.call("upload", "a.bam", "--manifest", "m.csv", *TO)
+    assert (ended.code, machine.remote()) == (2, {})
+    assert "a.bam is named twice, also in line 2 of the manifest: leave one out." in ended.err
+
+
 @pytest.mark.parametrize("end", ["\n", "\0", "\r\n"])
 def test_paths_come_from_a_list(machine: Machine, end: str) -> None:
     """Paths are read from a file or standard input, also NUL-separated; a dash in the list is a file."""

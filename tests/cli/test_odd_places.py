@@ -118,14 +118,75 @@ def test_verify_does_not_wait_for_a_pipe(machine: Machine) -> None:
         assert "Upload" not in ended.err
 
 
+@pytest.mark.parametrize("option", ["--files-from", "--manifest", "--sheet", "--token-file"])
+def test_a_file_without_an_end(machine: Machine, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text without an end is not read into memory."""
+    machine.file("a.bam")
+    monkeypatch.setattr("cavatica_upload.config.MOST_BYTES", 1000)
+    more = ("--sheet-out", "out.csv") if option == "--sheet" else ()
+    ended = machine.call("upload", "a.bam", *TO, option, "/dev/zero", *more)
+    assert (ended.code, not machine.mock.calls) == (3 if option == "--token-file" else 2, True)
+    assert "/dev/zero cannot be read: it has more than 256 MiB." in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("upload", "a.bam", *TO, option, "") for option in ("--name", "--receipt", "--sheet-out", "--log-file")),
+        *(("upload", "a.bam", *TO, f"{option}=") for option in ("--name", "--token-file", "--tag", "--manifest")),
+        ("upload", *TO, ""),
+        ("doctor", "--project", ""),
+        ("uploads", "resume", "x", ""),
+        ("uploads", "abort", "--mine", "--older-than", ""),
+        ("verify", "r.json", ""),
+    ],
+)
+def test_an_empty_value(machine: Machine, words: tuple[str, ...]) -> None:
+    """An empty value, as from an unset variable of the shell, is wrong usage for every option and argument."""
+    machine.file("a.bam")
+    ended = machine.call(*words)
+    assert (ended.code, not machine.mock.calls) == (2, True)
+    place = words[-2] if words[-1] == "" else words[-1]
+    assert f"Error: The value after {place} is empty; a shell variable may be unset." in ended.err
+
+
+@pytest.mark.parametrize("name", ["-dash.bam", "-r.bam", "-j", "--weird"])
+def test_a_name_that_begins_with_a_dash(machine: Machine, name: str) -> None:
+    """A file that looks like an option gets a hint, as when the shell replaces a pattern by it."""
+    machine.file(name)
+    refused = machine.call("upload", *TO, name)
+    assert (refused.code, f"\nFor the file {name}, write ./{name}.\n" in refused.err) == (2, True)
+    assert machine.call("upload", *TO, f"./{name}").code == 0
+
+
+@pytest.mark.parametrize("last", ["0", "-1", "9" * 20, "x"])
+def test_a_number_of_receipts_out_of_bounds(machine: Machine, last: str) -> None:
+    """A number that is not possible is wrong usage."""
+    ended = machine.call("receipts", "--last", last)
+    assert (ended.code, "is not a whole number from 1 to 1,000,000,000." in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://example.invalid/?x", "https://example.invalid/ has no file name; give one with --name."),
+        ("http://[::1/a.bam", "http://[::1/a.bam"),
+    ],
+)
+def test_a_url_that_names_no_file(machine: Machine, url: str, says: str) -> None:
+    """A URL without a file name, or that is none, is a sentence."""
+    ended = machine.call("upload", url, *TO)
+    assert (ended.code in (1, 2, 3), says in ended.err) == (True, True)
+
+
 def test_what_is_no_receipt_is_said(machine: Machine) -> None:
-    """`receipts` lists what it can read, reports what it skipped, and refuses a missing folder."""
+    """`receipts` lists what it can read, reports what it skipped and why, and refuses a missing folder."""
     machine.file("a.bam")
     assert machine.run("upload", "a.bam", *TO).code == 0
-    machine.file("state/receipts/b.json", b"{}")
+    other = machine.file("state/receipts/b.json", b"{}")
     ended = machine.run("receipts")
     assert (ended.code, ended.out.count("\n")) == (0, 1)
-    assert "1 file is not a receipt" in ended.err
+    assert f"Note: 1 file was left out: {other}: This is JSON, but not a receipt." in ended.err
     assert machine.run("receipts", "--dir", "nowhere").code == 2
 
 
@@ -170,12 +231,20 @@ def test_standard_input_is_closed(machine: Machine, words: tuple[str, ...]) -> N
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, b"Error: Standard input is closed.")
 
 
-@pytest.mark.parametrize(("path", "code"), [("../a.bam", 2), (".", 2), ("absolute", 0)])
-def test_the_current_folder_is_gone(machine: Machine, path: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "more", "code", "says"),
+    [
+        ("../a.bam", (), 2, b"The current folder does not exist any more."),
+        (".", (), 2, b"The current folder does not exist any more."),
+        ("absolute", (), 0, b"done"),
+        ("absolute", ("--receipt", "r.json"), 2, b"--receipt r.json cannot be written: No such file or directory."),
+    ],
+)
+def test_the_current_folder_is_gone(machine: Machine, path: str, more: tuple[str, ...], code: int, says: bytes) -> None:
     """If the current folder was removed, relative paths are wrong usage; absolute ones are uploaded."""
     place = machine.file("a.bam")
     script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
-    words = ("upload", str(place) if path == "absolute" else path, "-r", *TO)
+    words = ("upload", str(place) if path == "absolute" else path, "-r", *TO, *more)
     command = ["sh", "-c", script, "sh", sys.executable, "-m", "cavatica_upload", *words]
     done = subprocess.run(command, cwd=machine.home, env=machine.environment, check=False, capture_output=True)
-    assert (done.returncode, b"The current folder does not exist any more." in done.stderr) == (code, code == 2)
+    assert (done.returncode, says in done.stderr) == (code, True)

@@ -11,6 +11,7 @@ import pytest
 from cli_machine import PROJECT, Machine
 
 TO = ("--project", PROJECT)
+SHEET = ("--sheet", "samples.csv", "--sheet-out")
 ROOT = os.geteuid() == 0
 PREFIX = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if ROOT else ()
 
@@ -22,9 +23,11 @@ def home(machine: Machine) -> Iterator[Path]:
     """A folder with a file, a sheet of it, and files and folders that cannot be read or written."""
     machine.file("a.bam")
     machine.file("samples.csv", b"id,file\n1,a.bam\n")
+    machine.file("fixed/there", b"old\n")
+    (machine.home / "closed").mkdir()
     modes = {machine.file("secret", b"ACGT\n"): 0o000, machine.home / "closed": 0o000, machine.home / "fixed": 0o555}
+    modes[machine.file("receipts/secret.json")] = 0o000
     for path, mode in modes.items():
-        path.is_file() or path.mkdir()
         path.chmod(mode)
     yield machine.home
     for path in modes:
@@ -54,19 +57,22 @@ def call(machine: Machine, *words: str, **env: str) -> tuple[int, str]:
         (("upload", "closed", "-r", *TO), 2, "The folder closed cannot be read: you have no permission to read it."),
         (("upload", "--manifest", "secret", *TO), 2, "The manifest secret cannot be read: Permission denied."),
         (("upload", "--files-from", "secret", *TO), 2, "The list secret cannot be read: Permission denied."),
-        (("upload", "a.bam", *TO, "--receipt", "fixed/r"), 2, "--receipt fixed/r cannot be written: no permission."),
-        (("upload", "a.bam", *TO, "--receipt", "closed/"), 2, "--receipt closed/ cannot be written: no permission."),
+        (("upload", "a.bam", *TO, "--receipt", "fixed/r"), 2, "--receipt fixed/r cannot be written"),
+        (
+            ("upload", "a.bam", *TO, "--receipt", "fixed/there"),
+            2,
+            "--receipt fixed/there cannot be written",
+        ),
+        (("upload", "a.bam", *TO, "--receipt", "closed/"), 2, "--receipt closed/ cannot be written"),
         (("upload", "a.bam", *TO, "--log-file", "fixed/log"), 2, "The log file fixed/log cannot be written"),
         (
-            ("upload", "a.bam", *TO, "--sheet", "samples.csv", "--sheet-out", "fixed/out.csv"),
+            ("upload", "a.bam", *TO, *SHEET, "fixed/out.csv"),
             2,
-            "--sheet-out fixed/out.csv cannot be written: no permission.",
+            "--sheet-out fixed/out.csv cannot be written",
         ),
-        (
-            ("upload", "a.bam", *TO, "--sheet", "samples.csv", "--sheet-out", "closed/out.csv"),
-            2,
-            "--sheet-out closed/out.csv cannot be written: no permission.",
-        ),
+        (("upload", "a.bam", *TO, *SHEET, "fixed/there"), 2, "--sheet-out fixed/there cannot be written"),
+        (("upload", "a.bam", *TO, *SHEET, "closed/out.csv"), 2, "--sheet-out closed/out.csv cannot be written"),
+        (("receipts", "--dir", "receipts"), 0, "The receipt receipts/secret.json cannot be read: Permission denied."),
         (
             ("upload", "a.bam", *TO, "--sheet", "secret", "--sheet-out", "out.csv"),
             2,

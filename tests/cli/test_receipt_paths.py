@@ -57,13 +57,13 @@ def test_a_dry_run_makes_no_folder_for_receipts(machine: Machine) -> None:
 
 
 def test_a_pipe_without_a_reader_does_not_block(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If nobody reads the pipe, the file is uploaded, and a message says that the receipt was not written."""
+    """If nobody reads the pipe, the file is uploaded, and the command fails because the receipt is missing."""
     monkeypatch.setattr(disk, "READER_SECONDS", 0)
     machine.file("a.bam")
     os.mkfifo(machine.home / "pipe")
     ended = machine.call("upload", "a.bam", *TO, "--receipt", "pipe")
-    assert ended.code == 0
-    assert "could not be written: nobody reads the pipe" in ended.err
+    assert (ended.code, len(machine.remote())) == (1, 1)
+    assert "but without its receipt: pipe could not be written: nobody reads the pipe." in ended.err
 
 
 def test_a_link_into_a_folder_that_is_missing(machine: Machine) -> None:
@@ -79,6 +79,27 @@ def test_no_place_at_all(machine: Machine) -> None:
     machine.file("a.bam")
     assert machine.call("upload", "a.bam", *TO, "--receipt", "").code == 2
     assert machine.mock.files() == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_receipt_that_is_missing_at_the_end(machine: Machine) -> None:
+    """If a receipt cannot be written at the end, the command fails, and repeated it writes it without an upload."""
+    machine.file("a.bam")
+    failed = machine.call("upload", "a.bam", *TO, "--receipt", "/dev/full", "--json")
+    assert (failed.code, failed.event("run_finished")["exit_code"]) == (1, 1)
+    assert "but without its receipt: /dev/full could not be written: No space left on device." in failed.err
+    assert machine.call("upload", "a.bam", *TO, "--receipt", "r.json").code == 0
+    assert json.loads((machine.home / "r.json").read_text())["name"] == "a.bam"
+    assert machine.mock.calls["startUpload"] == 1
+
+
+@pytest.mark.parametrize("place", ["a.bam/b/", "a.bam/r.json", "/proc/r.json"])
+def test_a_place_that_takes_no_receipt(machine: Machine, place: str) -> None:
+    """If nothing can be written at a place, that is found out before the upload."""
+    machine.file("a.bam")
+    ended = machine.call("upload", "a.bam", *TO, "--receipt", place)
+    assert (ended.code, not machine.mock.calls) == (2, True)
+    assert f"Error: --receipt {place} cannot be written: " in ended.err
 
 
 @pytest.mark.parametrize("letter", ["n", "ü"])

@@ -14,7 +14,7 @@ from typing import Literal
 from cavatica_upload.api import Api
 from cavatica_upload.batch.manifest import TableError, delimiter_of, read_rows, table_text
 from cavatica_upload.destination import Destination
-from cavatica_upload.disk import write_whole
+from cavatica_upload.disk import check_writable, write_whole
 from cavatica_upload.errors import UnexpectedAnswer, UsageError, reason_of
 from cavatica_upload.receipt import Receipt
 from cavatica_upload.sources import is_url
@@ -32,8 +32,12 @@ class Sheet:
     def __init__(self, path: Path, out: Path, style: Literal["path", "id"], sources: Iterable[str]) -> None:
         if not os.path.isdir(out.parent):  # noqa: PTH112 - never raises
             raise UsageError(f"--sheet-out {out} cannot be written: its folder does not exist.", "Create the folder.")
-        if not os.access(out.parent, os.W_OK) and not os.access(out, os.W_OK):
-            raise UsageError(f"--sheet-out {out} cannot be written: no permission.", "Choose another path.")
+        try:
+            check_writable(out)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--sheet-out {out} cannot be written: {reason_of(error)}.", "Choose another path."
+            ) from error
         try:
             text = table_text(path, "sheet")
             self._delimiter = delimiter_of(path, text)

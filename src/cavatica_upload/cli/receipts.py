@@ -1,7 +1,5 @@
 """Receipts: `cavatica receipts`, `cavatica verify`, and the copies that --receipt writes."""
 
-import contextlib
-import errno
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -12,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavatica_upload.cli.messages import Exit
-from cavatica_upload.cli.options import FILE, PATH, Command, option, output_options
+from cavatica_upload.cli.options import FILE, JOBS, PATH, Command, Whole, option, output_options
 from cavatica_upload.cli.output import Output, refuse_overwriting
-from cavatica_upload.errors import SourceError, UsageError, reason_of
+from cavatica_upload.errors import CavaticaError, SourceError, UsageError, reason_of
 from cavatica_upload.plan import count_text, plural, size_text
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ MOST_BYTES = 255  # of the name of a file
 
 @click.command(cls=Command, short_help="List the receipts of files uploaded from here.")
 @click.argument("text", required=False, metavar="[TEXT]")
-@option("--last", type=click.IntRange(1), metavar="N", help="List only the last N.")
+@option("--last", type=Whole(1, 10**9), metavar="N", help="List only the last N.")
 @option(
     "--dir",
     "folder",
@@ -47,7 +45,7 @@ def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bo
     from cavatica_upload.receipt import receipts as read_receipts
 
     place = folder or state_dir() / "receipts"
-    others: list[Path] = []
+    others: list[SourceError] = []
     found = (receipt for receipt in read_receipts(place, others.append) if text is None or _mentions(receipt, text))
     listed = list(deque(found, last))
     if output.as_json:
@@ -59,8 +57,8 @@ def receipts(text: str | None, last: int | None, folder: Path | None, as_map: bo
         headers = ("FINISHED", "FILE ID", "SIZE", "PROOF", "PATH", "RECEIPT")
         output.results(headers, [_fields(receipt) for receipt in listed])
     if others:
-        are_not = plural(len(others), "file is not a receipt", "files are not receipts")
-        output.warn(f"{len(others):,} {are_not}: {others[0]}{' …' if len(others) > 1 else ''}")
+        left_out = plural(len(others), "file was left out", "files were left out, the first")
+        output.warn(f"{len(others):,} {left_out}: {others[0]}")
     if not listed:
         output.say(f"No receipt matches {text!r} in {place}." if text else f"There is no receipt in {place}.")
 
@@ -91,7 +89,7 @@ def _record(receipt: "Receipt") -> dict[str, Any]:
 @option(
     "--jobs",
     "-j",
-    type=click.IntRange(1, 64),
+    type=JOBS,
     metavar="N",
     help="Parts to read at the same time. Default: one per core.",
 )
@@ -106,7 +104,11 @@ def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
     from cavatica_upload.verification import verify as check
 
     try:
-        found = check(read(receipt), file, jobs=jobs)
+        known = read(receipt)
+    except SourceError as error:
+        raise UsageError(error.message, error.hint or "Check the path.") from error
+    try:
+        found = check(known, file, jobs=jobs)
     except SourceError as error:
         raise UsageError(error.message, "Check the path.") from error
     file_id, parts = found.receipt.file_id, len(found.receipt.parts)
@@ -147,8 +149,6 @@ class ReceiptFiles:
     """
 
     def __init__(self, place: str, sources: Sequence[str]) -> None:
-        if not place:
-            raise UsageError("--receipt needs the path of a file or a folder.")
         self._place = Path(place)
         self._folder = place.endswith(("/", os.sep)) or os.path.isdir(place)  # noqa: PTH112 - never raises
         if len(sources) > 1 and not self._folder:
@@ -157,28 +157,30 @@ class ReceiptFiles:
                 f"Give a folder: --receipt {place}/",
             )
         refuse_overwriting(self._place, "--receipt", sources)
-        folder = self._place if self._folder else Path(os.path.realpath(self._place)).parent
+        from cavatica_upload.disk import check_writable
+
         try:
+            folder = self._place if self._folder else Path(os.path.realpath(self._place)).parent
             folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                self._place.stat()
-            if not os.access(folder if self._folder or not self._place.exists() else self._place, os.W_OK):
-                raise PermissionError(errno.EACCES, "no permission")
+            check_writable(folder / SUFFIX if self._folder else self._place)
         except (OSError, ValueError) as error:
-            raise UsageError(
-                f"--receipt {place} cannot be written: {reason_of(error)}.", "Choose another place."
-            ) from error
+            # mkdir() says that it exists if it is, or if it is below, what is not a folder
+            reason = "a part of its path is not a folder" if isinstance(error, FileExistsError) else reason_of(error)
+            raise UsageError(f"--receipt {place} cannot be written: {reason}.", "Choose another place.") from error
 
     def keep(self, receipt: "Receipt", folder: str, name: str) -> None:
         """Write the receipt of the file `name`, whole or not at all; `folder` is its folder in the batch.
 
-        Raises OSError.
+        Raises CavaticaError.
         """
         from cavatica_upload.disk import write_whole
 
         path = self._place / folder / _file_name(name) if self._folder else self._place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, receipt.to_json())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, receipt.to_json())
+        except OSError as error:
+            raise CavaticaError(f"{path} could not be written: {reason_of(error)}.") from error
 
 
 def _file_name(name: str) -> str:

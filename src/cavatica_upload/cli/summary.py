@@ -28,21 +28,22 @@ _WIDEST_NAME = 48
 
 @attrs.frozen
 class Failure:
-    """A failed file and its error; `file_id` is set if it is uploaded and only its metadata could not be set."""
+    """A failed file and its error; `file_id` is set if it is uploaded and only `lacks` its metadata or receipt."""
 
     file: str
     error: BaseException
     file_id: str | None = None
+    lacks: str = "metadata"
 
     @property
     def message(self) -> str:
         message = message_of(self.error)
-        return f"Uploaded as {self.file_id}, but without its metadata: {message}" if self.file_id else message
+        return f"Uploaded as {self.file_id}, but without its {self.lacks}: {message}" if self.file_id else message
 
     @property
     def hint(self) -> str | None:
         if self.file_id:
-            return "Run the same command again: it sets the metadata, and sends no file twice."
+            return f"Run the same command again: it adds the {self.lacks}, and sends no file twice."
         return hint_of(self.error)
 
 
@@ -65,27 +66,28 @@ class Tally:
     described: int = 0
     stopped: bool = False
 
-    def fail(self, file: str, error: BaseException, file_id: str | None = None) -> None:
-        """Count a failure; an interrupted file is none. `file_id`: only the metadata of the file could not be set."""
+    def fail(self, file: str, error: BaseException, file_id: str | None = None, lacks: str = "metadata") -> None:
+        """Count a failure; an interrupted file is none. `file_id`: the file is uploaded, and only `lacks` something."""
         if file_id is None and exit_of(error) is Exit.INTERRUPTED:
             self.stopped = True
         else:
-            self.failures.append(Failure(file, error, file_id))
+            self.failures.append(Failure(file, error, file_id, lacks))
 
     @property
     def finished(self) -> int:
         """The number of files that need nothing more."""
-        return self.done + self.there + self.skipped - self.without_metadata
+        return self.done + self.there + self.skipped - len({failure.file_id for failure in self.failures} - {None})
 
     @property
-    def without_metadata(self) -> int:
-        """The number of uploaded files whose metadata could not be set."""
-        return sum(failure.file_id is not None for failure in self.failures)
+    def failed(self) -> int:
+        """The number of files that are not uploaded."""
+        return sum(failure.file_id is None for failure in self.failures)
 
     @property
     def interrupted(self) -> int:
         """The number of files that a stop left unfinished."""
-        return max(0, self.files - self.finished - len(self.failures)) if self.stopped else 0
+        ended = self.done + self.there + self.skipped + self.failed
+        return max(0, self.files - ended) if self.stopped else 0
 
     @property
     def code(self) -> Exit:
@@ -135,9 +137,11 @@ def _counts(tally: Tally, meter: Meter, seconds: float) -> str:
         "already there": tally.there,
         "skipped": tally.skipped - tally.different,
         "skipped although different": tally.different,
-        plural(tally.without_metadata, "without its metadata", "without their metadata"): tally.without_metadata,
-        "failed": len(tally.failures) - tally.without_metadata,
     }
+    for lacks in ("metadata", "receipt"):
+        count = sum(failure.file_id is not None and failure.lacks == lacks for failure in tally.failures)
+        others[f"without {plural(count, 'its', 'their')} {lacks}"] = count
+    others["failed"] = tally.failed
     text += "".join(f"; {count:,} {what}" for what, count in others.items() if count)
     if tally.described:
         text += f"; metadata set on {count_text(tally.described, 'file')}"

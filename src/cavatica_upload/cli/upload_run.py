@@ -1,11 +1,12 @@
 """Reads the files of `cavatica upload`, uploads them with progress, questions and signals, and prints the results."""
 
+import codecs
 import io
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -19,6 +20,7 @@ from cavatica_upload.cli.output import Output, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
 from cavatica_upload.cli.signals import SIGNALS, ask
 from cavatica_upload.cli.summary import Tally, typed
+from cavatica_upload.config import read_whole
 from cavatica_upload.disk import state_notice
 from cavatica_upload.errors import BadRequest, CavaticaError, FileChanged, SourceError, UsageError, reason_of
 from cavatica_upload.plan import count_text
@@ -34,16 +36,17 @@ if TYPE_CHECKING:
 
 def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
     """Return the paths in a file of paths; raises UsageError if it cannot be read."""
-    try:
-        if str(path) != STDIN:
-            raw = path.read_bytes()
-        elif stdin_taken:
+    if str(path) == STDIN:
+        if stdin_taken:
             raise UsageError("Standard input cannot be both a list of paths and a file.", "Give “-” once.")
-        else:
-            _check_stdin()
-            raw = sys.stdin.buffer.read()
+        _check_stdin()
+    try:
+        with path.open("rb") if str(path) != STDIN else nullcontext(sys.stdin.buffer) as file:
+            raw = read_whole(file)
     except OSError as error:
         raise UsageError(f"The list {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
+        raw = raw.decode("utf-16", "replace").encode()
     lines = raw.split(b"\0") if b"\0" in raw else raw.removeprefix(b"\xef\xbb\xbf").splitlines()
     # A dash is standard input on the command line only.
     return [f".{os.sep}-" if line == b"-" else os.fsdecode(line) for line in lines if line]
@@ -148,8 +151,8 @@ def upload_batch(
             if receipts is not None:
                 try:
                     receipts.keep(receipt, item.folder, item.name)
-                except (OSError, CavaticaError) as error:
-                    output.warn(f"The receipt of {item.label} could not be written: {reason_of(error)}.")
+                except CavaticaError as error:
+                    run.tally.fail(item.label, error, receipt.file_id, lacks="receipt")
         if sheet is not None:
             _write_sheet(sheet, uploader, run)
     return run.end()
