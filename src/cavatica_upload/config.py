@@ -41,8 +41,7 @@ PLATFORMS = {
     "china": "https://api.sevenbridges.cn/v2",
 }
 PORTS = {"http": 80, "https": 443}
-MOST_BYTES = 256 * 1024 * 1024
-"""The size of the largest text that is read: a list of 250,000 paths of 1,000 characters."""
+MOST_BYTES = 256 * 1024 * 1024  # of a text: a list of 250,000 paths of 1,000 characters
 
 
 @attrs.frozen

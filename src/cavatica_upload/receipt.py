@@ -114,10 +114,7 @@ class Receipt:
             raise SourceError("This is JSON, but not a receipt.", "Give a file that `cavatica receipts` lists.")
         version = document.pop("version", None)
         if type(version) is not int or not 0 < version <= VERSION:
-            raise SourceError(
-                f"This receipt has version {version}, and this program can read versions up to {VERSION}.",
-                "Use a later version of this program.",
-            )
+            raise SourceError(f"This receipt has version {version}: a later version of this program is needed.")
         try:
             document["parts"] = tuple(checked(ReceiptPart, part) for part in document["parts"])
             document["not_verified"] = tuple(map(str, document.get("not_verified") or ()))

@@ -20,7 +20,7 @@ from loopback import QUICK, TOKEN, UPLOAD, Loopback, Request, answer, problem, r
 from cavatica_client.api.uploads import get_upload, list_uploads
 from cavatica_upload import Uploader
 from cavatica_upload.api.client import Api, connect
-from cavatica_upload.errors import CavaticaError, ConnectionFailed, UnexpectedAnswer, UsageError
+from cavatica_upload.errors import CavaticaError, ConfigError, ConnectionFailed, UnexpectedAnswer, UsageError
 from cavatica_upload.http import USER_AGENT
 from cavatica_upload.http.connections import proxy_for
 from cavatica_upload.redact import protect, redact
@@ -350,6 +350,16 @@ def test_loopback_is_reached_without_a_proxy(
         ("intern.example", "storage.extern.example", False),
         ("a.example , 10.0.0.0/8 b.example", "10.1.2.3", True),
         ("*", "storage.example", True),
+        ("intern.example, *", "storage.example", True),
+        ("intern.example storage.example", "storage.example", True),
+        (" STORAGE.example. ", "storage.EXAMPLE", True),
+        ("storage.example", "storage.example.", True),
+        ("*.intern.example:443", "storage.intern.example", True),
+        ("*.intern.example:80,intern.example:80", "storage.intern.example", False),
+        ("10.0.0.0/8:443", "10.1.2.3", True),
+        ("FD00:0::/8", "[fd00::7]", True),
+        (".example,e.example", "storage.example.org", False),
+        ("rage.example", "storage.example", False),
         ("10.0.0.0/99,[,]:,/,::::", "10.1.2.3", False),
         ("", "10.1.2.3", False),
     ],
@@ -359,6 +369,9 @@ def test_hosts_that_no_proxy_names(exceptions: str, host: str, direct: bool, mon
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", exceptions)
     url = httpx.URL(f"https://{host}/")
+    assert (proxy_for(url.scheme, url.host, url.port) is None) == direct
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("no_proxy", exceptions)
     assert (proxy_for(url.scheme, url.host, url.port) is None) == direct
 
 
@@ -394,6 +407,17 @@ def test_unusable_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     with pytest.raises(CavaticaError, match="proxy") as caught:
         connect(TOKEN, "https://platform.invalid/v2")
     assert "pa%ss" not in repr(caught.value.__dict__)
+
+
+@pytest.mark.parametrize("credentials", ["u:" + "p" * 256, "u" * 256 + ":p", "u:" + "%C3%BC" * 128])
+def test_credentials_that_socks_cannot_send(monkeypatch: pytest.MonkeyPatch, credentials: str) -> None:
+    """SOCKS 5 counts a user name and a password in one byte; longer ones are reported before any call, not shown."""
+    monkeypatch.setenv("ALL_PROXY", f"socks5://{credentials}@127.0.0.1:1080")
+    with pytest.raises(ConfigError, match="of the SOCKS proxy has more than 255 bytes") as caught:
+        connect(TOKEN, "https://platform.invalid/v2")
+    assert "pp" not in repr(caught.value.__dict__)
+    monkeypatch.setenv("ALL_PROXY", f"socks5://u:{'p' * 255}@127.0.0.1:1080")
+    connect(TOKEN, "https://platform.invalid/v2").close()
 
 
 def test_user_agent_names_the_version() -> None:

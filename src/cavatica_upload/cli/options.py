@@ -38,9 +38,6 @@ class Whole(click.IntRange):
             self.fail(f"{value!r} is not a whole number from {self.min:,} to {self.max:,}.", param, ctx)
 
 
-JOBS = Whole(1, 64)
-
-
 class Size(click.ParamType[int]):
     """A number of bytes, such as `64MiB`; `64M` and `64MB` mean the same: sizes are binary everywhere here."""
 

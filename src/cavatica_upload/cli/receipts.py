@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cavatica_upload.cli.messages import Exit
-from cavatica_upload.cli.options import FILE, JOBS, PATH, Command, Whole, option, output_options
+from cavatica_upload.cli.options import FILE, PATH, Command, Whole, option, output_options
 from cavatica_upload.cli.output import Output, refuse_overwriting
 from cavatica_upload.errors import CavaticaError, SourceError, UsageError, reason_of
 from cavatica_upload.plan import count_text, plural, size_text
@@ -89,7 +89,7 @@ def _record(receipt: "Receipt") -> dict[str, Any]:
 @option(
     "--jobs",
     "-j",
-    type=JOBS,
+    type=Whole(1, 64),
     metavar="N",
     help="Parts to read at the same time. Default: one per core.",
 )
@@ -104,11 +104,7 @@ def verify(receipt: Path, file: str, jobs: int | None, output: Output) -> int:
     from cavatica_upload.verification import verify as check
 
     try:
-        known = read(receipt)
-    except SourceError as error:
-        raise UsageError(error.message, error.hint or "Check the path.") from error
-    try:
-        found = check(known, file, jobs=jobs)
+        found = check(read(receipt), file, jobs=jobs)
     except SourceError as error:
         raise UsageError(error.message, "Check the path.") from error
     file_id, parts = found.receipt.file_id, len(found.receipt.parts)

@@ -10,7 +10,6 @@ import click
 
 from cavatica_upload.cli.options import (
     FILE,
-    JOBS,
     PATH,
     Command,
     Connection,
@@ -165,7 +164,7 @@ _transfer = partial(option, section="Transfer")
 @_uploader(
     "--jobs",
     "-j",
-    type=JOBS,
+    type=Whole(1, 64),
     metavar="N",
     help="Parts to send at the same time. Default: adapts to the network, up to 32.",
 )

@@ -11,12 +11,12 @@ import click
 
 from cavatica_upload.cli.messages import Exit
 from cavatica_upload.cli.options import (
-    JOBS,
     PATH,
     Command,
     Connection,
     Group,
     Span,
+    Whole,
     connection_options,
     option,
     output_options,
@@ -109,7 +109,7 @@ def show(upload_id: str, output: Output, connection: Connection) -> None:
 @click.argument("upload_id", required=False, metavar="[ID]")
 @click.argument("file", required=False, metavar="[FILE]", type=PATH)
 @option("--yes", "-y", is_flag=True, help="Do not ask. If a file changed, abort its upload and start a new one.")
-@option("--jobs", "-j", group="options", type=JOBS, metavar="N", help="Parts to send at the same time.")
+@option("--jobs", "-j", group="options", type=Whole(1, 64), metavar="N", help="Parts to send at the same time.")
 @stop_option(group="options")
 @progress_options
 @connection_options

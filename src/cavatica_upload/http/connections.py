@@ -25,6 +25,7 @@ from cavatica_upload.errors import ConfigError
 
 LIMITS = httpx.Limits(max_connections=128, max_keepalive_connections=64, keepalive_expiry=5.0)
 SLICE = 64 << 10  # bytes that are written between two checks of the deadline
+MOST_SOCKS = 255  # bytes of a user name or a password (RFC 1929, 2)
 
 Pool = TypeVar("Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
@@ -261,6 +262,11 @@ def proxy_for(scheme: str, host: str, port: int | None = None) -> str | None:
                 f"The kind of proxy for {scheme} in the environment is not supported.",
                 f"Set {scheme.upper()}_PROXY to a URL like http://host:port.",
             )
+        if "socks" in url.scheme and max(len(url.username.encode()), len(url.password.encode())) > MOST_SOCKS:
+            raise ConfigError(
+                f"The user name or the password of the SOCKS proxy has more than {MOST_SOCKS} bytes.",
+                "SOCKS 5 cannot send longer ones: use others, or an HTTP proxy.",
+            )
         return str(url)
 
 
@@ -271,15 +277,17 @@ def shown(proxy: str) -> str:
 
 
 def _excepted(host: str, port: int | None) -> bool:
-    """Return whether NO_PROXY has a host in a form that urllib does not know: `10.0.0.0/8`, `[::1]:80`, `*.name`."""
+    """Return whether NO_PROXY has a host: `*`, the host or the end of its name, its network; each also with a port."""
+    host = host.lower().rstrip(".")
     address = address_of(host.partition("%")[0])
-    for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").replace(",", " ").split():
-        name, bracket, after = entry.lower().partition("]")
-        if name.startswith("*.") and host.lower().endswith(name[1:]):
+    for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").lower().replace(",", " ").split():
+        may_have_port = "]" in entry or entry.count(":") == 1
+        bare = (entry.removesuffix(f":{port}") if may_have_port else entry).strip("[].")
+        name = bare.removeprefix("*").lstrip(".")
+        if bare == "*" or host == name or host.endswith(f".{name}"):
             return True
         with contextlib.suppress(ValueError):  # of what is no network
-            network = ipaddress.ip_network(name.removeprefix("["), strict=False)
-            if address is not None and address in network and (not bracket or after in ("", f":{port}")):
+            if address is not None and address in ipaddress.ip_network(name, strict=False):
                 return True
     return False
 
