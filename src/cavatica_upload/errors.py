@@ -5,7 +5,7 @@
     CavaticaError                      .message (what happened), .hint (what to do, or None), .maybe_acted, .permanent
     ├── ConfigError                    no usable token, endpoint, profile, proxy or list of certificates
     │   └── EndpointError              no endpoint, or one that would send the token in clear; a UsageError, too
-    ├── UsageError (ValueError)        a value that cannot be right; nothing was sent
+    ├── UsageError (ValueError)        a value that cannot be right; nothing was sent: .problems, if there are several
     ├── ApiError                       the API answered, but not with success: .status .code .reason .operation
     │   ├── BadRequest                 400, and the other 4xx without a class of their own
     │   ├── Unauthorized               401

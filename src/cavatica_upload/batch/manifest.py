@@ -66,11 +66,12 @@ def requests_for(
     try:
         rows = read_manifest(Path(path_text(manifest))) if manifest is not None else []
     except UsageError as error:
-        raise UsageError(" ".join((error.message, *error.problems)), error.hint) from error
+        text = " ".join((error.message, *error.problems))
+        raise UsageError(text, error.hint, problems=error.problems) from error
     batch = collect([path_text(path) for path in paths], rows, Rules(recursive=True))
     problems = [*batch.problems, *(file.reason for file in batch.bad)]
     if problems:
-        raise UsageError(" ".join(problems), "Nothing was uploaded.")
+        raise UsageError(" ".join(problems), "Nothing was uploaded.", problems=tuple(problems))
     return [item.request(common) for item in batch.items]
 
 
