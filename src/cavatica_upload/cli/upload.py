@@ -263,7 +263,6 @@ def upload(
     """
     from cavatica_upload.batch.files import STDIN, Rules
     from cavatica_upload.batch.patterns import Selection
-    from cavatica_upload.batch.shard import Shard
     from cavatica_upload.cli.upload_run import keep_share, listed_paths, read_batch, upload_batch
     from cavatica_upload.request import UploadRequest
 
@@ -277,7 +276,11 @@ def upload(
         if_exists="overwrite" if overwrite else if_exists or "fail",
         **request,
     )
-    share = Shard.parse(shard) if shard is not None else None
+    share = None
+    if shard is not None:
+        from cavatica_upload.batch.shard import Shard
+
+        share = Shard.parse(shard)
     listed = listed_paths(files_from, stdin_taken=STDIN in paths) if files_from is not None else []
     selected = Rules(selection=Selection.of(include, exclude), **rules)
     batch = read_batch([*paths, *listed], manifest, selected, output, skip_bad_files=skip_bad_files)
