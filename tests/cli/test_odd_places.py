@@ -147,7 +147,8 @@ def test_an_empty_value(machine: Machine, words: tuple[str, ...]) -> None:
     ended = machine.call(*words)
     assert (ended.code, not machine.mock.calls) == (2, True)
     place = words[-2] if words[-1] == "" else words[-1]
-    assert f"Error: The value after {place} is empty; a shell variable may be unset." in ended.err
+    said = f"Error: The value after {place} is empty; a shell variable may be unset.\nSee “cavatica {words[0]} "
+    assert said in ended.err
 
 
 @pytest.mark.parametrize("name", ["-dash.bam", "-r.bam", "-j", "--weird"])
@@ -238,13 +239,16 @@ def test_standard_input_is_closed(machine: Machine, words: tuple[str, ...]) -> N
         (".", (), 2, b"The current folder does not exist any more."),
         ("absolute", (), 0, b"done"),
         ("absolute", ("--receipt", "r.json"), 2, b"--receipt r.json cannot be written: No such file or directory."),
+        ("absolute", ("--sheet", "HOME/s.csv", "--sheet-out", "HOME/o.csv"), 0, b"Sheet for the platform: "),
     ],
 )
 def test_the_current_folder_is_gone(machine: Machine, path: str, more: tuple[str, ...], code: int, says: bytes) -> None:
     """If the current folder was removed, relative paths are wrong usage; absolute ones are uploaded."""
     place = machine.file("a.bam")
+    machine.file("s.csv", b"file,other\na.bam,b.bam\n")
     script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
-    words = ("upload", str(place) if path == "absolute" else path, "-r", *TO, *more)
+    words = ["upload", str(place) if path == "absolute" else path, "-r", *TO]
+    words += [word.replace("HOME", str(machine.home)) for word in more]
     command = ["sh", "-c", script, "sh", sys.executable, "-m", "cavatica_upload", *words]
     done = subprocess.run(command, cwd=machine.home, env=machine.environment, check=False, capture_output=True)
     assert (done.returncode, says in done.stderr) == (code, True)

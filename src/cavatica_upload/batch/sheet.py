@@ -113,7 +113,8 @@ class Sheet:
 
 
 def _key(source: str) -> str:
-    return source if is_url(source) else os.path.realpath(source)
+    # If nothing is there, realpath() fails in a folder that was removed.
+    return source if is_url(source) or not os.path.lexists(source) else os.path.realpath(source)
 
 
 class PlatformPaths:

@@ -94,7 +94,7 @@ class _Help(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; every error of it names this command. No value may be empty, as if by accident."""
         with augment_usage_errors(ctx):
-            for before, word in pairwise([ctx.command_path, *args]):
+            for before, word in pairwise([ctx.command_path, *args] if isinstance(self, Command) else ()):
                 if not word or (word.startswith("--") and word.find("=") == len(word) - 1):
                     empty = f"The value after {word or before} is empty; a shell variable may be unset."
                     raise click.UsageError(empty)
