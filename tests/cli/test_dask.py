@@ -194,16 +194,21 @@ def test_logs_hold_no_url(machine: Machine, cluster: Cluster) -> None:
 
 def test_as_many_parts_as_threads_of_workers(machine: Machine, cluster: Cluster) -> None:
     """As many parts are in flight as workers have threads, even if workers join later."""
-    machine.mock.faults.add(Fault("putPart", "stall", times=None))
+    machine.mock.faults.add(*(Fault("putPart", "stall", times=None, part=number + 1) for number in range(PARTS)))
     sample(machine)
+
+    def in_flight() -> int:
+        """Count the parts that were sent, each once: a worker sends its part again if a minute passes."""
+        return sum(fault["fired"] > 0 for fault in machine.mock.faults.to_json())
+
     process = machine.start(*words(cluster.start(2), "--stop-within", "0"))
-    until(lambda: machine.mock.calls["putPart"] == 2)
+    until(lambda: in_flight() == 2)
     cluster.add(3)
-    until(lambda: machine.mock.calls["putPart"] == 5)
+    until(lambda: in_flight() == 5)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert machine.mock.calls["putPart"] == 5
+    assert in_flight() == 5
     assert b"To resume: cavatica upload a.bam" in err
     assert b"Traceback" not in err
 
@@ -226,7 +231,8 @@ def test_ten_killed_workers_lose_nothing(machine: Machine, cluster: Cluster) -> 
     parts = [str(number) for number in range(2, PARTS, 2)][:10]
     upload(machine, cluster.start(4, preload=KILLED, KILLED_AT=",".join(parts)))
     assert sorted(path.name for path in cluster.folder.glob("killed-*")) == sorted(f"killed-{part}" for part in parts)
-    assert PARTS + 10 <= machine.mock.calls["putPart"] <= PARTS + 20
+    # With its own part, a worker may lose those that it has sent and not yet told: all four in flight, if it is slow.
+    assert PARTS + 10 <= machine.mock.calls["putPart"] <= PARTS + 10 * 4
 
 
 def test_part_that_kills_each_worker_is_sent_from_here(
