@@ -235,7 +235,7 @@ def gone(entry: Entry, file: FileDetails | None, *, maybe_ours: bool = False) ->
         hint = f"Compare {file.id} with the file on disk, or upload it again with --if-exists."
     else:
         what += f": somebody aborted it, or it expired. {there} is not its result."
-        hint = "Run the same command again, and say with --if-exists what to do about the file that is there."
+        hint = "Run “cavatica upload” again, and say with --if-exists what to do about the file that is there."
     return UploadGone(what, hint, status=404, code=8003)
 
 

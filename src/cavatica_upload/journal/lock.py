@@ -28,7 +28,7 @@ class UploadLock:
         except filelock.Timeout as error:
             raise UploadBusy(
                 f"Another upload of {name!r} to the same place is under way, in this run or in another process.",
-                "Let it finish, or use --wait (wait=True in Python).",
+                "Let it finish, or use “cavatica upload --wait” (wait=True in Python).",
             ) from error
         except OSError:
             self._lock = None

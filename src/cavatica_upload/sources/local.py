@@ -135,7 +135,7 @@ def _check_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise SourceError(
             f"{path} is not a regular file.",
-            "Upload a folder with --recursive (requests_for() in Python)."
+            "Upload a folder with “cavatica upload --recursive” (requests_for() in Python)."
             if stat.S_ISDIR(mode)
             else "Upload a device, a pipe or a socket through standard input: `cavatica upload - --name NAME`.",
         )
