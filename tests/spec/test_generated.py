@@ -66,7 +66,7 @@ def test_nothing_became_any(operations):
         assert lost == answers_nothing(operation), f"{name} {signature.return_annotation}"
 
 
-def test_every_parameter_and_body_is_an_argument(operations, document):
+def test_every_parameter_and_body_is_an_argument(operations, document, resolved):
     """Every parameter and body of the document is an argument of the function."""
     shared = {
         operation["operationId"]: item.get("parameters", [])
@@ -75,8 +75,7 @@ def test_every_parameter_and_body_is_an_argument(operations, document):
         if isinstance(operation, dict)
     }
     for name, operation in operations.items():
-        references = [*shared[name], *operation.get("parameters", [])]
-        expected = {document["components"]["parameters"][ref["$ref"].rpartition("/")[2]]["name"] for ref in references}
+        expected = {resolved(one)["name"] for one in (*shared[name], *operation.get("parameters", []))}
         expected |= {"body"} if "requestBody" in operation else set()
         function = importlib.import_module(modules()[snake(name)]).sync_detailed
         assert set(inspect.signature(function).parameters) == {*expected, "client"}, name
