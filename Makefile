@@ -18,6 +18,11 @@ override export FILE := $(value FILE)
 override export SPEC := $(value SPEC)
 override export OLD := $(value OLD)
 override export UPSTREAM := $(value UPSTREAM)
+override export VERSION := $(value VERSION)
+override export BREAKING := $(value BREAKING)
+
+# For the scripts that run targets. $(MAKE) in a recipe would run it with `make -n`, too.
+export MAKE
 
 ifeq ($(shell command -v $(PYTHON)),)
 $(error PYTHON=$(PYTHON) is not installed. Name a Python that is: make … PYTHON=python3.13)
@@ -99,18 +104,18 @@ spec-lint: install toolbox  ## Check openapi.yaml against Redocly's strict rules
 	@spectral lint openapi.yaml --ruleset tools/spectral.yaml --fail-severity hint
 
 spec-diff: install toolbox  ## Show what changed for whom, and check info.version: make spec-diff [OLD=ref or file]
-	@python tools/spec_diff.py --old "$$OLD"
-	@tools/venv/bin/python tools/python_surface.py --old "$$OLD"
+	@python tools/spec_diff.py --old="$$OLD"
+	@tools/venv/bin/python tools/python_surface.py --old="$$OLD"
 
 spec-changelog: install toolbox  ## Add this version to CHANGELOG-contract.md: make spec-changelog [OLD=…]
-	@python tools/spec_diff.py --old "$$OLD" --changelog CHANGELOG-contract.md
+	@python tools/spec_diff.py --old="$$OLD" --changelog CHANGELOG-contract.md
 
 check-portable: spec-lint  ## Check that TypeScript, R, Java and two linters can read openapi.yaml
 	@python tools/check_portable.py
 
+# With exec, the script and not a shell gets the SIGTERM that make passes on.
 upgrade: install toolbox  ## Replace openapi.yaml and all that is made from it: make upgrade SPEC=new.yaml [OLD=…] [BREAKING=accepted]
-	@python tools/upgrade.py "$$SPEC" --old "$$OLD" --make "$(MAKE)" --checks "$(or $(CHECKS),test contract)" \
-	    --breaking "$(BREAKING)"
+	@exec python tools/upgrade.py --old="$$OLD" --checks="$(or $(CHECKS),test contract)" --breaking="$$BREAKING" -- "$$SPEC"
 
 upstream-diff: install  ## Compare with the vendor's OpenAPI export: make upstream-diff UPSTREAM=vendor.json
 	@python tools/upstream_diff.py "$$UPSTREAM"
@@ -148,7 +153,7 @@ dist: install toolbox  ## Build sdists and wheels into dist/, and check them wit
 	@PYTHON=$(PYTHON) tools/dist.sh
 
 release: install toolbox  ## Check, build and tag a release: make release VERSION=0.2.0
-	@MAKE="$(MAKE)" tools/release.sh "$(VERSION)"
+	@tools/release.sh "$$VERSION"
 
 lint: install  ## ruff, mypy --strict, and the contract as a document
 	ruff check .
@@ -178,7 +183,7 @@ lock: .uv  ## Update requirements.lock
 toolbox-lock: .uv  ## Update the locks of the toolbox
 	for list in requirements node openapi-generator; do \
 	    $(LOCK) tools/$$list.in --no-annotate -o tools/$$list.txt || exit 1; done
-	rm -f tools/package-lock.json && cd tools && npm install --package-lock-only --silent && \
+	rm -f tools/package-lock.json && cd tools && npm install --package-lock-only --loglevel error && \
 	    python lock_without_addresses.py package-lock.json
 
 plugins-lock: .uv  ## Update the lock of the Snakemake plugin's tests

@@ -11,14 +11,16 @@ dated() {
     local entry
     entry=$(grep -E "^## ${2//./\\.}( |\$)" "$1" | head -1) || true
     [ -n "$entry" ] || no "$1 has no entry for $2: $3"
-    [[ $entry =~ [0-9]{4}-[0-9]{2}-[0-9]{2} ]] && date -d "${BASH_REMATCH[0]}" >/dev/null 2>&1 || \
+    [[ $entry =~ [0-9]{4}-[0-9]{2}-[0-9]{2} ]] && \
+        python3 -c 'import datetime as dt, sys; dt.date.fromisoformat(sys.argv[1])' "${BASH_REMATCH[0]}" 2>/dev/null || \
         no "$1 says \"$entry\": give it the date of the release, as in ## $2 (2026-11-30)"
 }
 
 version=${1:-}
-contract=$(sed -n 's/^  version: //p' openapi.yaml | head -1)
+contract=$(sed -n "s/^  version: [\"']\{0,1\}\([0-9.]*\).*/\1/p" openapi.yaml | head -1)
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || no "name the version: make release VERSION=0.2.0"
-[ -z "$(git status --porcelain)" ] || no "there are changes that are not committed: git status"
+changed=$(git status --porcelain) || no "git cannot read this folder; see above."
+[ -z "$changed" ] || no "there are changes that are not committed: git status"
 grep -q "^version = \"$version\"$" pyproject.toml || no "pyproject.toml has another version than $version: set it there."
 dated CHANGELOG.md "$version" "write one."
 dated CHANGELOG-contract.md "$contract" "make spec-changelog"

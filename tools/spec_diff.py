@@ -55,6 +55,8 @@ def base(old: str) -> tuple[str, Document]:
     if Path(old).is_file():
         return old, parsed(text_of(old), old)
     name = old or last_release() or git("log", "-1", "--format=%h", "-G", r"^  version: ", "--", "openapi.yaml")
+    if name and name != old and git("rev-parse", "--is-shallow-repository") == "true":
+        print("This clone is shallow and may lack the last release: git fetch --unshallow --tags", file=sys.stderr)
     if not name:
         stop("There is no release and no commit that sets info.version. Name what to compare with: OLD=FILE")
     text = git("show", f"{name}:openapi.yaml")
@@ -234,7 +236,6 @@ def main() -> int:
     if given.changelog:
         write_changelog(given.changelog, after, changes)
         return 0
-    name = "the document before" if name.startswith(tempfile.gettempdir()) else name
     print(f"{given.new} {after}, compared with {name} ({before})\n")
     print("\n".join(lines(changes)) or "Nothing changed.\n")
     required = bumped(before, level)

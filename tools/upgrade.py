@@ -6,15 +6,22 @@ the first step that a person has to decide, and then restores everything.
 """
 
 import argparse
+import contextlib
 import json
+import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a cancelled job, a closed terminal
+received: list[int] = []
+"""The signals that came. Steps look here, so that none stops the start of a process, or the restoring."""
 REPLACED = ("openapi.yaml", "generated", "src/cavatica_upload/api/contract.json", "CHANGELOG-contract.md")
 
 
@@ -25,9 +32,20 @@ def stop(what: str, then: str) -> NoReturn:
 
 
 def run(*command: str) -> tuple[bool, str]:
-    """Return whether a command succeeded, and what it printed."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    return done.returncode == 0, (done.stdout + done.stderr).strip()
+    """Return whether a command succeeded, and what it printed. A signal ends all that it started, too."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT, process_group=0
+        )
+        while process.poll() is None and not received:
+            time.sleep(0.05)
+        if received:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, received[0])
+            process.wait()
+            raise KeyboardInterrupt
+        printed.seek(0)
+        return process.returncode == 0, printed.read().strip()
 
 
 def script(name: str, *arguments: str) -> tuple[bool, str]:
@@ -63,23 +81,26 @@ def compared(spec: str, old: str, breaking_accepted: bool) -> None:
         stop("\n".join(breaking), "These changes break users. If they are wanted: make upgrade … BREAKING=accepted")
 
 
-def replaced(spec: str, old: str, make: str, checks: str) -> None:
+def replaced(spec: str, old: str, checks: str) -> None:
     """Replace the document and what is generated from it, and run the checks."""
+    make = os.environ.get("MAKE", "make")
+    by_hand = "make generate"
     print("3. The client is generated.", flush=True)
-    if Path(spec).resolve() != Path("openapi.yaml").resolve():
+    if not is_in_place(spec):
         shutil.copyfile(spec, "openapi.yaml")
+        by_hand = f"cp {shlex.quote(spec)} openapi.yaml && make generate"
     fine, said = run(*make.split(), "generate")
     if not fine:
         stop(said, f"Mend {spec}: the generator does not understand it.")
     print("4. The hand-written code fits it.", flush=True)
     fine, said = run("mypy")
     if not fine:
-        stop(said, f"Change these lines. To work on them: cp {spec} openapi.yaml && make generate && mypy")
+        stop(said, f"Change these lines. To work on them: {by_hand} && make lint")
     for check in checks.split():
         print(f"5. make {check}", flush=True)
         fine, said = run(*make.split(), check)
         if not fine:
-            stop("\n".join(said.splitlines()[-40:]), f"See what fails: cp {spec} openapi.yaml && make generate {check}")
+            stop("\n".join(said.splitlines()[-40:]), f"See what fails: {by_hand} {check}")
     print("6. The changelog has an entry.", flush=True)
     fine, said = script("spec_diff.py", "--old", old, "--changelog", "CHANGELOG-contract.md")
     if not fine:
@@ -91,10 +112,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec")
     parser.add_argument("--old", default="")
-    parser.add_argument("--make", default="make")
     parser.add_argument("--checks", default="test contract")
     parser.add_argument("--breaking", default="")
     given = parser.parse_args()
+    for name in SIGNALS:
+        if signal.getsignal(name) is not signal.SIG_IGN:  # nohup
+            signal.signal(name, lambda number, _frame: received.append(number))
     if not Path(given.spec).is_file():
         missing = f"{given.spec} is not a file." if given.spec else "No document was named."
         stop(missing, "Name the new document: make upgrade SPEC=new.yaml")
@@ -102,34 +125,33 @@ def main() -> int:
         stop(f"BREAKING={given.breaking} is not a value.", "Set BREAKING=accepted, or leave it out.")
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder)
-        old = given.old
-        if not old and not Path(given.spec).samefile("openapi.yaml"):  # edited in place: compared with the last release
-            shutil.copyfile("openapi.yaml", before / "openapi.yaml")
-            old = str(before / "openapi.yaml")
+        # HEAD has the document before, even after a kill -9.
+        old = given.old or ("" if is_in_place(given.spec) else "HEAD")
         linted(given.spec)
         compared(given.spec, old, given.breaking == "accepted")
         kept = {Path(name): before / str(number) for number, name in enumerate(REPLACED) if Path(name).exists()}
         for path, copy in kept.items():
             copied(path, copy)
-        for name in (signal.SIGTERM, signal.SIGHUP):  # a cancelled job, a closed terminal: like Ctrl-C
-            signal.signal(name, signal.default_int_handler)
         try:
-            replaced(given.spec, old, given.make, given.checks)
+            replaced(given.spec, old, given.checks)
         except BaseException:
-            for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(name, signal.SIG_IGN)
             put_back(kept)
             raise
     print("\nopenapi.yaml, generated/ and CHANGELOG-contract.md are the new ones. Look at them, and commit.")
     return 0
 
 
+def is_in_place(spec: str) -> bool:
+    """Whether the new document is openapi.yaml, edited; it is compared with the last release."""
+    return Path(spec).resolve() == Path("openapi.yaml").resolve()
+
+
 def copied(source: Path, target: Path) -> None:
-    """Copy a file or a folder, with its times."""
+    """Copy a file or a folder. It gets the time of now, so that make installs again what was restored."""
     if source.is_dir():
-        shutil.copytree(source, target)
+        shutil.copytree(source, target, copy_function=shutil.copyfile)
     else:
-        shutil.copy2(source, target)
+        shutil.copyfile(source, target)
 
 
 def put_back(kept: dict[Path, Path]) -> None:

@@ -67,9 +67,13 @@ def test_a_file_for_the_demo_with_an_odd_name(tmp_path, name):
         ("contract-live", "make contract-live PROJECT=owner/name"),
         ("mutants BEHIND=apache", "BEHIND='apache'"),
         ("release", "make release VERSION=0.2.0"),
+        ("release VERSION='\"", "make release VERSION=0.2.0"),
         ("upgrade", "Name the new document: make upgrade SPEC=new.yaml"),
         ("upgrade SPEC=missing", "missing is not a file."),
+        ("upgrade SPEC=-x", "-x is not a file."),
+        ("spec-diff OLD=-x", "OLD=-x is neither a file nor a commit"),
         ("upgrade SPEC=openapi.yaml BREAKING=yes", "Set BREAKING=accepted, or leave it out."),
+        ("upgrade SPEC=openapi.yaml BREAKING='\"", "Set BREAKING=accepted, or leave it out."),
     ],
 )
 def test_a_wrong_value(words, sentence):

@@ -1,5 +1,6 @@
 """`make release` tags a version only if all checks pass."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -73,3 +74,27 @@ def test_uncommitted_changes_are_refused(tree, environ):
     """Uncommitted changes are refused."""
     (tree / "new.txt").write_text("x")
     assert "not committed" in release(tree, environ, "0.1.0", "true").stderr
+
+
+def test_a_folder_that_git_cannot_read_is_refused(tree, environ):
+    """If git fails, nothing counts as committed."""
+    shutil.rmtree(tree / ".git")
+    assert "No release: git cannot read this folder" in release(tree, environ, "0.1.0", "true").stderr
+
+
+def test_a_quoted_version_is_released(tree, environ, run):
+    """The contract's version may be in quotes."""
+    spec = tree / "openapi.yaml"
+    quoted = re.sub(r"(?m)^  version: (\S+)$", r'  version: "\1"', spec.read_text(), count=1)
+    spec.write_text(quoted)
+    assert run("git", "commit", "--quiet", "--all", "--message", "quote", cwd=tree).returncode == 0
+    assert release(tree, environ, "0.1.0", "true").returncode == 0
+
+
+def test_a_dry_run_releases_nothing():
+    """`make -n release` only prints what it would run."""
+    words = ["make", "-n", "--assume-old=install", "--assume-old=toolbox", "release", "VERSION=nonsense"]
+    done = subprocess.run(words, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert 'tools/release.sh "$VERSION"' in done.stdout
+    assert "No release" not in done.stderr

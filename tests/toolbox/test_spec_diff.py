@@ -219,3 +219,18 @@ def test_the_changelog_is_written_once(diff, tmp_path):
     edited = log.read_text()
     assert diff(old, new, "--changelog", "CHANGELOG-contract.md").returncode == 0
     assert log.read_text() == edited
+
+
+def test_a_shallow_clone_is_told(run, tmp_path):
+    """Without OLD, a clone that lacks the history is told that it may lack the last release."""
+    whole, shallow = tmp_path / "whole", tmp_path / "shallow"
+    whole.mkdir()
+    info = "info: { title: Things, version: 1.2.3 }"
+    (whole / "openapi.yaml").write_text(BASE.replace(info, "info:\n  title: Things\n  version: 1.2.3"))
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "all")):
+        assert run("git", *command, cwd=whole).returncode == 0
+    assert run("git", "commit", "--quiet", "--allow-empty", "--message", "more", cwd=whole).returncode == 0
+    assert run("git", "clone", "--quiet", "--depth=1", whole.as_uri(), shallow).returncode == 0
+    done = run("python", ROOT / "tools" / "spec_diff.py", cwd=shallow)
+    assert "may lack the last release" in done.stderr
+    assert "may lack" not in run("python", ROOT / "tools" / "spec_diff.py", "--old", "HEAD", cwd=shallow).stderr

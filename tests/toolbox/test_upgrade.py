@@ -1,5 +1,6 @@
 """`make upgrade` follows four invented versions of the API in a clone of this repository."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -76,14 +77,14 @@ def started(clone: Path, environ: dict[str, str], spec: str, *words: str) -> sub
     (clone / "new.yaml").write_text(spec)
     make = "make --assume-old=install --assume-old=toolbox"
     env = {**environ, "PYTHONPATH": f"{clone}/src:{clone}/generated"}
-    command = [*make.split(), "upgrade", "SPEC=new.yaml", f"MAKE={make}", *words]
+    command = [*make.split(), "upgrade", "SPEC=new.yaml", "CHECKS=demo", f"MAKE={make}", *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=clone, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def upgraded(clone: Path, environ: dict[str, str], spec: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `make upgrade` with a document, and with the demo as its only check."""
-    process = started(clone, environ, spec, "CHECKS=demo", *words)
+    process = started(clone, environ, spec, *words)
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -180,22 +181,70 @@ def test_a_removed_key_is_noticed(clone, environ, run):
     assert "set it in openapi.yaml" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_an_interrupted_upgrade_replaces_nothing(name, clone, environ, run):
-    """Ctrl-C, a cancelled job or a closed terminal restores everything, and says so in a sentence."""
+def at_its_check(clone: Path, environ: dict[str, str]) -> tuple[subprocess.Popen[str], str]:
+    """A `make upgrade` whose check does not end by itself, and its document."""
     spec = raised(with_key((clone / "openapi.yaml").read_text()), 1)
     process = started(clone, environ, spec, "CHECKS=mock", "PORT=0")
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("5. make mock"):
             break
+    return process, spec
+
+
+def running(clone: Path) -> list[int]:
+    """The processes that run in the clone."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended, or is another user's
+            if (folder / "cwd").readlink() == clone:
+                found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("send", "name"),
+    [(os.killpg, "SIGINT"), (os.killpg, "SIGTERM"), (os.killpg, "SIGHUP"), (os.kill, "SIGTERM")],
+    ids=["Ctrl-C", "cancelled", "closed", "make-alone"],
+)
+def test_an_interrupted_upgrade_replaces_nothing(send, name, clone, environ, run):
+    """Ctrl-C, a cancelled job, a closed terminal or a kill of make ends all it runs and restores everything."""
+    process, _ = at_its_check(clone, environ)
     assert not is_untouched(clone, run)
-    os.killpg(process.pid, getattr(signal, name))
+    send(process.pid, getattr(signal, name))
     _, errors = process.communicate()
     assert process.returncode != 0
     assert "Interrupted. Nothing was replaced." in errors
     assert "Traceback" not in errors
     assert is_untouched(clone, run)
+    assert not running(clone)
+
+
+def test_an_upgrade_goes_on_after_a_kill(clone, environ):
+    """After a kill -9, which restores nothing, the same upgrade compares with the commit and ends as if nothing was."""
+    process, spec = at_its_check(clone, environ)
+    while left := running(clone):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    assert (clone / "openapi.yaml").read_text() == spec
+    done = upgraded(clone, environ, spec)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "checksum_kind" in (clone / "CHANGELOG-contract.md").read_text()
+
+
+def test_a_failed_check_replaces_nothing(clone, environ, run):
+    """If a check fails, everything is restored, later than it was installed, so that make installs it again."""
+    version = clone / "generated" / "pyproject.toml"
+    before = version.stat().st_mtime_ns
+    spec = raised(with_key((clone / "openapi.yaml").read_text()), 1)
+    done = upgraded(clone, environ, spec, "CHECKS=upstream-diff")
+    assert done.returncode != 0
+    assert "Name the vendor's export" in done.stderr
+    assert done.stderr.splitlines()[-2] == "Nothing was replaced."
+    assert is_untouched(clone, run)
+    assert version.stat().st_mtime_ns > before
 
 
 def test_a_broken_document_replaces_nothing(clone, environ, run):
