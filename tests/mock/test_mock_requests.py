@@ -35,7 +35,7 @@ def raw(server: MockServer, method: str, target: str, *headers: str) -> tuple[in
 
 def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
     """The contract and the mock name the same operations."""
-    assert set(HANDLERS) == set(load().operations)
+    assert set(HANDLERS) == set(load().operations), "change HANDLERS in src/cavatica_mock/handlers.py"
 
 
 @pytest.mark.parametrize(
