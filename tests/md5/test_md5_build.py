@@ -1,6 +1,7 @@
 """The build with a compiler, without one, and with one that fails."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def test_a_wheel_with_the_library(tree: Path, compiler: str) -> None:
     [
         ({"PATH": "/nonexistent"}, "there is no C compiler"),
         ({"CC": "/nonexistent/cc"}, "/nonexistent/cc failed"),
-        ({"CC": f"{sys.executable} -c 'raise SystemExit(3)'"}, "ended with 3"),
+        ({"CC": f"{shlex.quote(sys.executable)} -c 'raise SystemExit(3)'"}, "ended with 3"),
         ({"CAVATICA_MD5": "hashlib"}, "CAVATICA_MD5 is hashlib"),
     ],
     ids=["none", "absent", "failing", "unwanted"],
