@@ -175,6 +175,34 @@ def test_second_stop_waits_for_nothing(rig: Rig) -> None:
     assert rig.told(UploadCompleted) == []
 
 
+def test_no_thread_is_left_whenever_the_uploader_is_closed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If an uploader is closed while its engine looks whether to stop, its threads end all the same."""
+    before = set(threading.enumerate())
+    apply, looking, go_on = Stop.apply, threading.Event(), threading.Event()
+    with rig.uploader() as uploader:
+        uploader.upload(rig.file(KIB), PROJECT)
+        left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("cavatica-part")]
+
+        def look_slowly(stop: Stop, now: float) -> bool:
+            found = apply(stop, now)
+            looking.set()
+            go_on.wait()
+            return found
+
+        monkeypatch.setattr(Stop, "apply", look_slowly)
+        looking.wait()
+        closer = threading.Thread(target=uploader.close)
+        closer.start()
+        while not uploader._engine._closed:
+            threading.Event().wait(0.001)
+        go_on.set()
+        closer.join()
+    for thread in left:
+        thread.join(60)
+    assert left
+    assert not any(thread.is_alive() for thread in left)
+
+
 PROGRAM = """
 import os, signal, sys, threading
 from cavatica_upload import Uploader

@@ -238,9 +238,10 @@ class Engine:
         while True:
             self._wake.wait(context.timing.tick)
             self._wake.clear()
+            closed = self._closed  # before the look at the stop, which close() requests first
             if context.stop.apply(time.monotonic()):
                 self._stop()
-            if self._closed:
+            if closed:
                 return
             if time.monotonic() >= due:
                 due = time.monotonic() + context.timing.tick
