@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -103,13 +104,11 @@ class DriftingProxy:
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815  (the names of http.server)
 
             def ask(self, body: bytes) -> Reply:
-                connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=60)
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-                connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
-                answered = connection.getresponse()
-                reply = Reply(answered.status, dict(answered.getheaders()), answered.read())
-                connection.close()
-                return reply
+                with closing(http.client.HTTPConnection(str(target.hostname), target.port, timeout=60)) as connection:
+                    connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
+                    answered = connection.getresponse()
+                    return Reply(answered.status, dict(answered.getheaders()), answered.read())
 
             def answer(self, reply: Reply) -> None:
                 self.send_response(reply.status)
