@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote_to_bytes
 
@@ -51,7 +53,7 @@ class Request:
     @property
     def oddity(self) -> str | None:
         """What no client of the API sends and a gateway may treat in its own way; None if there is nothing."""
-        if self.method in ("TRACE", "CONNECT"):
+        if self.method in ("TRACE", "CONNECT", "OPTIONS"):
             return f"the method {self.method}"
         if len(self.target) > LONGEST_TARGET:
             return "a target of many thousand characters"
@@ -67,6 +69,8 @@ class Request:
             return "a dot segment in the path"
         if "//" in path:
             return "an empty segment in the path"
+        if self.method == "GET" and path.endswith("/"):
+            return "a slash at the end of the path"
         try:
             decoded.decode()
         except UnicodeError:
@@ -133,9 +137,25 @@ class Answer:
 
     @property
     def by_gateway(self) -> bool:
-        """Whether a gateway in front of the API may have sent this: an error without JSON and rate-limit headers."""
-        limited = any(name.startswith("x-ratelimit-") for name in self.headers)
-        return not self.status or (self.status >= 400 and not limited and not self.is_json)
+        """Whether a gateway in front of the API seems to have sent this: it is no success, and not an error of the API.
+
+        Such an error has rate-limit headers, or a status and a message in JSON.
+        """
+        if 0 < self.status < 300 or "x-ratelimit-remaining" in self.headers:
+            return False
+        try:
+            body = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return True
+        return not (isinstance(body, dict) and {"status", "message"} <= body.keys())
+
+    @property
+    def clock(self) -> datetime:
+        """The time of the server when it sent this. Without a `Date`, the time of this machine."""
+        try:
+            return parsedate_to_datetime(self.headers["date"]).astimezone(UTC)
+        except (KeyError, ValueError):
+            return datetime.now(UTC)
 
     def broken(self, check: str, wrong: str) -> Broken:
         """The failure to raise for this answer."""

@@ -6,6 +6,8 @@ it, and because it is the fastest for many small calls.
 
 import http.client
 import json
+import select
+import sys
 import threading
 import time
 from collections import Counter
@@ -20,12 +22,14 @@ from tests.contract.answer import TOKEN_HEADER, Answer, Request
 from tests.contract.trace import Trace
 
 TIMEOUT: Final = 10.0  # seconds; a mock that takes longer is broken
-IDLE: Final = 1.0  # seconds; after a longer pause the server may close the connection, and no request is sent twice
+IDLE: Final = 1.0  # seconds; after a longer pause the server may close the connection
 ABSENT: Final = object()
 
 
 class ApiClient:
     """One connection to one server. Every answer is counted, judged by `rules`, and handed to `watch`.
+
+    `patient`: if the rate limit is used up, wait for the next window and send the request again.
 
     Raises Broken for an answer that breaks a rule, and for an incomplete answer.
     """
@@ -41,6 +45,7 @@ class ApiClient:
         before: Callable[[str | None], None] | None = None,
         watch: Callable[[Answer], None] | None = None,
         trace: Trace | None = None,
+        patient: bool = False,
     ) -> None:
         parts = urlsplit(base_url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
@@ -51,6 +56,7 @@ class ApiClient:
         self._secrets = secrets or (token,)
         self._judge, self._before, self._watch = judge, before, watch
         self._timeout = timeout
+        self._patient = patient
         self._countdown = rules.Countdown()
         self._connections: dict[str, http.client.HTTPConnection] = {}
         self._used: dict[str, float] = {}
@@ -62,6 +68,7 @@ class ApiClient:
         *,
         query: Mapping[str, object] | None = None,
         body: object = ABSENT,
+        headers: Mapping[str, str] | None = None,
         token: str | None = None,
         **path: object,
     ) -> Answer:
@@ -70,7 +77,7 @@ class ApiClient:
         target = operation.url(**{name: quote(str(value), safe="") for name, value in path.items()})
         if query:
             target += "?" + urlencode({name: _spelt(value) for name, value in query.items()})
-        return self.send(operation.method, target, json_body=body, token=token)
+        return self.send(operation.method, target, json_body=body, headers=headers, token=token)
 
     def send(
         self,
@@ -98,6 +105,9 @@ class ApiClient:
                 self._before(operation.id if operation else None)
             answer = self._exchange(request, operation)
             self.counts.add(operation.id if operation else None, answer.status)
+            if self.waited(answer):
+                answer = self._exchange(request, operation)
+                self.counts.add(operation.id if operation else None, answer.status)
             if self._watch is not None:
                 self._watch(answer)
             if self._judge:
@@ -107,6 +117,17 @@ class ApiClient:
                 if token == self.token and (wrong := self._countdown.observe(answer)):
                     raise answer.broken("rate_countdown", wrong)
         return answer
+
+    def waited(self, answer: Answer) -> bool:
+        """Whether the rate limit was used up, and the next window has begun."""
+        if not self._patient or answer.status != 429 or rules.rate_headers(answer) or rules.error_body(answer):
+            return False
+        seconds = int(answer.headers.get("x-ratelimit-reset", 0)) - answer.clock.timestamp()
+        if seconds < 0:
+            return False
+        print(f"The rate limit is used up. Waiting {seconds + 1:.0f} s for the next window.", file=sys.stderr)
+        time.sleep(seconds + 1)
+        return True
 
     def put(self, grant: Mapping[str, Any], data: bytes) -> Answer:
         """Put bytes to storage with the method and headers of a part URL, without the token."""
@@ -150,8 +171,7 @@ class ApiClient:
 
     def _exchange(self, request: Request, operation: document.Operation | None, *, traced: bool = True) -> Answer:
         began = time.perf_counter()
-        if began - self._used.get(request.origin, began) > IDLE:
-            self._drop(request.origin)
+        self._drop_if_closed(request.origin)
         try:
             response, body = self._roundtrip(request)
         except (OSError, http.client.HTTPException) as error:
@@ -175,9 +195,8 @@ class ApiClient:
             kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
             connection = kind(parts.hostname or "", parts.port, timeout=self._timeout)
             self._connections[request.origin] = connection
-        connection.putrequest(request.method, request.target, skip_accept_encoding=True)
-        connection.putheader("Accept", "application/json")
-        for name, value in request.headers.items():
+        connection.putrequest(request.method, request.target)  # with `Accept-Encoding: identity`
+        for name, value in {"Accept": "application/json", **request.headers}.items():
             connection.putheader(name, value)
         if request.body is not None or request.method in ("POST", "PUT"):
             connection.putheader("Content-Length", str(len(request.body or b"")))
@@ -193,6 +212,15 @@ class ApiClient:
             raise http.client.IncompleteRead(bytes(body), response.length)
         response.close()
         return response, bytes(body)
+
+    def _drop_if_closed(self, origin: str) -> None:
+        """Drop a connection that the server has closed, or may close any moment. No request is sent twice."""
+        connection = self._connections.get(origin)
+        if connection is None or connection.sock is None:
+            return
+        idle = time.perf_counter() - self._used.get(origin, 0)
+        if idle > IDLE or select.select([connection.sock], [], [], 0)[0]:
+            self._drop(origin)
 
     def _drop(self, origin: str) -> None:
         connection = self._connections.pop(origin, None)

@@ -71,7 +71,7 @@ def layer_of(answer: Answer, check: str, layer: str = CONTRACT, kind: str = "") 
     A token in an answer concerns every server, and so does a failure that the API itself reports.
     """
     oddity = answer.request.oddity
-    if check == "token_in_answer" or (answer.status >= 500 and not answer.by_gateway and answer.is_json):
+    if check == "token_in_answer" or (answer.status >= 500 and answer.is_json):
         return CONTRACT, ""
     if oddity is not None:
         return TRANSPORT, oddity

@@ -218,9 +218,10 @@ class KnownUploads:
             if number not in upload.etags:
                 self.put(upload, number)
 
-    def finish(self, upload: KnownUpload) -> dict[str, Any]:
-        """Complete an upload with the reports of its parts: the file's document."""
-        answer = self.api.call("completeUpload", upload_id=upload.id, body={"parts": upload.reports}).expect(200, 201)
+    def finish(self, upload: KnownUpload, *, backwards: bool = False) -> dict[str, Any]:
+        """Complete an upload with the reports of its parts, the last one first if `backwards`: the file's document."""
+        reports = upload.reports[:: -1 if backwards else 1]
+        answer = self.api.call("completeUpload", upload_id=upload.id, body={"parts": reports}).expect(200, 201)
         upload.ended = True
         file: dict[str, Any] = answer.json()
         self.note_file(file["id"])

@@ -31,6 +31,10 @@ def describe(number: int, cause: Cause, target: Target, *, replayable: bool = Tr
     shown = cause.shown
     times = "once" if cause.times == 1 else f"{cause.times} times"
     lines = [f"{number}. {shown.check}, {times}: {shown.wrong[:1000]}", f"   seen on: {cause.seen_on[:600]}"]
+    if shown.answer is not None and shown.answer.status and shown.answer.by_gateway:
+        lines.append(
+            "   It looks as if a gateway answered, not the API: the body and the headers are not those of its errors."
+        )
     script = reproduce.script(shown.steps, target)
     if script is None and shown.steps and replayable:
         script = f"python -m tests.contract replay {number}"

@@ -5,7 +5,7 @@ applies them as checks (`hooks`).
 """
 
 import json
-import time
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -34,6 +34,17 @@ HTTP_STATUS: Final[dict[int, int]] = {
 NO_SUCH_UPLOAD: Final = 8003
 NOT_COMPLETE: Final = 8007
 NOT_DECODED: Final = 90009
+# The codes whose meaning names what was tried, with the operations at which they make sense.
+_REPORTS: Final = frozenset({"getPartUrl", "reportUploadedPart", "reportUploadedParts", "completeUpload"})
+_NAMES: Final = frozenset({"startUpload", "completeUpload", "createFolder", "editFiles"})
+ONLY_AT: Final[dict[int, frozenset[str]]] = {
+    **dict.fromkeys((8008, 8012, 8014, 8015), _REPORTS),
+    **dict.fromkeys((5003, 5030), _NAMES),
+    8007: frozenset({"completeUpload"}),
+    8009: frozenset({"abortUpload"}),
+    8013: frozenset({"startUpload"}),
+}
+DEFAULT_LIMITS: Final = (50, 25)  # items on a page; the sources disagree
 NAME_TAKEN: Final = frozenset({5003, 8005, 8006})
 BAD_PART_NUMBER: Final = frozenset({8012, 8014, 8015, 90000})
 
@@ -59,11 +70,17 @@ def media_type(answer: Answer) -> str | None:
     declared = answer.operation.declared.get(answer.status) if answer.operation else None
     if declared is not None and declared.schema is None:
         return f"the document declares no body; the answer has {len(answer.body)} bytes" if answer.body else None
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        return f"Content-Type is {kind or 'missing'}, expected application/json"
+    kind, _, parameters = answer.headers.get("content-type", "").lower().partition(";")
+    if kind.strip() != "application/json":
+        return f"Content-Type is {kind.strip() or 'missing'}, expected application/json"
+    charset = re.search(r"charset=[\"']?([^\s;\"']+)", parameters)
     try:
-        json.loads(answer.body.decode(), parse_constant=_refuse, object_pairs_hook=_once)
+        text = answer.body.decode()
+        json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+        if charset is not None and answer.body.decode(charset[1]) != text:
+            return f"the body is in UTF-8, as JSON is, and Content-Type says {charset[1]}"
+    except LookupError as error:
+        return f"Content-Type names an {error}"
     except ValueError as error:
         return f"the body is not JSON ({error}): {answer.body[:60]!r}"
     return None
@@ -110,7 +127,7 @@ def rate_headers(answer: Answer) -> str | None:
     limit, remaining, reset = map(int, present)
     if remaining > limit:
         return f"X-RateLimit-Remaining is {remaining}, more than the limit of {limit}"
-    if not -60 <= reset - time.time() <= 86400:
+    if not -60 <= reset - answer.clock.timestamp() <= 86400:
         return f"X-RateLimit-Reset is {reset}, expected seconds since 1970, at most a day from now"
     return None
 
@@ -121,9 +138,9 @@ def unlimited(answer: Answer) -> bool:
 
 
 def error_body(answer: Answer) -> str | None:
-    """An error repeats its HTTP status, has a known code of that status, and a message."""
+    """An error repeats its HTTP status, has a known code of that status and place, and a message."""
     if answer.status < 400:
-        return None
+        return _outcomes(answer)
     try:
         body = json.loads(answer.body)
     except ValueError:
@@ -134,11 +151,32 @@ def error_body(answer: Answer) -> str | None:
         return None  # seen on the real platform if no operation was reached
     if body.get("status") != answer.status:
         return f"the status in the body is {body.get('status')!r}"
-    code = body.get("code")
+    return _error_code(answer, body)
+
+
+def _outcomes(answer: Answer) -> str | None:
+    """What is wrong with the first bad error among the outcomes of edits."""
+    if answer.operation is None or answer.operation.id != "editFiles":
+        return None
+    errors = [outcome["error"] for outcome in json.loads(answer.body)["items"] if "error" in outcome]
+    return next((f"an outcome: {wrong}" for error in errors if (wrong := _error_code(answer, error))), None)
+
+
+def _error_code(answer: Answer, error: dict[str, Any]) -> str | None:
+    status, code = error.get("status"), error.get("code")
     if code not in HTTP_STATUS:
         return f"the code {code!r} is not in the published table"
-    if HTTP_STATUS[code] != answer.status:
+    if HTTP_STATUS[code] != status:
         return f"the code {code} belongs to status {HTTP_STATUS[code]}"
+    operation = answer.operation
+    if operation is None:
+        return None
+    if 8000 <= code < 9000 and not operation.path.startswith("/upload/"):
+        return f"the code {code} is one of uploads"
+    if 5000 <= code < 6000 and operation.path.startswith(("/projects/", "/rate_limit")):
+        return f"the code {code} is one of files"
+    if operation.id not in ONLY_AT.get(code, (operation.id,)):
+        return f"the code {code} makes sense at {', '.join(sorted(ONLY_AT[code]))} only"
     return None
 
 

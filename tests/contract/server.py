@@ -54,7 +54,7 @@ class Target:
         """A new connection. No answer may contain a token."""
         secrets = tuple(secret for secret in (self.token, self.other_token) if secret)
         token = token or self.token
-        return ApiClient(self.base_url, token, secrets=secrets, judge=judge, trace=trace)
+        return ApiClient(self.base_url, token, secrets=secrets, judge=judge, trace=trace, patient=not self.own)
 
     @property
     def origin(self) -> str:

@@ -25,6 +25,7 @@ SCENARIOS: Final = 120  # of the stateful phase, which makes about 180. With few
 WHOLE_LIVES: Final = 40  # uploads that schemathesis completes: about 130
 LINKS: Final = 0.8  # of the links; a seed may miss one or two
 MORE_SEEDS: Final = 2  # for another try of a stateful phase that stopped early
+CALLS: Final = 14_000  # of all phases, on a server without anything of ours
 SHOWN: Final = 20  # causes on the terminal; the report has them all
 
 
@@ -101,6 +102,8 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
     options.check_phases(PHASES)
     with _server(options) as target:
         say(f"{target.base_url}, seed {options.seed}")
+        if not target.own:
+            say(f"The run makes about {CALLS:,} calls. If the rate limit is used up, it waits for the next window.")
         if len(target.token) < SHORT_TOKEN:
             say(f"TOKEN is shorter than {SHORT_TOKEN} characters: whether answers contain it is not checked.")
         outcomes: list[Outcome] = []

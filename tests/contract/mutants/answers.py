@@ -208,3 +208,74 @@ def _everywhere(reply: Reply, **values: str) -> Reply:
         {**each, **{key: values[key] for key in values if key in each}} for each in (shown, *shown.get("items", ()))
     ]
     return reply.with_json({**changed[0], **({"items": changed[1:]} if "items" in shown else {})})
+
+
+@answer(status=200)
+def charset_that_lies(reply: Reply, ask: Ask) -> Reply:
+    """JSON in UTF-8 claims to be Latin-1."""
+    return reply.with_headers(content_type="application/json; charset=iso-8859-1") if ask.operation else reply
+
+
+@answer(status=200)
+def json_by_accept(reply: Reply, ask: Ask) -> Reply:
+    """Only a request that accepts JSON in so many words is answered with it."""
+    if ask.operation and reply.body and "json" not in ask.headers.get("accept", ""):
+        return Reply(200, {**reply.headers, "content-type": "application/xml"}, b"<rate/>")
+    return reply
+
+
+@behaviour()
+async def count_stands_in_a_moving_window(ask: Ask, way: Way) -> Reply:
+    """X-RateLimit-Remaining never falls, and X-RateLimit-Reset moves with every call."""
+    reply = await way.on(ask)
+    if "x-ratelimit-reset" not in reply.headers or ask.operation == "getRateLimit":
+        return reply
+    way.memory["calls"] = way.memory.get("calls", 0) + 1
+    reset = int(reply.headers["x-ratelimit-reset"]) + way.memory["calls"]
+    return reply.with_headers(x_ratelimit_remaining="999", x_ratelimit_limit="1000", x_ratelimit_reset=str(reset))
+
+
+@document("startUpload", 400)
+def code_of_another_call(shown: Any) -> Any:
+    """A bad start has the code of a bad report."""
+    return {**shown, "code": 8014}
+
+
+@document("getFile", 404)
+def code_of_another_area(shown: Any) -> Any:
+    """An unknown file has the code of an unknown upload."""
+    return {**shown, "code": 8003}
+
+
+@document("editFiles")
+def code_in_an_outcome(shown: Any) -> Any:
+    """The error of one edit among others has the code of another status."""
+    return {"items": [{"error": {**i["error"], "code": 8013}} if "error" in i else i for i in shown["items"]]}
+
+
+@behaviour("getUpload")
+async def href_of_the_one_before(ask: Ask, way: Way) -> Reply:
+    """The href of an upload leads to the one that was shown before."""
+    reply = await way.on(ask)
+    if reply.status != 200:
+        return reply
+    before, way.memory["href"] = way.memory.get("href"), reply.json()["href"]
+    return reply.with_json({**reply.json(), "href": before or reply.json()["href"]})
+
+
+@document("completeUpload", 201)
+def href_of_nothing(shown: Any) -> Any:
+    """The href of a completed file leads nowhere."""
+    return {**shown, "href": shown["href"].replace("/files/", "/file/")}
+
+
+@document("completeUpload", 201)
+def modified_long_ago(shown: Any) -> Any:
+    """A completed file was modified before it was created."""
+    return {**shown, "modified_on": "2016-06-30T00:00:00Z"}
+
+
+@document("startUpload")
+def sizes_wrap(shown: Any) -> Any:
+    """The size of a started upload is shown in 31 bits."""
+    return {**shown, "size": shown["size"] % 2**31} if "size" in shown else shown

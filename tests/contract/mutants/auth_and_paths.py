@@ -1,4 +1,4 @@
-"""What should be refused and is not: tokens, other users, methods, media types, paths."""
+"""What is refused wrongly, or not refused: tokens, other users, methods, media types, paths, numbers."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import attrs
 
-from tests.contract.mutants.proxy import Ask, Reply, answer, body, request
+from tests.contract.mutants.proxy import Ask, Reply, Way, answer, behaviour, body, request
 from tests.contract.server import OTHER_TOKEN, TOKEN
 
 
@@ -182,3 +182,76 @@ def hosts_are_believed(reply: Reply, ask: Ask) -> Reply:
 
 def _as_the_owner(ask: Ask) -> Ask:
     return ask.with_header("x-sbg-auth-token", TOKEN) if ask.token == OTHER_TOKEN else ask
+
+
+@behaviour()
+async def strangers_share_the_limit(ask: Ask, way: Way) -> Reply:
+    """Calls of another user are counted, too."""
+    if ask.token == OTHER_TOKEN and ask.operation != "getRateLimit":
+        await way.get(ask.with_header("x-sbg-auth-token", TOKEN), "/upload/multipart")
+    return await way.on(ask)
+
+
+@request()
+def method_in_a_header(ask: Ask) -> Ask:
+    """X-HTTP-Method-Override replaces the method."""
+    return attrs.evolve(ask, method=ask.headers.get("x-http-method-override", ask.method))
+
+
+@request()
+def local_addresses_are_trusted(ask: Ask) -> Ask:
+    """Who says that he calls from 127.0.0.1 needs no token."""
+    local = ask.headers.get("x-forwarded-for") == "127.0.0.1"
+    return ask.with_header("x-sbg-auth-token", TOKEN) if local and not ask.token else ask
+
+
+@request()
+def head_is_delete(ask: Ask) -> Ask:
+    """A HEAD has the effect of a DELETE."""
+    return attrs.evolve(ask, method="DELETE") if ask.method == "HEAD" and ask.upload_id else ask
+
+
+@request("getPartUrl")
+def urls_for_a_thousand_parts(ask: Ask) -> Ask:
+    """Parts after the thousandth get no URL."""
+    return ask.with_target(ask.target.rpartition("/")[0] + "/0") if re.search(r"/part/\d{4,5}$", ask.path) else ask
+
+
+@request()
+def part_zero(ask: Ask) -> Ask:
+    """Part 0 is read as part 1."""
+    return ask.with_target(re.sub(r"/part/0+(?=\?|$)", "/part/1", ask.target))
+
+
+@behaviour("getPartUrl")
+async def parts_without_end(ask: Ask, way: Way) -> Reply:
+    """A part number beyond the last gets a URL."""
+    reply = await way.on(ask)
+    if reply.status == 400 and re.search(r"/part/[1-9]\d{0,3}$", ask.target):
+        return await way.on(ask.with_target(re.sub(r"/part/\d+$", "/part/1", ask.target)))
+    return reply
+
+
+@body("startUpload")
+def sizes_below_zero(sent: Any) -> Any:
+    """A size below zero is read as 0."""
+    return {**sent, "size": 0} if sent.get("size") == -1 else sent
+
+
+@body("startUpload")
+def no_empty_files(sent: Any) -> Any:
+    """A size of 0 is refused."""
+    return {**sent, "size": -1} if sent.get("size") == 0 else sent
+
+
+@request()
+def whole_floats_refused(ask: Ask) -> Ask:
+    """1.0 is refused as an integer."""
+    return ask.with_json({}) if re.search(rb'"part_number": *\d+\.0\b', ask.body) else ask
+
+
+@request()
+def strings_are_numbers(ask: Ask) -> Ask:
+    """A number may be sent as a string."""
+    body = re.sub(rb'("(?:size|part_size|part_number)": *)"(\d+)"', rb"\1\2", ask.body)
+    return Ask(ask.method, ask.target, ask.headers, body)

@@ -1,5 +1,6 @@
 """Files, folders and bodies: wrong names, metadata and lists, and bodies that are read wrongly."""
 
+import json
 import re
 from typing import Any
 
@@ -144,46 +145,6 @@ def fails_on_wrong_shapes(reply: Reply, ask: Ask) -> Reply:
     return reply.refused(500, 90009) if isinstance(ask.json(), list) else reply
 
 
-@request()
-def part_zero(ask: Ask) -> Ask:
-    """Part 0 is read as part 1."""
-    return ask.with_target(re.sub(r"/part/0+(?=\?|$)", "/part/1", ask.target))
-
-
-@behaviour("getPartUrl")
-async def parts_without_end(ask: Ask, way: Way) -> Reply:
-    """A part number beyond the last gets a URL."""
-    reply = await way.on(ask)
-    if reply.status == 400 and re.search(r"/part/[1-9]\d{0,3}$", ask.target):
-        return await way.on(ask.with_target(re.sub(r"/part/\d+$", "/part/1", ask.target)))
-    return reply
-
-
-@body("startUpload")
-def sizes_below_zero(sent: Any) -> Any:
-    """A size below zero is read as 0."""
-    return {**sent, "size": 0} if sent.get("size") == -1 else sent
-
-
-@body("startUpload")
-def no_empty_files(sent: Any) -> Any:
-    """A size of 0 is refused."""
-    return {**sent, "size": -1} if sent.get("size") == 0 else sent
-
-
-@request()
-def whole_floats_refused(ask: Ask) -> Ask:
-    """1.0 is refused as an integer."""
-    return ask.with_json({}) if re.search(rb'"part_number": *\d+\.0\b', ask.body) else ask
-
-
-@request()
-def strings_are_numbers(ask: Ask) -> Ask:
-    """A number may be sent as a string."""
-    body = re.sub(rb'("(?:size|part_size|part_number)": *)"(\d+)"', rb"\1\2", ask.body)
-    return Ask(ask.method, ask.target, ask.headers, body)
-
-
 @behaviour("startUpload")
 async def names_may_be_missing(ask: Ask, way: Way) -> Reply:
     """An upload without a name gets one."""
@@ -325,3 +286,68 @@ def names_in_small_letters(sent: Any) -> Any:
 def folder_names_in_html(sent: Any) -> Any:
     """The name of a folder is escaped."""
     return {**sent, "name": str(sent["name"]).replace("&", "&amp;")} if "&" in str(sent.get("name")) else sent
+
+
+@request()
+def pages_of_fifty(ask: Ask) -> Ask:
+    """A page has at most 50 items, whatever its limit."""
+    return ask.with_target(re.sub(r"limit=(5[1-9]|[6-9]\d|100)(?=&|$)", "limit=50", ask.target))
+
+
+@answer(status=200)
+def links_are_posts(reply: Reply, ask: Ask) -> Reply:
+    """The links to other pages name the method POST."""
+    if ask.operation not in LISTS:
+        return reply
+    return reply.with_json({**reply.json(), "links": [{**link, "method": "POST"} for link in reply.json()["links"]]})
+
+
+@behaviour("listFiles")
+async def lists_are_recursive(ask: Ask, way: Way) -> Reply:
+    """A list of a place also has what is in its folders."""
+    reply = await way.on(ask)
+    if reply.status != 200 or "name=" in ask.query or "limit=" in ask.query:
+        return reply
+    items = reply.json()["items"]
+    for folder in [item for item in items if item["type"] == "folder"]:
+        items += (await way.get(ask, f"/files/{folder['id']}/list"))["items"]
+    return reply.with_json({**reply.json(), "items": items}).with_headers(x_total_matching_query=str(len(items)))
+
+
+@behaviour("deleteFile")
+async def deletion_takes_namesakes(ask: Ask, way: Way) -> Reply:
+    """A deletion takes what has the same name in other places with it."""
+    shown = await way.get(ask, ask.path)
+    reply = await way.on(ask)
+    if reply.status == 204:
+        top = (await way.get(ask, "/files?project=contract/suite"))["items"]
+        inner = [(await way.get(ask, f"/files/{item['id']}/list")).get("items", ()) for item in top]
+        for item in (*top, *(item for items in inner for item in items)):
+            if item["name"] == shown["name"]:
+                await way.on(Ask("DELETE", f"/v2/files/{item['id']}", ask.headers))
+    return reply
+
+
+@behaviour("editFiles")
+async def outcomes_show_what_was(ask: Ask, way: Way) -> Reply:
+    """The outcome of an edit shows the tags before it."""
+    before = {item["id"]: (await way.get(ask, f"/files/{item['id']}")).get("tags") for item in _edits(ask)}
+    reply = await way.on(ask)
+    shown = reply.json()
+    for outcome in shown["items"] if reply.status == 200 else ():
+        if "resource" in outcome and outcome["resource"]["id"] in before:
+            outcome["resource"]["tags"] = before[outcome["resource"]["id"]]
+    return reply.with_json(shown)
+
+
+@body("editFiles")
+def null_removes_nothing(sent: Any) -> Any:
+    """A key of the metadata is not removed by null."""
+    text = json.dumps(sent)
+    return json.loads(re.sub(r'"[bc]": null(, )?', "", text).replace(", }", "}"))
+
+
+@body("editFiles")
+def file_id_is_unknown(sent: Any) -> Any:
+    """A file that is named by `file_id` is refused."""
+    return {"items": 0} if "file_id" in json.dumps(sent) else sent

@@ -243,3 +243,56 @@ def bulk_of_a_hundred(sent: Any) -> Any:
 def a_hundred_parts_listed(shown: Any) -> Any:
     """At most a hundred parts are listed."""
     return {**shown, "parts": shown["parts"][:100]} if "parts" in shown else shown
+
+
+@behaviour("completeUpload")
+async def completion_in_ascending_order(ask: Ask, way: Way) -> Reply:
+    """The reports with a completion have to be in the order of their numbers."""
+    numbers = [str(report.get("part_number")) for report in _reports(ask) or () if isinstance(report, dict)]
+    return await way.on(ask if numbers == sorted(numbers) else ask.with_json({"parts": 0}))
+
+
+@behaviour("completeUpload")
+async def completion_skips_bad_reports(ask: Ask, way: Way) -> Reply:
+    """A bad report with a completion is ignored."""
+    reply = await way.on(ask)
+    good = [each for each in _reports(ask) or () if isinstance(each, dict) and each.get("part_number") != 9999]
+    return await way.on(ask.with_json({"parts": good})) if reply.status == 400 and good else reply
+
+
+@behaviour()
+async def older_etags_are_taken(ask: Ask, way: Way) -> Reply:
+    """A part that was put again can be completed with the ETag that it had before."""
+    reply = await way.on(ask)
+    if ask.method == "PUT" and reply.status == 200:
+        part = re.search(r"uploadId=([^&]+)&partNumber=(\d+)", ask.target)
+        etags = way.memory.setdefault(part and part.groups(), [])
+        etags.append(reply.headers["etag"].strip('"'))
+    if ask.operation == "completeUpload" and reply.status == 409:
+        shown = await way.get(ask, f"/upload/multipart/{ask.upload_id}?list_parts=true")
+        for report in shown["parts"]:
+            etags = way.memory.get((ask.upload_id, str(report["part_number"])), ())
+            if report["response"]["headers"]["ETag"] in etags:
+                report["response"]["headers"]["ETag"] = etags[-1]
+        return await way.on(ask.with_json({"parts": [*shown["parts"], *(_reports(ask) or ())]}))
+    return reply
+
+
+@behaviour("startUpload")
+async def names_taken_in_any_case(ask: Ask, way: Way) -> Reply:
+    """A name is taken if a file has it in another case."""
+    reply = await way.on(ask)
+    if reply.status == 200 and not ask.query:
+        files = await way.get(ask, f"/files?parent={reply.json()['parent']}&limit=100")
+        if reply.json()["name"].lower() in [file["name"].lower() for file in files["items"]]:
+            return reply.refused(409, 8005)
+    return reply
+
+
+@behaviour()
+async def md5_is_checked(ask: Ask, way: Way) -> Reply:
+    """An upload whose MD5 is not that of its bytes cannot be completed."""
+    reply = await way.on(ask)
+    if ask.operation == "startUpload" and reply.status == 200:
+        way.memory[reply.json()["upload_id"]] = ask.json().get("md5")
+    return reply.refused(409, 8007) if ask.operation == "completeUpload" and way.memory.get(ask.upload_id) else reply

@@ -159,3 +159,51 @@ async def downloads_of_the_first(ask: Ask, way: Way) -> Reply:
         first = await way.on(ask.with_target(way.memory.setdefault(size, ask.target)))
         return attrs.evolve(reply, body=first.body) if first.status == 200 else reply
     return reply
+
+
+@behaviour()
+async def bytes_after_completion(ask: Ask, way: Way) -> Reply:
+    """Storage accepts parts of an upload that was completed."""
+    reply = await way.on(ask)
+    if ask.operation == "completeUpload" and reply.status == 201:
+        way.memory[ask.upload_id] = True
+    known = re.search(r"uploadId=([^&]+)", ask.target)
+    if _is_put(ask) and reply.status == 404 and known and known[1] in way.memory:
+        return Reply(200, {"etag": '"' + "0" * 32 + '"'})
+    return reply
+
+
+@behaviour()
+async def urls_work_once(ask: Ask, way: Way) -> Reply:
+    """A part URL works once, though it has not expired."""
+    reply = await way.on(ask)
+    used = way.memory.setdefault(ask.target, 0)
+    way.memory[ask.target] += reply.status == 200
+    return Reply(403, {"content-type": "application/xml"}, b"<Error/>") if _is_put(ask) and used else reply
+
+
+@answer()
+def downloads_can_be_written(reply: Reply, ask: Ask) -> Reply:
+    """The URL of a download accepts a PUT."""
+    return Reply(200, {"etag": '"' + "0" * 32 + '"'}) if _is_put(ask) and "/storage/files/" in ask.target else reply
+
+
+@answer("getDownloadInfo", 404)
+def folders_have_downloads(reply: Reply) -> Reply:
+    """What is no file has a download URL, too."""
+    return attrs.evolve(reply, status=200).with_json({"url": "http://127.0.0.1/folder.zip"})
+
+
+@behaviour()
+async def parts_in_order_of_reports(ask: Ask, way: Way) -> Reply:
+    """A file has its parts in the order in which they were reported."""
+    reply = await way.on(ask)
+    sent = ask.json()
+    if ask.operation == "completeUpload" and reply.status == 201 and isinstance(sent, dict):
+        way.memory[reply.json()["id"]] = [str(report["part_number"]) for report in sent.get("parts", ())]
+    if ask.operation == "getDownloadInfo" and reply.status == 200:
+        way.memory["/storage/" + reply.json()["url"].partition("/storage/")[2]] = ask.path.split("/")[2]
+    order = way.memory.get(way.memory.get(ask.target), [])
+    if ask.target.startswith("/storage/files/") and reply.status == 200 and order != sorted(order):
+        return attrs.evolve(reply, body=reply.body[::-1])
+    return reply

@@ -80,6 +80,8 @@ class RawClient:
         path = target.partition("?")[0].removeprefix(parts.path)
         request = Request(method, f"{parts.scheme}://{parts.netloc}", target, path, {}, body or None, data)
         answer = exchange(request, document.find(method, path))
+        if self.api.waited(answer):
+            answer = exchange(request, document.find(method, path))
         self.api.trace.add(answer)
         # What is not HTTP reaches no operation, whatever its path is.
         operation = answer.operation

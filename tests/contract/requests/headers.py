@@ -1,5 +1,6 @@
 """Tokens, headers and the lines of HTTP itself, partly over a raw socket: what client libraries refuse to send."""
 
+import base64
 from typing import Any
 
 from tests.contract import document, rules
@@ -32,12 +33,33 @@ def bad_tokens(raw: RawClient) -> None:
         f"{TOKEN_HEADER}: {token[:-1]}", f"{TOKEN_HEADER}: {token}0", f"{TOKEN_HEADER}: {token.swapcase()}",
         f"{TOKEN_HEADER}:",
         f"{TOKEN_HEADER}: {token},{token}", f"{TOKEN_HEADER}: {token} {token}", f"Authorization: Basic {token}",
+        f"Authorization: Basic {base64.b64encode(f'{token}:'.encode()).decode()}",
         f"X-SBG-Auth_Token: {token}", f"X-Auth-Token: {token}", f"Cookie: {TOKEN_HEADER}={token}", f"{TOKEN_HEADER}: %",
     ):  # fmt: skip
         if line != f"{TOKEN_HEADER}: {token}":  # a token without letters has no other case
             raw.speak(f"{GET}\n{line}", token=False).expect(401, check="bad_tokens")
     head = f"GET {{v2}}/rate_limit?{TOKEN_HEADER}={token} HTTP/1.1\nHost: {{host}}"
     raw.speak(head, token=False).expect(401, check="bad_tokens")
+
+
+@claim()
+def accepted_kinds(raw: RawClient) -> None:
+    """The API answers in JSON, whatever else a client accepts: curl sends `*/*`, some clients send no `Accept`."""
+    rules.judge(raw.speak(f"{GET}\nAccept-Encoding: identity").expect(200))
+    for kinds in ("*/*", "application/*;q=0.5", "text/html, */*;q=0.1"):
+        raw.api.call("getRateLimit", headers={"Accept": kinds}).expect(200)
+
+
+@claim()
+def undeclared_headers(raw: RawClient) -> None:
+    """Headers that the document does not have change neither the method nor who is asking."""
+    upload = raw.known.start()
+    path = f"/upload/multipart/{upload.id}"
+    for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
+        raw.api.send("GET", path, headers={name: "DELETE"}).expect(200)
+    raw.api.call("getUpload", upload_id=upload.id).expect(200)
+    for line in ("X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1", "Forwarded: for=127.0.0.1"):
+        raw.speak(f"{GET}\n{line}", token=False).expect(401, check="bad_tokens")
 
 
 @claim(layer=TRANSPORT)
@@ -99,11 +121,11 @@ def chunks_without_a_size(raw: RawClient) -> None:
 
 @claim()
 def chunked_bodies(raw: RawClient) -> None:
-    """A body in chunks is read like any other."""
+    """A body in chunks is read like any other, or a gateway demands its length."""
     upload = raw.known.start()
     head = f"POST {{v2}}/upload/multipart/{upload.id} HTTP/1.1\nHost: {{host}}\nContent-Type: application/json"
     answer = raw.speak(f"{head}\nTransfer-Encoding: chunked", b'5\r\n{"par\r\n8\r\nts": []}\r\n0\r\n\r\n')
-    answer.expect(200, check="chunked_bodies")
+    answer.expect(200, 411, check="chunked_bodies")
 
 
 @claim(layer=TRANSPORT)

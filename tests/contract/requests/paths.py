@@ -1,5 +1,6 @@
 """Paths and queries: what a generator leaves out or a client tidies up, doubled keys, odd booleans and numbers."""
 
+import contextlib
 from urllib.parse import quote
 
 from tests.contract import document, rules
@@ -107,6 +108,19 @@ def other_methods(raw: RawClient) -> None:
 
 
 @claim()
+def methods_without_effect(raw: RawClient) -> None:
+    """HEAD and OPTIONS change nothing and do not make a server fail, whether it knows them or not."""
+    upload = raw.known.start()
+    quiet = raw.target.api(judge=False, trace=raw.api.trace)  # no rule is for an answer without its body
+    with contextlib.closing(quiet):
+        for method in ("HEAD", "OPTIONS"):
+            answer = quiet.send(method, f"/upload/multipart/{upload.id}")
+            if answer.status >= 500 and not answer.by_gateway:
+                raise answer.broken("other_method", f"{method} makes the server fail")
+    raw.api.call("getUpload", upload_id=upload.id).expect(200)
+
+
+@claim()
 def every_error_is_json(raw: RawClient) -> None:
     """An error has the platform's JSON on any path, and without a token."""
     raw.api.send("GET", "/nothing").expect(401, 404)
@@ -141,13 +155,17 @@ def odd_booleans(raw: RawClient) -> None:
 
 @claim()
 def overwrite_spellings(raw: RawClient) -> None:
-    """`overwrite` permits a name that exists, in each spelling that real clients send; `FALSE` does not."""
+    """`overwrite` permits a name that exists, in each spelling that real clients send; `FALSE` does not.
+
+    A name in another case is another name.
+    """
     file = raw.known.complete(5)
     body = raw.body(name=file["name"], size=5)
     for spelling in ("true", "True", "TRUE"):
         raw.api.send("POST", f"/upload/multipart?overwrite={spelling}", json_body=body).expect(200)
     for spelling in ("false", "False", "FALSE"):
         raw.api.send("POST", f"/upload/multipart?overwrite={spelling}", json_body=body).expect(409)
+    raw.api.send("POST", "/upload/multipart", json_body={**body, "name": body["name"].swapcase()}).expect(200)
 
 
 @claim()
