@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gzip
 import http.server
 import io
 import os
@@ -229,6 +230,47 @@ def test_url_that_cannot_be_read(rig: Rig, status: int, problem: str) -> None:
             rig.upload(url)
         server.shutdown()
         thread.join()
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_url_of_a_server_with_a_mind_of_its_own(rig: Rig, ranges: bool) -> None:
+    """A server may compress what it is not told not to; one that ignores ranges is refused before anything is sent."""
+    content = rig.file((2 << 20) + 1).read_bytes()
+    sent = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+            body, status = content, 200
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                body = gzip.compress(content, 1)
+            elif ranges and first:
+                body, status = content[int(first) : int(last) + 1], 206
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                sent.append(status)
+                with contextlib.suppress(OSError):  # the client may not want it all
+                    self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            """Log nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.vcf"
+        try:
+            if ranges:
+                assert rig.stored(rig.upload(url, part_size=1 << 20)) == content
+            else:
+                with pytest.raises(SourceError, match=r"does not return ranges of it\."):
+                    rig.upload(url)
+                assert (sent, rig.api_calls) == ([200], 0)
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.parametrize(("algorithm", "function"), [("md5", md5), ("sha256", sha256)])

@@ -41,9 +41,12 @@ class RemoteFile:
         from fsspec.core import url_to_fs
 
         self._shown = scrub(url)
+        self._is_http = self._shown.startswith(("http:", "https:"))
+        # A server that compresses an answer sends no range of the file.
+        options = {"headers": {"Accept-Encoding": "identity"}} if self._is_http else {}
         try:
             # Without a cache of listings, so that a change is noticed.
-            self._fs, self._path = url_to_fs(url, use_listings_cache=False)
+            self._fs, self._path = url_to_fs(url, use_listings_cache=False, **options)
         except (ImportError, ValueError) as error:
             raise ConfigError(f"{self._shown} cannot be opened: {scrub(str(error))}") from error
         except Exception as error:  # some stores connect at once, and every store has its own tree of exceptions
@@ -51,6 +54,25 @@ class RemoteFile:
         self.name: str | None = self._path.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or None
         self.identity: Identity | None = self.look()
         self.size: int | None = self.identity.size
+        if self._is_http and self.size > RANGE:
+            self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        """Raise SourceError if an HTTP server answers each range with the whole file, which would be in memory."""
+        try:
+            with self._fs.open(self._path, cache_type="none") as file:
+                file.seek(1)
+                file.read(1)
+        except ValueError as error:  # fsspec raises it before it reads the answer
+            raise self._lacks("ranges of it") from error
+        except Exception as error:  # every store has its own tree of exceptions
+            raise SourceError(f"{self._shown} could not be read: {scrub(str(error))}.") from error
+
+    def _lacks(self, what: str) -> SourceError:
+        return SourceError(
+            f"The server of {self._shown} does not return {what}.",
+            "Pipe it in instead: `curl … | cavatica upload - --name NAME`.",
+        )
 
     def look(self) -> Identity:
         try:
@@ -59,18 +81,14 @@ class RemoteFile:
         except Exception as error:  # every store has its own tree of exceptions
             # Of HTTP servers, fsspec reports every failure as a missing file, with the failure as its cause.
             cause = error.__cause__ or error
-            http = self._shown.startswith(("http:", "https:")) and cause is not error
+            http = self._is_http and cause is not error
             if isinstance(error, FileNotFoundError) and (not http or getattr(cause, "status", None) == 404):
                 raise SourceError(f"{self._shown} does not exist.", "Check the URL.") from error
             raise SourceError(f"{self._shown} cannot be reached: {scrub(str(cause))}.") from error
         if info.get("type", "file") != "file":
             raise SourceError(f"{self._shown} is not a file.")
         if info.get("size") is None or info.get("partial") is False:  # the second is what fsspec says of HTTP servers
-            lacks = "its size" if info.get("size") is None else "ranges of it"
-            raise SourceError(
-                f"The server of {self._shown} does not return {lacks}.",
-                "Pipe it in instead: `curl … | cavatica upload - --name NAME`.",
-            )
+            raise self._lacks("its size" if info.get("size") is None else "ranges of it")
         tag = next((f"{key}:{info[key]}" for key in _TAGS if info.get(key)), "")
         return Identity(path=self._shown, size=int(info["size"]), tag=tag)
 
