@@ -16,7 +16,7 @@ from cavatica_upload.events import Drift as Notice
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT, operations
 from tests.contract.live.drift import Drift, read_baseline
-from tests.contract.live.watchers import RateBudget
+from tests.contract.live.run import RateBudget
 from tests.contract.mutants.proxy import served
 from tests.contract.options import SEED, Options, UsageError
 from tests.contract.server import PROJECT, TOKEN, Target
