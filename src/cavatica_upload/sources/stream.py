@@ -23,7 +23,7 @@ STREAM_AHEAD = 4  # the most parts of a stream in temporary files at a time
 DIGESTS = threading.Semaphore(2)  # the most files whose digest is computed at a time
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False)
 class Stream:
     """Standard input, a pipe, or any binary stream.
 
@@ -33,11 +33,11 @@ class Stream:
     `allow_empty`.
     """
 
-    _stream: BinaryIO = attrs.field(kw_only=False)
-    _own: bool = False
-    _allow_empty: bool = True
-    _most: int | None = None
-    name: str | None = None
+    _stream: BinaryIO
+    _own: bool = attrs.field(default=False, kw_only=True)
+    _allow_empty: bool = attrs.field(default=True, kw_only=True)
+    _most: int | None = attrs.field(default=None, kw_only=True)
+    name: str | None = attrs.field(default=None, kw_only=True)
     size: int | None = attrs.field(default=None, init=False)
     identity: Identity | None = attrs.field(default=None, init=False)
     _stored: dict[int, BinaryIO] = attrs.field(factory=dict, init=False)  # temporary files, by the offset of the part
