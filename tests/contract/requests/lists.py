@@ -126,6 +126,8 @@ def hrefs_lead_back(raw: RawClient) -> None:
     _lead_back(raw, started, details, call("getUpload", upload_id=other.id), call("listUploads", query={"limit": 1}))
     made = call("createFolder", body={"name": "f", "type": "FOLDER", "parent": folder}).expect(200, 201)
     known.note_folder(made.field("id"))
+    shown = call("getFile", file_id=made.field("id")).expect(200).json()
+    _agree(made, "one_folder", {"name": "f", "type": "folder", "parent": folder}, shown, made.json())
     completed = call("completeUpload", upload_id=upload.id, body={"parts": upload.reports}).expect(200, 201)
     known.note_file(completed.field("id"))
     upload.ended = True
@@ -299,6 +301,7 @@ def details(raw: RawClient) -> None:
             kept = {name: value for name, value in shown.get("metadata", right).items() if value is not None}
             asserts.same(answer, "file_metadata", kept, right)
             asserts.same(answer, "file_tags", shown.get("tags", tags), tags)
+            _agree(answer, "one_file", detail.json(), shown)
 
 
 @claim()
