@@ -233,13 +233,21 @@ def test_url_that_cannot_be_read(rig: Rig, status: int, problem: str) -> None:
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_url_of_a_server_with_a_mind_of_its_own(rig: Rig, ranges: bool) -> None:
-    """A server may compress what it is not told not to; one that ignores ranges is refused before anything is sent."""
+def test_url_of_a_server_with_a_mind_of_its_own(rig: Rig, ranges: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may compress what it is not told not to; one that ignores ranges is refused before anything is sent.
+
+    All requests have the headers of the user's configuration of fsspec.
+    """
+    import fsspec.config
+
+    monkeypatch.setitem(fsspec.config.conf, "https", {"headers": {"Authorization": "Bearer mine"}})
     content = rig.file((2 << 20) + 1).read_bytes()
+    asked = []
     sent = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append((self.command, self.headers.get("Authorization")))
             first, _, last = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
             body, status = content, 200
             if "gzip" in self.headers.get("Accept-Encoding", ""):
@@ -269,6 +277,8 @@ def test_url_of_a_server_with_a_mind_of_its_own(rig: Rig, ranges: bool) -> None:
                 with pytest.raises(SourceError, match=r"does not return ranges of it\."):
                     rig.upload(url)
                 assert (sent, rig.api_calls) == ([200], 0)
+                assert [command for command, _ in asked] == ["HEAD", "GET"]
+            assert {key for _, key in asked} == {"Bearer mine"}
         finally:
             server.shutdown()
 

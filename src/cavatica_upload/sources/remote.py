@@ -32,6 +32,15 @@ def missing_package(url: str) -> str | None:
     return None
 
 
+def _http_options() -> dict[str, Any]:
+    from fsspec.config import apply_config
+    from fsspec.registry import get_filesystem_class
+
+    headers = apply_config(get_filesystem_class("https"), {}).get("headers", {})  # the user's, which ours would replace
+    # A server that compresses an answer sends no range of the file.
+    return {"headers": {**headers, "Accept-Encoding": "identity"}}
+
+
 class RemoteFile:
     """An object of any store that fsspec knows: `s3://` needs s3fs installed, `gs://` gcsfs."""
 
@@ -42,9 +51,8 @@ class RemoteFile:
 
         self._shown = scrub(url)
         self._is_http = self._shown.startswith(("http:", "https:"))
-        # A server that compresses an answer sends no range of the file.
-        options = {"headers": {"Accept-Encoding": "identity"}} if self._is_http else {}
         try:
+            options = _http_options() if self._is_http else {}
             # Without a cache of listings, so that a change is noticed.
             self._fs, self._path = url_to_fs(url, use_listings_cache=False, **options)
         except (ImportError, ValueError) as error:
@@ -60,7 +68,7 @@ class RemoteFile:
     def _check_ranges(self) -> None:
         """Raise SourceError if an HTTP server answers each range with the whole file, which would be in memory."""
         try:
-            with self._fs.open(self._path, cache_type="none") as file:
+            with self._fs.open(self._path, cache_type="none", size=self.size) as file:
                 file.seek(1)
                 file.read(1)
         except ValueError as error:  # fsspec raises it before it reads the answer
