@@ -53,9 +53,11 @@ def test_failed_file_does_not_stop_the_others(rig: Rig) -> None:
 
 
 def test_largest_files_start_first(rig: Rig) -> None:
-    """The largest of the waiting files start first, although the requests come one by one."""
+    """The largest of the waiting files start first, although the requests come one by one; what is gone comes last."""
 
     def slowly() -> Iterator[UploadRequest]:
+        for number in range(FIRST_FILES):
+            yield UploadRequest(source=rig.folder / f"missing-{number}", destination=PROJECT)
         for number in range(20):
             yield request(rig, number, size=(number + 1) * KIB)
             threading.Event().wait(0.01)  # longer than a tick of the engine

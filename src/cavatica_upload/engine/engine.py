@@ -26,7 +26,7 @@ from cavatica_upload.errors import (
 )
 from cavatica_upload.plan import MAX_FILE_SIZE, MIB, ONE_PART
 from cavatica_upload.request import Outcome, UploadRequest
-from cavatica_upload.sources import file_size
+from cavatica_upload.sources import file_size, is_missing
 
 MOST_READ_AHEAD = 2000  # requests
 FIRST_FILES = 4  # open at a time at first; more if these open, so that a common error fails few files
@@ -98,7 +98,8 @@ class Run:
             return False
         if isinstance(request, UploadRequest):
             size = file_size(request.source)
-            size = MAX_FILE_SIZE if size is None else size  # what is not known yet comes first
+            if size is None:  # what is not known yet comes first, and a path without a file last
+                size = 0 if is_missing(request.source) else MAX_FILE_SIZE
             with self._lock:
                 self._count += 1
                 bisect.insort(self._waiting, (size, -self._count, request), key=lambda item: item[:2])

@@ -28,6 +28,13 @@ def file_size(source: str | os.PathLike[str] | BinaryIO) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
+def is_missing(source: str | os.PathLike[str] | BinaryIO) -> bool:
+    """Return whether a source is a path, and nothing can be seen there."""
+    if not isinstance(source, str | os.PathLike) or is_url(os.fspath(source)):
+        return False
+    return not os.path.exists(source)  # noqa: PTH110 - Path.exists() raises PermissionError
+
+
 def open_source(
     source: str | os.PathLike[str] | BinaryIO,
     *,
