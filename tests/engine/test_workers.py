@@ -158,6 +158,7 @@ def raises(error: BaseException) -> Callable[[int, PartTask], Any]:
     "error",
     [
         ModuleNotFoundError("No module named 'cavatica_upload'"),
+        AttributeError("Can't get attribute 'PartTarget' on <module 'cavatica_upload.engine.workers'>"),
         KeyboardInterrupt(),
         SystemExit(1),
         MemoryError(),
@@ -175,6 +176,7 @@ def test_part_of_a_failed_worker_is_sent_elsewhere(rig: Rig, error: BaseExceptio
     assert reasons(rig)
     (text,) = notices(rig)
     assert "The part is sent again." in text
+    assert ("Install the same version" in text) == isinstance(error, ImportError | AttributeError)
     assert "X-Amz-Signature=abc" not in " ".join([*reasons(rig), text])
 
 

@@ -322,6 +322,6 @@ class Workers:
 
 def _failure(error: BaseException) -> WorkerFailed:
     reason = scrub(str(error)).replace("\n", " ").partition(". ")[0].rstrip(".")
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError | AttributeError):  # the second is what pickle raises for a missing class
         return WorkerFailed(f"A worker could not send a part: {reason}.", _INSTALL)
     return WorkerFailed(f"A worker failed with a part ({type(error).__name__}{': ' if reason else ''}{reason}).")
