@@ -166,16 +166,18 @@ def read_text(path: Path) -> str:
     Raises OSError, and UnicodeDecodeError if it is no text.
     """
     with path.open("rb") as file:
-        raw = read_whole(file)
+        raw = read_rest(file)
     return raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
 
 
-def read_whole(file: BinaryIO) -> bytes:
+def read_rest(file: BinaryIO) -> bytes:
     """Read the rest of a file. Raises OSError, also if it is too large to be right: /dev/zero has no end."""
-    raw = file.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise OSError(errno.EFBIG, "it has more than 256 MiB")
-    return raw
+    raw = bytearray()
+    while piece := file.read(1024 * 1024):  # a single read would allocate memory for the largest file
+        raw += piece
+        if len(raw) > MOST_BYTES:
+            raise OSError(errno.EFBIG, "it has more than 256 MiB")
+    return bytes(raw)
 
 
 def _checked(found: Settings, wanted: str | None = None) -> Settings:

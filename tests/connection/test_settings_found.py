@@ -1,6 +1,7 @@
 """Where endpoint and token are found, and which are never combined."""
 
 import copy
+import io
 import os
 import pickle
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from cavatica_upload import connect
-from cavatica_upload.config import CAVATICA, PLATFORMS, find_settings, is_loopback, normal_endpoint
+from cavatica_upload.config import CAVATICA, PLATFORMS, find_settings, is_loopback, normal_endpoint, read_rest
 from cavatica_upload.destination import Destination
 from cavatica_upload.errors import ConfigError, UsageError
 
@@ -282,6 +283,20 @@ def test_destination_is_one_of_two(wrong: dict[str, str]) -> None:
     """A destination is a valid project or a valid folder ID."""
     with pytest.raises(UsageError):
         Destination(**wrong)
+
+
+def test_a_small_text_needs_no_memory_for_the_largest() -> None:
+    """A text is read in pieces: a read of up to 256 MiB would allocate all of it."""
+    wanted = []
+
+    class File(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            wanted.append(size)
+            return super().read(size)
+
+    content = b"a line\n" * 1_000_000
+    assert read_rest(File(content)) == content
+    assert all(size is not None and 0 < size <= 2**23 for size in wanted)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from cavatica_upload.cli.output import Output, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
 from cavatica_upload.cli.signals import SIGNALS, ask
 from cavatica_upload.cli.summary import Tally, typed
-from cavatica_upload.config import read_whole
+from cavatica_upload.config import read_rest
 from cavatica_upload.disk import state_notice
 from cavatica_upload.errors import BadRequest, CavaticaError, FileChanged, SourceError, UsageError, reason_of
 from cavatica_upload.plan import count_text
@@ -42,7 +42,7 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
         _check_stdin()
     try:
         with path.open("rb") if str(path) != STDIN else nullcontext(sys.stdin.buffer) as file:
-            raw = read_whole(file)
+            raw = read_rest(file)
     except OSError as error:
         raise UsageError(f"The list {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
