@@ -113,8 +113,16 @@ class Receipt:
         if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
             raise SourceError("This is JSON, but not a receipt.", "Give a file that `cavatica receipts` lists.")
         version = document.pop("version", None)
-        if type(version) is not int or not 0 < version <= VERSION:
-            raise SourceError(f"This receipt has version {version}: a later version of this program is needed.")
+        if type(version) is not int or version < 1:
+            raise SourceError(
+                f"This receipt is damaged: there is no version {json.dumps(version):.60}.",
+                "Use an undamaged copy of it.",
+            )
+        if version > VERSION:
+            raise SourceError(
+                f"This receipt has version {version}: a later version of this program is needed.",
+                "Update cavatica-upload.",
+            )
         try:
             document["parts"] = tuple(checked(ReceiptPart, part) for part in document["parts"])
             document["not_verified"] = tuple(map(str, document.get("not_verified") or ()))
