@@ -282,8 +282,8 @@ def _excepted(host: str, port: int | None) -> bool:
     address = address_of(host.partition("%")[0])
     for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").lower().replace(",", " ").split():
         may_have_port = "]" in entry or entry.count(":") == 1
-        bare = (entry.removesuffix(f":{port}") if may_have_port else entry).strip("[].")
-        name = bare.removeprefix("*").lstrip(".")
+        bare = (entry.removesuffix(f":{port}") if may_have_port else entry).replace("[", "").replace("]", "")
+        name = bare.removeprefix("*").strip(".")
         if bare == "*" or host == name or host.endswith(f".{name}"):
             return True
         with contextlib.suppress(ValueError):  # of what is no network
