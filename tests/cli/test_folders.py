@@ -107,6 +107,23 @@ def test_a_long_folder_is_not_read_to_its_end(mock: MockServer, api: Api, monkey
     assert mock.calls["listFiles"] == 2 + 2
 
 
+@pytest.mark.parametrize("most", [1, 2, 100])
+@pytest.mark.parametrize(
+    "names", [("r\u00e9sum\u00e9", "re\u0301sume\u0301"), ("re\u0301sume\u0301", "r\u00e9sum\u00e9")]
+)
+def test_the_exact_name_is_preferred(
+    mock: MockServer, api: Api, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str], most: int
+) -> None:
+    """Of two folders whose names differ only in their Unicode form, each is found by its own name."""
+    monkeypatch.setattr(placement, "PAGE", most)
+    made = {name: api.create_folder(ROOT, name).id for name in names}
+    tree = FolderTree(api, ROOT)
+    for name in names:
+        found = tree.find(name)
+        assert found is not None
+        assert found.destination.parent == made[name]
+
+
 def test_files_are_checked_by_id_or_by_list(mock: MockServer, api: Api) -> None:
     """A few files are checked with a call each, many with one list."""
     made = [FolderTree(api, ROOT).get(f"f{number}").destination.parent or "" for number in range(10)]

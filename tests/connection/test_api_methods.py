@@ -100,6 +100,29 @@ def test_life_of_an_upload(api: Api, mock: MockServer) -> None:
     assert api.find_file(PROJECT, "a.bam") is None
 
 
+@pytest.mark.parametrize(
+    ("there", "wanted", "found"),
+    [
+        (["re\u0301s", "r\u00e9s"], "r\u00e9s", 1),
+        (["r\u00e9s", "re\u0301s"], "re\u0301s", 1),
+        (["other", "r\u00e9s"], "re\u0301s", 1),
+        (["re\u0301s"], "r\u00e9s", 0),
+        (["other"], "r\u00e9s", None),
+    ],
+)
+def test_the_exact_name_is_preferred(
+    serve: Callable[..., Loopback],
+    client_of: Callable[..., Api],
+    there: list[str],
+    wanted: str,
+    found: int | None,
+) -> None:
+    """Of two files whose names differ only in their Unicode form, the one of the exact name is found."""
+    items = [{"id": f"f{number}", "name": name} for number, name in enumerate(there)]
+    file = client_of(serve(answer(200, json.dumps({"items": items}).encode()))).find_file(PROJECT, wanted)
+    assert (file and file.id) == (None if found is None else f"f{found}")
+
+
 def test_refused_completion(api: Api) -> None:
     """A completion with missing parts is CompleteRefused, and an abort ends the upload."""
     started = api.start_upload(PROJECT, "b.bam", 10)

@@ -40,6 +40,7 @@ from cavatica_upload.api.responses import Answer, Drifts
 from cavatica_upload.api.transport import ANSWER, AS_IT_CAME
 from cavatica_upload.destination import Destination, destination_of, nfc
 from cavatica_upload.errors import CavaticaError, UnexpectedAnswer, UsageError
+from cavatica_upload.plan import PartUrl
 from cavatica_upload.request import FileEdit
 
 PAGE = 100  # the most items of a page (docs.sevenbridges.com, List files)
@@ -121,7 +122,7 @@ class AsyncApi:
             list_parts=True if list_parts else UNSET,
         )
 
-    async def get_part_url(self, upload_id: str, number: int) -> records.PartUrl:
+    async def get_part_url(self, upload_id: str, number: int) -> PartUrl:
         """Return where and how to send the bytes of a part (from 1)."""
         return await self._call(records.read_part_url, get_part_url._get_kwargs, upload_id, number)
 
@@ -185,11 +186,17 @@ class AsyncApi:
         )
 
     async def find_file(self, destination: Destination | str, name: str) -> records.FileDetails | None:
-        """Return the file or folder of exactly this name at a destination, None if there is none."""
+        """Return the file or folder of this name at a destination, None if there is none.
+
+        Of two whose names differ only in their Unicode form, it is the one of exactly this name.
+        """
+        similar = None
         async for file in self.list_files(destination, name):
-            if nfc(file.name) == nfc(name):
+            if file.name == name:
                 return file
-        return None
+            if similar is None and nfc(file.name) == nfc(name):
+                similar = file
+        return similar
 
     def list_folder(self, folder_id: str) -> AsyncIterator[records.FileDetails]:
         """Yield the files and folders in a folder."""

@@ -209,9 +209,10 @@ class Folder:
         """Return the file or folder that has this name in it, None if there is none."""
         self._requests += 1
         self._list(PAGE - 1 if self._requests <= FEW else MOST_LISTED)
-        if nfc(name) in self._entries or self._complete:
-            return self._entries.get(nfc(name))
-        return self._api.find_file(self.destination, name)
+        found = self._entries.get(name)
+        if found is None and not self._complete:
+            found = self._api.find_file(self.destination, name)
+        return found or self._entries.get(nfc(name))  # only the Unicode form differs
 
     def holds(self, file_id: str) -> bool:
         """Return whether a file is still in it."""
@@ -232,7 +233,7 @@ class Folder:
             return
         entries = list(islice(self._api.list_files(self.destination), most + 1))
         self._listed = most
-        self._entries = {nfc(entry.name): entry for entry in entries}
+        self._entries = {nfc(entry.name): entry for entry in entries} | {entry.name: entry for entry in entries}
         self._ids = {entry.id for entry in entries}
         self._complete = len(entries) <= most
 
