@@ -68,7 +68,10 @@ class CavaticaError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default calls the class with .args, which the keyword-only fields of the subclasses do not survive.
-        return _revive, (type(self), self.args), self.__dict__.copy()
+        state = self.__dict__.copy()
+        if "__notes__" in state:
+            state["__notes__"] = state["__notes__"].copy()  # a note on a copy is none on the original
+        return _revive, (type(self), self.args), state
 
 
 def _revive(kind: type[CavaticaError], args: tuple[object, ...]) -> CavaticaError:

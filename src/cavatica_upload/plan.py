@@ -1,4 +1,4 @@
-"""The plan of the parts of a file, and the limits of the platform: arithmetic without disk and network."""
+"""The plan of the parts of a file, the URL of a part, and the limits of the platform: no disk and no network here."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime

@@ -197,6 +197,8 @@ def test_survives_pickling_and_copying(kind: type[CavaticaError], again) -> None
     assert type(back) is kind
     assert str(back) == "It broke."
     assert back.__dict__ == error.__dict__
+    back.add_note("Only of the copy.")
+    assert error.__notes__ == ["Mend it."]
 
 
 def test_tree_in_docstring() -> None:
