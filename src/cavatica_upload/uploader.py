@@ -281,7 +281,8 @@ class Uploader:
         `requests` is read at most a few thousand ahead, so it may be endless. A failed file does not stop the others.
         After a fatal error (token refused, project gone) the remaining files are not sent and end with that error. A
         file with metadata or tags waits up to 10 seconds for others, so that one call serves up to 100 files. If that
-        call fails, the outcome has both a receipt and an error.
+        call fails, the outcome has both a receipt and an error. After `cancel()`, requests that were not read yet have
+        no outcome.
         """
         self._check_usable()
         if isinstance(requests, str | UploadRequest) or not isinstance(requests, Iterable):
