@@ -11,12 +11,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import attrs
 import pytest
 from engine_rig import KIB, PROJECT, Rig
 
 from cavatica_mock import Fault
 from cavatica_upload import StorageError, UploadGone
-from cavatica_upload.errors import ApiError, UnexpectedAnswer
+from cavatica_upload.errors import ApiError, IntegrityError, UnexpectedAnswer
 from cavatica_upload.http import connections
 from cavatica_upload.plan import Part, PartUrl
 from cavatica_upload.sources import open_source
@@ -288,14 +289,17 @@ def test_download_is_not_redirected_out_of_tls(
         connections.shared_ssl_context.cache_clear()
 
 
-@pytest.mark.parametrize(("status", "code"), [(409, 8009), (400, 8013), (403, 8001)])
-def test_completion_that_is_refused_after_a_success(rig: Rig, status: int, code: int) -> None:
+@pytest.mark.parametrize("if_exists", ["fail", "skip", "rename"])
+@pytest.mark.parametrize(("status", "code"), [(409, 8009), (400, 8013), (403, 8001), (409, 8005), (409, 8007)])
+def test_completion_that_is_refused_after_a_success(rig: Rig, status: int, code: int, if_exists: Any) -> None:
     """A platform that answers with success and is still at work may refuse a second request: that is no failure."""
     path = rig.file(SIZE)
     rig.mock.faults.add(
-        Fault("completeUpload", "html"), Fault("completeUpload", "status", status=status, code=code, times=2)
+        Fault("completeUpload", "bad_json"), Fault("completeUpload", "status", status=status, code=code, times=2)
     )
-    rig.assert_whole(rig.upload(path, part_size=KIB), path)
+    receipt = rig.upload(path, part_size=KIB, if_exists=if_exists)
+    rig.assert_whole(receipt, path)
+    assert receipt.name == path.name
     assert rig.calls["completeUpload"] == 4
     assert rig.mock.bytes_received == SIZE
 
@@ -304,10 +308,45 @@ def test_completion_that_is_refused_after_a_success_for_ever(rig: Rig) -> None:
     """If the upload stays open after a success and refusals, the error says that, and it can be resumed."""
     path = rig.file(SIZE)
     rig.mock.faults.add(
-        Fault("completeUpload", "html"), Fault("completeUpload", "status", status=409, code=8009, times=None)
+        Fault("completeUpload", "bad_json"), Fault("completeUpload", "status", status=409, code=8009, times=None)
     )
     with pytest.raises(UnexpectedAnswer, match="keeps its upload open"):
         rig.upload(path, part_size=KIB)
     rig.mock.faults.clear()
     rig.assert_whole(rig.upload(path, part_size=KIB), path)
     assert rig.mock.bytes_received == SIZE
+
+
+def test_wrong_file_is_named_after_a_success_without_a_file(rig: Rig, proxy: DriftingProxy) -> None:
+    """If the second answer to a completion names a wrong file, the error says so, although the first was a success."""
+
+    def lie(reply: Reply) -> None:
+        if reply.body.startswith(b"{") and b"size" in reply.body:
+            reply.body = json.dumps({**json.loads(reply.body), "id": "0" * 24, "size": 1}).encode()
+
+    rig.mock.faults.add(Fault("completeUpload", "bad_json"))
+    proxy.drift = Drift(*COMPLETE, lie)
+    with pytest.raises(IntegrityError, match=f"named {'0' * 24}, which does not exist"):
+        rig.upload(rig.file(SIZE), part_size=KIB)
+
+
+def test_success_that_is_forgotten_and_not_listed(rig: Rig, proxy: DriftingProxy) -> None:
+    """After a success without a file, an upload that is gone is completed, even if the file is not listed yet."""
+
+    @attrs.frozen
+    class Everything(Drift):
+        def fits(self, method: str, path: str) -> bool:
+            return True
+
+    def hide(reply: Reply) -> None:
+        if b'"items"' in reply.body:
+            reply.body = b'{"items": [], "links": []}'
+        elif b'"created_on"' in reply.body and b'"upload_id"' not in reply.body:
+            refuse(404, 8003)(reply)
+
+    rig.mock.faults.add(Fault("completeUpload", "bad_json"))
+    proxy.drift = Everything("", "", hide)
+    path = rig.file(SIZE)
+    assert rig.upload(path, part_size=KIB).name == path.name
+    assert rig.calls["completeUpload"] == 2
+    assert rig.mock.uploads() == []

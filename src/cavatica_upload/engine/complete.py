@@ -15,6 +15,7 @@ from cavatica_upload.engine.open import OpenUpload
 from cavatica_upload.engine.proof import File, check_answer, find_completed_file, gone, prove_unchanged
 from cavatica_upload.engine.start import SkippedFile
 from cavatica_upload.errors import (
+    ApiError,
     CavaticaError,
     CompleteRefused,
     FileChanged,
@@ -117,7 +118,7 @@ class _Completion:
         """Return the file, or the numbers of the parts to send again."""
         context, entry = self._context, self._entry
         failed: CavaticaError | None = None
-        said = False  # whether the platform has said that it is completed; it may still be at work
+        said = False  # whether the platform has said that the file is completed; it may still be at work
         for attempt in range(1, ATTEMPTS + 1):
             now = self._server_time()
             since = now if self._since is None else self._since
@@ -129,11 +130,11 @@ class _Completion:
                 file = check_answer(context, entry, self._upload.size, answer)
                 if file is not None:
                     return file
-                failed, acted = None, True
+                failed, said = None, True
             except UploadGone as error:
                 # Even if no request is known to have had an effect: a server may refuse what it has done
                 try:
-                    return self._find(since)
+                    return self._find(since, acted=said)
                 except UploadGone:
                     if self._since is None or attempt > 1 or error.maybe_acted:
                         raise
@@ -141,29 +142,29 @@ class _Completion:
                     raise self._start_again(
                         error, "The unfinished upload is gone on the server; a new one starts."
                     ) from error
-            except NameTaken as error:
-                self._name_taken(error)
-            except CompleteRefused as error:
-                try:
-                    numbers = self._refused(error)
-                except UploadGone:
-                    return self._find(since)
-                if numbers:
-                    return numbers
-                continue
             except CavaticaError as error:
-                if not (error.maybe_acted or said):
+                if not said:
+                    if isinstance(error, NameTaken):
+                        self._name_taken(error)
+                    if isinstance(error, CompleteRefused):
+                        try:
+                            numbers = self._refused(error)
+                        except UploadGone:
+                            return self._find(since)
+                        if numbers:
+                            return numbers
+                        continue
+                if not (error.maybe_acted or (said and isinstance(error, ApiError))):
                     raise
-                failed = failed if said else error
-                acted = isinstance(error, UnexpectedAnswer) and 200 <= (error.status or 0) < 300
-            said = said or acted
-            # The answer was lost or has no file. If the upload is gone, it was completed; if it is open, it was not.
+                said = said or (isinstance(error, UnexpectedAnswer) and 200 <= (error.status or 0) < 300)
+                failed = None if said else error
+            # If the upload is gone, it was completed. If it is open, it was not, or the platform is still at work.
             pause(context, context.timing.backoff(attempt))
             try:
                 context.open_upload(entry.upload_id)
             except UploadGone:
-                return self._find(since, acted=acted)
-            if attempt < ATTEMPTS:
+                return self._find(since, acted=said)
+            if attempt < ATTEMPTS and not said:
                 self._since = now  # the earlier requests had no effect
                 there = context.api.find_file(entry.destination, entry.name)
                 self._before = there.id if there is not None else ""
