@@ -9,7 +9,7 @@ from engine_rig import KIB, PROJECT, Rig
 from cavatica_mock import Fault
 from cavatica_upload import CavaticaError
 from cavatica_upload.errors import PartRefused
-from cavatica_upload.events import Notice, UploadStarted
+from cavatica_upload.events import Notice, UploadFailed, UploadStarted
 from tests.cli.drifting_proxy import Drift, DriftingProxy, in_json
 
 PARTS = 5
@@ -35,6 +35,7 @@ def test_part_that_storage_always_loses_is_an_error(rig: Rig) -> None:
         rig.upload(path, part_size=KIB)
     assert caught.value.hint
     assert rig.mock.files() == []
+    assert [event.resumable for event in rig.told(UploadFailed)] == [False]
     assert rig.calls["startUpload"] <= 2
     assert len(rig.told(UploadStarted)) == rig.calls["startUpload"]
     rig.mock.faults.clear()

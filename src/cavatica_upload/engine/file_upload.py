@@ -89,7 +89,7 @@ class FileUpload:
             return Outcome(self.request, receipt=reason.receipt, skipped=str(reason), different=reason.different)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's outcome
             if isinstance(error, StartAgain):
-                error = error.error
+                error, self.upload = error.error, None  # it is aborted
             elif isinstance(error, Interrupted):
                 error = self.interruption()
             elif not isinstance(error, CavaticaError):
@@ -219,7 +219,10 @@ class _OpenFile:
             threading.Thread(target=read_whole, args=arguments, name="cavatica-reading", daemon=True).start()
 
     def _send(self, missing: list[Part]) -> None:
-        """Send parts and return when storage has all. On an error, wait for the parts in flight, then raise it."""
+        """Send parts and return when storage has all. On an error, wait for the parts in flight, then raise it.
+
+        Raises StartAgain if storage no longer has the upload.
+        """
         context = self._context
         self._pool.add(self._parts, missing)
         under_way = len(missing)
