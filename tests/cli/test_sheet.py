@@ -8,6 +8,8 @@ import pytest
 from cli_machine import PROJECT, Machine
 
 from cavatica_upload import Destination, connect
+from cavatica_upload.api import Api
+from cavatica_upload.batch.sheet import Sheet
 
 SHEET = (
     'sample,fastq_1,fastq_2,note\r\ns1,reads/s1_R1.fq,reads/s1_R2.fq,"a, b"\r\ns2,reads/s2_R1.fq;reads/s2_R2.fq,,NA\r\n'
@@ -89,6 +91,32 @@ def test_half_a_sheet_is_not_written(machine: Machine) -> None:
     assert ended.code == 1
     assert "platform.csv was not written: the sheet names 1 file that this run did not upload" in ended.err
     assert not (machine.home / "platform.csv").exists()
+
+
+@pytest.mark.usefixtures("reads")
+@pytest.mark.parametrize("link", [False, True], ids=["file", "link"])
+def test_a_file_that_is_moved_after_its_upload(machine: Machine, link: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sheet has the platform path of a file that is gone, or is no link any more, when the sheet is written."""
+    names = [machine.home / "reads" / name for name in NAMES]
+    if link:
+        (machine.home / "kept").mkdir()
+        for name in names:
+            name.symlink_to(name.rename(machine.home / "kept" / name.name))
+    write = Sheet.write
+
+    def move_and_write(sheet: Sheet, api: Api) -> int:
+        for name in names:
+            name.unlink()
+        return write(sheet, api)
+
+    monkeypatch.setattr(Sheet, "write", move_and_write)
+    ended = machine.call(*upload(machine, "--project", PROJECT))
+    assert (ended.code, "platform.csv (4 files)" in ended.err) == (0, True), ended.err
+    root = f"{root_of(machine)}/reads"
+    assert rows(machine)[1:] == [
+        ["s1", f"{root}/s1_R1.fq", f"{root}/s1_R2.fq", "a, b"],
+        ["s2", f"{root}/s2_R1.fq;{root}/s2_R2.fq", "", "NA"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,10 @@ class Sheet:
         self._style = style
         self._files: dict[str, tuple[Destination, Receipt]] = {}
         self.out = out
-        if self._replace({str(out): ""})[1]:
+        if self._find([str(out)]):
             raise UsageError(f"--sheet-out {out} is a file that the sheet names.", "Choose another path.")
-        self._named = self._replace(dict.fromkeys(sources, ""))[1]
+        self._found = self._find(sources)  # now: a file may be moved after its upload
+        self._named = set(self._found.values())
         if not self._named:
             raise UsageError(
                 f"No cell of {path} names a file of this run.",
@@ -79,42 +80,56 @@ class Sheet:
             for source, (folder, receipt) in self._files.items()
         }
         try:
-            write_whole(self.out, self._replace(places)[0])
+            write_whole(self.out, self._text(places))
         except OSError as error:
             raise UsageError(f"The sheet could not be written: {reason_of(error)}.") from error
         return len(places)
 
-    def _replace(self, places: Mapping[str, str]) -> tuple[str, set[str]]:
-        """Return the text of the sheet with cells replaced, and the sources whose place was written.
+    def _find(self, sources: Iterable[str]) -> dict[str, str]:
+        """Return the source that each text names, by text: a cell, or a piece of one that holds several files with `;`.
 
-        `places` are by source as it was uploaded, a path or a URL. A relative path in a cell is looked for in the
-        current folder and in that of the sheet. A cell may hold several files with `;` between them.
+        A relative path in a cell is looked for in the current folder and in that of the sheet.
         """
-        sources = {_key(source): source for source in places}
-        used: set[str] = set()
+        keys = {_key(source): source for source in sources}
+        found: dict[str, str] = {}
 
-        def one(text: str) -> str:
+        def find(text: str) -> bool:
             name = text.strip()
             for candidate in (name, os.path.join(self._folder, name)) if name else ():  # noqa: PTH118 - may be a URL
-                source = sources.get(_key(candidate))
+                source = keys.get(_key(candidate))
                 if source is not None:
-                    used.add(source)
-                    return places[source]
-            return text
+                    found[text] = source
+                    return True
+            return False
 
-        def cell(text: str) -> str:
-            whole = one(text)
-            return ";".join(one(piece) for piece in text.split(";")) if whole == text and ";" in text else whole
+        for row in self._rows:
+            for cell in row:
+                if not find(cell) and ";" in cell:
+                    for piece in cell.split(";"):
+                        find(piece)
+        return found
+
+    def _text(self, places: Mapping[str, str]) -> str:
+        """Return the text of the sheet with the places of the sources instead of their names."""
+
+        def place(text: str) -> str:
+            return places[self._found[text]] if text in self._found else text
 
         written = io.StringIO(newline="")
-        rows = [[cell(text) for text in row] for row in self._rows]
+        rows = [
+            [place(cell) if cell in self._found else ";".join(map(place, cell.split(";"))) for cell in row]
+            for row in self._rows
+        ]
         csv.writer(written, delimiter=self._delimiter, lineterminator=self._line_end).writerows(rows)
-        return written.getvalue(), used
+        return written.getvalue()
 
 
 def _key(source: str) -> str:
-    # If nothing is there, realpath() fails in a folder that was removed.
-    return source if is_url(source) or not os.path.lexists(source) else os.path.realpath(source)
+    """Return a URL as it is, a path without links; in a folder that was removed, a relative path stays as it is."""
+    try:
+        return source if is_url(source) else os.path.realpath(source)
+    except OSError:
+        return source
 
 
 class PlatformPaths:
