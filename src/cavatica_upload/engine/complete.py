@@ -143,17 +143,16 @@ class _Completion:
                         error, "The unfinished upload is gone on the server; a new one starts."
                     ) from error
             except CavaticaError as error:
-                if not said:
-                    if isinstance(error, NameTaken):
-                        self._name_taken(error)
-                    if isinstance(error, CompleteRefused):
-                        try:
-                            numbers = self._refused(error)
-                        except UploadGone:
-                            return self._find(since)
-                        if numbers:
-                            return numbers
-                        continue
+                if isinstance(error, NameTaken) and not said:
+                    self._name_taken(error)
+                if isinstance(error, CompleteRefused) and not said:
+                    try:
+                        numbers = self._refused(error)
+                    except UploadGone:
+                        return self._find(since)
+                    if numbers:
+                        return numbers
+                    continue
                 if not (error.maybe_acted or (said and isinstance(error, ApiError))):
                     raise
                 said = said or (isinstance(error, UnexpectedAnswer) and 200 <= (error.status or 0) < 300)
