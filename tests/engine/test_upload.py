@@ -19,7 +19,7 @@ from cavatica_mock import Fault, MockServer
 from cavatica_upload import Destination, NameTaken, UploadRequest, UsageError, upload, upload_async
 from cavatica_upload.api import Api
 from cavatica_upload.errors import IntegrityError, SourceError
-from cavatica_upload.events import Notice, PartSent, UploadCompleted, UploadSkipped, UploadStarted
+from cavatica_upload.events import Event, Notice, PartSent, UploadCompleted, UploadSkipped, UploadStarted
 from cavatica_upload.plan import Part
 from cavatica_upload.receipt import Receipt, read, receipts
 from cavatica_upload.request import IfExists
@@ -435,6 +435,22 @@ def test_a_file_that_was_rewritten_is_read_once(rig: Rig, if_exists: IfExists) -
     with rig.uploader() as uploader, contextlib.suppress(NameTaken):
         uploader.upload(path, PROJECT, part_size=KIB, if_exists=if_exists)
     assert len([event for event in rig.told(Notice) if "comparing it with the receipt" in event.text]) == 1
+
+
+def test_others_may_be_faster_with_several_names(rig: Rig) -> None:
+    """With "rename", a file whose name others take again and again before its completion gets a later name."""
+    others = rig.uploader(state_dir=rig.folder / "elsewhere", listeners=[])
+
+    def take_the_name(event: Event) -> None:
+        if isinstance(event, UploadStarted) and len(rig.mock.files()) < 3:
+            (upload,) = rig.mock.uploads()
+            others.upload(rig.file(10, "other", seed=2), PROJECT, name=upload["name"], if_exists="fail")
+
+    path = rig.file(3 * KIB)
+    receipt = rig.upload(path, part_size=KIB, if_exists="rename", uploader={"listeners": [take_the_name]})
+    assert receipt.name == "_3_sample.bam"
+    rig.assert_whole(receipt, path)
+    assert rig.mock.uploads() == []
 
 
 @pytest.mark.parametrize("change", ["written to", "replaced there", "another file"])

@@ -21,6 +21,7 @@ from cavatica_upload.errors import (
     FileChanged,
     IntegrityError,
     Interrupted,
+    NameTaken,
     PartRefused,
     SizeMismatch,
     SourceError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 60.0
 CHECK_SECONDS = 1.0  # between checks of the age of reports and of the deadline of the file
+MOST_NAMES = 10  # that others may take before the completion, until a file with `if_exists="rename"` fails
 RESENDS = 2  # rounds of sending parts again that the server lacks at completion
 MAKES_PARTS_USELESS = (IntegrityError, SourceError, UploadGone)
 
@@ -80,10 +82,7 @@ class FileUpload:
         """Upload the file and return how it ended. Never raises."""
         events, key = self.context.events, self.request.key
         try:
-            try:
-                receipt = self._upload(self.request)
-            except StartAgain:
-                receipt = self._upload(attrs.evolve(self.request, resume_id=None))
+            receipt = self._upload_anew_if_needed()
         except SkippedFile as reason:
             events.emit(UploadSkipped(key, str(reason), reason.different, reason.receipt))
             return Outcome(self.request, receipt=reason.receipt, skipped=str(reason), different=reason.different)
@@ -98,6 +97,18 @@ class FileUpload:
             return Outcome(self.request, error=error)
         events.emit(UploadCompleted(key, receipt))
         return Outcome(self.request, receipt=receipt)
+
+    def _upload_anew_if_needed(self) -> Receipt:
+        """Upload, and start again once; more often if others are faster with each name."""
+        request, starts = self.request, 0
+        while True:
+            try:
+                return self._upload(request)
+            except StartAgain as again:
+                starts += 1
+                if starts > (MOST_NAMES if isinstance(again.error, NameTaken) else 1):
+                    raise
+                request = attrs.evolve(request, resume_id=None)
 
     def _upload(self, request: UploadRequest) -> Receipt:
         self.upload = None
