@@ -1,5 +1,6 @@
 """`--receipt` never destroys what is at its path."""
 
+import hashlib
 import json
 import os
 import threading
@@ -8,7 +9,13 @@ from pathlib import Path
 import pytest
 from cli_machine import PROJECT, Machine
 
+from cavatica_mock import Fault
 from cavatica_upload import disk
+from cavatica_upload.cli.output import Output
+from cavatica_upload.cli.progress import Meter
+from cavatica_upload.cli.receipts import ReceiptFiles
+from cavatica_upload.cli.summary import Failure, Tally, show
+from cavatica_upload.errors import SourceError
 
 TO = ("--project", PROJECT)
 
@@ -91,6 +98,54 @@ def test_a_receipt_that_is_missing_at_the_end(machine: Machine) -> None:
     assert machine.call("upload", "a.bam", *TO, "--receipt", "r.json").code == 0
     assert json.loads((machine.home / "r.json").read_text())["name"] == "a.bam"
     assert machine.mock.calls["startUpload"] == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("more", [("-", "--name", "s"), ("a.bam", "--expect-md5", hashlib.md5(b"ACGT\n").hexdigest())])
+def test_a_missing_receipt_that_no_second_run_adds(machine: Machine, more: tuple[str, ...]) -> None:
+    """If the same command would send the bytes again, it is not named; the other copy of the receipt is."""
+    machine.file("a.bam")
+    ended = machine.run("upload", *more, *TO, "--receipt", "/dev/full", data=b"ACGT\n")
+    (kept,) = (machine.home / "state/receipts").iterdir()
+    assert (ended.code, f"“cavatica receipts” lists its receipt: {kept}\n" in ended.err) == (1, True), ended.err
+    assert "again" not in ended.err
+    assert "To resume" not in ended.err
+
+
+def test_metadata_that_no_second_run_sets(machine: Machine) -> None:
+    """If the metadata of a stream is refused, the command does not say that it can be repeated."""
+    machine.mock.faults.add(Fault("editFiles", "status", status=400, code=90000))
+    ended = machine.run("upload", "-", "--name", "s", *TO, "--metadata", "a=b", data=b"ACGT\n")
+    assert (ended.code, "\nSet it on the platform: the same command would send the file again.\n" in ended.err) == (
+        1,
+        True,
+    )
+
+
+def test_files_that_lack_their_receipts_have_not_failed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The summary says that uploaded files are not complete, and never that they failed."""
+
+    def fail(*_: object) -> None:
+        raise SourceError("kept/ could not be written: No space left on device.")
+
+    monkeypatch.setattr(ReceiptFiles, "keep", fail)
+    machine.file("a.bam")
+    machine.file("b.bam", b"b")
+    ended = machine.call("upload", "a.bam", "b.bam", *TO, "--receipt", "kept/")
+    assert (ended.code, "; 2 without receipts.\nError: 2 files are not complete:\n" in ended.err) == (1, True), (
+        ended.err
+    )
+    assert "failed" not in ended.err
+
+
+def test_an_interrupted_run_counts_files_without_receipts(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both lines about an interrupted run have the same number of uploaded files."""
+    lacking = Failure("a.bam", SourceError("r.json could not be written."), "5bd7c53ee4b04b8fb1a9f63d", "receipt")
+    tally = Tally(files=2, done=1, size=5, failures=[lacking], stopped=True)
+    show(Output(), tally, Meter(2, 10, 0.0), 1.0, ["cavatica"])
+    said = capsys.readouterr().err
+    assert "Uploaded 1 of 2 files, 5 B in 1.0 s; 1 without its receipt.\n" in said
+    assert "Interrupted: 1 of 2 files finished.\n" in said
 
 
 @pytest.mark.parametrize("place", ["a.bam/b/", "a.bam/r.json", "/proc/r.json"])

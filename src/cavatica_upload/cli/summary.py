@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -20,6 +21,8 @@ from cavatica_upload.cli.messages import (
 from cavatica_upload.cli.output import Output, command_line, visible
 from cavatica_upload.cli.progress import Meter
 from cavatica_upload.plan import count_text, plural, size_text
+from cavatica_upload.receipt import Receipt
+from cavatica_upload.request import UploadRequest
 
 MOST_ROWS = 50
 _SIGNED = re.compile(r"://\S*\?")
@@ -28,12 +31,17 @@ _WIDEST_NAME = 48
 
 @attrs.frozen
 class Failure:
-    """A failed file and its error; `file_id` is set if it is uploaded and only `lacks` its metadata or receipt."""
+    """A failed file and its error; `file_id` is set if it is uploaded and only `lacks` its metadata or receipt.
+
+    `repeatable`: the same command adds what it lacks. `receipt` is where its receipt is kept.
+    """
 
     file: str
     error: BaseException
     file_id: str | None = None
     lacks: str = "metadata"
+    repeatable: bool = True
+    receipt: Path | None = None
 
     @property
     def message(self) -> str:
@@ -42,9 +50,18 @@ class Failure:
 
     @property
     def hint(self) -> str | None:
-        if self.file_id:
+        if self.file_id is None:
+            return hint_of(self.error)
+        if self.repeatable:
             return f"Run the same command again: it adds the {self.lacks}, and sends no file twice."
-        return hint_of(self.error)
+        if self.lacks == "metadata":
+            return "Set it on the platform: the same command would send the file again."
+        return f"“cavatica receipts” lists its receipt: {self.receipt}" if self.receipt else None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the same command, run again, ends what is missing."""
+        return self.repeatable if self.file_id else is_resumable(self.error)
 
 
 @attrs.define
@@ -66,17 +83,33 @@ class Tally:
     described: int = 0
     stopped: bool = False
 
-    def fail(self, file: str, error: BaseException, file_id: str | None = None, lacks: str = "metadata") -> None:
-        """Count a failure; an interrupted file is none. `file_id`: the file is uploaded, and only `lacks` something."""
-        if file_id is None and exit_of(error) is Exit.INTERRUPTED:
+    def fail(self, file: str, error: BaseException) -> None:
+        """Count a failure; an interrupted file is none."""
+        if exit_of(error) is Exit.INTERRUPTED:
             self.stopped = True
         else:
-            self.failures.append(Failure(file, error, file_id, lacks))
+            self.failures.append(Failure(file, error))
+
+    def lack(self, what: str, request: UploadRequest, receipt: Receipt, error: BaseException) -> None:
+        """Count a file that is uploaded, but without its metadata or receipt."""
+        # As Placement.receipt_of(): else no receipt is looked for.
+        repeatable = request.regular and receipt.path is not None and not (request.resume_id or request.expect_md5)
+        self.failures.append(Failure(request.key, error, receipt.file_id, what, repeatable, receipt.path))
+
+    @property
+    def on_platform(self) -> int:
+        """The number of files that are on the platform."""
+        return self.done + self.there + self.skipped
+
+    @property
+    def incomplete(self) -> int:
+        """The number of files that are on the platform and lack something."""
+        return len({failure.file_id for failure in self.failures} - {None})
 
     @property
     def finished(self) -> int:
         """The number of files that need nothing more."""
-        return self.done + self.there + self.skipped - len({failure.file_id for failure in self.failures} - {None})
+        return self.on_platform - self.incomplete
 
     @property
     def failed(self) -> int:
@@ -86,8 +119,7 @@ class Tally:
     @property
     def interrupted(self) -> int:
         """The number of files that a stop left unfinished."""
-        ended = self.done + self.there + self.skipped + self.failed
-        return max(0, self.files - ended) if self.stopped else 0
+        return max(0, self.files - self.on_platform - self.failed) if self.stopped else 0
 
     @property
     def code(self) -> Exit:
@@ -105,16 +137,16 @@ def show(output: Output, tally: Tally, meter: Meter, seconds: float, resume: Seq
 
     `resume` are the words of the command that resumes, None if there is none.
     """
-    unfinished = tally.interrupted or any(failure.file_id or is_resumable(failure.error) for failure in tally.failures)
+    unfinished = tally.interrupted or any(failure.resumable for failure in tally.failures)
     command = command_line(resume) if resume is not None and unfinished else None
     if output.as_json:
         signed = command is not None and _SIGNED.search(command)  # the query of a URL may be a key
         output.event("run_finished", **_record(tally, meter, seconds, None if signed else command))
     if tally.done or tally.finished or len(tally.failures) > 1:
         output.say(_counts(tally, meter, seconds))
-    _show_failures(output, tally.failures)
+    _show_failures(output, tally)
     if tally.interrupted:
-        text = f"Interrupted: {tally.finished:,} of {count_text(tally.files, 'file')} finished"
+        text = f"Interrupted: {tally.on_platform:,} of {count_text(tally.files, 'file')} finished"
         if resume is None:
             text += ". Standard input has to be sent again from its beginning"
         elif meter.kept_parts:
@@ -138,9 +170,9 @@ def _counts(tally: Tally, meter: Meter, seconds: float) -> str:
         "skipped": tally.skipped - tally.different,
         "skipped although different": tally.different,
     }
-    for lacks in ("metadata", "receipt"):
+    for lacks, many in (("metadata", "metadata"), ("receipt", "receipts")):
         count = sum(failure.file_id is not None and failure.lacks == lacks for failure in tally.failures)
-        others[f"without {plural(count, 'its', 'their')} {lacks}"] = count
+        others[f"without {plural(count, f'its {lacks}', many)}"] = count
     others["failed"] = tally.failed
     text += "".join(f"; {count:,} {what}" for what, count in others.items() if count)
     if tally.described:
@@ -148,7 +180,8 @@ def _counts(tally: Tally, meter: Meter, seconds: float) -> str:
     return f"{text}."
 
 
-def _show_failures(output: Output, failures: Sequence[Failure]) -> None:
+def _show_failures(output: Output, tally: Tally) -> None:
+    failures = tally.failures
     if len(failures) == 1:
         (failure,) = failures
         name = "" if failure.file in failure.message else f"{failure.file}: "
@@ -157,7 +190,9 @@ def _show_failures(output: Output, failures: Sequence[Failure]) -> None:
         rows = failures[:MOST_ROWS]
         width = min(_WIDEST_NAME, max(len(visible(failure.file)) for failure in rows))
         alike = len({failure.message for failure in failures}) == 1
-        output.problem(f"{count_text(len(failures), 'file')} failed:{f' {rows[0].message}' if alike else ''}")
+        what = plural(tally.incomplete, "is not complete", "are not complete") if not tally.failed else "failed"
+        count = count_text(tally.failed + tally.incomplete, "file")
+        output.problem(f"{count} {what}:{f' {rows[0].message}' if alike else ''}")
         for failure in rows:
             message = "" if alike else failure.message.removeprefix(f"{failure.file} ")
             output.hint(f"  {visible(failure.file):<{width}}  {message}".rstrip())

@@ -152,7 +152,7 @@ def upload_batch(
                 try:
                     receipts.keep(receipt, item.folder, item.name)
                 except CavaticaError as error:
-                    run.tally.fail(item.label, error, receipt.file_id, lacks="receipt")
+                    run.tally.lack("receipt", request, receipt, error)
         if sheet is not None:
             _write_sheet(sheet, uploader, run)
     return run.end()
@@ -261,7 +261,7 @@ class UploadRun:
                 self._display.settle(getattr(request.context, "known_size", 0))
             return
         if error is not None:
-            self.tally.fail(request.key, error.__cause__ or error, receipt.file_id)
+            self.tally.lack("metadata", request, receipt, error.__cause__ or error)
         else:
             self.tally.described += bool(request.metadata or request.tags)
         if outcome.skipped is None:
