@@ -39,9 +39,10 @@ def test_these_are_the_commands() -> None:
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_option_says_what_it_does(path: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
-    """Each option has help text that ends as a sentence, and the page shows all of them."""
+    """Each option has help text that ends as a sentence, and the page shows all of them, with ranges in words."""
     assert run([*path, "--help"]) == 0
     page = capfd.readouterr().out
+    assert "<=x" not in page
     for param in ALL[path].params:
         if isinstance(param, click.Option) and not param.hidden:
             assert (param.help or "").endswith("."), param.name

@@ -135,6 +135,8 @@ def test_a_file_without_an_end(machine: Machine, option: str, monkeypatch: pytes
         *(("upload", "a.bam", *TO, option, "") for option in ("--name", "--receipt", "--sheet-out", "--log-file")),
         *(("upload", "a.bam", *TO, f"{option}=") for option in ("--name", "--token-file", "--tag", "--manifest")),
         ("upload", *TO, ""),
+        ("upload", *TO, "-r", ""),
+        ("upload", *TO, "--", ""),
         ("doctor", "--project", ""),
         ("uploads", "resume", "x", ""),
         ("uploads", "abort", "--mine", "--older-than", ""),
@@ -147,8 +149,17 @@ def test_an_empty_value(machine: Machine, words: tuple[str, ...]) -> None:
     ended = machine.call(*words)
     assert (ended.code, not machine.mock.calls) == (2, True)
     place = words[-2] if words[-1] == "" else words[-1]
-    said = f"Error: The value after {place} is empty; a shell variable may be unset.\nSee “cavatica {words[0]} "
-    assert said in ended.err
+    what = (
+        f"The value after {place}" if place[:1] == "-" and place not in ("--", "-r") else f"An argument (after {place})"
+    )
+    assert f"Error: {what} is empty; a shell variable may be unset.\nSee “cavatica {words[0]} " in ended.err
+
+
+def test_a_file_whose_name_is_like_an_option_without_a_value(machine: Machine) -> None:
+    """Behind “--” there are only arguments."""
+    machine.file("--x=")
+    assert machine.call("upload", *TO, "--", "--x=").code == 0
+    assert list(machine.remote()) == ["--x="]
 
 
 @pytest.mark.parametrize("name", ["-dash.bam", "-r.bam", "-j", "--weird"])
@@ -156,8 +167,18 @@ def test_a_name_that_begins_with_a_dash(machine: Machine, name: str) -> None:
     """A file that looks like an option gets a hint, as when the shell replaces a pattern by it."""
     machine.file(name)
     refused = machine.call("upload", *TO, name)
-    assert (refused.code, f"\nFor the file {name}, write ./{name}.\n" in refused.err) == (2, True)
+    hint = f"\nFor the file {name}, write ./{name}. See “cavatica upload --help”.\n"
+    assert (refused.code, hint in refused.err) == (2, True)
     assert machine.call("upload", *TO, f"./{name}").code == 0
+
+
+@pytest.mark.parametrize("more", [("--part-size", "many"), ("--if-exists", "never"), ("--nothing",)])
+def test_a_file_that_is_not_what_is_wrong(machine: Machine, more: tuple[str, ...]) -> None:
+    """A file whose name is that of an option in use changes no other hint."""
+    machine.file("-q")
+    machine.file("a.bam")
+    refused = machine.call("upload", "a.bam", "-q", *TO, *more)
+    assert (refused.code, refused.err.endswith("\nSee “cavatica upload --help”.\n")) == (2, True), refused.err
 
 
 @pytest.mark.parametrize("last", ["0", "-1", "9" * 20, "x"])

@@ -302,6 +302,8 @@ def test_an_outage_counts_up_and_ends() -> None:
     assert meter.trouble(130.0) == "No part sent for 1 min 30 s; 1 part waiting (connection refused)"
     meter.take(Outage(90.0, 0, "", over=True), 131.0)
     assert meter.trouble(132.0) is None
+    meter.take(PartRetried("a", 2, 2, "timed out", 1.0), 140.0)
+    assert meter.trouble(160.0) == "No part sent for 20 s; 1 part waiting (timed out)"
 
 
 def test_after_an_outage_the_speed_is_that_of_now() -> None:

@@ -150,11 +150,13 @@ def _fail(error: BaseException, output: Output) -> Exit:
         case click.ClickException():
             context = getattr(error, "ctx", None)
             text = " ".join(error.format_message().split())
-            words = context.find_root().obj if context else ()
-            path = next((word for word in words if word[:1] == "-" and os.path.lexists(word)), None)
             hint = f"See “{context.command_path if context else 'cavatica'} --help”."
-            if path is not None:  # as a pattern of the shell gives it
-                hint = f"For the file {path}, write .{os.sep}{path}."
+            if context and isinstance(error, click.NoSuchOption | click.BadOptionUsage):
+                name = error.option_name.lstrip("-")  # a letter of a short one
+                words = (word for word in context.find_root().obj if word[:1] == "-" and name in word)
+                path = next(filter(os.path.lexists, words), None)
+                if path is not None:  # as a pattern of the shell gives it
+                    hint = f"For the file {path}, write .{os.sep}{path}. {hint}"
             output.error(UsageError(text if text.endswith((".", "?", ")")) else f"{text}.", hint))
             return Exit.USAGE
         case CavaticaError():

@@ -109,7 +109,7 @@ def hint_of(error: BaseException) -> str | None:
     hint: str | None = getattr(error, "hint", None)
     match error:
         case errors.NameTaken():
-            hint = "Use --if-exists skip, overwrite or rename with “cavatica upload”."
+            hint = "With “cavatica upload”, use --if-exists skip, overwrite or rename."
         case errors.NotFound(hint=None) if not isinstance(error, errors.UploadGone):
             hint = "Check --project or --parent: what the token may not see looks as if it did not exist."
         case errors.BadRequest(hint=None) if error.code == _NO_FOLDER or "parent:" in error.message:

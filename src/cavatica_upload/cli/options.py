@@ -28,14 +28,17 @@ FILE = click.Path(path_type=Path, dir_okay=False, readable=False)  # a path of a
 
 
 class Whole(click.IntRange):
-    """A whole number from `min` to `max`; click writes these as in mathematics."""
+    """A whole number from `min` to `max`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            self.fail(f"{value!r} is not a whole number from {self.min:,} to {self.max:,}.", param, ctx)
+            self.fail(f"{value!r} is not a whole number from {self._describe_range()}.", param, ctx)
+
+    def _describe_range(self) -> str:
+        return f"{self.min:,} to {self.max:,}"  # click writes it as in mathematics
 
 
 class Size(click.ParamType[int]):
@@ -94,11 +97,20 @@ class _Help(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line; every error of it names this command. No value may be empty, as if by accident."""
         with augment_usage_errors(ctx):
-            for before, word in pairwise([ctx.command_path, *args] if isinstance(self, Command) else ()):
-                if not word or (word.startswith("--") and word.find("=") == len(word) - 1):
-                    empty = f"The value after {word or before} is empty; a shell variable may be unset."
-                    raise click.UsageError(empty)
+            if isinstance(self, Command):
+                self._refuse_empty(ctx, args)
             return super().parse_args(ctx, args)
+
+    def _refuse_empty(self, ctx: click.Context, args: list[str]) -> None:
+        options = [param for param in self.params if isinstance(param, click.Option) and not param.is_flag]
+        names = {name for param in options for name in param.opts}
+        ended = False  # after “--” there is no option
+        for before, word in pairwise([ctx.command_path, *args]):
+            ended |= before == "--"
+            if not word or (not ended and word.startswith("--") and word.find("=") == len(word) - 1):
+                of_option = word or (before in names and not ended)
+                what = f"The value after {word or before}" if of_option else f"An argument (after {before})"
+                raise click.UsageError(f"{what} is empty; a shell variable may be unset.")
 
 
 def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:

@@ -94,7 +94,8 @@ class Meter:
 
     def take(self, event: Event, now: float) -> None:
         """Count an event; `now` is the time of a monotonic clock."""
-        if isinstance(event, events.PartSent | events.PartsReported | events.UploadCompleted):
+        over = isinstance(event, events.Outage) and event.over
+        if over or isinstance(event, events.PartSent | events.PartsReported | events.UploadCompleted):
             self._failing_since = None
             self._failing_parts.clear()
         match event:
@@ -116,7 +117,6 @@ class Meter:
                 if isinstance(event, events.PartRetried):
                     self._failing_parts.add((event.file, event.number))
             case events.Outage(over=True):  # it should not lower the speeds
-                self._failing_since = None
                 self.speed = Speed(now)
                 for progress in self.active.values():
                     progress.speed = Speed(now)
