@@ -20,6 +20,8 @@ override export OLD := $(value OLD)
 override export UPSTREAM := $(value UPSTREAM)
 override export VERSION := $(value VERSION)
 override export BREAKING := $(value BREAKING)
+override export CHECKS := $(value CHECKS)
+override export PORT := $(value PORT)
 
 # For the scripts that run targets. $(MAKE) in a recipe would run it with `make -n`, too.
 export MAKE
@@ -78,7 +80,7 @@ bench: install  ## Measure against the vendor's client, side by side
 	@python -m bench
 
 mock: install  ## Serve the mock: make mock [PORT=8080]
-	@cavatica-mock serve --port $(or $(PORT),8080)
+	@cavatica-mock serve --port "$${PORT:-8080}"
 
 # An unchanged pyproject.toml keeps its time, so that nothing is installed again. The cache of mypy is wrong after a rename.
 generate: install  ## Write generated/ and the uploader's contract.json from openapi.yaml
@@ -115,7 +117,7 @@ check-portable: spec-lint  ## Check that TypeScript, R, Java and two linters can
 
 # With exec, the script and not a shell gets the SIGTERM that make passes on.
 upgrade: install toolbox  ## Replace openapi.yaml and all that is made from it: make upgrade SPEC=new.yaml [OLD=…] [BREAKING=accepted]
-	@exec python tools/upgrade.py --old="$$OLD" --checks="$(or $(CHECKS),test contract)" --breaking="$$BREAKING" -- "$$SPEC"
+	@exec python tools/upgrade.py --old="$$OLD" --checks="$${CHECKS:-test contract}" --breaking="$$BREAKING" -- "$$SPEC"
 
 upstream-diff: install  ## Compare with the vendor's OpenAPI export: make upstream-diff UPSTREAM=vendor.json
 	@python tools/upstream_diff.py "$$UPSTREAM"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a cancelled job, a closed terminal
+PATIENCE = 10.0  # seconds in which a process ends after a signal; else it is killed
 received: list[int] = []
 """The signals that came. Steps look here, so that none stops the start of a process, or the restoring."""
 REPLACED = ("openapi.yaml", "generated", "src/cavatica_upload/api/contract.json", "CHANGELOG-contract.md")
@@ -40,7 +41,11 @@ def run(*command: str, stdin: str = os.devnull) -> tuple[bool, str]:
         if received:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, received[0])
-            process.wait()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
             raise KeyboardInterrupt
         printed.seek(0)
         return process.returncode == 0, printed.read().strip()
@@ -122,6 +127,9 @@ def main() -> int:
         stop(missing, "Name the new document: make upgrade SPEC=new.yaml")
     if given.breaking not in ("", "accepted"):
         stop(f"BREAKING={given.breaking} is not a value.", "Set BREAKING=accepted, or leave it out.")
+    if not given.old and not (shutil.which("git") and run("git", "cat-file", "-e", "HEAD:openapi.yaml")[0]):
+        need = "git is needed: its last commit of openapi.yaml is compared with the new document."
+        stop(need, "Run this in a clone, or name a copy of the old document: make upgrade … OLD=old.yaml")
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder)
         # HEAD has the document before, even after a kill -9.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cavatica_upload.batch.files import Item
+from cavatica_upload.batch.files import Item, collect
 from cavatica_upload.batch.manifest import read_manifest
 from cavatica_upload.errors import UsageError
 
@@ -199,3 +199,11 @@ def test_numbers_and_urls_in_json_lines(tmp_path: Path) -> None:
     text = '{"path": "s3://b/k.bam", "name": "k2.bam", "metadata": {"age": 7, "alive": true}, "tags": ["t"]}'
     (row,) = read_manifest(write(tmp_path, text, "m.jsonl"))
     assert row == Item("s3://b/k.bam", "k2.bam", line=1, metadata={"age": "7", "alive": "true"}, tags=("t",))
+
+
+def test_a_url_without_a_name_in_a_manifest(tmp_path: Path) -> None:
+    """A URL that ends without a file name is reported with its line, unless the row names the file."""
+    text = '{"path": "s3://b/", "name": "k.bam"}\n{"path": "https://example.invalid/?x"}\n'
+    batch = collect([], read_manifest(write(tmp_path, text, "m.jsonl")))
+    said = "Line 2 of the manifest: https://example.invalid/ has no file name; give it one in a manifest of JSON lines"
+    assert [problem.startswith(said) for problem in batch.problems if "no file name" in problem] == [True]

@@ -1,6 +1,8 @@
 """A `make` target with a wrong value says in one sentence what is wrong and what to do, without a traceback."""
 
+import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +58,8 @@ def test_a_file_for_the_demo_with_an_odd_name(tmp_path, name):
     ("words", "sentence"),
     [
         ("test PYTHON=python9", "PYTHON=python9 is not installed. Name a Python that is:"),
+        ("mock PORT=1;id", "Invalid value for '--port': '1;id'"),
+        ('upgrade CHECKS=";id', "Name the new document: make upgrade SPEC=new.yaml"),
         ("mock PORT=abc", "Invalid value for '--port': 'abc'"),
         ("contract BASE_URL=nonsense", "make contract BASE_URL=… TOKEN=…"),
         ("contract TOKEN=x", "TOKEN is set without BASE_URL: make contract BASE_URL=…"),
@@ -98,3 +102,25 @@ def test_a_file_that_is_not_a_document(tmp_path, target, name):
     assert done.returncode == 2
     assert str(tmp_path / name) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_upgrade_without_git(tmp_path):
+    """`make upgrade` compares with the last commit; where there is none, it says so."""
+    (tmp_path / "new.yaml").touch()
+    command = [sys.executable, str(ROOT / "tools/upgrade.py"), "new.yaml"]
+    for name, value in {"GIT_DIR": str(tmp_path / "none"), "PATH": str(tmp_path)}.items():
+        env = {**os.environ, name: value}
+        done = subprocess.run(command, cwd=tmp_path, env=env, check=False, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith("\ngit is needed: its last commit of openapi.yaml is compared")
+
+
+def test_a_step_of_an_upgrade_that_ignores_the_signal(monkeypatch):
+    """A program that does not end after a signal is killed."""
+    spec = importlib.util.spec_from_file_location("upgrade", ROOT / "tools/upgrade.py")
+    upgrade = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(upgrade)
+    monkeypatch.setattr(upgrade, "PATIENCE", 0)
+    monkeypatch.setattr(upgrade, "received", [signal.SIGCONT])  # which no program ends at
+    with pytest.raises(KeyboardInterrupt):
+        upgrade.run("sleep", "1000")

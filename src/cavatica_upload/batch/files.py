@@ -199,10 +199,10 @@ class _Collector:
 
     def listed(self, row: Item) -> Iterator[Item]:
         """Yield the file of a manifest's row; only with --recursive its folders are kept, as by the platform's tool."""
+        where = f"Line {row.line} of the manifest: "
         if is_url(row.source):
-            yield attrs.evolve(row, name=self._remote(row.source, row.name).name)
+            yield attrs.evolve(row, name=self._remote(row.source, row.name, where).name)
         elif self.rules.selection.takes(_base(row.source)):
-            where = f"Line {row.line} of the manifest: "
             found = self._stat(row.source, where)
             if found is not None and stat.S_ISREG(found.st_mode):
                 folder = row.folder if self.rules.recursive and not self.rules.flatten else ""
@@ -210,7 +210,7 @@ class _Collector:
             elif found is not None:
                 self.batch.problems.append(f"{where}{row.source} is {_kind(found)}; a manifest lists files.")
 
-    def _remote(self, url: str, name: str = "") -> Item:
+    def _remote(self, url: str, name: str = "", where: str = "") -> Item:
         from cavatica_upload.sources.remote import missing_package
 
         problem = missing_package(url)
@@ -219,7 +219,8 @@ class _Collector:
         path = re.split("[?#]", url.partition("://")[2])[0].partition("/")[2].rstrip("/")
         item = Item(url, self.rules.name or name or unquote(path.rsplit("/", 1)[-1]))
         if not item.name:
-            self.batch.problems.append(f"{item.label} has no file name; give one with --name.")
+            do = "give it one in a manifest of JSON lines, or upload it alone with" if where else "give one with"
+            self.batch.problems.append(f"{where}{item.label} has no file name; {do} --name.")
         return item
 
     def _walk(self, top: str) -> Iterator[Item]:
