@@ -1,6 +1,7 @@
 """The ways in which a server's answers can differ from the document, and the result of an upload for each."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any
 
 import attrs
 import yaml
-from cli_machine import Machine
+from cli_machine import Ended, Machine
 from drifting_proxy import Drift, DriftingProxy, Reply, in_json
 
 from cavatica_mock import MockServer
@@ -246,13 +247,13 @@ class Stage:
             words[-1] += "/run-7"
         if cell.operation == "listFiles":
             path.write_bytes(b"other")
-            assert machine.call(*words, env=env).code == 0
+            assert called(machine, words, env).code == 0
             words += ["--if-exists", "rename"]
         path.write_bytes(bytes(range(65, 65 + size)))
         words += ["--metadata", "sample_id=s1", "--tag", "pilot"]
         self.set_the_scene(cell, machine, words, env)
         self.proxy.drift = the(cell.operation, cell.change)
-        ended = machine.call(*words, env=env)
+        ended = called(machine, words, env)
         hits, self.proxy.drift = self.proxy.hits, None
         notices = tuple(f"{one['operation']}:{one['key']}" for one in ended.events if one.get("event") == "drift")
         return Verdict(
@@ -270,7 +271,7 @@ class Stage:
         """Make the upload call the operation."""
         if cell.operation == "getUpload":
             self.proxy.refused = the("completeUpload")
-            assert machine.call(*words, env=env).code != 0
+            assert called(machine, words, env).code != 0
         elif cell.operation == "listUploads":
             self.proxy.lost = the("startUpload")
 
@@ -283,6 +284,19 @@ class Stage:
             if file.get("type") == "file" and self.mock.file_bytes(file["id"]) == content
         ]
         return len(files) == 1 and files[0].get("metadata") == {"sample_id": "s1"} and files[0].get("tags") == ["pilot"]
+
+
+def called(machine: Machine, words: list[str], env: dict[str, str]) -> Ended:
+    """Call the command. A signal, which the command handles, ends this process."""
+    ended = machine.call(*words, env=env)
+    if ended.code == 130:
+        sys.exit(130)
+    return ended
+
+
+def end(*_: object) -> None:
+    """Handle a signal: end this process, after it has ended its children and deleted its files."""
+    sys.exit(130)
 
 
 def play_all(names: list[str]) -> list[Verdict]:
@@ -301,7 +315,9 @@ def main() -> int:
     """Play the whole matrix on all processors, and print the results."""
     names = [cell.name for cell in cells()]
     shares = [names[start :: 4 * (os.cpu_count() or 1)] for start in range(4 * (os.cpu_count() or 1))]
-    with get_context("spawn").Pool() as pool:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    with get_context("spawn").Pool(None, signal.signal, (signal.SIGTERM, end)) as pool:
         verdicts = [verdict for share in pool.imap_unordered(play_all, shares) for verdict in share]
     wrong = [verdict for verdict in verdicts if not verdict.right]
     for verdict in sorted(wrong, key=lambda one: one.name):

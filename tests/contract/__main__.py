@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from tests.contract.options import SEED, Options, UsageError
+from tests.contract.options import SEED, Options, UsageError, tidy_on_signals
 
 ENVIRONMENT = """\
 environment:
@@ -55,6 +55,7 @@ def _serve(name: str, seed: int, port: int) -> int:
 def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     try:
+        tidy_on_signals()
         options = Options.read()
         options.check_command(given.command)
         if given.command == "replay":

@@ -3,9 +3,11 @@
 import os
 import random
 import secrets
+import signal
 import ssl
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Final, Self
 
 import attrs
@@ -16,6 +18,7 @@ from tests.contract.server import PROJECT, Target
 
 SEED: Final = 20261122
 REPORTS: Final = ROOT / "reports"
+SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)  # a cancelled job, a closed terminal
 
 
 class UsageError(Exception):
@@ -123,3 +126,16 @@ def _seed(text: str) -> int:
         return int(text)
     except ValueError:
         raise UsageError(f"SEED={text!r} is neither an integer nor `random`.") from None
+
+
+def tidy_on_signals() -> None:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, so that what was started is ended. Ignored ones stay ignored."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not end the tidying
+    raise KeyboardInterrupt

@@ -1,8 +1,13 @@
 """The suite in its short form: the mock passes, over a real socket and as a process of its own."""
 
+import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +18,7 @@ import pytest
 from tests.contract import report, suite
 from tests.contract.answer import Broken
 from tests.contract.client import CallCounts
-from tests.contract.document import operations
+from tests.contract.document import ROOT, operations
 from tests.contract.findings import Cause, Finding, Outcome
 from tests.contract.forced_statuses import UNREACHABLE, demand_everything
 from tests.contract.forced_statuses import run as force
@@ -119,3 +124,44 @@ def test_a_wrong_token_fails_the_run() -> None:
         stranger = Target(served.base_url, "0" * 32, PROJECT, own=True)
         outcome = schemathesis_run.run(stranger, ("examples",), SEED)
     assert outcome.findings
+
+
+def processes(folder: Path) -> list[str]:
+    """The command lines of the processes that have this folder in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder).encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # of another user, or it has ended
+    return [line for line in found if "resource_tracker" not in line]  # which ends a moment later
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("command", "begun"),
+    [
+        ("-m tests.contract run", "contract-*/events.ndjson"),
+        ("-m tests.contract mutants", "contract-*/events.ndjson"),
+        ("tests/cli/drift_matrix.py", "tmp*/state"),
+    ],
+    ids=["contract", "mutants", "drift"],
+)
+def test_sigterm_leaves_nothing_running(command: str, begun: str, tmp_path: Path) -> None:
+    """SIGTERM to the command alone, as make passes it on, ends every process that it started and deletes its files."""
+    work = tmp_path / "work"
+    work.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, *command.split()], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "TMPDIR": str(work), "ONLY": "unit", "REPORTS": str(tmp_path)},
+    )  # fmt: skip
+    while not any(work.glob(begun)):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate()
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+    assert processes(tmp_path) == []
+    assert list(work.iterdir()) == []
