@@ -139,10 +139,12 @@ class Answer:
     def by_gateway(self) -> bool:
         """Whether a gateway in front of the API seems to have sent this: it is no success, and not an error of the API.
 
-        Such an error has rate-limit headers, or a status and a message in JSON.
+        Such an error has rate-limit headers, or a status and a message in JSON. That of HEAD has no body.
         """
         if 0 < self.status < 300 or "x-ratelimit-remaining" in self.headers:
             return False
+        if self.request.method == "HEAD":
+            return not self.headers.get("content-type", "").lower().startswith("application/json")
         try:
             body = json.loads(self.body)
         except (ValueError, RecursionError):

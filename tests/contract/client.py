@@ -23,13 +23,15 @@ from tests.contract.trace import Trace
 
 TIMEOUT: Final = 10.0  # seconds; a mock that takes longer is broken
 IDLE: Final = 1.0  # seconds; after a longer pause the server may close the connection
+LONGEST_WINDOW: Final = 3600.0  # seconds for one window of the rate limit; the documented one has five minutes
 ABSENT: Final = object()
 
 
 class ApiClient:
     """One connection to one server. Every answer is counted, judged by `rules`, and handed to `watch`.
 
-    `patient`: if the rate limit is used up, wait for the next window and send the request again.
+    `own`: the server is ours, and is judged by what no source says, too. `patient`: if the rate limit is used up, wait
+    for the next window, at most an hour, and send the request again.
 
     Raises Broken for an answer that breaks a rule, and for an incomplete answer.
     """
@@ -45,6 +47,7 @@ class ApiClient:
         before: Callable[[str | None], None] | None = None,
         watch: Callable[[Answer], None] | None = None,
         trace: Trace | None = None,
+        own: bool = False,
         patient: bool = False,
     ) -> None:
         parts = urlsplit(base_url)
@@ -56,7 +59,7 @@ class ApiClient:
         self._secrets = secrets or (token,)
         self._judge, self._before, self._watch = judge, before, watch
         self._timeout = timeout
-        self._patient = patient
+        self._own, self._patient = own, patient
         self._countdown = rules.Countdown()
         self._connections: dict[str, http.client.HTTPConnection] = {}
         self._used: dict[str, float] = {}
@@ -111,7 +114,7 @@ class ApiClient:
             if self._watch is not None:
                 self._watch(answer)
             if self._judge:
-                rules.judge(answer)
+                rules.judge(answer, own=self._own)
                 if wrong := rules.token_in(answer, self._secrets):
                     raise answer.broken("token_in_answer", wrong)
                 if token == self.token and (wrong := self._countdown.observe(answer)):
@@ -123,7 +126,7 @@ class ApiClient:
         if not self._patient or answer.status != 429 or rules.rate_headers(answer) or rules.error_body(answer):
             return False
         seconds = int(answer.headers.get("x-ratelimit-reset", 0)) - answer.clock.timestamp()
-        if seconds < 0:
+        if not 0 <= seconds <= LONGEST_WINDOW:
             return False
         print(f"The rate limit is used up. Waiting {seconds + 1:.0f} s for the next window.", file=sys.stderr)
         time.sleep(seconds + 1)

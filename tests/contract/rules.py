@@ -81,7 +81,7 @@ def media_type(answer: Answer) -> str | None:
             return f"the body is in UTF-8, as JSON is, and Content-Type says {charset[1]}"
     except LookupError as error:
         return f"Content-Type names an {error}"
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"the body is not JSON ({error}): {answer.body[:60]!r}"
     return None
 
@@ -138,46 +138,60 @@ def unlimited(answer: Answer) -> bool:
 
 
 def error_body(answer: Answer) -> str | None:
-    """An error repeats its HTTP status, has a known code of that status and place, and a message."""
-    if answer.status < 400:
-        return _outcomes(answer)
-    try:
-        body = json.loads(answer.body)
-    except ValueError:
-        return f"the error is not a JSON object: {answer.body[:60]!r}"
-    if not isinstance(body, dict) or not body.get("message"):
-        return "the error has no message"
-    if answer.operation is None and answer.status == 404 and isinstance(body.get("status"), str):
-        return None  # seen on the real platform if no operation was reached
-    if body.get("status") != answer.status:
-        return f"the status in the body is {body.get('status')!r}"
-    return _error_code(answer, body)
+    """An error repeats its HTTP status and has a message; its code, if it has one, is a known one of that status."""
+    errors = _errors(answer)
+    if answer.status >= 400:
+        if not errors:
+            return f"the error is not a JSON object: {answer.body[:60]!r}"
+        status = errors[0].get("status")
+        if not errors[0].get("message"):
+            return "the error has no message"
+        if answer.operation is None and answer.status == 404 and isinstance(status, str):
+            return None  # seen on the real platform if no operation was reached
+        if status != answer.status:
+            return f"the status in the body is {status!r}"
+    for error in errors:
+        code = error.get("code", 0)
+        if not isinstance(code, int | float) or code not in HTTP_STATUS:
+            return f"the code {code!r} is not in the published table"
+        if "code" in error and HTTP_STATUS[int(code)] != error.get("status"):
+            return f"the code {code} belongs to status {HTTP_STATUS[int(code)]}"
+    return None
 
 
-def _outcomes(answer: Answer) -> str | None:
-    """What is wrong with the first bad error among the outcomes of edits."""
-    if answer.operation is None or answer.operation.id != "editFiles":
-        return None
-    errors = [outcome["error"] for outcome in json.loads(answer.body)["items"] if "error" in outcome]
-    return next((f"an outcome: {wrong}" for error in errors if (wrong := _error_code(answer, error))), None)
-
-
-def _error_code(answer: Answer, error: dict[str, Any]) -> str | None:
-    status, code = error.get("status"), error.get("code")
-    if code not in HTTP_STATUS:
-        return f"the code {code!r} is not in the published table"
-    if HTTP_STATUS[code] != status:
-        return f"the code {code} belongs to status {HTTP_STATUS[code]}"
+def error_place(answer: Answer) -> str | None:
+    """The code of an error makes sense at the operation. No source says this: it is judged on our own servers only."""
     operation = answer.operation
     if operation is None:
         return None
-    if 8000 <= code < 9000 and not operation.path.startswith("/upload/"):
-        return f"the code {code} is one of uploads"
-    if 5000 <= code < 6000 and operation.path.startswith(("/projects/", "/rate_limit")):
-        return f"the code {code} is one of files"
-    if operation.id not in ONLY_AT.get(code, (operation.id,)):
-        return f"the code {code} makes sense at {', '.join(sorted(ONLY_AT[code]))} only"
+    for error in _errors(answer):
+        code = error.get("code")
+        if not isinstance(code, int):
+            continue
+        if 8000 <= code < 9000 and not operation.path.startswith("/upload/"):
+            return f"the code {code} is one of uploads"
+        if 5000 <= code < 6000 and operation.path.startswith(("/projects/", "/rate_limit")):
+            return f"the code {code} is one of files"
+        if operation.id not in ONLY_AT.get(code, (operation.id,)):
+            return f"the code {code} makes sense at {', '.join(sorted(ONLY_AT[code]))} only"
     return None
+
+
+def _errors(answer: Answer) -> list[dict[str, Any]]:
+    """The error that an answer is, or those among the outcomes of edits, if they are objects."""
+    edited = answer.operation is not None and answer.operation.id == "editFiles"
+    if answer.status < 400 and not edited:
+        return []
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return []
+    if answer.status >= 400:
+        found = [body]
+    else:
+        items = body.get("items") if isinstance(body, dict) else None
+        found = [item.get("error") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return [error for error in found if isinstance(error, dict)]
 
 
 def other_method(answer: Answer) -> tuple[str, str] | None:
@@ -194,20 +208,23 @@ def other_method(answer: Answer) -> tuple[str, str] | None:
 RULES: Final[tuple[Rule, ...]] = (declared_status, media_type, error_body, body_schema, rate_headers)
 
 
-def breaches(answer: Answer) -> Iterable[tuple[str, str]]:
-    """The name of each rule that the answer breaks, with what is wrong. The first is the most basic one."""
-    for rule in RULES:
+def breaches(answer: Answer, *, own: bool = False) -> Iterable[tuple[str, str]]:
+    """The name of each rule that the answer breaks, with what is wrong. The first is the most basic one.
+
+    `own`: the server is ours.
+    """
+    for rule in (*RULES, error_place) if own else RULES:
         try:
             wrong = rule(answer)
-        except ValueError:  # not JSON: media_type has said so
+        except (ValueError, RecursionError):  # not JSON: media_type has said so
             continue
         if wrong is not None:
             yield rule.__name__, wrong
 
 
-def judge(answer: Answer) -> None:
-    """Raise Broken for the first rule that the answer breaks."""
-    for check, wrong in breaches(answer):
+def judge(answer: Answer, *, own: bool = False) -> None:
+    """Raise Broken for the first rule that the answer breaks. `own`: the server is ours."""
+    for check, wrong in breaches(answer, own=own):
         raise answer.broken(check, wrong)
 
 

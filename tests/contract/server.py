@@ -54,7 +54,8 @@ class Target:
         """A new connection. No answer may contain a token."""
         secrets = tuple(secret for secret in (self.token, self.other_token) if secret)
         token = token or self.token
-        return ApiClient(self.base_url, token, secrets=secrets, judge=judge, trace=trace, patient=not self.own)
+        ours = {"own": self.own, "patient": not self.own}
+        return ApiClient(self.base_url, token, secrets=secrets, judge=judge, trace=trace, **ours)
 
     @property
     def origin(self) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from cavatica_mock import Fault, MockServer
 from cavatica_upload.events import Drift as Notice
+from tests.contract.answer import Answer, Request
 from tests.contract.client import ApiClient
 from tests.contract.document import ROOT, operations
 from tests.contract.live.drift import Drift, read_baseline
@@ -180,6 +181,18 @@ def test_the_allowance_waits_for_the_next_window(platform: MockServer) -> None:
     assert len(slept) == 1
     assert budget.refused == 0
     api.close()
+
+
+@pytest.mark.parametrize("reset", [99_000_000, 1_795_345_200_000])
+def test_no_reset_makes_a_visit_wait_for_days(reset: int) -> None:
+    """Not one in milliseconds, and not one that is far away: at most an hour."""
+    slept: list[float] = []
+    clock = 1_795_345_000.0 if reset > 10**11 else 0.0
+    budget = RateBudget(0.5, lambda: 0, lambda _: None, clock=lambda: clock, sleep=slept.append)
+    headers = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "1", "x-ratelimit-reset": str(reset)}
+    budget.observe(Answer(Request("GET", "http://x", "/v2/x", "/x", {}, None), None, 200, headers, b""))
+    budget.before("listUploads")
+    assert slept == [201.0 if reset > 10**11 else 3600.0]
 
 
 def test_options_are_read_from_the_environment() -> None:

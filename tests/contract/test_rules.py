@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.contract import document, rules
@@ -34,6 +35,8 @@ GOOD = [
     answer("abortUpload", 204, content_type=None, x_ratelimit_limit="-1", x_ratelimit_remaining=str(2**63 - 1)),
     answer("reportUploadedParts", 200),
     answer("getUpload", 401, {"status": 401, "code": 90001, "message": "No."}, **dict.fromkeys(RATE)),
+    answer("getUpload", 404, {"status": 404, "message": "A code is optional."}),
+    answer("editFiles", 200, {"items": [{"error": {"status": 404, "message": "Here, too."}}]}),
 ]
 BAD = [
     ("declared_status", answer("startUpload", 201, STARTED)),
@@ -53,6 +56,15 @@ BAD = [
     ("error_body", answer("getUpload", 404, {**PROBLEM, "code": 8013})),
     ("error_body", answer("getUpload", 404, {**PROBLEM, "code": 4711})),
     ("error_body", answer("getUpload", 404, {key: value for key, value in PROBLEM.items() if key != "message"})),
+    ("error_body", answer("getUpload", 404, {**PROBLEM, "code": []})),
+    ("error_body", answer("editFiles", 200, {"items": [{"error": {**PROBLEM, "code": 8013}}]})),
+    ("body_schema", answer("editFiles", 200, {})),
+    ("body_schema", answer("editFiles", 200, [])),
+    ("body_schema", answer("editFiles", 200, {"items": 7})),
+    ("body_schema", answer("editFiles", 200, {"items": [None]})),
+    ("body_schema", answer("editFiles", 200, {"items": [{"error": None}]})),
+    ("body_schema", answer("editFiles", 200, {"items": [{"error": {**PROBLEM, "code": {}}}]})),
+    ("media_type", answer("editFiles", 200, b"[" * 99999)),
     ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_remaining=None)),
     ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_remaining="1001")),
     ("rate_headers", answer("startUpload", 200, STARTED, x_ratelimit_reset="1795345200000")),
@@ -75,6 +87,16 @@ def test_a_bad_answer_breaks_its_rule(rule: str, bad: Answer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("operation", "code"), [("startUpload", 8014), ("listFiles", 8010), ("getProject", 5004), ("getRateLimit", 8011)]
+)
+def test_the_place_of_a_code_is_judged_on_our_own_servers(operation: str, code: int) -> None:
+    """No source says which operation answers with which code."""
+    bad = answer(operation, 400, {"status": 400, "code": code, "message": "No."})
+    assert "error_place" not in [name for name, _ in rules.breaches(bad)]
+    assert "error_place" in [name for name, _ in rules.breaches(bad, own=True)]
+
+
+@pytest.mark.parametrize(
     ("operation", "before", "after", "wrong"),
     [
         ("getUpload", 9, 8, False),
@@ -91,6 +113,26 @@ def test_the_count_goes_down(operation: str, before: int, after: int, wrong: boo
     verdict = countdown.observe(answer(operation, 200, {}, x_ratelimit_remaining=str(after)))
     assert (verdict is not None) is wrong
     assert countdown.observe(answer("getUpload", 200, {}, x_ratelimit_limit="8", x_ratelimit_remaining="0")) is not None
+
+
+def test_no_window_is_waited_for_longer_than_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal whose window begins tomorrow is a finding, on a server that is not ours, too."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    api = Target("http://x/v2", "t", "o/p", own=False).api()
+    body = {"status": 429, "code": 1000, "message": "Wait."}
+    for seconds, waited in ((80_000, False), (300, True)):
+        refused = answer("listUploads", 429, body, x_ratelimit_reset=str(int(time.time()) + seconds))
+        assert api.waited(refused) is waited
+    assert len(slept) == 1
+
+
+def test_a_failure_of_head_is_no_gateway_s() -> None:
+    """An answer to HEAD has no body; its content type says that the API failed."""
+    failed = answer("getUpload", 500, **dict.fromkeys(RATE))
+    failed = attrs.evolve(failed, request=attrs.evolve(failed.request, method="HEAD"))
+    assert not failed.by_gateway
+    assert attrs.evolve(failed, headers={"content-type": "text/html"}).by_gateway
 
 
 def test_a_value_that_the_suite_lacks_is_named() -> None:

@@ -12,14 +12,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from cavatica_upload.config import find_settings
 from cavatica_upload.errors import ConfigError
 from tests.contract import report
 from tests.contract.answer import Answer, Broken
-from tests.contract.client import ApiClient
+from tests.contract.client import LONGEST_WINDOW, ApiClient
 from tests.contract.findings import Finding, Outcome, causes
 from tests.contract.known_uploads import FAULTY, NAME_PREFIX, KnownUpload, KnownUploads
 from tests.contract.live.drift import Drift, Drifted, read_baseline, write_baseline
@@ -67,8 +66,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
     say(f"{target.base_url}, project {target.project}, everything named contract-{target.run}-…, seed {options.seed}")
     interrupted = False
     try:
-        with _signals(SIGTERM=_interrupt):  # like Ctrl-C: what was made has to be deleted
-            visit.look(options.seed)
+        visit.look(options.seed)
     except KeyboardInterrupt:
         interrupted = True
         say("Interrupted. Deleting what was made; please wait.")
@@ -76,7 +74,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
         first = Outcome("first steps", own=False)
         first.found("the visit can begin", Finding.of(error, visit.api.trace))
         visit.outcomes.append(first)
-    with _signals(SIGINT=signal.SIG_IGN, SIGTERM=signal.SIG_IGN):
+    with _signals(SIGINT=signal.SIG_IGN, SIGTERM=signal.SIG_IGN, SIGHUP=signal.SIG_IGN):
         left = visit.clean_up()
     known = read_baseline(BASELINE, target.base_url)
     drift = visit.drift.markdown(f"Drift of {target.base_url} from openapi.yaml", known)
@@ -130,7 +128,7 @@ class RateBudget:
         kept = 0 if self.cleaning else self._reserve()
         if self._remaining - kept > self.floor or self._clock() >= self._reset:
             return
-        seconds = self._reset - self._clock() + 1
+        seconds = min(self._reset - self._clock() + 1, LONGEST_WINDOW)
         self._say(
             f"{self._remaining} of {self._limit} calls are left: {self.floor} belong to others, {kept} are for the "
             f"cleanup. Waiting {seconds:.0f} s."
@@ -141,8 +139,10 @@ class RateBudget:
         """Read the headers of an answer."""
         self.used += answer.operation is None or answer.operation.id != NEVER_COUNTED
         self.refused += answer.status == 429
-        if all(answer.headers.get(name, "").isdigit() for name in RATE_HEADERS):
+        if all(answer.headers.get(name, "").isdecimal() for name in RATE_HEADERS):
             self._limit, self._remaining, self._reset = (int(answer.headers[name]) for name in RATE_HEADERS)
+            if self._reset > 100_000_000_000:
+                self._reset //= 1000  # an example of the platform's is in milliseconds
             self.lowest = self._remaining if self.lowest is None else min(self.lowest, self._remaining)
 
 
@@ -167,10 +167,10 @@ class Cleanup:
         """Uploads of this visit that the platform lists and that are not known here."""
         try:
             listed = pages(self.known.api, "listUploads", 100, "upload_id")
-        except Broken:
+            prefix = f"{NAME_PREFIX}{self.known.run}-"
+            mine = [item["upload_id"] for item in listed if str(item.get("name", "")).startswith(prefix)]
+        except FAULTY:
             return []
-        prefix = f"{NAME_PREFIX}{self.known.run}-"
-        mine = [item["upload_id"] for item in listed if str(item.get("name", "")).startswith(prefix)]
         return [upload_id for upload_id in mine if upload_id not in self.known.uploads]
 
 
@@ -244,10 +244,6 @@ def _target(options: Options) -> Target:
         raise UsageError(f"{error.message} {error.hint or ''}".strip()) from None
     run_name = f"live-{secrets.token_hex(4)}"
     return Target(settings.endpoint, settings.token, options.project, own=False, run=run_name)
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

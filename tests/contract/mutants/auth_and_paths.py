@@ -62,6 +62,12 @@ def read_only_can_be_written(sent: Any) -> Any:
     return {**sent, "project": "contract/suite"} if sent.get("project") == "contract/read-only" else sent
 
 
+@answer()
+def fails_on_head(reply: Reply, ask: Ask) -> Reply:
+    """HEAD makes the server fail."""
+    return Reply(500, {"content-type": "application/json"}) if ask.method == "HEAD" else reply
+
+
 @answer(status=405)
 def not_found_for_a_method(reply: Reply) -> Reply:
     """A method that a path does not have is answered 404."""

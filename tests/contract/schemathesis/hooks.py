@@ -161,7 +161,10 @@ def rule_check(rule: Callable[[Answer], str | None], name: str) -> None:
     schemathesis.check(check)
 
 
-rule_check(rules.error_body, "error_body_conformance")
+rule_check(
+    lambda answer: rules.error_body(answer) or (rules.error_place(answer) if TARGET["own"] else None),
+    "error_body_conformance",
+)
 rule_check(rules.media_type, "body_where_declared")
 rule_check(rules.rate_headers, "rate_limit_headers")
 rule_check(lambda answer: rules.token_in(answer, [api.token]), "token_stays_secret")
