@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from email.utils import format_datetime
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import attrs
 import yaml
-from cli_machine import Ended, Machine
+from cli_machine import Machine
 from drifting_proxy import Drift, DriftingProxy, Reply, in_json
 
 from cavatica_mock import MockServer
@@ -247,13 +247,13 @@ class Stage:
             words[-1] += "/run-7"
         if cell.operation == "listFiles":
             path.write_bytes(b"other")
-            assert called(machine, words, env).code == 0
+            assert machine.call(*words, env=env).code == 0
             words += ["--if-exists", "rename"]
         path.write_bytes(bytes(range(65, 65 + size)))
         words += ["--metadata", "sample_id=s1", "--tag", "pilot"]
         self.set_the_scene(cell, machine, words, env)
         self.proxy.drift = the(cell.operation, cell.change)
-        ended = called(machine, words, env)
+        ended = machine.call(*words, env=env)
         hits, self.proxy.drift = self.proxy.hits, None
         notices = tuple(f"{one['operation']}:{one['key']}" for one in ended.events if one.get("event") == "drift")
         return Verdict(
@@ -271,7 +271,7 @@ class Stage:
         """Make the upload call the operation."""
         if cell.operation == "getUpload":
             self.proxy.refused = the("completeUpload")
-            assert called(machine, words, env).code != 0
+            assert machine.call(*words, env=env).code != 0
         elif cell.operation == "listUploads":
             self.proxy.lost = the("startUpload")
 
@@ -286,28 +286,23 @@ class Stage:
         return len(files) == 1 and files[0].get("metadata") == {"sample_id": "s1"} and files[0].get("tags") == ["pilot"]
 
 
-def called(machine: Machine, words: list[str], env: dict[str, str]) -> Ended:
-    """Call the command. A signal, which the command handles, ends this process."""
-    ended = machine.call(*words, env=env)
-    if ended.code == 130:
-        sys.exit(130)
-    return ended
-
-
 def end(*_: object) -> None:
-    """Handle a signal: end this process, after it has ended its children and deleted its files."""
+    """Handle a signal: end the workers, which may be in a command that handles it in its own way, and this process."""
+    for worker in active_children():
+        worker.kill()
     sys.exit(130)
 
 
-def play_all(names: list[str]) -> list[Verdict]:
-    """Play cells in a process of its own."""
+def play_all(folder: str, names: list[str]) -> list[Verdict]:
+    """Play cells in a process of its own, whose temporary files are in a folder."""
+    tempfile.tempdir = folder
     wanted = [cell for cell in cells() if cell.name in set(names)]
     verdicts = []
     with MockServer(part_size=1) as mock, DriftingProxy(mock.base_url) as proxy:
         stage = Stage(mock, proxy)
         for cell in wanted:
-            with tempfile.TemporaryDirectory() as folder:
-                verdicts.append(stage.play(cell, Path(folder)))
+            with tempfile.TemporaryDirectory() as own:
+                verdicts.append(stage.play(cell, Path(own)))
     return verdicts
 
 
@@ -317,8 +312,9 @@ def main() -> int:
     shares = [names[start :: 4 * (os.cpu_count() or 1)] for start in range(4 * (os.cpu_count() or 1))]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
-    with get_context("spawn").Pool(None, signal.signal, (signal.SIGTERM, end)) as pool:
-        verdicts = [verdict for share in pool.imap_unordered(play_all, shares) for verdict in share]
+    with tempfile.TemporaryDirectory() as folder, get_context("spawn").Pool() as pool:
+        played = pool.imap_unordered(partial(play_all, folder), shares)
+        verdicts = [verdict for share in played for verdict in share]
     wrong = [verdict for verdict in verdicts if not verdict.right]
     for verdict in sorted(wrong, key=lambda one: one.name):
         said = "said to have landed" if verdict.code == 0 else f"said to have failed ({verdict.code})"
