@@ -60,7 +60,7 @@ def test_what_to_do_when_the_name_is_taken(machine: Machine) -> None:
     machine.file("a.bam", b"new!")
     refused = machine.run("upload", "a.bam", *TO)
     assert refused.code == 1
-    assert "a.bam: A file with this name already exists.\nUse --if-exists" in refused.err
+    assert "a.bam: A file with this name already exists.\nWith “cavatica upload”, use --if-exists" in refused.err
     skipped = machine.call("upload", "a.bam", *TO, "--if-exists", "skip")
     assert (skipped.code, skipped.out) == (0, "")
     assert "1 skipped" in skipped.err

@@ -144,7 +144,7 @@ def processes(folder: Path) -> list[str]:
     [
         ("-m tests.contract run", "contract-*/events.ndjson"),
         ("-m tests.contract mutants", "contract-*/events.ndjson"),
-        ("tests/cli/drift_matrix.py", "tmp*/state"),
+        ("tests/cli/drift_matrix.py", "tmp*/tmp*"),
     ],
     ids=["contract", "mutants", "drift"],
 )
@@ -152,15 +152,15 @@ def test_sigterm_leaves_nothing_running(command: str, begun: str, tmp_path: Path
     """SIGTERM to the command alone, as make passes it on, ends every process that it started and deletes its files."""
     work = tmp_path / "work"
     work.mkdir()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, *command.split()], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "TMPDIR": str(work), "ONLY": "unit", "REPORTS": str(tmp_path)},
-    )  # fmt: skip
-    while not any(work.glob(begun)):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate()
+    ) as process:  # fmt: skip
+        while not any(work.glob(begun)):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate()
     assert process.returncode == 130, printed
     assert "Traceback" not in printed
     assert processes(tmp_path) == []
