@@ -178,6 +178,11 @@ class UploadRequest:
         """The path of folders below `destination`; empty if there is none, or after they were found."""
         return self.target.folder
 
+    @property
+    def may_be_there(self) -> bool:
+        """Whether a receipt of an earlier run can stand for the upload. An expected MD5 has to be checked anew."""
+        return not (self.resume_id or self.expect_md5)
+
     def check_size(
         self, size: int | None, hint: str = "Nothing was uploaded. Check the file and the expected size."
     ) -> None:

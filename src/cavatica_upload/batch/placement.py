@@ -88,7 +88,7 @@ class Placement:
 
         `size` is None if the source is not a file on disk.
         """
-        if size is None or request.resume_id or request.expect_md5:  # an expected MD5 has to be checked
+        if size is None or not request.may_be_there:
             return None
         if self._index is None:
             self._index = ReceiptIndex(self._receipts, self._api.endpoint)

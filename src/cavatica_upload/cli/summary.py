@@ -92,8 +92,7 @@ class Tally:
 
     def lack(self, what: str, request: UploadRequest, receipt: Receipt, error: BaseException) -> None:
         """Count a file that is uploaded, but without its metadata or receipt."""
-        # As Placement.receipt_of(): else no receipt is looked for.
-        repeatable = request.regular and receipt.path is not None and not (request.resume_id or request.expect_md5)
+        repeatable = request.regular and receipt.path is not None and request.may_be_there
         self.failures.append(Failure(request.key, error, receipt.file_id, what, repeatable, receipt.path))
 
     @property
