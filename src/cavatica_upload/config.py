@@ -41,6 +41,7 @@ PLATFORMS = {
     "china": "https://api.sevenbridges.cn/v2",
 }
 PORTS = {"http": 80, "https": 443}
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 MOST_BYTES = 256 * 1024 * 1024  # of a text: a list of 250,000 paths of 1,000 characters
 
 
@@ -167,7 +168,7 @@ def read_text(path: Path) -> str:
     """
     with path.open("rb") as file:
         raw = read_rest(file)
-    return raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    return raw.decode("utf-16" if raw.startswith(UTF_16_MARKS) else "utf-8-sig")
 
 
 def read_rest(file: BinaryIO) -> bytes:

@@ -1,6 +1,5 @@
 """Reads the files of `cavatica upload`, uploads them with progress, questions and signals, and prints the results."""
 
-import codecs
 import io
 import os
 import sys
@@ -20,7 +19,7 @@ from cavatica_upload.cli.output import Output, log_event, log_text
 from cavatica_upload.cli.progress import Display, JsonLines, Lines, Meter
 from cavatica_upload.cli.signals import SIGNALS, ask
 from cavatica_upload.cli.summary import Tally, typed
-from cavatica_upload.config import read_rest
+from cavatica_upload.config import UTF_16_MARKS, read_rest
 from cavatica_upload.disk import state_notice
 from cavatica_upload.errors import BadRequest, CavaticaError, FileChanged, SourceError, UsageError, reason_of
 from cavatica_upload.plan import count_text
@@ -45,7 +44,7 @@ def listed_paths(path: Path, *, stdin_taken: bool) -> list[str]:
             raw = read_rest(file)
     except OSError as error:
         raise UsageError(f"The list {path} cannot be read: {reason_of(error)}.", "Check the path.") from error
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
+    if raw.startswith(UTF_16_MARKS):  # as PowerShell writes it
         raw = raw.decode("utf-16", "replace").encode()
     lines = raw.split(b"\0") if b"\0" in raw else raw.removeprefix(b"\xef\xbb\xbf").splitlines()
     # A dash is standard input on the command line only.

@@ -74,7 +74,10 @@ class RemoteFile:
         except ValueError as error:  # fsspec raises it before it reads the answer
             raise self._lacks("ranges of it") from error
         except Exception as error:  # every store has its own tree of exceptions
-            raise SourceError(f"{self._shown} could not be read: {scrub(str(error))}.") from error
+            raise self._unread(error) from error
+
+    def _unread(self, error: Exception) -> SourceError:
+        return SourceError(f"{self._shown} could not be read: {scrub(str(error))}.")
 
     def _lacks(self, what: str) -> SourceError:
         return SourceError(
@@ -113,7 +116,7 @@ class RemoteFile:
             try:
                 found: bytes = self._fs.cat_file(self._path, start=offset, end=offset + count)
             except Exception as error:  # every store has its own tree of exceptions
-                raise SourceError(f"{self._shown} could not be read: {scrub(str(error))}.") from error
+                raise self._unread(error) from error
             if len(found) != count:
                 raise SourceError(
                     f"{self._shown} returned {count_text(len(found), 'byte')} instead of {count:,} at byte {offset:,}.",
