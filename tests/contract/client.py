@@ -106,11 +106,7 @@ class ApiClient:
         with self._lock:
             if self._before is not None:
                 self._before(operation.id if operation else None)
-            answer = self._exchange(request, operation)
-            self.counts.add(operation.id if operation else None, answer.status)
-            if self.waited(answer):
-                answer = self._exchange(request, operation)
-                self.counts.add(operation.id if operation else None, answer.status)
+            answer = self.patiently(lambda: self._counted(request, operation))
             if self._watch is not None:
                 self._watch(answer)
             if self._judge:
@@ -120,6 +116,11 @@ class ApiClient:
                 if token == self.token and (wrong := self._countdown.observe(answer)):
                     raise answer.broken("rate_countdown", wrong)
         return answer
+
+    def patiently(self, exchange: Callable[[], Answer]) -> Answer:
+        """Return the answer to a request, which is sent once more if it had to wait for the rate limit."""
+        answer = exchange()
+        return exchange() if self.waited(answer) else answer
 
     def waited(self, answer: Answer) -> bool:
         """Whether the rate limit was used up, and the next window has begun."""
@@ -171,6 +172,11 @@ class ApiClient:
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         return Request(method, f"{parts.scheme}://{parts.netloc}", target, parts.path, headers, data)
+
+    def _counted(self, request: Request, operation: document.Operation | None) -> Answer:
+        answer = self._exchange(request, operation)
+        self.counts.add(operation.id if operation else None, answer.status)
+        return answer
 
     def _exchange(self, request: Request, operation: document.Operation | None, *, traced: bool = True) -> Answer:
         began = time.perf_counter()

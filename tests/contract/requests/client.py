@@ -79,9 +79,7 @@ class RawClient:
         target = rest.rpartition(" ")[0]
         path = target.partition("?")[0].removeprefix(parts.path)
         request = Request(method, f"{parts.scheme}://{parts.netloc}", target, path, {}, body or None, data)
-        answer = exchange(request, document.find(method, path))
-        if self.api.waited(answer):
-            answer = exchange(request, document.find(method, path))
+        answer = self.api.patiently(lambda: exchange(request, document.find(method, path)))
         self.api.trace.add(answer)
         # What is not HTTP reaches no operation, whatever its path is.
         operation = answer.operation
